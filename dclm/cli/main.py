@@ -1,0 +1,71 @@
+"""`dclm`: the group of all commands, and how errors become three lines and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from dclm import __version__
+from dclm.errors import DclmError
+
+COMMANDS = {
+    "aggregate": "evaluate",
+    "assets": "assets",
+    "board": "board",
+    "classifier": "classifier",
+    "curate": "curate",
+    "evaluate": "evaluate",
+    "plan": "inspect",
+    "pool": "pool",
+    "run": "run",
+    "show": "inspect",
+    "submit": "cluster",
+    "tokenize": "tokenize",
+    "train": "train",
+    "why": "inspect",
+}
+"""Command → module in `dclm.cli` that defines it (as a click command of that name, `-` written `_`).
+
+Modules are imported only when their command is called, so that `dclm --help` needs neither torch nor ray."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"dclm.cli.{COMMANDS[cmd_name]}")
+        command = getattr(module, cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def dclm() -> None:
+    """Vary the data, hold the rest fixed: curate, tokenize, train, evaluate, compare."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line. Exit 2 configuration, 3 data, 4 incomplete, 1 bug (with a traceback)."""
+    try:
+        dclm.main(args=arguments, standalone_mode=False)
+    except DclmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted: run the same command again to go on from what is finished", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

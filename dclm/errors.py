@@ -1,0 +1,77 @@
+"""The errors that `dclm` raises on purpose, each with the exit code the command line gives it.
+
+    DclmError
+    ├── ConfigError       exit 2   the user's YAML or arguments are wrong
+    ├── DataError         exit 3   the input data cannot be used
+    │   └── AssetError    exit 3   a pinned external file is missing or is not what it should be
+    └── IncompleteError   exit 4   an artifact exists only in part
+
+Anything else that propagates is a bug: exit 1, with a traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: where, what was found and what is allowed, and how to mend it."""
+
+    where: str
+    what: str
+    hint: str | None = None
+
+
+class DclmError(Exception):
+    """Base of all deliberate errors. Rendered in three lines at most: where · what · `hint: …`.
+
+    Several problems found at once are one line each, followed by the first hint.
+    """
+
+    exit_code = 1
+
+    def __init__(self, where: str, what: str, hint: str | None = None, *, others: Sequence[Problem] = ()) -> None:
+        self.problems: tuple[Problem, ...] = (Problem(where, what, hint), *others)
+        super().__init__(str(self))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.problems, getattr(self, "__notes__", []))
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            where, what, hint = self.problems[0]
+            lines = [where, what]
+        else:
+            lines = [f"{p.where}: {p.what}" for p in self.problems]
+            hint = next((p.hint for p in self.problems if p.hint), None)
+        return "\n".join(lines + ([f"hint: {hint}"] if hint else []))
+
+
+def _rebuild(kind: type[DclmError], problems: tuple[Problem, ...], notes: list[str]) -> DclmError:
+    error = kind(*problems[0], others=problems[1:])
+    for note in notes:
+        error.add_note(note)
+    return error
+
+
+class ConfigError(DclmError):
+    """A recipe, pipeline, task file or argument says something that is not allowed."""
+
+    exit_code = 2
+
+
+class DataError(DclmError):
+    """Input data is missing, corrupt, or not of the form its reader needs."""
+
+    exit_code = 3
+
+
+class AssetError(DataError):
+    """A pinned external file cannot be found or its sha256 differs."""
+
+
+class IncompleteError(DclmError):
+    """An artifact lacks its record, or its record says that parts are missing."""
+
+    exit_code = 4

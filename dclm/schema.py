@@ -1,0 +1,40 @@
+"""Arrow schemas of what flows: pages (before extraction), documents (after it), ledger rows."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+PAGE = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # WARC-Record-ID, or a hash of `source` where there is none
+        pa.field("url", pa.string()),
+        pa.field("date", pa.string()),  # as the record has it, ISO 8601 for WARC
+        pa.field("content_type", pa.string()),  # of the HTTP response (or of the record, where it is not HTTP)
+        pa.field("source", pa.string(), nullable=False),  # "file#offset": byte offset in WARC, row in JSONL and Parquet
+        pa.field("body", pa.binary()),  # payload, transfer and content encodings undone
+    ]
+)
+"""One crawled page. `read` rejects what has no body; `extract` turns `body` into `text`."""
+
+DOCUMENT = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("date", pa.string()),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("text", pa.string()),
+    ]
+)
+"""One document. Steps may add columns; those whose name starts with "_" are scratch and never written."""
+
+LEDGER = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("step", pa.string()),  # null: kept
+        pa.field("step_index", pa.int32()),  # place in the pipeline's list; -1: the reader; null: kept
+        pa.field("reason", pa.string()),  # null: kept, or dropped by a decision; else why the row is a reject
+    ]
+)
+"""One row for every record read, in document order."""

@@ -1,0 +1,135 @@
+"""The four kinds of curation step. A step is a frozen, keyword-only dataclass: its fields are its configuration.
+
+Columns with a meaning to the engine, which any step may add and which never reach a file:
+
+    _row     int64   place of the record in its input shard (0 …); always there
+    _drop    bool    set by a Map: True drops the document as this step's decision
+    _reject  string  set by a Map: non-null makes the row a reject, with this reason
+    _edits   int64   set by a Map: how many lines (or spans) it removed from the document; summed in the counts
+
+Other columns starting with "_" are features (see `dclm.text.features`): computed once per batch when a step names
+them in `features`, carried along while rows are dropped, thrown away as soon as a step changes `text`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+
+MapFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
+FilterFunction = Callable[[pa.RecordBatch], pa.BooleanArray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a step may know of the outside when it opens."""
+
+    seed: int = 0
+    """The recipe's seed. Random choices are hash(seed, step, document id): see `random_fraction`."""
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Name in `Step.assets` → local path of that file."""
+
+    def file(self, name: str) -> Path:
+        """The local path of an asset that the step named in `assets`."""
+        return Path(self.files[name])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step(ABC):
+    """Base of all steps. `open` is called once in each worker; what it returns is called on every batch.
+
+    The function opened must be pure and must take empty batches (the schema of empty shards is made with one).
+    """
+
+    name: ClassVar[str]
+    """The key in a pipeline file."""
+    version: ClassVar[int] = 1
+    """Part of the fingerprint: raise it whenever the step's behaviour changes."""
+    features: ClassVar[tuple[str, ...]] = ()
+    """Names in `dclm.text.features.FEATURES` that must be columns of the batch when the function is called."""
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """External files (asset names or paths) that the step opens; their sha256 is part of its fingerprint."""
+        return ()
+
+
+class Map(Step):
+    """Edits or annotates documents; drops and rejects through `_drop` and `_reject`. Never removes rows itself."""
+
+    @abstractmethod
+    def open(self, context: Context) -> MapFunction:
+        """The function from a batch to a batch with the same rows in the same order."""
+
+
+class Filter(Step):
+    """Keeps the documents for which its function says True."""
+
+    @abstractmethod
+    def open(self, context: Context) -> FilterFunction:
+        """The function from a batch to a BooleanArray without nulls, one value a row."""
+
+
+KEY_FIELDS = (pa.field("key", pa.uint64()), pa.field("shard", pa.int32()), pa.field("row", pa.int64()))
+"""Columns every key table starts with: what to group by, and the document (shard, row) it belongs to."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a Global step decided over all documents."""
+
+    drops: pa.Table
+    """Columns shard (int32), row (int64), sorted by both, and what else says why (such as `kept_id`)."""
+    info: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    """Numbers for the record: cluster counts, the literal value of a quantile cut …"""
+    tables: Mapping[str, pa.Table] = dataclasses.field(default_factory=dict)
+    """Tables kept in the artifact beside the documents, such as `clusters`."""
+
+
+class Global(Step):
+    """Needs all documents: emit keys per shard → reduce per partition of the keys → decide once → drop per shard."""
+
+    num_partitions: ClassVar[int] = 16
+    """Keys are spread over this many partitions by `key % num_partitions`; part of the bytes, never of the workers."""
+
+    @abstractmethod
+    def open(self, context: Context) -> MapFunction:
+        """The function from a batch to a batch of keys: `key` (uint64), `row` (int64, from `_row`), more if needed.
+
+        Any number of keys a document. The engine adds `shard`, sorts by (key, shard, row) and partitions.
+        """
+
+    @abstractmethod
+    def reduce(self, keys: pa.Table) -> pa.Table:
+        """What `decide` needs from one partition; `keys` holds all rows of its keys, sorted by (key, shard, row)."""
+
+    @abstractmethod
+    def decide(self, reduced: Iterable[pa.Table]) -> Decision:
+        """The decision, from the reduced partitions in order. Runs once, on one worker."""
+
+
+class Ordered(Step):
+    """One pass in document order inside a partition of shards; partitions run in parallel, each is sequential."""
+
+    partitions: int
+    """Shard i belongs to partition i % partitions. Part of the configuration, never of the number of workers."""
+
+    @abstractmethod
+    def measure(self, context: Context) -> Callable[[pa.RecordBatch], int]:
+        """A function whose sum over a partition is given to `begin` (such as the number of n-grams). May be 0."""
+
+    @abstractmethod
+    def begin(self, context: Context, total: int, partition: int) -> MapFunction:
+        """A function with state, called on the partition's batches in document order. Acts like a Map's."""
+
+
+def random_fraction(seed: int, step: str, document_id: str) -> float:
+    """A number in [0, 1) that depends on these three alone: the only source of chance in a pipeline."""
+    digest = hashlib.blake2b(f"{seed}\0{step}\0{document_id}".encode(errors="surrogatepass"), digest_size=8).digest()
+    return (int.from_bytes(digest, "little") >> 11) / float(1 << 53)
