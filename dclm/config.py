@@ -190,7 +190,7 @@ def convert(kind: Any, value: object, key: Key, source: Source, problems: list[P
 
 
 def _convert_dataclass(kind: type, value: object, key: Key, source: Source, problems: list[Problem]) -> object:
-    fields = {f.name: f for f in dataclasses.fields(kind) if f.init}
+    fields = {f.name.rstrip("_"): f for f in dataclasses.fields(kind) if f.init}  # `with_` is `with` in YAML
     if value is None:
         value = {}
     if not isinstance(value, dict):
@@ -205,11 +205,12 @@ def _convert_dataclass(kind: type, value: object, key: Key, source: Source, prob
             problem = Problem(source.where((*key, name)), f"unknown field, allowed: {allowed}", _suggest(name, fields))
             problems.append(problem)
         else:
-            out[name] = convert(hints[name], item, (*key, name), source, problems)
+            field_name = fields[name].name
+            out[field_name] = convert(hints[field_name], item, (*key, name), source, problems)
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in value:
-            problems.append(Problem(source.where(key), f"`{name}` is missing, allowed: {_describe(hints[name])}"))
+            problems.append(Problem(source.where(key), f"`{name}` is missing, allowed: {_describe(hints[field.name])}"))
     if len(problems) > before:
         return None
     try:
