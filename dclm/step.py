@@ -63,6 +63,9 @@ class Step(ABC):
 class Map(Step):
     """Edits or annotates documents; drops and rejects through `_drop` and `_reject`. Never removes rows itself."""
 
+    unless_column: ClassVar[str | None] = None
+    """The step is left out for batches that have this column already: `extract` for pools that hold text."""
+
     @abstractmethod
     def open(self, context: Context) -> MapFunction:
         """The function from a batch to a batch with the same rows in the same order."""
@@ -90,6 +93,24 @@ class Decision:
     """Numbers for the record: cluster counts, the literal value of a quantile cut …"""
     tables: Mapping[str, pa.Table] = dataclasses.field(default_factory=dict)
     """Tables kept in the artifact beside the documents, such as `clusters`."""
+    then: Round | None = None
+    """Set where documents must be looked at again before the decision stands; then only `then` counts."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Round:
+    """One more round of a Global step over some of its documents, such as the verification of candidate pairs.
+
+    The engine runs `step` (emit, reduce, decide; it may ask for a further round) over the documents in `rows` alone,
+    as they were when the first round saw them, and takes `finish(its decision)` as the decision.
+    """
+
+    step: Global
+    """A small picklable step; what weighs much goes into `rows` or stays in `finish`."""
+    rows: pa.Table
+    """Columns shard (int32), row (int64), sorted by both; the others are added to the batches that `step` opens on."""
+    finish: Callable[[Decision], Decision]
+    """Called in the process that called `decide`; never pickled."""
 
 
 class Global(Step):
@@ -111,7 +132,10 @@ class Global(Step):
 
     @abstractmethod
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
-        """The decision, from the reduced partitions in order. Runs once, on one worker."""
+        """The decision, from the reduced partitions in order. Runs once, on one worker.
+
+        `reduced` may be iterated more than once and loads one partition at a time.
+        """
 
 
 class Ordered(Step):
