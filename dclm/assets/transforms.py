@@ -1,0 +1,53 @@
+"""What turns the bytes of a source into the content of an asset. Each gives the same bytes on every machine."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+
+
+def gunzip(data: bytes) -> bytes:
+    """The content of a gzip file."""
+    return gzip.decompress(data)
+
+
+def gunzip_neox(data: bytes) -> bytes:
+    """`neox_without_pii` of a gzip file."""
+    return neox_without_pii(gzip.decompress(data))
+
+
+def neox_without_pii(data: bytes) -> bytes:
+    """The GPT-NeoX-20B tokenizer.json out of OLMo's copy, which adds three `|||…|||` tokens at the end.
+
+    Vocabulary (50,254), merges (50,009) and the 25 other added tokens are those of GPT-NeoX-20B, so ids are equal
+    on any text; 50,277 ids in all.
+    """
+    tokenizer = json.loads(data)
+    tokenizer["added_tokens"] = [t for t in tokenizer["added_tokens"] if not t["content"].startswith("|||")]
+    return json.dumps(tokenizer, ensure_ascii=False, indent=1).encode()
+
+
+def unicode_domains(data: bytes) -> bytes:
+    """Top-level domains as IANA lists them (capitals, punycode, a comment) → sorted lower-case Unicode, one a line."""
+    labels = [line.strip().lower() for line in data.decode("ascii").splitlines() if not line.startswith("#")]
+    names = [n[4:].encode().decode("punycode") if n.startswith("xn--") else n for n in labels if n]
+    return ("\n".join(sorted(set(names))) + "\n").encode()
+
+
+def fineweb_domains(data: bytes) -> bytes:
+    """`domains` out of datatrove's tar of URL block lists."""
+    return _member(data, "domains")
+
+
+def fineweb_urls(data: bytes) -> bytes:
+    """`urls` out of datatrove's tar of URL block lists."""
+    return _member(data, "urls")
+
+
+def _member(data: bytes, name: str) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        handle = archive.extractfile(name)
+        assert handle is not None
+        return handle.read()

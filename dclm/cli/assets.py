@@ -1,0 +1,67 @@
+"""`dclm assets list | fetch | check`: the pinned external files, and whether this machine has them."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from dclm.assets import CATALOG, Asset, check_asset, find_asset, get_asset
+
+
+@click.group()
+def assets() -> None:
+    """Pinned external files: models, tokenizers, word lists."""
+
+
+@assets.command("list")
+def list_() -> None:
+    """Show every asset: name, licence, sha256, where it can be had."""
+    table = _table("name", "licence", "sha256", "what it is", "sources")
+    for asset in CATALOG:
+        sources = "\n".join(source.describe() for source in asset.sources)
+        table.add_row(asset.name, asset.licence, asset.sha256[:12], asset.description, sources)
+    _show(table)
+
+
+@assets.command("fetch")
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+def fetch(names: tuple[str, ...]) -> None:
+    """Bring assets (all, if none is named) onto this machine, and print their paths."""
+    for asset in _chosen(names):
+        found = find_asset(asset)
+        click.echo(f"{asset.name}\t{found.path}")
+
+
+@assets.command("check")
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.pass_context
+def check(context: click.Context, names: tuple[str, ...]) -> None:
+    """Say what this machine has already, with no network. Exit 3 if an asset that was named is not here."""
+    table = _table("name", "found", "sha256", "licence")
+    absent = 0
+    for asset in _chosen(names):
+        found = check_asset(asset)
+        absent += found is None
+        where = f"{found.source}: {found.path}" if found else "not here: dclm assets fetch " + asset.name
+        table.add_row(asset.name, where, "ok" if found else "—", asset.licence)
+    _show(table)
+    if names and absent:
+        context.exit(3)
+
+
+def _chosen(names: tuple[str, ...]) -> list[Asset]:
+    return [get_asset(name) for name in names] if names else list(CATALOG)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _show(table: Table) -> None:
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
