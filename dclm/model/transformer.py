@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dclm.model.cache import KVCache, Window
 from dclm.model.config import NORM_EPS, ROTARY_BASE, ModelConfig
+from dclm.model.interface import Cache
 
 
 class Linear(nn.Module):
@@ -152,6 +153,14 @@ class Transformer(nn.Module):
         self.output = Linear(config.hidden_dim, config.vocab_size)
 
     @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    @property
+    def seq_len(self) -> int:
+        return self.config.seq_len
+
+    @property
     def device(self) -> torch.device:
         return self.tok_embeddings.weight.device
 
@@ -164,16 +173,17 @@ class Transformer(nn.Module):
         """An empty cache for `batch` rows of at most `capacity` tokens, padding included."""
         return KVCache.create(self.config, batch, capacity, device=self.device, dtype=self.dtype)
 
-    def forward(self, tokens: Tensor, *, cache: KVCache | None = None, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, *, cache: Cache | None = None, lengths: Tensor | None = None) -> Tensor:
         """Logits [B, T, V], float32, of the token after each of `tokens` [B, T]. See `forward_hidden`."""
         return self.head(self.forward_hidden(tokens, cache=cache, lengths=lengths))
 
-    def forward_hidden(self, tokens: Tensor, *, cache: KVCache | None = None, lengths: Tensor | None = None) -> Tensor:
+    def forward_hidden(self, tokens: Tensor, *, cache: Cache | None = None, lengths: Tensor | None = None) -> Tensor:
         """Hidden states [B, T, d] after the last norm, for `head` to turn into logits where they are wanted.
 
         With a cache, `tokens` go on from what it holds, and are added to it. `lengths` [B]: how many tokens of each
         right-padded row are real (None: all); without a cache it changes nothing, for no token sees to its right.
         """
+        assert cache is None or isinstance(cache, KVCache)
         if cache is None:
             window = Window(torch.arange(tokens.shape[1], device=tokens.device), None)
         else:

@@ -1,0 +1,126 @@
+"""Any causal language model of `transformers`, behind the interface that scoring and generation use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dclm.errors import DataError
+from dclm.model.interface import Cache
+
+PROBE_TOKENS = 5
+
+
+class HuggingFaceCache:
+    """A `transformers` cache of right-padded rows, each with its own length."""
+
+    def __init__(self, layers: Any, valid: Tensor, lengths: Tensor) -> None:
+        self.layers = layers
+        """transformers.DynamicCache"""
+        self.valid = valid
+        """[B, filled], 1 where the slot holds a real token."""
+        self.lengths = lengths
+
+    def select(self, rows: Tensor, capacity: int | None = None) -> HuggingFaceCache:
+        """A copy that holds the given rows; it grows by itself, whatever `capacity`."""
+        from transformers import DynamicCache
+
+        layers = DynamicCache()
+        for index, layer in enumerate(self.layers.layers):
+            if layer.is_initialized:
+                layers.update(layer.keys[rows], layer.values[rows], index)
+        return HuggingFaceCache(layers, self.valid[rows], self.lengths[rows].clone())
+
+
+class HuggingFaceModel(nn.Module):
+    """`transformers.AutoModelForCausalLM` with hidden states and head apart.
+
+    Where the model does more to its hidden states than multiply them by a matrix (scaling, soft caps), "hidden states"
+    are logits already and the head passes them on.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.vocab_size: int = model.config.get_text_config().vocab_size
+        self.seq_len: int = getattr(model.config.get_text_config(), "max_position_embeddings", 2048)
+        self.plain_head = self._head_is_plain()
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.model.device
+        return device
+
+    def new_cache(self, batch: int, capacity: int) -> HuggingFaceCache:
+        """An empty cache for `batch` rows; it grows by itself, whatever `capacity`."""
+        from transformers import DynamicCache
+
+        valid = torch.zeros(batch, 0, dtype=torch.long, device=self.device)
+        return HuggingFaceCache(DynamicCache(), valid, torch.zeros(batch, dtype=torch.long, device=self.device))
+
+    def forward(self, tokens: Tensor, *, cache: Cache | None = None, lengths: Tensor | None = None) -> Tensor:
+        """Logits [B, T, V], float32."""
+        return self.head(self.forward_hidden(tokens, cache=cache, lengths=lengths))
+
+    def forward_hidden(self, tokens: Tensor, *, cache: Cache | None = None, lengths: Tensor | None = None) -> Tensor:
+        """See `dclm.model.interface.LanguageModel`."""
+        if cache is None:
+            return self._run(input_ids=tokens, use_cache=False)
+        assert isinstance(cache, HuggingFaceCache)
+        steps = torch.arange(tokens.shape[1], device=self.device)
+        real = torch.full_like(cache.lengths, tokens.shape[1]) if lengths is None else lengths
+        cache.valid = torch.cat((cache.valid, (steps < real[:, None]).long()), dim=1)
+        positions = cache.lengths[:, None] + steps
+        cache.lengths = cache.lengths + real
+        return self._run(
+            input_ids=tokens,
+            attention_mask=cache.valid,
+            position_ids=positions,
+            past_key_values=cache.layers,
+            use_cache=True,
+        )
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits [..., V], float32."""
+        if not self.plain_head:
+            return hidden.float()
+        logits: Tensor = self.model.get_output_embeddings()(hidden).float()
+        return logits
+
+    def _run(self, **inputs: Any) -> Tensor:
+        out: Tensor
+        if self.plain_head:
+            out = self.model.base_model(**inputs).last_hidden_state
+        else:
+            out = self.model(**inputs).logits
+        return out
+
+    def _head_is_plain(self) -> bool:
+        head = self.model.get_output_embeddings()
+        if head is None:
+            return False
+        tokens = torch.arange(PROBE_TOKENS, device=self.device)[None]
+        with torch.inference_mode():
+            logits = self.model(input_ids=tokens, use_cache=False).logits
+            hidden = self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+            return hidden.shape[-1] == head.weight.shape[-1] and torch.equal(head(hidden), logits)
+
+
+def load_huggingface(path: Path, device: torch.device | str, dtype: torch.dtype) -> HuggingFaceModel:
+    """The model in the directory `path`; nothing is downloaded and no code of the directory is run.
+
+    Raises: DataError if it cannot be loaded.
+    """
+    from transformers import AutoModelForCausalLM
+
+    if not path.is_dir():
+        raise DataError(f"hf:{path}", "no such directory", "hf: takes a local directory in Hugging Face format")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"hf:{path}", f"transformers cannot load it: {error}") from error
+    model.eval().to(torch.device(device))
+    return HuggingFaceModel(model)

@@ -1,0 +1,49 @@
+"""What scoring and generation need of a language model, ours or one of `transformers`.
+
+B batch, T tokens, V vocabulary, d width.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Cache(Protocol):
+    """What a model has read of B right-padded rows."""
+
+    lengths: Tensor
+    """[B], real tokens of each row."""
+
+    def select(self, rows: Tensor, capacity: int | None = None) -> Cache:
+        """A copy that holds the given rows ([B'], repeats allowed), with room for `capacity` tokens."""
+
+
+class LanguageModel(Protocol):
+    """A causal language model that may stop before its head, and go on from a cache."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of logits."""
+
+    @property
+    def seq_len(self) -> int:
+        """The longest window that the model was made for."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens must lie."""
+
+    def new_cache(self, batch: int, capacity: int) -> Cache:
+        """An empty cache for `batch` rows of at most `capacity` tokens, padding included."""
+
+    def forward_hidden(self, tokens: Tensor, *, cache: Cache | None = None, lengths: Tensor | None = None) -> Tensor:
+        """Hidden states [B, T, d] for `head`; with a cache, `tokens` [B, T] go on from it and are added to it.
+
+        `lengths` [B]: how many tokens of each right-padded row are real (None: all).
+        """
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits [..., V], float32."""

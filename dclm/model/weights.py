@@ -1,0 +1,93 @@
+"""A model on disk: `model.safetensors`, `config.json` beside it, and the tokenizer it was trained with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dclm.config import Source, build
+from dclm.errors import DataError
+from dclm.model.config import ModelConfig
+from dclm.model.transformer import Transformer
+
+MODEL = "model.safetensors"
+CONFIG = "config.json"
+TOKENIZER = "tokenizer.json"
+FORMAT = "dclm-openlm"
+
+
+def write_model(directory: Path, state: Mapping[str, Tensor], config: ModelConfig, tokenizer: Path | None) -> None:
+    """Write the weights (open_lm's names, and `rotary.inv_freq` once), the shape, and a copy of the tokenizer."""
+    tensors = {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
+    save_file(tensors, directory / MODEL, metadata={"format": "pt"})
+    text = json.dumps({"format": FORMAT, "model": dataclasses.asdict(config)}, indent=1, sort_keys=True)
+    (directory / CONFIG).write_text(text + "\n", encoding="utf-8")
+    if tokenizer is not None:
+        shutil.copyfile(tokenizer, directory / TOKENIZER)
+
+
+def read_config(directory: Path) -> ModelConfig:
+    """The shape of the model in `directory`.
+
+    Raises: DataError if there is no config.json of ours.
+    """
+    path = directory / CONFIG
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise DataError(
+            str(directory), f"no {CONFIG}: this is no checkpoint", "pass a directory that `dclm train` wrote"
+        ) from None
+    except ValueError as error:
+        raise DataError(str(path), f"not JSON: {error}") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise DataError(str(path), f"found a model of another format, allowed: {FORMAT}", f"try hf:{directory}")
+    return build(ModelConfig, Source(str(path), data, {}), data["model"], ("model",))
+
+
+def read_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises: DataError if it is missing, cut short or otherwise corrupt.
+    """
+    try:
+        return load_file(path, device=str(device))
+    except FileNotFoundError:
+        raise DataError(str(path), "no such file", "the checkpoint is not complete") from None
+    except SafetensorError as error:
+        raise DataError(str(path), f"corrupt: {error}", "fall back to an earlier checkpoint") from None
+
+
+def read_model(directory: Path) -> Transformer:
+    """The model in `directory`, float32 as trained, on the CPU.
+
+    Raises: DataError if files are missing or corrupt, or the weights do not fit the shape.
+    """
+    config = read_config(directory)
+    return assemble(config, read_weights(directory / MODEL), str(directory / MODEL))
+
+
+def assemble(config: ModelConfig, state: Mapping[str, Tensor], where: str) -> Transformer:
+    """A model that takes `state`'s tensors as its own. Raises: DataError naming every tensor that does not fit."""
+    with torch.device("meta"):
+        model = Transformer(config)
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    wrong = [
+        f"{name} {tuple(state[name].shape)}"
+        for name in expected.keys() & state.keys()
+        if state[name].shape != expected[name]
+    ]
+    missing, surplus = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    for kind, names in (("missing", missing), ("not of this model", surplus), ("of another shape", sorted(wrong))):
+        if names:
+            raise DataError(where, f"{len(names)} tensors are {kind}, first: {names[0]}", "is it another model's file?")
+    model.load_state_dict(state, assign=True)
+    return model
