@@ -1,0 +1,110 @@
+"""A task of the evaluation suite, read from its YAML file: which data, which prompt, which kind of score.
+
+The files follow lm-eval's task format. What lm-eval has no field for stands under `metadata`, which it carries along;
+the template named in `include` tells lm-eval how to run the task (see `dclm.eval.stock`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from dclm.config import Count, Fraction, Positive, build, load_yaml, suggest
+from dclm.errors import ConfigError
+
+Kind = Literal["language_modeling", "multiple_choice", "schema", "generation"]
+SUITE_DIR = Path(__file__).resolve().parents[2] / "eval_suite"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskData:
+    """The rows of a task."""
+
+    file: str
+    """Path below the evaluation data: the asset is `eval/<file>`."""
+    rows: Positive
+    """How many rows it has; anything else is refused."""
+    sha256: str | None
+    """Of the rows in canonical JSON (`dclm.eval.data.rows_sha256`). Null only where the rows may not be published."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """The accuracy of guessing, as each version of the metadata has it. v2 is current."""
+
+    v1: Fraction
+    v2: Fraction
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Details:
+    """What a task is beyond lm-eval's own fields."""
+
+    version: Positive
+    """Raised whenever the task would score differently."""
+    about: str
+    """One sentence for people."""
+    kind: Kind
+    """How it is scored: see `dclm.eval.scoring`."""
+    group: str
+    """The group of abilities in whose mean it counts, such as `world knowledge`."""
+    data: TaskData
+    continuation_delimiter: str
+    """Between question and answer."""
+    baseline: Baseline
+    source: str
+    """Whose data it is."""
+    licence: str
+    prelimiter: str = ""
+    """Before each question."""
+    example_delimiter: str = "\n"
+    """Between examples."""
+    cot_delimiter: str = ""
+    """Generation: between the chain of thought and the answer."""
+    stop: tuple[str, ...] = ()
+    """Generation: regular expressions; the output is cut where the first of them matches."""
+    categories: bool = False
+    """Rows have a `category`: examples are drawn within it, and the score is the unweighted mean over categories."""
+    passage_end: str | None = None
+    """Rows that agree up to this text share a passage, and are one cluster in the standard error."""
+
+    def __post_init__(self) -> None:
+        if self.kind != "generation" and (self.cot_delimiter or self.stop):
+            raise ValueError("`cot_delimiter` and `stop` are for kind generation only")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Task:
+    """One file of `eval_suite/`."""
+
+    task: str
+    """The label, equal to the file's name."""
+    include: str
+    """The template through which lm-eval runs the task."""
+    num_fewshot: Count
+    metadata: Details
+
+
+@cache
+def load_task(label: str, folder: Path = SUITE_DIR) -> Task:
+    """The task called `label`.
+
+    Raises: ConfigError where there is none (naming the nearest), or where its file is wrong.
+    """
+    path = folder / f"{label}.yaml"
+    if not path.is_file():
+        labels = task_labels(folder)
+        near = suggest(label, labels)
+        raise ConfigError(f"task {label}", f"no such task, allowed: the {len(labels)} files of {folder.name}/", near)
+    source = load_yaml(path)
+    task = build(Task, source)
+    if task.task != label:
+        raise ConfigError(source.where(("task",)), f"found {task.task!r}, allowed: the file's name, {label!r}")
+    return task
+
+
+def task_labels(folder: Path = SUITE_DIR) -> list[str]:
+    """The labels of all tasks, sorted."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
