@@ -15,6 +15,8 @@ COMMANDS = {
     "assets": "assets",
     "board": "board",
     "classifier": "classifier",
+    "cluster": "cluster",
+    "convert-pipeline": "convert",
     "curate": "curate",
     "evaluate": "evaluate",
     "plan": "inspect",

@@ -1,1 +1,31 @@
+"""Engines schedule units of work: processes on this machine, or Ray."""
 
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from dclm.engine.local import LocalEngine
+from dclm.errors import ConfigError
+from dclm.parallel import Engine
+
+
+@contextlib.contextmanager
+def open_engine(on: str = "local", workers: int | None = None) -> Iterator[Engine]:
+    """The engine called `on`: `local`, `ray` or `ray:ADDRESS`.
+
+    Raises: ConfigError for anything else.
+    """
+    kind, _, address = on.partition(":")
+    if kind == "local" and not address:
+        yield LocalEngine(workers)
+    elif kind == "ray":
+        from dclm.engine.ray import RayEngine
+
+        engine = RayEngine(address or None, workers)
+        try:
+            yield engine
+        finally:
+            engine.close()
+    else:
+        raise ConfigError(f"--on {on}", "unknown engine, allowed: local, ray, ray:ADDRESS")

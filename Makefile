@@ -1,0 +1,81 @@
+# One line per target. Everything runs from the virtual environment that `make setup` makes.
+SHELL := /bin/bash
+PYTHON ?= python3
+RECIPE ?= recipes/demo.yaml
+NAME := $(basename $(notdir $(RECIPE)))
+OUT ?= out/$(NAME)
+ON ?= local
+BOARD ?= out/board
+ADDRESS ?= http://127.0.0.1:8265
+DCLM := .venv/bin/dclm
+ifdef PIP_FIND_LINKS
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+endif
+UV := .venv/bin/uv pip install --quiet --python .venv/bin/python
+TORCH := torch==2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fix docs bench bench-peers bench-gpu pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  RECIPE=$(RECIPE) OUT=$(OUT) ON=$(ON) BOARD=$(BOARD) ADDRESS=$(ADDRESS)"
+
+setup: .venv/ready  ## Make .venv with everything (CPU torch where there is no GPU)
+.venv/ready: pyproject.toml
+	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@if nvidia-smi >/dev/null 2>&1; then echo "torch: CUDA build"; $(UV) "$(TORCH)"; else echo "torch: CPU build"; \
+	  $(UV) "$(TORCH)+cpu" 2>/dev/null || .venv/bin/python -m pip install --quiet "$(TORCH)+cpu" 2>/dev/null || $(UV) --torch-backend cpu "$(TORCH)"; fi
+	$(UV) -e '.[train,eval,board,dev]'
+	@touch .venv/ready
+
+demo: setup  ## The main job on the embedded sample pool, from crawl to leaderboard
+	$(DCLM) run recipes/demo.yaml --out out/demo
+	$(DCLM) board upload out/demo/result.json --to $(BOARD)
+	$(DCLM) board site $(BOARD) --out out/site
+	$(DCLM) board table $(BOARD)
+	@echo "leaderboard page: $(CURDIR)/out/site/index.html"
+
+test: setup  ## All tests
+	.venv/bin/python -m pytest -n 2 --dist loadscope tests
+
+check: setup  ## Lint, types, architecture, generated documents
+	.venv/bin/ruff check dclm tests && .venv/bin/ruff format --check dclm tests && .venv/bin/mypy && .venv/bin/python -m pytest -q tests/test_architecture.py tests/test_docs.py
+fix: setup  ## Format, and mend what the linter can
+	.venv/bin/ruff check --fix dclm tests; .venv/bin/ruff format dclm tests
+docs: setup  ## Generate docs/ reference pages from the code
+	.venv/bin/python -m dclm.docs docs
+bench: setup  ## Measure every stage beside what one would use instead
+	.venv/bin/python -m tests.bench
+bench-peers:  ## The same beside datatrove and dolma, in venvs of their own
+	.venv/bin/python -m tests.bench.peers
+bench-gpu: setup  ## Training speed and MFU on one GPU
+	.venv/bin/python -m tests.bench.bench_gpu
+
+run: setup  ## Every stage of RECIPE
+	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON)
+plan: setup  ## What RECIPE would do
+	$(DCLM) plan $(RECIPE) --out $(OUT)
+pool: setup  ## RECIPE up to its pools
+	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON) --until pool
+curate: setup  ## RECIPE up to its documents
+	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON) --until curate
+tokenize: setup  ## RECIPE up to its tokens
+	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON) --until tokenize
+train: setup  ## RECIPE up to its checkpoint
+	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON) --until train
+evaluate: setup  ## RECIPE up to its scores and result.json
+	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON)
+board: setup  ## Serve the leaderboard in BOARD
+	$(DCLM) board serve --db $(BOARD).sqlite
+upload: setup  ## Upload RECIPE's result.json to BOARD (a directory, fsspec URL or http server)
+	$(DCLM) board upload $(OUT)/result.json --to $(BOARD)
+submit: setup  ## Run RECIPE as a Ray job at ADDRESS, follow its logs, return its exit code
+	$(DCLM) submit $(RECIPE) --address $(ADDRESS) --out $(abspath $(OUT))
+cluster-up: setup  ## Start a local Ray cluster
+	$(DCLM) cluster up
+cluster-down: setup  ## Stop it
+	$(DCLM) cluster down
+clean:  ## Remove the virtual environment and caches (not out/)
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,56 @@
+"""`dclm curate`: a pool through a pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dclm.cli.options import ConsoleProgress, engine_options, say
+
+
+@click.command()
+@click.argument("pipeline", type=click.Path(path_type=Path))
+@click.option("--pool", "pool", multiple=True, required=True, help="File, directory, glob or URL; may be given again.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the documents artifact.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of random steps, such as sampling.")
+@click.option("--limit", type=click.IntRange(1), help="Read at most so many records, spread over the pool's files.")
+@click.option("--model", "models", multiple=True, metavar="NAME=PATH", help="A file that a step asks for by NAME.")
+@click.option("--max-reject-fraction", type=click.FloatRange(0, 1), default=0.5, show_default=True)
+@click.option("--allow-incomplete", is_flag=True, help="End well although files of the pool are damaged.")
+@click.option("--trust", is_flag=True, help="Let the pipeline name its own steps (module:Class), which imports code.")
+@engine_options
+def curate(
+    pipeline: Path, pool: tuple[str, ...], out: Path, seed: int, limit: int | None, models: tuple[str, ...],
+    max_reject_fraction: float, allow_incomplete: bool, trust: bool, on: str, workers: int | None,
+) -> None:  # fmt: skip
+    """Run PIPELINE over the records of --pool.
+
+    PATHs are .warc(.gz|.zst), .wet.gz, .arc(.gz), .jsonl(.gz|.zst) or .parquet; a pool of text skips extraction.
+    """
+    from dclm.engine import open_engine
+    from dclm.errors import ConfigError, IncompleteError
+    from dclm.pipeline import bind, load_pipeline
+    from dclm.pool.files import list_files
+    from dclm.stages.curate import CurateOptions
+    from dclm.stages.curate import curate as run
+
+    named: dict[str, Path] = {}
+    for item in models:
+        name, separator, path = item.partition("=")
+        if not separator:
+            raise ConfigError(f"--model {item}", "allowed: NAME=PATH")
+        named[name] = Path(path)
+    bound = bind(load_pipeline(pipeline, trust), named)
+    options = CurateOptions(seed=seed, limit=limit, max_reject_fraction=max_reject_fraction)
+    files = list_files(pool)
+    with open_engine(on, workers) as engine:
+        record = run(bound, files, out, options, engine, ConsoleProgress())
+    counts = record.counts
+    say(
+        f"{out}: read {counts['read']:,} = kept {counts['kept']:,} + dropped {counts['dropped']:,}"
+        f" + rejected {counts['rejected']:,}"
+    )
+    if record.missing and not allow_incomplete:
+        what = f"{len(record.missing)} damaged inputs, first: {record.missing[0]}"
+        raise IncompleteError(str(out), what, "what could be read is there; pass --allow-incomplete to accept that")

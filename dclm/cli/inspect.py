@@ -1,0 +1,91 @@
+"""`dclm show`, `dclm why`, `dclm plan`: what there is, why a document left, what a recipe would do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+@click.command()
+@click.argument("what", metavar="ID|URL")
+@click.option("--in", "artifact", type=click.Path(path_type=Path), required=True, help="A documents artifact.")
+def why(what: str, artifact: Path) -> None:
+    """Say what became of the record with this id or URL."""
+    from dclm.inspect import fates
+
+    for fate in fates(artifact, what):
+        place = "" if fate.step_index is None or fate.step_index < 0 else f" (step {fate.step_index})"
+        print(f"{fate.outcome}{place}\t{fate.id}\t{fate.url}\t{fate.source}")
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="For the estimate of tokens.")
+@click.option("--samples/--no-samples", default=True, help="Show a few of the documents that each step dropped.")
+def show(artifact: Path, tokenizer: str, samples: bool) -> None:
+    """Show what ARTIFACT is, what it was made from, and for documents the waterfall by step."""
+    from dclm.record import read_record
+
+    record = read_record(artifact)
+    console = Console()
+    console.print(f"[bold]{escape(record.name)}[/] · {record.kind} · {record.fingerprint[:12]}", highlight=False)
+    for role, fingerprint in record.inputs.items():
+        console.print(f"  from {role}: {fingerprint[:12]}", highlight=False)
+    if record.missing:
+        console.print(f"[red]incomplete:[/] {len(record.missing)} parts missing, first: {escape(record.missing[0])}")
+    if record.kind != "documents":
+        for name, value in record.counts.items():
+            console.print(f"  {name}: {value}", highlight=False)
+        return
+    _waterfall(console, artifact, tokenizer)
+    if samples:
+        _samples(console, artifact)
+
+
+def _waterfall(console: Console, artifact: Path, tokenizer: str) -> None:
+    from dclm.inspect import measure_tokens_per_byte, waterfall
+    from dclm.record import read_record
+
+    rate = measure_tokens_per_byte(artifact, tokenizer)
+    table = Table(title=f"Tokens are estimated at {rate:.3f} a byte, measured on what was kept" if rate else None)
+    for name in ("", "step", "in", "dropped", "rejected", "edits", "out", "MB out", "tokens out"):
+        table.add_column(name, justify="left" if name == "step" else "right")
+    for row in waterfall(read_record(artifact), rate):
+        numbers = (row.documents_in, row.dropped, row.rejected, row.edits, row.documents_out)
+        tokens = "" if row.tokens_out is None else f"{row.tokens_out:,}"
+        index = "" if row.index < 0 else str(row.index)
+        cells = ("" if n == 0 and i in (1, 2, 3) else f"{n:,}" for i, n in enumerate(numbers))
+        table.add_row(index, row.step, *cells, f"{row.bytes_out / 1e6:,.2f}", tokens)
+    console.print(table)
+
+
+def _samples(console: Console, artifact: Path) -> None:
+    from dclm.inspect import EXCERPT
+    from dclm.inspect import samples as read_samples
+
+    last, shown = -2, 0
+    for row in read_samples(artifact).to_pylist():
+        shown = shown + 1 if row["step_index"] == last else 0
+        if row["step_index"] != last:
+            console.print(f"\n[bold]dropped by {escape(row['step'])}[/] (step {row['step_index']})")
+            last = row["step_index"]
+        if shown < 3:
+            text = " ".join(row["text"].split())[:EXCERPT]
+            console.print(f"  {escape(row['url'] or row['id'])}", style="cyan", highlight=False)
+            console.print(f"    {escape(text) or '(empty)'}", highlight=False)
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Say what of this directory would be reused.")
+def plan(recipe: Path, out: Path | None) -> None:
+    """Print the stages of RECIPE in order, with what each needs. Runs nothing and downloads nothing."""
+    from dclm.recipe import load_recipe
+    from dclm.stages.plan import plan_lines
+
+    for line in plan_lines(load_recipe(recipe), out):
+        print(line)

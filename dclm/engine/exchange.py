@@ -1,0 +1,158 @@
+"""Between segments: keys from all shards → reduce per partition → one decision → drops per shard.
+
+A decision may ask for another round over some documents (see `dclm.step.Round`): their keys are emitted, reduced and
+decided on in the same way before the first decision stands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dclm.engine.files import UNIT, finished, partitioned, read_documents, read_table, write_json, write_tables
+from dclm.parallel import Engine
+from dclm.progress import Progress
+from dclm.record import fingerprint
+from dclm.step import Context, Decision, Global, Round
+from dclm.storage import atomic_directory
+
+U = TypeVar("U", "Reduction", "Emission")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reduction:
+    """One partition of a Global step's keys."""
+
+    fingerprint: str
+    directory: str
+    partition: int
+    keys: tuple[str, ...]
+    """The key files of all shards, in order."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Emission:
+    """The keys of one shard's documents in a further round."""
+
+    fingerprint: str
+    directory: str
+    shard: int
+    documents: str
+    rows: str
+    """File of row tables, of which number `shard` is this shard's."""
+
+
+def run_reduction(step: Global, unit: Reduction) -> None:
+    """Reduce one partition and commit it."""
+    parts = [read_table(Path(path), unit.partition) for path in unit.keys]
+    table = pa.concat_tables(parts).sort_by([("key", "ascending"), ("shard", "ascending"), ("row", "ascending")])
+    with atomic_directory(Path(unit.directory)) as directory:
+        write_tables(directory / "reduced.arrow", [step.reduce(table)])
+        write_json(directory / UNIT, {"fingerprint": unit.fingerprint, "keys": table.num_rows})
+
+
+def run_emission(job: tuple[Global, Context], unit: Emission) -> None:
+    """Emit the keys of the documents that a round wants to see again, and commit them."""
+    step, context = job
+    emit = step.open(context)
+    wanted = read_table(Path(unit.rows), unit.shard).combine_chunks()
+    rows, extra = wanted.column("row").combine_chunks(), wanted.drop_columns(["shard", "row"])
+    keys = []
+    for batch in read_documents(Path(unit.documents)):
+        place = pc.index_in(batch.column("_row"), rows)
+        batch = batch.filter(pc.is_valid(place))
+        place = place.drop_null()
+        for name in extra.column_names:
+            batch = batch.append_column(name, extra.column(name).combine_chunks().take(place))
+        keys.append(emit(batch))
+    with atomic_directory(Path(unit.directory)) as directory:
+        write_tables(directory / "keys.arrow", partitioned(keys, unit.shard, step.num_partitions))
+        write_json(directory / UNIT, {"fingerprint": unit.fingerprint})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """One Global step over one set of documents."""
+
+    directory: Path
+    fingerprint: str
+    """Of everything that went in: the step and all units of the segment before it."""
+    documents: tuple[str, ...]
+    """The documents of every shard, as the step sees them."""
+    context: Context
+    engine: Engine
+    progress: Progress
+
+    def settle(self, step: Global, keys: Sequence[str]) -> dict[str, object]:
+        """Reduce `keys`, decide, and commit the drops of every shard; gives the decision's `unit.json`."""
+        target = self.directory / "decision"
+        done = finished(target, self.fingerprint)
+        if done is not None:
+            return done
+        decision = self._decide(step, keys, 0)
+        result: dict[str, object] = {"fingerprint": self.fingerprint, "info": dict(decision.info)}
+        with atomic_directory(target) as directory:
+            write_tables(directory / "drops.arrow", _by_shard(decision.drops, len(self.documents)))
+            for name, table in decision.tables.items():
+                pq.write_table(table, directory / f"{name}.parquet", compression="zstd")
+            write_json(directory / UNIT, result)
+        return result
+
+    def _decide(self, step: Global, keys: Sequence[str], depth: int) -> Decision:
+        units = [
+            Reduction(
+                fingerprint=fingerprint([self.fingerprint, depth, p]), partition=p, keys=tuple(keys),
+                directory=str(self.directory / f"round-{depth}" / f"part-{p:04d}"),
+            )
+            for p in range(step.num_partitions)
+        ]  # fmt: skip
+        self._run(f"{step.name}: reduce", partial(run_reduction, step), units)
+        decision = step.decide(_Reduced([Path(u.directory) / "reduced.arrow" for u in units]))
+        return decision if decision.then is None else self._again(decision.then, depth + 1)
+
+    def _again(self, again: Round, depth: int) -> Decision:
+        directory = self.directory / f"round-{depth}"
+        directory.mkdir(parents=True, exist_ok=True)
+        rows = directory / "rows.arrow"
+        write_tables(rows, _by_shard(again.rows, len(self.documents)))
+        units = [
+            Emission(
+                fingerprint=fingerprint([self.fingerprint, depth, "shard", i]), shard=i, documents=path, rows=str(rows),
+                directory=str(directory / f"shard-{i:05d}"),
+            )
+            for i, path in enumerate(self.documents)
+        ]  # fmt: skip
+        self._run(f"{again.step.name}: verify", partial(run_emission, (again.step, self.context)), units)
+        return again.finish(self._decide(again.step, [f"{u.directory}/keys.arrow" for u in units], depth))
+
+    def _run(self, label: str, function: Callable[[U], None], units: Sequence[U]) -> None:
+        todo = [u for u in units if finished(Path(u.directory), u.fingerprint) is None]
+        self.progress.start(label, len(todo), "parts")
+        for _ in self.engine.map(function, todo):
+            self.progress.advance()
+        self.progress.finish()
+
+
+class _Reduced:
+    """The reduced tables in order of partition, loaded one at a time, as often as asked."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return (read_table(path, 0) for path in self._paths)
+
+
+def _by_shard(rows: pa.Table, num_shards: int) -> list[pa.Table]:
+    rows = rows.sort_by([("shard", "ascending"), ("row", "ascending")])
+    edges = np.searchsorted(rows.column("shard").to_numpy(), np.arange(num_shards + 1))
+    return [rows.slice(a, b - a) for a, b in itertools.pairwise(edges)]

@@ -1,0 +1,117 @@
+"""The files of a unit of work: documents in Parquet row groups of even size, key tables in Arrow IPC, unit.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dclm.step import KEY_FIELDS
+
+UNIT = "unit.json"
+ROW_GROUP_ROWS = 1024
+ROW_GROUP_BYTES = 32 << 20
+
+
+class DocumentWriter:
+    """Writes batches to one Parquet file; row groups depend on the rows alone, not on how they were batched.
+
+    Use as a context manager. Columns that start with "_" are left out, but `_row` where `keep_row` is set.
+    """
+
+    def __init__(self, path: Path, keep_row: bool) -> None:
+        self._path = path
+        self._keep_row = keep_row
+        self._writer: pq.ParquetWriter | None = None
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        self._pending_bytes = 0
+        self.rows = 0
+
+    def __enter__(self) -> DocumentWriter:
+        return self
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Take a batch. The first one, which may be empty, gives the schema."""
+        scratch = [n for n in batch.schema.names if n.startswith("_") and not (n == "_row" and self._keep_row)]
+        batch = batch.drop_columns(scratch) if scratch else batch
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, batch.schema, compression="zstd", use_dictionary=False)
+        self.rows += batch.num_rows
+        while batch.num_rows:
+            room = ROW_GROUP_ROWS - self._pending_rows
+            part, batch = batch.slice(0, room), batch.slice(room)
+            self._pending.append(part)
+            self._pending_rows += part.num_rows
+            self._pending_bytes += part.nbytes
+            if self._pending_rows >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._pending and self._writer is not None:
+            self._writer.write_table(pa.Table.from_batches(self._pending), row_group_size=ROW_GROUP_ROWS)
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is None:
+            self._flush()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def read_documents(path: Path) -> Iterator[pa.RecordBatch]:
+    """The row groups of a documents file, one batch each; at least one batch, empty where there are no rows."""
+    with pq.ParquetFile(path) as file:
+        if file.num_row_groups == 0:
+            yield pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, use_threads=False).combine_chunks()
+            batches = table.to_batches()
+            yield batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def write_tables(path: Path, tables: Sequence[pa.Table]) -> None:
+    """Tables of one schema as the record batches of one IPC file: number i is batch i."""
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, tables[0].schema) as writer:
+        for table in tables:
+            writer.write_batch(one_batch(table))
+
+
+def read_table(path: Path, index: int) -> pa.Table:
+    """Table `index` of a file made by `write_tables`, memory-mapped."""
+    with pa.memory_map(str(path)) as source:
+        return pa.Table.from_batches([pa.ipc.open_file(source).get_batch(index)])
+
+
+def partitioned(keys: Sequence[pa.RecordBatch], shard: int, num_partitions: int) -> list[pa.Table]:
+    """A shard's keys with their `shard` column, spread by `key % num_partitions`, each part sorted by (key, row)."""
+    table = pa.Table.from_batches(keys)
+    table = table.add_column(1, KEY_FIELDS[1], pa.array(np.full(table.num_rows, shard, np.int32)))
+    table = table.sort_by([("key", "ascending"), ("row", "ascending")])
+    partition = table.column("key").to_numpy() % np.uint64(num_partitions)
+    return [table.filter(pa.array(partition == p)) for p in range(num_partitions)]
+
+
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    """The table as a single record batch (empty tables too)."""
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def write_json(path: Path, value: Mapping[str, object]) -> None:
+    """A small JSON file with sorted keys."""
+    path.write_text(json.dumps(value, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+
+
+def finished(directory: Path, fingerprint: str) -> dict[str, object] | None:
+    """The `unit.json` of a unit that was committed with this fingerprint, else None."""
+    try:
+        data = json.loads((directory / UNIT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    assert isinstance(data, dict)
+    return data if data["fingerprint"] == fingerprint else None

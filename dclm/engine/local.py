@@ -1,0 +1,92 @@
+"""The local engine: worker processes on this machine (or none, for one worker)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from typing import TypeVar
+
+from dclm.errors import DataError
+
+U = TypeVar("U")
+R = TypeVar("R")
+ATTEMPTS = 3
+"""How often a unit may take its worker process down with it before the run stops."""
+
+
+class LocalEngine:
+    """Runs units in `workers` processes; with one, in this process."""
+
+    def __init__(self, workers: int | None = None) -> None:
+        self._workers = workers or os.cpu_count() or 1
+
+    @property
+    def workers(self) -> int:
+        return self._workers
+
+    def map(self, function: Callable[[U], R], units: Sequence[U]) -> Iterator[tuple[int, R]]:
+        """See `dclm.parallel.Engine.map`. A unit whose process dies is tried again, `ATTEMPTS` times in all."""
+        if self._workers == 1 or len(units) <= 1:
+            for index, unit in enumerate(units):
+                yield index, function(unit)
+            return
+        waiting = dict.fromkeys(range(len(units)), 0)
+        while waiting:
+            yield from self._round(function, units, waiting)
+
+    def _round(
+        self, function: Callable[[U], R], units: Sequence[U], waiting: dict[int, int]
+    ) -> Iterator[tuple[int, R]]:
+        """One pool's life: until all units are done, or one of them has killed its process."""
+        workers = min(self._workers, len(waiting))
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+        running: dict[Future[R], int] = {}
+        todo = iter(sorted(waiting))
+        try:
+            while True:
+                for index in todo:
+                    running[pool.submit(function, units[index])] = index
+                    if len(running) >= workers:
+                        break
+                if not running:
+                    return
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    index = running.pop(future)
+                    del waiting[index]
+                    yield index, result
+        except BrokenProcessPool as error:
+            for index in running.values():
+                waiting[index] += 1
+                if waiting[index] >= ATTEMPTS:
+                    what = f"a worker process died {ATTEMPTS} times while unit {index} was running (out of memory?)"
+                    raise DataError("worker", what, "use fewer --workers, or look at `dmesg`") from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """One thread per process: the engine's workers are the parallelism, and sums do not depend on the machine.
+
+    A worker ends when its parent does, however that ended: nothing is left behind by `kill -9`.
+    """
+    import pyarrow as pa
+
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):
+        os.environ[name] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,89 @@
+"""The Ray engine: the same units as Ray tasks, on a cluster that shares the output's storage."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from dclm.errors import DataError, DclmError
+
+U = TypeVar("U")
+R = TypeVar("R")
+IN_FLIGHT_PER_CPU = 2
+
+
+class RayEngine:
+    """Runs units as Ray tasks of one CPU each."""
+
+    def __init__(self, address: str | None = None, workers: int | None = None) -> None:
+        """`address`: of a running cluster; None: the one this process is in (a Ray job), or a new local one."""
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        self._owned = not ray.is_initialized()
+        if self._owned:
+            inside = os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_ID")
+            target = address or (None if inside else "local")
+            cpus = workers if target == "local" else None
+            try:
+                ray.init(
+                    address=target, num_cpus=cpus, log_to_driver=False, include_dashboard=False, logging_level="error"
+                )
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise DataError(
+                    f"ray {address}", f"cannot connect: {error}", "is the cluster up? try `make cluster-up`"
+                ) from None
+        self._limit = workers
+
+    @property
+    def workers(self) -> int:
+        return self._limit or max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+    def map(self, function: Callable[[U], R], units: Sequence[U]) -> Iterator[tuple[int, R]]:
+        """See `dclm.parallel.Engine.map`. Ray retries a unit whose worker or node dies."""
+        task = ray.remote(num_cpus=1, max_retries=5)(_call)
+        shared = ray.put(function)
+        running: dict[ray.ObjectRef, int] = {}
+        todo = iter(range(len(units)))
+        limit = self._limit or self.workers * IN_FLIGHT_PER_CPU
+        try:
+            while True:
+                for index in todo:
+                    running[task.remote(shared, units[index])] = index
+                    if len(running) >= limit:
+                        break
+                if not running:
+                    return
+                (ready, *_), _ = ray.wait(list(running), num_returns=1)
+                index = running.pop(ready)
+                yield index, _result(ready, index)
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)
+
+    def close(self) -> None:
+        """Leave the cluster (and end it, where this engine started it)."""
+        if self._owned:
+            ray.shutdown()
+
+
+def _result(reference: ray.ObjectRef, index: int) -> object:
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, DclmError):
+            raise cause from None
+        raise
+    except RayError as error:
+        raise DataError(f"ray unit {index}", f"was lost: {error}", "look at the cluster's logs") from error
+
+
+def _call(function: Callable[[U], R], unit: U) -> R:
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)
+    return function(unit)

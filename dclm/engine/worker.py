@@ -1,0 +1,176 @@
+"""One unit of work: one segment × one shard (or one partition of shards, after an Ordered step). Engines only schedule.
+
+A unit is a pure function of its input files and the segment's steps. It leaves a directory, renamed into place whole:
+
+    00012.documents.parquet · 00012.ledger.parquet · 00012.samples.parquet · 00012.keys.arrow (before a Global step)
+    unit.json   fingerprint, counts, damage
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dclm.engine.batches import Flow, Opened
+from dclm.engine.files import UNIT, DocumentWriter, partitioned, read_documents, read_table, write_json, write_tables
+from dclm.engine.plan import Segment
+from dclm.errors import ConfigError
+from dclm.pool.files import InputFile
+from dclm.pool.read import Tally, read_file
+from dclm.schema import DOCUMENT, PAGE
+from dclm.step import Context, Global, MapFunction, Ordered
+from dclm.storage import atomic_directory
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One shard's input to a segment."""
+
+    index: int
+    file: InputFile | None = None
+    """The pool's file (first segment)."""
+    limit: int | None = None
+    """Records to read of it at most; None: all."""
+    documents: str | None = None
+    """The segment before's documents (later segments)."""
+    drops: str | None = None
+    """Where the head is Global: file of drop tables, of which number `index` is this shard's."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What all units of one segment share."""
+
+    segment: Segment
+    context: Context
+    identity: str
+    final: bool
+    """The last segment: what comes out is kept, and `_row` is not written."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unit:
+    """A unit of work. `directory` is where its result stands when it is finished."""
+
+    fingerprint: str
+    directory: str
+    shards: tuple[Shard, ...]
+    partition: int = 0
+    total: int = 0
+    """After an Ordered step: the sum of its measure over the partition."""
+
+
+def run_unit(job: Job, unit: Unit) -> dict[str, object]:
+    """Do the unit and commit its directory; gives what `unit.json` holds."""
+    opened = _opened(job.identity, job)
+    head: MapFunction | None = None
+    if isinstance(job.segment.head, Ordered):
+        head = job.segment.head.begin(job.context, unit.total, unit.partition)
+    result: dict[str, object] = {"fingerprint": unit.fingerprint, "shards": {}}
+    with atomic_directory(Path(unit.directory)) as directory:
+        for shard in unit.shards:
+            try:
+                outcome = _run_shard(job, shard, opened, head, directory)
+            except Exception as error:
+                error.add_note(f"shard {shard.index} ({shard.file.name if shard.file else shard.documents})")
+                raise
+            result["shards"][str(shard.index)] = outcome  # type: ignore[index]
+        write_json(directory / UNIT, result)
+    return result
+
+
+_OPEN: dict[str, list[Opened]] = {}
+
+
+def _opened(identity: str, job: Job) -> list[Opened]:
+    """Steps opened once per process; only the latest segment's models stay in memory."""
+    if identity not in _OPEN:
+        _OPEN.clear()
+        _OPEN[identity] = Opened.all(job.segment.steps, job.segment.first, job.context)
+    return _OPEN[identity]
+
+
+def _run_shard(
+    job: Job, shard: Shard, opened: list[Opened], head: MapFunction | None, directory: Path
+) -> dict[str, object]:
+    flow = Flow(opened, job.context.seed)
+    tally = Tally()
+    segment = job.segment
+    emit = segment.tail.open(job.context) if isinstance(segment.tail, Global) else None
+    measure = segment.tail.measure(job.context) if isinstance(segment.tail, Ordered) else None
+    keys: list[pa.RecordBatch] = []
+    measured = 0
+    prefix = directory / f"{shard.index:05d}"
+    with DocumentWriter(prefix.with_suffix(".documents.parquet"), keep_row=not job.final) as writer:
+        for batch in _input(shard, flow, tally, segment, head):
+            batch = flow.run(batch)
+            if "text" not in batch.schema.names:
+                hint = "add `extract: {with: resiliparse}` as the first step"
+                raise ConfigError("pipeline", "no step makes a `text` column from the pages of this pool", hint)
+            if emit is not None:
+                keys.append(emit(batch))
+            if measure is not None:
+                measured += measure(batch)
+            if job.final:
+                flow.ledger.keep(batch)
+            writer.write(batch)
+    pq.write_table(flow.ledger.table(), prefix.with_suffix(".ledger.parquet"), compression="zstd")
+    pq.write_table(flow.ledger.samples(), prefix.with_suffix(".samples.parquet"), compression="zstd")
+    if emit is not None:
+        assert isinstance(segment.tail, Global)
+        write_tables(prefix.with_suffix(".keys.arrow"), partitioned(keys, shard.index, segment.tail.num_partitions))
+    counts = [dataclasses.asdict(c) for _, c in sorted(flow.counts.items())]
+    return {
+        "documents": writer.rows, "counts": counts, "measured": measured, "skipped": tally.skipped,
+        "damage": [f"{shard.file.name}: {d}" if shard.file else d for d in tally.damage],
+    }  # fmt: skip
+
+
+def _input(
+    shard: Shard, flow: Flow, tally: Tally, segment: Segment, head: MapFunction | None
+) -> Iterator[pa.RecordBatch]:
+    """The shard's batches, at least one, after the segment's head has had its say."""
+    if shard.file is not None:
+        yield from _read(shard, shard.file, flow, tally)
+        return
+    assert shard.documents is not None
+    assert segment.head is not None
+    name, index = segment.head.name, segment.first - 1
+    drops = None
+    if shard.drops is not None:
+        drops = read_table(Path(shard.drops), shard.index).column("row").combine_chunks()
+    for batch in read_documents(Path(shard.documents)):
+        count = flow.count(name, index)
+        if drops is not None:
+            count.documents_in += batch.num_rows
+            batch = flow.drop(batch, pc.is_in(batch.column("_row"), drops), name, count)
+        elif head is not None:
+            count.documents_in += batch.num_rows
+            batch = flow.mapped(batch, head(batch), name, count)
+        yield batch
+
+
+def _read(shard: Shard, file: InputFile, flow: Flow, tally: Tally) -> Iterator[pa.RecordBatch]:
+    left = shard.limit
+    seen = False
+    if left != 0:
+        for batch in read_file(file, tally):
+            batch = batch if left is None else batch.slice(0, left)
+            yield flow.read(batch)
+            seen = True
+            if left is not None:
+                left -= batch.num_rows
+                if left <= 0:
+                    break
+    if not seen:
+        yield flow.read(_empty(PAGE if file.kind == "warc" else DOCUMENT))
+
+
+def _empty(schema: pa.Schema) -> pa.RecordBatch:
+    schema = schema.append(pa.field("_row", pa.int64()))
+    return pa.RecordBatch.from_pylist([], schema=schema)
