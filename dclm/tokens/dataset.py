@@ -1,0 +1,108 @@
+"""Reading a tokens artifact: memory-mapped rows of `seq_len + 1` tokens in their shuffled order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dclm.errors import DataError
+from dclm.record import FileEntry, Record, require_complete
+from dclm.storage import sha256_file
+
+Tokens = npt.NDArray[np.int64]
+
+
+class TokenDataset:
+    """The sequences of a tokens artifact, by their place in the global order.
+
+    A row holds `seq_len + 1` tokens: inputs are `row[:-1]`, targets `row[1:]`. Files are mapped when they are first
+    read; nothing is held in memory. May be pickled (it is opened again by path).
+    """
+
+    def __init__(self, path: Path | str, *, verify: bool = False) -> None:
+        """Open the artifact at `path`; `verify` also compares the sha256 of every file with the record.
+
+        Raises: IncompleteError (no record, or parts missing), ConfigError (not a tokens artifact), DataError (a file
+        is missing, or its size or sha256 is not what the record says).
+        """
+        self.path = Path(path)
+        self.record: Record = require_complete(self.path, "tokens")
+        self.seq_len = _whole_number(self.record, "seq_len")
+        self.vocab_size = _whole_number(self.record, "vocab_size")
+        """Ids are below this."""
+        self.dtype = np.dtype("<u2" if self.record.config["dtype"] == "uint16" else "<u4")
+        self._files = [f for f in self.record.files if f.path.startswith("tokens/")]
+        self._check(verify)
+        sizes = [f.rows or 0 for f in self._files]
+        self._starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        self._maps: list[npt.NDArray[np.unsignedinteger] | None] = [None] * len(sizes)
+
+    @property
+    def num_sequences(self) -> int:
+        """How many rows there are."""
+        return int(self._starts[-1])
+
+    def __len__(self) -> int:
+        return self.num_sequences
+
+    def __getitem__(self, index: int) -> Tokens:
+        """Row `index` (`seq_len + 1` int64 ids). Raises: IndexError."""
+        row: Tokens = self.rows([index])[0]
+        return row
+
+    def rows(self, indices: Sequence[int] | npt.NDArray[np.int64]) -> Tokens:
+        """The rows at `indices`, in that order: int64 `[len(indices), seq_len + 1]`.
+
+        Raises: IndexError for an index outside [0, num_sequences); DataError for an id outside the vocabulary.
+        """
+        wanted = np.asarray(indices, dtype=np.int64)
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= self.num_sequences):
+            raise IndexError(f"rows {wanted.min()}…{wanted.max()} of {self.num_sequences}")
+        shards = np.searchsorted(self._starts, wanted, side="right") - 1
+        out = np.empty((len(wanted), self.seq_len + 1), dtype=np.int64)
+        for shard in np.unique(shards):
+            here = shards == shard
+            out[here] = self._open(int(shard))[wanted[here] - self._starts[shard]]
+        if out.size and out.max() >= self.vocab_size:
+            what = f"found token {out.max()}, allowed: below {self.vocab_size}"
+            raise DataError(str(self.path), what, "the file is corrupt: open with verify=True to see which")
+        return out
+
+    def __reduce__(self) -> tuple[type[TokenDataset], tuple[Path]]:
+        return TokenDataset, (self.path,)
+
+    def _open(self, shard: int) -> npt.NDArray[np.unsignedinteger]:
+        mapped = self._maps[shard]
+        if mapped is None:
+            shape = (self._files[shard].rows or 0, self.seq_len + 1)
+            mapped = np.memmap(self.path / self._files[shard].path, dtype=self.dtype, mode="r", shape=shape)
+            self._maps[shard] = mapped
+        return mapped
+
+    def _check(self, verify: bool) -> None:
+        row_bytes = (self.seq_len + 1) * self.dtype.itemsize
+        for file in self._files:
+            path = self.path / file.path
+            expected = (file.rows or 0) * row_bytes
+            found = path.stat().st_size if path.is_file() else None
+            if found != expected:
+                what = "no such file" if found is None else f"found {found:,} bytes, allowed: {expected:,}"
+                raise DataError(str(path), what, "make the tokens again, or copy the file from where it is whole")
+            if verify:
+                _verify(path, file)
+
+
+def _verify(path: Path, file: FileEntry) -> None:
+    found = sha256_file(path)
+    if found != file.sha256:
+        what = f"found sha256 {found[:12]}…, allowed: {file.sha256[:12]}…"
+        raise DataError(str(path), what, "make the tokens again, or copy the file from where it is whole")
+
+
+def _whole_number(record: Record, key: str) -> int:
+    value = record.config[key]
+    assert isinstance(value, int)
+    return value
