@@ -1,0 +1,116 @@
+"""Connected components of documents linked by duplicate keys: union-find over flat arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from dclm.dedup.columns import I64, U64
+
+
+class Links(NamedTuple):
+    """Edges between packed documents (see `columns.pack`); `first[i]` stands before `second[i]` in document order."""
+
+    first: I64
+    second: I64
+
+
+class Components(NamedTuple):
+    """Every document that has at least one link, in document order."""
+
+    documents: I64
+    root: I64
+    """Index into `documents` of the first document of each one's component."""
+    refused: int
+    """Links not followed because the component would have grown beyond the cap."""
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _find(parent: np.ndarray, i: int) -> int:
+    while parent[i] != i:
+        parent[i] = parent[parent[i]]
+        i = parent[i]
+    return i
+
+
+@njit(cache=True, nogil=True)
+def unite(parent: np.ndarray, size: np.ndarray, first: np.ndarray, second: np.ndarray, cap: int) -> int:
+    """Join the two ends of every edge, in order; the smaller index becomes the root. Gives the edges refused."""
+    refused = 0
+    for e in range(len(first)):
+        a, b = _find(parent, first[e]), _find(parent, second[e])
+        if a == b:
+            continue
+        if size[a] + size[b] > cap:
+            refused += 1
+            continue
+        low, high = min(a, b), max(a, b)
+        parent[high] = low
+        size[low] += size[high]
+    return refused
+
+
+@njit(cache=True, nogil=True)
+def flatten(parent: np.ndarray) -> None:
+    """Let every entry point at its root."""
+    for i in range(len(parent)):
+        parent[i] = parent[parent[i]]  # roots have the smallest index: those before i are flat already
+
+
+@njit(cache=True, nogil=True)
+def _count_linked(keys: np.ndarray) -> int:
+    count = 0
+    for i in range(1, len(keys)):
+        count += keys[i] == keys[i - 1]
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _link_runs(keys: np.ndarray, documents: np.ndarray, first: np.ndarray, second: np.ndarray) -> int:
+    start = 0
+    count = 0
+    for i in range(1, len(keys)):
+        if keys[i] != keys[start]:
+            start = i
+        elif documents[i] != documents[start]:
+            first[count], second[count] = documents[start], documents[i]
+            count += 1
+    return count
+
+
+def link_equal_keys(keys: U64, documents: I64) -> Links:
+    """Links from the first document of every run of equal keys to the others; rows sorted by (key, document)."""
+    room = _count_linked(keys)
+    first, second = np.empty(room, np.int64), np.empty(room, np.int64)
+    count = _link_runs(keys, documents, first, second)
+    return Links(first[:count], second[:count])
+
+
+def components(links: Iterable[Links], cap: int | None = None) -> Components:
+    """Components of the graph whose edges are all `links` (iterated twice, one element in memory at a time).
+
+    With a `cap`, a link that would make a component of more documents is refused; the order of links then counts.
+    Memory: about 40 bytes a linked document, besides the largest element.
+    """
+    parts = [np.unique(np.concatenate(part)) for part in links]
+    documents = np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+    del parts
+    parent = np.arange(len(documents), dtype=np.int64)
+    size = np.ones(len(documents), dtype=np.int64)
+    limit = len(documents) if cap is None else cap
+    refused = 0
+    for part in links:
+        ends = (np.searchsorted(documents, part.first), np.searchsorted(documents, part.second))
+        refused += unite(parent, size, *ends, limit)
+    flatten(parent)
+    return Components(documents, parent, refused)
+
+
+def spanning_links(links: Links) -> Links:
+    """The fewest links with the same components: each document to the first one of its component."""
+    found = components([links])
+    linked = found.root != np.arange(len(found.root))
+    return Links(found.documents[found.root[linked]], found.documents[linked])

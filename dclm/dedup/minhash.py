@@ -1,0 +1,155 @@
+"""`minhash`: near-duplicate documents, found by MinHash and locality-sensitive hashing, verified if so wished."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from dclm.config import Count, Fraction, Positive, Range
+from dclm.dedup.alphabet import Normalization, alphabet
+from dclm.dedup.clusters import cluster_counts, clusters_table
+from dclm.dedup.columns import I64, U64, documents_of, drops_table, hashes, ints, row_of, shard_of, strings
+from dclm.dedup.components import Components, Links, components
+from dclm.dedup.lsh import band_keys, candidate_links
+from dclm.dedup.signatures import Bits, permutations, signatures
+from dclm.dedup.verify import Verify
+from dclm.step import Context, Decision, Global, MapFunction, Round
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MinHash(Global):
+    """Of documents that share many n-grams, keeps the first.
+
+    Two documents of Jaccard index s become candidates with probability 1 − (1 − s^rows)^bands. Without `verify`
+    candidates are duplicates, and so are those linked through others. With it, a document goes only if its exact
+    index with one that stays reaches the threshold (see `Verify`). Documents without any word are never duplicates;
+    one with fewer words than `ngram` has a single shingle.
+
+    Adds the table `clusters` (cluster, shard, row, kept), one row for every document in a cluster of two or more.
+
+    Source: DCLM appendix L (93 bands of 15 over 5-grams of tokens); signatures are those of datasketch ≥ 2 (schemes
+    affine64 and affine32) for the same seed, fed with `dclm.dedup.shingles.shingle_hash`.
+    """
+
+    name: ClassVar[str] = "minhash"
+
+    ngram: Positive = 5
+    """Units in a shingle."""
+    unit: Literal["word", "character"] = "word"
+    """Words are what whitespace separates."""
+    normalize: Normalization = "lower"
+    """What is done to the text first: nothing, lower case, or lower case without ASCII punctuation."""
+    bands: Positive = 93
+    rows: Positive = 15
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 1
+    """Of the permutations."""
+    bits: Bits = 64
+    """Width of the hashes; 32 is faster and enough below about 1e8 shingles a document."""
+    verify: Fraction | None = None
+    """Least exact Jaccard index of a dropped document with the one kept in its place; null: none is computed."""
+    max_cluster: Count | None = None
+    """Links that would make a candidate cluster of more documents are not followed; null: no limit."""
+
+    def open(self, context: Context) -> MapFunction:
+        table = alphabet(self.normalize)
+        draw = permutations(self.bands * self.rows, self.seed, self.bits)
+
+        def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
+            found = signatures(strings(batch.column("text")), table, self.unit == "word", self.ngram, draw)
+            keys, places = band_keys(found, self.bands, self.rows)
+            rows = batch.column("_row").to_numpy()[places]
+            return pa.RecordBatch.from_pydict(
+                {"key": pa.array(keys), "row": pa.array(rows, pa.int64()), "whole": pa.array(found.whole[places])}
+            )
+
+        return emit
+
+    def reduce(self, keys: pa.Table) -> pa.Table:
+        return candidate_links(keys)
+
+    def decide(self, reduced: Iterable[pa.Table]) -> Decision:
+        found = components(_LinksOf(reduced), self.max_cluster)
+        kept = found.documents[found.root]
+        info: dict[str, object] = {"candidates": len(kept)}
+        if self.max_cluster is not None:
+            info["refused_links"] = found.refused
+        if self.verify is None:
+            return _decision(found.documents, kept, info)
+        first = _first_copies(found, _whole_of(found.documents, reduced))
+        step = Verify(threshold=self.verify, words=self.unit == "word", ngram=self.ngram, normalize=self.normalize)
+        return Decision(
+            drops=drops_table(found.documents[:0], found.documents[:0]),
+            then=Round(step=step, rows=_rows_to_verify(found, first), finish=_Finish(found.documents, first, info)),
+        )
+
+
+class _LinksOf:
+    """Reduced tables as links, as often as asked."""
+
+    def __init__(self, reduced: Iterable[pa.Table]) -> None:
+        self._reduced = reduced
+
+    def __iter__(self) -> Iterator[Links]:
+        for table in self._reduced:
+            yield Links(ints(table, "first"), ints(table, "second"))
+
+
+def _whole_of(documents: I64, reduced: Iterable[pa.Table]) -> U64:
+    whole = np.zeros(len(documents), np.uint64)
+    for table in reduced:
+        for end in ("first", "second"):
+            whole[np.searchsorted(documents, ints(table, end))] = hashes(table, f"whole_{end}")
+    return whole
+
+
+def _first_copies(found: Components, whole: U64) -> I64:
+    """For each document the index of the first one in its component with the same shingle sequence."""
+    order = np.lexsort((np.arange(len(whole)), whole, found.root))
+    starts = np.ones(len(order), np.bool_)
+    root, whole = found.root[order], whole[order]
+    starts[1:] = (root[1:] != root[:-1]) | (whole[1:] != whole[:-1])
+    first = np.empty(len(order), np.int64)
+    first[order] = order[starts][np.cumsum(starts) - 1]
+    return first
+
+
+def _rows_to_verify(found: Components, first: I64) -> pa.Table:
+    """One copy of each different document, of components that have more than one."""
+    different = np.flatnonzero(first == np.arange(len(first)))
+    several = np.bincount(found.root[different], minlength=len(first))[found.root[different]] > 1
+    chosen = different[several]
+    documents = found.documents[chosen]
+    return pa.table(
+        {
+            "shard": pa.array(shard_of(documents), pa.int32()),
+            "row": pa.array(row_of(documents), pa.int64()),
+            "_cluster": pa.array(found.root[chosen].astype(np.uint64)),
+        }
+    )
+
+
+class _Finish:
+    """The decision on all candidates from that on one copy of each."""
+
+    def __init__(self, documents: I64, first: I64, info: dict[str, object]) -> None:
+        self._documents, self._first, self._info = documents, first, info
+
+    def __call__(self, verified: Decision) -> Decision:
+        documents, kept = self._documents, self._documents.copy()
+        dropped = documents_of(verified.drops)
+        stays = documents_of(verified.drops, "kept_")
+        kept[np.searchsorted(documents, dropped)] = stays
+        return _decision(documents, kept[self._first], self._info)
+
+
+def _decision(documents: I64, kept: I64, info: dict[str, object]) -> Decision:
+    gone = documents != kept
+    return Decision(
+        drops=drops_table(documents[gone], kept[gone]),
+        info={**info, **cluster_counts(kept)},
+        tables={"clusters": clusters_table(documents, kept)},
+    )

@@ -1,0 +1,48 @@
+"""What counts as equal for exact deduplication: the reference's normalizers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+Normalizer = Literal["url", "whitespace_and_lowercase", "ccnet"]
+
+_SCHEME = re.compile(r"https?://(www\.)?")
+_TRACKING = re.compile(r"\?(utm_|ref|feed).*")
+_DIGIT = re.compile(r"\d")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_PUNCTUATION = re.compile("[，。、„”“«»１」「《》´∶：？！（）；–—．～’…━〈〉【】％►]")  # the characters that CCNet maps
+
+
+def normalize_url(url: str) -> str:
+    """Without scheme, `www.`, tracking parameters and trailing slashes.
+
+    Source: `normalize_url` in DCLM's core_utils, after TFDS's c4_utils. As there, a scheme is cut wherever it stands,
+    the parameters from the first one that matches to the end of the line, and case is kept.
+    """
+    return _TRACKING.sub("", _SCHEME.sub("", url)).rstrip("/")
+
+
+def normalize_whitespace_and_lowercase(text: str) -> str:
+    """Lower-cased, without whitespace at both ends (only there, as in DCLM's core_utils)."""
+    return text.strip().lower()
+
+
+def normalize_ccnet(text: str) -> str:
+    """Lower-cased, digits made 0, without Unicode punctuation, control characters and accents.
+
+    Source: `ccnet_dedup_normalizer` in DCLM's core_utils, which goes on to transliterate to ASCII (unidecode);
+    here accents go by Unicode decomposition, as in CCNet itself, and other scripts stay as they are.
+    """
+    text = _DIGIT.sub("0", text.strip().lower())
+    text = _CONTROL.sub("", _PUNCTUATION.sub("", text))
+    return "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
+
+
+NORMALIZERS: Mapping[Normalizer, Callable[[str], str]] = {
+    "url": normalize_url,
+    "whitespace_and_lowercase": normalize_whitespace_and_lowercase,
+    "ccnet": normalize_ccnet,
+}

@@ -1,0 +1,72 @@
+"""Run a Global or Ordered step over batches in this process: for notebooks and tests. Pipelines go through engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dclm.step import Context, Decision, Global, Ordered
+
+Shards = Sequence[Sequence[pa.RecordBatch]]
+"""Batches (with `_row`) of every shard."""
+
+
+def decide(step: Global, shards: Shards, context: Context | None = None) -> Decision:
+    """The decision of `step` over all `shards`, further rounds included."""
+    context = context or Context()
+    emit = step.open(context)
+    parts = [_with_shard(emit(batch), shard) for shard, batches in enumerate(shards) for batch in batches]
+    keys = pa.concat_tables([pa.Table.from_batches([part]) for part in parts])
+    decision = step.decide([step.reduce(part) for part in partitions(keys, step.num_partitions)])
+    again = decision.then
+    if again is None:
+        return decision
+    return again.finish(decide(again.step, [list(_select(again.rows, i, s)) for i, s in enumerate(shards)], context))
+
+
+def partitions(keys: pa.Table, count: int) -> list[pa.Table]:
+    """Key tables of each partition, sorted as `reduce` expects them."""
+    keys = keys.sort_by([("key", "ascending"), ("shard", "ascending"), ("row", "ascending")])
+    place = keys.column("key").to_numpy() % count
+    return [keys.filter(pa.array(place == partition)) for partition in range(count)]
+
+
+def drop(decision: Decision, shards: Shards) -> list[list[pa.RecordBatch]]:
+    """`shards` without the documents that the decision drops."""
+    kept = []
+    for shard, batches in enumerate(shards):
+        rows = decision.drops.filter(pc.equal(decision.drops["shard"], shard))["row"].combine_chunks()
+        kept.append([b.filter(pc.invert(pc.is_in(b.column("_row"), rows))) for b in batches])
+    return kept
+
+
+def run_ordered(step: Ordered, shards: Shards, context: Context | None = None) -> list[list[pa.RecordBatch]]:
+    """What `step` makes of each batch (nothing removed yet: see `_drop`), partition after partition."""
+    context = context or Context()
+    out: list[list[pa.RecordBatch]] = [[] for _ in shards]
+    for partition in range(step.partitions):
+        mine = range(partition, len(shards), step.partitions)
+        measure = step.measure(context)
+        total = sum(measure(batch) for shard in mine for batch in shards[shard])
+        function = step.begin(context, total, partition)
+        for shard in mine:
+            out[shard] = [function(batch) for batch in shards[shard]]
+    return out
+
+
+def _with_shard(keys: pa.RecordBatch, shard: int) -> pa.RecordBatch:
+    column = pa.array([shard], pa.int32()).take(pa.array([0] * keys.num_rows, pa.int32()))
+    return keys.append_column(pa.field("shard", pa.int32()), column)
+
+
+def _select(rows: pa.Table, shard: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    wanted = rows.filter(pc.equal(rows["shard"], shard)).drop_columns(["shard"]).combine_chunks()
+    for batch in batches:
+        place = pc.index_in(batch.column("_row"), wanted["row"].combine_chunks())
+        chosen = batch.filter(pc.is_valid(place))
+        for name in wanted.column_names:
+            if name != "row":
+                chosen = chosen.append_column(name, wanted[name].combine_chunks().take(place.drop_null()))
+        yield chosen
