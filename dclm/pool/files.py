@@ -1,0 +1,166 @@
+"""Which files a pool consists of, in a stable order and under names that are the same on every machine."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import fsspec
+from fsspec import AbstractFileSystem
+
+from dclm.errors import DataError
+from dclm.record import RECORD
+from dclm.storage import is_local
+
+PoolKind = Literal["warc", "jsonl", "parquet"]
+
+_WARC = tuple(
+    f"{stem}{packed}" for stem in (".warc", ".arc", ".wet", ".wat") for packed in ("", ".gz", ".zst", ".zstd", ".lz4")
+)
+_JSONL = tuple(f"{stem}{packed}" for stem in (".jsonl", ".json") for packed in ("", ".gz", ".zst", ".zstd"))
+ENDINGS: dict[str, PoolKind] = {
+    **dict.fromkeys(_WARC, "warc"),
+    **dict.fromkeys(_JSONL, "jsonl"),
+    ".parquet": "parquet",
+}
+"""File ending → how it is read."""
+_ALLOWED = ".warc .arc .wet .wat (plain, .gz, .zst, .lz4), .jsonl .json (plain, .gz, .zst), .parquet"
+
+
+class ByteRange(NamedTuple):
+    """A part of a file, in bytes."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputFile:
+    """One file of a pool."""
+
+    path: str
+    """Absolute local path or fsspec URL. Never part of an identity."""
+    name: str
+    """Unique inside the pool and the same on every machine; `source` columns start with it."""
+    kind: PoolKind
+    size: int
+    """Bytes, as stored (of the ranges, where there are some)."""
+    ranges: tuple[ByteRange, ...] = ()
+    """Read only these, each a whole compressed record; empty: the whole file."""
+
+
+class _Found(NamedTuple):
+    path: str
+    name: str
+    size: int
+    order: int
+
+
+def kind_of(path: str) -> PoolKind | None:
+    """How a file of this name is read; None for an unknown ending."""
+    name = path.lower()
+    return next((kind for ending, kind in ENDINGS.items() if name.endswith(ending)), None)
+
+
+def list_files(paths: Sequence[str]) -> tuple[InputFile, ...]:
+    """The files that `paths` stand for, sorted by (place of the path in `paths`, name).
+
+    A path is a file, a directory (searched recursively), a glob, or an artifact of kind pool or documents; local or an
+    fsspec URL. In directories, files with unknown endings, plain `.json` files (as a rule they describe the others)
+    and hidden files are passed over. A file that several paths name counts once.
+    Raises: DataError for a path that matches nothing or a file whose ending is unknown.
+    """
+    found: dict[str, _Found] = {}
+    for order, path in enumerate(paths):
+        for item in _expand(path, order):
+            found.setdefault(item.path, item)
+    items = _name_apart(list(found.values()))
+    items.sort(key=lambda item: (item.order, item.name))
+    files = []
+    for item in items:
+        kind = kind_of(item.path)
+        assert kind is not None
+        files.append(InputFile(path=item.path, name=item.name, kind=kind, size=item.size))
+    return tuple(files)
+
+
+def _expand(path: str, order: int) -> list[_Found]:
+    fs, root = _filesystem(path)
+    try:
+        if fs.isdir(root):
+            return _directory(fs, root, path, order)
+        if fs.isfile(root):
+            names = [root]
+        else:
+            names = sorted(str(n) for n in fs.glob(root) if not fs.isdir(n)) if any(c in root for c in "*?[") else []
+    except PermissionError as error:
+        raise DataError(path, f"cannot be read: {error}", "check the permissions") from None
+    if not names:
+        raise DataError(path, f"matches no file, allowed: a file, directory or glob of {_ALLOWED}", "check the path")
+    unknown = [n for n in names if kind_of(n) is None]
+    if unknown:
+        raise DataError(unknown[0], f"the ending is unknown, allowed: {_ALLOWED}")
+    base = posixpath.commonpath([posixpath.dirname(n) for n in names])
+    return [_found(fs, n, _relative(n, base), order) for n in names]
+
+
+def _directory(fs: AbstractFileSystem, root: str, path: str, order: int) -> list[_Found]:
+    """What a directory holds: of a documents artifact its documents, of a pool its WARC files, else all it can read."""
+    base = root.rstrip("/")
+    if fs.exists(f"{base}/{RECORD}"):
+        base = next((f"{base}/{part}" for part in ("documents", "warc") if fs.isdir(f"{base}/{part}")), base)
+    names = [str(name) for name in fs.find(base)]
+    names = [n for n in names if not any(part.startswith(".") for part in _relative(n, base).split("/"))]
+    names = [n for n in names if kind_of(n) is not None and not n.lower().endswith(".json")]
+    if not names:
+        raise DataError(path, f"the directory holds no pool file, allowed: {_ALLOWED}", "check the path")
+    return [_found(fs, n, _relative(n, base), order) for n in names]
+
+
+def _found(fs: AbstractFileSystem, path: str, name: str, order: int) -> _Found:
+    size = int(fs.size(path) or 0)
+    return _Found(path if _is_local(fs) else str(fs.unstrip_protocol(path)), name, size, order)
+
+
+def _filesystem(path: str) -> tuple[AbstractFileSystem, str]:
+    try:
+        fs, root = fsspec.core.url_to_fs(path)
+    except (ImportError, ValueError) as error:
+        what = f"no reader for this kind of address: {error}"
+        raise DataError(path, what, "install the fsspec package of that storage, such as s3fs") from None
+    return fs, str(root)
+
+
+def _is_local(fs: AbstractFileSystem) -> bool:
+    protocol = fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0]
+    return is_local(protocol) and protocol in ("file", "local")
+
+
+def _relative(path: str, base: str) -> str:
+    return path[len(base) :].lstrip("/") if base and path.startswith(base) else posixpath.basename(path)
+
+
+def _name_apart(items: list[_Found]) -> list[_Found]:
+    """Lengthen names that collide by leading parts of their paths until all differ."""
+    depth = {item.path: item.name.count("/") + 1 for item in items}
+    while True:
+        groups: dict[str, list[_Found]] = {}
+        for item in items:
+            groups.setdefault(item.name, []).append(item)
+        clashing = {item.path for group in groups.values() if len(group) > 1 for item in group}
+        if not clashing:
+            return items
+        for path in clashing:
+            depth[path] += 1
+        items = [
+            item._replace(name="/".join(item.path.split("/")[-depth[item.path] :])) if item.path in clashing else item
+            for item in items
+        ]
+
+
+def with_ranges(file: InputFile, ranges: Sequence[ByteRange]) -> InputFile:
+    """The file restricted to these parts, in order of offset."""
+    parts = tuple(sorted(ranges))
+    return replace(file, ranges=parts, size=sum(part.length for part in parts))

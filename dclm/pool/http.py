@@ -1,0 +1,169 @@
+"""The payload of an HTTP response as a crawl stored it: headers read leniently, transfer and content codings undone."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import brotli  # type: ignore[import-untyped]
+import zstandard
+
+from dclm.pool.rows import MAX_PAGE_BYTES, Payload
+
+_END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
+_FIELD = re.compile(rb"(?im)^(content-type|content-encoding|transfer-encoding)[ \t]*:[ \t]*([^\r\n]*)")
+_CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
+MAX_CODINGS = 10
+"""Content codings undone, one inside the other; more is no honest server."""
+
+
+class Response(NamedTuple):
+    """What a response holds, or why it cannot be had."""
+
+    content_type: str | None
+    body: Payload | None
+    reject: str | None
+
+
+class UndecodableError(ValueError):
+    """A coding of the payload cannot be undone."""
+
+
+def parse_response(block: bytes) -> Response:
+    """Headers and payload of the block of a `response` record.
+
+    A coding that the header names but the payload does not have (crawls keep the header and store the plain bytes) is
+    passed over. No status check: an error page is a page.
+    """
+    if block[:5] != b"HTTP/":
+        return Response(None, None, "no HTTP response in the record")
+    end = _END_OF_HEADERS.search(block)
+    head = block[: end.start()] if end else block
+    body: Payload = memoryview(block)[end.end() :] if end else b""
+    fields: dict[bytes, bytes] = {}
+    for name, value in _FIELD.findall(head):
+        name = name.lower()
+        fields[name] = fields[name] + b"," + value if name in fields and name != b"content-type" else value
+    content_type = fields[b"content-type"].strip().decode("utf-8", "replace") if b"content-type" in fields else None
+    try:
+        if b"chunked" in fields.get(b"transfer-encoding", b"").lower():
+            body = join_chunks(body)
+        body = undo_codings(body, fields.get(b"content-encoding", b""))
+    except UndecodableError as error:
+        return Response(content_type, None, str(error))
+    return Response(content_type, body or b"", None)
+
+
+def join_chunks(body: Payload) -> Payload:
+    """The payload of a chunked body; a body that is not chunked is given as it is.
+
+    Raises: UndecodableError where a chunk breaks off or no further chunk begins. The last, empty chunk may be missing.
+    """
+    if _CHUNK_SIZE.match(body) is None:
+        return body
+    chunks: list[memoryview] = []
+    view = memoryview(body)
+    at = 0
+    while at < len(view):
+        line = _CHUNK_SIZE.match(body, at)
+        if line is None:
+            raise UndecodableError(f"transfer encoding chunked is broken at byte {at}")
+        size = int(line[1], 16)
+        if size == 0:
+            break
+        at = line.end()
+        if at + size > len(view):
+            raise UndecodableError(f"transfer encoding chunked breaks off at byte {len(view)}")
+        chunks.append(view[at : at + size])
+        at += size
+        ending = bytes(view[at : at + 2])
+        at += 2 if ending == b"\r\n" else 1 if ending[:1] == b"\n" else 0
+    return b"".join(chunks)
+
+
+def undo_codings(body: Payload, header: bytes) -> Payload:
+    """Undo the content codings that a Content-Encoding header lists, last one first; unknown words are ignored.
+
+    Raises: UndecodableError if the data is corrupt or longer than `MAX_PAGE_BYTES`, or the list longer than
+    `MAX_CODINGS`.
+    """
+    names = [name.strip().lower() for name in header.split(b",")]
+    names = [name for name in names if name in _CODINGS]
+    if len(names) > MAX_CODINGS:
+        raise UndecodableError(f"{len(names)} content encodings, allowed: {MAX_CODINGS}")
+    for name in reversed(names):
+        if not body or _looks_plain(body, name):
+            continue
+        try:
+            body = _CODINGS[name](body)
+        except (zlib.error, brotli.error, zstandard.ZstdError, EOFError) as error:
+            raise UndecodableError(f"content encoding {name.decode()} is corrupt: {error}") from None
+        if len(body) > MAX_PAGE_BYTES:
+            raise UndecodableError(f"content encoding {name.decode()} unpacks to more than {MAX_PAGE_BYTES} bytes")
+    return body
+
+
+def _looks_plain(body: Payload, name: bytes) -> bool:
+    start = bytes(body[:64])
+    if name in (b"gzip", b"x-gzip"):
+        return not start.startswith(b"\x1f\x8b")
+    if name == b"zstd":
+        return not start.startswith(b"\x28\xb5\x2f\xfd")
+    return start.lstrip()[:1] == b"<"
+
+
+def _gunzip(body: Payload) -> bytes:
+    """All members, up to the limit plus one byte."""
+    parts: list[bytes] = []
+    room = MAX_PAGE_BYTES + 1
+    rest: Payload = body
+    while room > 0 and bytes(rest[:2]) == b"\x1f\x8b":
+        packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        parts.append(packed.decompress(rest, room))
+        room -= len(parts[-1])
+        if room > 0 and not packed.eof:
+            raise EOFError("it breaks off")
+        rest = packed.unused_data
+    return b"".join(parts)
+
+
+def _inflate(body: Payload) -> bytes:
+    """zlib format, as the standard says, or a bare deflate stream, as some servers send."""
+    bare = (body[0] & 0x0F) != 8 or (body[0] * 256 + (body[1] if len(body) > 1 else 0)) % 31 != 0
+    packed = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS)
+    data = packed.decompress(body, MAX_PAGE_BYTES + 1)
+    if not packed.eof and len(data) <= MAX_PAGE_BYTES:
+        raise EOFError("it breaks off")
+    return data
+
+
+def _unbrotli(body: Payload) -> bytes:
+    packed = brotli.Decompressor()
+    data: bytes = packed.process(bytes(body), output_buffer_limit=MAX_PAGE_BYTES + 1)
+    if not packed.is_finished() and len(data) <= MAX_PAGE_BYTES:
+        raise EOFError("it breaks off")
+    return data
+
+
+def _unzstd(body: Payload) -> bytes:
+    """Fed in slices of 1 KiB, of which each may unpack to at most about 45 MB."""
+    parts: list[bytes] = []
+    size = 0
+    packed = zstandard.ZstdDecompressor().decompressobj()
+    for start in range(0, len(body), 1024):
+        parts.append(packed.decompress(body[start : start + 1024]))
+        size += len(parts[-1])
+        if packed.eof or size > MAX_PAGE_BYTES:
+            return b"".join(parts)
+    raise EOFError("it breaks off")
+
+
+_CODINGS: dict[bytes, Callable[[Payload], bytes]] = {
+    b"gzip": _gunzip,
+    b"x-gzip": _gunzip,
+    b"deflate": _inflate,
+    b"br": _unbrotli,
+    b"zstd": _unzstd,
+}

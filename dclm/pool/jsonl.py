@@ -1,0 +1,81 @@
+"""JSON lines in DCLM's layout (`text`, `url`, `metadata{WARC-*}`), plain or compressed, with bounded memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from dclm.pool.files import InputFile
+from dclm.pool.rows import MAX_PAGE_BYTES, Row
+from dclm.pool.streams import GuardedStream, unpacked
+
+_ID_PREFIX = "<urn:uuid:"
+
+
+def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
+    """One row for each line that is not blank; what is no document is a reject that names the line (1 …).
+
+    url: `url`, else `metadata.WARC-Target-URI`, else `metadata.url`. id: `metadata.WARC-Record-ID`, else `id`. date:
+    `metadata.WARC-Date`, else `date`. `source` counts lines from 0. Other keys are not read.
+    """
+    for number, line in enumerate(_lines(file, damage)):
+        if line is None or line.strip():
+            yield _row(line, f"{file.name}#{number}", number + 1)
+
+
+def _row(line: bytes | None, source: str, number: int) -> Row:
+    def reject(reason: str, url: str | None = None, name: str | None = None, date: str | None = None) -> Row:
+        return Row("document", source, name, url, date, None, None, f"line {number}: {reason}")
+
+    if line is None:
+        return reject(f"longer than {MAX_PAGE_BYTES} bytes")
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, absurd numbers or nesting
+        return reject(f"not JSON: {error}"[:200])
+    if not isinstance(value, dict):
+        return reject(f"found {type(value).__name__}, allowed: an object with `text`")
+    metadata = value.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    url = _string(value.get("url"), metadata.get("WARC-Target-URI"), metadata.get("url"))
+    name = _string(metadata.get("WARC-Record-ID"), value.get("id"))
+    name = name[len(_ID_PREFIX) :].rstrip(">") if name and name.startswith(_ID_PREFIX) else name
+    date = _string(metadata.get("WARC-Date"), value.get("date"))
+    if "text" not in value:
+        return reject("no `text`", url, name, date)
+    text = value["text"]
+    if not isinstance(text, str):
+        return reject(f"`text` is {'null' if text is None else type(text).__name__}", url, name, date)
+    try:
+        payload = text.encode("utf-8")
+    except UnicodeEncodeError:
+        return reject("`text` has lone surrogates", url, name, date)
+    return Row("document", source, name, url, date, None, payload, None)
+
+
+def _string(*values: object) -> str | None:
+    """The first that is a text, with lone surrogates replaced."""
+    found = next((v for v in values if isinstance(v, str) and v), None)
+    return None if found is None else found.encode("utf-8", "replace").decode("utf-8")
+
+
+def _lines(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
+    """Lines without their ends; None stands for one that is too long."""
+    stream = GuardedStream(file.path)
+    held: list[bytes] = []
+    size = 0
+    try:
+        for data in unpacked(stream, file.path, damage):
+            *whole, rest = data.split(b"\n")
+            for part in whole:
+                yield None if size + len(part) > MAX_PAGE_BYTES else b"".join((*held, part)) if held else part
+                held, size = [], 0
+            size += len(rest)
+            if size > MAX_PAGE_BYTES:
+                held = []
+            elif rest:
+                held.append(rest)
+    finally:
+        stream.close()
+    if size:
+        yield None if size > MAX_PAGE_BYTES else b"".join(held)

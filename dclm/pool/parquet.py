@@ -1,0 +1,132 @@
+"""Parquet files with a text column: what the Hub publishes, and the documents of an artifact. Memory is bounded."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dclm.errors import DataError
+from dclm.pool.files import InputFile
+from dclm.pool.rows import identifier
+from dclm.pool.streams import GuardedStream
+from dclm.schema import DOCUMENT
+
+_TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
+
+
+def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Batches of DOCUMENT columns, `_reject` and `_row`; the other columns too if these are an artifact's documents.
+
+    url, id and date are looked for as in JSON lines, `metadata` being a struct. Rows whose text is null or not UTF-8
+    are rejects. A row group that cannot be read ends the file, with a line in `damage`.
+    Raises: DataError if there is no column `text` of strings.
+    """
+    stream = GuardedStream(file.path)
+    try:
+        parquet = pq.ParquetFile(stream, pre_buffer=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        damage.append(f"not a Parquet file: {error}"[:300])
+        stream.close()
+        return
+    with contextlib.closing(stream):
+        columns = _columns(file, parquet.schema_arrow)
+        first = 0
+        try:
+            for batch in parquet.iter_batches(_rows_per_batch(parquet, batch_rows, batch_bytes), columns=columns):
+                for part in _split(batch, batch_bytes):
+                    yield _documents(file, part, first)
+                    first += part.num_rows
+        except (pa.ArrowInvalid, OSError) as error:
+            damage.append(f"row {first} and what follows cannot be read: {error}"[:300])
+
+
+def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
+    """The columns to read. Raises: DataError without a `text` column of strings."""
+    found = schema.field("text").type if schema.get_field_index("text") >= 0 else None
+    if found not in _TEXT_TYPES:
+        what = f"found the columns {', '.join(f'{f.name} ({f.type})' for f in schema)}"
+        raise DataError(file.path, f"{what[:600]}; needed: `text`, of strings", "rename the column that holds the text")
+    if _is_artifact(schema):
+        return [name for name in schema.names if not name.startswith("_")]
+    return [name for name in ("id", "url", "date", "text", "metadata") if schema.get_field_index(name) >= 0]
+
+
+def _is_artifact(schema: pa.Schema) -> bool:
+    """Whether these are documents as dclm writes them: all DOCUMENT columns, as strings."""
+    return all(schema.get_field_index(f.name) >= 0 and schema.field(f.name).type == f.type for f in DOCUMENT)
+
+
+def _rows_per_batch(parquet: pq.ParquetFile, batch_rows: int, batch_bytes: int) -> int:
+    """So many rows that the largest row group's mean row gives `batch_bytes` at most."""
+    groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
+    widest = max((g.total_byte_size / max(g.num_rows, 1) for g in groups), default=1.0)
+    return int(max(1, min(batch_rows, batch_bytes / max(widest, 1.0))))
+
+
+def _split(batch: pa.RecordBatch, batch_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Halves, until each has `batch_bytes` at most or one row."""
+    if batch.num_rows <= 1 or batch.get_total_buffer_size() <= batch_bytes or batch.nbytes <= batch_bytes:
+        if batch.num_rows:
+            yield batch
+        return
+    middle = batch.num_rows // 2
+    yield from _split(batch.slice(0, middle), batch_bytes)
+    yield from _split(batch.slice(middle), batch_bytes)
+
+
+def _documents(file: InputFile, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
+    count = batch.num_rows
+    rows = pa.array(range(first, first + count), pa.int64())
+    text, reject = _text(batch.column("text"))
+    if _is_artifact(batch.schema):
+        index = batch.schema.get_field_index("text")
+        batch = batch.set_column(index, DOCUMENT.field("text"), text)
+        return batch.append_column("_reject", reject).append_column("_row", rows)
+    sources = [f"{file.name}#{row}" for row in range(first, first + count)]
+    metadata = batch.column("metadata") if batch.schema.get_field_index("metadata") >= 0 else None
+    ids = _first_of(batch, metadata, "id", ("WARC-Record-ID",))
+    ids = pc.replace_substring_regex(ids, r"^<?(?:urn:uuid:)?([^<>]*)>?$", r"\1")
+    ids = pc.coalesce(ids, pa.array([identifier(source) for source in sources], pa.string()))
+    columns = {
+        "id": ids,
+        "url": _first_of(batch, metadata, "url", ("WARC-Target-URI", "url")),
+        "date": _first_of(batch, metadata, "date", ("WARC-Date",)),
+        "source": pa.array(sources, pa.string()),
+        "text": text,
+        "_reject": reject,
+        "_row": rows,
+    }
+    schema = DOCUMENT.append(pa.field("_reject", pa.string())).append(pa.field("_row", pa.int64()))
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
+
+
+def _text(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """The text as strings, null where it cannot be used, and why (null: it can)."""
+    plain = column.cast(pa.binary())
+    try:
+        text = plain.cast(pa.string())
+    except pa.ArrowInvalid:
+        text = pa.array([_utf8(value) for value in plain.to_pylist()], pa.string())
+    null = pc.if_else(column.is_null(), "`text` is null", "`text` is not UTF-8")
+    return text, pc.if_else(text.is_null(), null, pa.scalar(None, pa.string()))
+
+
+def _utf8(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _first_of(batch: pa.RecordBatch, metadata: pa.Array | None, name: str, keys: tuple[str, ...]) -> pa.Array:
+    """The column `name`, filled up from these fields of `metadata`, as strings."""
+    columns = [batch.column(name)] if batch.schema.get_field_index(name) >= 0 else []
+    if metadata is not None and pa.types.is_struct(metadata.type):
+        columns += [pc.struct_field(metadata, k) for k in keys if metadata.type.get_field_index(k) >= 0]
+    columns = [c.cast(pa.string()) for c in columns if not pa.types.is_nested(c.type)]
+    empty = pa.nulls(batch.num_rows, pa.string())
+    return pc.coalesce(*columns, empty)

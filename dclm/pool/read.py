@@ -1,0 +1,105 @@
+"""One file of a pool → Arrow batches of pages or documents, whatever its format and however damaged it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from dclm.pool import arc, jsonl, parquet, warc
+from dclm.pool.files import InputFile
+from dclm.pool.http import parse_response
+from dclm.pool.rows import Row, RowKind, to_batches
+from dclm.pool.streams import GuardedStream
+from dclm.pool.warc import Record
+
+_ID = re.compile(r"^<?(urn:uuid:)?|>$")
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """What a reader met in a file beside the rows it gave. Filled while reading; complete at the end."""
+
+    records: int = 0
+    """Rows given, rejects included."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """WARC type → records of types that hold no page (request, metadata, warcinfo, revisit …)."""
+    damage: list[str] = field(default_factory=list)
+    """What is wrong with the file itself, one sentence each."""
+
+
+def read_file(
+    file: InputFile, tally: Tally, *, batch_rows: int = 1024, batch_bytes: int = 64 << 20
+) -> Iterator[pa.RecordBatch]:
+    """Batches of PAGE columns (responses, resources) or DOCUMENT columns (conversions, JSONL, Parquet).
+
+    Every batch also has `_row` (int64: place of the record in the file) and `_reject` (string, null: fine). Parquet
+    files that are documents of an artifact keep their other columns, but for those whose name begins with "_".
+    What is broken never raises: rows that can be named become rejects, and `tally.damage` says the rest.
+    Raises: DataError if the file cannot be opened, reading fails, or a Parquet file has no text column.
+    """
+    if file.kind == "parquet":
+        batches = parquet.read_batches(file, tally.damage, batch_rows, batch_bytes)
+    elif file.kind == "jsonl":
+        batches = to_batches(jsonl.read_rows(file, tally.damage), batch_rows, batch_bytes)
+    else:
+        batches = to_batches(_warc_rows(file, tally), batch_rows, batch_bytes)
+    for batch in batches:
+        tally.records += batch.num_rows
+        yield batch
+    if not tally.records and not tally.skipped:
+        tally.damage.append("holds no records")
+
+
+def _warc_rows(file: InputFile, tally: Tally) -> Iterator[Row]:
+    seen: set[str] = set()
+    before, repeats = -1, 0
+    for record in _records(file, tally.damage):
+        if record.type not in _ROWS:
+            tally.skipped[record.type] = tally.skipped.get(record.type, 0) + 1
+            continue
+        repeats = repeats + 1 if record.offset == before else 0
+        before = record.offset
+        source = f"{file.name}#{record.offset}" + (f"+{repeats}" if repeats else "")
+        row = _row(record, source)
+        if row.id is not None and row.id in seen:
+            row = row._replace(id=None)
+        elif row.id is not None:
+            seen.add(row.id)
+        yield row
+
+
+_ROWS: dict[str, RowKind] = {"response": "page", "resource": "page", "conversion": "document"}
+
+
+def _records(file: InputFile, damage: list[str]) -> Iterator[Record]:
+    read = arc.read_records if ".arc" in file.name.lower().rsplit("/", 1)[-1][-9:] else warc.read_records
+    stream = GuardedStream(file.path)
+    try:
+        yield from read(stream, damage)
+    finally:
+        stream.close()
+
+
+def _row(record: Record, source: str) -> Row:
+    name = _ID.sub("", record.id) if record.id else None
+    url = record.url.strip("<>") if record.url else None
+    kind = _ROWS[record.type]
+    if record.block is None:
+        return Row(kind, source, name, url, record.date, record.content_type, None, record.problem)
+    if kind == "document":
+        return Row(kind, source, name, url, record.date, None, *_utf8(record.block))
+    if record.type == "resource" and not (record.content_type or "").startswith("application/http"):
+        return Row(kind, source, name, url, record.date, record.content_type, record.block, None)
+    response = parse_response(record.block)
+    return Row(kind, source, name, url, record.date, response.content_type, response.body, response.reject)
+
+
+def _utf8(block: bytes) -> tuple[bytes | None, str | None]:
+    try:
+        block.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return None, f"not UTF-8: byte {error.start}"
+    return block, None

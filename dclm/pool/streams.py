@@ -1,0 +1,119 @@
+"""Byte streams of pool files: opened, guarded, unpacked in bounded pieces."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import IO, cast
+
+import zstandard
+
+from dclm.errors import DataError
+from dclm.storage import open_input
+
+_CHUNK = 1 << 18
+_SEARCH_BYTES = 1 << 20
+
+
+class GuardedStream:
+    """A seekable stream whose own failures are DataErrors: never to be taken for damage of what it holds.
+
+    Raises: DataError from the constructor and `read` if the file is not there, not allowed, or reading it fails.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            self._stream: IO[bytes] = open_input(path)
+        except OSError as error:
+            raise DataError(path, f"cannot be opened: {error.strerror or error}", "check the permissions") from None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._stream.read(size)
+        except OSError as error:
+            raise DataError(self._path, f"reading failed: {error}") from error
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def close(self) -> None:
+        self._stream.close()
+
+    @property
+    def closed(self) -> bool:
+        return self._stream.closed
+
+
+def find_magic(stream: GuardedStream, offset: int, magic: bytes) -> int | None:
+    """Where the next `magic` lies, at or after `offset`; None if there is none, or no `magic`."""
+    if not magic:
+        return None
+    tail = b""
+    stream.seek(offset)
+    while data := stream.read(_SEARCH_BYTES):
+        window = tail + data
+        at = window.find(magic)
+        if at >= 0:
+            return offset - len(tail) + at
+        offset += len(data)
+        tail = window[1 - len(magic) :]
+    return None
+
+
+def unpacked(stream: GuardedStream, name: str, damage: list[str]) -> Iterator[bytes]:
+    """The bytes of a plain, gzip or zstd stream in pieces of bounded size; says in `damage` where and why it ends early."""
+    start = stream.read(4)
+    stream.seek(0)
+    if start[:2] == b"\x1f\x8b":
+        yield from _gunzip(stream, damage)
+    elif start == b"\x28\xb5\x2f\xfd":
+        yield from _unzstd(stream, damage)
+    elif start and name.lower().endswith((".gz", ".zst", ".zstd")):
+        damage.append("not compressed, whatever its name says: read as it is")
+        yield from _plain(stream)
+    else:
+        yield from _plain(stream)
+
+
+def _plain(stream: GuardedStream) -> Iterator[bytes]:
+    while data := stream.read(_CHUNK):
+        yield data
+
+
+def _gunzip(stream: GuardedStream, damage: list[str]) -> Iterator[bytes]:
+    packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    rest, at = b"", 0
+    try:
+        while True:
+            if not rest:
+                rest = stream.read(_CHUNK)
+                at += len(rest)
+                if not rest:
+                    break
+            if packed.eof:
+                rest = rest.lstrip(b"\0")  # tape padding between and after members
+                if not rest:
+                    continue
+                packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            data = packed.decompress(rest, _CHUNK)
+            rest = packed.unused_data if packed.eof else packed.unconsumed_tail
+            if data:
+                yield data
+    except zlib.error as error:
+        damage.append(f"corrupt gzip data before byte {at}: {error}")
+        return
+    if not packed.eof:
+        damage.append(f"truncated gzip at byte {at}")
+
+
+def _unzstd(stream: GuardedStream, damage: list[str]) -> Iterator[bytes]:
+    reader = zstandard.ZstdDecompressor().stream_reader(cast(IO[bytes], stream), read_across_frames=True)
+    try:
+        while data := reader.read(_CHUNK):
+            yield data
+    except zstandard.ZstdError as error:
+        damage.append(f"corrupt zstd data before byte {stream.tell()}: {error}")
