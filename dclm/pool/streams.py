@@ -65,7 +65,7 @@ def find_magic(stream: GuardedStream, offset: int, magic: bytes) -> int | None:
 
 
 def unpacked(stream: GuardedStream, name: str, damage: list[str]) -> Iterator[bytes]:
-    """The bytes of a plain, gzip or zstd stream in pieces of bounded size; says in `damage` where and why it ends early."""
+    """The bytes of a plain, gzip or zstd stream in bounded pieces; says in `damage` where and why it ends early."""
     start = stream.read(4)
     stream.seek(0)
     if start[:2] == b"\x1f\x8b":
