@@ -23,8 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dclm.errors import ConfigError
-from dclm.pool.sample_english import Block, article, chatter, plain_text
 from dclm.pool.sample_pages import Page, make_pages
+from dclm.pool.sample_text import Block, article, chatter, plain_text
 from dclm.pool.sample_warc import WarcWriter
 from dclm.progress import Progress, Silent
 from dclm.record import Record, describe_files, find_record, fingerprint, provenance, write_record

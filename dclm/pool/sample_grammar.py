@@ -13,8 +13,10 @@ from functools import cache
 
 Lexicon = Mapping[str, Sequence[str]]
 _TOKEN = re.compile(r"[\[\]|]|\{(\w+)\}|[^\[\]|{]+")
-_ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou](?!ne\b|ni[^n]|se|ur))")
-_SENTENCE_START = re.compile(r"(?:^|(?<=[.!?] ))([a-zа-яäöüéèêñáíóúà])")
+_ARTICLE = re.compile(
+    r"\b([Aa]) (?=[aeiou](?!ne\b|ni[^n]|se|ur))"
+)  # "a" before a vowel that is not spoken as a consonant
+_SENTENCE_START = re.compile(r"(?:^|(?<=[.!?] ))([a-zа-яàäöüéèêñáíóú])")
 
 Node = str | tuple[str] | list["Branch"]
 """Literal text, `(slot,)`, or the alternatives of a choice."""
@@ -29,8 +31,12 @@ class Speaker:
         self.lexicon = lexicon
         self._decks: dict[str, list[str]] = {}
 
-    def draw(self, slot: str) -> str:
-        """The next unexpanded entry of `slot`."""
+    def say(self, slot: str) -> str:
+        """The next entry of `slot`, expanded, with articles and capitals mended."""
+        text = _ARTICLE.sub(r"\1n ", self._expand(_parse(self._draw(slot))))
+        return _SENTENCE_START.sub(lambda found: found[1].upper(), text)
+
+    def _draw(self, slot: str) -> str:
         deck = self._decks.get(slot)
         if not deck:
             deck = list(self.lexicon[slot])
@@ -38,18 +44,13 @@ class Speaker:
             self._decks[slot] = deck
         return deck.pop()
 
-    def say(self, slot: str) -> str:
-        """The next entry of `slot`, expanded, with articles and capitals mended."""
-        text = _ARTICLE.sub(r"\1n ", self._expand(_parse(self.draw(slot))))
-        return _SENTENCE_START.sub(lambda found: found[1].upper(), text)
-
     def _expand(self, nodes: Branch) -> str:
         out = []
         for node in nodes:
             if isinstance(node, str):
                 out.append(node)
             elif isinstance(node, tuple):
-                entry = self.draw(node[0])
+                entry = self._draw(node[0])
                 out.append(self._expand(_parse(entry)) if "{" in entry or "[" in entry else entry)
             else:
                 out.append(self._expand(node[int(self.rng.random() * len(node))]))
@@ -70,10 +71,5 @@ def _parse(template: str) -> Branch:
             stack[-1].append([])
         else:
             stack[-1][-1].append((token[1],) if token[1] else text)
-    assert len(stack) == 1 and len(stack[0]) == 1, f"unbalanced template: {template}"
+    assert [len(level) for level in stack] == [1], f"unbalanced template: {template}"
     return stack[0][0]
-
-
-def phrases(text: str) -> tuple[str, ...]:
-    """The entries of a list written as text: one a line, or several on a line with `;` between."""
-    return tuple(entry for part in text.replace("\n", ";").split(";") if (entry := part.strip()))

@@ -6,13 +6,12 @@ import html
 import random
 from collections.abc import Sequence
 
-from dclm.pool.sample_english import Block
+from dclm.pool.sample_text import Block
 
 _MENU = (
-    "Home;About;Contact;Archive;Shop;News;Blog;Events;Team;Help;Careers;Press;FAQ;Newsletter;Gallery;Projects".split(
-        ";"
-    )
-)
+    "Home", "About", "Contact", "Archive", "Shop", "News", "Blog", "Events", "Team", "Help", "Careers", "Press", "FAQ",
+    "Newsletter", "Gallery", "Projects",
+)  # fmt: skip
 _COOKIES = (
     "We use cookies to improve your experience. By using this site you accept our cookie policy.",
     "This website stores cookies on your computer. Manage your preferences or accept all.",
@@ -26,35 +25,37 @@ _COMMENTS = (
     "Great post, thanks!", "First!", "I disagree, but well written.", "Can you share the source?",
     "Loved it, following you now.", "This helped me a lot, cheers.", "lol same here",
 )  # fmt: skip
-_NAMES = "anna_k;bigjoe77;marta;dr_no;pixelcat;old_tom;lee;sunny99".split(";")
+_NAMES = ("anna_k", "bigjoe77", "marta", "dr_no", "pixelcat", "old_tom", "lee", "sunny99")
 _SCRIPT = "(function(){window.dataLayer=window.dataLayer||[];dataLayer.push({event:'view',t:%d});})();"
+_LAYOUTS = (
+    '<main id="content"><article class="post">\n%s\n</article></main>',
+    '<div class="page"><div id="main-content" class="entry-content">\n%s\n</div></div>',
+    '<section class="content"><article itemprop="articleBody">\n%s\n</article></section>',
+)
 
 
 def wrap(rng: random.Random, blocks: Sequence[Block], site: str, language: str = "en", charset: str = "utf-8") -> str:
     """A whole HTML page whose main content is `blocks`; the chrome around it is drawn from `rng`."""
-    title = html.escape(blocks[0].text) if blocks else site
-    main = _LAYOUTS[rng.randrange(len(_LAYOUTS))](render(blocks), title)
-    before = [_navigation(rng, site)]
+    lines = [
+        "<!DOCTYPE html>", f'<html lang="{language}">', "<head>", f'<meta charset="{charset}">',
+        f"<title>{html.escape(blocks[0].text)} | {site}</title>", '<link rel="stylesheet" href="/static/site.css">',
+        f"<style>body{{margin:0;max-width:{rng.randint(40, 90)}em}}</style>",
+        f"<script>{_SCRIPT % rng.randrange(10**6)}</script>", "</head>", "<body>",
+    ]  # fmt: skip
     if rng.random() < 0.6:
-        before.insert(
-            rng.randrange(2),
-            f'<div class="cookie-banner" role="dialog">{rng.choice(_COOKIES)} <button>Accept</button></div>',
-        )
+        lines.append(f'<div class="cookie-banner" role="dialog">{rng.choice(_COOKIES)} <button>Accept</button></div>')
+    lines.append(_navigation(rng, site))
     if rng.random() < 0.5:
-        before.append(f'<div class="ad advert">{rng.choice(_ADVERTS)}</div>')
-    after = [_sidebar(rng)] if rng.random() < 0.7 else []
+        lines.append(f'<div class="ad advert">{rng.choice(_ADVERTS)}</div>')
+    lines.append(rng.choice(_LAYOUTS) % _render(blocks))
+    if rng.random() < 0.7:
+        lines.append(_sidebar(rng))
     if rng.random() < 0.4:
-        after.append(_comments(rng))
-    after.append(_footer(rng, site))
-    return (
-        f'<!DOCTYPE html>\n<html lang="{language}">\n<head>\n<meta charset="{charset}">\n<title>{title} | {site}</title>\n'
-        '<link rel="stylesheet" href="/static/site.css">\n'
-        f"<style>body{{margin:0;max-width:{rng.randint(40, 90)}em}}</style>\n<script>{_SCRIPT % rng.randrange(10**6)}</script>\n"
-        f"</head>\n<body>\n" + "\n".join(before) + f"\n{main}\n" + "\n".join(after) + "\n</body>\n</html>\n"
-    )
+        lines.append(_comments(rng))
+    return "\n".join([*lines, _footer(site), "</body>", "</html>", ""])
 
 
-def render(blocks: Sequence[Block]) -> str:
+def _render(blocks: Sequence[Block]) -> str:
     """The blocks as HTML; runs of list items become one list."""
     out: list[str] = []
     open_list = False
@@ -66,31 +67,16 @@ def render(blocks: Sequence[Block]) -> str:
     return "\n".join(out + (["</ul>"] if open_list else []))
 
 
-def _article(main: str, title: str) -> str:
-    return f'<main id="content"><article class="post">\n{main}\n</article></main>'
-
-
-def _divs(main: str, title: str) -> str:
-    return f'<div class="page"><div id="main-content" class="entry-content">\n{main}\n</div></div>'
-
-
-def _section(main: str, title: str) -> str:
-    return f'<section class="content"><article itemprop="articleBody">\n{main}\n</article></section>'
-
-
-_LAYOUTS = (_article, _divs, _section)
-
-
 def _navigation(rng: random.Random, site: str) -> str:
     links = "".join(f'<li><a href="/{word.lower()}">{word}</a></li>' for word in rng.sample(_MENU, rng.randint(5, 9)))
-    return f'<header class="site-header"><a class="logo" href="/">{site}</a><nav><ul class="menu">{links}</ul></nav></header>'
+    logo = f'<a class="logo" href="/">{site}</a>'
+    return f'<header class="site-header">{logo}<nav><ul class="menu">{links}</ul></nav></header>'
 
 
 def _sidebar(rng: random.Random) -> str:
     links = "".join(f'<li><a href="/p/{rng.randrange(9999)}">{word} update</a></li>' for word in rng.sample(_MENU, 4))
-    return (
-        f'<aside class="sidebar"><h3>Related posts</h3><ul>{links}</ul><p class="ad">{rng.choice(_ADVERTS)}</p></aside>'
-    )
+    advert = f'<p class="ad">{rng.choice(_ADVERTS)}</p>'
+    return f'<aside class="sidebar"><h3>Related posts</h3><ul>{links}</ul>{advert}</aside>'
 
 
 def _comments(rng: random.Random) -> str:
@@ -101,6 +87,7 @@ def _comments(rng: random.Random) -> str:
     return f'<div id="comments" class="comments-area"><h3>Comments</h3><ol class="comment-list">{items}</ol></div>'
 
 
-def _footer(rng: random.Random, site: str) -> str:
+def _footer(site: str) -> str:
     share = " ".join(f'<a href="#">{name}</a>' for name in ("Share", "Tweet", "Pin"))
-    return f'<footer class="site-footer"><div class="social">{share}</div><p>© 2024 {site}. All rights reserved.</p></footer>'
+    notice = f"<p>© 2024 {site}. All rights reserved.</p>"
+    return f'<footer class="site-footer"><div class="social">{share}</div>{notice}</footer>'

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import random
 
-from dclm.pool.sample_english import Block
+from dclm.pool.sample_text import Block
 
-_GOODS = "replica watches;cheap sunglasses;payday loans;weight loss pills;casino bonus;poker chips;car insurance;essay writing;designer bags;free ringtones".split(
-    ";"
-)
-_PUSH = "buy;order;best price;discount;online;now;free shipping;no deposit;instant approval;lowest cost;top rated;official".split(
-    ";"
-)
-_PLACES = "Austin;Leeds;Ohio;Dallas;Perth;Toronto;Boston;Denver;Cork;Miami".split(";")
-_ITEMS = "Lamp;Chair;Mug;Rug;Clock;Shelf;Frame;Pillow;Vase;Basket;Tray;Stool".split(";")
+_GOODS = (
+    "replica watches", "cheap sunglasses", "payday loans", "weight loss pills", "casino bonus", "poker chips",
+    "car insurance", "essay writing", "designer bags", "free ringtones",
+)  # fmt: skip
+_PUSH = (
+    "buy", "order", "best price", "discount", "online", "now", "free shipping", "no deposit", "instant approval",
+    "lowest cost", "top rated", "official",
+)  # fmt: skip
+_PLACES = ["Austin", "Leeds", "Ohio", "Dallas", "Perth", "Toronto", "Boston", "Denver", "Cork", "Miami"]
+_ITEMS = ["Lamp", "Chair", "Mug", "Rug", "Clock", "Shelf", "Frame", "Pillow", "Vase", "Basket", "Tray", "Stool"]
 SPAM_SITES = (
-    "best-casino-bonus.info", "xxx-sexcam-live.com", "free-poker-slots.biz", "cheap-pills-rx.net", "escort-sex-finder.com",
-    "top-replica-watches.ru", "win-jackpot-casino.com", "phonesex-xxx.net",
+    "best-casino-bonus.info", "xxx-sexcam-live.com", "free-poker-slots.biz", "cheap-pills-rx.net",
+    "escort-sex-finder.com", "top-replica-watches.ru", "win-jackpot-casino.com", "phonesex-xxx.net",
 )  # fmt: skip
 """Invented domains whose names a URL filter should catch."""
 
@@ -64,7 +66,8 @@ def _jackpot(rng: random.Random) -> list[Block]:
         goods, other = rng.sample(_GOODS, 2)
         lines.append(Block("p", (
             f"You will love the {goods} that we have for you {rng.choice(_PUSH)}!!! {rng.choice(_PUSH).upper()} $$$ "
-            f"WIN WIN WIN with {other} and {rng.choice(_PUSH)} the {goods} of {rng.choice(_PLACES)} #{other.split()[0]} #{goods.split()[-1]} #win #free"
+            f"WIN WIN WIN with {other} and {rng.choice(_PUSH)} the {goods} of {rng.choice(_PLACES)} "
+            f"#{other.split()[0]} #{goods.split()[-1]} #win #free"
         )))  # fmt: skip
     return [Block("h1", "YOU ARE THE WINNER"), *lines]
 
@@ -102,7 +105,7 @@ def _catalogue(rng: random.Random) -> list[Block]:
     items = [
         Block(
             "li",
-            f"{rng.choice(_ITEMS)} {rng.choice('ABCDEFGH')}{rng.randrange(1000)} ${rng.randrange(5, 300)}.99 Add to cart",
+            f"{rng.choice(_ITEMS)} {rng.choice('ABC')}{rng.randrange(1000)} ${rng.randrange(5, 300)}.99 Add to cart",
         )
         for _ in range(rng.randint(25, 60))
     ]

@@ -7,10 +7,9 @@ import random
 import re
 from collections.abc import Callable
 
-from dclm.pool.sample_english import Block, article, chatter, plain_text
 from dclm.pool.sample_html import wrap
 from dclm.pool.sample_junk import BOILERPLATE, SPAM, SPAM_SITES
-from dclm.pool.sample_languages import LANGUAGES, SINGLE_BYTE, foreign_page
+from dclm.pool.sample_text import LANGUAGES, Block, article, chatter, foreign_page, plain_text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +31,10 @@ class Page:
     """How the record is broken (see `sample_warc`)."""
 
 
-SHARES = {"low": 0.18, "exact": 0.05, "near": 0.09, "spam": 0.08, "boilerplate": 0.09, "foreign": 0.12, "legacy": 0.025, "broken": 0.015}  # fmt: skip
+SHARES = {
+    "low": 0.18, "exact": 0.05, "near": 0.09, "spam": 0.08, "boilerplate": 0.09, "foreign": 0.12, "legacy": 0.025,
+    "broken": 0.015,
+}  # fmt: skip
 """Kind of page → share of the crawl; what is left are high-quality pages."""
 FAULTS = (
     "no_http_header",
@@ -45,13 +47,19 @@ FAULTS = (
     "truncated",
 )
 """Ways in which a record is broken; the last one always ends the last file."""
-_FIRST = "quiet;amber;northern;little;copper;granite;willow;silver;paper;harbour;meadow;lantern;maple;river;cedar;open".split(
-    ";"
-)
+_FIRST = (
+    "quiet", "amber", "northern", "little", "copper", "granite", "willow", "silver", "paper", "harbour", "meadow",
+    "lantern", "maple", "river", "cedar", "open",
+)  # fmt: skip
 _SECOND = (
-    "field;notes;post;journal;garden;review;press;kitchen;works;letters;atlas;bench;archive;trail;studio;lab".split(";")
-)
-_ENDINGS = "com;com;com;org;net;co.uk;info;edu".split(";")
+    "field", "notes", "post", "journal", "garden", "review", "press", "kitchen", "works", "letters", "atlas", "bench",
+    "archive", "trail", "studio", "lab",
+)  # fmt: skip
+_ENDINGS = ["com", "com", "com", "org", "net", "co.uk", "info", "edu"]
+_LEGACY = {
+    "es": "windows-1252", "de": "windows-1252", "fr": "windows-1252", "it": "iso-8859-1", "ru": "windows-1251",
+}  # fmt: skip
+"""Language → the charset that an old page in it would have."""
 _NATIONAL = {"es": "es", "de": "de", "fr": "fr", "ru": "ru", "zh": "cn", "it": "it"}
 
 
@@ -67,10 +75,8 @@ def make_pages(rng: random.Random, documents: int) -> list[Page]:
     pages += [_spam(rng) for _ in range(counts["spam"])]
     pages += [_boilerplate(rng) for _ in range(counts["boilerplate"])]
     pages += [_foreign(rng, LANGUAGES[i % len(LANGUAGES)], "utf-8") for i in range(counts["foreign"])]
-    legacy = sorted(SINGLE_BYTE)
-    pages += [
-        _foreign(rng, code, SINGLE_BYTE[code]) for code in (legacy[i % len(legacy)] for i in range(counts["legacy"]))
-    ]
+    legacy = sorted(_LEGACY)
+    pages += [_foreign(rng, code, _LEGACY[code]) for code in (legacy[i % len(legacy)] for i in range(counts["legacy"]))]
     broken = [_broken(rng, FAULTS[i % len(FAULTS)]) for i in range(counts["broken"])]
     pages += [page for page in broken if page.fault != FAULTS[-1]]
     rng.shuffle(pages)
@@ -116,7 +122,8 @@ def _edited(rng: random.Random, blocks: list[Block]) -> list[Block]:
         words = out[i].text.split(" ")
         words[rng.randrange(len(words))] = rng.choice(("indeed", "certain", "another", "perhaps"))
         out[i] = Block("p", " ".join(words))
-    stamp = f"Updated on {rng.randint(1, 28)} {rng.choice(('March', 'June', 'October'))} by {rng.choice(_FIRST)} {rng.choice(_SECOND)}."
+    day = f"{rng.randint(1, 28)} {rng.choice(('March', 'June', 'October'))}"
+    stamp = f"Updated on {day} by {rng.choice(_FIRST)} {rng.choice(_SECOND)}."
     return [out[0], Block("p", stamp), *out[1:]]
 
 

@@ -1,4 +1,4 @@
-"""Writes the pages of the sample crawl as real WARC files: one gzip member a record, with the faults that are asked for."""
+"""Writes the pages of the sample crawl as real WARC files, one gzip member a record, some broken on purpose."""
 
 from __future__ import annotations
 
