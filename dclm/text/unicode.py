@@ -87,10 +87,9 @@ def decode(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
             code = ((first & 0x0F) << 12) | (trail(data[at + 1]) << 6) | trail(data[at + 2])
             if code >= 0x800 and not 0xD800 <= code < 0xE000:
                 return code, at + 3
-    elif 0xF0 <= first < 0xF5:
-        if at + 4 <= end and is_trail(data[at + 1]) and is_trail(data[at + 2]) and is_trail(data[at + 3]):
-            code = ((first & 0x07) << 18) | (trail(data[at + 1]) << 12)
-            code |= (trail(data[at + 2]) << 6) | trail(data[at + 3])
-            if 0x10000 <= code < 0x110000:
-                return code, at + 4
+        return REPLACEMENT, at + 1
+    if 0xF0 <= first < 0xF5 and at + 4 <= end and is_trail(data[at + 1]) and is_trail(data[at + 2]):
+        code = ((first & 0x07) << 18) | (trail(data[at + 1]) << 12) | (trail(data[at + 2]) << 6) | trail(data[at + 3])
+        if 0x10000 <= code < 0x110000 and is_trail(data[at + 3]):
+            return code, at + 4
     return REPLACEMENT, at + 1

@@ -10,62 +10,54 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text import unicode as u
-from dclm.text.unicode import (
-    ALNUM,
-    PICTOGRAPHIC,
-    SPACE,
-    WB_ALETTER,
-    WB_CR,
-    WB_DOUBLE_QUOTE,
-    WB_EXTEND,
-    WB_FORMAT,
-    WB_HEBREW_LETTER,
-    WB_LF,
-    WB_MASK,
-    WB_MID_LETTER,
-    WB_MID_NUM,
-    WB_MID_NUM_LET,
-    WB_NEWLINE,
-    WB_NUMERIC,
-    WB_OTHER,
-    WB_REGIONAL_INDICATOR,
-    WB_SINGLE_QUOTE,
-    WB_WSEG_SPACE,
-    WB_ZWJ,
-    decode,
-)
+from dclm.text.unicode import ALNUM, PICTOGRAPHIC, SPACE, WB_MASK, WB_OTHER, WB_WSEG_SPACE, WB_ZWJ, decode
 
-_BREAK, _JOIN, _LOOK_BACK, _LOOK_AHEAD = 0, 1, 2, 3
+_BREAK, _JOIN, _SKIP, _PAIR, _LOOK_BACK, _LOOK_AHEAD = 0, 1, 2, 3, 4, 5
+_LETTERS = (u.WB_ALETTER, u.WB_HEBREW_LETTER)
+_INSIDE_WORDS = (u.WB_MID_LETTER, u.WB_MID_NUM_LET, u.WB_SINGLE_QUOTE)
+_INSIDE_NUMBERS = (u.WB_MID_NUM, u.WB_MID_NUM_LET, u.WB_SINGLE_QUOTE)
+_SKIPPED = (u.WB_EXTEND, u.WB_ZWJ, u.WB_FORMAT)
+_NEWLINES = (u.WB_CR, u.WB_LF, u.WB_NEWLINE)
 
 
-def _pair_rules() -> NDArray[np.uint8]:
-    """Rules WB5–WB13b for neighbours, Extend, Format and ZWJ left out; _LOOK_* where a third character decides."""
-    rules = np.zeros((32, 32), np.uint8)
-    letters = (u.WB_ALETTER, u.WB_HEBREW_LETTER)
-    inside_word = (u.WB_MID_LETTER, u.WB_MID_NUM_LET, u.WB_SINGLE_QUOTE)
-    inside_number = (u.WB_MID_NUM, u.WB_MID_NUM_LET, u.WB_SINGLE_QUOTE)
-    for middles, sides in ((inside_word, letters), (inside_number, (u.WB_NUMERIC,))):  # WB6, WB7, WB11, WB12
+def _rules() -> NDArray[np.uint8]:
+    """What happens between two neighbours [left, right]; _LOOK_* where a third character decides."""
+    rules = np.full((32, 32), _BREAK, np.uint8)
+    rules[:, _SKIPPED] = _SKIP  # WB4
+    rules[_NEWLINES, :] = rules[:, _NEWLINES] = _BREAK  # WB3a, WB3b
+    rules[u.WB_CR, u.WB_LF] = _JOIN  # WB3
+    rules[u.WB_WSEG_SPACE, u.WB_WSEG_SPACE] = _JOIN  # WB3d
+    for middles, sides in ((_INSIDE_WORDS, _LETTERS), (_INSIDE_NUMBERS, (u.WB_NUMERIC,))):  # WB6, WB7, WB11, WB12
         for middle in middles:
             for side in sides:
                 rules[side, middle], rules[middle, side] = _LOOK_AHEAD, _LOOK_BACK
     rules[u.WB_HEBREW_LETTER, u.WB_SINGLE_QUOTE] = _JOIN  # WB7a
     rules[u.WB_HEBREW_LETTER, u.WB_DOUBLE_QUOTE] = _LOOK_AHEAD  # WB7b
     rules[u.WB_DOUBLE_QUOTE, u.WB_HEBREW_LETTER] = _LOOK_BACK  # WB7c
-    for left in (*letters, u.WB_NUMERIC):  # WB5, WB8, WB9, WB10
-        for right in (*letters, u.WB_NUMERIC):
+    for left in (*_LETTERS, u.WB_NUMERIC):  # WB5, WB8, WB9, WB10
+        for right in (*_LETTERS, u.WB_NUMERIC):
             rules[left, right] = _JOIN
     rules[u.WB_KATAKANA, u.WB_KATAKANA] = _JOIN  # WB13
-    for side in (*letters, u.WB_NUMERIC, u.WB_KATAKANA, u.WB_EXTEND_NUM_LET):  # WB13a, WB13b
+    for side in (*_LETTERS, u.WB_NUMERIC, u.WB_KATAKANA, u.WB_EXTEND_NUM_LET):  # WB13a, WB13b
         rules[side, u.WB_EXTEND_NUM_LET] = rules[u.WB_EXTEND_NUM_LET, side] = _JOIN
+    rules[u.WB_REGIONAL_INDICATOR, u.WB_REGIONAL_INDICATOR] = _PAIR  # WB15, WB16
     return rules
 
 
-_PAIRS = _pair_rules()
+def _triples() -> NDArray[np.bool_]:
+    """Whether [left, middle, right] are one word (WB6, WB7, WB7b, WB7c, WB11, WB12)."""
+    triples = np.zeros((32, 32, 32), np.bool_)
+    for middle in _INSIDE_WORDS:
+        for left in _LETTERS:
+            triples[left, middle, _LETTERS] = True
+    for middle in _INSIDE_NUMBERS:
+        triples[u.WB_NUMERIC, middle, u.WB_NUMERIC] = True
+    triples[u.WB_HEBREW_LETTER, u.WB_DOUBLE_QUOTE, u.WB_HEBREW_LETTER] = True
+    return triples
 
 
-@njit(cache=True, nogil=True)
-def _is_skipped(kind: int) -> bool:
-    return kind == WB_EXTEND or kind == WB_ZWJ or kind == WB_FORMAT
+_RULES = _rules()
+_TRIPLES = _triples()
 
 
 @njit(cache=True, nogil=True)
@@ -73,70 +65,48 @@ def _kind_after(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.
     """The Word_Break of the next code point that WB4 does not skip; Other at the end."""
     while at < end:
         code, at = decode(data, at, end)
-        kind = classes[code] & WB_MASK
-        if not _is_skipped(kind):
-            return int(kind)
+        kind = int(classes[code]) & WB_MASK
+        if kind not in _SKIPPED:
+            return kind
     return WB_OTHER
-
-
-@njit(cache=True, nogil=True)
-def _around(left: int, middle: int, right: int) -> bool:
-    """Whether `middle` between its neighbours makes one word of the three (WB6, WB7, WB7b, WB7c, WB11, WB12)."""
-    if left == WB_NUMERIC:
-        return right == WB_NUMERIC and (middle == WB_MID_NUM or middle == WB_MID_NUM_LET or middle == WB_SINGLE_QUOTE)
-    if middle == WB_DOUBLE_QUOTE:
-        return left == WB_HEBREW_LETTER and right == WB_HEBREW_LETTER
-    if middle != WB_MID_LETTER and middle != WB_MID_NUM_LET and middle != WB_SINGLE_QUOTE:
-        return False
-    return (left == WB_ALETTER or left == WB_HEBREW_LETTER) and (right == WB_ALETTER or right == WB_HEBREW_LETTER)
 
 
 @njit(cache=True, nogil=True)
 def next_word(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16]) -> tuple[int, int, int]:
     """The UAX #29 word that starts at byte `at` < `end`: (end of it, its code points, the class of the first).
 
-    White space and punctuation are words too. `at` must be a word boundary, of which `end` is one.
+    White space and punctuation are words too. `at` and `end` must be word boundaries.
 
     Source: uniseg 0.10.1, `wordbreak.words`, Unicode 16.0.0.
     """
     code, place = decode(data, at, end)
     first = int(classes[code])
-    raw = first & WB_MASK  # of the code point before, and of the two before that which WB4 does not skip
-    last = WB_OTHER if _is_skipped(raw) else raw
-    before = WB_OTHER
+    raw = last = first & WB_MASK  # of the code point before, and of the one before that WB4 does not skip
+    if _RULES[WB_OTHER, last] == _SKIP:
+        last = WB_OTHER
+    before = WB_OTHER  # the one before `last`
     length = 1
     paired = False  # `last` closes a pair of regional indicators
     while place < end:
-        code, after = decode(data, place, end)
-        bits = classes[code]
-        kind = int(bits) & WB_MASK
-        if raw == WB_ALETTER and kind == WB_ALETTER:  # nearly always
-            before = WB_ALETTER
-        elif raw == WB_CR:  # WB3
-            if kind != WB_LF:
-                break
-            last = kind
-        elif raw == WB_LF or raw == WB_NEWLINE or kind == WB_CR or kind == WB_LF or kind == WB_NEWLINE:  # WB3a, WB3b
-            break
-        elif _is_skipped(kind):  # WB4
-            pass
+        code = int(data[place])
+        after = place + 1
+        if code >= 0x80:
+            code, after = decode(data, place, end)
+        bits = int(classes[code])
+        kind = bits & WB_MASK
+        rule = _RULES[last, kind]
+        if rule == _SKIP:
+            if last == WB_WSEG_SPACE:  # WB3d holds for neighbours only
+                last = WB_OTHER
         else:
-            if raw == WB_ZWJ and bits & PICTOGRAPHIC:  # WB3c
-                pass
-            elif raw == WB_WSEG_SPACE and kind == WB_WSEG_SPACE:  # WB3d
-                pass
-            elif last == WB_REGIONAL_INDICATOR and kind == WB_REGIONAL_INDICATOR:  # WB15, WB16
-                if paired:
+            if rule != _JOIN and not (raw == WB_ZWJ and bits & PICTOGRAPHIC):  # WB3c
+                if rule == _BREAK or (rule == _PAIR and paired):
                     break
-                paired = True
-            else:
-                rule = _PAIRS[last, kind]
-                if rule == _BREAK:
+                if rule == _LOOK_BACK and not _TRIPLES[before, last, kind]:
                     break
-                if rule == _LOOK_BACK and not _around(before, last, kind):
+                if rule == _LOOK_AHEAD and not _TRIPLES[last, kind, _kind_after(data, after, end, classes)]:
                     break
-                if rule == _LOOK_AHEAD and not _around(last, kind, _kind_after(data, after, end, classes)):
-                    break
+                paired = rule == _PAIR
             before, last = last, kind
         raw = kind
         length += 1
