@@ -1,0 +1,202 @@
+"""Prompts, token for token as the reference builds them.
+
+A prompt is three texts, tokenized apart and then joined: the examples (with special tokens), the question, the answer.
+No merge crosses their borders.
+
+Source: llm-foundry 0.9.0, `InContextLearningDataset` and its subclasses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+
+from dclm.errors import ConfigError, DataError
+from dclm.eval.data import Part, Row
+from dclm.eval.fewshot import FewShotDraw
+from dclm.eval.task import Task
+from dclm.eval.tokenizer import Ids, Tokenizer
+
+COT_BUFFER = 10
+"""Extra tokens that an answer after a chain of thought may take (llm-foundry's _MAX_ANSWER_BUFFER_LENGTH)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PromptText:
+    """One row as text."""
+
+    row: int
+    """Number in the task's file."""
+    category: str
+    examples: str
+    """Everything before the question."""
+    contexts: tuple[str, ...]
+    """The question, right-stripped; one a choice in a schema task."""
+    answers: tuple[str, ...]
+    """What is scored: one a choice, one alone, or none where text is generated."""
+    gold: int
+    """The right choice; 0 where there is none to choose."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Item:
+    """One row as tokens."""
+
+    row: int
+    category: str
+    pairs: tuple[tuple[Ids, Ids], ...]
+    """(context, answer) a choice; a context is trimmed so that both fit the window, and is the same tuple if shared."""
+    gold: int
+
+    @property
+    def num_tokens(self) -> int:
+        """Of the longest pair."""
+        return max(len(context) + len(answer) for context, answer in self.pairs)
+
+
+def prompt_texts(task: Task, part: Part, prefix_space: bool, limit: int | None = None) -> Iterator[PromptText]:
+    """The prompts of a part's rows (the first `limit` of them), in order."""
+    draw = FewShotDraw(len(part.rows), task.num_fewshot)
+    for index in range(len(part.rows) if limit is None else min(limit, len(part.rows))):
+        examples = ""
+        for other in draw.draw(index):
+            examples += _example(task, part.rows[other], first=not examples)
+        row = part.rows[index]
+        yield PromptText(
+            row=part.row_numbers[index],
+            category=part.category,
+            examples=examples,
+            contexts=_contexts(task, row, first=not examples),
+            answers=tuple(_with_space(answer) if prefix_space else answer for answer in _answers(task, row)),
+            gold=cast(int, row.get("gold", 0)) if task.metadata.kind != "generation" else 0,
+        )
+
+
+def build_items(
+    task: Task, parts: list[Part], tokenizer: Tokenizer, max_seq_len: int, limit: int | None = None
+) -> list[Item]:
+    """The rows of a task as tokens, in order of part and row; the first `limit` of each part.
+
+    Raises: DataError naming task and row if an answer becomes no token, or leaves no room for a context.
+    """
+    prefix_space = tokenizer.prefix_space()
+    texts = [text for part in parts for text in prompt_texts(task, part, prefix_space, limit)]
+    preambles = [_without_end(ids, tokenizer) for ids in tokenizer.encode_all([t.examples for t in texts], True)]
+    questions = iter(tokenizer.encode_all([context for t in texts for context in t.contexts]))
+    answers = iter(tokenizer.encode_all([answer for t in texts for answer in t.answers]))
+    if task.metadata.kind == "generation":
+        room = max_seq_len - max_new_tokens(task, parts, tokenizer)
+        if room <= 0:
+            what = f"its answers take up to {max_seq_len - room} tokens, and the model's window is {max_seq_len}"
+            raise ConfigError(f"task {task.task}", what, "score it with a model that has a longer window")
+    items = []
+    for text, preamble in zip(texts, preambles, strict=True):
+        contexts = [preamble + next(questions) for _ in text.contexts]
+        if task.metadata.kind == "generation":
+            pairs = [(contexts[0][-room:], ())]
+        else:
+            pairs = _pairs(task, text, contexts, [next(answers) for _ in text.answers], max_seq_len)
+        items.append(Item(row=text.row, category=text.category, pairs=tuple(pairs), gold=text.gold))
+    return items
+
+
+def max_new_tokens(task: Task, parts: list[Part], tokenizer: Tokenizer) -> int:
+    """How long a generated answer may be: the longest right one, over all rows of the task."""
+    details = task.metadata
+    responses = []
+    for row in (row for part in parts for row in part.originals):
+        for answer in right_answers(row):
+            responses.append(_response(task, row, answer))
+    longest = max(len(ids) for ids in tokenizer.encode_all(responses, True))
+    return longest + (COT_BUFFER if details.cot_delimiter else 0)
+
+
+def right_answers(row: Row) -> list[str]:
+    """The answer and its aliases, each once, of a row as its file has it."""
+    aliases = cast(list[str], row.get("aliases") or [])
+    return list(dict.fromkeys([cast(str, row["answer"]), *aliases]))
+
+
+def context_sha(ids: Ids) -> bytes:
+    """The bytes of ids as the conformance files hash them: int32, little-endian."""
+    return np.asarray(ids, dtype="<i4").tobytes()
+
+
+def _pairs(
+    task: Task, text: PromptText, contexts: list[Ids], answers: list[Ids], max_seq_len: int
+) -> list[tuple[Ids, Ids]]:
+    where = f"task {task.task}, row {text.row}"
+    if len(answers) == 1:
+        answers *= len(contexts)
+    pairs = []
+    known: dict[Ids, Ids] = {}
+    for index, answer in enumerate(answers):
+        room = max_seq_len - len(answer)
+        if not answer:
+            raise DataError(
+                where, f"answer {index} becomes no token: {text.answers[min(index, len(text.answers) - 1)]!r}"
+            )
+        if room <= 0:
+            what = f"answer {index} takes {len(answer)} tokens, and the model's window is {max_seq_len}"
+            raise DataError(where, what, "score it with a model that has a longer window")
+        context = contexts[index if len(contexts) > 1 else 0][-room:]
+        if not context:
+            raise DataError(where, "the context becomes no token")
+        pairs.append((known.setdefault(context, context), answer))
+    return pairs
+
+
+def _example(task: Task, row: Row, first: bool) -> str:
+    details = task.metadata
+    if details.kind == "schema":
+        question = cast(list[str], row["context_options"])[cast(int, row["gold"])]
+    else:
+        question = _question(row)
+    before = "" if first else details.example_delimiter
+    return f"{before}{details.prelimiter}{question}{details.continuation_delimiter}{_example_answer(task, row)}"
+
+
+def _contexts(task: Task, row: Row, first: bool) -> tuple[str, ...]:
+    details = task.metadata
+    before = "" if first else details.example_delimiter
+    if details.kind == "schema":
+        after = "" if first else details.continuation_delimiter.rstrip()
+        options = cast(list[str], row["context_options"])
+        return tuple(f"{details.prelimiter}{before}{option}{after}".rstrip() for option in options)
+    return (f"{before}{details.prelimiter}{_question(row)}{details.continuation_delimiter}".rstrip(),)
+
+
+def _question(row: Row) -> str:
+    return cast(str, row["query"] if "query" in row else row["context"])
+
+
+def _example_answer(task: Task, row: Row) -> str:
+    if task.metadata.kind == "generation":
+        return _response(task, row, cast(str, row["answer"]))
+    if task.metadata.kind == "multiple_choice":
+        return cast(list[str], row["choices"])[cast(int, row["gold"])]
+    return cast(str, row["continuation"])
+
+
+def _answers(task: Task, row: Row) -> tuple[str, ...]:
+    if task.metadata.kind == "generation":
+        return ()
+    if task.metadata.kind == "multiple_choice":
+        return tuple(cast(list[str], row["choices"]))
+    return (cast(str, row["continuation"]),)
+
+
+def _response(task: Task, row: Row, answer: str) -> str:
+    thought = cast(str, row.get("chain_of_thought") or "")
+    return f"{thought}{task.metadata.cot_delimiter}{answer}" if thought else answer
+
+
+def _with_space(answer: str) -> str:
+    return answer if answer.startswith(" ") else f" {answer}"
+
+
+def _without_end(ids: Ids, tokenizer: Tokenizer) -> Ids:
+    return ids[:-1] if len(ids) > 1 and ids[-1] == tokenizer.end_id else ids

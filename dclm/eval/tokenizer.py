@@ -1,0 +1,80 @@
+"""A tokenizer as prompts and answers need it, read from a `tokenizer.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import tokenizers
+
+from dclm.errors import DataError
+
+Ids = tuple[int, ...]
+_NEOX_END = "<|endoftext|>"
+
+
+class Tokenizer:
+    """Text to ids and back.
+
+    Special tokens (a leading beginning-of-text, say) are added only where asked, and by the file's own post-processor.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises: DataError if `path` is no tokenizer.json, or names no end-of-text token."""
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises plain Exception for every fault of the file
+            raise DataError(str(path), f"not a tokenizer.json: {error}") from None
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        end, self.clean_up = _settings(path)
+        found = self._tokenizer.token_to_id(end)
+        if found is None:
+            raise DataError(str(path), f"no token {end!r} to end a text", "name it in tokenizer_config.json: eos_token")
+        self.end_id: int = found
+        self.vocab_size: int = self._tokenizer.get_vocab_size()
+
+    def encode(self, text: str, special: bool = False) -> Ids:
+        """Ids of one text."""
+        return tuple(self._tokenizer.encode(text, add_special_tokens=special).ids)
+
+    def encode_all(self, texts: Sequence[str], special: bool = False) -> list[Ids]:
+        """Ids of many texts; each distinct text is tokenized once."""
+        distinct = list(dict.fromkeys(texts))
+        ids = self._tokenizer.encode_batch_fast(distinct, add_special_tokens=special)
+        known = {text: tuple(found.ids) for text, found in zip(distinct, ids, strict=True)}
+        return [known[text] for text in texts]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens left out; with the reference's clean-up of spaces where it applies."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return clean_up_spaces(text) if self.clean_up else text
+
+    def prefix_space(self) -> bool:
+        """Whether a scored answer gets a leading space: where " a" is a single token."""
+        return len(self.encode(" a")) == 1
+
+
+def clean_up_spaces(text: str) -> str:
+    """Drop the space before punctuation and contractions.
+
+    Source: `clean_up_tokenization` of transformers, on by default in the version that the reference pins.
+    """
+    for mark in (".", "?", "!", ","):
+        text = text.replace(f" {mark}", mark)
+    text = text.replace(" ' ", "'")
+    for ending in ("n't", "'m", "'s", "'ve", "'re"):
+        text = text.replace(f" {ending}", ending)
+    return text
+
+
+def _settings(path: Path) -> tuple[str, bool]:
+    """The end-of-text token, and whether decoding cleans up spaces: from the file's neighbour, or GPT-NeoX's."""
+    beside = path.with_name("tokenizer_config.json")
+    if not beside.is_file():
+        return _NEOX_END, True
+    settings = json.loads(beside.read_text(encoding="utf-8"))
+    end = settings.get("eos_token") or _NEOX_END
+    name = end["content"] if isinstance(end, dict) else str(end)
+    return name, bool(settings.get("clean_up_tokenization_spaces", True))
