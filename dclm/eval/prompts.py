@@ -15,8 +15,9 @@ from typing import cast
 import numpy as np
 
 from dclm.errors import ConfigError, DataError
-from dclm.eval.data import Part, Row
+from dclm.eval.data import Part
 from dclm.eval.fewshot import FewShotDraw
+from dclm.eval.rows import Row
 from dclm.eval.task import Task
 from dclm.eval.tokenizer import Ids, Tokenizer
 
@@ -96,7 +97,7 @@ def build_items(
     for text, preamble in zip(texts, preambles, strict=True):
         contexts = [preamble + next(questions) for _ in text.contexts]
         if task.metadata.kind == "generation":
-            pairs = [(contexts[0][-room:], ())]
+            pairs: list[tuple[Ids, Ids]] = [(contexts[0][-room:], ())]
         else:
             pairs = _pairs(task, text, contexts, [next(answers) for _ in text.answers], max_seq_len)
         items.append(Item(row=text.row, category=text.category, pairs=tuple(pairs), gold=text.gold))

@@ -1,0 +1,177 @@
+"""Runs the forest of `dclm.eval.tree` through a model and reads the predictions that are wanted.
+
+B rows, T tokens, d width, V vocabulary, N predictions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dclm.errors import DataError
+from dclm.eval.tree import Pair, Run, Want, plan
+from dclm.model.interface import Cache, LanguageModel
+
+HEAD_ROWS = 512
+"""Predictions turned into logits at once: 512 · 50,432 · 4 bytes = 103 MB."""
+CACHE_FACTOR = 4
+"""A pass below the roots may hold this many times `batch_tokens` in its cache."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AnswerScore:
+    """What the model says of one answer, token by token."""
+
+    logprobs: NDArray[np.float32]
+    """Natural logarithm of each token's probability."""
+    predicted: NDArray[np.int32]
+    """The likeliest token in each place."""
+    greedy: bool
+    """Whether the answer is the likeliest token in every place."""
+
+    @property
+    def mean_cross_entropy(self) -> float:
+        """Nats a token."""
+        return -float(self.logprobs.mean(dtype=np.float64))
+
+
+@dataclasses.dataclass
+class TokenCounts:
+    """Tokens that went through the model."""
+
+    forwarded: int = 0
+    """Real ones."""
+    padding: int = 0
+
+
+class NotFinite(Exception):
+    """A logit of this item is not finite."""
+
+    def __init__(self, item: int) -> None:
+        super().__init__(item)
+        self.item = item
+
+
+class Scorer:
+    """Scores answers with a model; what is shared is forwarded once, and rows of like length go together."""
+
+    def __init__(self, model: LanguageModel, batch_tokens: int, share: bool = True) -> None:
+        self.model = model
+        self.batch_tokens = batch_tokens
+        self.share = share
+        self.counts = TokenCounts()
+
+    def score(
+        self, items: Sequence[Sequence[Pair]], done: Callable[[int], None] = lambda _: None
+    ) -> list[list[AnswerScore]]:
+        """The scores of every pair of every item. `done` is told how many more pairs have all their predictions.
+
+        Raises: DataError for a token that the model's vocabulary has not; NotFinite.
+        """
+        self._check(items)
+        logprobs = [[np.zeros(len(answer), np.float32) for _, answer in pairs] for pairs in items]
+        predicted = [[np.zeros(len(answer), np.int32) for _, answer in pairs] for pairs in items]
+        forest = sorted(plan(items, self.share), key=lambda run: len(run.tokens), reverse=True)
+        with torch.inference_mode():
+            for batch in _batches(forest, self.batch_tokens):
+                for want, logprob, best in self._walk(batch, None, None):
+                    logprobs[want.item][want.pair][want.token] = logprob
+                    predicted[want.item][want.pair][want.token] = best
+                done(sum(_pairs_below(run) for run in batch))
+        return [
+            [
+                AnswerScore(lp, best, bool((best == np.asarray(answer, np.int32)).all()))
+                for lp, best, (_, answer) in zip(lps, bests, pairs, strict=True)
+            ]
+            for lps, bests, pairs in zip(logprobs, predicted, items, strict=True)
+        ]
+
+    def _check(self, items: Sequence[Sequence[Pair]]) -> None:
+        largest = max((max(ids, default=0) for pairs in items for pair in pairs for ids in pair), default=0)
+        if largest >= self.model.vocab_size:
+            what = f"the tokenizer gives id {largest}, and the model has {self.model.vocab_size} logits"
+            raise DataError("vocabulary", what, "pass the tokenizer the model was trained with")
+
+    def _walk(
+        self, runs: Sequence[Run], cache: Cache | None, rows: list[int] | None
+    ) -> Iterator[tuple[Want, float, int]]:
+        """Read `runs` after `cache` (row `rows[i]` of it is run i's parent), then their children."""
+        lengths = torch.tensor([len(run.tokens) for run in runs], device=self.model.device)
+        width = int(lengths.max())
+        tokens = torch.zeros(len(runs), width, dtype=torch.long)
+        for index, run in enumerate(runs):
+            tokens[index, : len(run.tokens)] = torch.tensor(run.tokens)
+        deeper = any(run.children for run in runs)
+        if cache is not None:
+            assert rows is not None
+            cache = cache.select(torch.tensor(rows, device=self.model.device), _filled(cache) + width)
+        elif deeper:
+            cache = self.model.new_cache(len(runs), width)
+        self.counts.forwarded += int(lengths.sum())
+        self.counts.padding += width * len(runs) - int(lengths.sum())
+        hidden = self.model.forward_hidden(tokens.to(self.model.device), cache=cache, lengths=lengths)
+        yield from self._read(hidden, [(index, want) for index, run in enumerate(runs) for want in run.wants])
+        if deeper:
+            assert cache is not None
+            children = [(child, index) for index, run in enumerate(runs) for child in run.children]
+            children.sort(key=lambda pair: len(pair[0].tokens), reverse=True)
+            for part in _chunks(children, self.batch_tokens, _filled(cache)):
+                yield from self._walk([child for child, _ in part], cache, [row for _, row in part])
+
+    def _read(self, hidden: Tensor, wants: list[tuple[int, Want]]) -> Iterator[tuple[Want, float, int]]:
+        """Log-probability of the target and likeliest token for each wanted prediction of `hidden` [B, T, d]."""
+        places = list(dict.fromkeys((row, want.position) for row, want in wants))
+        number = {place: index for index, place in enumerate(places)}
+        by_place: list[list[Want]] = [[] for _ in places]
+        for row, want in wants:
+            by_place[number[row, want.position]].append(want)
+        for start in range(0, len(places), HEAD_ROWS):
+            chunk = torch.tensor(places[start : start + HEAD_ROWS], device=hidden.device)
+            logits = self.model.head(hidden[chunk[:, 0], chunk[:, 1]])
+            total = torch.logsumexp(logits, dim=-1)
+            best = logits.argmax(dim=-1).tolist()
+            here = [(i, want) for i, wanted in enumerate(by_place[start : start + HEAD_ROWS]) for want in wanted]
+            index = torch.tensor([i for i, _ in here], device=hidden.device)
+            target = torch.tensor([want.target for _, want in here], device=hidden.device)
+            found = (logits[index, target] - total[index]).tolist()
+            for (i, want), logprob in zip(here, found, strict=True):
+                if not np.isfinite(logprob):
+                    raise NotFinite(want.item)
+                yield want, logprob, best[i]
+
+
+def _filled(cache: Cache) -> int:
+    """Slots in use."""
+    filled: int = cache.filled if hasattr(cache, "filled") else int(cache.lengths.max())
+    return filled
+
+
+def _pairs_below(run: Run) -> int:
+    return sum(want.token == 0 for want in run.wants) + sum(_pairs_below(child) for child in run.children)
+
+
+def _batches(runs: Sequence[Run], batch_tokens: int) -> Iterator[list[Run]]:
+    """Runs in order, as many as fit: padded to the first one's length they are at most `batch_tokens`, or alone."""
+    batch: list[Run] = []
+    for run in runs:
+        if batch and len(batch[0].tokens) * (len(batch) + 1) > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(run)
+    if batch:
+        yield batch
+
+
+def _chunks(children: Sequence[tuple[Run, int]], batch_tokens: int, filled: int) -> Iterator[Sequence[tuple[Run, int]]]:
+    """As `_batches`, with the parents' cache bounded as well."""
+    start = 0
+    while start < len(children):
+        width = len(children[start][0].tokens)
+        rows = min(batch_tokens // width, CACHE_FACTOR * batch_tokens // (filled + width))
+        yield children[start : start + max(1, rows)]
+        start += max(1, rows)

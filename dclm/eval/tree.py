@@ -1,0 +1,151 @@
+"""What has to be forwarded to score some answers, each token once: a forest of token runs.
+
+The pairs (context, answer) of an item share their context, and items may share a passage or their examples. A run is
+read once, and its children go on from its cache. An answer's last token is never read: nothing is predicted from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from dclm.eval.tokenizer import Ids
+
+Pair = tuple[Ids, Ids]
+"""A context and the answer that is scored after it."""
+
+SHARED_MINIMUM = 48
+"""Items are grouped under a common beginning of at least this many tokens; below, a further pass costs more."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Want:
+    """One prediction to read: after token `position` of a run, how likely is `target`?"""
+
+    position: int
+    target: int
+    item: int
+    pair: int
+    token: int
+    """Index in the pair's answer."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class Run:
+    """Tokens read in one go after those of the parent."""
+
+    tokens: Ids
+    wants: list[Want] = dataclasses.field(default_factory=list)
+    children: list[Run] = dataclasses.field(default_factory=list)
+
+    def count(self) -> int:
+        """Tokens of the run and of all below it."""
+        return len(self.tokens) + sum(child.count() for child in self.children)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sequence:
+    """Tokens of one pair without the answer's last, and where its predictions are."""
+
+    tokens: Ids
+    item: int
+    pair: int
+    answer: Ids
+
+    @property
+    def first(self) -> int:
+        return len(self.tokens) - len(self.answer)
+
+
+def plan(items: Sequence[Sequence[Pair]], share: bool = True) -> list[Run]:
+    """The forest for `items`. Without `share` every pair is a run of its own."""
+    sequences = [
+        [_Sequence(context + answer[:-1], i, p, answer) for p, (context, answer) in enumerate(pairs)]
+        for i, pairs in enumerate(items)
+    ]
+    if not share:
+        return [_run([sequence], 0) for group in sequences for sequence in group]
+    forest = []
+    for group in _groups(sequences):
+        if len(group) == 1:
+            forest.append(_run(group[0], 0))
+            continue
+        flat = [sequence for item in group for sequence in item]
+        shared = _common(flat)
+        root = Run(tokens=flat[0].tokens[:shared])
+        root.wants = _wants(flat, 0, shared)
+        root.children = [_run(item, shared) for item in group if any(len(s.tokens) > shared for s in item)]
+        forest.append(root)
+    return forest
+
+
+def least_tokens(items: Sequence[Sequence[Pair]]) -> int:
+    """The fewest tokens that any method has to forward, were each item alone: its common beginning counts once."""
+    return sum(run.count() for pairs in items for run in plan([pairs]))
+
+
+def _run(sequences: list[_Sequence], start: int) -> Run:
+    """One item's run from token `start` on: what its pairs share, and under it what they do not."""
+    end = _common(sequences)
+    run = Run(tokens=sequences[0].tokens[start:end], wants=_wants(sequences, start, end))
+    rest: dict[Ids, Run] = {}
+    for sequence in sequences:
+        tail = sequence.tokens[end:]
+        if tail:
+            child = rest.setdefault(tail, Run(tokens=tail))
+            child.wants += _wants([sequence], end, len(sequence.tokens))
+    run.children = list(rest.values())
+    return run
+
+
+def _wants(sequences: list[_Sequence], start: int, end: int) -> list[Want]:
+    """The predictions that fall on tokens [start, end) of the sequences."""
+    wants = []
+    for s in sequences:
+        for token, target in enumerate(s.answer):
+            position = s.first + token
+            if start <= position < end:
+                wants.append(Want(position=position - start, target=target, item=s.item, pair=s.pair, token=token))
+    return wants
+
+
+def _common(sequences: Sequence[_Sequence]) -> int:
+    """How many tokens all sequences begin with."""
+    low = min(sequences, key=lambda s: s.tokens).tokens
+    high = max(sequences, key=lambda s: s.tokens).tokens
+    return _common_length(low, high)
+
+
+def _common_length(a: Ids, b: Ids) -> int:
+    length = min(len(a), len(b))
+    if a[:length] == b[:length]:
+        return length
+    low, high = 0, length  # a[:low] equal, a[:high] not
+    while high - low > 1:
+        middle = (low + high) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _groups(sequences: list[list[_Sequence]]) -> list[list[list[_Sequence]]]:
+    """Items next to each other in token order, as long as they share most of what the first two of them share."""
+    order = sorted(sequences, key=lambda item: item[0].tokens)
+    groups: list[list[list[_Sequence]]] = []
+    shared = 0
+    for item in order:
+        if groups:
+            common = _common([*groups[-1][-1], *item])
+            if len(groups[-1]) == 1:
+                joins = common >= SHARED_MINIMUM
+                shared = common
+            else:
+                joins = common >= max(SHARED_MINIMUM, shared // 2)
+                shared = min(shared, common) if joins else 0
+            if joins:
+                groups[-1].append(item)
+                continue
+        groups.append([item])
+    return groups
