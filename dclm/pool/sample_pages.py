@@ -36,17 +36,10 @@ SHARES = {
     "broken": 0.015,
 }  # fmt: skip
 """Kind of page → share of the crawl; what is left are high-quality pages."""
-FAULTS = (
-    "no_http_header",
-    "short_body",
-    "bad_gzip",
-    "bad_chunks",
-    "short_length",
-    "long_length",
-    "no_uri",
-    "truncated",
-)
-"""Ways in which a record is broken; the last one always ends the last file."""
+RECORD_FAULTS = ("no_http_header", "short_body", "bad_gzip", "bad_chunks", "no_uri")
+"""Ways in which a record is broken that leave its neighbours readable to everyone."""
+FILE_FAULTS = ("short_length", "long_length", "truncated")
+"""Ways that lose a simple reader its place; one record of each ends the last file, with a whole page between them."""
 _FIRST = (
     "quiet", "amber", "northern", "little", "copper", "granite", "willow", "silver", "paper", "harbour", "meadow",
     "lantern", "maple", "river", "cedar", "open",
@@ -64,7 +57,7 @@ _NATIONAL = {"es": "es", "de": "de", "fr": "fr", "ru": "ru", "zh": "cn", "it": "
 
 
 def make_pages(rng: random.Random, documents: int) -> list[Page]:
-    """`documents` pages in the order of the crawl, the truncated one (if any) last."""
+    """`documents` pages in the order of the crawl."""
     counts = {kind: round(share * documents) for kind, share in SHARES.items()}
     pages: list[Page] = []
     for _ in range(documents - sum(counts.values())):
@@ -77,10 +70,12 @@ def make_pages(rng: random.Random, documents: int) -> list[Page]:
     pages += [_foreign(rng, LANGUAGES[i % len(LANGUAGES)], "utf-8") for i in range(counts["foreign"])]
     legacy = sorted(_LEGACY)
     pages += [_foreign(rng, code, _LEGACY[code]) for code in (legacy[i % len(legacy)] for i in range(counts["legacy"]))]
-    broken = [_broken(rng, FAULTS[i % len(FAULTS)]) for i in range(counts["broken"])]
-    pages += [page for page in broken if page.fault != FAULTS[-1]]
+    whole = counts["broken"] - len(FILE_FAULTS)
+    pages += [_broken(rng, RECORD_FAULTS[i % len(RECORD_FAULTS)]) for i in range(whole)]
     rng.shuffle(pages)
-    return _unique_urls(pages + [page for page in broken if page.fault == FAULTS[-1]])
+    for pages_after, fault in zip((2, 1, 0), FILE_FAULTS[: counts["broken"]], strict=False):
+        pages.insert(len(pages) - pages_after, _broken(rng, fault))
+    return _unique_urls(pages)
 
 
 def _english(rng: random.Random, blocks: list[Block], quality: str) -> Page:
