@@ -1,0 +1,53 @@
+"""Bytes of a page → text: DCLM's rule (UTF-8 or nothing), or detection as browsers do it."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
+
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+_META = re.compile(rb"<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
+_META_BYTES = 4096
+_ISO_2022 = re.compile(rb"\x1b\$[@B]")
+
+
+def decode_utf8(body: bytes) -> str | None:
+    """The text, or None where it is not UTF-8. Source: DCLM decodes strictly and drops the rest."""
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def decode_detected(body: bytes, content_type: str | None) -> str:
+    """The text in the encoding that the page most likely has; bytes that do not fit become U+FFFD.
+
+    In this order: byte order mark; UTF-8 where it decodes (no other encoding does so by chance); the charset of the
+    HTTP header; that of a <meta> in the first 4 KiB; Resiliparse's detector on the bytes.
+    """
+    for bom, name in _BOMS:
+        if body.startswith(bom):
+            return body[len(bom) :].decode(name, "replace")
+    text = decode_utf8(body)
+    if text is not None and not _ISO_2022.search(body):
+        return text
+    header = _CHARSET.search(content_type or "")
+    meta = _META.search(body[:_META_BYTES])
+    labels = [header[1] if header else None, meta[1].decode("ascii", "replace") if meta else None]
+    for label in (*labels, detect_encoding(body), "cp1252"):
+        codec = _codec(label)
+        if codec is not None and not (codec == "utf-8" and text is None):
+            return body.decode(codec, "replace")
+    raise AssertionError("cp1252 is always known")
+
+
+def _codec(label: str | None) -> str | None:
+    """Python's codec for an encoding that HTML allows; no page may choose another (idna, unicode_escape …)."""
+    known = map_encoding_to_html5(label, fallback_utf8=False) if label else None
+    try:
+        return codecs.lookup(known).name if known else None
+    except LookupError:
+        return None

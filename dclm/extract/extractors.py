@@ -1,0 +1,18 @@
+"""The extractors that ship, by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Literal, get_args
+
+ExtractorName = Literal["resiliparse", "trafilatura", "justext"]
+NAMES: tuple[ExtractorName, ...] = get_args(ExtractorName)
+ExtractFunction = Callable[[str], str]
+
+
+def load_extractor(name: str) -> ExtractFunction:
+    """`extract(html) -> text` of the extractor's module, which is imported only now."""
+    assert name in NAMES
+    function: ExtractFunction = importlib.import_module(f"dclm.extract.{name}").extract
+    return function

@@ -1,0 +1,93 @@
+"""Parses pages in a child process with a deadline and a memory limit, so that no page can take its worker along."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import time
+import weakref
+
+from dclm.extract.child import LENGTH_BYTES, TEXT
+from dclm.extract.extractors import ExtractorName
+
+
+class ExtractionError(Exception):
+    """The page cannot be extracted; the message is the reason of its reject."""
+
+
+class Guard:
+    """One extractor in one child process, which is started when it is first needed and again after it was killed.
+
+    Not for use from several threads at once.
+    """
+
+    def __init__(self, name: ExtractorName, timeout_seconds: float, max_memory_bytes: int) -> None:
+        self._command = [sys.executable, "-m", "dclm.extract.child", name, str(max_memory_bytes)]
+        self._timeout_seconds = timeout_seconds
+        self._max_memory_bytes = max_memory_bytes
+        self._process: subprocess.Popen[bytes] | None = None
+        self._finalizer: weakref.finalize[..., Guard] | None = None
+
+    def extract(self, html: str) -> str:
+        """The text. Raises: ExtractionError where the parser complains, dies, or takes too long."""
+        data = html.encode("utf-8", "replace")
+        process = self._running()
+        assert process.stdin is not None
+        deadline = time.monotonic() + self._timeout_seconds
+        try:
+            process.stdin.write(len(data).to_bytes(LENGTH_BYTES, "little") + data)
+            process.stdin.flush()
+            head = self._receive(process, 1 + LENGTH_BYTES, deadline)
+            reply = self._receive(process, int.from_bytes(head[1:], "little"), deadline).decode("utf-8")
+        except TimeoutError:
+            self.close()
+            raise ExtractionError("timeout") from None
+        except (BrokenPipeError, EOFError):
+            process.wait()
+            self.close()
+            limit = self._max_memory_bytes >> 20
+            raise ExtractionError(f"parser failed: it died or needed more than {limit} MiB") from None
+        if head[:1] != TEXT:
+            raise ExtractionError(f"parser failed: {reply}")
+        return reply
+
+    def close(self) -> None:
+        """Kill the child, if there is one."""
+        if self._finalizer is not None:
+            self._finalizer()
+        self._process, self._finalizer = None, None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+            self._finalizer = weakref.finalize(self, _kill, self._process)
+        return self._process
+
+    @staticmethod
+    def _receive(process: subprocess.Popen[bytes], size: int, deadline: float) -> bytes:
+        assert process.stdout is not None
+        handle = process.stdout.fileno()
+        parts: list[bytes] = []
+        while size > 0:
+            ready, _, _ = select.select([handle], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError
+            data = os.read(handle, min(size, 1 << 20))
+            if not data:
+                raise EOFError
+            parts.append(data)
+            size -= len(data)
+        return b"".join(parts)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):  # what was still to be sent is lost with it
+                pipe.close()

@@ -1,0 +1,116 @@
+"""The step that turns pages into documents."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dclm.config import Positive, Range
+from dclm.extract.encoding import decode_detected, decode_utf8
+from dclm.extract.extractors import ExtractorName, load_extractor
+from dclm.extract.guard import ExtractionError, Guard
+from dclm.extract.union import union
+from dclm.step import Context, Map, MapFunction
+
+_MAX_MEMORY_BYTES = 1 << 30  # address space of a child that parses; 16 MiB of HTML need about 0.7 GB at worst
+_IN_PROCESS_CHARACTERS = 1 << 20
+_IN_PROCESS_TAGS = 8_000  # Resiliparse is quadratic in nesting: 10,000 open <div> take 6 s, 8,000 under 4 s
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Extract(Map):
+    """Turn HTML pages into text: `body` and `content_type` go, `text` comes. Documents that have text pass through.
+
+    A page without main text keeps the empty text, for filters to drop. A page in another encoding than allowed, larger
+    than `max_bytes`, or on which the parser fails, hangs or needs more than 1 GiB becomes a reject; the worker lives
+    on. Source: DCLM tools/commoncrawl with the default settings, where all such pages vanish unseen.
+    """
+
+    name: ClassVar[str] = "extract"
+
+    with_: ExtractorName | tuple[ExtractorName, ...] = "resiliparse"
+    """Extractor. Of a list, the first one's text is followed by the lines that only the others found."""
+    encoding: Literal["utf-8", "detect"] = "utf-8"
+    """utf-8: other pages are rejects, as in DCLM. detect: by byte order mark, HTTP header, <meta>, or statistics."""
+    timeout_seconds: Annotated[float, Range(0.1)] = 30.0
+    """Longest time for one page and extractor."""
+    max_bytes: Positive = 16 << 20
+    """Larger pages are rejects."""
+
+    def __post_init__(self) -> None:
+        if not self.with_ or len(set(self._names)) < len(self._names):
+            raise ValueError("`with` needs one extractor, or several different ones")
+
+    @property
+    def _names(self) -> tuple[ExtractorName, ...]:
+        return (self.with_,) if isinstance(self.with_, str) else self.with_
+
+    def open(self, context: Context) -> MapFunction:
+        """See the class."""
+        extractors = [_guarded(name, self.timeout_seconds) for name in self._names]
+
+        def one(body: bytes, content_type: str | None) -> str:
+            if len(body) > self.max_bytes:
+                raise ExtractionError(f"{len(body)} bytes, allowed: {self.max_bytes}")
+            html = decode_utf8(body) if self.encoding == "utf-8" else decode_detected(body, content_type)
+            if html is None:
+                raise ExtractionError("not UTF-8")
+            texts = [extract(html) for extract in extractors]
+            return texts[0] if len(texts) == 1 else union(texts)
+
+        def run(batch: pa.RecordBatch) -> pa.RecordBatch:
+            return batch if "body" not in batch.schema.names else _to_documents(batch, one)
+
+        return run
+
+
+def _guarded(name: ExtractorName, timeout_seconds: float) -> Callable[[str], str]:
+    """The extractor; in a child process unless it is Resiliparse and the page cannot hurt."""
+    guard = Guard(name, timeout_seconds, _MAX_MEMORY_BYTES)
+    if name != "resiliparse":
+        return guard.extract
+    direct = load_extractor(name)
+
+    def extract(html: str) -> str:
+        if len(html) <= _IN_PROCESS_CHARACTERS and html.count("<") <= _IN_PROCESS_TAGS:
+            return _caught(direct, html)
+        return guard.extract(html)
+
+    return extract
+
+
+def _caught(extract: Callable[[str], str], html: str) -> str:
+    """Raises: ExtractionError for whatever the parser raises; a panic of its Rust code is a BaseException."""
+    try:
+        return extract(html)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        raise ExtractionError(f"parser failed: {type(error).__name__}: {error}"[:300]) from error
+
+
+def _to_documents(batch: pa.RecordBatch, one: Callable[[bytes, str | None], str]) -> pa.RecordBatch:
+    rejects = batch.column("_reject").to_pylist() if "_reject" in batch.schema.names else [None] * batch.num_rows
+    texts: list[str | None] = []
+    bodies, types = batch.column("body"), batch.column("content_type").to_pylist()
+    for row, (body, content_type) in enumerate(zip(bodies, types, strict=True)):
+        text: str | None = None
+        if rejects[row] is None:
+            try:
+                text = one(body.as_py(), content_type)
+            except ExtractionError as error:
+                rejects[row] = str(error)
+        texts.append(text)
+    kept = [name for name in batch.schema.names if name not in ("body", "content_type", "_reject")]
+    at = kept.index("source") + 1
+    columns = [batch.column(name) for name in kept]
+    fields = [batch.schema.field(name) for name in kept]
+    columns.insert(at, pa.array(texts, pa.string()))
+    fields.insert(at, pa.field("text", pa.string()))
+    columns.append(pc.cast(pa.array(rejects), pa.string()))
+    fields.append(pa.field("_reject", pa.string()))
+    return pa.record_batch(columns, schema=pa.schema(fields))
