@@ -42,7 +42,7 @@ def _speaker(rng: random.Random, register: str) -> Speaker:
     return Speaker(rng, {**topic, **words, "subject": (rng.choice(topic["subject"]),)})
 
 
-def article(rng: random.Random, min_words: int = 550, max_words: int = 1500) -> list[Block]:
+def article(rng: random.Random, min_words: int = 500, max_words: int = 1300) -> list[Block]:
     """An informative page: title, sections with headings, paragraphs of several sentences, now and then a list."""
     speaker = _speaker(rng, "article")
     target = rng.randint(min_words, max_words)
@@ -59,7 +59,7 @@ def article(rng: random.Random, min_words: int = 550, max_words: int = 1500) -> 
     return [*blocks, _paragraph(speaker, "sentence", "closing", "closing")]
 
 
-def chatter(rng: random.Random, min_words: int = 250, max_words: int = 900) -> list[Block]:
+def chatter(rng: random.Random, min_words: int = 120, max_words: int = 480) -> list[Block]:
     """A page of little information: a personal blog or forum post that circles around its topic."""
     speaker = _speaker(rng, "chatter")
     target = rng.randint(min_words, max_words)
