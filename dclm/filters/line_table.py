@@ -1,0 +1,99 @@
+"""The lines of a batch of texts as one table, and the texts put together again from the lines that are kept."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from dclm.filters.places import character_before
+from dclm.text.unicode import SPACE, decode
+
+Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int32]
+Classes = NDArray[np.uint16]
+_NEWLINE = 10
+
+
+class Lines(NamedTuple):
+    """`text.split("\\n")` of every row: line i is `data[starts[i]:ends[i]]`, row r has `first[r]` to `first[r+1]`."""
+
+    starts: Ints
+    ends: Ints
+    first: Ints
+
+
+@njit(cache=True, nogil=True)
+def split_lines(data: Bytes, offsets: Ints) -> tuple[Ints, Ints, Ints]:
+    """The fields of `Lines`. An empty text has one empty line."""
+    rows = len(offsets) - 1
+    first = np.zeros(rows + 1, np.int32)
+    for row in range(rows):
+        count = 1
+        for place in range(offsets[row], offsets[row + 1]):
+            count += data[place] == _NEWLINE
+        first[row + 1] = first[row] + count
+    starts = np.empty(first[rows], np.int32)
+    ends = np.empty(first[rows], np.int32)
+    line = 0
+    for row in range(rows):
+        starts[line] = offsets[row]
+        for place in range(offsets[row], offsets[row + 1]):
+            if data[place] == _NEWLINE:
+                ends[line] = place
+                line += 1
+                starts[line] = place + 1
+        ends[line] = offsets[row + 1]
+        line += 1
+    return starts, ends, first
+
+
+@njit(cache=True, nogil=True)
+def strip_span(data: Bytes, start: int, end: int, classes: Classes) -> tuple[int, int]:
+    """Where `str.strip()` of `data[start:end]` starts and ends."""
+    while start < end:
+        code, after = decode(data, start, end)
+        if (classes[code] & SPACE) == 0:
+            break
+        start = after
+    while start < end:
+        code, before = character_before(data, start, end)
+        if (classes[code] & SPACE) == 0:
+            break
+        end = before
+    return start, end
+
+
+@njit(cache=True, nogil=True)
+def join_lines(
+    data: Bytes, starts: Ints, ends: Ints, first: Ints, keep: NDArray[np.bool_], strip: bool, classes: Classes
+) -> tuple[Bytes, Ints, NDArray[np.int64]]:
+    """The kept lines of each row with "\\n" between them (stripped, if asked for): bytes, offsets, lines removed."""
+    rows = len(first) - 1
+    out = np.empty(ends[-1] - starts[0] if len(ends) else 0, np.uint8)
+    offsets = np.zeros(rows + 1, np.int32)
+    removed = np.zeros(rows, np.int64)
+    size = 0
+    for row in range(rows):
+        begin, none = size, True
+        for line in range(first[row], first[row + 1]):
+            if not keep[line]:
+                removed[row] += 1
+                continue
+            if not none:
+                out[size] = _NEWLINE
+                size += 1
+            none = False
+            length = ends[line] - starts[line]
+            out[size : size + length] = data[starts[line] : ends[line]]
+            size += length
+        if strip:
+            left, right = strip_span(out, begin, size, classes)
+            if left > begin:
+                for place in range(right - left):
+                    out[begin + place] = out[left + place]
+            size = begin + right - left
+        offsets[row + 1] = size
+    return out[:size], offsets, removed

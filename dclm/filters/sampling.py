@@ -1,0 +1,35 @@
+"""Keep a random fraction of the pages."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import pyarrow as pa
+
+from dclm.config import Fraction
+from dclm.step import Context, Filter, FilterFunction, random_fraction
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RandomSampling(Filter):
+    """Keeps each page with probability `keep_fraction`, by hash(seed, step, document id): the same pages every time.
+
+    Source: DCLM's `random_sampling_filter`, which draws from a generator without a seed.
+    """
+
+    name: ClassVar[str] = "random_sampling"
+
+    keep_fraction: Fraction
+    """The share of pages that is kept, in [0, 1]."""
+    salt: str = ""
+    """Two samplings with the same salt keep nested sets of pages; give them different ones to draw independently."""
+
+    def open(self, context: Context) -> FilterFunction:
+        step = f"{self.name}:{self.salt}"
+
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            ids = batch["id"].to_pylist()
+            return pa.array([random_fraction(context.seed, step, i) < self.keep_fraction for i in ids], pa.bool_())
+
+        return keep

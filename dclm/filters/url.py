@@ -1,0 +1,112 @@
+"""Keep pages by their URL: lists of domains, and lists of words in four ways of looking for them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, Literal
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dclm.config import Positive
+from dclm.filters.domain_set import DomainSet
+from dclm.filters.word_lists import check_source, fold_case, load_words
+from dclm.filters.word_trie import build_trie, count_distinct
+from dclm.step import Context, Filter, FilterFunction
+from dclm.text.buffers import utf8
+from dclm.text.unicode import class_table
+
+_PLAIN_URL = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://[!-Z\\^-~]+$"  # ASCII, no white space, no brackets
+_AUTHORITY = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://(?P<netloc>[^/?#]*).*$"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UrlBlocklist(Filter):
+    """Drops pages whose URL has enough different entries of a list in it. A page without URL is kept.
+
+    Source: DCLM's `url_substring_filter`. Different here: blank lines of a list are skipped (there a blank line drops
+    every page). As there, a URL whose authority cannot be parsed (`http://[`) is dropped by `match: domain`.
+    """
+
+    name: ClassVar[str] = "url_blocklist"
+
+    list_: str | None = None
+    """A list, one entry a line, plain or gzip: asset name or path."""
+    words: tuple[str, ...] = ()
+    """The entries themselves, instead of `list`."""
+    match: Literal["domain", "substring", "word"] = "substring"
+    """domain: the authority (host, port and user, after `ignore`) is an entry. substring: an entry stands anywhere in
+    the URL. word: an entry stands anywhere in the URL between word boundaries."""
+    ignore: tuple[str, ...] = ()
+    """Strings that are deleted, in this order, wherever they stand in what is looked at. `www` leaves `.foo.com`."""
+    min_matches: Positive = 1
+    """So many different entries must match. Matches do not overlap: the longest at each place counts."""
+    case_sensitive: bool = False
+    """Whether `A` differs from `a`."""
+
+    def __post_init__(self) -> None:
+        check_source(self.list_, self.words)
+        if self.match == "domain" and self.min_matches > 1:
+            raise ValueError("`min_matches` above 1 is never reached with `match: domain`")
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        return (self.list_,) if self.list_ is not None else ()
+
+    def open(self, context: Context) -> FilterFunction:
+        entries = load_words(context, self.list_, self.words)
+        entries = entries if self.case_sensitive else [fold_case(entry) for entry in entries]
+        return self._open_domains(entries) if self.match == "domain" else self._open_words(entries)
+
+    def _open_domains(self, entries: list[str]) -> FilterFunction:
+        blocked = DomainSet.build(entries)
+
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            authority, broken = _authorities(batch["url"])
+            return pc.invert(pc.or_(blocked.contains(self._normalize(authority)), broken))
+
+        return keep
+
+    def _open_words(self, entries: list[str]) -> FilterFunction:
+        trie, classes, whole = build_trie(entries), class_table(), self.match == "word"
+        nodes = (trie.first, trie.edges, trie.targets, trie.word)
+
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            urls = utf8(self._normalize(pc.fill_null(batch["url"], "")))
+            counts = count_distinct(urls.data, urls.offsets, classes, whole, self.min_matches, *nodes)
+            return pa.array(counts < self.min_matches)
+
+        return keep
+
+    def _normalize(self, column: pa.StringArray) -> pa.StringArray:
+        if not self.case_sensitive:
+            ascii_only = pc.string_is_ascii(column)
+            folded = pc.ascii_lower(column)
+            if not pc.all(ascii_only, min_count=0).as_py():
+                others = [fold_case(value) for value in column.filter(pc.invert(ascii_only)).to_pylist()]
+                folded = pc.replace_with_mask(folded, pc.invert(ascii_only), pa.array(others, pa.string()))
+            column = folded
+        for text in self.ignore:
+            column = pc.replace_substring(column, text, "") if text else column
+        return column
+
+
+def _authorities(urls: pa.StringArray) -> tuple[pa.StringArray, pa.BooleanArray]:
+    """`urlsplit(url).netloc` of each URL ("" for null), and whether it cannot be parsed."""
+    urls = pc.fill_null(urls, "")
+    plain = pc.match_substring_regex(urls, _PLAIN_URL)
+    netloc = pc.replace_substring_regex(urls, _AUTHORITY, r"\1")
+    odd = [_authority(url) for url in urls.filter(pc.invert(plain)).to_pylist()]
+    netloc = pc.replace_with_mask(netloc, pc.invert(plain), pa.array([n or "" for n in odd], pa.string()))
+    broken = np.zeros(len(urls), np.bool_)
+    broken[~plain.to_numpy(zero_copy_only=False)] = [n is None for n in odd]
+    return netloc, pa.array(broken)
+
+
+def _authority(url: str) -> str | None:
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return None
