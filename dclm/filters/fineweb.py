@@ -33,7 +33,7 @@ _TERMINAL_PUNCTUATION = (
 def _line_statistics(
     data: Bytes, starts: Ints, ends: Ints, first: Ints, stops: Ints, short: int, classes: Classes
 ) -> NDArray[np.int64]:
-    """int64[5, rows]: lines that are not blank, of these: ending in a stop, short; characters of repeated lines; all."""
+    """int64[5, rows]: lines not blank, of these: ending in a stop, short; characters of repeated lines; of all."""
     rows = len(first) - 1
     out = np.zeros((5, rows), np.int64)
     for row in range(rows):
@@ -57,7 +57,7 @@ def _line_statistics(
             at = np.searchsorted(stops, last)
             out[1, row] += at < len(stops) and stops[at] == last
             out[2, row] += length <= short
-            slot = int(value & np.uint64(slots - 1))
+            slot = np.int64(value & np.uint64(slots - 1))
             while table[slot] != 0 and table[slot] != value:
                 slot = (slot + 1) & (slots - 1)
             out[3, row] += length if table[slot] == value else 0
