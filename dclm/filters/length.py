@@ -1,0 +1,126 @@
+"""How long pages, words and lines may be."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dclm.config import Count, NonNegative, Range
+from dclm.step import Context, Filter, FilterFunction
+from dclm.text.features import counts
+
+WordKind = Literal["fasttext", "unicode", "whitespace"]
+
+_WORD_FEATURES: dict[tuple[WordKind, bool], tuple[str, str]] = {
+    ("fasttext", False): ("tokens", "tokens"),
+    ("fasttext", True): ("tokens", "token_words"),
+    ("unicode", False): ("unicode_words", "words"),
+    ("unicode", True): ("unicode_words", "alnum_words"),
+    ("whitespace", False): ("words", "words"),
+    ("whitespace", True): ("words", "alnum_words"),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PageLength(Filter):
+    """Keeps documents of `min` … `max` characters, words, lines or paragraphs, both included.
+
+    Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. Characters are code points.
+
+    Source: DCLM `page_length_filter` (length_type, min_length, max_length, ignore_punctuation, model).
+    """
+
+    name: ClassVar[str] = "page_length"
+
+    of: Literal["char", "word", "line", "paragraph"] = "word"
+    """What is counted."""
+    min: Count = 1
+    """Fewest allowed."""
+    max: Count | None = None
+    """Most allowed; null: any number."""
+    words: WordKind = "fasttext"
+    """What a word is: fastText's tokens (of which "\\n" is one), UAX #29's, or those between white space."""
+    ignore_punctuation: bool = False
+    """Count only words whose first character is a letter or a number."""
+
+    def __post_init__(self) -> None:
+        _check_order(self.min, self.max)
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what is counted
+        return (self._count[0],)
+
+    @property
+    def _count(self) -> tuple[str, str]:
+        if self.of == "word":
+            return _WORD_FEATURES[self.words, self.ignore_punctuation]
+        return {"char": ("words", "chars"), "line": ("lines", "lines"), "paragraph": ("lines", "paragraphs")}[self.of]
+
+    def open(self, context: Context) -> FilterFunction:
+        feature, number = self._count
+        return lambda batch: _within(counts(batch, feature, number), self.min, self.max)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WordLength(Filter):
+    """Keeps documents whose words between white space have a mean length in [min, max]; none without words.
+
+    Source: DCLM `word_length_filter` (min_length, max_length); Gopher (Rae et al. 2021), A1.1.
+    """
+
+    name: ClassVar[str] = "word_length"
+    features: ClassVar[tuple[str, ...]] = ("words",)
+
+    min: NonNegative = 3.0
+    """Least mean number of code points."""
+    max: NonNegative = 10.0
+    """Greatest mean number of code points."""
+
+    def __post_init__(self) -> None:
+        _check_order(self.min, self.max)
+
+    def open(self, context: Context) -> FilterFunction:
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            words = counts(batch, "words", "words")
+            mean = counts(batch, "words", "word_chars") / np.maximum(words, 1)
+            return pa.array((words > 0) & (mean >= self.min) & (mean <= self.max))
+
+        return keep
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LineLength(Filter):
+    """Keeps documents whose longest (or mean) line has at most `max` code points. Blank lines count, as lines of 0.
+
+    Source: DCLM `line_length_filter` (length_type, max_length), for code as in RedPajama.
+    """
+
+    name: ClassVar[str] = "line_length"
+    features: ClassVar[tuple[str, ...]] = ("lines", "words")
+
+    of: Literal["max", "avg"] = "max"
+    """Judge by the longest line or by the mean of all."""
+    max: Annotated[float, Range(0)] = 1000.0
+    """Most code points allowed."""
+
+    def open(self, context: Context) -> FilterFunction:
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            if self.of == "max":
+                return pa.array(counts(batch, "lines", "longest_line") <= self.max)
+            breaks = counts(batch, "lines", "breaks")
+            return pa.array((counts(batch, "words", "chars") - breaks) / (breaks + 1) <= self.max)
+
+        return keep
+
+
+def _check_order(low: float, high: float | None) -> None:
+    if high is not None and low > high:
+        raise ValueError(f"min is {low:g} and max is {high:g}, allowed: min ≤ max")
+
+
+def _within(values: NDArray[np.int64], low: int, high: int | None) -> pa.BooleanArray:
+    return pa.array((values >= low) & (values <= high) if high is not None else values >= low)

@@ -1,0 +1,222 @@
+"""What the document filters count, one pass over the bytes for each kind of thing.
+
+Every kernel gives int64[names, rows], in the order of the tuple of names above it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from dclm.text.unicode import ALNUM, ALPHA, SPACE, decode
+
+WORDS = (
+    "chars",
+    "alnum_chars",
+    "words",
+    "word_chars",
+    "alphabetic_words",
+    "stop_words",
+    "stop_word_kinds",
+    "alnum_words",
+)
+"""Words are those of `str.split()`; alphabetic ones have a letter; stop words are compared in lower case; `alnum_words`
+start alphanumeric."""
+
+SYMBOLS = ("hash_signs", "dots", "spaced_dots", "ellipsis_signs")
+"""Substrings "#", "...", ". . ." and "…", each counted like `str.count`, without overlaps of itself."""
+
+LINES = (
+    "lines",
+    "bullet_lines",
+    "gopher_bullet_lines",
+    "ellipsis_lines",
+    "gopher_ellipsis_lines",
+    "paragraphs",
+    "breaks",
+    "longest_line",
+)
+"""Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. `breaks` is the number of "\\n".
+
+`longest_line` is in code points. Bullets are ● • * - (DCLM) or • - (Gopher); ellipses are "...", ". . .", "…" or, with
+`gopher_`, the same without the spaced one.
+"""
+
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+"""Source: Gopher (Rae et al. 2021), A1.1."""
+
+_PACKED_STOP_WORDS = tuple(int.from_bytes(word.encode(), "little") for word in STOP_WORDS)
+_DOT = ord(".")
+_BULLETS = tuple(map(ord, "●•*-"))
+_GOPHER_BULLETS = tuple(map(ord, "•-"))
+_ELLIPSIS = ord("…")
+
+
+@njit(cache=True, nogil=True)
+def _stop_word_bit(data: NDArray[np.uint8], start: int, end: int) -> int:
+    """1 << the word's place in STOP_WORDS, or 0. No other script has letters whose lower case spells one of them."""
+    if end - start > 4:
+        return 0
+    packed = 0
+    for at in range(start, end):
+        byte = int(data[at])
+        if 65 <= byte <= 90:
+            byte += 32
+        packed |= byte << (8 * (at - start))
+    bit = 1
+    for word in _PACKED_STOP_WORDS:
+        if packed == word:
+            return bit
+        bit <<= 1
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _count_words_of(
+    data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16], out: NDArray[np.int64]
+) -> None:
+    chars = alnum_chars = words = word_chars = alphabetic_words = stop_words = seen = alnum_words = 0
+    word_start = -1
+    alphabetic = 0
+    at = start
+    while at <= end:
+        code, after = 32, at + 1  # the end acts like a space
+        if at < end:
+            code = int(data[at])
+            if code >= 0x80:
+                code, after = decode(data, at, end)
+            chars += 1
+        bits = int(classes[code])
+        if not bits & SPACE:
+            if word_start < 0:
+                word_start = at
+                words += 1
+                alnum_words += (bits & ALNUM) != 0
+            word_chars += 1
+            alphabetic |= bits & ALPHA
+            alnum_chars += (bits & ALNUM) != 0
+        elif word_start >= 0:
+            alphabetic_words += alphabetic != 0
+            bit = _stop_word_bit(data, word_start, at)
+            stop_words += bit != 0
+            seen |= bit
+            word_start = -1
+            alphabetic = 0
+        at = after
+    kinds = 0
+    while seen:
+        kinds += seen & 1
+        seen >>= 1
+    out[0], out[1], out[2], out[3] = chars, alnum_chars, words, word_chars
+    out[4], out[5], out[6], out[7] = alphabetic_words, stop_words, kinds, alnum_words
+
+
+@njit(cache=True, nogil=True)
+def count_words(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """Counts named WORDS."""
+    out = np.zeros((len(offsets) - 1, 8), np.int64)
+    for row in range(len(offsets) - 1):
+        _count_words_of(data, offsets[row], offsets[row + 1], classes, out[row])
+    return out.T.copy()
+
+
+@njit(cache=True, nogil=True)
+def _dots_at(data: NDArray[np.uint8], at: int, end: int) -> bool:
+    return bool(at + 3 <= end and data[at] == _DOT and data[at + 1] == _DOT and data[at + 2] == _DOT)
+
+
+@njit(cache=True, nogil=True)
+def _spaced_dots_at(data: NDArray[np.uint8], at: int, end: int) -> bool:
+    if at + 5 > end or data[at] != _DOT or data[at + 2] != _DOT or data[at + 4] != _DOT:
+        return False
+    return bool(data[at + 1] == 32 and data[at + 3] == 32)
+
+
+@njit(cache=True, nogil=True)
+def _ellipsis_at(data: NDArray[np.uint8], at: int, end: int) -> bool:
+    return bool(at + 3 <= end and data[at] == 0xE2 and data[at + 1] == 0x80 and data[at + 2] == 0xA6)
+
+
+@njit(cache=True, nogil=True)
+def count_symbols(
+    data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]
+) -> NDArray[np.int64]:
+    """Counts named SYMBOLS."""
+    out = np.zeros((4, len(offsets) - 1), np.int64)
+    for row in range(len(offsets) - 1):
+        end = int(offsets[row + 1])
+        dots_end = spaced_end = 0
+        for at in range(offsets[row], end):
+            byte = data[at]
+            if byte == 35:
+                out[0, row] += 1
+            elif byte == _DOT:
+                if at >= dots_end and _dots_at(data, at, end):
+                    out[1, row] += 1
+                    dots_end = at + 3
+                if at >= spaced_end and _spaced_dots_at(data, at, end):
+                    out[2, row] += 1
+                    spaced_end = at + 5
+            elif byte == 0xE2 and _ellipsis_at(data, at, end):
+                out[3, row] += 1
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _count_line(data: NDArray[np.uint8], start: int, end: int, out: NDArray[np.int64]) -> None:
+    """One line, stripped and not empty."""
+    first, _ = decode(data, start, end)
+    out[0] += 1
+    out[1] += first in _BULLETS
+    out[2] += first in _GOPHER_BULLETS
+    plain = (end - start >= 3) and (_dots_at(data, end - 3, end) or _ellipsis_at(data, end - 3, end))
+    out[3] += plain or (end - start >= 5 and _spaced_dots_at(data, end - 5, end))
+    out[4] += plain
+
+
+@njit(cache=True, nogil=True)
+def _count_lines_of(
+    data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16], out: NDArray[np.int64]
+) -> None:
+    line_start = -1  # of the line's first character that is no space
+    line_end = start  # after its last
+    chars = 0
+    blank = True  # the paragraph so far
+    single = False  # the "\n" before was not the second of a paragraph's end
+    at = start
+    while at <= end:
+        code, after = 10, at + 1  # the end acts like a line's
+        if at < end:
+            code = int(data[at])
+            if code >= 0x80:
+                code, after = decode(data, at, end)
+        if code == 10:
+            if line_start >= 0:
+                _count_line(data, line_start, line_end, out)
+                out[5] += blank
+                blank = False
+            out[6] += at < end
+            out[7] = max(out[7], chars)
+            line_start = -1
+            chars = 0
+            if single and data[at - 1] == 10:
+                blank, single = True, False
+            else:
+                single = True
+        else:
+            chars += 1
+            if not classes[code] & SPACE:
+                if line_start < 0:
+                    line_start = at
+                line_end = after
+        at = after
+
+
+@njit(cache=True, nogil=True)
+def count_lines(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]) -> NDArray[np.int64]:
+    """Counts named LINES."""
+    out = np.zeros((len(offsets) - 1, 8), np.int64)
+    for row in range(len(offsets) - 1):
+        _count_lines_of(data, offsets[row], offsets[row + 1], classes, out[row])
+    return out.T.copy()

@@ -1,0 +1,64 @@
+"""Features: what several filters want to know of a text, computed once per batch.
+
+A step names those it reads in `features`; each is then a column, "_" + name, of the batch it is given, until a step
+changes the text. All here are structs of int64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dclm.text.buffers import utf8
+from dclm.text.counts import LINES, SYMBOLS, WORDS, count_lines, count_symbols, count_words
+from dclm.text.ngrams import NGRAMS, count_ngrams
+from dclm.text.segments import SEGMENTS, count_segments
+from dclm.text.unicode import class_table
+from dclm.text.words import count_tokens, count_unicode_words
+
+TOKENS = ("tokens", "token_words")
+"""fastText's tokens ("\\n" is one); those that start alphanumeric."""
+
+UNICODE_WORDS = ("words", "alnum_words", "alnum_word_chars")
+"""UAX #29 words that are no white space; those that start alphanumeric; the code points of the latter."""
+
+Kernel = Callable[[NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint16]], NDArray[np.int64]]
+
+
+def _feature(kernel: Kernel, names: Sequence[str]) -> Callable[[pa.StringArray], pa.StructArray]:
+    def compute(text: pa.StringArray) -> pa.StructArray:
+        column = utf8(text)
+        counts = kernel(column.data, column.offsets, class_table())
+        return pa.StructArray.from_arrays([pa.array(row) for row in counts], list(names))
+
+    return compute
+
+
+def _lines(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]) -> NDArray[np.int64]:
+    return count_segments(data, offsets, classes, 1)
+
+
+def _paragraphs(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]) -> NDArray[np.int64]:
+    return count_segments(data, offsets, classes, 2)
+
+
+FEATURES: dict[str, Callable[[pa.StringArray], pa.Array]] = {
+    "words": _feature(count_words, WORDS),
+    "tokens": _feature(count_tokens, TOKENS),
+    "unicode_words": _feature(count_unicode_words, UNICODE_WORDS),
+    "symbols": _feature(count_symbols, SYMBOLS),
+    "lines": _feature(count_lines, LINES),
+    "line_copies": _feature(_lines, SEGMENTS),
+    "paragraph_copies": _feature(_paragraphs, SEGMENTS),
+    "ngrams": _feature(count_ngrams, NGRAMS),
+}
+"""Name → function from a text column (without nulls, sliced or not) to a struct of counts."""
+
+
+def counts(batch: pa.RecordBatch, feature: str, name: str) -> NDArray[np.int64]:
+    """One number of a feature for every row of the batch."""
+    values: NDArray[np.int64] = batch.column(f"_{feature}").field(name).to_numpy(zero_copy_only=False)
+    return values

@@ -1,0 +1,94 @@
+"""How many of a document's lines and paragraphs are copies of each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from dclm.text.interning import EMPTY, intern_span, num_slots
+from dclm.text.unicode import SPACE, decode
+
+SEGMENTS = ("segments", "repeated", "repeated_chars", "extra", "extra_chars", "chars")
+"""Segments are stripped, blank ones left out. `repeated`: all copies of what stands more than once. `extra`: all copies
+but the first. `chars`: code points of all segments."""
+
+
+@njit(cache=True, nogil=True)
+def _next_break(data: NDArray[np.uint8], at: int, end: int, width: int) -> int:
+    """Where the next run of `width` "\\n" starts; `end` if none does."""
+    while at + width <= end:
+        if data[at] == 10 and (width == 1 or data[at + 1] == 10):
+            return at
+        at += 1
+    return end
+
+
+@njit(cache=True, nogil=True)
+def _strip(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16]) -> tuple[int, int, int]:
+    """(start, end, code points) of the span without white space around it."""
+    first = last = at
+    chars = length = 0
+    while at < end:
+        code = int(data[at])
+        after = at + 1
+        if code >= 0x80:
+            code, after = decode(data, at, end)
+        if not classes[code] & SPACE:
+            if chars == 0:
+                first = at
+            chars += 1
+            last, length = after, chars
+        elif chars:
+            chars += 1
+        at = after
+    return first, last, length
+
+
+@njit(cache=True, nogil=True)
+def _count_segments_of(
+    data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16], width: int, out: NDArray[np.int64]
+) -> None:
+    room = 1
+    at = _next_break(data, start, end, width)
+    while at < end:
+        room += 1
+        at = _next_break(data, at + width, end, width)
+    keys = np.empty(room, np.int64)
+    lengths = np.empty(room, np.int32)
+    counts = np.zeros(room, np.int32)
+    slots = np.full(num_slots(room), EMPTY, np.int32)
+    num = 0
+    at = start
+    while at < end:
+        stop = _next_break(data, at, end, width)
+        first, last, length = _strip(data, at, stop, classes)
+        if length:
+            known = intern_span(data, first, last, slots, keys, num)
+            num += known == num
+            lengths[known] = length
+            counts[known] += 1
+        at = stop + width
+    for i in range(num):
+        count, length = int(counts[i]), int(lengths[i])
+        out[0] += count
+        if count > 1:
+            out[1] += count
+            out[2] += count * length
+            out[3] += count - 1
+            out[4] += (count - 1) * length
+        out[5] += count * length
+
+
+@njit(cache=True, nogil=True)
+def count_segments(
+    data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16], width: int
+) -> NDArray[np.int64]:
+    """Counts named SEGMENTS, int64[names, rows], of what `width` "\\n" separate: 1 for lines, 2 for paragraphs.
+
+    Memory beyond the columns: 32 bytes for each line or paragraph of the longest document.
+    """
+    out = np.zeros((len(offsets) - 1, 6), np.int64)
+    for row in range(len(offsets) - 1):
+        _count_segments_of(data, int(offsets[row]), int(offsets[row + 1]), classes, width, out[row])
+    return out.T.copy()
