@@ -11,7 +11,7 @@ DCLM := .venv/bin/dclm
 ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
-UV := .venv/bin/uv pip install --quiet --python .venv/bin/python
+UV := .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
@@ -45,7 +45,7 @@ check: setup  ## Lint, types, architecture, generated documents
 fix: setup  ## Format, and mend what the linter can
 	.venv/bin/ruff check --fix dclm tests; .venv/bin/ruff format dclm tests
 docs: setup  ## Generate docs/ reference pages from the code
-	.venv/bin/python -m dclm.docs docs
+	$(DCLM) docs docs
 bench: setup  ## Measure every stage beside what one would use instead
 	.venv/bin/python -m tests.bench
 bench-peers:  ## The same beside datatrove and dolma, in venvs of their own

@@ -17,6 +17,7 @@ COMMANDS = {
     "classifier": "classifier",
     "cluster": "cluster",
     "convert-pipeline": "convert",
+    "docs": "docs",
     "curate": "curate",
     "evaluate": "evaluate",
     "plan": "inspect",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
-from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -75,12 +74,12 @@ class Flow:
             if f"_{feature}" not in batch.schema.names:
                 batch = batch.append_column(f"_{feature}", FEATURES[feature](batch.column("text")))
         if isinstance(opened.step, Filter):
-            keep = cast(FilterFunction, opened.function)(batch)
+            keep = opened.function(batch)
             assert len(keep) == batch.num_rows, f"{opened.step.name} gave {len(keep)} answers for {batch.num_rows} rows"
             assert keep.null_count == 0, f"{opened.step.name} gave a null"
             batch = self.drop(batch, pc.invert(keep), opened.step.name, count)
         else:
-            batch = self.mapped(batch, cast(MapFunction, opened.function)(batch), opened.step.name, count)
+            batch = self.mapped(batch, opened.function(batch), opened.step.name, count)
         count.bytes_out += text_bytes(batch)
         return batch
 

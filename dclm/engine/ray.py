@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -14,6 +14,7 @@ from dclm.errors import DataError, DclmError
 U = TypeVar("U")
 R = TypeVar("R")
 IN_FLIGHT_PER_CPU = 2
+START_ATTEMPTS = 3
 
 
 class RayEngine:
@@ -28,14 +29,7 @@ class RayEngine:
             inside = os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_ID")
             target = address or (None if inside else "local")
             cpus = workers if target == "local" else None
-            try:
-                ray.init(
-                    address=target, num_cpus=cpus, log_to_driver=False, include_dashboard=False, logging_level="error"
-                )
-            except (ConnectionError, RuntimeError, ValueError) as error:
-                raise DataError(
-                    f"ray {address}", f"cannot connect: {error}", "is the cluster up? try `make cluster-up`"
-                ) from None
+            _connect(target, cpus)
         self._limit = workers
 
     @property
@@ -46,7 +40,7 @@ class RayEngine:
         """See `dclm.parallel.Engine.map`. Ray retries a unit whose worker or node dies."""
         task = ray.remote(num_cpus=1, max_retries=5)(_call)
         shared = ray.put(function)
-        running: dict[ray.ObjectRef, int] = {}
+        running: dict[Any, int] = {}
         todo = iter(range(len(units)))
         limit = self._limit or self.workers * IN_FLIGHT_PER_CPU
         try:
@@ -70,7 +64,22 @@ class RayEngine:
             ray.shutdown()
 
 
-def _result(reference: ray.ObjectRef, index: int) -> object:
+def _connect(target: str | None, cpus: int | None) -> None:
+    """Connect to a cluster or start a local one; a local one that a busy machine starts too slowly is tried again."""
+    for attempt in range(START_ATTEMPTS):
+        try:
+            ray.init(address=target, num_cpus=cpus, log_to_driver=False, include_dashboard=False, logging_level="error")
+            return
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            hint = "is the cluster up? try `make cluster-up`"
+            raise DataError(f"ray {target}", f"cannot connect: {error}", hint) from None
+        except Exception as error:  # Ray raises a plain Exception when its own processes start too slowly
+            ray.shutdown()
+            if "timed out during startup" not in str(error) or attempt + 1 == START_ATTEMPTS:
+                raise
+
+
+def _result(reference: Any, index: int) -> Any:
     try:
         return ray.get(reference)
     except RayTaskError as error:

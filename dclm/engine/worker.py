@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from dclm.engine.batches import Flow, Opened
 from dclm.engine.files import UNIT, DocumentWriter, partitioned, read_documents, read_table, write_json, write_tables
 from dclm.engine.plan import Segment
+from dclm.engine.tally import text_bytes
 from dclm.errors import ConfigError
 from dclm.pool.files import InputFile
 from dclm.pool.read import Tally, read_file
@@ -146,12 +147,13 @@ def _input(
         drops = read_table(Path(shard.drops), shard.index).column("row").combine_chunks()
     for batch in read_documents(Path(shard.documents)):
         count = flow.count(name, index)
+        count.documents_in += batch.num_rows
+        count.bytes_in += text_bytes(batch)
         if drops is not None:
-            count.documents_in += batch.num_rows
             batch = flow.drop(batch, pc.is_in(batch.column("_row"), drops), name, count)
         elif head is not None:
-            count.documents_in += batch.num_rows
             batch = flow.mapped(batch, head(batch), name, count)
+        count.bytes_out += text_bytes(batch)
         yield batch
 
 

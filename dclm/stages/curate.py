@@ -198,9 +198,9 @@ class _Run:
             self.progress.advance(items=_documents_in(result))
         self.progress.finish()
         outcome: dict[int, Mapping[str, object]] = {}
-        for result in done:
-            assert result is not None
-            shards = result["shards"]
+        for unit in done:
+            assert unit is not None
+            shards = unit["shards"]
             assert isinstance(shards, dict)
             outcome.update({int(k): v for k, v in shards.items()})
         return outcome

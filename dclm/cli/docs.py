@@ -1,0 +1,113 @@
+"""`dclm docs`: the reference pages, made from the code, so that they cannot drift from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import itertools
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+HEADER = "<!-- Made by `make docs` from the code; edits here are lost. -->\n\n"
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+def docs(directory: Path) -> None:
+    """Write the reference pages (steps, scales, tasks, assets, command line) into DIRECTORY."""
+    for name, text in pages().items():
+        (directory / name).write_text(text, encoding="utf-8")
+
+
+def pages() -> dict[str, str]:
+    """File name → text of every generated page."""
+    return {
+        "steps.md": HEADER + "# Steps\n\n" + "\n".join(_steps()),
+        "scales.md": HEADER + "# Scales\n\n" + "\n".join(_scales()),
+        "tasks.md": HEADER + "# Tasks\n\n" + "\n".join(_tasks()),
+        "assets.md": HEADER + "# Assets\n\n" + "\n".join(_assets()),
+        "cli.md": HEADER + "# Command line\n\n" + "\n".join(_commands()),
+    }
+
+
+def _steps() -> Iterator[str]:
+    from dclm.step import Filter, Global, Map
+    from dclm.steps import STEPS
+
+    yield "What a pipeline file can name, in the form `- name: {field: value}`.\n"
+    for name, step in sorted(STEPS.items()):
+        kind = next((k.__name__ for k in (Map, Filter, Global) if issubclass(step, k)), "Ordered")
+        yield f"## `{name}` ({kind})\n\n{inspect.getdoc(step)}\n"
+        comments = _field_sentences(step)
+        for field in dataclasses.fields(step):
+            default = "" if field.default is dataclasses.MISSING else f" = `{field.default!r}`"
+            sentence = comments.get(field.name, "")
+            kind_text = str(field.type).replace("|", "or")
+            yield f"- `{field.name.rstrip('_')}`: {kind_text}{default}{'. ' if sentence else ''}{sentence}"
+        yield ""
+
+
+def _field_sentences(kind: type) -> dict[str, str]:
+    """The string under each field of a dataclass (and its bases), joined to one line."""
+    import ast
+
+    found: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        body = typing.cast(ast.ClassDef, ast.parse(inspect.cleandoc(inspect.getsource(base))).body[0]).body
+        for field, below in itertools.pairwise(body):
+            if (
+                isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+                and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            ):  # fmt: skip
+                found[field.target.id] = " ".join(str(below.value.value).split())
+    return found
+
+
+def _scales() -> Iterator[str]:
+    from dclm.train.scale import SCALES
+
+    rows = [dataclasses.asdict(scale) for scale in SCALES.values()]
+    columns = [c for c in rows[0] if not isinstance(rows[0][c], dict)]
+    yield "| " + " | ".join(columns) + " |\n|" + "---|" * len(columns)
+    for row in rows:
+        yield "| " + " | ".join(f"{row[c]:,}" if isinstance(row[c], int) else str(row[c]) for c in columns) + " |"
+
+
+def _tasks() -> Iterator[str]:
+    from dclm.eval.task import load_tasks
+
+    yield "| task | kind | shots | items | category | CORE | baseline v2 | baseline v1 |\n|---|---|---|---|---|---|---|---|"
+    for task in load_tasks():
+        yield f"| {task} |"
+
+
+def _assets() -> Iterator[str]:
+    from dclm.assets import list_assets
+
+    yield "| asset | what | licence | sha256 |\n|---|---|---|---|"
+    for asset in list_assets():
+        yield f"| `{asset.name}` | {asset.description} | {asset.licence} | `{asset.sha256[:12]}…` |"
+
+
+def _commands() -> Iterator[str]:
+    from dclm.cli.main import dclm
+
+    with click.Context(dclm, info_name="dclm") as context:
+        for name in dclm.list_commands(context):
+            command = dclm.get_command(context, name)
+            assert command is not None
+            yield from _command(command, click.Context(command, info_name=name, parent=context))
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    yield f"## `{context.command_path}`\n\n```\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            yield from _command(child, click.Context(child, info_name=name, parent=context))

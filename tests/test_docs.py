@@ -1,0 +1,42 @@
+"""The documentation is an output: generated pages are fresh, and everything shipped is named in them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dclm.cli.docs import pages
+from dclm.cli.main import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_generated_pages_are_fresh() -> None:
+    for name, text in pages().items():
+        path = ROOT / "docs" / name
+        assert path.exists(), f"docs/{name} is missing: run `make docs`"
+        assert path.read_text(encoding="utf-8") == text, f"docs/{name} is stale: run `make docs`"
+
+
+def test_every_make_target_in_the_readme_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    for name in ("README.md", "CONTRIBUTING.md"):
+        used = set(re.findall(r"`make ([a-z-]+)", (ROOT / name).read_text(encoding="utf-8")))
+        assert used <= targets, f"{name} names {used - targets}"
+
+
+def test_every_folder_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for folder in sorted(p.name for p in (ROOT / "dclm").iterdir() if p.is_dir() and not p.name.startswith("_")):
+        assert f"{folder}/" in readme, f"README.md does not say what dclm/{folder}/ is"
+
+
+def test_every_command_is_in_the_reference() -> None:
+    for command in COMMANDS:
+        assert f"## `dclm {command}`" in pages()["cli.md"]
+
+
+def test_local_links_lead_somewhere() -> None:
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), f"{path.name} links to {link}"
