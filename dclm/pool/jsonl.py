@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from dclm.pool.files import InputFile
 from dclm.pool.rows import MAX_PAGE_BYTES, Row
-from dclm.pool.streams import GuardedStream, unpacked
+from dclm.pool.streams import open_stream, unpacked
 
 _ID_PREFIX = "<urn:uuid:"
 
@@ -61,7 +61,7 @@ def _string(*values: object) -> str | None:
 
 def _lines(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
     """Lines without their ends; None stands for one that is too long."""
-    stream = GuardedStream(file.path)
+    stream = open_stream(file.path)
     held: list[bytes] = []
     size = 0
     try:

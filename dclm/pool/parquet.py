@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from dclm.errors import DataError
 from dclm.pool.files import InputFile
 from dclm.pool.rows import identifier
-from dclm.pool.streams import GuardedStream
+from dclm.pool.streams import open_stream
 from dclm.schema import DOCUMENT
 
 _TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
@@ -25,7 +25,7 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
     are rejects. A row group that cannot be read ends the file, with a line in `damage`.
     Raises: DataError if there is no column `text` of strings.
     """
-    stream = GuardedStream(file.path)
+    stream = open_stream(file.path)
     try:
         parquet = pq.ParquetFile(stream, pre_buffer=False)
     except (pa.ArrowInvalid, OSError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from dclm.pool import arc, jsonl, parquet, warc
 from dclm.pool.files import InputFile
 from dclm.pool.http import parse_response
 from dclm.pool.rows import Row, RowKind, to_batches
-from dclm.pool.streams import GuardedStream
+from dclm.pool.streams import open_stream, read_range
 from dclm.pool.warc import Record
 
 _ID = re.compile(r"^<?(urn:uuid:)?|>$")
@@ -75,12 +76,21 @@ _ROWS: dict[str, RowKind] = {"response": "page", "resource": "page", "conversion
 
 
 def _records(file: InputFile, damage: list[str]) -> Iterator[Record]:
+    """The records of the file, or of its ranges, each of which is an archive of its own at an offset."""
     read = arc.read_records if ".arc" in file.name.lower().rsplit("/", 1)[-1][-9:] else warc.read_records
-    stream = GuardedStream(file.path)
-    try:
-        yield from read(stream, damage)
-    finally:
-        stream.close()
+    if not file.ranges:
+        with contextlib.closing(open_stream(file.path)) as stream:
+            yield from read(stream, damage)
+        return
+    for part in file.ranges:
+        found: list[str] = []
+        number = 0
+        for record in read(read_range(file.path, part), found):
+            number += 1
+            yield record._replace(offset=part.offset + record.offset)
+        if number == 0:
+            found.append("holds no record")
+        damage.extend(f"bytes {part.offset}+{part.length}: {what}" for what in found)
 
 
 def _row(record: Record, source: str) -> Row:

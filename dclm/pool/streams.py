@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterator
-from typing import IO, cast
+from typing import IO, Protocol, cast
 
 import zstandard
 
 from dclm.errors import DataError
+from dclm.pool.files import ByteRange
+from dclm.pool.remote import HttpFile, fetch
 from dclm.storage import open_input
 
 _CHUNK = 1 << 18
 _SEARCH_BYTES = 1 << 20
 
 
+class Stream(Protocol):
+    """What readers need of a file: bytes in order, and to start again elsewhere."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+    def tell(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
 class GuardedStream:
-    """A seekable stream whose own failures are DataErrors: never to be taken for damage of what it holds.
+    """A stream whose own failures are DataErrors: never to be taken for damage of what it holds."""
 
-    Raises: DataError from the constructor and `read` if the file is not there, not allowed, or reading it fails.
-    """
-
-    def __init__(self, path: str) -> None:
+    def __init__(self, stream: Stream, path: str) -> None:
+        self._stream = stream
         self._path = path
-        try:
-            self._stream: IO[bytes] = open_input(path)
-        except OSError as error:
-            raise DataError(path, f"cannot be opened: {error.strerror or error}", "check the permissions") from None
+        self.closed = False
 
     def read(self, size: int = -1) -> bytes:
         try:
@@ -42,10 +52,29 @@ class GuardedStream:
 
     def close(self) -> None:
         self._stream.close()
+        self.closed = True
 
-    @property
-    def closed(self) -> bool:
-        return self._stream.closed
+
+def open_stream(path: str) -> GuardedStream:
+    """Open a local path or an URL. Raises: DataError if it is not there or may not be read."""
+    if path.startswith(("http://", "https://")):
+        return GuardedStream(HttpFile(path), path)
+    try:
+        return GuardedStream(open_input(path), path)
+    except OSError as error:
+        raise DataError(path, f"cannot be opened: {error.strerror or error}", "check the permissions") from None
+
+
+def read_range(path: str, part: ByteRange) -> GuardedStream:
+    """A part of a file, fetched whole. Raises: DataError as `open_stream`."""
+    if path.startswith(("http://", "https://")):
+        return GuardedStream(io.BytesIO(fetch(path, part.offset, part.length)), path)
+    stream = open_stream(path)
+    try:
+        stream.seek(part.offset)
+        return GuardedStream(io.BytesIO(stream.read(part.length)), path)
+    finally:
+        stream.close()
 
 
 def find_magic(stream: GuardedStream, offset: int, magic: bytes) -> int | None:

@@ -1,0 +1,63 @@
+"""`dclm pool sample | list | commoncrawl`: make a generated crawl, and see what a pool consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from dclm.errors import ConfigError
+from dclm.pool.files import InputFile
+
+
+@click.group()
+def pool() -> None:
+    """Crawls and corpora that documents are read from."""
+
+
+@pool.command("sample")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory of the pool artifact.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed, the same bytes.")
+@click.option("--documents", default=2000, show_default=True, type=click.IntRange(1), help="Pages to generate.")
+@click.option("--files", default=4, show_default=True, type=click.IntRange(1), help="WARC files to spread them over.")
+def sample(out: Path, seed: int, documents: int, files: int) -> None:
+    """Generate a crawl in real WARC files, with a table that says what is true of each page."""
+    from dclm.pool.sample import make_sample
+
+    click.echo(make_sample(out, seed, documents, files))
+
+
+@pool.command("list")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+def list_(paths: tuple[str, ...]) -> None:
+    """Print the files that PATH… (files, directories, globs, artifacts) stand for: kind, bytes, name, path."""
+    from dclm.pool.files import list_files
+
+    _print(list_files(paths))
+
+
+@pool.command("commoncrawl")
+@click.argument("crawl", metavar="CRAWL")
+@click.argument("urls", nargs=-1, metavar="[PATTERN]…")
+@click.option("--warcs", type=click.IntRange(1), help="So many WARC files, drawn by seed.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Which WARC files are drawn.")
+@click.option("--limit", type=click.IntRange(1), help="Captures at most for each PATTERN.")
+@click.option("--base-url", default="https://data.commoncrawl.org/", show_default=True, help="Server or mirror.")
+def commoncrawl(
+    crawl: str, urls: tuple[str, ...], warcs: int | None, seed: int, limit: int | None, base_url: str
+) -> None:
+    """Print the files of a selection of CRAWL (such as CC-MAIN-2022-05): --warcs N, or PATTERN… as *.example.com."""
+    from dclm.pool.commoncrawl import CommonCrawl
+
+    try:
+        chosen = CommonCrawl(crawl=crawl, warcs=warcs, urls=urls, limit=limit, seed=seed, base_url=base_url)
+    except ValueError as error:
+        raise ConfigError("dclm pool commoncrawl", str(error)) from None
+    _print(chosen.files())
+
+
+def _print(files: Sequence[InputFile]) -> None:
+    for file in files:
+        parts = f"\t{len(file.ranges)} records" if file.ranges else ""
+        click.echo(f"{file.kind}\t{file.size}\t{file.name}\t{file.path}{parts}")

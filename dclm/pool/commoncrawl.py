@@ -1,0 +1,190 @@
+"""Selections of Common Crawl: whole WARC files sampled by seed, or the captures of chosen sites through its index."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dclm.config import Count, Positive
+from dclm.errors import DataError
+from dclm.pool.files import ByteRange, InputFile, with_ranges
+from dclm.pool.remote import HttpFile, fetch, read_exactly
+from dclm.pool.surt import Pattern, parse_pattern
+
+_PROBE_BYTES = 1 << 16  # a line of cluster.idx is some 100 bytes; URLs may make it 2 KB
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CommonCrawl:
+    """Pages of one crawl. Give `warcs` or `urls`."""
+
+    crawl: str
+    """Such as CC-MAIN-2022-05."""
+    warcs: Positive | tuple[str, ...] | None = None
+    """So many WARC files, drawn by `seed` (more of them include the fewer), or a list of paths as in warc.paths.gz."""
+    urls: tuple[str, ...] = ()
+    """`*.example.com` (with subdomains), `example.com/*`, `example.com/blog*`, or single URLs, found by the index."""
+    limit: Positive | None = None
+    """Captures at most for each pattern of `urls`, first in the index's order."""
+    seed: Count = 0
+    base_url: str = "https://data.commoncrawl.org/"
+    """Server or mirror that has Common Crawl's own layout."""
+
+    def __post_init__(self) -> None:
+        if (self.warcs is None) == (not self.urls):
+            raise ValueError("give either `warcs` (a number or a list of paths) or `urls`")
+        if self.limit is not None and not self.urls:
+            raise ValueError("`limit` counts captures of `urls`; give `warcs` a number instead")
+        for text in self.urls:
+            parse_pattern(text)
+
+    def files(self) -> tuple[InputFile, ...]:
+        """The files, with byte ranges where single captures are meant, sorted by name. Fetches paths or index.
+
+        Raises: DataError if the server does not have the crawl, or there is nothing that fits.
+        """
+        if self.warcs is None:
+            return self._captures()
+        if isinstance(self.warcs, tuple):
+            paths = list(self.warcs)
+        else:
+            known = self._paths()
+            if self.warcs > len(known):
+                raise DataError(self.crawl, f"`warcs` is {self.warcs}, allowed: up to {len(known)}, its WARC files")
+            paths = sorted(known, key=self._lot)[: self.warcs]
+        return tuple(sorted((self._file(path) for path in set(paths)), key=lambda file: file.name))
+
+    def _paths(self) -> list[str]:
+        url = self._url(f"crawl-data/{self.crawl}/warc.paths.gz")
+        try:
+            lines = gzip.decompress(fetch(url)).decode("ascii").split()
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+            raise DataError(url, f"not a gzip list of paths: {error}") from None
+        return lines
+
+    def _lot(self, path: str) -> bytes:
+        return hashlib.blake2b(f"{self.seed}\0{path}".encode(), digest_size=16).digest()
+
+    def _url(self, path: str) -> str:
+        return f"{self.base_url.rstrip('/')}/{path}"
+
+    def _file(self, path: str) -> InputFile:
+        return InputFile(path=self._url(path), name=path.rsplit("/", 1)[-1], kind="warc", size=0)
+
+    def _captures(self) -> tuple[InputFile, ...]:
+        ranges: dict[str, set[ByteRange]] = {}
+        index = f"cc-index/collections/{self.crawl}/indexes"
+        for text in self.urls:
+            pattern = parse_pattern(text)
+            number = 0
+            for block in find_blocks(self._url(f"{index}/cluster.idx"), pattern):
+                url = self._url(f"{index}/{block.file}")
+                for capture in _matches(url, block, pattern):
+                    ranges.setdefault(capture.filename, set()).add(ByteRange(capture.offset, capture.length))
+                    number += 1
+                    if number == self.limit:
+                        break
+                if number == self.limit:
+                    break
+        if not ranges:
+            raise DataError(self.crawl, f"its index has no capture of {', '.join(self.urls)}", "check the patterns")
+        files = (with_ranges(self._file(path), list(parts)) for path, parts in ranges.items())
+        return tuple(sorted(files, key=lambda file: file.name))
+
+
+class Block(NamedTuple):
+    """A line of cluster.idx: where some 3,000 lines of the index lie, as one gzip member."""
+
+    key: bytes
+    file: str
+    offset: int
+    length: int
+
+
+class Capture(NamedTuple):
+    """A line of the index: where the record of one fetched page lies."""
+
+    filename: str
+    offset: int
+    length: int
+
+
+def find_blocks(cluster_url: str, pattern: Pattern) -> Iterator[Block]:
+    """The blocks of a ZipNum index that may hold keys of the pattern, found by bisection with range requests."""
+    file = HttpFile(cluster_url)
+    try:
+        start = _bisect(file, pattern.start)
+        before: Block | None = None
+        for line in _lines(file, start):
+            block = _block(line, cluster_url)
+            if block.key >= pattern.start and before is not None:
+                yield before
+            if block.key >= pattern.end:
+                return
+            before = block
+        if before is not None:
+            yield before
+    finally:
+        file.close()
+
+
+def _bisect(file: HttpFile, key: bytes) -> int:
+    """The offset of a line of cluster.idx that is before `key`, and at most `_PROBE_BYTES` or one line before it."""
+    low, high = 0, file.size()
+    while high - low > _PROBE_BYTES:
+        middle = (low + high) // 2
+        file.seek(middle)
+        probe = read_exactly(file, min(_PROBE_BYTES, high - middle))
+        begin = probe.find(b"\n") + 1
+        end = probe.find(b"\n", begin)
+        if begin == 0 or end < 0:
+            break
+        if probe[begin:end] < key:
+            low = middle + begin
+        else:
+            high = middle
+    return low
+
+
+def _lines(file: HttpFile, offset: int) -> Iterator[bytes]:
+    file.seek(offset)
+    held = b""
+    while data := file.read(_PROBE_BYTES):
+        *lines, held = (held + data).split(b"\n")
+        yield from lines
+    if held:
+        yield held
+
+
+def _block(line: bytes, url: str) -> Block:
+    try:
+        key, file, offset, length, *_ = line.split(b"\t")
+        return Block(key, file.decode("ascii"), int(offset), int(length))
+    except ValueError:
+        raise DataError(url, f"found the line {line[:100]!r}, allowed: key, file, offset, length, number") from None
+
+
+def _matches(url: str, block: Block, pattern: Pattern) -> Iterator[Capture]:
+    """The successful captures of a block that the pattern means (robots.txt and error pages lie in other files)."""
+    packed = fetch(url, block.offset, block.length)
+    try:
+        lines = gzip.decompress(packed).split(b"\n")
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(url, f"bytes {block.offset}+{block.length} are no gzip member: {error}") from None
+    for line in lines:
+        if not pattern.start <= line < pattern.end:
+            continue
+        key, _, rest = line.partition(b" ")
+        try:
+            fields = json.loads(rest.partition(b" ")[2])
+            capture = Capture(fields["filename"], int(fields["offset"]), int(fields["length"]))
+            fits = pattern.matches(key, fields["url"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(url, f"no index line: {line[:100]!r} ({error})") from None
+        if fits and "/warc/" in capture.filename:
+            yield capture

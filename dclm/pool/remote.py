@@ -1,0 +1,145 @@
+"""Files on an HTTP server, read by range requests that are tried again when the network or the server fails."""
+
+from __future__ import annotations
+
+import http.client
+import time
+import urllib.error
+import urllib.request
+from typing import cast
+
+from dclm.errors import DataError
+
+_ATTEMPTS = 5
+_FIRST_WAIT_SECONDS = 1.0  # doubled after every failure: 15 s in all
+_TIMEOUT_SECONDS = 60.0
+_AGAIN = frozenset([403, 408, 425, 429, 500, 502, 503, 504])  # 403 is what Common Crawl says to those who ask too fast
+_SKIP_BYTES = 1 << 20
+
+
+class HttpFile:
+    """A remote file as a seekable stream. One request serves all that is read on; seeking begins another.
+
+    A connection that breaks is taken up again at the byte where it broke. Servers without range requests work, with
+    what lies before the position read and thrown away.
+    Raises: DataError if the server says no, or still fails after five attempts.
+    """
+
+    def __init__(self, url: str, offset: int = 0, length: int | None = None) -> None:
+        """`length`: ask for no more than so many bytes from `offset` on; positions stay those of the whole file."""
+        self._url = url
+        self._position = offset
+        self._end = None if length is None else offset + length
+        self._response: http.client.HTTPResponse | None = None
+        self._total: int | None = None
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes, all that is left if negative; empty at the end."""
+        if size < 0:
+            parts = []
+            while data := self.read(_SKIP_BYTES):
+                parts.append(data)
+            return b"".join(parts)
+        if size == 0 or (self._end is not None and self._position >= self._end):
+            return b""
+        failures = 0
+        while True:
+            try:
+                if self._response is None:
+                    self._response = self._open()
+                if self._response is None:
+                    return b""
+                data = self._response.read(size)
+                if not data and (self._response.length or 0) > 0:
+                    raise http.client.IncompleteRead(data, self._response.length)
+                self._position += len(data)
+                return data
+            except (OSError, http.client.HTTPException) as error:
+                self._drop()
+                failures += 1
+                if failures == _ATTEMPTS or not _worth_another(error):
+                    raise self._failure(error) from error
+                time.sleep(_FIRST_WAIT_SECONDS * 2 ** (failures - 1))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of any file; from the end (2) asks the server for the size."""
+        position = offset + (0, self._position, self.size() if whence == 2 else 0)[whence]
+        if position != self._position:
+            self._drop()
+            self._position = position
+        return position
+
+    def size(self) -> int:
+        """The size of the whole file. Raises: DataError where the server does not tell."""
+        if self._total is None:
+            self.read(1)
+        if self._total is None:
+            raise DataError(self._url, "the server does not tell the file's size")
+        return self._total
+
+    def tell(self) -> int:
+        """The position in the whole file."""
+        return self._position
+
+    def close(self) -> None:
+        """End the request that is open."""
+        self._drop()
+        self.closed = True
+
+    def _open(self) -> http.client.HTTPResponse | None:
+        """The response from the position on, None if that is the end of the file."""
+        last = "" if self._end is None else str(self._end - 1)
+        headers = {"Range": f"bytes={self._position}-{last}", "Accept-Encoding": "identity", "User-Agent": "dclm"}
+        try:
+            request = urllib.request.Request(self._url, headers=headers)
+            response = cast(http.client.HTTPResponse, urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS))
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 416:  # nothing is left from this position on
+                return None
+            raise
+        total = (response.headers.get("Content-Range") or "").rpartition("/")[2]
+        total = total or (response.headers.get("Content-Length") or "")
+        self._total = int(total) if total.isdigit() else None
+        if response.status != 206:
+            left = self._position
+            while left > 0 and (data := response.read(min(left, _SKIP_BYTES))):
+                left -= len(data)
+        return response
+
+    def _drop(self) -> None:
+        if self._response is not None:
+            self._response.close()
+            self._response = None
+
+    def _failure(self, error: Exception) -> DataError:
+        if isinstance(error, urllib.error.HTTPError):
+            what = f"the server says {error.code} {error.reason}"
+            hint = "check the address" if error.code not in _AGAIN else "try again later, with fewer workers"
+        else:
+            what = f"cannot be fetched: {getattr(error, 'reason', None) or error or type(error).__name__}"
+            hint = "check the network"
+        return DataError(f"{self._url} at byte {self._position}", what, hint)
+
+
+def _worth_another(error: Exception) -> bool:
+    return not isinstance(error, urllib.error.HTTPError) or error.code in _AGAIN
+
+
+def fetch(url: str, offset: int = 0, length: int | None = None) -> bytes:
+    """The bytes of a remote file, or of a part of it. Raises: DataError, see `HttpFile`."""
+    file = HttpFile(url, offset, length)
+    try:
+        return file.read() if length is None else read_exactly(file, length)
+    finally:
+        file.close()
+
+
+def read_exactly(file: HttpFile, length: int) -> bytes:
+    """`length` bytes from the position on, fewer only at the end of the file."""
+    parts: list[bytes] = []
+    while length > 0 and (data := file.read(min(length, _SKIP_BYTES))):
+        parts.append(data)
+        length -= len(data)
+    return b"".join(parts)

@@ -1,0 +1,79 @@
+"""The `pool:` of a recipe: which files, Common Crawl selection or generated crawl the documents come from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from dclm.config import Count, Positive
+from dclm.errors import ConfigError
+from dclm.pool.commoncrawl import CommonCrawl
+from dclm.pool.files import InputFile, PoolKind, list_files
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A generated crawl in real WARC files. See `dclm.pool.sample`."""
+
+    seed: Count = 0
+    documents: Positive = 2000
+    files: Positive = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PoolMap:
+    """One of these keys."""
+
+    warc: tuple[str, ...] | None = None
+    """Files, directories or globs of WARC, ARC or WET."""
+    jsonl: tuple[str, ...] | None = None
+    """Files, directories or globs of JSON lines with `text`."""
+    parquet: tuple[str, ...] | None = None
+    """Files, directories or globs of Parquet with a column `text`."""
+    commoncrawl: CommonCrawl | None = None
+    """A selection of Common Crawl."""
+    sample: Sample | None = None
+    """A generated crawl."""
+
+    def __post_init__(self) -> None:
+        given = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) is not None]
+        if len(given) != 1:
+            allowed = ", ".join(f.name for f in dataclasses.fields(self))
+            raise ValueError(f"found {' and '.join(given) or 'no key'}, allowed: one of {allowed}")
+
+
+PoolSpec = str | tuple[str, ...] | PoolMap
+"""A path, a list of paths, or a map with one key."""
+
+
+def resolve_pool(
+    spec: PoolSpec, workdir: Path, resolve: Callable[[str], str] = lambda path: path
+) -> tuple[InputFile, ...]:
+    """The files of a pool. What must be made or fetched first (a generated crawl, indexes) goes under `workdir`.
+
+    `resolve` turns a path of the recipe into one of this machine.
+    Raises: DataError for paths that match nothing, ConfigError for files of another kind than the key says.
+    """
+    if isinstance(spec, str):
+        return list_files([resolve(spec)])
+    if isinstance(spec, tuple):
+        return list_files([resolve(path) for path in spec])
+    if spec.commoncrawl is not None:
+        return spec.commoncrawl.files()
+    if spec.sample is not None:
+        return list_files([str(_make_sample(workdir, spec.sample))])
+    kinds: tuple[PoolKind, ...] = ("warc", "jsonl", "parquet")
+    kind = next(kind for kind in kinds if getattr(spec, kind) is not None)
+    files = list_files([resolve(path) for path in getattr(spec, kind)])
+    wrong = [file for file in files if file.kind != kind]
+    if wrong:
+        raise ConfigError(wrong[0].path, f"found a file of kind {wrong[0].kind}, allowed under `{kind}`: {kind}")
+    return files
+
+
+def _make_sample(workdir: Path, sample: Sample) -> Path:
+    from dclm.pool.sample import make_sample  # its word lists are needed only here
+
+    name = f"sample-{sample.seed}-{sample.documents}-{sample.files}"
+    return make_sample(workdir / name, sample.seed, sample.documents, sample.files)
