@@ -7,7 +7,6 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from dclm.config import Count, Fraction, NonNegative
 from dclm.step import Context, Filter, FilterFunction
@@ -137,5 +136,4 @@ class AlphanumericRatio(Filter):
 
 
 def _at_most_of_lines(batch: pa.RecordBatch, number: str, fraction: float) -> pa.BooleanArray:
-    limit: NDArray[np.float64] = fraction * counts(batch, "lines", "lines")
-    return pa.array(counts(batch, "lines", number) <= limit)
+    return pa.array(counts(batch, "lines", number) <= fraction * counts(batch, "lines", "lines"))

@@ -14,16 +14,19 @@ from dclm.text.interning import EMPTY, intern_pair, intern_span, num_slots
 from dclm.text.unicode import ALNUM
 from dclm.text.words import next_word
 
+SIZES = tuple(range(2, 11))
+"""The n that are counted."""
+
 NGRAMS = (
     *("words", "word_chars"),
-    *(f"top_{n}_gram_chars" for n in (2, 3, 4)),
-    *(f"repeated_{n}_gram_chars" for n in range(2, 11)),
+    *(f"top_{n}_gram_chars" for n in SIZES),
+    *(f"repeated_{n}_gram_chars" for n in SIZES),
 )
 """Words are UAX #29's that start alphanumeric. `top`: count × code points of the most frequent n-gram, the longest of
 equally frequent ones; 0 where none occurs twice. `repeated`: code points of words inside any n-gram that occurs twice.
 """
 
-_MAX_N = 10
+_NUM_SIZES = len(SIZES)
 
 
 @njit(cache=True, nogil=True)
@@ -111,7 +114,7 @@ def _count_ngrams_of(ids: NDArray[np.int32], chars: NDArray[np.int32], different
     counts = np.empty(left, np.int32)
     keys = np.empty(left, np.int64)
     all_slots = np.empty(num_slots(left), np.int32)
-    for n in range(2, _MAX_N + 1):
+    for n in SIZES:
         if left == 0:
             break
         slots = all_slots[: num_slots(left)]
@@ -127,9 +130,8 @@ def _count_ngrams_of(ids: NDArray[np.int32], chars: NDArray[np.int32], different
                     num += ids[i] == num
                     counts[ids[i]] += 1
         left = _forget_single(ids, counts)
-        if n <= 4:
-            out[n] = _top_chars(ids, counts, chars, n)
-        out[n + 3] = _covered_chars(ids, chars, n)
+        out[n] = _top_chars(ids, counts, chars, n)
+        out[n + _NUM_SIZES] = _covered_chars(ids, chars, n)
 
 
 @njit(cache=True, nogil=True)
@@ -139,7 +141,7 @@ def count_ngrams(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: N
     Memory beyond the columns: at most 40 bytes a word of the longest document, which are 7 bytes a byte of ordinary
     text and 20 of text that is nothing but one-letter words.
     """
-    out = np.zeros((len(offsets) - 1, 14), np.int64)
+    out = np.zeros((len(offsets) - 1, 2 + 2 * _NUM_SIZES), np.int64)
     for row in range(len(offsets) - 1):
         ids, chars, different = _intern_words(data, int(offsets[row]), int(offsets[row + 1]), classes)
         out[row, 0], out[row, 1] = len(ids), chars[len(ids)]

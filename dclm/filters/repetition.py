@@ -1,0 +1,91 @@
+"""Repetition inside a document: copies of lines and paragraphs, and the reach of repeated word n-grams."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dclm.config import NonNegative
+from dclm.step import Context, Filter, FilterFunction
+from dclm.text.features import counts
+from dclm.text.ngrams import SIZES
+
+TOP_NGRAMS: Mapping[str, float] = {"2": 0.2, "3": 0.18, "4": 0.16}
+REPEATED_NGRAMS: Mapping[str, float] = {"5": 0.15, "6": 0.14, "7": 0.13, "8": 0.12, "9": 0.11, "10": 0.1}
+"""Source: Gopher (Rae et al. 2021), table A1; so are the other limits below."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Repetition(Filter):
+    """Keeps documents in which no fraction below is above its limit. A limit of null is not asked.
+
+    Lines end at "\\n", paragraphs at "\\n\\n"; both are stripped, blank ones left out. A document without any is
+    dropped if a limit on them is asked; one with a single one passes that limit. Words are UAX #29's that start with a
+    letter or a number; n-grams are of words, and their characters those of the words.
+
+    Source: DCLM `massive_web_repetition_filters` (skip_paragraph: null limits on paragraphs) and `repetition_filter`.
+    As there, and unlike Gopher, every copy of a repeated line counts, the first one too.
+    """
+
+    name: ClassVar[str] = "repetition"
+
+    max_line_fraction: NonNegative | None = 0.3
+    """Lines that stand more than once, of all lines."""
+    max_line_char_fraction: NonNegative | None = 0.2
+    """Characters in them, of those in all lines."""
+    max_paragraph_fraction: NonNegative | None = 0.3
+    """Paragraphs that stand more than once, of all paragraphs."""
+    max_paragraph_char_fraction: NonNegative | None = 0.2
+    """Characters in them, of those in all paragraphs."""
+    top_ngrams: Mapping[str, NonNegative] = dataclasses.field(default_factory=lambda: TOP_NGRAMS)
+    """n → limit: occurrences × characters of the most frequent n-gram (the longest of equally frequent ones), of the
+    characters in all words. Occurrences that overlap are all counted, so that this can exceed 1."""
+    repeated_ngrams: Mapping[str, NonNegative] = dataclasses.field(default_factory=lambda: REPEATED_NGRAMS)
+    """n → limit: characters of words inside any n-gram that occurs more than once, of the characters in all words."""
+
+    def __post_init__(self) -> None:
+        for n in (*self.top_ngrams, *self.repeated_ngrams):
+            if n not in map(str, SIZES):
+                raise ValueError(f"found n-grams of {n} words, allowed: {SIZES[0]} … {SIZES[-1]}")
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # what is not asked is not counted
+        used = {
+            "line_copies": (self.max_line_fraction, self.max_line_char_fraction) != (None, None),
+            "paragraph_copies": (self.max_paragraph_fraction, self.max_paragraph_char_fraction) != (None, None),
+            "ngrams": bool(self.top_ngrams or self.repeated_ngrams),
+        }
+        return tuple(name for name, is_used in used.items() if is_used)
+
+    def open(self, context: Context) -> FilterFunction:
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            kept = np.ones(batch.num_rows, np.bool_)
+            for answer in self._answers(batch):
+                kept &= answer
+            return pa.array(kept)
+
+        return keep
+
+    def _answers(self, batch: pa.RecordBatch) -> Iterator[NDArray[np.bool_]]:
+        for feature, limit, char_limit in (
+            ("line_copies", self.max_line_fraction, self.max_line_char_fraction),
+            ("paragraph_copies", self.max_paragraph_fraction, self.max_paragraph_char_fraction),
+        ):
+            for part, whole, most in (("repeated", "segments", limit), ("repeated_chars", "chars", char_limit)):
+                if most is not None:
+                    num = counts(batch, feature, "segments")
+                    fraction = _fraction(counts(batch, feature, part), counts(batch, feature, whole))
+                    yield (num == 1) | ((num > 0) & (fraction <= most))
+        for kind, limits in (("top", self.top_ngrams), ("repeated", self.repeated_ngrams)):
+            for n, most in limits.items():
+                chars = counts(batch, "ngrams", f"{kind}_{n}_gram_chars")
+                yield _fraction(chars, counts(batch, "ngrams", "word_chars")) <= most
+
+
+def _fraction(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.asarray(part / np.maximum(whole, 1), np.float64)
