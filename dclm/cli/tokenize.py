@@ -1,0 +1,47 @@
+"""`dclm tokenize`: documents → tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+from dclm.tokens.pack import Packing
+from dclm.tokens.stage import TokenizeConfig
+from dclm.tokens.stage import tokenize as run
+from dclm.tokens.tokenizer import Encoder
+
+
+@click.command()
+@click.argument("documents", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="Asset name, or a tokenizer.json.")
+@click.option("--seq-len", type=click.IntRange(1), default=2048, show_default=True, help="A row holds one more.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--packing", type=click.Choice(["stream", "dclm"]), default="stream", show_default=True,
+              help="stream: nothing lost. dclm: each file's last row padded, as open_lm does.")  # fmt: skip
+@click.option("--weight", "weights", type=float, multiple=True, help="Of each of DOCUMENTS, in order.")
+@click.option("--num-tokens", type=click.IntRange(1), help="How many to train on. [default: all there are]")
+@click.option("--max-repeats", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
+              help="How often a source may be gone through.")  # fmt: skip
+@click.option("--rows-per-shard", type=click.IntRange(1), default=8192, show_default=True)
+@click.option("--eot", help="Token that ends a document. [default: <|endoftext|> or its like]")
+@click.option("--encoder", type=click.Choice(["fast", "hf"]), default="fast", show_default=True,
+              help="fast: fastokens where its ids equal Hugging Face's.")  # fmt: skip
+@click.option("--allow-incomplete", is_flag=True, help="Take artifacts that lack parts.")
+def tokenize(
+    documents: tuple[Path, ...], tokenizer: str, seq_len: int, seed: int, out: Path, packing: str,
+    weights: tuple[float, ...], num_tokens: int | None, max_repeats: float, rows_per_shard: int, eot: str | None,
+    encoder: str, allow_incomplete: bool,
+) -> None:  # fmt: skip
+    """Tokenize, pack and shuffle DOCUMENTS (artifacts, JSONL, Parquet) into OUT."""
+    config = TokenizeConfig(
+        seq_len=seq_len, seed=seed, packing=cast(Packing, packing), weights=weights or None, num_tokens=num_tokens,
+        max_repeats=max_repeats, rows_per_shard=rows_per_shard, eot=eot,
+    )  # fmt: skip
+    record = run(documents, out, tokenizer=tokenizer, config=config, encoder=cast(Encoder, encoder),
+                 allow_missing=allow_incomplete)  # fmt: skip
+    for name, value in record.counts.items():
+        if isinstance(value, int):
+            click.echo(f"{name.replace('_', ' '):<16} {value:>18,}")

@@ -1,0 +1,111 @@
+"""The texts to tokenize: documents artifacts, JSONL and Parquet files, as shards in a fixed order."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+
+from dclm.errors import DataError
+from dclm.record import RECORD, require_complete
+from dclm.storage import open_input, sha256_file
+
+_SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst")
+_BATCH_ROWS = 1024
+_BATCH_CHARACTERS = 16 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentSource:
+    """One input: what identifies it, and its files in order."""
+
+    name: str
+    fingerprint: str
+    """Of the artifact, or over the sha256 of the files."""
+    files: tuple[str, ...]
+
+
+def find_documents(path: Path, allow_missing: bool = False) -> DocumentSource:
+    """A documents artifact, a JSONL or Parquet file, or a directory of such files (in order of their names).
+
+    Raises: DataError if there is nothing of the kind; IncompleteError if the artifact lacks parts.
+    """
+    if (path / RECORD).exists():
+        record = require_complete(path, "documents", allow_missing)
+        files = tuple(str(path / f.path) for f in record.files if f.path.startswith("documents/"))
+        return DocumentSource(name=path.name, fingerprint=record.fingerprint, files=files)
+    found = sorted(p for p in path.rglob("*") if p.name.endswith(_SUFFIXES)) if path.is_dir() else [path]
+    if not found or not all(p.is_file() and p.name.endswith(_SUFFIXES) for p in found):
+        what = "found no documents there" if path.exists() else "no such file"
+        raise DataError(str(path), what, f"pass a documents artifact, or a file or folder of {' '.join(_SUFFIXES)}")
+    hashes = "".join(sha256_file(p) for p in found)
+    return DocumentSource(name=path.name, fingerprint=hashes, files=tuple(map(str, found)))
+
+
+def read_texts(file: str) -> Iterator[list[str]]:
+    """The texts of one file in batches of at most 1,024 documents and about 16 M characters (or one document).
+
+    Raises: DataError naming file and row where a text is missing or the file is corrupt.
+    """
+    texts = _parquet_texts(file) if file.endswith(".parquet") else _json_texts(file)
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        if batch and (len(batch) == _BATCH_ROWS or size + len(text) > _BATCH_CHARACTERS):
+            yield batch
+            batch, size = [], 0
+        batch.append(text)
+        size += len(text)
+    if batch:
+        yield batch
+
+
+def _parquet_texts(file: str) -> Iterator[str]:
+    try:
+        with pq.ParquetFile(file) as parquet:
+            if "text" not in parquet.schema_arrow.names:
+                found = ", ".join(parquet.schema_arrow.names)
+                raise DataError(file, f"found columns {found}, allowed: one named text")
+            row = 0
+            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=["text"]):
+                yield from _texts(file, row, batch.column(0).to_pylist())
+                row += batch.num_rows
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(file, f"not a whole Parquet file: {error}", "make it again") from error
+
+
+def _texts(file: str, row: int, values: Sequence[object]) -> Iterator[str]:
+    for number, value in enumerate(values, start=row):
+        if not isinstance(value, str):
+            raise DataError(f"{file}#{number}", f"found text {value!r:.40}, allowed: a string")
+        yield value
+
+
+def _json_texts(file: str) -> Iterator[str]:
+    number = 0
+    try:
+        with open_input(file) as raw, _decompressed(file, raw) as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    row = json.loads(line)
+                    yield from _texts(file, number, [row.get("text") if isinstance(row, dict) else row])
+    except (ValueError, EOFError, OSError, zstandard.ZstdError) as error:
+        what = f"not JSON lines: {error}"
+        raise DataError(f"{file}:{number + 1}", what, "mend the file, or copy it again if it was cut off") from error
+
+
+def _decompressed(file: str, raw: IO[bytes]) -> IO[bytes]:
+    if file.endswith(".gz"):
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw))
+    if file.endswith(".zst"):
+        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+        return io.BufferedReader(reader)
+    return raw

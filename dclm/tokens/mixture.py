@@ -1,0 +1,111 @@
+"""How much of each source goes in: exact shares by weight, whole and partial copies, drawn by seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dclm.errors import ConfigError
+from dclm.storage import atomic_directory
+from dclm.tokens.runs import Run, row_keys, write_run
+
+
+def shares(
+    available: Sequence[int], names: Sequence[str], *,
+    weights: Sequence[float] | None = None, total: int | None = None, max_repeats: float = 1.0,
+) -> tuple[int, ...]:  # fmt: skip
+    """Rows to take of each source; they sum to `total` exactly (largest remainder, ties to the earlier source).
+
+    Without weights sources count by their size. Without a total: as many rows as the source that is scarcest for its
+    weight allows at `max_repeats` passes over it.
+    Raises: ConfigError for weights that are not positive, or a source that would be repeated too often.
+    """
+    if weights is None:
+        if total is None:
+            return tuple(available)
+        weights = [float(n) for n in available]
+    elif len(weights) != len(available) or min(weights) <= 0 or not all(map(math.isfinite, weights)):
+        raise ConfigError("weights", f"found {list(weights)}, allowed: one positive number for each of {list(names)}")
+    limits = [math.floor(n * Fraction(max_repeats)) for n in available]
+    exact = [Fraction(w) for w in weights]
+    if total is None:
+        total = min(math.floor(limit * sum(exact) / w) for limit, w in zip(limits, exact, strict=True))
+        while total and any(t > m for t, m in zip(apportion(exact, total), limits, strict=True)):
+            total -= 1
+    taken = apportion(exact, total)
+    for name, take, limit, have in zip(names, taken, limits, available, strict=True):
+        if take > limit:
+            what = f"{take:,} sequences are needed of {name}, which has {have:,}; allowed: {max_repeats:g} passes"
+            raise ConfigError("mixture", what, "raise --max-repeats, lower its weight or --num-tokens, or add data")
+    return taken
+
+
+def apportion(weights: Sequence[Fraction], total: int) -> tuple[int, ...]:
+    """Whole numbers in proportion to `weights` that sum to `total`: largest remainder, ties to the earlier."""
+    scale = sum(weights)
+    if not scale:
+        return tuple(0 for _ in weights)
+    quotas = [w * total / scale for w in weights]
+    floors = [math.floor(q) for q in quotas]
+    order = sorted(range(len(quotas)), key=lambda i: (floors[i] - quotas[i], i))
+    extra = set(order[: total - sum(floors)])
+    return tuple(f + (i in extra) for i, f in enumerate(floors))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyUnit:
+    """One more pass over a run: all of its rows or a random part, under keys of their own."""
+
+    run: Run
+    take: int
+    copy: int
+    purpose: str
+    seed: int
+    row_len: int
+    dtype: str
+    work: str
+
+
+class Copies(NamedTuple):
+    """What of a source is used as it is, and what must be written anew."""
+
+    whole: tuple[Run, ...]
+    units: tuple[CopyUnit, ...]
+
+
+def plan_copies(runs: Sequence[Run], take: int, *, source: int, seed: int, row_len: int, dtype: str,
+                work: Path) -> Copies:  # fmt: skip
+    """Full passes over a source's runs, then a part of each run so that `take` rows come out exactly."""
+    available = sum(run.num_rows for run in runs)
+    passes, rest = divmod(take, available) if available else (0, 0)
+    parts = apportion([Fraction(run.num_rows) for run in runs], rest)
+    units = [
+        CopyUnit(run=run, take=wanted, copy=copy, purpose=f"copy\0{source}\0{index}\0{copy}", seed=seed,
+                 row_len=row_len, dtype=dtype, work=str(work / f"{index:06d}-{copy}"))
+        for copy in range(min(passes, 1), passes + 1)
+        for index, run in enumerate(runs)
+        if (wanted := run.num_rows if copy < passes else parts[index])
+    ]  # fmt: skip
+    return Copies(tuple(runs) if passes else (), tuple(units))
+
+
+def write_copy(unit: CopyUnit) -> Run:
+    """Write the copy of a run; one that an earlier run committed is reused."""
+    work = Path(unit.work)
+    if not (work / "run.json").exists():
+        picks = np.argsort(row_keys(unit.seed, f"pick\0{unit.purpose}", 0, unit.run.num_rows), kind="stable")
+        chosen = np.sort(picks[: unit.take])
+        keys = row_keys(unit.seed, unit.purpose, 0, unit.take)
+        with atomic_directory(work) as temporary:
+            write_run(temporary / "run", keys, unit.run.rows(unit.row_len, unit.dtype)[chosen], unit.dtype)
+            run = Run(path="run", num_rows=unit.take)
+            (temporary / "run.json").write_text(json.dumps(dataclasses.asdict(run)), encoding="utf-8")
+    return Run(path=str(work / "run"), num_rows=unit.take)

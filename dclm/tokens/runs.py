@@ -1,0 +1,73 @@
+"""Runs: rows of tokens on disk, sorted by random keys, from which the shuffle merges.
+
+A row's key is a 64-bit hash of (seed, source, shard, copy) and its place in the shard. Sorting all rows by key is a
+uniform permutation that depends on these alone: not on workers, batch sizes, or where a run ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.unsignedinteger]
+Keys = npt.NDArray[np.uint64]
+
+NUM_BINS = 1 << 16
+"""Keys are counted by their highest 16 bits, so that the merge finds its ranges without reading all keys."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Two files: sorted keys (uint64) and the rows in that order."""
+
+    path: str
+    """Without the suffixes `.keys` and `.rows`."""
+    num_rows: int
+
+    def keys(self) -> Keys:
+        """All keys, mapped."""
+        return np.memmap(f"{self.path}.keys", dtype="<u8", mode="r", shape=(self.num_rows,))
+
+    def rows(self, row_len: int, dtype: str) -> Rows:
+        """All rows `[num_rows, row_len]`, mapped."""
+        return np.memmap(f"{self.path}.rows", dtype=_little(dtype), mode="r", shape=(self.num_rows, row_len))
+
+
+def row_keys(seed: int, purpose: str, first: int, count: int) -> Keys:
+    """Keys of rows `first … first + count - 1` of the shard (and copy) that `purpose` names.
+
+    SplitMix64 (Steele, Lea & Flood 2014) from a start that is a hash of seed and purpose.
+    """
+    start = int.from_bytes(hashlib.blake2b(f"{seed}\0{purpose}".encode(), digest_size=8).digest(), "little")
+    with np.errstate(over="ignore"):
+        z = np.uint64(start) + np.arange(first + 1, first + count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def write_run(path: Path, keys: Keys, rows: Rows, dtype: str) -> int:
+    """Sort rows by key and write them; the number of rows. Equal keys keep their order."""
+    order = np.argsort(keys, kind="stable")
+    keys[order].astype("<u8").tofile(f"{path}.keys")
+    with open(f"{path}.rows", "wb") as handle:
+        for start in range(0, len(order), 4096):  # in pieces: the sorted copy never exists as a whole
+            handle.write(np.ascontiguousarray(rows[order[start : start + 4096]], dtype=_little(dtype)).data)
+    return len(order)
+
+
+def count_bins(runs: list[Run]) -> npt.NDArray[np.int64]:
+    """How many keys of all runs have each value of the highest 16 bits."""
+    counts = np.zeros(NUM_BINS, dtype=np.int64)
+    for run in runs:
+        edges = np.searchsorted(run.keys(), np.arange(1, NUM_BINS, dtype=np.uint64) << np.uint64(48))
+        counts += np.diff(np.concatenate([[0], edges, [run.num_rows]]))
+    return counts
+
+
+def _little(dtype: str) -> np.dtype[np.unsignedinteger]:
+    return np.dtype(dtype).newbyteorder("<")

@@ -1,0 +1,106 @@
+"""The global order: merge sorted runs by ranges of keys into shard files of a fixed number of rows.
+
+With packing this makes two passes over disk. A unit is a few neighbouring shards; it reads one contiguous piece of
+every run, so memory is bounded by `GROUP_BYTES`, whatever the corpus.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dclm.record import FileEntry
+from dclm.storage import atomic_file, write_atomic
+from dclm.tokens.runs import Rows, Run, count_bins
+
+GROUP_BYTES = 128 << 20
+"""Rows that one unit of the merge holds at a time. Has no influence on the bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeUnit:
+    """Rows `first … first + count - 1` of the global order."""
+
+    runs: tuple[Run, ...]
+    first_key: int
+    last_key: int
+    """The rows have keys in this closed range, which may hold others too."""
+    skip: int
+    """How many rows of the range come before `first`."""
+    first: int
+    count: int
+    rows_per_shard: int
+    row_len: int
+    dtype: str
+    out: str
+    """The artifact's directory."""
+    marker: str
+    """File that says which shards this unit has written."""
+
+
+def plan_merge(runs: list[Run], *, rows_per_shard: int, row_len: int, dtype: str, out: Path,
+               work: Path) -> list[MergeUnit]:  # fmt: skip
+    """Units that cover all rows, each a whole number of shard files (the last file may be short)."""
+    counts = count_bins(runs)
+    ends = np.cumsum(counts)
+    total = int(ends[-1])
+    shards = max(1, GROUP_BYTES // (rows_per_shard * row_len * np.dtype(dtype).itemsize))
+    size = shards * rows_per_shard
+    units = []
+    for first in range(0, total, size):
+        count = min(size, total - first)
+        low = int(np.searchsorted(ends, first, side="right"))
+        high = int(np.searchsorted(ends, first + count - 1, side="right"))
+        units.append(
+            MergeUnit(
+                runs=tuple(runs), first_key=low << 48, last_key=((high + 1) << 48) - 1,
+                skip=first - int(ends[low] - counts[low]), first=first, count=count, rows_per_shard=rows_per_shard,
+                row_len=row_len, dtype=dtype, out=str(out), marker=str(work / f"{first // rows_per_shard:06d}.json"),
+            )
+        )  # fmt: skip
+    return units
+
+
+def merge(unit: MergeUnit) -> tuple[FileEntry, ...]:
+    """Write the shards of one unit; those that an earlier run has written are reused."""
+    marker = Path(unit.marker)
+    if marker.exists():
+        return tuple(FileEntry(**entry) for entry in json.loads(marker.read_text(encoding="utf-8")))
+    rows = _gather(unit)
+    entries = []
+    for start in range(0, unit.count, unit.rows_per_shard):
+        name = f"tokens/{(unit.first + start) // unit.rows_per_shard:05d}.bin"
+        part = rows[start : start + unit.rows_per_shard]
+        with atomic_file(Path(unit.out) / name) as temporary:
+            temporary.write_bytes(part.data)
+        sha256 = hashlib.sha256(part.data).hexdigest()
+        entries.append(FileEntry(path=name, sha256=sha256, bytes=part.nbytes, rows=len(part)))
+    write_atomic(marker, json.dumps([dataclasses.asdict(entry) for entry in entries]).encode())
+    return tuple(entries)
+
+
+def _gather(unit: MergeUnit) -> Rows:
+    """The unit's rows in the global order: by key, and where keys are equal by run and place in it."""
+    bounds = []
+    for run in unit.runs:
+        keys = run.keys()
+        low = int(np.searchsorted(keys, np.uint64(unit.first_key), side="left"))
+        bounds.append((low, int(np.searchsorted(keys, np.uint64(unit.last_key), side="right"))))
+    pieces = [run.keys()[low:high] for run, (low, high) in zip(unit.runs, bounds, strict=True)]
+    order = np.argsort(np.concatenate(pieces), kind="stable")
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order)) - unit.skip
+    rows = np.empty((unit.count, unit.row_len), dtype=np.dtype(unit.dtype).newbyteorder("<"))
+    start = 0
+    for run, (low, high) in zip(unit.runs, bounds, strict=True):
+        here = place[start : start + high - low]
+        inside = (here >= 0) & (here < unit.count)
+        if inside.any():
+            rows[here[inside]] = run.rows(unit.row_len, unit.dtype)[low:high][inside]
+        start += high - low
+    return rows

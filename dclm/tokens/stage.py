@@ -1,0 +1,246 @@
+"""documents → tokens: tokenize and pack each shard, mix, shuffle everything, and write the record last."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from dclm.errors import ConfigError, DataError
+from dclm.parallel import Engine, Serial
+from dclm.progress import Progress, Silent
+from dclm.record import RECORD, FileEntry, Record, find_record, fingerprint, provenance, write_record
+from dclm.storage import remove_temporary, sha256_file, write_atomic
+from dclm.tokens.documents import DocumentSource, find_documents
+from dclm.tokens.mixture import plan_copies, shares, write_copy
+from dclm.tokens.pack import Packed, Packing, PackUnit, pack_shard, pack_tails
+from dclm.tokens.runs import Run
+from dclm.tokens.shuffle import merge, plan_merge
+from dclm.tokens.tokenizer import Encoder, TokenizerFile, choose_encoder, open_tokenizer
+
+U = TypeVar("U")
+R = TypeVar("R")
+VERSION = 1
+"""Part of the fingerprint: raise it when the bytes change."""
+MANIFEST = "manifest.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizeConfig:
+    """All that decides the bytes of a tokens artifact, but its inputs."""
+
+    seq_len: int = 2048
+    """Rows hold one token more."""
+    seed: int = 0
+    packing: Packing = "stream"
+    """`stream`: nothing lost, one padded row a source at most. `dclm`: each file's last row padded, as open_lm does."""
+    weights: tuple[float, ...] | None = None
+    """Of the sources, in order; None: all of everything."""
+    num_tokens: int | None = None
+    """Tokens to train on (`seq_len` a row), rounded up to whole rows; None: all there are."""
+    max_repeats: float = 1.0
+    """How often a source may be gone through."""
+    rows_per_shard: int = 8192
+    """Rows in each file but the last; 8,192 is what open_lm writes."""
+    eot: str | None = None
+    """Token that ends a document; None: the tokenizer's `<|endoftext|>` or its like."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One call of `tokenize`: configuration, inputs and where things go."""
+
+    config: TokenizeConfig
+    tokenizer: TokenizerFile
+    encoder: Encoder
+    sources: tuple[DocumentSource, ...]
+    out: Path
+    work: Path
+    engine: Engine
+    progress: Progress
+
+    @property
+    def row_len(self) -> int:
+        return self.config.seq_len + 1
+
+    @property
+    def dtype(self) -> Literal["uint16", "uint32"]:
+        return self.tokenizer.dtype
+
+
+def tokenize(
+    documents: Sequence[Path], out: Path, *, tokenizer: str = "gpt-neox-20b", config: TokenizeConfig | None = None,
+    encoder: Encoder = "fast", engine: Engine | None = None, progress: Progress | None = None,
+    allow_missing: bool = False,
+) -> Record:  # fmt: skip
+    """Make the tokens artifact `out` from documents artifacts, JSONL or Parquet files or folders of them.
+
+    The bytes depend on the inputs, the tokenizer and `config` alone. A finished artifact of the same fingerprint is
+    returned as it is; units that a run which was killed has committed are reused.
+    Raises: ConfigError, DataError (no documents, corrupt input), IncompleteError (an input lacks parts).
+    """
+    started = time.time()
+    config = config or TokenizeConfig()
+    if config.seq_len < 1 or config.rows_per_shard < 1:
+        raise ConfigError(
+            "seq_len and rows_per_shard", f"found {config.seq_len}, {config.rows_per_shard}, allowed: ≥ 1"
+        )
+    file = open_tokenizer(tokenizer, config.eot)
+    sources = tuple(find_documents(Path(path), allow_missing) for path in documents)
+    inputs = {f"source {i}": fingerprint(source.fingerprint) for i, source in enumerate(sources)}
+    identity = fingerprint(
+        {"stage": "tokenize", "version": VERSION, "config": config, "tokenizer": file.sha256, "inputs": inputs}
+    )
+    work = out / f"work-{identity[:16]}"
+    if (record := find_record(out, identity)) is not None:
+        shutil.rmtree(work, ignore_errors=True)
+        return record
+    _prepare(out, work)
+    job = _Job(
+        config=config, tokenizer=file, encoder=choose_encoder(file.path, encoder), sources=sources, out=out, work=work,
+        engine=engine or Serial(), progress=progress or Silent(),
+    )  # fmt: skip
+    packed = _pack_all(job)
+    runs, counts = _mix(job, packed)
+    files = _shuffle(job, runs)
+    record = Record(
+        kind="tokens",
+        name=out.name,
+        fingerprint=identity,
+        config=_describe(job, tokenizer),
+        inputs=inputs | {"tokenizer": file.sha256},
+        counts=counts,
+        files=(*files, _write_manifest(out, files)),
+        provenance=provenance(started) | {"encoder": job.encoder},
+    )
+    write_record(out, record)
+    shutil.rmtree(work)
+    return record
+
+
+def _prepare(out: Path, work: Path) -> None:
+    """Clear what another configuration left in `out`; keep what this one has finished."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RECORD).unlink(missing_ok=True)
+    if not work.exists():
+        for stale in [*out.glob("work-*"), out / "tokens"]:
+            shutil.rmtree(stale, ignore_errors=True)
+    remove_temporary(out)
+    work.mkdir(exist_ok=True)
+
+
+def _pack_all(job: _Job) -> list[list[Packed]]:
+    """Packed shards of each source; with packing `stream` the last entry holds the rows made of the tails."""
+    units = [
+        PackUnit(
+            file=file, source=index, shard=shard, work=str(job.work / f"pack-{index}" / f"{shard:06d}"),
+            tokenizer=job.tokenizer.path, encoder=job.encoder, eot_id=job.tokenizer.eot_id, pad_id=_pad_id(job),
+            row_len=job.row_len, dtype=job.dtype, packing=job.config.packing, seed=job.config.seed,
+        )
+        for index, source in enumerate(job.sources)
+        for shard, file in enumerate(source.files)
+    ]  # fmt: skip
+    done = _run(job, "tokenize", pack_shard, units, lambda packed: packed.documents)
+    result: list[list[Packed]] = [[] for _ in job.sources]
+    for unit, packed in zip(units, done, strict=True):
+        result[unit.source].append(packed)
+    for index, source in enumerate(result):
+        tails = [packed.tail for packed in source if packed.tail]
+        if tails:
+            source.append(
+                pack_tails(tails, source=index, eot_id=job.tokenizer.eot_id, row_len=job.row_len, dtype=job.dtype,
+                           seed=job.config.seed, work=job.work / f"pack-{index}" / "tails")
+            )  # fmt: skip
+    return result
+
+
+def _mix(job: _Job, packed: list[list[Packed]]) -> tuple[list[Run], dict[str, object]]:
+    """The runs that the shuffle merges, and the token account."""
+    runs = [[run for p in source for run in p.runs] for source in packed]
+    available = [sum(run.num_rows for run in source) for source in runs]
+    if not sum(available):
+        raise DataError(", ".join(s.name for s in job.sources), "found no documents", "are all of them dropped?")
+    config = job.config
+    total = None if config.num_tokens is None else -(-config.num_tokens // config.seq_len)
+    names = [source.name for source in job.sources]
+    taken = shares(available, names, weights=config.weights, total=total, max_repeats=config.max_repeats)
+    copies = [
+        plan_copies(runs[i], taken[i], source=i, seed=config.seed, row_len=job.row_len, dtype=job.dtype,
+                    work=job.work / f"mix-{i}")
+        for i in range(len(runs))
+    ]  # fmt: skip
+    units = [unit for copy in copies for unit in copy.units]
+    written = _run(job, "mix", write_copy, units, lambda run: run.num_rows)
+    chosen = [run for copy in copies for run in copy.whole] + written
+    return chosen, _account(job, packed, available, taken)
+
+
+def _account(
+    job: _Job, packed: list[list[Packed]], available: Sequence[int], taken: Sequence[int]
+) -> dict[str, object]:
+    """Where every token went: text + EOT + padding + repeated - unused = sequences × (seq_len + 1)."""
+    flat = [p for source in packed for p in source]
+    documents = sum(p.documents for p in flat)
+    gain = [(take - have) * job.row_len for take, have in zip(taken, available, strict=True)]
+    return {
+        "documents": documents,
+        "text_bytes": sum(p.text_bytes for p in flat),
+        "text_tokens": sum(p.text_tokens for p in flat),
+        "eot_tokens": documents,
+        "padding_tokens": sum(p.padding_tokens for p in flat),
+        "dropped_tokens": 0,
+        "unused_tokens": -sum(g for g in gain if g < 0),
+        "repeated_tokens": sum(g for g in gain if g > 0),
+        "sequences": sum(taken),
+        "tokens": sum(taken) * job.row_len,
+        "sources": [
+            {"name": s.name, "sequences": have, "taken": take}
+            for s, have, take in zip(job.sources, available, taken, strict=True)
+        ],
+    }
+
+
+def _shuffle(job: _Job, runs: list[Run]) -> list[FileEntry]:
+    units = plan_merge(runs, rows_per_shard=job.config.rows_per_shard, row_len=job.row_len, dtype=job.dtype,
+                       out=job.out, work=job.work / "merge")  # fmt: skip
+    done = _run(job, "shuffle", merge, units, lambda files: sum(f.rows or 0 for f in files))
+    return [file for files in done for file in files]
+
+
+def _run(job: _Job, label: str, function: Callable[[U], R], units: list[U], items: Callable[[R], int]) -> list[R]:
+    """All results in the order of the units."""
+    results: dict[int, R] = {}
+    job.progress.start(label, len(units))
+    for index, result in job.engine.map(function, units):
+        results[index] = result
+        job.progress.advance(1, items(result))
+    job.progress.finish()
+    return [results[i] for i in range(len(units))]
+
+
+def _pad_id(job: _Job) -> int:
+    """open_lm: (-1) mod (vocabulary without added tokens + 3), which is 50,256 for GPT-NeoX; else EOT."""
+    return job.tokenizer.base_vocab_size + 2 if job.config.packing == "dclm" else job.tokenizer.eot_id
+
+
+def _describe(job: _Job, tokenizer: str) -> dict[str, object]:
+    file, config = job.tokenizer, job.config
+    return {
+        "seq_len": config.seq_len, "vocab_size": file.vocab_size, "dtype": file.dtype, "eot_id": file.eot_id,
+        "pad_id": _pad_id(job), "seed": config.seed, "packing": config.packing,
+        "weights": None if config.weights is None else list(config.weights), "num_tokens": config.num_tokens,
+        "max_repeats": config.max_repeats, "rows_per_shard": config.rows_per_shard,
+        "tokenizer": Path(tokenizer).name, "tokenizer_sha256": file.sha256,
+    }  # fmt: skip
+
+
+def _write_manifest(out: Path, files: Sequence[FileEntry]) -> FileEntry:
+    """One line a shard, as open_lm's: {"shard": "00000", "num_sequences": 8192}; every line ends with a newline."""
+    lines = [json.dumps({"shard": Path(f.path).stem, "num_sequences": f.rows}) + "\n" for f in files]
+    write_atomic(out / MANIFEST, "".join(lines).encode())
+    path = out / MANIFEST
+    return FileEntry(path=MANIFEST, sha256=sha256_file(path), bytes=path.stat().st_size)
