@@ -154,7 +154,8 @@ def convert(kind: Any, value: object, key: Key, source: Source, problems: list[P
             result = convert(arm, value, key, source, trial)
             if not trial:
                 return result
-            trials.append(trial)
+            if _form(arm) == ("map" if isinstance(value, dict) else "list" if isinstance(value, list) else "one"):
+                trials.append(trial)
         if len(trials) == 1:
             problems.extend(trials[0])
         else:
@@ -228,6 +229,14 @@ def suggest(found: str, allowed: Sequence[str]) -> str | None:
 def _suggest(found: str, allowed: Sequence[str] | Mapping[str, object]) -> str | None:
     near = difflib.get_close_matches(found, list(allowed), n=1)
     return f"did you mean `{near[0]}`?" if near else None
+
+
+def _form(kind: Any) -> str:
+    """Whether the YAML value of this type is a map, a list, or one word or number."""
+    origin = typing.get_origin(kind)
+    if origin in (Mapping, dict) or dataclasses.is_dataclass(kind):
+        return "map"
+    return "list" if origin is tuple else "one"
 
 
 def _show(value: object) -> str:
