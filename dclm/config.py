@@ -154,7 +154,7 @@ def convert(kind: Any, value: object, key: Key, source: Source, problems: list[P
             result = convert(arm, value, key, source, trial)
             if not trial:
                 return result
-            if _form(arm) == ("map" if isinstance(value, dict) else "list" if isinstance(value, list) else "one"):
+            if (len(args) == 2 and type(None) in args) or _form(arm) == _form(type(value)) != "one":
                 trials.append(trial)
         if len(trials) == 1:
             problems.extend(trials[0])
@@ -232,11 +232,11 @@ def _suggest(found: str, allowed: Sequence[str] | Mapping[str, object]) -> str |
 
 
 def _form(kind: Any) -> str:
-    """Whether the YAML value of this type is a map, a list, or one word or number."""
-    origin = typing.get_origin(kind)
-    if origin in (Mapping, dict) or dataclasses.is_dataclass(kind):
+    """Whether a YAML value of this type is a map, a list, or one word or number."""
+    kind = typing.get_origin(kind) or kind
+    if kind in (Mapping, dict) or dataclasses.is_dataclass(kind):
         return "map"
-    return "list" if origin is tuple else "one"
+    return "list" if kind in (tuple, list) else "one"
 
 
 def _show(value: object) -> str:
