@@ -111,7 +111,7 @@ def resolve_path(text: str, directory: Path) -> str:
         value = os.environ.get(match[1], match[2])
         if value is None:
             raise ConfigError(text, f"the environment variable {match[1]} is not set", f"export {match[1]}=…")
-        return value
+        return os.path.abspath(value) if match[1] in os.environ and os.path.exists(value) else value
 
     filled = _VARIABLE.sub(fill, text)
     return filled if "://" in filled else os.path.normpath(directory / filled)

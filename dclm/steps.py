@@ -2,9 +2,48 @@
 
 from __future__ import annotations
 
+from dclm.dedup.bloom import Bloom
+from dclm.dedup.exact import Exact
+from dclm.dedup.minhash import MinHash
+from dclm.extract.step import Extract
+from dclm.filters.fineweb import FinewebQuality
+from dclm.filters.gopher import (
+    AlphabeticWords,
+    AlphanumericRatio,
+    BulletLines,
+    EllipsisLines,
+    StopWords,
+    SymbolRatio,
+)
+from dclm.filters.language import Language
+from dclm.filters.length import LineLength, PageLength, WordLength
+from dclm.filters.line_filters import LineWords, LongWordLines, NumericLines, PunctuationLines, UppercaseLines
+from dclm.filters.line_patterns import CounterLines, SubstringLines
+from dclm.filters.newlines import Newlines
+from dclm.filters.page_edits import Citations, WithinPageDedup
+from dclm.filters.pii import PiiMasking
+from dclm.filters.quality import FastTextScore, Quantile, Threshold
+from dclm.filters.repetition import Repetition
+from dclm.filters.sampling import RandomSampling
+from dclm.filters.substring import BlockedWords
+from dclm.filters.url import UrlBlocklist
+from dclm.filters.url_removal import UrlRemoval
+from dclm.filters.words import WordCount, WordRemovalRatio
 from dclm.step import Step
 
-SHIPPED: tuple[type[Step], ...] = ()
+SHIPPED: tuple[type[Step], ...] = (
+    Extract,
+    UrlBlocklist, UrlRemoval, BlockedWords,
+    Language,
+    PageLength, WordLength, LineLength,
+    SymbolRatio, BulletLines, EllipsisLines, AlphabeticWords, AlphanumericRatio, StopWords, Repetition, FinewebQuality,
+    Newlines, UppercaseLines, NumericLines, CounterLines, LineWords, LongWordLines, PunctuationLines, SubstringLines,
+    Citations, WithinPageDedup, PiiMasking,
+    WordCount, WordRemovalRatio,
+    RandomSampling,
+    Exact, MinHash, Bloom,
+    FastTextScore, Threshold, Quantile,
+)  # fmt: skip
 
 STEPS = {step.name: step for step in SHIPPED}
 assert len(STEPS) == len(SHIPPED), "two steps share a name"
