@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import string
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import fasttext
 import numpy as np
@@ -25,7 +25,7 @@ class Language(Map):
     """Annotates the language of the whole page (top-1 of fastText) and, with `keep`, drops the others.
 
     Adds `language` (null for a page of ASCII punctuation and spaces only) and `language_score` (float32, 0 there).
-    fastText reads the page as one line, with newlines deleted, not spaced: words on both sides of one are glued.
+    fastText reads the page as one line.
 
     Source: `detect_lang_whole_page_enricher` and `language_filter` of DCLM's baselines in one step.
     """
@@ -36,6 +36,8 @@ class Language(Map):
     """Languages (ISO codes of the model) that are kept; none: annotate only."""
     min_score: Fraction = 0.0
     """A kept page's probability is strictly above this."""
+    join_lines_with: Literal["", " "] = ""
+    """What newlines become. The reference deletes them, which glues the words on both sides together."""
     model: str = "lid.176.ftz"
     """A fastText language identification model: asset name or path."""
 
@@ -53,7 +55,7 @@ class Language(Map):
         def identify(batch: pa.RecordBatch) -> pa.RecordBatch:
             text = batch["text"]
             empty = pc.match_substring_regex(text, _NOTHING_TO_READ).to_numpy(zero_copy_only=False)
-            lines = pc.replace_substring(text, "\n", "").to_pylist()
+            lines = pc.replace_substring(text, "\n", self.join_lines_with).to_pylist()
             labels, scores = model.predict(lines) if lines else ([], [])
             language = [None if e else label[0].removeprefix(_LABEL) for e, label in zip(empty, labels, strict=True)]
             score = np.array([0.0 if e else s[0] for e, s in zip(empty, scores, strict=True)], np.float32)

@@ -18,6 +18,8 @@ from dclm.step import Context, Filter, FilterFunction
 from dclm.text.buffers import utf8
 from dclm.text.unicode import class_table
 
+_WHOLE = ("domain", "host", "url")
+_AROUND_HOST = r"^(?:.*@)?(?i:www\.)?(.*?)(?::[0-9]*)?$"
 _PLAIN_URL = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://[!-Z\\^-~]+$"  # ASCII, no white space, no brackets
 _AUTHORITY = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://(?P<netloc>[^/?#]*).*$"
 
@@ -36,9 +38,10 @@ class UrlBlocklist(Filter):
     """A list, one entry a line, plain or gzip: asset name or path."""
     words: tuple[str, ...] = ()
     """The entries themselves, instead of `list`."""
-    match: Literal["domain", "substring", "word"] = "substring"
-    """domain: the authority (host, port and user, after `ignore`) is an entry. substring: an entry stands anywhere in
-    the URL. word: an entry stands anywhere in the URL between word boundaries."""
+    match: Literal["domain", "host", "url", "substring", "word"] = "substring"
+    """domain: the authority (host, port and user, after `ignore`) is an entry; so DCLM. host: the host name without
+    user, port and one leading `www.` is an entry. url: the whole URL is. substring: an entry stands anywhere in the
+    URL. word: an entry stands anywhere in the URL between word boundaries."""
     ignore: tuple[str, ...] = ()
     """Strings that are deleted, in this order, wherever they stand in what is looked at. `www` leaves `.foo.com`."""
     min_matches: Positive = 1
@@ -48,8 +51,8 @@ class UrlBlocklist(Filter):
 
     def __post_init__(self) -> None:
         check_source(self.list_, self.words)
-        if self.match == "domain" and self.min_matches > 1:
-            raise ValueError("`min_matches` above 1 is never reached with `match: domain`")
+        if self.match in _WHOLE and self.min_matches > 1:
+            raise ValueError(f"`min_matches` above 1 is never reached with `match: {self.match}`")
 
     @property
     def assets(self) -> tuple[str, ...]:
@@ -58,13 +61,17 @@ class UrlBlocklist(Filter):
     def open(self, context: Context) -> FilterFunction:
         entries = load_words(context, self.list_, self.words)
         entries = entries if self.case_sensitive else [fold_case(entry) for entry in entries]
-        return self._open_domains(entries) if self.match == "domain" else self._open_words(entries)
+        return self._open_whole(entries) if self.match in _WHOLE else self._open_words(entries)
 
-    def _open_domains(self, entries: list[str]) -> FilterFunction:
-        blocked = DomainSet.build(entries)
+    def _open_whole(self, entries: list[str]) -> FilterFunction:
+        blocked = DomainSet.build([e.removeprefix("www.") for e in entries] if self.match == "host" else entries)
 
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            if self.match == "url":
+                return pc.invert(blocked.contains(self._normalize(pc.fill_null(batch["url"], ""))))
             authority, broken = _authorities(batch["url"])
+            if self.match == "host":
+                authority = pc.replace_substring_regex(authority, _AROUND_HOST, r"\1")
             return pc.invert(pc.or_(blocked.contains(self._normalize(authority)), broken))
 
         return keep

@@ -1,0 +1,62 @@
+"""What conversion reads and makes: a mapper's arguments, steps of ours, and the error for what has no equal."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One step of a pipeline of ours."""
+
+    step: str
+    fields: Mapping[str, object]
+
+
+class Inexpressible(Exception):
+    """A mapper, or an argument of one, that has no equal here."""
+
+    def __init__(self, what: str, hint: str | None = None) -> None:
+        super().__init__(what)
+        self.hint = hint
+
+
+@dataclasses.dataclass
+class Arguments:
+    """The arguments of one mapper; remembers which were read, so that none is ignored in silence."""
+
+    func: str
+    values: Mapping[str, object]
+    notes: list[str] = dataclasses.field(default_factory=list)
+    _read: set[str] = dataclasses.field(default_factory=set)
+
+    def get(self, name: str, default: object = None) -> object:
+        """An argument, or DCLM's default for it."""
+        self._read.add(name)
+        return self.values.get(name, default)
+
+    def words(self, name: str = "banlist") -> list[str]:
+        """A string, or a list of strings, as a list."""
+        value = self.get(name)
+        words = [value] if isinstance(value, str) else value
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise self.reject(name, "text or a list of texts")
+        return words
+
+    def reject(self, name: str, allowed: str) -> Inexpressible:
+        """The error for an argument whose value cannot be expressed."""
+        return Inexpressible(f"`{self.func}`: found {name}: {self.values.get(name)!r:.60}, allowed: {allowed}")
+
+    def require(self, name: str, default: object, allowed: Sequence[object]) -> None:
+        """Refuse values of an argument that would have an effect that steps here do not have."""
+        if self.get(name, default) not in allowed:
+            raise self.reject(name, " or ".join(map(str, allowed)))
+
+    def check_all_read(self) -> None:
+        """Raises Inexpressible for an argument that nothing asked for."""
+        for name in self.values:
+            if name.startswith("_"):
+                self.notes.append(f"`{name}` is not needed, the report has histograms of every column")
+            elif name not in self._read:
+                raise Inexpressible(f"`{self.func}` has an argument `{name}` that is not known here")
