@@ -26,6 +26,7 @@ COMMANDS = {
     "show": "inspect",
     "submit": "cluster",
     "tokenize": "tokenize",
+    "tokens": "tokenize",
     "train": "train",
     "why": "inspect",
 }

@@ -1,4 +1,4 @@
-"""`dclm tokenize`: documents → tokens."""
+"""`dclm tokenize`: documents → tokens; `dclm tokens import | export`: to and from open_lm's WebDataset folders."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import cast
 
 import click
 
+from dclm.cli.options import ConsoleProgress, engine_options, say
+from dclm.engine import open_engine
+from dclm.record import Record
 from dclm.tokens.pack import Packing
 from dclm.tokens.stage import TokenizeConfig
 from dclm.tokens.stage import tokenize as run
 from dclm.tokens.tokenizer import Encoder
+from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import_webdataset
 
 
 @click.command()
@@ -30,18 +34,55 @@ from dclm.tokens.tokenizer import Encoder
 @click.option("--encoder", type=click.Choice(["fast", "hf"]), default="fast", show_default=True,
               help="fast: fastokens where its ids equal Hugging Face's.")  # fmt: skip
 @click.option("--allow-incomplete", is_flag=True, help="Take artifacts that lack parts.")
+@engine_options
 def tokenize(
     documents: tuple[Path, ...], tokenizer: str, seq_len: int, seed: int, out: Path, packing: str,
     weights: tuple[float, ...], num_tokens: int | None, max_repeats: float, rows_per_shard: int, eot: str | None,
-    encoder: str, allow_incomplete: bool,
+    encoder: str, allow_incomplete: bool, on: str, workers: int | None,
 ) -> None:  # fmt: skip
     """Tokenize, pack and shuffle DOCUMENTS (artifacts, JSONL, Parquet) into OUT."""
     config = TokenizeConfig(
         seq_len=seq_len, seed=seed, packing=cast(Packing, packing), weights=weights or None, num_tokens=num_tokens,
         max_repeats=max_repeats, rows_per_shard=rows_per_shard, eot=eot,
     )  # fmt: skip
-    record = run(documents, out, tokenizer=tokenizer, config=config, encoder=cast(Encoder, encoder),
-                 allow_missing=allow_incomplete)  # fmt: skip
+    with open_engine(on, workers) as engine:
+        record = run(documents, out, tokenizer=tokenizer, config=config, encoder=cast(Encoder, encoder), engine=engine,
+                     progress=ConsoleProgress(), allow_missing=allow_incomplete)  # fmt: skip
+    _account(record)
+    say(f"{out}: encoded by {record.provenance['encoder']}, {record.provenance['wall_seconds']} s")
+
+
+@click.group()
+def tokens() -> None:
+    """Token sets of open_lm: WebDataset folders of tar files with a manifest.jsonl."""
+
+
+@tokens.command("import")
+@click.argument("folder")
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--seq-len", type=click.IntRange(1), default=2048, show_default=True, help="Rows hold one more.")
+@click.option("--vocab-size", type=click.IntRange(1), default=OPEN_LM_VOCAB_SIZE, show_default=True,
+              help="Of the model; negative ids count from its end.")  # fmt: skip
+@engine_options
+def import_(folder: str, out: Path, seq_len: int, vocab_size: int, on: str, workers: int | None) -> None:
+    """Make the tokens artifact OUT of FOLDER (a directory or URL), such as DCLM's published token sets."""
+    with open_engine(on, workers) as engine:
+        record = import_webdataset(folder, out, seq_len=seq_len, vocab_size=vocab_size, engine=engine,
+                                   progress=ConsoleProgress())  # fmt: skip
+    _account(record)
+
+
+@tokens.command("export")
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@engine_options
+def export(artifact: Path, out: Path, on: str, workers: int | None) -> None:
+    """Write the tokens ARTIFACT as open_lm's training reads it."""
+    with open_engine(on, workers) as engine:
+        export_webdataset(artifact, out, engine=engine, progress=ConsoleProgress())
+
+
+def _account(record: Record) -> None:
     for name, value in record.counts.items():
         if isinstance(value, int):
             click.echo(f"{name.replace('_', ' '):<16} {value:>18,}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -14,8 +13,9 @@ from dclm.errors import ConfigError, DataError
 from dclm.parallel import Engine, Serial
 from dclm.progress import Progress, Silent
 from dclm.record import RECORD, FileEntry, Record, find_record, fingerprint, provenance, write_record
-from dclm.storage import remove_temporary, sha256_file, write_atomic
+from dclm.storage import remove_temporary
 from dclm.tokens.documents import DocumentSource, find_documents
+from dclm.tokens.manifest import write_manifest
 from dclm.tokens.mixture import plan_copies, shares, write_copy
 from dclm.tokens.pack import Packed, Packing, PackUnit, pack_shard, pack_tails
 from dclm.tokens.runs import Run
@@ -26,7 +26,6 @@ U = TypeVar("U")
 R = TypeVar("R")
 VERSION = 1
 """Part of the fingerprint: raise it when the bytes change."""
-MANIFEST = "manifest.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +113,7 @@ def tokenize(
         config=_describe(job, tokenizer),
         inputs=inputs | {"tokenizer": file.sha256},
         counts=counts,
-        files=(*files, _write_manifest(out, files)),
+        files=(*files, write_manifest(out, files)),
         provenance=provenance(started) | {"encoder": job.encoder},
     )
     write_record(out, record)
@@ -236,11 +235,3 @@ def _describe(job: _Job, tokenizer: str) -> dict[str, object]:
         "max_repeats": config.max_repeats, "rows_per_shard": config.rows_per_shard,
         "tokenizer": Path(tokenizer).name, "tokenizer_sha256": file.sha256,
     }  # fmt: skip
-
-
-def _write_manifest(out: Path, files: Sequence[FileEntry]) -> FileEntry:
-    """One line a shard, as open_lm's: {"shard": "00000", "num_sequences": 8192}; every line ends with a newline."""
-    lines = [json.dumps({"shard": Path(f.path).stem, "num_sequences": f.rows}) + "\n" for f in files]
-    write_atomic(out / MANIFEST, "".join(lines).encode())
-    path = out / MANIFEST
-    return FileEntry(path=MANIFEST, sha256=sha256_file(path), bytes=path.stat().st_size)
