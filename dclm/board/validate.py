@@ -1,0 +1,94 @@
+"""Is a result what it says: schema, numbers that follow from each other, and a chain without a gap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from dclm.board.conform import raise_problems, shorten
+from dclm.board.result import Result, parse_result
+from dclm.errors import Problem
+from dclm.eval.aggregate import aggregate
+
+_TOLERANCE = 1e-6
+_CHAIN = ("documents", "tokens", "checkpoint", "scores")
+"""Kinds that every chain has, in order; each is made from the one before. (A pool may also be plain files.)"""
+
+
+def validate(data: bytes, name: str) -> Result:
+    """The result in `data`, if everything about it is in order.
+
+    Raises: DataError with every problem of the schema or, where that is met, every problem of meaning.
+    """
+    result = parse_result(data, name)
+    raise_problems(list(problems(result, name)))
+    return result
+
+
+def problems(result: Result, name: str) -> Iterator[Problem]:
+    """What contradicts itself in a result that meets the schema."""
+    yield from _score_problems(result, name)
+    yield from _mean_problems(result, name)
+    yield from _training_problems(result, name)
+    if result.imported is None:
+        yield from _chain_problems(result, name)
+
+
+def _score_problems(result: Result, name: str) -> Iterator[Problem]:
+    for task, score in result.scores.items():
+        where = f"{name}: scores.{task}"
+        if score.stderr is not None and score.n is not None:
+            most = 0.5 / math.sqrt(score.n) * (math.sqrt(score.n / (score.n - 1)) if score.n > 1 else 2)
+            if score.stderr > most * 10:
+                yield Problem(where, f"standard error {score.stderr:g}, possible with n = {score.n}: about {most:.3g}")
+        if result.limited is not None and score.n is not None and score.n == 0:
+            yield Problem(where, "scored on no items")
+
+
+def _mean_problems(result: Result, name: str) -> Iterator[Problem]:
+    means = aggregate({task: score.score for task, score in result.scores.items()})
+    expected = {
+        "core_v1": means.core.v1, "core_v2": means.core.v2,
+        "extended_v1": means.extended.v1, "extended_v2": means.extended.v2,
+    }  # fmt: skip
+    for field, right in expected.items():
+        found: float | None = getattr(result, field)
+        if (found is None) != (right is None) or (
+            found is not None and right is not None and abs(found - right) > _TOLERANCE
+        ):
+            shown = "null (tasks are missing)" if right is None else f"{right:.6f}"
+            yield Problem(f"{name}: {field}", f"found {found}, but the task scores give {shown}")
+    if set(result.missing) != set(means.extended.missing):
+        yield Problem(
+            f"{name}: missing", f"found {len(result.missing)} tasks, without scores are {len(means.extended.missing)}"
+        )
+    if means.ignored:
+        hint = "names are those of `eval_suite/`"
+        yield Problem(f"{name}: scores", f"unknown tasks: {', '.join(map(shorten, means.ignored[:5]))}", hint)
+
+
+def _training_problems(result: Result, name: str) -> Iterator[Problem]:
+    training = result.training
+    if training.flops is None or training.params is None or training.tokens is None:
+        return
+    expected = 6.0 * training.params * training.tokens
+    if abs(training.flops - expected) > 0.01 * expected:
+        what = f"found {training.flops:.4g}, but 6 · params · tokens is {expected:.4g}"
+        yield Problem(f"{name}: training.flops", what)
+
+
+def _chain_problems(result: Result, name: str) -> Iterator[Problem]:
+    where = f"{name}: chain"
+    by_kind = {kind: [link for link in result.chain if link.kind == kind] for kind in ("pool", *_CHAIN)}
+    lacking = [kind for kind in _CHAIN if not by_kind[kind]]
+    if lacking:
+        hint = "a result is made by `dclm run`; do not edit it by hand"
+        yield Problem(where, f"no {', no '.join(lacking)}; needed: {' → '.join(_CHAIN)}", hint)
+    before: list[str] = [link.fingerprint for link in by_kind["pool"]]
+    for kind in _CHAIN:
+        for link in by_kind[kind]:
+            if before and not set(before) & set(link.inputs.values()):
+                yield Problem(where, f"{kind} {shorten(link.name)} was not made from what stands before it")
+        before = [link.fingerprint for link in by_kind[kind]]
+    if len({link.fingerprint for link in result.chain}) < len(result.chain):
+        yield Problem(where, "a fingerprint stands twice")
