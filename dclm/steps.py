@@ -25,6 +25,7 @@ from dclm.filters.pii import PiiMasking
 from dclm.filters.quality import FastTextScore, Quantile, Threshold
 from dclm.filters.repetition import Repetition
 from dclm.filters.sampling import RandomSampling
+from dclm.filters.sentences import Sentences
 from dclm.filters.substring import BlockedWords
 from dclm.filters.url import UrlBlocklist
 from dclm.filters.url_removal import UrlRemoval
@@ -35,7 +36,7 @@ SHIPPED: tuple[type[Step], ...] = (
     Extract,
     UrlBlocklist, UrlRemoval, BlockedWords,
     Language,
-    PageLength, WordLength, LineLength,
+    PageLength, WordLength, LineLength, Sentences,
     SymbolRatio, BulletLines, EllipsisLines, AlphabeticWords, AlphanumericRatio, StopWords, Repetition, FinewebQuality,
     Newlines, UppercaseLines, NumericLines, CounterLines, LineWords, LongWordLines, PunctuationLines, SubstringLines,
     Citations, WithinPageDedup, PiiMasking,
