@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from dclm.pool.rows import MAX_PAGE_BYTES
-from dclm.pool.streams import GuardedStream, find_magic
+from dclm.pool.streams import GZIP, GuardedStream, find_magic
 from dclm.pool.warc import Record
 
 _HEADER = re.compile(rb"([a-z][a-z0-9+.-]*:.*?) ([0-9A-Fa-f.:]+) (\d{4,18}) (.*) (\S+)$", re.IGNORECASE)
-_GZIP = b"\x1f\x8b\x08"
 _CHUNK = 1 << 16
 _MAX_LINE = 1 << 16
 
@@ -92,7 +91,7 @@ def read_records(stream: GuardedStream, damage: list[str]) -> Iterator[Record]:
 
     `offset` is that of the gzip member, or of the record in a plain file. There are no record ids in ARC.
     """
-    if stream.read(3) != _GZIP:
+    if stream.read(3) != GZIP:
         stream.seek(0)
         yield from _records(_Lines(stream), None, damage)
         return
@@ -105,7 +104,7 @@ def read_records(stream: GuardedStream, damage: list[str]) -> Iterator[Record]:
         except (zlib.error, EOFError) as error:
             damage.append(f"corrupt gzip data in the member at byte {start}: {error}")
             following = start + 1
-        start = find_magic(stream, following, _GZIP)
+        start = find_magic(stream, following, GZIP)
 
 
 def _records(lines: _Lines, member: int | None, damage: list[str]) -> Iterator[Record]:

@@ -14,6 +14,8 @@ from dclm.pool.files import ByteRange
 from dclm.pool.remote import HttpFile, fetch
 from dclm.storage import open_input
 
+GZIP = b"\x1f\x8b\x08"
+"""How a gzip member begins: two magic bytes and the only method there is."""
 _CHUNK = 1 << 18
 _SEARCH_BYTES = 1 << 20
 
@@ -91,6 +93,22 @@ def find_magic(stream: GuardedStream, offset: int, magic: bytes) -> int | None:
         offset += len(data)
         tail = window[1 - len(magic) :]
     return None
+
+
+def breaks_off(stream: GuardedStream, offset: int) -> bool:
+    """Whether the gzip member at `offset`, or one after it, is without its end. Leaves the stream where that shows."""
+    stream.seek(offset)
+    packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    rest = b""
+    try:
+        while rest := rest or stream.read(_CHUNK):
+            if packed.eof:
+                packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            packed.decompress(rest, _CHUNK)
+            rest = packed.unused_data if packed.eof else packed.unconsumed_tail
+    except zlib.error:
+        return True
+    return not packed.eof
 
 
 def unpacked(stream: GuardedStream, name: str, damage: list[str]) -> Iterator[bytes]:

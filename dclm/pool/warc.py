@@ -8,9 +8,9 @@ from typing import NamedTuple
 from fastwarc.warc import ArchiveIterator, WarcHeader, WarcRecord
 
 from dclm.pool.rows import MAX_PAGE_BYTES
-from dclm.pool.streams import GuardedStream, find_magic
+from dclm.pool.streams import GZIP, GuardedStream, breaks_off, find_magic
 
-_MAGIC = {b"\x1f\x8b\x08": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
+_MAGIC = {GZIP: "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 _READ = frozenset(["response", "resource", "conversion"])
 
 
@@ -30,50 +30,57 @@ class Record(NamedTuple):
 def read_records(stream: GuardedStream, damage: list[str]) -> Iterator[Record]:
     """All records from the stream's position on, in order; what cannot be read is said in `damage`.
 
-    First strictly. At a malformed record the file is opened again there in FastWARC's lenient mode, which takes bare
-    line feeds, overlong headers and wrong lengths. After a broken compressed block, reading goes on at the next block
-    that begins with the format's magic number; what lay between is lost, and the bytes are named.
+    Read strictly as long as that goes. Where a compressed block is broken, or bytes that are no record lie between
+    records, reading starts again at the next block or record that can be seen. Bare line feeds and overlong headers
+    are read in FastWARC's lenient mode and are no damage.
     """
     start, skip, lenient = stream.tell(), 0, False
-    magic = stream.read(4)
-    magic = next((m for m in _MAGIC if magic.startswith(m)), b"")
+    head = stream.read(4)
+    magic = next((m for m in _MAGIC if head.startswith(m)), b"")
     lost: int | None = None
+    reason = ""
     while True:
-        seen, last = 0, start
+        seen, last, end = 0, start, start
         try:
             stream.seek(start)
             for record in ArchiveIterator(stream, parse_http=False, quirks_mode=lenient):
                 if not lenient and _misread(record):
                     raise OSError("bare line feeds")
                 seen, last = seen + 1, record.stream_pos
+                end = last + max(record.content_length, 1)
                 if seen <= skip:
                     continue
                 if lost is not None:
-                    damage.append(f"bytes {lost} to {last} cannot be read: corrupt {_MAGIC[magic]} data")
+                    damage.append(f"between bytes {lost} and {last}: {reason}")
                     lost = None
                 found = _record(record)
                 yield found
                 if found.problem == _CORRUPT:
                     raise OSError(_CORRUPT)
+            if magic == GZIP and breaks_off(stream, last if _begins_at(stream, last, magic) else start):
+                damage.append(f"truncated gzip: the file breaks off at byte {stream.tell()}")
             break
         except OSError as error:
-            if "decompress" not in str(error) and str(error) != _CORRUPT:
-                if lenient:
-                    damage.append(f"reading ends in the record after byte {last}: {error}")
-                    break
-                if str(error) == _NOT_A_RECORD:
-                    damage.append(f"after the record at byte {last} comes none: passed over up to the next one")
-                lenient = True
-                start, skip = (last, min(seen, 1)) if _begins_at(stream, last, magic) else (start, seen)
-                continue
-        if lost is None:
-            lost = last
-        following = find_magic(stream, max(start, last) + 1, magic)
+            what = str(error)
+        if "decompress" in what or what == _CORRUPT:
+            lost, reason = last if lost is None else lost, f"corrupt {_MAGIC[magic]} data"
+            following = find_magic(stream, max(start, last) + 1, magic)
+        elif what == _NOT_A_RECORD and not magic:
+            lost, reason = end if lost is None else lost, "no record"
+            following = find_magic(stream, max(end, start + 1), b"WARC/")
+        elif lenient:
+            lost, reason, following = last, what, None
+        else:
+            if what == _NOT_A_RECORD:
+                damage.append(f"after the record at byte {last} comes none: passed over up to the next one")
+            lenient = True
+            start, skip = (last, min(seen, 1)) if _begins_at(stream, last, magic) else (start, seen)
+            continue
         if following is None:
             break
         start, skip, lenient = following, 0, False
     if lost is not None:
-        damage.append(f"byte {lost} to the end cannot be read: corrupt {_MAGIC.get(magic, '')} data")
+        damage.append(f"from byte {lost} to the end: {reason}")
 
 
 _NOT_A_RECORD = "Invalid WARC header"  # FastWARC's words
