@@ -114,13 +114,16 @@ def load_huggingface(path: Path, device: torch.device | str, dtype: torch.dtype)
 
     Raises: DataError if it cannot be loaded.
     """
-    from transformers import AutoModelForCausalLM
+    import transformers
 
+    quiet: Any = transformers.utils.logging
+    quiet.disable_progress_bar()
     if not path.is_dir():
         raise DataError(f"hf:{path}", "no such directory", "hf: takes a local directory in Hugging Face format")
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=True, trust_remote_code=False)
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"hf:{path}", f"transformers cannot load it: {error}") from error
-    model.eval().to(torch.device(device))
-    return HuggingFaceModel(model)
+    return HuggingFaceModel(model.to(device).eval())

@@ -1,0 +1,63 @@
+"""Several ranks on this machine, through torchrun's launcher."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from dclm.errors import DclmError
+from dclm.progress import Progress, Silent
+from dclm.record import Record, read_record
+from dclm.train.run import TrainOptions, train
+from dclm.train.scale import Scale
+
+
+def launch(
+    tokens: Path,
+    out: Path,
+    *,
+    scale: Scale | str,
+    seed: int,
+    options: TrainOptions,
+    num_ranks: int,
+    make_progress: Callable[[], Progress] = Silent,
+) -> Record:
+    """`train` on `num_ranks` processes of this machine; with one, in this process.
+
+    `make_progress` (a class or module's function) makes the first rank's progress. A rank that dies ends the others.
+    Raises: what `train` raises on whichever rank fails first.
+    """
+    if num_ranks == 1:
+        return train(tokens, out, scale=scale, seed=seed, options=options, progress=make_progress())
+    with tempfile.TemporaryDirectory(prefix="dclm-launch-") as folder:
+        config = LaunchConfig(
+            min_nodes=1, max_nodes=1, nproc_per_node=num_ranks, run_id=uuid.uuid4().hex, max_restarts=0,
+            rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="spawn", local_addr="localhost",
+        )  # fmt: skip
+        try:
+            elastic_launch(config, _rank)(tokens, out, scale, seed, options, make_progress, Path(folder))
+        except ChildFailedError as error:
+            reports = sorted(Path(folder).iterdir())
+            if not reports:
+                raise
+            told: DclmError = pickle.loads(reports[0].read_bytes())
+            raise told from error
+    return read_record(out)
+
+
+def _rank(
+    tokens: Path, out: Path, scale: Scale | str, seed: int, options: TrainOptions,
+    make_progress: Callable[[], Progress], reports: Path,
+) -> None:  # fmt: skip
+    """One rank; a deliberate error is left in `reports` for the launcher, which cannot see exceptions of processes."""
+    try:
+        train(tokens, out, scale=scale, seed=seed, options=options, progress=make_progress())
+    except DclmError as error:
+        (reports / f"{uuid.uuid4().hex}.pickle").write_bytes(pickle.dumps(error))
+        raise

@@ -1,0 +1,140 @@
+"""Update after update: read the batch, add up gradients over micro-batches and ranks, clip, step, write down."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dclm.errors import DataError
+from dclm.progress import Progress
+from dclm.train.data import Order, Sequences
+from dclm.train.metrics import MetricsWriter, StepMetrics
+from dclm.train.optim import MAX_GRAD_NORM, learning_rate, set_learning_rate
+from dclm.train.parallel import LossModel
+from dclm.train.ranks import Ranks
+from dclm.train.scale import Scale
+from dclm.train.throughput import model_flops_utilization, peak_flops
+
+READ_BACK_EVERY_GPU = 10  # updates between reads of the loss from the device, which make it wait
+
+
+@dataclasses.dataclass(kw_only=True)
+class Trainer:
+    """Everything that an update needs."""
+
+    scale: Scale
+    order: Order
+    data: Sequences
+    loss_model: LossModel
+    optimizer: torch.optim.Optimizer
+    ranks: Ranks
+
+    def run(
+        self,
+        first: int,
+        writer: MetricsWriter | None,
+        progress: Progress,
+        checkpoint_every: int,
+        save: Callable[[int], None],
+    ) -> None:
+        """Updates `first` to the scale's last; `save(step)` after each `checkpoint_every` and after the last.
+
+        Raises: DataError as soon as a loss or gradient that is not finite is read back.
+        """
+        last = self.scale.num_steps
+        read_back = 1 if self.ranks.device.type == "cpu" else READ_BACK_EVERY_GPU
+        pending: list[Tensor] = []
+        started = time.perf_counter()
+        self.loss_model.train()
+        for step in range(first, last):
+            pending.append(self.update(step))
+            done = step + 1
+            due = done % checkpoint_every == 0 or done == last
+            if len(pending) == read_back or due:
+                self._write_down(done, pending, time.perf_counter() - started, writer, progress)
+                pending = []
+                started = time.perf_counter()
+            if due:
+                save(done)
+                started = time.perf_counter()
+
+    def update(self, step: int) -> Tensor:
+        """One update; (Σ cross-entropy, Σ z-loss) over the global batch and the gradient's norm, on the device."""
+        scale, ranks = self.scale, self.ranks
+        rows = torch.from_numpy(self.data.rows(self.order.batch(step, ranks.rank, ranks.world_size)))
+        rows = rows.to(ranks.device)
+        # FSDP takes the mean of the ranks' gradients, so each rank's share counts world_size times.
+        weight = ranks.world_size / (scale.batch_sequences * scale.model.seq_len)
+        sums = torch.zeros(2, device=ranks.device)
+        parts = torch.split(rows, scale.micro_batch_sequences)
+        for index, part in enumerate(parts):
+            self._sync_gradients(last=index == len(parts) - 1)
+            losses = self.loss_model(part, weight)
+            losses.loss.backward()
+            sums += torch.stack((losses.cross_entropy, losses.z_loss)).detach()
+        parameters = list(self.loss_model.parameters())
+        norm = torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
+        full_norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        set_learning_rate(self.optimizer, learning_rate(scale, step))
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return torch.cat((ranks.sum(sums), full_norm.reshape(1)))
+
+    def _sync_gradients(self, last: bool) -> None:
+        if self.ranks.world_size > 1:
+            self.loss_model.set_requires_gradient_sync(last)  # type: ignore[operator]
+
+    def _write_down(
+        self, done: int, pending: list[Tensor], seconds: float, writer: MetricsWriter | None, progress: Progress
+    ) -> None:
+        scale = self.scale
+        batch_tokens = scale.batch_sequences * scale.model.seq_len
+        speed = 0.0
+        for offset, values in enumerate(torch.stack(pending).tolist()):
+            step = done - len(pending) + 1 + offset
+            loss, z_loss, norm = values[0] / batch_tokens, values[1] / batch_tokens, values[2]
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                what = f"loss is {loss}, gradient norm {norm}: training has diverged"
+                hint = (
+                    "look for corrupt tokens, or use a lower learning rate; --resume goes on from the last checkpoint"
+                )
+                raise DataError(f"{scale.name}, step {step}", what, hint)
+            if writer is not None:
+                rate = learning_rate(scale, step - 1)
+                tokens = step * batch_tokens
+                writer.step(StepMetrics(step=step, loss=loss, z_loss=z_loss, lr=rate, grad_norm=norm, tokens=tokens))
+        speed = len(pending) * batch_tokens / seconds
+        if writer is not None:
+            writer.timing(done, seconds, speed)
+        progress.advance(len(pending), len(pending) * batch_tokens, note=self._note(loss, speed))
+
+    def _note(self, loss: float, speed: float) -> str:
+        note = f"loss {loss:.3f} · {speed:,.0f} tokens/s"
+        peak = peak_flops(self.ranks.device)
+        if peak is None:
+            return note
+        share = model_flops_utilization(speed, self.scale.model.flops_per_token, peak, self.ranks.world_size)
+        return f"{note} · MFU {share:.1%}"
+
+
+def validation_loss(loss_model: LossModel, data: Sequences, scale: Scale, ranks: Ranks) -> float:
+    """Mean cross-entropy (nats a token) over all of `data`, of which each rank reads every world_size-th batch."""
+    loss_model.eval()
+    total = torch.zeros(1, dtype=torch.float64, device=ranks.device)
+    micro, present = scale.micro_batch_sequences, data.num_sequences
+    for number in range(-(-present // (micro * ranks.world_size))):
+        start = (number * ranks.world_size + ranks.rank) * micro
+        # All ranks run the same number of passes: one that has no rows left reads row 0, uncounted.
+        rows = data.rows(np.arange(start, min(start + micro, present)) if start < present else np.zeros(1, np.int64))
+        with torch.no_grad():
+            losses = loss_model(torch.from_numpy(rows).to(ranks.device), 1.0)
+        if start < present:
+            total += losses.cross_entropy
+    loss_model.train()
+    return float(ranks.sum(total)) / (present * scale.model.seq_len)

@@ -1,0 +1,87 @@
+"""What a run writes down: `metrics.jsonl`, the same bytes for the same run, and `timings.jsonl`, which is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from dclm.errors import DataError
+
+METRICS = "metrics.jsonl"
+TIMINGS = "timings.jsonl"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepMetrics:
+    """One update."""
+
+    step: int
+    """From 1: updates done when this one is."""
+    loss: float
+    """Mean cross-entropy of the update's tokens before it, nats."""
+    z_loss: float
+    """Mean z-loss term, its weight included."""
+    lr: float
+    grad_norm: float
+    """Before clipping."""
+    tokens: int
+    """Tokens read so far."""
+
+
+@contextmanager
+def open_metrics(out: Path, step: int) -> Iterator[MetricsWriter]:
+    """Append to the files under `out` after update `step`; lines of later updates, from before a crash, are cut off."""
+    for name in (METRICS, TIMINGS):
+        _cut(out / name, step)
+    with open(out / METRICS, "ab") as metrics, open(out / TIMINGS, "ab") as timings:
+        yield MetricsWriter(metrics, timings)
+
+
+class MetricsWriter:
+    """Appends lines, flushed so that they can be followed."""
+
+    def __init__(self, metrics: IO[bytes], timings: IO[bytes]) -> None:
+        self._metrics = metrics
+        self._timings = timings
+
+    def step(self, metrics: StepMetrics) -> None:
+        """Write down one update."""
+        _write(self._metrics, dataclasses.asdict(metrics))
+
+    def timing(self, step: int, seconds: float, tokens_per_second: float) -> None:
+        """Write down how fast the updates up to `step` went."""
+        _write(
+            self._timings,
+            {"step": step, "seconds": round(seconds, 3), "tokens_per_second": round(tokens_per_second, 1)},
+        )
+
+
+def read_metrics(out: Path) -> list[StepMetrics]:
+    """All updates written down under `out`. Raises: DataError if the file is missing or a line is not whole."""
+    path = out / METRICS
+    try:
+        return [StepMetrics(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(str(path), f"cannot be read: {error}", "train again") from error
+
+
+def _write(handle: IO[bytes], values: Mapping[str, object]) -> None:
+    handle.write(json.dumps(values).encode() + b"\n")
+    handle.flush()
+
+
+def _cut(path: Path, step: int) -> None:
+    if not path.exists():
+        return
+    kept = 0
+    with open(path, "rb") as handle:
+        for line in handle:
+            if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+                break
+            kept += len(line)
+    with open(path, "r+b") as handle:
+        handle.truncate(kept)

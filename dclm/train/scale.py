@@ -1,0 +1,143 @@
+"""The fixed experiments: a model shape with every training hyper-parameter, by name. To add a scale, add an entry."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import MappingProxyType
+
+from dclm.config import suggest
+from dclm.errors import ConfigError
+from dclm.model.config import ModelConfig
+
+CHINCHILLA = 20  # training tokens a parameter: training/configs/*.json, Hoffmann et al. 2022
+REFERENCE_CHECKPOINTS = 5  # the reference trains in 5 "epochs" and cuts its tokens to whole ones first
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scale:
+    """A model and how it is trained. What does not stand here is the same for all: see `dclm.train.optim`."""
+
+    name: str
+    model: ModelConfig
+    tokens: int
+    """Training tokens before they are cut to whole batches."""
+    batch_sequences: int
+    """Sequences of an update, over all ranks."""
+    warmup_steps: int
+    """Updates over which the learning rate rises linearly."""
+    learning_rate: float
+    """Its peak."""
+    final_learning_rate: float = 3e-5
+    """Where the cosine ends."""
+    weight_decay: float = 0.033
+    """On all parameters, gains and embeddings too."""
+    z_loss: float = 1e-4
+    """Weight of mean logsumexp² in the loss."""
+    micro_batch_sequences: int
+    """Sequences of one forward pass on one rank, at most. It bounds memory and changes no result but by rounding."""
+    standard: bool = True
+    """Whether this is the named experiment itself, not one with its tokens overridden."""
+
+    @property
+    def num_steps(self) -> int:
+        """Updates, by the reference's rounding: tokens to whole fifths, to whole sequences, to whole batches."""
+        fifth = self.tokens // REFERENCE_CHECKPOINTS // self.model.seq_len
+        return fifth * REFERENCE_CHECKPOINTS // self.batch_sequences
+
+    @property
+    def num_sequences(self) -> int:
+        """Sequences that the updates read."""
+        return self.num_steps * self.batch_sequences
+
+    @property
+    def trained_tokens(self) -> int:
+        """Tokens that the updates read."""
+        return self.num_sequences * self.model.seq_len
+
+    @property
+    def flops_6nd(self) -> int:
+        """Training FLOPs as DCLM states them: 6 · parameters · tokens."""
+        return 6 * self.model.published_parameters * self.trained_tokens
+
+    @property
+    def flops(self) -> int:
+        """Training FLOPs counted product by product, attention included (`ModelConfig.flops_per_token`)."""
+        return self.model.flops_per_token * self.trained_tokens
+
+
+def _chinchilla(name: str, model: ModelConfig, *, batch: int, warmup: int, micro: int) -> Scale:
+    """A scale with 20 tokens a parameter and the rates of DCLM's scales up to 3 B."""
+    return Scale(
+        name=name,
+        model=model,
+        tokens=CHINCHILLA * model.published_parameters,
+        batch_sequences=batch,
+        warmup_steps=warmup,
+        learning_rate=3e-3,
+        micro_batch_sequences=micro,
+    )
+
+
+def _double(scale: Scale, name: str) -> Scale:
+    """The same with twice the tokens."""
+    return dataclasses.replace(scale, name=name, tokens=2 * scale.tokens)
+
+
+_TINY = Scale(
+    name="tiny",
+    model=ModelConfig(hidden_dim=32, num_layers=2, num_heads=2, seq_len=256),
+    tokens=1_500_000,
+    batch_sequences=16,
+    warmup_steps=20,
+    learning_rate=1e-2,
+    final_learning_rate=1e-4,
+    micro_batch_sequences=16,
+)
+_7B_1X = dataclasses.replace(
+    _chinchilla("7b_1x", ModelConfig(hidden_dim=4096, num_layers=32, num_heads=32), batch=2048, warmup=5000, micro=4),
+    learning_rate=2e-3,
+    weight_decay=0.05,
+    z_loss=5e-6,
+)
+_ALL = (
+    _TINY,
+    _chinchilla(
+        "5m", ModelConfig(hidden_dim=48, num_layers=4, num_heads=3, seq_len=512), batch=32, warmup=200, micro=8
+    ),
+    _chinchilla(
+        "12m", ModelConfig(hidden_dim=112, num_layers=4, num_heads=7, seq_len=512), batch=32, warmup=400, micro=8
+    ),
+    _chinchilla("25m", ModelConfig(hidden_dim=192, num_layers=12, num_heads=6), batch=32, warmup=500, micro=8),
+    _chinchilla("50m", ModelConfig(hidden_dim=320, num_layers=12, num_heads=5), batch=64, warmup=500, micro=16),
+    _chinchilla("85m", ModelConfig(hidden_dim=448, num_layers=16, num_heads=7), batch=128, warmup=500, micro=16),
+    _chinchilla("154m", ModelConfig(hidden_dim=576, num_layers=24, num_heads=8), batch=256, warmup=1000, micro=16),
+    # The published ones, training/configs/*.json. 3b has heads 80 wide, though table 10 of the paper says 128.
+    _chinchilla("411m_1x", ModelConfig(hidden_dim=1024, num_layers=24, num_heads=8), batch=512, warmup=2000, micro=16),
+    _chinchilla("1b_1x", ModelConfig(hidden_dim=2048, num_layers=24, num_heads=16), batch=256, warmup=5000, micro=8),
+    _chinchilla("3b_1x", ModelConfig(hidden_dim=2560, num_layers=32, num_heads=32), batch=256, warmup=5000, micro=8),
+    _7B_1X,
+    _double(_7B_1X, "7b_2x"),
+)
+SCALES = MappingProxyType({scale.name: scale for scale in _ALL})
+"""Name → scale, from small to large."""
+
+
+def find_scale(name: str) -> Scale:
+    """The scale called `name`. Raises: ConfigError naming all there are."""
+    if name not in SCALES:
+        raise ConfigError(f"scale {name}", f"allowed: {', '.join(SCALES)}", suggest(name, list(SCALES)))
+    return SCALES[name]
+
+
+def with_tokens(scale: Scale, tokens: int | None) -> Scale:
+    """`scale` with other training tokens (None: as it is), which leaves the benchmark: `standard` turns false.
+
+    A warm-up longer than a tenth of the updates is cut to that. Raises: ConfigError if not one update is left.
+    """
+    if tokens is None or tokens == scale.tokens:
+        return scale
+    changed = dataclasses.replace(scale, tokens=tokens, standard=False)
+    if changed.num_steps < 1:
+        least = REFERENCE_CHECKPOINTS * scale.model.seq_len * scale.batch_sequences
+        raise ConfigError(f"scale {scale.name}", f"found {tokens:,} tokens, allowed: {least:,} or more")
+    return dataclasses.replace(changed, warmup_steps=min(scale.warmup_steps, max(1, changed.num_steps // 10)))

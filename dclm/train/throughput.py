@@ -1,0 +1,32 @@
+"""Tokens a second and the share of a device's peak that they are (MFU)."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import torch
+
+PEAK_FLOPS = MappingProxyType(
+    {
+        "A100": 312e12,
+        "H100": 989e12,
+        "H200": 989e12,
+        "B200": 2250e12,
+        "L40S": 362e12,
+        "A10G": 70e12,
+    }
+)
+"""Part of a CUDA device's name → dense bfloat16 peak, FLOP/s, from the makers' data sheets."""
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """Peak of the device in bfloat16; None where it is not known (CPUs)."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_name(device)
+    return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
+
+
+def model_flops_utilization(tokens_per_second: float, flops_per_token: int, peak: float, world_size: int) -> float:
+    """MFU = tokens/s · FLOPs a token (`ModelConfig.flops_per_token`, nothing recomputed) / (peak · devices)."""
+    return tokens_per_second * flops_per_token / (peak * world_size)
