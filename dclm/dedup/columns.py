@@ -1,13 +1,10 @@
-"""Arrow columns as the flat arrays that kernels read, and tables made of such arrays."""
+"""Key tables as flat arrays, documents as single numbers, and the tables of drops made from them."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
@@ -16,27 +13,6 @@ I64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
 _ROW_BITS = 40  # 1.1e12 records a shard, 2^23 shards: both far beyond any pool
-
-
-class Strings(NamedTuple):
-    """A string column: the bytes of value i are `data[offsets[i]:offsets[i + 1]]`."""
-
-    offsets: I64
-    data: U8
-
-
-def strings(column: pa.Array) -> Strings:
-    """The buffers of a string or binary column without copying its bytes; nulls are empty."""
-    if column.null_count:
-        column = pc.fill_null(column, pa.scalar(b"" if pa.types.is_binary(column.type) else "", column.type))
-    large = pa.types.is_large_string(column.type) or pa.types.is_large_binary(column.type)
-    _, offsets, data = column.buffers()
-    if len(column) == 0 or offsets is None:
-        return Strings(np.zeros(1, np.int64), np.zeros(0, np.uint8))
-    width = np.int64 if large else np.int32
-    at = np.frombuffer(offsets, dtype=width)[column.offset : column.offset + len(column) + 1].astype(np.int64)
-    flat = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, dtype=np.uint8)
-    return Strings(at, flat)
 
 
 def ints(table: pa.Table, name: str) -> I64:

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.dedup.columns import documents_of, drops_table, hashes, strings
+from dclm.dedup.columns import documents_of, drops_table, hashes
 from dclm.dedup.hashing import hash_values
 from dclm.dedup.normalize import NORMALIZERS, Normalizer
 from dclm.step import Context, Decision, Global, MapFunction
+from dclm.text.buffers import utf8
 
 Keep = Literal["first", "newest", "longest", "smallest_hash"]
 _ORDERS: dict[Keep, str] = {"newest": "descending", "longest": "descending", "smallest_hash": "ascending"}
@@ -47,8 +48,8 @@ class Exact(Global):
         value = batch.column(self.of)
         if self.normalize is not None:
             normalizer = NORMALIZERS[self.normalize]
-            value = pa.array([normalizer(v) for v in value.to_pylist()], pa.large_string())
-        key, check = hash_values(*strings(value), np.uint64(0))
+            value = pa.array([normalizer(v) for v in value.to_pylist()], pa.string())
+        key, check = hash_values(*utf8(value), np.uint64(0))
         columns = {"key": pa.array(key), "row": batch.column("_row"), "check": pa.array(check)}
         if self.keep != "first":
             columns["order"] = self._order(batch)
@@ -59,7 +60,7 @@ class Exact(Global):
             return batch.column("date")
         if self.keep == "longest":
             return pc.cast(pc.binary_length(batch.column("text")), pa.int64())
-        return pa.array(hash_values(*strings(batch.column("id")), np.uint64(1))[0])
+        return pa.array(hash_values(*utf8(batch.column("id")), np.uint64(1))[0])
 
     def reduce(self, keys: pa.Table) -> pa.Table:
         key, check = hashes(keys, "key"), hashes(keys, "check")

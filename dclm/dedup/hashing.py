@@ -64,8 +64,8 @@ def hash_bytes(data: np.ndarray, start: int, end: int, seed: np.uint64) -> tuple
 
 
 @njit(cache=True, nogil=True)
-def hash_values(offsets: np.ndarray, data: np.ndarray, seed: np.uint64) -> tuple[np.ndarray, np.ndarray]:
-    """`hash_bytes` of every value of a string column (see `columns.Strings`): two uint64 arrays."""
+def hash_values(data: np.ndarray, offsets: np.ndarray, seed: np.uint64) -> tuple[np.ndarray, np.ndarray]:
+    """`hash_bytes` of every value of a string column (see `dclm.text.buffers`): two uint64 arrays."""
     high = np.empty(len(offsets) - 1, np.uint64)
     low = np.empty(len(offsets) - 1, np.uint64)
     for i in range(len(offsets) - 1):

@@ -12,12 +12,13 @@ import pyarrow as pa
 from dclm.config import Count, Fraction, Positive, Range
 from dclm.dedup.alphabet import Normalization, alphabet
 from dclm.dedup.clusters import cluster_counts, clusters_table
-from dclm.dedup.columns import I64, U64, documents_of, drops_table, hashes, ints, row_of, shard_of, strings
+from dclm.dedup.columns import I64, U64, documents_of, drops_table, hashes, ints, row_of, shard_of
 from dclm.dedup.components import Components, Links, components
 from dclm.dedup.lsh import band_keys, candidate_links
 from dclm.dedup.signatures import Bits, permutations, signatures
 from dclm.dedup.verify import Verify
 from dclm.step import Context, Decision, Global, MapFunction, Round
+from dclm.text.buffers import utf8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class MinHash(Global):
         draw = permutations(self.bands * self.rows, self.seed, self.bits)
 
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            found = signatures(strings(batch.column("text")), table, self.unit == "word", self.ngram, draw)
+            found = signatures(utf8(batch.column("text")), table, self.unit == "word", self.ngram, draw)
             keys, places = band_keys(found, self.bands, self.rows)
             rows = batch.column("_row").to_numpy()[places]
             return pa.RecordBatch.from_pydict(

@@ -7,9 +7,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numba import njit, uint32, uint64
 
-from dclm.dedup.columns import U32, U64, Strings
+from dclm.dedup.columns import U32, U64
 from dclm.dedup.hashing import mix
 from dclm.dedup.shingles import shingles
+from dclm.text.buffers import Utf8
 
 Bits = Literal[32, 64]
 
@@ -93,7 +94,7 @@ def signature64(
 
 
 @njit(cache=True, nogil=True)
-def _signatures32(offsets: np.ndarray, data: np.ndarray, table: np.ndarray, words: bool, ngram: int,
+def _signatures32(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, words: bool, ngram: int,
                   a: np.ndarray, b: np.ndarray, counts: np.ndarray, whole: np.ndarray) -> np.ndarray:  # fmt: skip
     out = np.empty((len(offsets) - 1, len(a)), np.uint32)
     longest = np.max(np.diff(offsets)) if len(offsets) > 1 else 0
@@ -107,7 +108,7 @@ def _signatures32(offsets: np.ndarray, data: np.ndarray, table: np.ndarray, word
 
 
 @njit(cache=True, nogil=True)
-def _signatures64(offsets: np.ndarray, data: np.ndarray, table: np.ndarray, words: bool, ngram: int,
+def _signatures64(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, words: bool, ngram: int,
                   a: np.ndarray, b: np.ndarray, counts: np.ndarray, whole: np.ndarray) -> np.ndarray:  # fmt: skip
     out = np.empty((len(offsets) - 1, len(a)), np.uint64)
     longest = np.max(np.diff(offsets)) if len(offsets) > 1 else 0
@@ -140,10 +141,10 @@ class Signatures(NamedTuple):
     """Hash of the sequence of all shingles: equal where normalized texts are equal."""
 
 
-def signatures(texts: Strings, table: U32, words: bool, ngram: int, draw: Permutations) -> Signatures:
+def signatures(texts: Utf8, table: U32, words: bool, ngram: int, draw: Permutations) -> Signatures:
     """Signatures of the texts of one batch."""
     counts = np.zeros(len(texts.offsets) - 1, np.int64)
     whole = np.zeros(len(texts.offsets) - 1, np.uint64)
     kernel = _signatures32 if draw.multiplier.dtype == np.uint32 else _signatures64
-    values = kernel(texts.offsets, texts.data, table, words, ngram, *draw, counts, whole)
+    values = kernel(*texts, table, words, ngram, *draw, counts, whole)
     return Signatures(values, counts, whole)

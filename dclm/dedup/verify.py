@@ -12,9 +12,10 @@ from numba import njit
 
 from dclm.config import Fraction
 from dclm.dedup.alphabet import Normalization, alphabet
-from dclm.dedup.columns import I64, U64, documents_of, drops_table, hashes, strings
+from dclm.dedup.columns import I64, U64, documents_of, drops_table, hashes
 from dclm.dedup.shingles import shingles
 from dclm.step import Context, Decision, Global, MapFunction
+from dclm.text.buffers import utf8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Verify(Global):
         table = alphabet(self.normalize)
 
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            offsets, values = _shingle_sets(*strings(batch.column("text")), table, self.words, self.ngram)
+            offsets, values = _shingle_sets(*utf8(batch.column("text")), table, self.words, self.ngram)
             sets = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values, pa.uint64()))
             return pa.RecordBatch.from_pydict(
                 {"key": batch.column("_cluster"), "row": batch.column("_row"), "shingles": sets}
@@ -62,7 +63,7 @@ class Verify(Global):
 
 @njit(cache=True, nogil=True)
 def _shingle_sets(
-    offsets: np.ndarray, data: np.ndarray, table: np.ndarray, words: bool, ngram: int
+    data: np.ndarray, offsets: np.ndarray, table: np.ndarray, words: bool, ngram: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The sorted distinct shingle hashes of each text, one after the other, and where each one's begin."""
     out = np.empty(offsets[-1] - offsets[0], np.uint64)

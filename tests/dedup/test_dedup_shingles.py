@@ -1,0 +1,77 @@
+"""Shingles and signatures against Python's strings and datasketch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from datasketch import MinHash as DatasketchMinHash
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dclm.dedup.alphabet import alphabet
+from dclm.dedup.shingles import shingle_hash, text_shingles
+from dclm.dedup.signatures import Bits, permutations, signatures
+from dclm.text.buffers import utf8
+
+TEXT = st.text(st.sampled_from("aAbB  \n\tÄäΣσς.!漢😀\u00a0\u3000"), max_size=60)
+
+
+def fold(text: str) -> str:
+    return "".join(c.lower()[0] for c in text).replace("ς", "σ")
+
+
+def word_grams(text: str, n: int) -> set[str]:
+    words = fold(text).split()
+    return {" ".join(words[i : i + n]) for i in range(max(1, len(words) - n + 1))} if words else set()
+
+
+@given(TEXT, st.integers(1, 6))
+def test_word_shingles_are_those_of_split(text: str, n: int) -> None:
+    expected = sorted(shingle_hash(gram) for gram in word_grams(text, n))
+    assert text_shingles([text], n)[0].tolist() == expected
+
+
+@given(TEXT, TEXT, st.integers(1, 4))
+def test_character_shingles_are_equal_where_strings_are(a: str, b: str, n: int) -> None:
+    def grams(text: str) -> set[str]:
+        flat = " ".join(fold(text).split())
+        return {flat[i : i + n] for i in range(max(1, len(flat) - n + 1))} if flat else set()
+
+    x, y = text_shingles([a, b], n, words=False)
+    assert len(x) == len(grams(a))
+    assert len(np.intersect1d(x, y)) == len(grams(a) & grams(b))
+
+
+def test_normalizations_differ_in_what_they_merge() -> None:
+    texts = ["Hello, world", "hello world"]
+    merged = {n: np.array_equal(*text_shingles(texts, 2, n)) for n in ("none", "lower", "lower_no_punctuation")}  # type: ignore[misc]
+    assert merged == {"none": False, "lower": False, "lower_no_punctuation": True}
+    assert text_shingles(["!!! ..."], 2, "lower_no_punctuation")[0].tolist() == []
+
+
+def test_the_alphabet_is_the_same_under_every_python() -> None:
+    import hashlib
+
+    assert hashlib.sha256(alphabet("lower").astype("<u4").tobytes()).hexdigest()[:16] == "79edacf409305862"
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("count", [1, 3, 128])
+def test_signatures_equal_datasketch(bits: Bits, count: int) -> None:
+    texts = ["the quick brown fox jumps over the lazy dog", "", "short", "Ünïcode wörds 漢字 and more of them here"]
+    found = signatures(utf8(pa.array(texts)), alphabet("lower"), True, 5, permutations(count, 7, bits))
+    mask = (1 << bits) - 1
+    for text, values in zip(texts, found.values, strict=True):
+        sketch = DatasketchMinHash(
+            count, seed=7, scheme=f"affine{bits}", hashfunc=lambda gram: shingle_hash(gram.decode()) & mask
+        )
+        sketch.update_batch([gram.encode() for gram in word_grams(text, 5)])
+        assert values.tolist() == sketch.hashvalues.tolist()
+
+
+def test_equal_sequences_of_shingles_have_equal_digests() -> None:
+    texts = utf8(pa.array(["A b  c d e f", "a B c\nd e f", "a b c d f e", "", " "]))
+    found = signatures(texts, alphabet("lower"), True, 3, permutations(4, 1, 64))
+    assert found.whole[0] == found.whole[1] != found.whole[2]
+    assert found.counts.tolist() == [4, 4, 4, 0, 0]
