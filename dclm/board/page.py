@@ -61,7 +61,7 @@ _COLUMNS = (
     _Column("±", "standard error of CORE", lambda r: r.core_v2_stderr, _signed, "low"),
     _Column("EXTENDED", "the same over 53 tasks", lambda r: r.extended_v2, _signed),
     _Column("Tasks", "tasks with a score", lambda r: float(len(r.scores)), _short),
-    _Column("Val. loss", "nats per token on held-out text", lambda r: r.training.validation_loss, "{:.4f}".format, "low"),
+    _Column("Val. loss", "nats a token, held-out text", lambda r: r.training.validation_loss, "{:.4f}".format, "low"),
     _Column("Params", "trainable parameters", lambda r: r.training.params, _short),
     _Column("Tokens", "tokens seen in training", lambda r: r.training.tokens, _short),
     _Column("FLOPs", "6 · parameters · tokens", lambda r: r.training.flops, "{:.2e}".format),

@@ -1,0 +1,105 @@
+"""Hand a recipe to a Ray cluster as a job, follow what it prints, and give back its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+import dclm
+from dclm.engine.cluster import ENVIRONMENT
+from dclm.errors import ConfigError
+
+_POLL_SECONDS = 0.5
+_EXCLUDED = ("/tests/", "/docs/", "/out/", "/.git/", "/.venv*/", "/.ci/", "*.warc.gz", "*.parquet", "*.safetensors")
+"""What a job does not need of the project (as .gitignore patterns, beside those of .gitignore itself)."""
+
+Write = Callable[[str], object]
+
+
+def submit(
+    recipe: Path, address: str, out: str, *, arguments: Sequence[str] = (), write: Write, follow: bool = True
+) -> int:
+    """Run `dclm run RECIPE --out OUT --on ray` on the cluster whose dashboard is at `address`.
+
+    The project's files travel with the job (Ray's working_dir); nothing is installed. `out` is a path on storage that
+    all nodes share. `write` is given the job's output as it comes. Returns the job's exit code, or 0 once it is
+    submitted if `follow` is False. Raises: ConfigError if the recipe is not in the project or no cluster answers.
+    """
+    root = project_root()
+    path = recipe.resolve()
+    if not path.is_file():
+        raise ConfigError(str(recipe), "no such file", "check the path; shipped ones lie in recipes/")
+    if not path.is_relative_to(root):
+        hint = "put it there, with the pipelines it names: the project's files are what travels with a job"
+        raise ConfigError(str(recipe), f"is not in {root}", hint)
+    relative = path.relative_to(root).as_posix()
+    command = ["python", "-m", "dclm.cli.main", "run", relative, "--out", out, "--on", "ray", *arguments]
+    return run_job(command, address, write=write, working_dir=root, follow=follow)
+
+
+def project_root() -> Path:
+    """The directory that holds the `dclm` package, its recipes, pipelines and tasks."""
+    return Path(dclm.__file__).resolve().parent.parent
+
+
+def run_job(
+    command: Sequence[str],
+    address: str,
+    *,
+    write: Write,
+    working_dir: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    follow: bool = True,
+) -> int:
+    """Run `command` on the cluster's head node. See `submit`."""
+    client = _connect(address)
+    runtime: dict[str, Any] = {"env_vars": {**ENVIRONMENT, **(environment or {})}}
+    if working_dir:
+        runtime |= {"working_dir": str(working_dir), "excludes": list(_EXCLUDED)}
+    job = client.submit_job(entrypoint=shlex.join(command), runtime_env=runtime)
+    write(f"job {job} at {address}\n")
+    return _follow(client, job, write) if follow else 0
+
+
+def _connect(address: str) -> JobSubmissionClient:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if not address.startswith(("http://", "https://")):
+        raise ConfigError(address, "not the address of a dashboard", "such as http://127.0.0.1:8265")
+    try:
+        return JobSubmissionClient(address)
+    except (ConnectionError, RuntimeError) as error:
+        what = f"no Ray cluster takes jobs there ({str(error).splitlines()[0][:120]})"
+        raise ConfigError(address, what, "start one with `make cluster-up`, or check --address") from None
+
+
+def _follow(client: JobSubmissionClient, job: str, write: Write) -> int:
+    """Pass on the job's output until it ends. If the stream breaks off, the rest is fetched when the job is done."""
+    printed = 0
+
+    async def tail() -> None:
+        nonlocal printed
+        async for text in client.tail_job_logs(job):
+            printed += len(text)
+            write(text)
+
+    try:
+        asyncio.run(tail())
+    except (OSError, RuntimeError) as error:
+        write(f"(output interrupted: {error}; the job goes on)\n")
+    while not client.get_job_status(job).is_terminal():
+        time.sleep(_POLL_SECONDS)
+    write(client.get_job_logs(job)[printed:])
+    info = client.get_job_info(job)
+    if info.status == JobStatus.SUCCEEDED:
+        return 0
+    if info.driver_exit_code is None:
+        write(f"job {job} {info.status.lower()}: {info.message}\n")
+    return info.driver_exit_code or 1
