@@ -22,7 +22,7 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
     """Batches of DOCUMENT columns, `_reject` and `_row`; the other columns too if these are an artifact's documents.
 
     url, id and date are looked for as in JSON lines, `metadata` being a struct. Rows whose text is null or not UTF-8
-    are rejects. A row group that cannot be read ends the file, with a line in `damage`.
+    are rejects. Where a row group is broken, its rows from there on are missing, with a line in `damage`.
     Raises: DataError if there is no column `text` of strings.
     """
     stream = open_stream(file.path)
@@ -35,13 +35,15 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
     with contextlib.closing(stream):
         columns = _columns(file, parquet.schema_arrow)
         first = 0
-        try:
-            for batch in parquet.iter_batches(_rows_per_batch(parquet, batch_rows, batch_bytes), columns=columns):
-                for part in _split(batch, batch_bytes):
-                    yield _documents(file, part, first)
-                    first += part.num_rows
-        except (pa.ArrowInvalid, OSError) as error:
-            damage.append(f"row {first} and what follows cannot be read: {error}"[:300])
+        for group in range(parquet.num_row_groups):
+            size = _rows_per_batch(parquet.metadata.row_group(group), batch_rows, batch_bytes)
+            try:
+                for batch in parquet.iter_batches(size, row_groups=[group], columns=columns):
+                    for part in _split(batch, batch_bytes):
+                        yield _documents(file, part, first)
+                        first += part.num_rows
+            except (pa.ArrowInvalid, OSError) as error:
+                damage.append(f"row group {group} breaks off before row {first}: {error}"[:300])
 
 
 def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
@@ -60,11 +62,9 @@ def _is_artifact(schema: pa.Schema) -> bool:
     return all(schema.get_field_index(f.name) >= 0 and schema.field(f.name).type == f.type for f in DOCUMENT)
 
 
-def _rows_per_batch(parquet: pq.ParquetFile, batch_rows: int, batch_bytes: int) -> int:
-    """So many rows that the largest row group's mean row gives `batch_bytes` at most."""
-    groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
-    widest = max((g.total_byte_size / max(g.num_rows, 1) for g in groups), default=1.0)
-    return int(max(1, min(batch_rows, batch_bytes / max(widest, 1.0))))
+def _rows_per_batch(group: pq.RowGroupMetaData, batch_rows: int, batch_bytes: int) -> int:
+    """So many rows that the mean row of the group gives `batch_bytes` at most."""
+    return int(max(1, min(batch_rows, batch_bytes * group.num_rows / max(group.total_byte_size, 1))))
 
 
 def _split(batch: pa.RecordBatch, batch_bytes: int) -> Iterator[pa.RecordBatch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator
-from typing import IO, Protocol, cast
+from typing import Protocol
 
 import zstandard
 
@@ -158,9 +158,19 @@ def _gunzip(stream: GuardedStream, damage: list[str]) -> Iterator[bytes]:
 
 
 def _unzstd(stream: GuardedStream, damage: list[str]) -> Iterator[bytes]:
-    reader = zstandard.ZstdDecompressor().stream_reader(cast(IO[bytes], stream), read_across_frames=True)
+    """Fed in slices of 1 KiB, of which each may unpack to at most about 45 MB."""
+    packed = zstandard.ZstdDecompressor().decompressobj()
+    rest = b""
     try:
-        while data := reader.read(_CHUNK):
-            yield data
+        while rest := rest or stream.read(_CHUNK):
+            if packed.eof:
+                packed = zstandard.ZstdDecompressor().decompressobj()
+            data = packed.decompress(rest[:1024])
+            rest = packed.unused_data + rest[1024:]
+            if data:
+                yield data
     except zstandard.ZstdError as error:
         damage.append(f"corrupt zstd data before byte {stream.tell()}: {error}")
+        return
+    if not packed.eof:
+        damage.append(f"truncated zstd at byte {stream.tell()}")
