@@ -1,4 +1,4 @@
-"""`dclm aggregate`: CORE and EXTENDED from the accuracies of tasks."""
+"""`dclm evaluate` and `dclm aggregate`: score a model; CORE and EXTENDED from the accuracies of tasks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,50 @@ import click
 
 from dclm.errors import DataError
 from dclm.eval.aggregate import aggregate as aggregate_scores
+
+
+@click.command()
+@click.argument("model")
+@click.option("--suite", help="core, extended, mmlu, light, or another file of eval_suite/suites.")
+@click.option("--tasks", help="Labels of tasks, separated by commas, instead of a suite.")
+@click.option("--limit", type=click.IntRange(1), help="Only the first N rows of each task (of each category).")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the scores.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
+@click.option("--dtype", default="float32", show_default=True, help="Precision of the weights; scores are float32.")
+@click.option("--batch-tokens", type=click.IntRange(1), help="Tokens forwarded at once.")
+def evaluate(
+    model: str,
+    suite: str | None,
+    tasks: str | None,
+    limit: int | None,
+    out: Path,
+    device: str,
+    dtype: str,
+    batch_tokens: int | None,
+) -> None:
+    """Score MODEL (a checkpoint, a training run, or hf:DIRECTORY) on a suite of tasks."""
+    from dclm.eval.evaluate import evaluate as run
+
+    labels = tuple(label.strip() for label in (tasks or "").split(",") if label.strip())
+    run(
+        model, out, suite=suite, tasks=labels, limit=limit, device=device, dtype=dtype, batch_tokens=batch_tokens
+    )  # fmt: skip
+    print(_table(json.loads((out / "scores.json").read_text(encoding="utf-8"))))
+
+
+def _table(scores: dict[str, dict[str, dict[str, float]]]) -> str:
+    lines = [f"{'task':36}{'accuracy':>10}{'± error':>10}{'items':>8}"]
+    for label, task in scores["tasks"].items():
+        lines.append(f"{label:36}{task['accuracy']:10.4f}{task['standard_error']:10.4f}{int(task['n']):8}")
+    for name in ("core_v2", "extended_v2"):
+        value = scores[name]
+        shown = f"{value:10.4f}{scores[f'{name}_standard_error']:10.4f}" if value is not None else f"{'null':>10}"
+        lines.append(f"{name.removesuffix('_v2').upper():36}{shown}")
+    missing = scores["reasons"]
+    lines += [f"missing: {label}: {reason}" for label, reason in missing.items()]
+    if scores["limited"] is not None:
+        lines.append(f"limited to the first {scores['limited']} rows of each task: not comparable with full scores")
+    return "\n".join(lines)
 
 
 @click.command()

@@ -19,7 +19,7 @@ def cut_output(output: str, stop: Sequence[str], cot_delimiter: str) -> str:
         output = re.split("|".join(stop), output)[0]
     if cot_delimiter:
         output = output.split(cot_delimiter)[-1]
-    return output
+    return output.strip()
 
 
 def normalise(answer: str) -> str:

@@ -9,8 +9,9 @@ Source: llm-foundry 0.9.0, `InContextLearningDataset` and its subclasses.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import cast
+import sys
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -51,19 +52,46 @@ class Item:
     pairs: tuple[tuple[Ids, Ids], ...]
     """(context, answer) a choice; a context is trimmed so that both fit the window, and is the same tuple if shared."""
     gold: int
-
-    @property
-    def num_tokens(self) -> int:
-        """Of the longest pair."""
-        return max(len(context) + len(answer) for context, answer in self.pairs)
+    trimmed: bool
+    """Whether a context had to be trimmed."""
 
 
-def prompt_texts(task: Task, part: Part, prefix_space: bool, limit: int | None = None) -> Iterator[PromptText]:
-    """The prompts of a part's rows (the first `limit` of them), in order."""
+class Span(NamedTuple):
+    """Which of a task's rows: from `first` up to `last` (not included), in order of category and row."""
+
+    first: int
+    last: int
+
+
+def count_rows(parts: Sequence[Part], limit: int | None) -> int:
+    """How many rows count when each part is cut to its first `limit`."""
+    return sum(_counted(part, limit) for part in parts)
+
+
+def prompt_texts(
+    task: Task, parts: Sequence[Part], prefix_space: bool, limit: int | None = None, span: Span | None = None
+) -> Iterator[PromptText]:
+    """The prompts of a task's rows (the first `limit` of each part; of these those in `span`), in order."""
+    first, last = span or (0, sys.maxsize)
+    for part in parts:
+        here = _counted(part, limit)
+        if first < here and last > 0:
+            yield from _part_texts(task, part, prefix_space, max(first, 0), min(last, here))
+        first, last = first - here, last - here
+
+
+def _counted(part: Part, limit: int | None) -> int:
+    return len(part.rows) if limit is None else min(limit, len(part.rows))
+
+
+def _part_texts(task: Task, part: Part, prefix_space: bool, first: int, last: int) -> Iterator[PromptText]:
     draw = FewShotDraw(len(part.rows), task.num_fewshot)
-    for index in range(len(part.rows) if limit is None else min(limit, len(part.rows))):
+    for index in range(last):
+        others = draw.draw(index)
+        if index < first:
+            continue
         examples = ""
-        for other in draw.draw(index):
+        for other in others:
             examples += _example(task, part.rows[other], first=not examples)
         row = part.rows[index]
         yield PromptText(
@@ -77,22 +105,23 @@ def prompt_texts(task: Task, part: Part, prefix_space: bool, limit: int | None =
 
 
 def build_items(
-    task: Task, parts: list[Part], tokenizer: Tokenizer, max_seq_len: int, limit: int | None = None
+    task: Task,
+    parts: Sequence[Part],
+    tokenizer: Tokenizer,
+    max_seq_len: int,
+    limit: int | None = None,
+    span: Span | None = None,
 ) -> list[Item]:
-    """The rows of a task as tokens, in order of part and row; the first `limit` of each part.
+    """The rows of a task as tokens: see `prompt_texts` for which, and in what order.
 
     Raises: DataError naming task and row if an answer becomes no token, or leaves no room for a context.
     """
-    prefix_space = tokenizer.prefix_space()
-    texts = [text for part in parts for text in prompt_texts(task, part, prefix_space, limit)]
+    texts = list(prompt_texts(task, parts, tokenizer.prefix_space(), limit, span))
     preambles = [_without_end(ids, tokenizer) for ids in tokenizer.encode_all([t.examples for t in texts], True)]
     questions = iter(tokenizer.encode_all([context for t in texts for context in t.contexts]))
     answers = iter(tokenizer.encode_all([answer for t in texts for answer in t.answers]))
     if task.metadata.kind == "generation":
-        room = max_seq_len - max_new_tokens(task, parts, tokenizer)
-        if room <= 0:
-            what = f"its answers take up to {max_seq_len - room} tokens, and the model's window is {max_seq_len}"
-            raise ConfigError(f"task {task.task}", what, "score it with a model that has a longer window")
+        room = generation_room(task, parts, tokenizer, max_seq_len)
     items = []
     for text, preamble in zip(texts, preambles, strict=True):
         contexts = [preamble + next(questions) for _ in text.contexts]
@@ -100,11 +129,24 @@ def build_items(
             pairs: list[tuple[Ids, Ids]] = [(contexts[0][-room:], ())]
         else:
             pairs = _pairs(task, text, contexts, [next(answers) for _ in text.answers], max_seq_len)
-        items.append(Item(row=text.row, category=text.category, pairs=tuple(pairs), gold=text.gold))
+        trimmed = any(len(pair[0]) < len(contexts[i % len(contexts)]) for i, pair in enumerate(pairs))
+        items.append(Item(row=text.row, category=text.category, pairs=tuple(pairs), gold=text.gold, trimmed=trimmed))
     return items
 
 
-def max_new_tokens(task: Task, parts: list[Part], tokenizer: Tokenizer) -> int:
+def generation_room(task: Task, parts: Sequence[Part], tokenizer: Tokenizer, max_seq_len: int) -> int:
+    """Tokens that a prompt may have, so that the longest answer fits into the window behind it.
+
+    Raises: ConfigError if that is none.
+    """
+    longest = max_new_tokens(task, parts, tokenizer)
+    if longest >= max_seq_len:
+        what = f"its answers take up to {longest} tokens, and the model's window is {max_seq_len}"
+        raise ConfigError(f"task {task.task}", what, "score it with a model that has a longer window")
+    return max_seq_len - longest
+
+
+def max_new_tokens(task: Task, parts: Sequence[Part], tokenizer: Tokenizer) -> int:
     """How long a generated answer may be: the longest right one, over all rows of the task."""
     details = task.metadata
     responses = []

@@ -77,4 +77,4 @@ def _settings(path: Path) -> tuple[str, bool]:
     settings = json.loads(beside.read_text(encoding="utf-8"))
     end = settings.get("eos_token") or _NEOX_END
     name = end["content"] if isinstance(end, dict) else str(end)
-    return name, bool(settings.get("clean_up_tokenization_spaces", True))
+    return name, bool(settings.get("clean_up_tokenization_spaces", False))

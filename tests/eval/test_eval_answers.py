@@ -35,7 +35,7 @@ def test_a_prefix_is_enough_and_nothing_matches_everything() -> None:
 
 
 def test_stops_are_regular_expressions_and_the_first_wins() -> None:
-    assert cut_output("12\nQ: and?", ["\n\n", "Q:"], "") == "12\n"
+    assert cut_output("12\nQ: and?", ["\n\n", "Q:"], "") == "12"
     assert cut_output("1 #### 2 #### 3", [], " #### ") == "3"
 
 

@@ -1,0 +1,182 @@
+"""The evaluation stage: a model and a suite in, an artifact of scores out.
+
+DIR/scores.json      accuracies with n and standard error, CORE and EXTENDED or null with what is missing
+DIR/items.parquet    every item: `dclm.eval.unit.ITEMS`
+DIR/record.json      written last
+DIR/parts/           units that are finished, until the run is
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from dclm.errors import AssetError, ConfigError
+from dclm.eval.data import load_parts
+from dclm.eval.prompts import count_rows, generation_room
+from dclm.eval.report import scores_json
+from dclm.eval.subject import load_subject, model_fingerprint
+from dclm.eval.suite import Suite, load_suite, suite_of
+from dclm.eval.unit import ITEMS, ROWS, Unit, UnitCounts, score_unit
+from dclm.parallel import Engine, Serial
+from dclm.progress import Progress, Silent
+from dclm.record import Record, describe_files, find_record, fingerprint, provenance, write_record
+from dclm.storage import atomic_file, write_atomic
+
+VERSION = 1
+"""Part of the fingerprint: raised whenever scores change."""
+PARTS = "parts"
+BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What will be scored, and what cannot be."""
+
+    suite: Suite
+    max_seq_len: int
+    rows: Mapping[str, int]
+    """Task → rows that count."""
+    missing: Mapping[str, str]
+    """Task → why it cannot be scored."""
+
+
+def evaluate(
+    model: str,
+    out: Path,
+    *,
+    suite: str | None = None,
+    tasks: tuple[str, ...] = (),
+    limit: int | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    batch_tokens: int | None = None,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> Record:
+    """Score `model` on a suite or on tasks, and write the artifact `out`.
+
+    `limit` keeps the first rows of each task (of each category where it has them); the scores then say so. What is
+    finished of an earlier run with the same settings is used again. A task whose data cannot be had is named missing,
+    with the reason, and every mean that needs it is null.
+    Raises: ConfigError (names, nothing to score), DataError (model, data, an item that cannot be scored).
+    """
+    started = time.time()
+    engine, progress = engine or Serial(), progress or Silent()
+    chosen = _choose(suite, tasks)
+    device = _device(device)
+    plan = make_plan(model, chosen, limit, device, dtype)
+    identity = {
+        "version": VERSION,
+        "model": model_fingerprint(model),
+        "suite": chosen.hash,
+        "scored": sorted(plan.rows),
+        "limit": limit,
+        "max_seq_len": plan.max_seq_len,
+        "dtype": dtype,
+    }
+    expected = fingerprint(identity)
+    found = find_record(out, expected)
+    if found is not None:
+        return found
+    parts = out / PARTS / expected[:16]
+    tokens = batch_tokens or BATCH_TOKENS["cuda" if device.startswith("cuda") else "cpu"]
+    make = partial(
+        Unit, model=model, device=device, dtype=dtype, max_seq_len=plan.max_seq_len, batch_tokens=tokens, limit=limit
+    )
+    units = [
+        make(task=task, first=first, last=min(first + ROWS, plan.rows[task.task]), out=str(path))
+        for task in chosen.tasks
+        for first in range(0, plan.rows.get(task.task, 0), ROWS)
+        for path in [parts / f"{task.task}-{first // ROWS:05d}.parquet"]
+    ]
+    counts = _score(units, engine, progress)
+    _join(units, out)
+    report = scores_json(
+        plan.suite, out / "items.parquet", model=str(identity["model"]), limit=limit, window=plan.max_seq_len,
+        dtype=dtype, missing=plan.missing,
+    )  # fmt: skip
+    write_atomic(out / "scores.json", (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
+    shutil.rmtree(out / PARTS)
+    record = Record(
+        kind="scores",
+        name=chosen.name,
+        fingerprint=expected,
+        config={**identity, "device": device, "batch_tokens": tokens},
+        inputs={"model": str(identity["model"])},
+        counts={"items": sum(plan.rows.values()), "tasks": len(plan.rows), "missing": dict(plan.missing), **counts},
+        files=describe_files(out, {"items.parquet": sum(plan.rows.values())}),
+        provenance=provenance(started),
+    )
+    write_record(out, record)
+    return record
+
+
+def make_plan(model: str, suite: Suite, limit: int | None, device: str, dtype: str) -> Plan:
+    """Which tasks can be scored: those whose data is there, and whose answers fit the model's window.
+
+    Raises: ConfigError if no task is left.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError("limit", f"found {limit}, allowed: a number ≥ 1")
+    subject = load_subject(model, device, dtype)
+    rows: dict[str, int] = {}
+    missing: dict[str, str] = {}
+    for task in suite.tasks:
+        try:
+            parts = load_parts(task)
+            if task.metadata.kind == "generation":
+                generation_room(task, parts, subject.tokenizer, subject.window)
+        except (AssetError, ConfigError) as error:
+            missing[task.task] = error.problems[0].what
+            continue
+        rows[task.task] = count_rows(parts, limit)
+    if not rows:
+        first = next(iter(missing.items()))
+        raise ConfigError(f"suite {suite.name}", f"none of its tasks can be scored; {first[0]}: {first[1]}")
+    return Plan(suite=suite, max_seq_len=subject.window, rows=rows, missing=missing)
+
+
+def _choose(suite: str | None, tasks: tuple[str, ...]) -> Suite:
+    if (suite is None) == (not tasks):
+        raise ConfigError("evaluate", "found both or none of suite and tasks, allowed: one", "pass --suite core")
+    return load_suite(suite) if suite is not None else suite_of(tasks)
+
+
+def _device(device: str) -> str:
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _score(units: list[Unit], engine: Engine, progress: Progress) -> dict[str, int]:
+    todo = [unit for unit in units if not Path(unit.out).exists()]
+    for unit in todo[:1]:
+        Path(unit.out).parent.mkdir(parents=True, exist_ok=True)
+    progress.start("scoring", len(todo), "batches of items")
+    total = UnitCounts(items=0, forwarded=0, padding=0)
+    for index, done in engine.map(score_unit, todo):
+        progress.advance(1, done.items, todo[index].task.task)
+        total = UnitCounts(
+            items=total.items + done.items,
+            forwarded=total.forwarded + done.forwarded,
+            padding=total.padding + done.padding,
+        )
+    progress.finish()
+    return {"tokens_forwarded": total.forwarded, "tokens_padding": total.padding}
+
+
+def _join(units: list[Unit], out: Path) -> None:
+    with atomic_file(out / "items.parquet") as path, pq.ParquetWriter(path, ITEMS, compression="zstd") as writer:
+        for unit in units:
+            table: pa.Table = pq.read_table(unit.out)
+            writer.write_table(table)

@@ -1,0 +1,84 @@
+"""Greedy generation in batches: rows of like length together, each of them leaving as soon as it has ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from dclm.eval.forward import TokenCounts
+from dclm.eval.tokenizer import Ids, Tokenizer
+from dclm.model.interface import LanguageModel
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+    """One prompt to go on from."""
+
+    prompt: Ids
+    max_new_tokens: int
+    stop: tuple[str, ...] = ()
+    """Regular expressions: a row ends where one of them matches its text."""
+
+
+class Generator:
+    """Continues prompts with the likeliest token until a stop, the end-of-text token, or the length asked for."""
+
+    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, batch_tokens: int) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.batch_tokens = batch_tokens
+        self.counts = TokenCounts()
+
+    def generate(self, requests: Sequence[Request], done: Callable[[int], None] = lambda _: None) -> list[str]:
+        """The new text of each request, stops included where they were reached."""
+        outputs = [""] * len(requests)
+        order = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt), reverse=True)
+        start = 0
+        while start < len(order):
+            width = max(1, len(requests[order[start]].prompt))
+            batch = order[start : start + max(1, self.batch_tokens // width)]
+            with torch.inference_mode():
+                for index, ids in zip(batch, self._batch([requests[i] for i in batch]), strict=True):
+                    outputs[index] = self.tokenizer.decode(ids)
+            start += len(batch)
+            done(len(batch))
+        return outputs
+
+    def _batch(self, requests: Sequence[Request]) -> list[list[int]]:
+        device = self.model.device
+        lengths = torch.tensor([len(r.prompt) for r in requests], device=device)
+        width = int(lengths.max())
+        longest = max(r.max_new_tokens for r in requests)
+        tokens = torch.zeros(len(requests), width, dtype=torch.long)
+        for index, request in enumerate(requests):
+            tokens[index, : len(request.prompt)] = torch.tensor(request.prompt)
+        cache = self.model.new_cache(len(requests), width + longest)
+        hidden = self.model.forward_hidden(tokens.to(device), cache=cache, lengths=lengths)
+        self.counts.forwarded += int(lengths.sum())
+        self.counts.padding += width * len(requests) - int(lengths.sum())
+        last = hidden[torch.arange(len(requests), device=device), lengths - 1]
+        ids: list[list[int]] = [[] for _ in requests]
+        active = list(range(len(requests)))
+        stops = [re.compile("|".join(r.stop)) if r.stop else None for r in requests]
+        while True:
+            chosen: Tensor = self.model.head(last).argmax(dim=-1)
+            for row, token in zip(active, chosen.tolist(), strict=True):
+                ids[row].append(token)
+            going = [i for i, row in enumerate(active) if not self._ended(requests[row], ids[row], stops[row])]
+            if not going:
+                return ids
+            if len(going) < len(active):
+                rows = torch.tensor(going, device=device)
+                cache, chosen = cache.select(rows), chosen[rows]
+                active = [active[i] for i in going]
+            last = self.model.forward_hidden(chosen[:, None], cache=cache)[:, -1]
+            self.counts.forwarded += len(active)
+
+    def _ended(self, request: Request, ids: list[int], stop: re.Pattern[str] | None) -> bool:
+        if len(ids) >= request.max_new_tokens or ids[-1] == self.tokenizer.end_id:
+            return True
+        return stop is not None and stop.search(self.tokenizer.decode(ids)) is not None

@@ -1,0 +1,83 @@
+"""scores.json: what the items of a run add up to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dclm.eval.aggregate import aggregate
+from dclm.eval.stats import TaskItems, accuracy, category_accuracies, mean_error
+from dclm.eval.suite import Suite, load_suite
+from dclm.eval.task import Task
+
+
+def scores_json(
+    suite: Suite, items: Path, *, model: str, limit: int | None, window: int, dtype: str, missing: Mapping[str, str]
+) -> dict[str, object]:
+    """The content of scores.json. Means are null where a task that they need has no score.
+
+    With a `limit` the means are over part of the items; `limited` says so.
+    """
+    table = pq.read_table(items)
+    scored = [task for task in suite.tasks if task.task not in missing]
+    groups = {task.task: table.filter(pc.equal(table["task"], task.task)) for task in scored}
+    by_task = {label: read_items(group) for label, group in groups.items()}
+    tasks = {task.task: _task_json(task, groups[task.task], by_task[task.task]) for task in scored}
+    means = aggregate({label: accuracy(found).value for label, found in by_task.items()})
+    errors = {
+        f"{name}_{version}_standard_error": _error(by_task, load_suite(name), version)
+        for name in ("core", "extended")
+        for version in ("v1", "v2")
+    }
+    return {
+        "suite": {"name": suite.name, "version": suite.version, "hash": suite.hash},
+        "model": {"fingerprint": model, "window": window, "dtype": dtype},
+        "limited": limit,
+        **means.to_json(),
+        **errors,
+        "reasons": dict(missing),
+        "tasks": tasks,
+    }
+
+
+def read_items(table: pa.Table) -> TaskItems:
+    """The columns of one task that its statistics need."""
+    categories = pc.fill_null(table["category"], "").to_numpy(zero_copy_only=False).astype(str)
+    _, index = np.unique(categories, return_inverse=True)
+    return TaskItems(
+        correct=table["correct"].to_numpy(zero_copy_only=False).astype(np.bool_),
+        category=index.astype(np.int32),
+        cluster=table["cluster"].to_numpy().astype(np.int64),
+    )
+
+
+def _task_json(task: Task, table: pa.Table, items: TaskItems) -> dict[str, object]:
+    estimate = accuracy(items)
+    out: dict[str, object] = {
+        "accuracy": estimate.value,
+        "standard_error": estimate.standard_error,
+        "n": estimate.n,
+        "clusters": estimate.clusters,
+        "rows": task.metadata.data.rows,
+        "baseline": dataclasses.asdict(task.metadata.baseline),
+        "kind": task.metadata.kind,
+        "num_fewshot": task.num_fewshot,
+        "data_sha256": task.metadata.data.sha256,
+        "trimmed": int(pc.sum(table["trimmed"]).as_py()),
+    }
+    if task.metadata.categories:
+        names = sorted(set(table["category"].to_pylist()))
+        out["categories"] = category_accuracies(items, names)
+    return out
+
+
+def _error(by_task: Mapping[str, TaskItems], suite: Suite, version: str) -> float | None:
+    if any(label not in by_task for label in suite.labels):
+        return None
+    return mean_error(by_task, suite.tasks, version)

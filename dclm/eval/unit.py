@@ -1,0 +1,167 @@
+"""One unit of evaluation: some consecutive rows of a task, scored by a worker and committed as one file.
+
+Units are cut the same way whatever the number of workers, so that the batches, and with them the last digits, are too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache, lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dclm.errors import DataError
+from dclm.eval.answers import cut_output, is_right, normalise
+from dclm.eval.data import Part, load_parts
+from dclm.eval.forward import NotFinite, Scorer
+from dclm.eval.generate import Generator, Request
+from dclm.eval.prompts import Item, Span, build_items, max_new_tokens, right_answers
+from dclm.eval.rows import Row
+from dclm.eval.subject import Subject, load_subject
+from dclm.eval.task import Task
+from dclm.storage import atomic_file
+
+ROWS = 512
+"""Rows of a unit."""
+
+ITEMS = pa.schema(
+    [
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("row", pa.int32(), nullable=False),  # of the task's file
+        pa.field("category", pa.string()),
+        pa.field("cluster", pa.int32(), nullable=False),  # first row with the same passage
+        pa.field("correct", pa.bool_(), nullable=False),
+        pa.field("selected", pa.int32()),  # the choice with the lowest score
+        pa.field("scores", pa.list_(pa.float32())),  # mean cross-entropy a choice, or log-probability a token
+        pa.field("output", pa.string()),  # what was generated
+        pa.field("trimmed", pa.bool_(), nullable=False),  # the context did not fit the window whole
+    ]
+)
+"""One row for every item scored."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unit:
+    """What a worker is told to score."""
+
+    task: Task
+    model: str
+    device: str
+    dtype: str
+    max_seq_len: int
+    batch_tokens: int
+    limit: int | None
+    """Rows of each category (or of the task) that count at all."""
+    first: int
+    """Of the rows that count, in order of category and row."""
+    last: int
+    """The first that does not belong to the unit."""
+    out: str
+    """The file to commit."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnitCounts:
+    """What scoring a unit took."""
+
+    items: int
+    forwarded: int
+    padding: int
+
+
+@lru_cache(maxsize=2)
+def _parts(task: Task) -> list[Part]:
+    return load_parts(task)
+
+
+@cache
+def _subject(model: str, device: str, dtype: str) -> Subject:
+    return load_subject(model, device, dtype)
+
+
+def score_unit(unit: Unit) -> UnitCounts:
+    """Score the unit's rows and commit them to its file.
+
+    Raises: DataError naming task and row where an item cannot be scored.
+    """
+    subject = _subject(unit.model, unit.device, unit.dtype)
+    parts = _parts(unit.task)
+    items = build_items(unit.task, parts, subject.tokenizer, unit.max_seq_len, unit.limit, Span(unit.first, unit.last))
+    rows = {n: row for part in parts for n, row in zip(part.row_numbers, part.originals, strict=True)}
+    if unit.task.metadata.kind == "generation":
+        columns, counts = _generate(unit, subject, parts, items, rows)
+    else:
+        columns, counts = _score(unit, subject, items)
+    table = pa.table({**_common(unit.task, items, rows), **columns}, schema=ITEMS)
+    with atomic_file(Path(unit.out)) as path:
+        pq.write_table(table, path, compression="zstd")
+    return counts
+
+
+def _common(task: Task, items: list[Item], rows: dict[int, Row]) -> dict[str, list[object]]:
+    clusters = cluster_rows(task, rows)
+    return {
+        "task": [task.task] * len(items),
+        "row": [item.row for item in items],
+        "category": [item.category or None for item in items],
+        "cluster": [clusters[item.row] for item in items],
+        "trimmed": [item.trimmed for item in items],
+    }
+
+
+def cluster_rows(task: Task, rows: dict[int, Row]) -> dict[int, int]:
+    """Row number → number of the first row with the same passage (itself where the task has none)."""
+    end = task.metadata.passage_end
+    if end is None:
+        return {number: number for number in rows}
+    first: dict[str, int] = {}
+    column = "query" if task.metadata.kind == "multiple_choice" else "context"
+    return {
+        number: first.setdefault(text.split(end, 1)[0], number) if end in text else number
+        for number, text in ((n, str(rows[n][column])) for n in sorted(rows))
+    }
+
+
+def _score(unit: Unit, subject: Subject, items: list[Item]) -> tuple[dict[str, list[object]], UnitCounts]:
+    scorer = Scorer(subject.model, unit.batch_tokens)
+    try:
+        scores = scorer.score([item.pairs for item in items])
+    except NotFinite as error:
+        where = f"task {unit.task.task}, row {items[error.item].row}"
+        raise DataError(where, "the model gives a logit that is not finite", "its weights are damaged") from None
+    counts = UnitCounts(items=len(items), forwarded=scorer.counts.forwarded, padding=scorer.counts.padding)
+    if unit.task.metadata.kind == "language_modeling":
+        return {
+            "correct": [answers[0].greedy for answers in scores],
+            "selected": [None] * len(items),
+            "scores": [answers[0].logprobs.tolist() for answers in scores],
+            "output": [None] * len(items),
+        }, counts
+    means = [[answer.mean_cross_entropy for answer in answers] for answers in scores]
+    selected = [values.index(min(values)) for values in means]
+    return {
+        "correct": [choice == item.gold for choice, item in zip(selected, items, strict=True)],
+        "selected": list(selected),
+        "scores": list(means),
+        "output": [None] * len(items),
+    }, counts
+
+
+def _generate(
+    unit: Unit, subject: Subject, parts: list[Part], items: list[Item], rows: dict[int, Row]
+) -> tuple[dict[str, list[object]], UnitCounts]:
+    details = unit.task.metadata
+    longest = max_new_tokens(unit.task, parts, subject.tokenizer)
+    requests = [Request(prompt=i.pairs[0][0], max_new_tokens=longest, stop=details.stop) for i in items]
+    generator = Generator(subject.model, subject.tokenizer, unit.batch_tokens)
+    outputs = generator.generate(requests)
+    answers = [normalise(cut_output(output, details.stop, details.cot_delimiter)) for output in outputs]
+    counts = UnitCounts(items=len(items), forwarded=generator.counts.forwarded, padding=generator.counts.padding)
+    return {
+        "correct": [is_right(a, right_answers(rows[i.row])) for a, i in zip(answers, items, strict=True)],
+        "selected": [None] * len(items),
+        "scores": [None] * len(items),
+        "output": list(outputs),
+    }, counts
