@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import fsspec
 import httpx
@@ -21,6 +20,7 @@ from dclm.storage import is_local, open_input, write_atomic
 
 TOKEN_VARIABLE = "DCLM_BOARD_TOKEN"
 _TIMEOUT_SECONDS = 30.0
+_SERVER = ("http://", "https://")
 _DATABASE = (".db", ".sqlite", ".sqlite3")
 
 
@@ -42,7 +42,7 @@ def upload(path: Path | str, to: str) -> Receipt:
     with open_input(path) as handle:
         data = handle.read(MAX_RESULT_BYTES + 1)
     result = validate(data, str(path))
-    if urlsplit(to).scheme in ("http", "https"):
+    if to.startswith(_SERVER):
         return _post(data, to)
     name = f"{_slug(result.name)}-{result.id}.json"
     if is_local(to):
@@ -59,7 +59,7 @@ def fetch_results(place: str) -> list[Result]:
 
     Raises: DataError if there are none or one is not a result; ConfigError if nobody answers.
     """
-    if urlsplit(place).scheme in ("http", "https"):
+    if place.startswith(_SERVER):
         return list(_download(place))
     if place.endswith(_DATABASE):
         if not Path(place).is_file():
