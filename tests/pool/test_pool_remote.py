@@ -1,0 +1,103 @@
+"""Files on an HTTP server that fails, breaks off, or knows no ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pool_archives import members, read_all, record
+from pool_server import Site, serve
+
+from dclm.errors import DataError
+from dclm.pool.files import InputFile, list_files
+from dclm.pool.read import Tally, read_file
+from dclm.pool.remote import HttpFile, fetch
+
+DATA = bytes(range(256)) * 1000
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    waited: list[float] = []
+    monkeypatch.setattr("dclm.pool.remote.time.sleep", waited.append)
+    return waited
+
+
+@pytest.fixture
+def site(tmp_path: Path, waits: list[float]) -> Iterator[Site]:
+    (tmp_path / "data.bin").write_bytes(DATA)
+    (tmp_path / "empty.bin").write_bytes(b"")
+    with serve(tmp_path) as site:
+        yield site
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_any_part_can_be_read_in_any_order(site: Site, ranges: bool) -> None:
+    site.ranges = ranges
+    file = HttpFile(f"{site.url}/data.bin")
+    assert file.size() == len(DATA)
+    file.seek(1000)
+    assert file.read(10) == DATA[1000:1010]
+    file.seek(-5, 2)
+    assert file.read() == DATA[-5:]
+    assert file.read(10) == b""
+    file.seek(0)
+    assert file.read() == DATA
+    file.close()
+    assert fetch(f"{site.url}/data.bin", 77, 1001) == DATA[77:1078]
+    assert fetch(f"{site.url}/empty.bin") == b""
+
+
+def test_reading_on_takes_one_request(site: Site) -> None:
+    file = HttpFile(f"{site.url}/data.bin")
+    assert b"".join(iter(lambda: file.read(999), b"")) == DATA
+    file.close()
+    assert site.requests == [("/data.bin", "bytes=0-")]
+
+
+def test_failures_are_tried_again_with_growing_waits(site: Site, waits: list[float]) -> None:
+    site.failures = [503, 403, 429, 500]
+    assert fetch(f"{site.url}/data.bin") == DATA
+    assert waits == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_a_connection_that_breaks_is_taken_up_at_the_byte_where_it_broke(site: Site, waits: list[float]) -> None:
+    site.failures = [0, 0]
+    assert fetch(f"{site.url}/data.bin") == DATA
+    assert [r for _, r in site.requests] == ["bytes=0-", "bytes=128000-", "bytes=192000-"]
+    assert waits == [1.0, 1.0]
+
+
+def test_after_five_failures_the_error_says_what_the_server_said(site: Site, waits: list[float]) -> None:
+    site.failures = [503] * 9
+    with pytest.raises(DataError, match=r"data\.bin at byte 0\nthe server says 503 .*\nhint: try again later"):
+        fetch(f"{site.url}/data.bin")
+    assert len(waits) == 4
+
+
+def test_what_is_not_there_is_said_at_once(site: Site, waits: list[float]) -> None:
+    with pytest.raises(DataError, match="the server says 404"):
+        fetch(f"{site.url}/nothing")
+    assert waits == []
+    with pytest.raises(DataError, match="cannot be fetched"):
+        fetch("http://127.0.0.1:1/x")
+    assert len(waits) == 4
+
+
+def test_a_network_failure_is_never_taken_for_damage_of_the_file(site: Site) -> None:
+    (site.root / "a.warc.gz").write_bytes(members(*(record(n) for n in range(50))))
+    file = InputFile(path=f"{site.url}/a.warc.gz", name="a.warc.gz", kind="warc", size=0)
+    site.failures = [0, 500]
+    table, tally = read_all(file)
+    assert (table.num_rows, tally.damage) == (50, [])
+    site.failures = [0, 500, 500, 500, 500, 500]
+    with pytest.raises(DataError, match="the server says 500"):
+        list(read_file(file, Tally()))
+
+
+def test_a_url_is_a_pool_path(site: Site) -> None:
+    (site.root / "a.jsonl").write_bytes(b'{"text": "a"}\n')
+    files = list_files([f"{site.url}/a.jsonl"])
+    assert [(f.name, f.kind, f.size) for f in files] == [("a.jsonl", "jsonl", 14)]
+    assert read_all(files[0])[0]["text"].to_pylist() == ["a"]
