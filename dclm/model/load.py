@@ -1,4 +1,4 @@
-"""One door to every model that can be evaluated: a checkpoint, a training run, or `hf:` and a directory."""
+"""One door to every model that can be evaluated: a checkpoint, a training run, an open_lm file, or `hf:` and a path."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import torch
 from dclm.errors import DataError
 from dclm.model.config import ModelConfig
 from dclm.model.interface import LanguageModel
+from dclm.model.openlm import read_openlm
 from dclm.model.weights import CONFIG, MODEL, TOKENIZER, read_model
 
 CHECKPOINTS = "checkpoints"
 STEP = "step-"
 HUGGING_FACE = "hf:"
+OPEN_LM = ".pt"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,19 +33,23 @@ class LoadedModel:
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> LoadedModel:
-    """Load `DIR/checkpoints/step-…`, the last checkpoint of a training run `DIR`, or `hf:DIR`.
+    """Load `DIR/checkpoints/step-…`, the last checkpoint of a training run `DIR`, open_lm's `FILE.pt`, or `hf:DIR`.
 
     Weights are kept as they are in float32, or cast to `dtype`; logits are float32 always.
     Raises: DataError if there is no such model, or its files are missing or corrupt.
     """
     if str(path).startswith(HUGGING_FACE):
-        from dclm.model.huggingface import load_huggingface
+        from dclm.model.adapter import load_huggingface
 
         directory = Path(str(path)[len(HUGGING_FACE) :])
         foreign = load_huggingface(directory, device, dtype)
         return LoadedModel(model=foreign, path=directory, tokenizer_path=_tokenizer(directory), config=None)
-    directory = find_checkpoint(Path(path))
-    model = read_model(directory)
+    if str(path).endswith(OPEN_LM):
+        directory = Path(path).parent
+        model = read_openlm(Path(path))
+    else:
+        directory = find_checkpoint(Path(path))
+        model = read_model(directory)
     inv_freq = model.rotary.inv_freq
     model = model.to(device=device, dtype=dtype).eval()
     model.rotary.inv_freq = inv_freq.to(device)  # angles stay exact whatever the precision of the weights

@@ -27,10 +27,13 @@ def learning_rate(scale: Scale, step: int) -> float:
     return share * (scale.learning_rate - scale.final_learning_rate) + scale.final_learning_rate
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], scale: Scale) -> torch.optim.AdamW:
-    """AdamW over all parameters alike: gains and embeddings decay too, as in the reference."""
+def make_optimizer(parameters: Iterable[nn.Parameter], scale: Scale, *, fused: bool = True) -> torch.optim.AdamW:
+    """AdamW over all parameters alike: gains and embeddings decay too, as in the reference.
+
+    `fused` makes one pass over memory of it, with other rounding than open_lm's.
+    """
     return torch.optim.AdamW(
-        parameters, lr=scale.learning_rate, betas=BETAS, eps=EPSILON, weight_decay=scale.weight_decay, fused=True
+        parameters, lr=scale.learning_rate, betas=BETAS, eps=EPSILON, weight_decay=scale.weight_decay, fused=fused
     )
 
 

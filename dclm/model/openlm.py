@@ -1,0 +1,93 @@
+"""open_lm's own checkpoint files (`epoch_N.pt`), read and written."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dclm.errors import ConfigError, DataError
+from dclm.model.config import ModelConfig
+from dclm.model.transformer import Transformer
+from dclm.model.weights import assemble
+from dclm.storage import atomic_file
+
+OURS = "rotary.inv_freq"
+THEIRS = re.compile(r"layers\.\d+\.attention\.pos_embed\.inv_freq")
+PREFIXES = ("module.", "_orig_mod.")
+"""What DistributedDataParallel and torch.compile put before names; FSDP and a single process put nothing."""
+
+
+def from_openlm(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Parameters by our names: without prefixes, and with the rotary frequencies of all layers once.
+
+    Frequencies are taken as they are: FSDP runs trained with, and saved, values rounded to bfloat16.
+    Raises: DataError if layers disagree on their frequencies.
+    """
+    plain = {_strip(name): tensor for name, tensor in state.items()}
+    frequencies = [plain.pop(name) for name in list(plain) if THEIRS.fullmatch(name)]
+    for other in frequencies[1:]:
+        if not torch.equal(other, frequencies[0]):
+            raise DataError(where, "layers have different rotary frequencies, allowed: the same in all")
+    if frequencies:
+        plain[OURS] = frequencies[0].float()
+    return plain
+
+
+def to_openlm(state: Mapping[str, Tensor], num_layers: int) -> dict[str, Tensor]:
+    """Parameters by open_lm's names, as FSDP and a single process save them: no prefix, frequencies in every layer."""
+    out = {name: tensor for name, tensor in state.items() if name != OURS}
+    return out | {f"layers.{layer}.attention.pos_embed.inv_freq": state[OURS] for layer in range(num_layers)}
+
+
+def infer_config(state: Mapping[str, Tensor], where: str, *, seq_len: int) -> ModelConfig:
+    """The shape of a model from its tensors (our names); `seq_len` is not in them.
+
+    Raises: DataError if a tensor that tells it is not there.
+    """
+    try:
+        vocab_size, hidden_dim = state["tok_embeddings.weight"].shape
+        heads = hidden_dim // (2 * len(state[OURS]))
+    except KeyError as error:
+        raise DataError(where, f"no tensor {error}: this is no open_lm model", "is it another model's file?") from None
+    layers = {name.split(".")[1] for name in state if name.startswith("layers.")}
+    return ModelConfig(
+        hidden_dim=hidden_dim, num_layers=len(layers), num_heads=heads, seq_len=seq_len, vocab_size=vocab_size
+    )
+
+
+def read_openlm(path: Path, *, seq_len: int = 2048) -> Transformer:
+    """The model in an open_lm checkpoint file, on the CPU. Only tensors and plain values are unpickled.
+
+    Raises: DataError if the file is missing, corrupt or of another model.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except FileNotFoundError:
+        raise DataError(str(path), "no such file", "check the path") from None
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise DataError(str(path), f"not a PyTorch checkpoint: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise DataError(str(path), "found no `state_dict`", "pass open_lm's epoch_N.pt")
+    state = from_openlm(content["state_dict"], str(path))
+    return assemble(infer_config(state, str(path), seq_len=seq_len), state, str(path))
+
+
+def write_openlm(model: Transformer, path: Path, *, epoch: int = 1, name: str = "dclm") -> None:
+    """Write an `epoch_N.pt` that open_lm loads. Raises: ConfigError if `path` does not end in .pt."""
+    if path.suffix != ".pt":
+        raise ConfigError(str(path), "allowed: a file that ends in .pt")
+    state = {key: tensor.detach().cpu() for key, tensor in model.state_dict().items()}
+    content = {"epoch": epoch, "name": name, "state_dict": to_openlm(state, model.config.num_layers)}
+    with atomic_file(path) as temporary:
+        torch.save(content, temporary)
+
+
+def _strip(name: str) -> str:
+    while name.startswith(PREFIXES):
+        name = name.split(".", 1)[1]
+    return name

@@ -1,0 +1,220 @@
+"""The model against values computed by running open_lm (conformance/open_lm/README.md has formats and tolerances)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+import numpy as np
+import pytest
+import torch
+from torch.optim import Optimizer
+
+from dclm.model.config import ModelConfig
+from dclm.model.loss import linear_cross_entropy
+from dclm.model.openlm import from_openlm
+from dclm.model.transformer import Transformer
+from dclm.train.optim import MAX_GRAD_NORM, learning_rate, make_optimizer, set_learning_rate
+from dclm.train.scale import SCALES
+
+pytestmark = pytest.mark.shared
+
+NAMES = ("v512_d128_l3_h8_s64", "v50432_d64_l2_h4_s128")
+PUBLISHED = {
+    "411m_1x": "411m_1x",
+    "1b_1x": "1b_1x_fast",
+    "3b_1x": "3b_1x_fast_3e-3_lr_1e-4_zloss",
+    "7b_1x": "7b_1x_fast_2e-3_lr_5e-6_zloss",
+    "7b_2x": "7b_2x_fast_2e-3_lr_5e-6_zloss",
+}
+
+
+class Case(NamedTuple):
+    model: Transformer
+    expected: dict[str, np.ndarray]
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def read_case(shared: Path, name: str, results: str = "io") -> Case:
+    """The model with the reference's weights, and what the reference made of them."""
+    torch.set_num_threads(1)
+    folder = shared / "conformance" / "open_lm"
+    parts: dict[str, np.ndarray] = {}
+    for path in sorted(folder.glob(f"{name}.state*.npz")):
+        parts |= read(path)
+    state = {key: torch.from_numpy(value) for key, value in parts.items() if "::rows" not in key}
+    for key in sorted({key.split("::")[0] for key in parts if "::rows" in key}):
+        rows = [parts[f"{key}::rows{i}"] for i in range(2)]
+        state[key] = torch.from_numpy(np.concatenate(rows))
+    shape = json.loads((folder / f"{name}.json").read_text())
+    config = ModelConfig(
+        hidden_dim=shape["hidden_dim"], num_layers=shape["n_layers"], num_heads=shape["n_heads"],
+        seq_len=shape["seq_len"], vocab_size=shape["vocab_size"],
+    )  # fmt: skip
+    model = Transformer(config)
+    model.load_state_dict(from_openlm(state, name))
+    return Case(model, read(folder / f"{name}.{results}.npz"))
+
+
+def fill_by_formula(model: Transformer) -> None:
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            values = np.random.RandomState(crc32(name.encode())).standard_normal(tuple(parameter.shape))
+            values = values / np.sqrt(parameter.shape[1]) if parameter.dim() == 2 else 1 + 0.1 * values
+            parameter.copy_(torch.from_numpy(values.astype(np.float32)))
+
+
+def check_outputs(case: Case) -> None:
+    model, expected = case
+    rows = torch.from_numpy(expected["chunk"]).long()
+    hidden = model.forward_hidden(rows[:, :-1])
+    logits = model.head(hidden)
+    if "logits" in expected:
+        found = logits
+        np.testing.assert_allclose(found.detach().numpy(), expected["logits"], atol=1e-4)
+        np.testing.assert_allclose(hidden.detach().numpy(), expected["final_hidden"], atol=1e-4)
+    else:
+        places = torch.from_numpy(expected["logits_pos"]).long()
+        np.testing.assert_allclose(logits[:, places].detach().numpy(), expected["logits_at_pos"], atol=1e-4)
+    np.testing.assert_allclose(logits.logsumexp(-1).detach().numpy(), expected["logsumexp"], rtol=1e-5)
+    entropy = torch.nn.functional.cross_entropy(logits.transpose(1, 2), rows[:, 1:], reduction="none")
+    np.testing.assert_allclose(entropy.detach().numpy(), expected["token_ce"], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(logits.argmax(-1).numpy(), expected["argmax"])
+
+
+def loss_of(model: Transformer, rows: torch.Tensor, z_loss: float = 1e-4) -> torch.Tensor:
+    targets = rows[:, 1:].flatten()
+    hidden = model.forward_hidden(rows[:, :-1]).flatten(0, 1)
+    scale = 1 / len(targets)
+    return linear_cross_entropy(hidden, model.output.weight, targets, z_loss=z_loss, scale=scale).loss
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_and_losses_are_open_lms(shared: Path, name: str) -> None:
+    case = read_case(shared, name)
+    check_outputs(case)
+    rows = torch.from_numpy(case.expected["chunk"]).long()
+    assert loss_of(case.model, rows).item() == pytest.approx(float(case.expected["loss_total"]), rel=1e-6)
+    assert loss_of(case.model, rows, 0.0).item() == pytest.approx(float(case.expected["loss_ce"]), rel=1e-6)
+    weak = loss_of(case.model, rows, 5e-6).item()
+    assert weak == pytest.approx(float(case.expected["loss_total_z5e-6"]), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_formula_weights_give_open_lms_outputs(shared: Path, name: str) -> None:
+    case = read_case(shared, name, "formula_io")
+    fill_by_formula(case.model)
+    check_outputs(case)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_norms_are_open_lms(shared: Path, name: str) -> None:
+    model, expected = read_case(shared, name)
+    loss_of(model, torch.from_numpy(expected["chunk"]).long()).backward()
+    found = {key: float(p.grad.double().norm()) for key, p in model.named_parameters() if p.grad is not None}
+    wanted = dict(zip(expected["grad_names"].tolist(), expected["grad_norms"].tolist(), strict=True))
+    assert found == pytest.approx(wanted, rel=1e-4)
+
+
+def plain_loss(model: Transformer, rows: torch.Tensor) -> torch.Tensor:
+    """The loss as the reference computes it: all logits at once."""
+    logits = model(rows[:, :-1]).flatten(0, 1)
+    entropy = torch.nn.functional.cross_entropy(logits, rows[:, 1:].flatten())
+    return entropy + 1e-4 * logits.logsumexp(-1).square().mean()
+
+
+def update(model: Transformer, chunks: np.ndarray, loss: Callable[..., torch.Tensor], fused: bool) -> Optimizer:
+    """One update for each chunk at the rates of 411m_1x from update 1999 on, as the reference's were made."""
+    scale = SCALES["411m_1x"]
+    optimizer = make_optimizer(model.parameters(), scale, fused=fused)
+    for index, chunk in enumerate(chunks):
+        loss(model, torch.from_numpy(chunk).long()).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+        set_learning_rate(optimizer, learning_rate(scale, 1999 + index))
+        optimizer.step()
+        optimizer.zero_grad()
+    return optimizer
+
+
+@pytest.mark.parametrize("num_steps", [1, 4])
+def test_plain_updates_are_open_lms_to_the_last_digit(shared: Path, num_steps: int) -> None:
+    model, expected = read_case(shared, NAMES[0], "train")
+    update(model, expected["chunks"][:num_steps], plain_loss, fused=False)
+    for key, value in read(shared / "conformance" / "open_lm" / f"{NAMES[0]}.after{num_steps}.npz").items():
+        np.testing.assert_allclose(model.get_parameter(key).detach().numpy(), value, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("num_steps", [1, 4])
+def test_fast_updates_differ_only_where_gradients_vanish(shared: Path, num_steps: int) -> None:
+    """AdamW divides by a gradient's size, so one of rounding error alone moves its weight by up to the rate, 3e-3."""
+    model, expected = read_case(shared, NAMES[0], "train")
+    update(model, expected["chunks"][:num_steps], loss_of, fused=True)
+    full = read(shared / "conformance" / "open_lm" / f"{NAMES[0]}.after{num_steps}.npz")
+    gaps = [np.abs(model.get_parameter(key).detach().numpy() - value).ravel() for key, value in full.items()]
+    gap = np.concatenate(gaps)
+    assert np.mean(gap > 2e-6) < 1e-4
+    assert gap.max() < 2e-4
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("num_steps", [1, 4])
+def test_norms_of_weights_and_moments_after_updates_are_open_lms(shared: Path, name: str, num_steps: int) -> None:
+    model, expected = read_case(shared, name, "train")
+    optimizer = update(model, expected["chunks"][:num_steps], loss_of, fused=True)
+    parameters = [model.get_parameter(key) for key in expected[f"after{num_steps}_names"].tolist()]
+    norms = [float(p.detach().double().norm()) for p in parameters]
+    np.testing.assert_allclose(norms, expected[f"after{num_steps}_param_norm"], rtol=1e-6)
+    found = [float(optimizer.state[p]["exp_avg"].double().norm()) for p in parameters]
+    np.testing.assert_allclose(found, expected[f"after{num_steps}_exp_avg_norm"], rtol=1e-4)
+
+
+def test_rounded_rotary_frequencies_of_a_checkpoint_are_honoured(shared: Path) -> None:
+    case = read_case(shared, NAMES[0])
+    expected = read(shared / "conformance" / "open_lm" / f"{NAMES[0]}.invfreq_bf16.npz")
+    rows = torch.from_numpy(case.expected["chunk"]).long()[:, :-1]
+    np.testing.assert_array_equal(case.model.rotary.inv_freq.numpy(), expected["inv_freq_fp32"])
+    case.model.rotary.inv_freq = torch.from_numpy(expected["inv_freq_bf16_rounded"])
+    with torch.no_grad():
+        found = case.model(rows).numpy()
+    np.testing.assert_allclose(found, expected["logits_tables_rebuilt_from_rounded"], atol=1e-4)
+    assert np.abs(found - expected["logits_fp32"]).max() > 1e-3
+
+
+def test_bfloat16_compute_stays_near_open_lms(shared: Path) -> None:
+    model, expected = read_case(shared, NAMES[0])
+    model.compute_dtype = torch.bfloat16
+    found = loss_of(model, torch.from_numpy(expected["chunk"]).long()).item()
+    assert found == pytest.approx(float(expected["loss_total_cpu_autocast_bf16"]), rel=2e-3)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_scales_have_the_references_size_steps_and_rates(shared: Path, name: str) -> None:
+    data = json.loads((shared / "conformance" / "open_lm" / "schedules.json").read_text())
+    schedule, scale = data["schedules"][PUBLISHED[name]], SCALES[name]
+    counts = data["param_counts"].get(PUBLISHED[name]) or data["param_counts"][PUBLISHED["7b_1x"]]
+    assert scale.model.published_parameters == counts["params_in_scale_json"]
+    assert scale.model.num_parameters == counts["params_reference_model"]
+    assert scale.model.ffn_dim == counts["ffn_hidden"]
+    assert scale.num_steps == schedule["total_steps"]
+    found = (scale.weight_decay, scale.z_loss, scale.batch_sequences, scale.warmup_steps)
+    assert found == tuple(schedule[key] for key in ("wd", "z_loss", "global_batch_size", "warmup"))
+    for step, rate in schedule["lr_at"].items():
+        assert learning_rate(scale, int(step)) == pytest.approx(rate, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameter_names_and_shapes_are_open_lms(shared: Path, name: str) -> None:
+    data = json.loads((shared / "conformance" / "open_lm" / "schedules.json").read_text())
+    counts = data["param_counts"].get(PUBLISHED[name]) or data["param_counts"][PUBLISHED["7b_1x"]]
+    with torch.device("meta"):
+        state = Transformer(SCALES[name].model).state_dict()
+    for key, shape in counts["names_shapes_layer0"].items():
+        ours = "rotary.inv_freq" if key.endswith("inv_freq") else key
+        assert list(state[ours].shape) == shape
