@@ -32,33 +32,6 @@ class DataSource:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """What the checkpoint is scored on."""
-
-    suite: str | None = None
-    """core, extended, mmlu, light, or the path of a suite file."""
-    tasks: tuple[str, ...] = ()
-    """Single tasks, instead of a suite."""
-    limit: Positive | None = None
-    """Items per task at most. A result with a limit does not count as a benchmark score."""
-
-    def __post_init__(self) -> None:
-        if (self.suite is None) == (not self.tasks):
-            raise ValueError("give either `suite` or `tasks`")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Training:
-    """The model's scale; anything but the scale's own values leaves the benchmark, and the result says so."""
-
-    scale: str
-    tokens: Positive | None = None
-    """Train on so many tokens instead of the scale's."""
-    epochs: Positive = 1
-    """How often the tokens may be repeated to reach the scale's number."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """An experiment."""
 
@@ -70,8 +43,18 @@ class Recipe:
     validation: PoolSpec | None = None
     """Held-out clean text for the validation loss."""
     tokenizer: str = "gpt-neox-20b"
-    training: Training
-    evaluation: Evaluation
+    scale: str
+    """The model's scale, which fixes shape, tokens and every hyper-parameter. See docs/scales.md."""
+    tokens: Positive | None = None
+    """Train on so many tokens instead of the scale's: this leaves the benchmark, and the result says so."""
+    epochs: Positive = 1
+    """How often the tokens may be gone through to reach that number."""
+    suite: str | None = None
+    """What the checkpoint is scored on: core, extended, mmlu, light, or the path of a suite file."""
+    tasks: tuple[str, ...] = ()
+    """Single tasks, instead of a suite."""
+    limit: Positive | None = None
+    """Items per task at most: a result with a limit does not count as a benchmark score."""
     max_reject_fraction: Fraction = 0.5
     allow_incomplete: bool = False
     """Go on although files of a pool are damaged; the result carries the list of them."""
@@ -82,6 +65,8 @@ class Recipe:
             raise ValueError("`data` needs at least one source")
         if len(set(names)) < len(names):
             raise ValueError(f"sources need names of their own, found {', '.join(names)}")
+        if (self.suite is None) == (not self.tasks):
+            raise ValueError("give either `suite` or `tasks`")
         if any(s.weight is None for s in self.data) and any(s.weight is not None for s in self.data):
             raise ValueError("give every source a weight, or none")
 

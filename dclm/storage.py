@@ -96,13 +96,12 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def remove_temporary(root: Path) -> None:
     """Delete what unfinished commits left under `root`. Only call where no other process is writing."""
-    if not root.is_dir():
-        return
-    for path in list(root.rglob(f"{TEMPORARY}*")):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    for directory, folders, files in os.walk(root):  # unlike rglob, it bears with what vanishes meanwhile
+        for name in [f for f in folders if f.startswith(TEMPORARY)]:
+            shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
+            folders.remove(name)
+        for name in (f for f in files if f.startswith(TEMPORARY)):
+            Path(directory, name).unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -28,19 +28,25 @@ def plan_lines(loaded: LoadedRecipe, out: Path | None = None) -> Iterator[str]:
         between = ", ".join(s.head.name for s in parts if s.head is not None)
         cuts = f" in {len(parts)} passes (cut by {between})" if between else ""
         target = layout.documents(source.name)
-        yield f"curate     {source.name}: {pipeline.name}, {len(pipeline.steps)} steps{cuts} → {target}{_there(out, target)}"
-    scale = find_scale(recipe.training.scale)
-    tokens = recipe.training.tokens or scale.trained_tokens
+        yield (
+            f"curate     {source.name}: {pipeline.name}, {len(pipeline.steps)} steps{cuts}"
+            f" → {target}{_there(out, target)}"
+        )
+    scale = find_scale(recipe.scale)
+    tokens = recipe.tokens or scale.trained_tokens
     seq_len = scale.model.seq_len
     yield f"tokenize   {recipe.tokenizer}, rows of {seq_len} + 1 → {layout.tokens}{_there(out, layout.tokens)}"
     flops = 6 * scale.model.published_parameters * tokens
-    changed = "" if recipe.training.tokens is None else " (not the scale's own number: leaves the benchmark)"
-    yield f"train      {scale.name}: {tokens:,} tokens{changed}, {flops:.3g} FLOPs → {layout.train}{_there(out, layout.train)}"
-    what = recipe.evaluation.suite or ", ".join(recipe.evaluation.tasks)
-    limit = f", {recipe.evaluation.limit} items a task (no benchmark score)" if recipe.evaluation.limit else ""
+    changed = "" if recipe.tokens is None else " (not the scale's own number: leaves the benchmark)"
+    what = f"{scale.name}: {tokens:,} tokens{changed}, {flops:.3g} FLOPs"
+    yield f"train      {what} → {layout.train}{_there(out, layout.train)}"
+    what = recipe.suite or ", ".join(recipe.tasks)
+    limit = f", {recipe.limit} items a task (no benchmark score)" if recipe.limit else ""
     yield f"evaluate   {what}{limit} → {layout.scores}{_there(out, layout.scores)}"
     yield f"result     {layout.result}"
 
 
 def _there(out: Path | None, artifact: Path) -> str:
-    return " [there already; reused if nothing it depends on has changed]" if out and (artifact / RECORD).exists() else ""
+    return (
+        " [there already; reused if nothing it depends on has changed]" if out and (artifact / RECORD).exists() else ""
+    )
