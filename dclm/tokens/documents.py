@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -76,17 +76,11 @@ def _parquet_texts(file: str) -> Iterator[str]:
                 raise DataError(file, f"found columns {found}, allowed: one named text")
             row = 0
             for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=["text"]):
-                yield from _texts(file, row, batch.column(0).to_pylist())
-                row += batch.num_rows
+                for text in batch.column(0).to_pylist():
+                    yield _checked(f"{file}#{row}", text)
+                    row += 1
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(file, f"not a whole Parquet file: {error}", "make it again") from error
-
-
-def _texts(file: str, row: int, values: Sequence[object]) -> Iterator[str]:
-    for number, value in enumerate(values, start=row):
-        if not isinstance(value, str):
-            raise DataError(f"{file}#{number}", f"found text {value!r:.40}, allowed: a string")
-        yield value
 
 
 def _json_texts(file: str) -> Iterator[str]:
@@ -94,12 +88,21 @@ def _json_texts(file: str) -> Iterator[str]:
     try:
         with open_input(file) as raw, _decompressed(file, raw) as lines:
             for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    row = json.loads(line)
-                    yield from _texts(file, number, [row.get("text") if isinstance(row, dict) else row])
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                text = _checked(f"{file}:{number}", row.get("text") if isinstance(row, dict) else None)
+                text.encode()  # a lone surrogate, which JSON can spell, is no text
+                yield text
     except (ValueError, EOFError, OSError, zstandard.ZstdError) as error:
-        what = f"not JSON lines: {error}"
-        raise DataError(f"{file}:{number + 1}", what, "mend the file, or copy it again if it was cut off") from error
+        what = f"not lines of JSON with a text: {error}"
+        raise DataError(f"{file}:{number}", what, "mend the file, or copy it again if it was cut off") from error
+
+
+def _checked(where: str, text: object) -> str:
+    if not isinstance(text, str):
+        raise DataError(where, f"found text {text!r:.40}, allowed: a string")
+    return text
 
 
 def _decompressed(file: str, raw: IO[bytes]) -> IO[bytes]:

@@ -34,6 +34,9 @@ def shares(
         weights = [float(n) for n in available]
     elif len(weights) != len(available) or min(weights) <= 0 or not all(map(math.isfinite, weights)):
         raise ConfigError("weights", f"found {list(weights)}, allowed: one positive number for each of {list(names)}")
+    if not all(available):
+        what = f"found no sequences in {names[list(available).index(0)]}, allowed: at least one in each source"
+        raise ConfigError("mixture", what, "leave it out")
     limits = [math.floor(n * Fraction(max_repeats)) for n in available]
     exact = [Fraction(w) for w in weights]
     if total is None:

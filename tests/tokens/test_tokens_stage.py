@@ -1,0 +1,247 @@
+"""From documents to shuffled rows: nothing lost, every token accounted for, the same bytes however it was run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokens_texts import make_shards
+
+from dclm.engine.local import LocalEngine
+from dclm.errors import ConfigError, DataError, IncompleteError
+from dclm.record import Record, read_record
+from dclm.tokens import pack, shuffle
+from dclm.tokens.dataset import TokenDataset
+from dclm.tokens.stage import TokenizeConfig, tokenize
+from dclm.tokens.tokenizer import encode
+
+Write = Callable[[str, Sequence[Sequence[str]]], Path]
+PAD = 338  # the small tokenizer's 336 ids without added tokens, + 2
+
+
+def streams(path: str, shards: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Each shard's documents, encoded by the judge one by one, EOT after each."""
+    return [[i for text in texts for i in [*encode(path, "hf", [text]).ids.tolist(), 0]] for texts in shards]
+
+
+def all_rows(root: Path) -> np.ndarray[Any, np.dtype[np.int64]]:
+    dataset = TokenDataset(root, verify=True)
+    return dataset.rows(range(dataset.num_sequences))
+
+
+def contents(root: Path) -> dict[str, str]:
+    return {f.path: f.sha256 for f in read_record(root).files}
+
+
+def sorted_rows(rows: Any) -> list[tuple[int, ...]]:
+    return sorted(map(tuple, np.asarray(rows).tolist()))
+
+
+def account(record: Record, row_len: int) -> None:
+    c: Any = record.counts
+    produced = c["text_tokens"] + c["eot_tokens"] + c["padding_tokens"]
+    assert produced + c["repeated_tokens"] - c["unused_tokens"] == c["sequences"] * row_len == c["tokens"]
+
+
+@given(documents=st.integers(1, 60), shards=st.integers(1, 5), seq_len=st.integers(1, 70))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_stream_packing_loses_nothing_and_pads_one_row_at_most(
+    tokenizer_json: str, tmp_path_factory: pytest.TempPathFactory, documents: int, shards: int, seq_len: int
+) -> None:
+    texts = make_shards(documents, shards)
+    root = tmp_path_factory.mktemp("stream")
+    for index, shard in enumerate(texts):
+        (root / f"{index}.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in shard))
+    record = tokenize([root], root / "out", tokenizer=tokenizer_json, config=TokenizeConfig(seq_len=seq_len))
+    length = seq_len + 1
+    whole: list[list[int]] = []
+    tails: list[int] = []
+    for stream in streams(tokenizer_json, texts):
+        whole += [stream[i : i + length] for i in range(0, len(stream) - length + 1, length)]
+        tails += stream[len(stream) - len(stream) % length :]
+    padding = -len(tails) % length
+    tails += [0] * padding
+    expected = whole + [tails[i : i + length] for i in range(0, len(tails), length)]
+    assert sorted_rows(all_rows(root / "out")) == sorted_rows(expected)
+    assert record.counts["padding_tokens"] == padding
+    assert record.counts["documents"] == documents
+    account(record, length)
+
+
+def open_lm_packing(documents: Sequence[Sequence[int]], length: int) -> Iterator[list[int]]:
+    """open_lm's `preprocess` of one file: a strict `<`, and what is left is padded."""
+    buffer: list[int] = []
+    for document in documents:
+        buffer += document
+        index = 0
+        while index < len(buffer) - length:
+            yield buffer[index : index + length]
+            index += length
+        buffer = buffer[index:]
+    if buffer:
+        yield buffer + [PAD] * (length - len(buffer))
+
+
+@pytest.mark.parametrize("seq_len", [1, 7, 24, 63, 500])
+def test_dclm_packing_is_open_lms(tokenizer_json: str, write_jsonl: Write, tmp_path: Path, seq_len: int) -> None:
+    texts = make_shards(40, 4)
+    root = write_jsonl("documents", texts)
+    config = TokenizeConfig(seq_len=seq_len, packing="dclm")
+    record = tokenize([root], tmp_path / "out", tokenizer=tokenizer_json, config=config)
+    expected: list[list[int]] = []
+    for shard in texts:
+        expected += open_lm_packing(streams(tokenizer_json, [[text] for text in shard]), seq_len + 1)
+    assert sorted_rows(all_rows(tmp_path / "out")) == sorted_rows(expected)
+    assert record.counts["padding_tokens"] == sum(row.count(PAD) for row in expected)
+    account(record, seq_len + 1)
+
+
+def test_a_row_that_a_file_fills_exactly_is_not_padded(tokenizer_json: str, write_jsonl: Write, tmp_path: Path) -> None:
+    root = write_jsonl("documents", [["river stone river"] * 4])
+    length = len(streams(tokenizer_json, [["river stone river"] * 4])[0])
+    config = TokenizeConfig(seq_len=length - 1, packing="dclm")
+    record = tokenize([root], tmp_path / "out", tokenizer=tokenizer_json, config=config)
+    assert (record.counts["sequences"], record.counts["padding_tokens"]) == (1, 0)
+
+
+@pytest.fixture
+def documents(write_jsonl: Write) -> Path:
+    return write_jsonl("documents", make_shards(400, 7))
+
+
+CONFIG = TokenizeConfig(seq_len=31, seed=3, rows_per_shard=48)
+
+
+def test_the_bytes_do_not_depend_on_workers(tokenizer_json: str, documents: Path, tmp_path: Path) -> None:
+    roots = [tmp_path / f"out{workers}" for workers in (1, 2, 4)]
+    for root, workers in zip(roots, (1, 2, 4), strict=True):
+        tokenize([documents], root, tokenizer=tokenizer_json, config=CONFIG, engine=LocalEngine(workers))
+    assert contents(roots[0]) == contents(roots[1]) == contents(roots[2])
+    assert len(contents(roots[0])) > 10
+
+
+def test_the_bytes_do_not_depend_on_how_much_is_held_in_memory(
+    tokenizer_json: str, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenize([documents], tmp_path / "large", tokenizer=tokenizer_json, config=CONFIG)
+    monkeypatch.setattr(pack, "RUN_BYTES", 32 * 2 * 5)
+    monkeypatch.setattr(shuffle, "GROUP_BYTES", 1)
+    tokenize([documents], tmp_path / "small", tokenizer=tokenizer_json, config=CONFIG)
+    assert contents(tmp_path / "large") == contents(tmp_path / "small")
+
+
+def test_the_encoder_does_not_change_the_artifact(tokenizer_json: str, documents: Path, tmp_path: Path) -> None:
+    for encoder in ("fast", "hf"):
+        tokenize([documents], tmp_path / encoder, tokenizer=tokenizer_json, config=CONFIG, encoder=encoder)
+    fast, slow = read_record(tmp_path / "fast"), read_record(tmp_path / "hf")
+    assert (fast.fingerprint, fast.files) == (slow.fingerprint, slow.files)
+    assert (fast.provenance["encoder"], slow.provenance["encoder"]) == ("fast", "hf")
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 4}, {"seq_len": 30}, {"packing": "dclm"}, {"rows_per_shard": 49}, {"num_tokens": 900}]
+)
+def test_whatever_changes_the_bytes_changes_the_fingerprint(
+    tokenizer_json: str, documents: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    import dataclasses
+
+    one = tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=CONFIG)
+    other_config = dataclasses.replace(CONFIG, **change)
+    other = tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=other_config)
+    assert one.fingerprint != other.fingerprint
+    assert one.files != other.files
+    left = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert left == {"record.json", *contents(tmp_path / "out")}  # nothing of the first one is left
+
+
+def test_a_finished_artifact_is_not_made_again(tokenizer_json: str, documents: Path, tmp_path: Path) -> None:
+    class Idle:
+        workers = 1
+
+        def map(self, function: Callable[[Any], Any], units: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+            raise AssertionError("nothing is left to do")
+
+    made = tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=CONFIG)
+    assert tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=CONFIG, engine=Idle()) == made
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dclm.parallel import Serial
+from dclm.tokens.stage import TokenizeConfig, tokenize
+
+class Doomed(Serial):
+    left = int(sys.argv[4])
+    def map(self, function, units):
+        for index, unit in enumerate(units):
+            if Doomed.left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            Doomed.left -= 1
+            yield index, function(unit)
+
+config = TokenizeConfig(seq_len=31, seed=3, rows_per_shard=48, weights=(1.0,), num_tokens=31 * 500, max_repeats=2.0)
+tokenize([Path(sys.argv[1])], Path(sys.argv[2]), tokenizer=sys.argv[3], engine=Doomed(), config=config)
+"""
+
+
+@pytest.mark.parametrize("units", [0, 3, 9, 13])
+def test_killed_anywhere_and_run_again_gives_the_same_bytes(
+    tokenizer_json: str, documents: Path, tmp_path: Path, units: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dataclasses
+
+    config = dataclasses.replace(CONFIG, weights=(1.0,), num_tokens=31 * 500, max_repeats=2.0)
+    tokenize([documents], tmp_path / "clean", tokenizer=tokenizer_json, config=config)
+    arguments = [str(documents), str(tmp_path / "out"), tokenizer_json, str(units)]
+    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], env=dict(os.environ), check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "out" / "record.json").exists()
+    packed: list[object] = []
+    original = pack._pack
+    monkeypatch.setattr(pack, "_pack", lambda *a: (packed.append(a), original(*a))[1])
+    tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=config)
+    assert contents(tmp_path / "out") == contents(tmp_path / "clean")
+    assert len(packed) == max(0, 7 - units)  # units that were finished are not done again
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["manifest.jsonl", "record.json", "tokens"]
+
+
+def test_sources_are_mixed_by_weight_exactly(tokenizer_json: str, write_jsonl: Write, tmp_path: Path) -> None:
+    one = write_jsonl("one", [["river stone"] * 400])
+    two = write_jsonl("two", [["quick banana"] * 100])
+    config = TokenizeConfig(seq_len=9, weights=(1.0, 3.0), num_tokens=9 * 101, max_repeats=10)
+    record = tokenize([one, two], tmp_path / "out", tokenizer=tokenizer_json, config=config)
+    sources: Any = record.counts["sources"]
+    assert [s["taken"] for s in sources] == [25, 76]
+    account(record, 10)
+
+
+@pytest.mark.parametrize("bad", [{"seq_len": 0}, {"weights": (1.0, -1.0)}, {"weights": (1.0, 2.0)}])
+def test_impossible_settings_are_refused(
+    tokenizer_json: str, documents: Path, tmp_path: Path, bad: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match="allowed"):
+        tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=TokenizeConfig(**bad))
+
+
+def test_too_few_tokens_are_told_in_sequences(tokenizer_json: str, documents: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"(?s)sequences are needed of documents, which has .* --max-repeats"):
+        tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=TokenizeConfig(num_tokens=10**9))
+    with pytest.raises(IncompleteError):
+        TokenDataset(tmp_path / "out")
+
+
+def test_no_documents_at_all_is_an_error(tokenizer_json: str, write_jsonl: Write, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="found no documents"):
+        tokenize([write_jsonl("none", [[], []])], tmp_path / "out", tokenizer=tokenizer_json)
