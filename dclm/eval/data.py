@@ -43,7 +43,7 @@ def load_parts(task: Task) -> list[Part]:
 
 
 def split(task: Task, rows: list[Row]) -> list[Part]:
-    """Check, strip and split rows. Categories come in order of first appearance."""
+    """Check, strip and split rows. Categories come sorted by name."""
     expected = task.metadata.data.rows
     if len(rows) != expected:
         raise DataError(f"data of task {task.task}", f"found {len(rows)} rows, allowed: {expected}")
@@ -55,7 +55,7 @@ def split(task: Task, rows: list[Row]) -> list[Part]:
         part.row_numbers.append(number)
         part.originals.append(row)
         part.rows.append({k: v.strip() if isinstance(v, str) else v for k, v in row.items()})
-    return list(parts.values())
+    return [parts[category] for category in sorted(parts)]
 
 
 def check_row(task: Task, number: int, row: Row) -> None:

@@ -79,7 +79,7 @@ class Scorer:
         forest = sorted(plan(items, self.share), key=lambda run: len(run.tokens), reverse=True)
         with torch.inference_mode():
             for batch in _batches(forest, self.batch_tokens):
-                for want, logprob, best in self._walk(batch, None, None):
+                for want, logprob, best in self._walk(batch, None, [], 0):
                     logprobs[want.item][want.pair][want.token] = logprob
                     predicted[want.item][want.pair][want.token] = best
                 done(sum(_pairs_below(run) for run in batch))
@@ -98,9 +98,9 @@ class Scorer:
             raise DataError("vocabulary", what, "pass the tokenizer the model was trained with")
 
     def _walk(
-        self, runs: Sequence[Run], cache: Cache | None, rows: list[int] | None
+        self, runs: Sequence[Run], cache: Cache | None, rows: list[int], filled: int
     ) -> Iterator[tuple[Want, float, int]]:
-        """Read `runs` after `cache` (row `rows[i]` of it is run i's parent), then their children."""
+        """Read `runs` after `filled` slots of `cache` (row `rows[i]` of it is run i's parent), then their children."""
         lengths = torch.tensor([len(run.tokens) for run in runs], device=self.model.device)
         width = int(lengths.max())
         tokens = torch.zeros(len(runs), width, dtype=torch.long)
@@ -108,8 +108,7 @@ class Scorer:
             tokens[index, : len(run.tokens)] = torch.tensor(run.tokens)
         deeper = any(run.children for run in runs)
         if cache is not None:
-            assert rows is not None
-            cache = cache.select(torch.tensor(rows, device=self.model.device), _filled(cache) + width)
+            cache = cache.select(torch.tensor(rows, device=self.model.device), filled + width)
         elif deeper:
             cache = self.model.new_cache(len(runs), width)
         self.counts.forwarded += int(lengths.sum())
@@ -120,8 +119,8 @@ class Scorer:
             assert cache is not None
             children = [(child, index) for index, run in enumerate(runs) for child in run.children]
             children.sort(key=lambda pair: len(pair[0].tokens), reverse=True)
-            for part in _chunks(children, self.batch_tokens, _filled(cache)):
-                yield from self._walk([child for child, _ in part], cache, [row for _, row in part])
+            for part in _chunks(children, self.batch_tokens, filled + width):
+                yield from self._walk([child for child, _ in part], cache, [row for _, row in part], filled + width)
 
     def _read(self, hidden: Tensor, wants: list[tuple[int, Want]]) -> Iterator[tuple[Want, float, int]]:
         """Log-probability of the target and likeliest token for each wanted prediction of `hidden` [B, T, d]."""
@@ -143,12 +142,6 @@ class Scorer:
                 if not np.isfinite(logprob):
                     raise NotFinite(want.item)
                 yield want, logprob, best[i]
-
-
-def _filled(cache: Cache) -> int:
-    """Slots in use."""
-    filled: int = cache.filled if hasattr(cache, "filled") else int(cache.lengths.max())
-    return filled
 
 
 def _pairs_below(run: Run) -> int:

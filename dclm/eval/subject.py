@@ -12,7 +12,8 @@ from dclm.assets import fetch
 from dclm.errors import ConfigError, DataError
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.interface import LanguageModel
-from dclm.model.load import HUGGING_FACE, find_checkpoint, load_model
+from dclm.model.load import HUGGING_FACE, OPEN_LM, find_checkpoint, load_model
+from dclm.model.weights import CONFIG, MODEL, TOKENIZER
 from dclm.storage import sha256_file
 
 REFERENCE_WINDOW = 2048
@@ -49,13 +50,16 @@ def load_subject(model: str, device: str, dtype: str) -> Subject:
 
 def model_fingerprint(model: str) -> str:
     """sha256 over the names and contents of the files that make the model what it is."""
-    foreign = model.startswith(HUGGING_FACE)
-    directory = Path(model[len(HUGGING_FACE) :]) if foreign else find_checkpoint(Path(model))
-    files = sorted(
-        p for p in directory.glob("*") if p.suffix in (".safetensors", ".bin", ".json") and p.name != "record.json"
-    )
+    if model.startswith(HUGGING_FACE):
+        directory = Path(model[len(HUGGING_FACE) :])
+        files = sorted(p for p in directory.glob("*") if p.suffix in (".safetensors", ".bin", ".json"))
+    elif model.endswith(OPEN_LM):
+        files = [Path(model)]
+    else:
+        directory = find_checkpoint(Path(model))
+        files = [p for p in (directory / MODEL, directory / CONFIG, directory / TOKENIZER) if p.exists()]
     if not files:
-        raise DataError(model, "no model files in the directory")
+        raise DataError(model, "no model files in the directory", "check the path")
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.name}\0{sha256_file(path)}\n".encode())

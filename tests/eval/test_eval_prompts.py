@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dclm.assets import fetch
 from dclm.eval.data import load_parts
 from dclm.eval.fewshot import FewShotDraw
 from dclm.eval.prompts import Item, build_items, context_sha, max_new_tokens, right_answers
@@ -19,11 +18,6 @@ from dclm.eval.task import load_task, task_labels
 from dclm.eval.tokenizer import Tokenizer
 
 SCORED = [label for label in task_labels() if not label.startswith("gpqa")]
-
-
-@pytest.fixture(scope="module")
-def neox() -> Tokenizer:
-    return Tokenizer(fetch("gpt-neox-20b"))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,79 @@
+"""Scores against those of the reference, item by item."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dclm.eval.answers import cut_output, is_right, normalise
+from dclm.eval.data import load_parts
+from dclm.eval.forward import Scorer
+from dclm.eval.generate import Generator, Request
+from dclm.eval.prompts import build_items, max_new_tokens, right_answers
+from dclm.eval.subject import Subject
+from dclm.eval.task import load_task
+
+TINY = [
+    "agi_eval_lsat_rc", "arc_easy", "bigbench_operators", "boolq", "copa", "hellaswag", "jeopardy", "lambada_openai",
+    "mmlu_fewshot", "pubmed_qa_labeled", "winograd", "winogrande",
+]  # fmt: skip
+
+
+def reference(folder: Path, model: str, label: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    path = folder / "conformance" / "eval" / "scores" / model / f"{label}.jsonl.gz"
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    return lines[0], lines[1:]
+
+
+def check_scores(subject: Subject, folder: Path, model: str, label: str, exact_tokens: bool) -> None:
+    """Same choice or same greedy match, and cross-entropies within 1e-4, as the conformance files ask."""
+    meta, expected = reference(folder, model, label)
+    task = load_task(label)
+    items = build_items(task, load_parts(task), subject.tokenizer, meta["max_seq_len"], limit=meta["limit_rows"])
+    scores = Scorer(subject.model, 4096).score([item.pairs for item in items])
+    assert len(items) == len(expected)
+    for item, answers, row in zip(items, scores, expected, strict=True):
+        means = [answer.mean_cross_entropy for answer in answers]
+        if task.metadata.kind == "language_modeling":
+            assert means[0] == pytest.approx(row["mean_ce"], abs=1e-4)
+            assert answers[0].greedy == bool(row["correct"])
+            if exact_tokens:
+                assert answers[0].predicted.tolist() == row["pred_ids"]
+        else:
+            assert means == pytest.approx(row["mean_ce"], abs=1e-4)
+            assert means.index(min(means)) == row["selected"]
+            assert (row["selected"] == item.gold) == bool(row["correct"])
+
+
+def check_outputs(subject: Subject, folder: Path, model: str, label: str) -> None:
+    """The text generated is the reference's, up to where a stop let us end sooner, and is judged the same."""
+    meta, expected = reference(folder, model, label)
+    task = load_task(label)
+    details = task.metadata
+    parts = load_parts(task)
+    items = build_items(task, parts, subject.tokenizer, meta["max_seq_len"], limit=meta["limit_rows"])
+    longest = max_new_tokens(task, parts, subject.tokenizer)
+    requests = [Request(prompt=i.pairs[0][0], max_new_tokens=longest, stop=details.stop) for i in items]
+    outputs = Generator(subject.model, subject.tokenizer, 4096).generate(requests)
+    for item, output, row in zip(items, outputs, expected, strict=True):
+        assert longest == row["max_new_tokens"]
+        assert row["output"].startswith(output)
+        cleaned = normalise(cut_output(output, details.stop, details.cot_delimiter))
+        assert cleaned == row["cleaned_output"]
+        assert is_right(cleaned, right_answers(parts[0].originals[item.row])) == bool(row["correct"])
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("label", TINY)
+def test_answers_of_the_random_model_score_as_in_the_reference(label: str, shared: Path, tiny_open_lm: Subject) -> None:
+    check_scores(tiny_open_lm, shared, "tiny_open_lm", label, exact_tokens=False)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("label", ["triviaqa_sm_sub", "svamp_cot", "gsm8k_cot"])
+def test_the_random_model_generates_what_the_reference_does(label: str, shared: Path, tiny_open_lm: Subject) -> None:
+    check_outputs(tiny_open_lm, shared, "tiny_open_lm", label)
