@@ -30,33 +30,6 @@ _NUM_SIZES = len(SIZES)
 
 
 @njit(cache=True, nogil=True)
-def _intern_words(
-    data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16]
-) -> tuple[NDArray[np.int32], NDArray[np.int32], int]:
-    """(number of each word, code points before each word and in all, how many different words)."""
-    room = max((end - start) // 5, 16)
-    ids = np.empty(room, np.int32)
-    chars = np.zeros(room + 1, np.int32)
-    keys = np.empty(room, np.int64)
-    slots = np.full(num_slots(room), EMPTY, np.int32)
-    num = different = 0
-    at = start
-    while at < end:
-        stop, length, first = next_word(data, at, end, classes)
-        if first & ALNUM:
-            if num == room:  # words of less than five bytes each, which white space or punctuation include
-                room = min(2 * room, num + (end - at))
-                ids, chars, keys = _grown(ids, room), _grown(chars, room + 1), _grown(keys, room)
-                slots = _rehashed(data, keys, different, num_slots(room))
-            ids[num] = intern_span(data, at, stop, slots, keys, different)
-            different += ids[num] == different
-            chars[num + 1] = chars[num] + length
-            num += 1
-        at = stop
-    return ids[:num], chars[: num + 1], different
-
-
-@njit(cache=True, nogil=True)
 def _grown(old, size):  # type: ignore[no-untyped-def]  # any one-dimensional array
     new = np.empty(size, old.dtype)
     new[: len(old)] = old
@@ -64,86 +37,153 @@ def _grown(old, size):  # type: ignore[no-untyped-def]  # any one-dimensional ar
 
 
 @njit(cache=True, nogil=True)
-def _rehashed(data: NDArray[np.uint8], keys: NDArray[np.int64], num: int, size: int) -> NDArray[np.int32]:
-    slots = np.full(size, EMPTY, np.int32)
-    for i in range(num):
-        intern_span(data, int(keys[i]) >> 32, int(keys[i]) & 0xFFFFFFFF, slots, keys, i)
-    return slots
+def _take_words(
+    data: NDArray[np.uint8],
+    at: int,
+    end: int,
+    classes: NDArray[np.uint16],
+    spans: NDArray[np.int64],
+    chars: NDArray[np.int32],
+    num: int,
+) -> tuple[int, int]:
+    """Write words from place `num` on until there are no more or no more room: (where to go on, how many words)."""
+    while at < end and num < len(spans):
+        if data[at] == 32 and at + 1 < end and data[at + 1] < 0x80 and classes[data[at + 1]] & ALNUM:
+            at += 1  # a space that nothing joins
+        stop, length, first = next_word(data, at, end, classes)
+        if first & ALNUM:
+            spans[num] = (at << 32) | stop
+            chars[num + 1] = chars[num] + length
+            num += 1
+        at = stop
+    return at, num
 
 
 @njit(cache=True, nogil=True)
-def _forget_single(ids: NDArray[np.int32], counts: NDArray[np.int32]) -> int:
-    """Set EMPTY where the n-gram occurs once; how many places are left."""
-    left = 0
-    for i in range(len(ids)):
-        if ids[i] != EMPTY:
-            if counts[ids[i]] == 1:
-                ids[i] = EMPTY
-            else:
-                left += 1
-    return left
+def _words(
+    data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16]
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """(start and end of each word, packed; code points of the words before each word, and of all)."""
+    room = max((end - start) // 6, 16)
+    spans = np.empty(room, np.int64)
+    chars = np.zeros(room + 1, np.int32)
+    at, num = _take_words(data, start, end, classes, spans, chars, 0)
+    while at < end:
+        room = min(2 * room, num + (end - at))
+        spans, chars = _grown(spans, room), _grown(chars, room + 1)
+        at, num = _take_words(data, at, end, classes, spans, chars, num)
+    return spans[:num], chars[: num + 1]
 
 
 @njit(cache=True, nogil=True)
-def _top_chars(ids: NDArray[np.int32], counts: NDArray[np.int32], chars: NDArray[np.int32], n: int) -> int:
+def _intern_words(
+    data: NDArray[np.uint8],
+    spans: NDArray[np.int64],
+    slots: NDArray[np.int32],
+    ids: NDArray[np.int32],
+    counts: NDArray[np.int32],
+) -> None:
+    """Number the words, and count each. Overwrites `spans` with the keys of the different ones."""
+    slots[:] = EMPTY
+    num = 0
+    for i in range(len(spans)):
+        ids[i] = intern_span(data, int(spans[i]) >> 32, int(spans[i]) & 0xFFFFFFFF, slots, spans, num)
+        if ids[i] == num:
+            counts[num] = 0
+            num += 1
+        counts[ids[i]] += 1
+
+
+@njit(cache=True, nogil=True)
+def _keep_repeated(ids: NDArray[np.int32], places: NDArray[np.int32], left: int, counts: NDArray[np.int32]) -> int:
+    """Move the n-grams that occur more than once to the front; how many those are."""
+    kept = 0
+    for i in range(left):
+        if counts[ids[i]] > 1:
+            ids[kept], places[kept] = ids[i], places[i]
+            kept += 1
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def _pair_up(
+    ids: NDArray[np.int32],
+    places: NDArray[np.int32],
+    left: int,
+    slots: NDArray[np.int32],
+    keys: NDArray[np.int64],
+    counts: NDArray[np.int32],
+) -> int:
+    """From n-grams to the (n+1)-grams that two neighbours make, in place; how many those are."""
+    slots[:] = EMPTY
+    num = kept = 0
+    for i in range(left - 1):
+        if places[i + 1] == places[i] + 1:
+            found = intern_pair(int(ids[i]), int(ids[i + 1]), slots, keys, num)
+            if found == num:
+                counts[num] = 0
+                num += 1
+            counts[found] += 1
+            ids[kept], places[kept] = found, places[i]
+            kept += 1
+    return kept
+
+
+@njit(cache=True, nogil=True)
+def _top_chars(
+    ids: NDArray[np.int32],
+    places: NDArray[np.int32],
+    left: int,
+    counts: NDArray[np.int32],
+    chars: NDArray[np.int32],
+    n: int,
+) -> int:
     most = longest = 0
-    for i in range(len(ids) - n + 1):
-        if ids[i] != EMPTY and counts[ids[i]] >= most:
-            length = int(chars[i + n] - chars[i])
-            longest = max(longest, length) if counts[ids[i]] == most else length
-            most = int(counts[ids[i]])
+    for i in range(left):
+        count, length = int(counts[ids[i]]), int(chars[places[i] + n] - chars[places[i]])
+        if count > most or (count == most and length > longest):
+            most, longest = count, length
     return most * longest
 
 
 @njit(cache=True, nogil=True)
-def _covered_chars(ids: NDArray[np.int32], chars: NDArray[np.int32], n: int) -> int:
+def _covered_chars(places: NDArray[np.int32], left: int, chars: NDArray[np.int32], n: int) -> int:
     covered = done = 0
-    for i in range(len(ids) - n + 1):
-        if ids[i] != EMPTY:
-            covered += int(chars[i + n] - chars[max(i, done)])
-            done = i + n
+    for i in range(left):
+        covered += int(chars[places[i] + n] - chars[max(places[i], done)])
+        done = places[i] + n
     return covered
 
 
 @njit(cache=True, nogil=True)
-def _count_ngrams_of(ids: NDArray[np.int32], chars: NDArray[np.int32], different: int, out: NDArray[np.int64]) -> None:
-    counts = np.zeros(different, np.int32)
-    for i in range(len(ids)):
-        counts[ids[i]] += 1
-    left = _forget_single(ids, counts)
-    counts = np.empty(left, np.int32)
-    keys = np.empty(left, np.int64)
-    all_slots = np.empty(num_slots(left), np.int32)
+def _count_ngrams_of(
+    data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16], out: NDArray[np.int64]
+) -> None:
+    spans, chars = _words(data, start, end, classes)
+    num = len(spans)
+    slots = np.empty(num_slots(num), np.int32)
+    ids, counts = np.empty(num, np.int32), np.empty(num, np.int32)
+    _intern_words(data, spans, slots, ids, counts)
+    places = np.arange(num, dtype=np.int32)
+    left = _keep_repeated(ids, places, num, counts)
+    out[0], out[1] = num, chars[num]
     for n in SIZES:
+        left = _pair_up(ids, places, left, slots[: num_slots(left)], spans, counts)
+        left = _keep_repeated(ids, places, left, counts)
         if left == 0:
             break
-        slots = all_slots[: num_slots(left)]
-        slots[:] = EMPTY
-        counts[:left] = 0
-        num = 0
-        for i in range(len(ids)):
-            if ids[i] != EMPTY:
-                if i + 1 == len(ids) or ids[i + 1] == EMPTY:
-                    ids[i] = EMPTY
-                else:
-                    ids[i] = intern_pair(int(ids[i]), int(ids[i + 1]), slots, keys, num)
-                    num += ids[i] == num
-                    counts[ids[i]] += 1
-        left = _forget_single(ids, counts)
-        out[n] = _top_chars(ids, counts, chars, n)
-        out[n + _NUM_SIZES] = _covered_chars(ids, chars, n)
+        out[n] = _top_chars(ids, places, left, counts, chars, n)
+        out[n + _NUM_SIZES] = _covered_chars(places, left, chars, n)
 
 
 @njit(cache=True, nogil=True)
 def count_ngrams(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Counts named NGRAMS, int64[names, rows].
 
-    Memory beyond the columns: at most 40 bytes a word of the longest document, which are 7 bytes a byte of ordinary
-    text and 20 of text that is nothing but one-letter words.
+    Memory beyond the columns: at most 48 bytes a word of the longest document, which are 7 bytes a byte of ordinary
+    text and 24 of text that is nothing but one-letter words.
     """
-    out = np.zeros((len(offsets) - 1, 2 + 2 * _NUM_SIZES), np.int64)
+    out = np.zeros((len(offsets) - 1, len(NGRAMS)), np.int64)
     for row in range(len(offsets) - 1):
-        ids, chars, different = _intern_words(data, int(offsets[row]), int(offsets[row + 1]), classes)
-        out[row, 0], out[row, 1] = len(ids), chars[len(ids)]
-        _count_ngrams_of(ids, chars, different, out[row])
+        _count_ngrams_of(data, int(offsets[row]), int(offsets[row + 1]), classes, out[row])
     return out.T.copy()

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text.interning import EMPTY, intern_span, num_slots
-from dclm.text.unicode import SPACE, decode
+from dclm.text.unicode import SPACE, decode, is_trail
 
 SEGMENTS = ("segments", "repeated", "repeated_chars", "extra", "extra_chars", "chars")
 """Segments are stripped, blank ones left out. `repeated`: all copies of what stands more than once. `extra`: all copies
@@ -25,24 +25,31 @@ def _next_break(data: NDArray[np.uint8], at: int, end: int, width: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _strip(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16]) -> tuple[int, int, int]:
-    """(start, end, code points) of the span without white space around it."""
-    first = last = at
-    chars = length = 0
-    while at < end:
-        code = int(data[at])
-        after = at + 1
-        if code >= 0x80:
-            code, after = decode(data, at, end)
+def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16]) -> tuple[int, int]:
+    """The span without white space around it, as `str.strip` has it; (end, end) where nothing else is there."""
+    while start < end:
+        code, after = decode(data, start, end)
         if not classes[code] & SPACE:
-            if chars == 0:
-                first = at
-            chars += 1
-            last, length = after, chars
-        elif chars:
-            chars += 1
-        at = after
-    return first, last, length
+            break
+        start = after
+    while start < end:
+        at = end - 1
+        while at > start and is_trail(data[at]) and end - at < 4:
+            at -= 1
+        code, after = decode(data, at, end)
+        if after != end or not classes[code] & SPACE:  # bytes that are no UTF-8 are no white space
+            break
+        end = at
+    return start, end
+
+
+@njit(cache=True, nogil=True)
+def count_chars(data: NDArray[np.uint8], start: int, end: int) -> int:
+    """Code points, as the bytes that start one."""
+    num = 0
+    for at in range(start, end):
+        num += not is_trail(data[at])
+    return num
 
 
 @njit(cache=True, nogil=True)
@@ -62,11 +69,12 @@ def _count_segments_of(
     at = start
     while at < end:
         stop = _next_break(data, at, end, width)
-        first, last, length = _strip(data, at, stop, classes)
-        if length:
+        first, last = strip(data, at, stop, classes)
+        if first < last:
             known = intern_span(data, first, last, slots, keys, num)
-            num += known == num
-            lengths[known] = length
+            if known == num:
+                lengths[num] = count_chars(data, first, last)
+                num += 1
             counts[known] += 1
         at = stop + width
     for i in range(num):
