@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import string
+from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import fasttext
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from dclm.config import Fraction
-from dclm.errors import AssetError
 from dclm.filters.columns import with_columns
+from dclm.filters.lid_kernel import predict
+from dclm.filters.lid_model import load_lid_model
 from dclm.step import Context, Map, MapFunction
+from dclm.text.buffers import utf8
 
-_LABEL = "__label__"
+Scores = NDArray[np.float32]
+Identify = Callable[[pa.StringArray], tuple[pa.StringArray, Scores]]
 _NOTHING_TO_READ = f"^[{''.join(f'{chr(92)}{c}' for c in string.punctuation)} ]*$"
 
 
@@ -46,27 +52,46 @@ class Language(Map):
         return (self.model,)
 
     def open(self, context: Context) -> MapFunction:
-        path = context.file(self.model)
-        try:
-            model = fasttext.load_model(str(path))
-        except ValueError as error:
-            raise AssetError(str(path), f"not a fastText model: {error}") from None
+        identify = _open_model(context.file(self.model))
 
-        def identify(batch: pa.RecordBatch) -> pa.RecordBatch:
+        def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
             text = batch["text"]
-            empty = pc.match_substring_regex(text, _NOTHING_TO_READ).to_numpy(zero_copy_only=False)
-            lines = pc.replace_substring(text, "\n", self.join_lines_with).to_pylist()
-            labels, scores = model.predict(lines) if lines else ([], [])
-            language = [None if e else label[0].removeprefix(_LABEL) for e, label in zip(empty, labels, strict=True)]
-            score = np.array([0.0 if e else s[0] for e, s in zip(empty, scores, strict=True)], np.float32)
-            return self._annotate(batch, language, score)
+            empty = pc.match_substring_regex(text, _NOTHING_TO_READ)
+            labels, scores = identify(pc.replace_substring(text, "\n", self.join_lines_with))
+            labels = pc.if_else(empty, pa.scalar(None, pa.string()), labels)
+            return self._annotate(batch, labels, np.where(empty.to_numpy(zero_copy_only=False), 0, scores))
 
-        return identify
+        return annotate
 
-    def _annotate(self, batch: pa.RecordBatch, language: list[str | None], score: np.ndarray) -> pa.RecordBatch:
-        columns = {"language": pa.array(language, pa.string()), "language_score": pa.array(score, pa.float32())}
+    def _annotate(self, batch: pa.RecordBatch, language: pa.StringArray, score: Scores) -> pa.RecordBatch:
+        columns = {"language": language, "language_score": pa.array(score, pa.float32())}
         if self.keep:
             known = pc.is_in(columns["language"], value_set=pa.array(self.keep, pa.string()))
             sure = pa.array(score.astype(np.float64) > self.min_score)
             columns["_drop"] = pc.invert(pc.and_(known, sure))
         return with_columns(batch, columns)
+
+
+def _open_model(path: Path) -> Identify:
+    """From lines to their likeliest labels and the probabilities; by fastText itself where our kernel cannot."""
+    model = load_lid_model(path)
+    if model is None:
+        return _open_library(path)
+    names = pa.array(model.labels, pa.string())
+
+    def identify(lines: pa.StringArray) -> tuple[pa.StringArray, Scores]:
+        labels, scores = predict(*utf8(lines), model.arrays)
+        return names.take(pa.array(labels, mask=labels < 0)), scores
+
+    return identify
+
+
+def _open_library(path: Path) -> Identify:
+    model = fasttext.load_model(str(path))
+
+    def identify(lines: pa.StringArray) -> tuple[pa.StringArray, Scores]:
+        labels, scores = model.predict(lines.to_pylist()) if len(lines) else ([], [])
+        names = [label[0].removeprefix("__label__") if label else None for label in labels]
+        return pa.array(names, pa.string()), np.array([s[0] if len(s) else 0.0 for s in scores], np.float32)
+
+    return identify
