@@ -1,7 +1,7 @@
 """The rules of BFF (Big Friendly Filter) on one document: which paragraphs go, which n-grams are remembered.
 
 Source: dedup/bff/src/main.rs in DCLM's repository, functions process_line, process_line_oldboth, process_line_both
-and process_line_exact. Tokens are UAX #29 words that are not all white space.
+and process_line_exact. For tokens see `dclm.dedup.tokens`.
 """
 
 from __future__ import annotations
@@ -10,39 +10,11 @@ import numpy as np
 from numba import njit, uint64
 
 from dclm.dedup.bloom_filter import contains, insert
-from dclm.dedup.hashing import hash_bytes, mix
+from dclm.dedup.hashing import hash_bytes
 from dclm.dedup.shingles import combine
-from dclm.text.words import is_space, next_word
+from dclm.dedup.tokens import is_token, word_end
 
 PARAGRAPH, DOCUMENT, OLD_BOTH, BOTH, EXACT = 0, 1, 2, 3, 4
-
-
-@njit(cache=True, nogil=True)
-def _grow(values: np.ndarray) -> np.ndarray:
-    grown = np.empty(2 * len(values), values.dtype)
-    grown[: len(values)] = values
-    return grown
-
-
-@njit(cache=True, nogil=True)
-def tokenize(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hash and first byte of each token of `data[start:end]`."""
-    hashes = np.empty(max(16, (end - start) // 4), np.uint64)
-    starts = np.empty(len(hashes), np.int64)
-    count = 0
-    at = start
-    while at < end:
-        stop, _, _ = next_word(data, at, end, classes)
-        if not is_space(data, at, stop, classes):
-            if count == len(hashes):
-                hashes, starts = _grow(hashes), _grow(starts)
-            h = uint64(0xCBF29CE484222325)
-            for i in range(at, stop):
-                h = (h ^ uint64(data[i])) * uint64(0x100000001B3)
-            hashes[count], starts[count] = mix(h), at
-            count += 1
-        at = stop
-    return hashes[:count], starts[:count]
 
 
 @njit(cache=True, nogil=True)
@@ -84,11 +56,11 @@ def count_ngrams(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, mod
         at = int(offsets[row])
         tokens = 0
         while at < end:
-            stop, _, _ = next_word(data, at, end, classes)
+            stop = word_end(data, at, end, classes)
             if data[at] == 10 and mode != DOCUMENT and mode != BOTH:
                 total += num_ngrams(tokens, min_ngram, max_ngram)
                 tokens = 0
-            tokens += not is_space(data, at, stop, classes)
+            tokens += is_token(data, at, stop, classes)
             at = stop
         total += num_ngrams(tokens, min_ngram, max_ngram)
     return total

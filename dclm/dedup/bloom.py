@@ -16,6 +16,7 @@ from dclm.dedup import bff
 from dclm.dedup.bloom_filter import Size, empty_filter, size_for
 from dclm.dedup.columns import I64, U8, Bool
 from dclm.dedup.memory import available_bytes, show_bytes
+from dclm.dedup.tokens import tokenize
 from dclm.errors import ConfigError
 from dclm.step import Context, MapFunction, Ordered
 from dclm.text.buffers import utf8
@@ -145,7 +146,7 @@ def _deduplicate(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, mod
         if mode == bff.EXACT:
             removed[0] = bff.judge_exact(data, start, end, words, probes)
         else:
-            hashes, starts = bff.tokenize(data, start, end, classes)
+            hashes, starts = tokenize(data, start, end, classes)
             if mode == bff.BOTH:
                 trim = bff.judge_both(bounds, hashes, starts, removed, min_ngram, max_ngram, threshold, words, probes)
             else:
