@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.error
@@ -21,6 +20,7 @@ ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 """What head, workers and clients of a cluster that only this machine can reach must agree on."""
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
+_KILL_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,18 +70,21 @@ def cluster_up(workers: int | None = None, port: int = 8265, state: Path | None 
     ]  # fmt: skip
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     environment = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")}
-    with log.open("wb") as handle:
-        process = subprocess.Popen(
-            command, stdout=handle, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
-            env=environment | ENVIRONMENT | {"PATH": path}, cwd="/",
-        )  # fmt: skip
+    pid = os.posix_spawn(
+        command[0], command, environment | ENVIRONMENT | {"PATH": path}, setsid=True,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+    )  # fmt: skip
     cluster = LocalCluster(
-        pid=process.pid, started=_start_time(process.pid) or 0, address=f"http://127.0.0.1:{port}",
+        pid=pid, started=_start_time(pid) or 0, address=f"http://127.0.0.1:{port}",
         gcs=f"127.0.0.1:{gcs_port}", log=str(log),
     )  # fmt: skip
     write_atomic(_state_file(state), json.dumps(dataclasses.asdict(cluster), indent=1).encode())
     try:
-        _await_dashboard(cluster, process)
+        _await_dashboard(cluster)
     except BaseException:
         cluster_down(state)
         raise
@@ -114,7 +117,7 @@ def cluster_down(state: Path | None = None) -> bool:
     for number in (signal.SIGTERM, signal.SIGKILL):
         for pid in _session(cluster):
             _signal(pid, number)
-        _await_end(cluster, 5.0)
+        _await_end(cluster, _KILL_SECONDS)
     left = _session(cluster)
     if left:
         raise ClusterError("cluster", f"{len(left)} processes do not end: {left}")
@@ -126,10 +129,10 @@ def _state_file(state: Path) -> Path:
     return state / "cluster.json"
 
 
-def _await_dashboard(cluster: LocalCluster, process: subprocess.Popen[bytes]) -> None:
+def _await_dashboard(cluster: LocalCluster) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        if process.poll() is not None:
+        if _start_time(cluster.pid) is None:
             break
         try:
             with urllib.request.urlopen(f"{cluster.address}/api/version", timeout=5):

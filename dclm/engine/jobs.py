@@ -6,7 +6,7 @@ import asyncio
 import os
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,13 @@ def run_job(
     *,
     write: Write,
     working_dir: Path | None = None,
-    environment: Mapping[str, str] | None = None,
     follow: bool = True,
 ) -> int:
     """Run `command` on the cluster's head node. See `submit`."""
     client = _connect(address)
-    runtime: dict[str, Any] = {"env_vars": {**ENVIRONMENT, **(environment or {})}}
+    runtime: dict[str, Any] = {}
     if working_dir:
-        runtime |= {"working_dir": str(working_dir), "excludes": list(_EXCLUDED)}
+        runtime = {"working_dir": str(working_dir), "excludes": list(_EXCLUDED)}
     job = client.submit_job(entrypoint=shlex.join(command), runtime_env=runtime)
     write(f"job {job} at {address}\n")
     return _follow(client, job, write) if follow else 0
