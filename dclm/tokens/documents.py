@@ -12,7 +12,6 @@ from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 
 from dclm.errors import DataError
 from dclm.record import RECORD, require_complete
@@ -94,7 +93,7 @@ def _json_texts(file: str) -> Iterator[str]:
                 text = _checked(f"{file}:{number}", row.get("text") if isinstance(row, dict) else None)
                 text.encode()  # a lone surrogate, which JSON can spell, is no text
                 yield text
-    except (ValueError, EOFError, OSError, zstandard.ZstdError) as error:
+    except (ValueError, EOFError, OSError) as error:
         what = f"not lines of JSON with a text: {error}"
         raise DataError(f"{file}:{number}", what, "mend the file, or copy it again if it was cut off") from error
 
@@ -109,6 +108,5 @@ def _decompressed(file: str, raw: IO[bytes]) -> IO[bytes]:
     if file.endswith(".gz"):
         return io.BufferedReader(gzip.GzipFile(fileobj=raw))
     if file.endswith(".zst"):
-        reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
-        return io.BufferedReader(reader)
+        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, "rb"), "zstd"))  # tells a cut-off frame
     return raw

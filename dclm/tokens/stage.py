@@ -67,8 +67,18 @@ class _Job:
         return self.config.seq_len + 1
 
     @property
+    def pad_id(self) -> int:
+        """open_lm: (-1) mod (vocabulary without added tokens + 3), which is 50,256 for GPT-NeoX; else EOT."""
+        return self.tokenizer.base_vocab_size + 2 if self.config.packing == "dclm" else self.tokenizer.eot_id
+
+    @property
+    def vocab_size(self) -> int:
+        """All ids are below this. open_lm's PAD may lie beyond the tokenizer's own."""
+        return max(self.tokenizer.vocab_size, self.pad_id + 1)
+
+    @property
     def dtype(self) -> Literal["uint16", "uint32"]:
-        return self.tokenizer.dtype
+        return "uint16" if self.vocab_size <= 1 << 16 else "uint32"
 
 
 def tokenize(
@@ -137,7 +147,7 @@ def _pack_all(job: _Job) -> list[list[Packed]]:
     units = [
         PackUnit(
             file=file, source=index, shard=shard, work=str(job.work / f"pack-{index}" / f"{shard:06d}"),
-            tokenizer=job.tokenizer.path, encoder=job.encoder, eot_id=job.tokenizer.eot_id, pad_id=_pad_id(job),
+            tokenizer=job.tokenizer.path, encoder=job.encoder, eot_id=job.tokenizer.eot_id, pad_id=job.pad_id,
             row_len=job.row_len, dtype=job.dtype, packing=job.config.packing, seed=job.config.seed,
         )
         for index, source in enumerate(job.sources)
@@ -221,16 +231,11 @@ def _run(job: _Job, label: str, function: Callable[[U], R], units: list[U], item
     return [results[i] for i in range(len(units))]
 
 
-def _pad_id(job: _Job) -> int:
-    """open_lm: (-1) mod (vocabulary without added tokens + 3), which is 50,256 for GPT-NeoX; else EOT."""
-    return job.tokenizer.base_vocab_size + 2 if job.config.packing == "dclm" else job.tokenizer.eot_id
-
-
 def _describe(job: _Job, tokenizer: str) -> dict[str, object]:
     file, config = job.tokenizer, job.config
     return {
-        "seq_len": config.seq_len, "vocab_size": file.vocab_size, "dtype": file.dtype, "eot_id": file.eot_id,
-        "pad_id": _pad_id(job), "seed": config.seed, "packing": config.packing,
+        "seq_len": config.seq_len, "vocab_size": job.vocab_size, "dtype": job.dtype, "eot_id": file.eot_id,
+        "pad_id": job.pad_id, "seed": config.seed, "packing": config.packing,
         "weights": None if config.weights is None else list(config.weights), "num_tokens": config.num_tokens,
         "max_repeats": config.max_repeats, "rows_per_shard": config.rows_per_shard,
         "tokenizer": Path(tokenizer).name, "tokenizer_sha256": file.sha256,

@@ -57,11 +57,6 @@ class TokenizerFile:
     eot_id: int
     """Ends each document."""
 
-    @property
-    def dtype(self) -> Literal["uint16", "uint32"]:
-        """What holds an id."""
-        return "uint16" if self.vocab_size <= 1 << 16 else "uint32"
-
 
 def open_tokenizer(name_or_path: str, eot: str | None = None) -> TokenizerFile:
     """Look at an asset or a tokenizer.json file; `eot` names the token that ends a document.

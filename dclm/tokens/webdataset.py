@@ -156,7 +156,9 @@ def _row(unit: ImportUnit, member: str, content: bytes) -> np.ndarray[tuple[int]
     where = f"{unit.tar}: {member}"
     try:
         values = json.loads(gzip.decompress(content) if member.endswith(".gz") else content)
-        row = np.array(values, dtype=np.int64)
+        row = np.array(values)
+        if row.dtype.kind != "i":  # floats, text, maps, numbers beyond 64 bits
+            raise ValueError(f"numbers of another kind: {row.dtype}")
     except (ValueError, TypeError, OverflowError, EOFError, OSError) as error:
         raise DataError(where, f"not a list of token ids: {error}", "copy the file again") from error
     if row.shape != (unit.seq_len + 1,):

@@ -242,6 +242,17 @@ def test_too_few_tokens_are_told_in_sequences(tokenizer_json: str, documents: Pa
         TokenDataset(tmp_path / "out")
 
 
+def test_ids_beyond_16_bits_get_a_wider_type(tokenizer_json: str, write_jsonl: Write, tmp_path: Path) -> None:
+    data = json.loads(Path(tokenizer_json).read_text())
+    last = data["added_tokens"][-1]
+    data["added_tokens"] += [last | {"id": i, "content": f"<filler{i}>"} for i in range(338, (1 << 16) + 1)]
+    (tmp_path / "wide.json").write_text(json.dumps(data))
+    root = write_jsonl("documents", [["river stone <filler65536> quick"] * 10])
+    record = tokenize([root], tmp_path / "out", tokenizer=str(tmp_path / "wide.json"), config=TokenizeConfig(seq_len=8))
+    assert (record.config["dtype"], record.config["vocab_size"]) == ("uint32", 65537)
+    assert (all_rows(tmp_path / "out") == 65536).sum() == 10
+
+
 def test_no_documents_at_all_is_an_error(tokenizer_json: str, write_jsonl: Write, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found no documents"):
         tokenize([write_jsonl("none", [[], []])], tmp_path / "out", tokenizer=tokenizer_json)

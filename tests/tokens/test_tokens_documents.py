@@ -1,0 +1,132 @@
+"""Texts are read from all that holds them; what is broken is named."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from dclm.errors import ConfigError, DataError, IncompleteError
+from dclm.record import Record, describe_files, write_record
+from dclm.schema import DOCUMENT
+from dclm.tokens.documents import find_documents, read_texts
+
+TEXTS = [f"text {i} é" for i in range(3000)]
+LINES = "".join(json.dumps({"text": t}) + "\n" for t in TEXTS).encode()
+
+
+def write_artifact(root: Path, missing: tuple[str, ...] = ()) -> Path:
+    (root / "documents").mkdir(parents=True)
+    (root / "ledger").mkdir()
+    for index in range(2):
+        rows = [{"id": str(i), "source": "x", "text": t} for i, t in enumerate(TEXTS[index::2])]
+        pq.write_table(pa.Table.from_pylist(rows, DOCUMENT), root / "documents" / f"{index:05d}.parquet")
+        pq.write_table(pa.table({"text": ["not a document"]}), root / "ledger" / f"{index:05d}.parquet")
+    record = Record(
+        kind="documents", name="x", fingerprint="f00", config={}, files=describe_files(root), missing=missing
+    )
+    write_record(root, record)
+    return root
+
+
+def all_texts(path: Path) -> list[str]:
+    return [t for file in find_documents(path).files for batch in read_texts(file) for t in batch]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.json.gz", "a.parquet"])
+def test_all_forms_hold_the_same_texts(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith("gz"):
+        path.write_bytes(gzip.compress(LINES[:1000]) + gzip.compress(LINES[1000:]))  # members, as pigz writes
+    elif name.endswith("zst"):
+        frames = [zstandard.ZstdCompressor().compress(part) for part in (LINES[:1000], LINES[1000:])]
+        path.write_bytes(b"".join(frames))
+    elif name.endswith("parquet"):
+        pq.write_table(pa.table({"text": TEXTS, "other": [1] * len(TEXTS)}), path)
+    else:
+        path.write_bytes(LINES)
+    assert all_texts(path) == TEXTS
+    assert all_texts(tmp_path) == TEXTS
+
+
+def test_an_artifact_gives_its_documents_in_order(tmp_path: Path) -> None:
+    source = find_documents(write_artifact(tmp_path / "a"))
+    assert source.fingerprint == "f00"
+    assert all_texts(tmp_path / "a") == TEXTS[0::2] + TEXTS[1::2]
+
+
+def test_an_artifact_that_lacks_parts_is_refused_unless_allowed(tmp_path: Path) -> None:
+    root = write_artifact(tmp_path / "a", missing=("x.warc.gz",))
+    with pytest.raises(IncompleteError):
+        find_documents(root)
+    assert len(find_documents(root, allow_missing=True).files) == 2
+
+
+def test_another_kind_of_artifact_is_refused(tmp_path: Path) -> None:
+    write_record(tmp_path, Record(kind="tokens", name="x", fingerprint="f", config={}))
+    with pytest.raises(ConfigError, match="kind tokens, allowed: documents"):
+        find_documents(tmp_path)
+
+
+def test_changed_content_changes_the_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(LINES)
+    one = find_documents(tmp_path).fingerprint
+    (tmp_path / "a.jsonl").write_bytes(LINES[:-2] + b"}\n\n")
+    assert find_documents(tmp_path).fingerprint != one
+
+
+def test_batches_are_bounded(tmp_path: Path) -> None:
+    huge = "x" * (17 << 20)
+    texts = ["a", huge, "b", *["c"] * 2000]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
+    batches = list(read_texts(str(tmp_path / "a.jsonl")))
+    assert [len(b) for b in batches] == [1, 1, 1024, 977]
+    assert [t for b in batches for t in b] == texts
+
+
+@pytest.mark.parametrize(
+    ("data", "where"),
+    [
+        (b'{"text": "a"}\n{"text": 3}\n', ":2"),
+        (b'{"text": "a"}\n{"body": "b"}\n', ":2"),
+        (b'{"text": null}\n', ":1"),
+        (b'"just a string"\n', ":1"),
+        (b'{"text": "a"}\n\n{"text": "b"\n', ":3"),
+        (b'{"text": "\xff"}\n', ":1"),
+        (b'{"text": "\\ud800"}\n', ":1"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, data: bytes, where: str) -> None:
+    (tmp_path / "a.jsonl").write_bytes(data)
+    with pytest.raises(DataError, match=rf"a\.jsonl{where}\n"):
+        list(read_texts(str(tmp_path / "a.jsonl")))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst", "a.parquet"])
+def test_a_file_cut_short_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        pq.write_table(pa.table({"text": TEXTS}), path)
+    else:
+        path.write_bytes(gzip.compress(LINES) if name.endswith("gz") else zstandard.ZstdCompressor().compress(LINES))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError, match=name):
+        list(read_texts(str(path)))
+
+
+def test_a_table_without_text_is_told(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"content": ["x"]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="found columns content, allowed: one named text"):
+        list(read_texts(str(tmp_path / "a.parquet")))
+
+
+@pytest.mark.parametrize("path", ["nothing", "", "a.txt"])
+def test_what_is_no_input_is_told(tmp_path: Path, path: str) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(DataError, match=r"hint: pass a documents artifact"):
+        find_documents(tmp_path / path)
