@@ -11,6 +11,9 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _META = re.compile(rb"<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", re.IGNORECASE)
 _META_BYTES = 4096
+_MISTAKEN = {
+    "mac-cyrillic": "cp1251"
+}  # the detector says so of nearly all windows-1251, and hardly a page is the other
 _ISO_2022 = re.compile(rb"\x1b\$[@B]")
 
 
@@ -36,18 +39,18 @@ def decode_detected(body: bytes, content_type: str | None) -> str:
         return text
     header = _CHARSET.search(content_type or "")
     meta = _META.search(body[:_META_BYTES])
-    labels = [header[1] if header else None, meta[1].decode("ascii", "replace") if meta else None]
-    for label in (*labels, detect_encoding(body), "cp1252"):
-        codec = _codec(label)
+    labels = (header[1] if header else None, meta[1].decode("ascii", "replace") if meta else None)
+    named = (_codec(map_encoding_to_html5(label, fallback_utf8=False) if label else None) for label in labels)
+    guess = detect_encoding(body, html5_compatible=False)
+    for codec in (*named, _codec(_MISTAKEN.get(guess or "", guess))):
         if codec is not None and not (codec == "utf-8" and text is None):
             return body.decode(codec, "replace")
-    raise AssertionError("cp1252 is always known")
+    return body.decode("cp1252", "replace")
 
 
-def _codec(label: str | None) -> str | None:
-    """Python's codec for an encoding that HTML allows; no page may choose another (idna, unicode_escape …)."""
-    known = map_encoding_to_html5(label, fallback_utf8=False) if label else None
+def _codec(name: str | None) -> str | None:
+    """Python's name of an encoding. Labels of pages come through HTML's list: no page may choose idna or the like."""
     try:
-        return codecs.lookup(known).name if known else None
+        return codecs.lookup(name).name if name else None
     except LookupError:
         return None

@@ -51,6 +51,7 @@ class Guard:
             limit = self._max_memory_bytes >> 20
             raise ExtractionError(f"parser failed: it died or needed more than {limit} MiB") from None
         if head[:1] != TEXT:
+            self.close()  # a parser that ran out of memory may hold on to what it had
             raise ExtractionError(f"parser failed: {reply}")
         return reply
 

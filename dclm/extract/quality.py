@@ -1,0 +1,125 @@
+"""How well an extractor finds the main text: against texts that people marked, and how fast it is."""
+
+from __future__ import annotations
+
+import gzip
+import html
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import NamedTuple
+
+from dclm.extract.encoding import decode_detected
+from dclm.extract.extractors import ExtractFunction
+from dclm.pool.files import list_files
+from dclm.pool.read import Tally, read_file
+
+_TOKEN = re.compile(r"[぀-ヿ㐀-鿿]|[^\W぀-ヿ㐀-鿿]+")  # of kana and Han every character is a token
+_TAG = re.compile(r"<[^<>]{1,200}>")
+
+
+class GoldPage(NamedTuple):
+    """A page and what people say of it."""
+
+    html: str
+    text: str
+    """The main text."""
+    present: tuple[str, ...]
+    """Snippets that must be extracted."""
+    absent: tuple[str, ...]
+    """Snippets of navigation and the like that must not."""
+
+
+class Agreement(NamedTuple):
+    """Of one text with another, counting tokens with their multiplicity. All in [0, 1]."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+class Quality(NamedTuple):
+    """One extractor over all pages: means over the pages (snippets: over those that have some)."""
+
+    extractor: str
+    pages: int
+    precision: float
+    recall: float
+    f1: float
+    present_fraction: float
+    """Of the snippets that must be there, those that are."""
+    absent_fraction: float
+    """Of the snippets that must not be there, those that are not."""
+    pages_per_second: float
+    """Of CPU time."""
+    megabytes_per_second: float
+    """Of HTML, in 10⁶ characters."""
+
+
+def load_gold(folder: Path) -> list[GoldPage]:
+    """The marked pages of `folder/gold.jsonl.gz` with their HTML from the crawl files beside it, in its order.
+
+    Lines have `url`, `warc`, `text` (which may hold simple tags) and may have `with` and `without`.
+    """
+    with gzip.open(folder / "gold.jsonl.gz", "rt", encoding="utf-8") as file:
+        gold = [json.loads(line) for line in file]
+    pages: dict[tuple[str, str], str] = {}
+    for archive in list_files([str(folder / name) for name in sorted({row["warc"] for row in gold})]):
+        for batch in read_file(archive, Tally()):
+            columns = (batch.column(name).to_pylist() for name in ("url", "content_type", "body"))
+            for url, content_type, body in zip(*columns, strict=True):
+                pages.setdefault((archive.name, url), decode_detected(body, content_type))
+    return [
+        GoldPage(
+            pages[row["warc"], row["url"]],
+            html.unescape(_TAG.sub(" ", row["text"])),
+            tuple(row.get("with", ())),
+            tuple(row.get("without", ())),
+        )
+        for row in gold
+    ]
+
+
+def measure(name: str, extract: ExtractFunction, pages: Sequence[GoldPage]) -> Quality:
+    """Run an extractor in this process over all pages and compare."""
+    started = time.process_time()
+    texts = [extract(page.html) for page in pages]
+    seconds = time.process_time() - started
+    agreements = [agreement(text, page.text) for text, page in zip(texts, pages, strict=True)]
+    mean = Agreement(*(fmean(values) for values in zip(*agreements, strict=True)))
+    flat = [_flat(text) for text in texts]
+    present = [_fraction(page.present, text, True) for page, text in zip(pages, flat, strict=True) if page.present]
+    absent = [_fraction(page.absent, text, False) for page, text in zip(pages, flat, strict=True) if page.absent]
+    return Quality(
+        name,
+        len(pages),
+        mean.precision,
+        mean.recall,
+        mean.f1,
+        fmean(present) if present else 0.0,
+        fmean(absent) if absent else 0.0,
+        len(pages) / seconds,
+        sum(len(page.html) for page in pages) / 1e6 / seconds,
+    )
+
+
+def agreement(found: str, wanted: str) -> Agreement:
+    """Token precision, recall and F1, letter case ignored. Two empty texts agree."""
+    a, b = Counter(_TOKEN.findall(found.lower())), Counter(_TOKEN.findall(wanted.lower()))
+    shared = sum((a & b).values())
+    if not a or not b:
+        return Agreement(*(float(not a and not b),) * 3)
+    precision, recall = shared / a.total(), shared / b.total()
+    return Agreement(precision, recall, 2 * shared / (a.total() + b.total()))
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _fraction(snippets: Iterable[str], text: str, there: bool) -> float:
+    return fmean((_flat(snippet) in text) == there for snippet in snippets)

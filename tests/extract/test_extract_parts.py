@@ -1,0 +1,140 @@
+"""The parts of extraction: encodings, the guarded process, the union, and the measure of quality."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dclm.extract.encoding import decode_detected, decode_utf8
+from dclm.extract.extractors import NAMES, load_extractor
+from dclm.extract.guard import ExtractionError, Guard
+from dclm.extract.quality import GoldPage, agreement, load_gold, measure
+from dclm.extract.union import union
+
+TEXTS = {
+    "cp1252": "“Grüße” aus Köln – schöne Straße für alle",
+    "cp1251": "Широкая электрификация южных губерний даст мощный толчок подъёму сельского хозяйства",
+    "koi8-r": "Съешь же ещё этих мягких французских булок, да выпей чаю",
+    "shift_jis": "日本語のテキストをここに書きます。ひらがなとカタカナ",
+    "gbk": "这是一个用来测试编码检测的中文句子，应该足够长",
+    "euc-kr": "한국어 문장을 인코딩 검출 시험에 사용합니다",
+    "iso-8859-7": "Οι ευτυχισμένοι άνθρωποι ζούνε περισσότερα χρόνια",
+}
+
+
+@pytest.mark.parametrize("encoding", TEXTS)
+def test_header_and_meta_name_the_encoding(encoding: str) -> None:
+    text = TEXTS[encoding]
+    assert decode_utf8(text.encode(encoding)) is None
+    assert decode_detected(text.encode(encoding), f'text/html; Charset="{encoding}"') == text
+    page = f"<html><head><META http-equiv=x content='text/html; charset={encoding}'><p>{text}"
+    assert decode_detected(page.encode(encoding), "text/html") == page
+
+
+@pytest.mark.parametrize("encoding", TEXTS)
+def test_without_a_label_statistics_find_the_encoding(encoding: str) -> None:
+    text = TEXTS[encoding] * 20
+    if encoding != "cp1252":
+        assert decode_detected(text.encode(encoding), None) == text
+
+
+def test_utf8_wins_over_a_wrong_label_and_a_byte_order_mark_over_all() -> None:
+    assert decode_detected("grüße".encode(), "text/html; charset=iso-8859-1") == "grüße"
+    for codec in ("utf-8-sig", "utf-16"):
+        assert decode_detected("grüße 日本".encode(codec), "text/html; charset=koi8-r") == "grüße 日本"
+    jis = "日本語のテキスト".encode("iso2022_jp")
+    assert decode_detected(jis, "text/html; charset=iso-2022-jp") == "日本語のテキスト"
+
+
+@pytest.mark.parametrize("label", ["idna", "unicode_escape", "hex", "rot13", "punycode", "x-none", "utf-8", "é"])
+def test_no_page_chooses_a_codec_that_html_does_not_have(label: str) -> None:
+    body = b"caf\xe9 \\u0041 au lait, d\xe9j\xe0 vu"
+    assert decode_detected(body, f"text/html; charset={label}") == "café \\u0041 au lait, déjà vu"
+
+
+@given(st.binary(max_size=300), st.text(max_size=40))
+def test_detection_always_gives_text_that_can_be_written(body: bytes, content_type: str) -> None:
+    decode_detected(body, content_type).encode("utf-8")
+
+
+def test_the_guard_gives_what_the_extractor_gives_and_keeps_its_process() -> None:
+    guard = Guard("resiliparse", 30, 1 << 30)
+    extract = load_extractor("resiliparse")
+    for page in ("<p>one</p>", "", "<p>zwei grüße \0", "<p>" + "x" * 3_000_000):
+        assert guard.extract(page) == extract(page)
+    process = guard._process
+    assert process is not None
+    guard.extract("<p>again")
+    assert guard._process is process
+    guard.close()
+    assert process.returncode is not None
+
+
+def test_a_killed_process_costs_one_page() -> None:
+    guard = Guard("resiliparse", 30, 1 << 30)
+    guard.extract("<p>a")
+    assert guard._process is not None
+    os.kill(guard._process.pid, signal.SIGKILL)
+    guard._process.wait()
+    with pytest.raises(ExtractionError, match="parser failed: it died"):
+        guard.extract("<p>b")
+    assert guard.extract("<p>c") == "c"
+    guard.close()
+
+
+def test_a_guard_that_is_dropped_takes_its_process_along() -> None:
+    guard = Guard("resiliparse", 30, 1 << 30)
+    guard.extract("<p>a")
+    process = guard._process
+    assert process is not None
+    del guard
+    gc.collect()
+    assert process.returncode is not None
+
+
+def test_the_union_adds_only_lines_with_new_words() -> None:
+    first = "one two three four five six\nalpha beta"
+    other = "two three four five six\nalpha beta\nseven eight\nsix one two three four five\nseven eight"
+    assert union([first, other]) == first + "\nseven eight\nsix one two three four five"
+    assert union(["", "a\n\nb"]) == "a\nb"
+    assert union(["a", ""]) == "a"
+
+
+@given(st.lists(st.text(alphabet="ab \n", max_size=40), min_size=1, max_size=4))
+def test_the_union_keeps_the_first_text_and_every_word_of_the_others(texts: list[str]) -> None:
+    joined = union(texts)
+    assert joined.startswith(texts[0])
+    assert {w for t in texts for w in t.split()} == set(joined.split())
+    assert union([joined, *texts]) == joined
+
+
+def test_agreement_counts_tokens() -> None:
+    assert agreement("a B c", "a b d d") == (2 / 3, 2 / 4, 4 / 7)
+    assert agreement("", "") == (1, 1, 1)
+    assert agreement("a", "") == (0, 0, 0)
+    assert agreement("日本語", "日本") == (2 / 3, 1, 4 / 5)
+
+
+def test_quality_is_the_mean_over_pages() -> None:
+    pages = [GoldPage("a b", "a b", ("A  b", "c"), ("x", "b")), GoldPage("a", "b", (), ())]
+    quality = measure("same", lambda html: html, pages)
+    assert (quality.f1, quality.present_fraction, quality.absent_fraction) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.shared
+def test_resiliparse_finds_most_of_what_people_marked(shared: Path) -> None:
+    gold = load_gold(shared / "web")
+    assert len(gold) == 1450
+    assert all(page.html and page.text for page in gold)
+    quality = measure("resiliparse", load_extractor("resiliparse"), gold[::15])
+    assert 0.7 < quality.f1 < 0.9
+    assert quality.recall > 0.9
+    assert quality.present_fraction > 0.7
+    assert quality.absent_fraction > 0.8
+    assert set(NAMES) == {"resiliparse", "trafilatura", "justext"}

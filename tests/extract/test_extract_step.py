@@ -1,0 +1,210 @@
+"""The extract step: parity with DCLM's extraction, pages that hurt, what becomes a reject."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dclm.config import build, parse_yaml
+from dclm.errors import ConfigError
+from dclm.extract import step
+from dclm.extract.step import Extract
+from dclm.pool.files import list_files
+from dclm.pool.read import Tally, read_file
+from dclm.record import fingerprint
+from dclm.schema import DOCUMENT, PAGE
+from dclm.step import Context
+
+
+def pages(
+    *bodies: bytes | None, content_type: str = "text/html", rejects: list[str | None] | None = None
+) -> pa.RecordBatch:
+    count = len(bodies)
+    columns = {
+        "id": [f"i{n}" for n in range(count)],
+        "url": [f"http://x/{n}" for n in range(count)],
+        "date": [None] * count,
+        "content_type": [content_type] * count,
+        "source": [f"f#{n}" for n in range(count)],
+        "body": list(bodies),
+        "_reject": rejects or [None] * count,
+        "_row": list(range(count)),
+    }
+    schema = pa.schema([*PAGE, pa.field("_reject", pa.string()), pa.field("_row", pa.int64())])
+    return pa.record_batch([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
+
+
+def extract(batch: pa.RecordBatch, **fields: object) -> pa.RecordBatch:
+    found = Extract(**fields).open(Context())(batch)
+    found.validate(full=True)
+    assert [name for name in found.schema.names if not name.startswith("_")] == DOCUMENT.names
+    return found
+
+
+ARTICLE = (
+    "<html><body><nav><a href=/>Home</a></nav><main><h1>Title</h1>"
+    + "".join(
+        f"<p>This is paragraph number {n} of the article, and it is long enough to be taken for real text by anyone "
+        "who looks at the words, the stops, and the length of what is written here, because it has all that is expected of "
+        "a paragraph: it begins, it goes on for a while, and then it comes to its end.</p>"
+        for n in range(8)
+    )
+    + "</main></body></html>"
+)
+
+
+@pytest.mark.shared
+@pytest.mark.slow
+def test_the_crawls_pages_give_the_references_text(shared: Path) -> None:
+    with gzip.open(shared / "conformance/refinedweb_input.jsonl.gz") as file:
+        expected = {row["record_id"]: row["text"] for row in map(json.loads, file)}
+    run = Extract().open(Context())
+    found, rejects = {}, []
+    for file in list_files([str(shared / "web/crawl-*.warc.gz")]):
+        for batch in read_file(file, Tally()):
+            done = run(batch)
+            for name, text, reject in zip(
+                *(done.column(c).to_pylist() for c in ("id", "text", "_reject")), strict=True
+            ):
+                if reject is None:
+                    found[f"<urn:uuid:{name}>"] = text
+                else:
+                    rejects.append(reject)
+    assert rejects == ["not UTF-8"] * 12
+    assert len(expected) == 2287
+    assert found == expected
+
+
+def test_rejected_rows_and_documents_pass_through() -> None:
+    found = extract(pages(b"<p>a", None, b"<p>c", rejects=[None, "broken", None]))
+    assert found.column("text").to_pylist() == ["a", None, "c"]
+    assert found.column("_reject").to_pylist() == [None, "broken", None]
+    assert found.column("_row").to_pylist() == [0, 1, 2]
+    schema = pa.schema([*DOCUMENT])
+    documents = pa.record_batch([pa.array(["x"], f.type) for f in schema], schema=schema)
+    assert Extract().open(Context())(documents) is documents
+
+
+def test_an_empty_batch_has_the_columns_of_a_full_one() -> None:
+    assert extract(pages()).schema == extract(pages(b"<p>a")).schema
+
+
+def test_an_empty_page_keeps_its_empty_text() -> None:
+    bodies = [b"", b"   ", b"<html></html>", b"<!--", b"\0"]
+    for name in ("resiliparse", "trafilatura", "justext"):
+        found = extract(pages(*bodies), with_=name)
+        assert found.column("_reject").to_pylist() == [None] * 5, name
+        assert found.column("text").to_pylist()[:4] == [""] * 4, name
+
+
+def test_a_page_that_is_not_utf8_is_a_reject_unless_the_encoding_is_detected() -> None:
+    body = "<html><p>Grüße aus Köln, schöne Straße für alle Mädchen</p></html>".encode("latin-1")
+    assert extract(pages(body)).column("_reject").to_pylist() == ["not UTF-8"]
+    found = extract(pages(body), encoding="detect")
+    assert found.column("text").to_pylist() == ["Grüße aus Köln, schöne Straße für alle Mädchen"]
+
+
+def test_a_page_larger_than_allowed_is_a_reject() -> None:
+    found = extract(pages(b"<p>" + b"x" * 97, b"<p>" + b"x" * 98), max_bytes=100)
+    assert found.column("_reject").to_pylist() == [None, "101 bytes, allowed: 100"]
+
+
+def test_every_extractor_finds_the_article_and_leaves_the_navigation() -> None:
+    for name in ("resiliparse", "trafilatura", "justext"):
+        (text,) = extract(pages(ARTICLE.encode()), with_=name).column("text").to_pylist()
+        assert all(f"paragraph number {n} of" in text for n in range(8)), name
+        assert "Home" not in text, name
+
+
+def test_the_union_starts_with_the_first_and_repeats_nothing() -> None:
+    alone = extract(pages(ARTICLE.encode())).column("text").to_pylist()[0]
+    (text,) = (
+        extract(pages(ARTICLE.encode()), with_=("resiliparse", "trafilatura", "justext")).column("text").to_pylist()
+    )
+    assert text.startswith(alone)
+    assert text.count("paragraph number 3 of") == 1
+
+
+HOSTILE = {
+    "nested": "<div>" * 200_000 + "x",
+    "attributes": "<p " + " ".join(f"a{n}=1" for n in range(200_000)) + ">x",
+    "deep and long": "<div>" * 5_000 + "hello world " * 200_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_page_that_hangs_the_parser_is_a_reject_and_the_next_page_is_read(name: str) -> None:
+    found = extract(
+        pages(HOSTILE[name].encode(), b"<p>next", ("<p>big" + "<p>x" * 40_000).encode()), timeout_seconds=1.0
+    )
+    assert found.column("_reject").to_pylist()[:2] == ["timeout", None]
+    assert found.column("text").to_pylist()[1] == "next"
+
+
+def test_a_page_that_explodes_in_memory_is_a_reject(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "_MAX_MEMORY_BYTES", 200 << 20)
+    found = extract(pages(b"<p>hello world" * 1_000_000, b"<p>a" * 50_000), timeout_seconds=60)
+    exploded, fine = found.column("_reject").to_pylist()
+    assert exploded.startswith("parser failed: ")
+    assert fine is None
+
+
+AWKWARD = [
+    ("<p>he\0llo\0</p>" * 50).encode(),
+    ("a\n" * 1_000_000).encode(),
+    ("<p>" + "é́̂" * 5_000).encode(),
+    "<p>שלום עולם ‮ مرحبا</p>".encode(),
+    b"<p>&#xD800; &#55296; &#0; &#x110000; &amp;lt;</p>",
+    b"<" * 400_000,
+    b"&amp" * 200_000,
+    b"<!--" + b"-" * 400_000,
+    b"<select><option>" * 20_000,
+    b"<svg><math><p>x" * 5_000,
+]
+
+
+@pytest.mark.parametrize("body", AWKWARD, ids=range(len(AWKWARD)))
+def test_awkward_pages_give_valid_text(body: bytes) -> None:
+    (reject,) = extract(pages(body)).column("_reject").to_pylist()
+    assert reject is None
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=80), st.text(alphabet="<>/&;=\"'abpdiv \n\0é", max_size=80).map(str.encode)))
+)
+def test_every_page_is_a_text_or_a_reject(bodies: list[bytes]) -> None:
+    for encoding in ("utf-8", "detect"):
+        found = extract(pages(*bodies), encoding=encoding)
+        assert found.num_rows == len(bodies)
+        assert found.column("text").is_null().equals(found.column("_reject").is_valid())
+
+
+def test_a_parser_that_raises_costs_one_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Panic(BaseException):
+        """As Rust code in an extension raises it."""
+
+    def parse(html: str) -> str:
+        if "bad" in html:
+            raise Panic("out of range")
+        return html
+
+    monkeypatch.setattr(step, "load_extractor", lambda name: parse)
+    found = extract(pages(b"bad", b"good"))
+    assert found.column("_reject").to_pylist() == ["parser failed: Panic: out of range", None]
+
+
+def test_yaml_says_with_and_the_fingerprint_tells_settings_apart() -> None:
+    one = build(Extract, parse_yaml("with: trafilatura"))
+    more = build(Extract, parse_yaml("with: [resiliparse, justext]\nencoding: detect\ntimeout_seconds: 5"))
+    assert one == Extract(with_="trafilatura")
+    assert more == Extract(with_=("resiliparse", "justext"), encoding="detect", timeout_seconds=5.0)
+    assert len({fingerprint(e) for e in (one, more, Extract(), Extract(max_bytes=5))}) == 4
+    for text in ("with: []", "with: [justext, justext]", "with: soup", "timeout_seconds: 0"):
+        with pytest.raises(ConfigError):
+            build(Extract, parse_yaml(text))
