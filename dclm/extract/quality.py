@@ -13,10 +13,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from dclm.extract.encoding import decode_detected
 from dclm.extract.extractors import ExtractFunction
-from dclm.pool.files import list_files
-from dclm.pool.read import Tally, read_file
 
 _TOKEN = re.compile(r"[぀-ヿ㐀-鿿]|[^\W぀-ヿ㐀-鿿]+")  # of kana and Han every character is a token
 _TAG = re.compile(r"<[^<>]{1,200}>")
@@ -60,19 +60,22 @@ class Quality(NamedTuple):
     """Of HTML, in 10⁶ characters."""
 
 
-def load_gold(folder: Path) -> list[GoldPage]:
-    """The marked pages of `folder/gold.jsonl.gz` with their HTML from the crawl files beside it, in its order.
+def load_gold(path: Path, crawl: Iterable[pa.RecordBatch]) -> list[GoldPage]:
+    """The marked pages of a gzip JSONL file, in its order, with their HTML from batches of PAGE columns.
 
-    Lines have `url`, `warc`, `text` (which may hold simple tags) and may have `with` and `without`.
+    Lines have `url`, `warc` (the file that `source` begins with), `text` (which may hold simple tags) and may have
+    `with` and `without`. Of captures of one URL in one file, the first counts.
     """
-    with gzip.open(folder / "gold.jsonl.gz", "rt", encoding="utf-8") as file:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
         gold = [json.loads(line) for line in file]
+    wanted = {(row["warc"], row["url"]) for row in gold}
     pages: dict[tuple[str, str], str] = {}
-    for archive in list_files([str(folder / name) for name in sorted({row["warc"] for row in gold})]):
-        for batch in read_file(archive, Tally()):
-            columns = (batch.column(name).to_pylist() for name in ("url", "content_type", "body"))
-            for url, content_type, body in zip(*columns, strict=True):
-                pages.setdefault((archive.name, url), decode_detected(body, content_type))
+    for batch in crawl:
+        columns = (batch.column(name).to_pylist() for name in ("source", "url", "content_type", "body"))
+        for source, url, content_type, body in zip(*columns, strict=True):
+            key = (source.rpartition("#")[0], url)
+            if key in wanted and key not in pages:
+                pages[key] = decode_detected(body, content_type)
     return [
         GoldPage(
             pages[row["warc"], row["url"]],

@@ -9,11 +9,14 @@ from pathlib import Path
 from dclm.extract.extractors import NAMES, load_extractor
 from dclm.extract.quality import GoldPage, Quality, load_gold, measure
 from dclm.extract.union import union
+from dclm.pool.files import list_files
+from dclm.pool.read import Tally, read_file
 
 
 def rows(folder: Path, pages: int | None = None) -> list[Quality]:
     """One row an extractor, and one for the union of all; `pages`: only every n-th so that about so many are left."""
-    gold: list[GoldPage] = load_gold(folder)
+    crawl = (b for f in list_files([str(folder / "crawl-*.warc.gz")]) for b in read_file(f, Tally()))
+    gold: list[GoldPage] = load_gold(folder / "gold.jsonl.gz", crawl)
     if pages is not None:
         gold = gold[:: max(1, len(gold) // pages)]
     extractors = {name: load_extractor(name) for name in NAMES}

@@ -16,6 +16,8 @@ from dclm.extract.extractors import NAMES, load_extractor
 from dclm.extract.guard import ExtractionError, Guard
 from dclm.extract.quality import GoldPage, agreement, load_gold, measure
 from dclm.extract.union import union
+from dclm.pool.files import list_files
+from dclm.pool.read import Tally, read_file
 
 TEXTS = {
     "cp1252": "“Grüße” aus Köln – schöne Straße für alle",
@@ -129,7 +131,8 @@ def test_quality_is_the_mean_over_pages() -> None:
 
 @pytest.mark.shared
 def test_resiliparse_finds_most_of_what_people_marked(shared: Path) -> None:
-    gold = load_gold(shared / "web")
+    crawl = (b for f in list_files([str(shared / "web/crawl-*.warc.gz")]) for b in read_file(f, Tally()))
+    gold = load_gold(shared / "web/gold.jsonl.gz", crawl)
     assert len(gold) == 1450
     assert all(page.html and page.text for page in gold)
     quality = measure("resiliparse", load_extractor("resiliparse"), gold[::15])

@@ -51,8 +51,8 @@ ARTICLE = (
     "<html><body><nav><a href=/>Home</a></nav><main><h1>Title</h1>"
     + "".join(
         f"<p>This is paragraph number {n} of the article, and it is long enough to be taken for real text by anyone "
-        "who looks at the words, the stops, and the length of what is written here, because it has all that is expected of "
-        "a paragraph: it begins, it goes on for a while, and then it comes to its end.</p>"
+        "who looks at the words, the stops, and the length of what is written here, because it has all that is "
+        "expected of a paragraph: it begins, it goes on for a while, and then it comes to its end.</p>"
         for n in range(8)
     )
     + "</main></body></html>"
