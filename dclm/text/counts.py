@@ -9,7 +9,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.text.segments import count_chars, next_break, strip
 from dclm.text.unicode import ALNUM, ALPHA, SPACE, decode
+from dclm.text.words import skip_letters
 
 WORDS = (
     "chars",
@@ -93,10 +95,13 @@ def _count_words_of(
                 word_start = at
                 words += 1
                 alnum_words += (bits & ALNUM) != 0
-            word_chars += 1
-            alphabetic |= bits & ALPHA
-            alnum_chars += (bits & ALNUM) != 0
-        elif word_start >= 0:
+            at = skip_letters(data, after, end)
+            alphabetic |= (bits & ALPHA) | (at - after)
+            alnum_chars += ((bits & ALNUM) != 0) + at - after
+            word_chars += 1 + at - after
+            chars += at - after
+            continue
+        if word_start >= 0:
             alphabetic_words += alphabetic != 0
             bit = _stop_word_bit(data, word_start, at)
             stop_words += bit != 0
@@ -179,38 +184,23 @@ def _count_line(data: NDArray[np.uint8], start: int, end: int, out: NDArray[np.i
 def _count_lines_of(
     data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16], out: NDArray[np.int64]
 ) -> None:
-    line_start = -1  # of the line's first character that is no space
-    line_end = start  # after its last
-    chars = 0
     blank = True  # the paragraph so far
     single = False  # the "\n" before was not the second of a paragraph's end
     at = start
-    while at <= end:
-        code, after = 10, at + 1  # the end acts like a line's
-        if at < end:
-            code = int(data[at])
-            if code >= 0x80:
-                code, after = decode(data, at, end)
-        if code == 10:
-            if line_start >= 0:
-                _count_line(data, line_start, line_end, out)
-                out[5] += blank
-                blank = False
-            out[6] += at < end
-            out[7] = max(out[7], chars)
-            line_start = -1
-            chars = 0
-            if single and data[at - 1] == 10:
-                blank, single = True, False
-            else:
-                single = True
+    while at < end:
+        stop = next_break(data, at, end, 1)
+        first, last = strip(data, at, stop, classes)
+        if first < last:
+            _count_line(data, first, last, out)
+            out[5] += blank
+            blank = False
+        out[6] += stop < end
+        out[7] = max(out[7], count_chars(data, at, stop))
+        if single and stop == at:
+            blank, single = True, False
         else:
-            chars += 1
-            if not classes[code] & SPACE:
-                if line_start < 0:
-                    line_start = at
-                line_end = after
-        at = after
+            single = True
+        at = stop + 1
 
 
 @njit(cache=True, nogil=True)

@@ -15,7 +15,7 @@ but the first. `chars`: code points of all segments."""
 
 
 @njit(cache=True, nogil=True)
-def _next_break(data: NDArray[np.uint8], at: int, end: int, width: int) -> int:
+def next_break(data: NDArray[np.uint8], at: int, end: int, width: int) -> int:
     """Where the next run of `width` "\\n" starts; `end` if none does."""
     while at + width <= end:
         if data[at] == 10 and (width == 1 or data[at + 1] == 10):
@@ -57,10 +57,10 @@ def _count_segments_of(
     data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16], width: int, out: NDArray[np.int64]
 ) -> None:
     room = 1
-    at = _next_break(data, start, end, width)
+    at = next_break(data, start, end, width)
     while at < end:
         room += 1
-        at = _next_break(data, at + width, end, width)
+        at = next_break(data, at + width, end, width)
     keys = np.empty(room, np.int64)
     lengths = np.empty(room, np.int32)
     counts = np.zeros(room, np.int32)
@@ -68,7 +68,7 @@ def _count_segments_of(
     num = 0
     at = start
     while at < end:
-        stop = _next_break(data, at, end, width)
+        stop = next_break(data, at, end, width)
         first, last = strip(data, at, stop, classes)
         if first < last:
             known = intern_span(data, first, last, slots, keys, num)

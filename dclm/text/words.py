@@ -72,7 +72,7 @@ def _kind_after(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.
 
 
 @njit(cache=True, nogil=True)
-def _skip_letters(data: NDArray[np.uint8], at: int, end: int) -> int:
+def skip_letters(data: NDArray[np.uint8], at: int, end: int) -> int:
     """Over the A … Z and a … z that start at `at`: most of most texts, and always one word."""
     while at < end and 97 <= (data[at] | 32) <= 122:
         at += 1
@@ -96,7 +96,7 @@ def next_word(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.ui
     length = 1
     if last == WB_ALETTER:
         after = place
-        place = _skip_letters(data, place, end)
+        place = skip_letters(data, place, end)
         length += place - after
     elif _RULES[WB_OTHER, last] == _SKIP:
         last = WB_OTHER
@@ -126,7 +126,7 @@ def next_word(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.ui
         length += 1
         place = after
         if kind == WB_ALETTER:
-            place = _skip_letters(data, place, end)
+            place = skip_letters(data, place, end)
             length += place - after
     return place, length, first
 
@@ -184,7 +184,7 @@ def is_space(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uin
 @njit(cache=True, nogil=True)
 def is_separator(byte: int) -> bool:
     """Whether fastText's `Dictionary::readWord` ends a token here."""
-    return byte == 32 or 9 <= byte <= 13 or byte == 0
+    return byte <= 32 and (byte == 32 or 9 <= byte <= 13 or byte == 0)
 
 
 @njit(cache=True, nogil=True)
@@ -196,19 +196,18 @@ def count_tokens(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: N
     """
     counts = np.zeros((2, len(offsets) - 1), np.int64)
     for row in range(len(offsets) - 1):
-        end = int(offsets[row + 1])
-        inside = False
+        at, end = int(offsets[row]), int(offsets[row + 1])
         tokens = words = 0
-        for at in range(offsets[row], end):
-            byte = data[at]
-            if is_separator(byte):
-                inside = False
-                tokens += byte == 10
-            elif not inside:
-                inside = True
-                tokens += 1
-                code, _ = decode(data, at, end)
-                words += (classes[code] & ALNUM) != 0
+        while at < end:
+            if is_separator(data[at]):
+                tokens += data[at] == 10
+                at += 1
+                continue
+            code, _ = decode(data, at, end)
+            tokens += 1
+            words += (classes[code] & ALNUM) != 0
+            while at < end and not is_separator(data[at]):
+                at += 1
         counts[0, row] = tokens
         counts[1, row] = words
     return counts
