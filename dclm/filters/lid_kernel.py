@@ -120,10 +120,11 @@ def _find_word(data: Bytes, start: int, end: int, model: LidArrays) -> int:
 
 @njit(cache=True, nogil=True)
 def _add_rows(hidden: Floats, rows: Floats, wanted: Ints, first: int, last: int, shift: int) -> None:
+    flat, dim = rows.reshape(-1), np.uint64(len(hidden))
     for at in range(first, last):
-        row = wanted[at] + shift
-        for d in range(len(hidden)):
-            hidden[d] += rows[row, d]
+        row = np.uint64(wanted[at] + shift) * dim  # unsigned, so that the inner loop is vectorized
+        for d in range(dim):
+            hidden[d] += flat[row + d]
 
 
 @njit(cache=True, nogil=True)
