@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dclm.assets import CATALOG, Asset, check_asset, find_asset, get_asset
+from dclm.errors import AssetError
 
 
 @click.group()
@@ -37,19 +38,18 @@ def fetch(names: tuple[str, ...]) -> None:
 
 @assets.command("check")
 @click.argument("names", nargs=-1, metavar="[NAME]…")
-@click.pass_context
-def check(context: click.Context, names: tuple[str, ...]) -> None:
+def check(names: tuple[str, ...]) -> None:
     """Say what this machine has already, with no network. Exit 3 if an asset that was named is not here."""
     table = _table("name", "found", "sha256", "licence")
-    absent = 0
+    absent = []
     for asset in _chosen(names):
         found = check_asset(asset)
-        absent += found is None
+        absent += [] if found else [asset.name]
         where = f"{found.source}: {found.path}" if found else "not here: dclm assets fetch " + asset.name
         table.add_row(asset.name, where, "ok" if found else "—", asset.licence)
     _show(table)
     if names and absent:
-        context.exit(3)
+        raise AssetError(", ".join(absent), "not on this machine", f"dclm assets fetch {' '.join(absent)}")
 
 
 def _chosen(names: tuple[str, ...]) -> list[Asset]:
