@@ -9,7 +9,7 @@ from typing import Protocol
 
 from dclm.pool.rows import MAX_PAGE_BYTES
 from dclm.pool.streams import GZIP, GuardedStream, find_magic
-from dclm.pool.warc import Record
+from dclm.pool.warc import MAX_VAIN, Record
 
 _HEADER = re.compile(rb"([a-z][a-z0-9+.-]*:.*?) ([0-9A-Fa-f.:]+) (\d{4,18}) (.*) (\S+)$", re.IGNORECASE)
 _CHUNK = 1 << 16
@@ -96,14 +96,15 @@ def read_records(stream: GuardedStream, damage: list[str]) -> Iterator[Record]:
         yield from _records(_Lines(stream), None, damage)
         return
     start: int | None = 0
-    while start is not None:
+    vain = 0
+    while start is not None and vain <= MAX_VAIN:
         member = _Member(stream, start)
         try:
             yield from _records(_Lines(member), start, damage)
-            following = member.following
+            following, vain = member.following, 0
         except (zlib.error, EOFError) as error:
             damage.append(f"corrupt gzip data in the member at byte {start}: {error}")
-            following = start + 1
+            following, vain = start + 1, vain + 1
         start = find_magic(stream, following, GZIP)
 
 

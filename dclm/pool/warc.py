@@ -11,6 +11,9 @@ from dclm.pool.rows import MAX_PAGE_BYTES
 from dclm.pool.streams import GZIP, GuardedStream, breaks_off, find_magic
 
 _MAGIC = {GZIP: "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
+_NOT_A_RECORD = "Invalid WARC header"  # FastWARC's words
+_CORRUPT = "the compressed record is corrupt"
+MAX_VAIN = 1000  # starts in a row without a record, after which the rest is given up: else junk could take for ever
 _READ = frozenset(["response", "resource", "conversion"])
 
 
@@ -34,57 +37,94 @@ def read_records(stream: GuardedStream, damage: list[str]) -> Iterator[Record]:
     records, reading starts again at the next block or record that can be seen. Bare line feeds and overlong headers
     are read in FastWARC's lenient mode and are no damage.
     """
-    start, skip, lenient = stream.tell(), 0, False
-    head = stream.read(4)
-    magic = next((m for m in _MAGIC if head.startswith(m)), b"")
-    lost: int | None = None
-    reason = ""
-    while True:
-        seen, last, end = 0, start, start
-        try:
-            stream.seek(start)
-            for record in ArchiveIterator(stream, parse_http=False, quirks_mode=lenient):
-                if not lenient and _misread(record):
-                    raise OSError("bare line feeds")
-                seen, last = seen + 1, record.stream_pos
-                end = last + max(record.content_length, 1)
-                if seen <= skip:
-                    continue
-                if lost is not None:
-                    damage.append(f"between bytes {lost} and {last}: {reason}")
-                    lost = None
-                found = _record(record)
-                yield found
-                if found.problem == _CORRUPT:
-                    raise OSError(_CORRUPT)
-            if magic == GZIP and breaks_off(stream, last if _begins_at(stream, last, magic) else start):
-                damage.append(f"truncated gzip: the file breaks off at byte {stream.tell()}")
-            break
-        except OSError as error:
-            what = str(error)
+    return _Reader(stream, damage).records()
+
+
+class _Reader:
+    """One file and how far it has been read. Offsets are those of the file as it is stored."""
+
+    def __init__(self, stream: GuardedStream, damage: list[str]) -> None:
+        self._stream = stream
+        self._damage = damage
+        self._start = stream.tell()  # where FastWARC was set on last …
+        self._skip = 0  # … so many of the records from there have been given already …
+        self._seen = 0  # … it has found so many, …
+        self._last = self._start  # … the last of them here …
+        self._end = self._start  # … and its content does not end before here (plain files)
+        self._lenient = False
+        head = stream.read(4)
+        self._magic = next((m for m in _MAGIC if head.startswith(m)), b"")
+        self._lost: int | None = None
+        self._reason = ""
+        self._vain = 0
+
+    def records(self) -> Iterator[Record]:
+        """All records that can be read."""
+        while True:
+            try:
+                yield from self._pass()
+                break
+            except OSError as error:
+                if not self._recover(str(error)):
+                    break
+        if self._lost is not None:
+            self._damage.append(f"from byte {self._lost} to the end: {self._reason}")
+
+    def _pass(self) -> Iterator[Record]:
+        """Records from `_start` on. Raises: OSError where FastWARC cannot go on."""
+        self._stream.seek(self._start)
+        self._seen, self._last, self._end = 0, self._start, self._start
+        for record in ArchiveIterator(self._stream, parse_http=False, quirks_mode=self._lenient):
+            if not self._lenient and _misread(record):
+                raise OSError("bare line feeds")
+            self._seen, self._last, self._vain = self._seen + 1, record.stream_pos, 0
+            self._end = self._last + max(record.content_length, 1)
+            if self._seen <= self._skip:
+                continue
+            if self._lost is not None:
+                self._damage.append(f"between bytes {self._lost} and {self._last}: {self._reason}")
+                self._lost = None
+            found = _record(record)
+            yield found
+            if found.problem == _CORRUPT:
+                raise OSError(_CORRUPT)
+        member = self._last if self._begins_at(self._last) else self._start
+        if self._magic == GZIP and breaks_off(self._stream, member):
+            self._damage.append(f"truncated gzip: the file breaks off at byte {self._stream.tell()}")
+
+    def _recover(self, what: str) -> bool:
+        """Choose where and how to go on; False: nowhere."""
+        following: int | None = None
         if "decompress" in what or what == _CORRUPT:
-            lost, reason = last if lost is None else lost, f"corrupt {_MAGIC[magic]} data"
-            following = find_magic(stream, max(start, last) + 1, magic)
-        elif what == _NOT_A_RECORD and not magic:
-            lost, reason = end if lost is None else lost, "no record"
-            following = find_magic(stream, max(end, start + 1), b"WARC/")
-        elif lenient:
-            lost, reason, following = last, what, None
+            self._lose(self._last, f"corrupt {_MAGIC[self._magic]} data")
+            following = find_magic(self._stream, max(self._start, self._last) + 1, self._magic)
+        elif what == _NOT_A_RECORD and not self._magic:
+            self._lose(self._end, "no record")
+            following = find_magic(self._stream, max(self._end, self._start + 1), b"WARC/")
+        elif self._lenient:
+            self._lose(self._last, what)
         else:
             if what == _NOT_A_RECORD:
-                damage.append(f"after the record at byte {last} comes none: passed over up to the next one")
-            lenient = True
-            start, skip = (last, min(seen, 1)) if _begins_at(stream, last, magic) else (start, seen)
-            continue
-        if following is None:
-            break
-        start, skip, lenient = following, 0, False
-    if lost is not None:
-        damage.append(f"from byte {lost} to the end: {reason}")
+                self._damage.append(f"after the record at byte {self._last} comes none: passed over up to the next one")
+            self._lenient = True
+            if self._begins_at(self._last):
+                self._start, self._skip = self._last, min(self._seen, 1)
+            else:
+                self._skip = self._seen
+            return True
+        self._vain += 1
+        if following is None or self._vain > MAX_VAIN:
+            return False
+        self._start, self._skip, self._lenient = following, 0, False
+        return True
 
+    def _lose(self, offset: int, reason: str) -> None:
+        self._lost, self._reason = offset if self._lost is None else self._lost, reason
 
-_NOT_A_RECORD = "Invalid WARC header"  # FastWARC's words
-_CORRUPT = "the compressed record is corrupt"
+    def _begins_at(self, offset: int) -> bool:
+        """Whether reading can start at `offset`: anywhere in a plain file, at the start of a block in a packed one."""
+        self._stream.seek(offset)
+        return self._stream.read(len(self._magic)) == self._magic
 
 
 def _misread(record: WarcRecord) -> bool:
@@ -128,9 +168,3 @@ def _record(record: WarcRecord) -> Record:
 
 def _text(value: bytes | None) -> str | None:
     return value.decode("utf-8", "replace").strip() or None if value is not None else None
-
-
-def _begins_at(stream: GuardedStream, offset: int, magic: bytes) -> bool:
-    """Whether reading can start at `offset`: anywhere in a plain file, at the start of a block in a packed one."""
-    stream.seek(offset)
-    return stream.read(len(magic)) == magic

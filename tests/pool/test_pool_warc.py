@@ -213,3 +213,13 @@ def test_no_flipped_cut_or_inserted_bytes_make_the_reader_raise(tmp_path_factory
         archive[at : at + data.draw(st.integers(0, 40))] = piece
     path = tmp_path_factory.mktemp("fuzz") / data.draw(st.sampled_from(["a.warc", "a.warc.gz", "a.arc.gz", "a.arc"]))
     read_all(put(path, bytes(archive)))
+
+
+@pytest.mark.parametrize("junk", [b"WARC/1.0\r\n", b"\x1f\x8b\x08\0", b"WARC/"])
+@pytest.mark.parametrize("name", ["a.warc", "a.warc.gz", "a.arc.gz"])
+def test_junk_full_of_beginnings_is_given_up_in_time(tmp_path: Path, junk: bytes, name: str) -> None:
+    start = members(record(0)) if name.endswith(".gz") else record(0)
+    table, tally = read_all(put(tmp_path / name, start + junk * 500_000))
+    assert bodies(table)[:1] in ([PAGES[0]], [])
+    assert tally.damage
+    assert len(tally.damage) < 2000
