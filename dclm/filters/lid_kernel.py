@@ -34,7 +34,9 @@ class LidArrays(NamedTuple):
     word_first: NDArray[np.int64]
     """The rows of word w are `word_rows[word_first[w]:word_first[w + 1]]`."""
     buckets: Ints
-    """Bucket → row less V, or -1."""
+    """Bucket → row less V, or -1 for most: so `present` is asked first, which fits into the cache."""
+    present: NDArray[np.uint64]
+    """Bit b of word w: whether bucket 64 w + b has a row."""
     rows: Floats
     """[rows, D]: first the words', then the buckets'."""
     output: Floats
@@ -66,7 +68,15 @@ def hash_bytes(data: Bytes, start: int, end: int) -> np.uint32:
 
 @njit(cache=True, nogil=True)
 def subword_rows(
-    data: Bytes, start: int, end: int, buckets: Ints, minn: int, maxn: int, num_buckets: np.uint32, found: Ints
+    data: Bytes,
+    start: int,
+    end: int,
+    buckets: Ints,
+    present: NDArray[np.uint64],
+    minn: int,
+    maxn: int,
+    num_buckets: np.uint32,
+    found: Ints,
 ) -> int:
     """Writes the buckets' rows of the n-grams of `data[start:end]` (with its marks) to `found`; returns how many."""
     count = 0
@@ -82,9 +92,9 @@ def subword_rows(
                 place += 1
             n += 1
             if n >= minn and not (n == 1 and (first == start or place == end)):
-                row = buckets[value % num_buckets]
-                if row >= 0:
-                    found[count] = row
+                bucket = value % num_buckets
+                if (present[bucket >> np.uint32(6)] >> np.uint64(bucket & np.uint32(63))) & np.uint64(1):
+                    found[count] = buckets[bucket]
                     count += 1
     return count
 
@@ -153,7 +163,9 @@ def _sum_text(data: Bytes, start: int, end: int, model: LidArrays, hidden: Float
                 found = np.empty(model.maxn * len(marked), np.int32)
             marked[0], marked[length + 1] = _LESS, _GREATER
             marked[1 : length + 1] = data[first:place]
-            count = subword_rows(marked, 0, length + 2, model.buckets, model.minn, model.maxn, model.num_buckets, found)
+            count = subword_rows(
+                marked, 0, length + 2, model.buckets, model.present, model.minn, model.maxn, model.num_buckets, found
+            )
             _add_rows(hidden, model.rows, found, 0, count, num_words)
             inputs += count
     if not ended and model.end_of_line >= 0:

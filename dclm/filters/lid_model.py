@@ -163,6 +163,8 @@ def _arrays(
     slots = 1 << (2 * len(words) + 1).bit_length()
     table = np.full(slots, -1, np.int32)
     own_rows: list[NDArray[np.int32]] = []
+    bits = np.packbits(np.pad(dictionary.pruned >= 0, (0, -arguments.bucket % 64)), bitorder="little")
+    present = bits.view("<u8").astype(np.uint64)
     scale = (arguments.minn, arguments.maxn, np.uint32(arguments.bucket))
     for number, word in enumerate(words):
         raw = np.frombuffer(word, np.uint8)
@@ -172,14 +174,16 @@ def _arrays(
         table[slot] = number
         marked = np.frombuffer(b"<" + word + b">", np.uint8)
         found = np.empty(arguments.maxn * len(marked), np.int32)
-        count = 0 if word == b"</s>" else subword_rows(marked, 0, len(marked), dictionary.pruned, *scale, found)
+        count = (
+            0 if word == b"</s>" else subword_rows(marked, 0, len(marked), dictionary.pruned, present, *scale, found)
+        )
         own_rows.append(np.concatenate([[number], found[:count] + len(words)]).astype(np.int32))
     first = np.cumsum([0, *map(len, own_rows)], dtype=np.int64)
     left, right = _huffman(dictionary.label_counts)
     subwords = np.concatenate(own_rows) if own_rows else np.zeros(0, np.int32)
     return LidArrays(
-        text, lengths, table, subwords, first, dictionary.pruned, np.ascontiguousarray(rows), output, left, right,
-        arguments.minn, arguments.maxn, np.uint32(arguments.bucket), words.index(b"</s>") if b"</s>" in words else -1,
+        text, lengths, table, subwords, first, dictionary.pruned, present, np.ascontiguousarray(rows), output,
+        left, right, arguments.minn, arguments.maxn, np.uint32(arguments.bucket), words.index(b"</s>") if b"</s>" in words else -1,
     )  # fmt: skip
 
 
