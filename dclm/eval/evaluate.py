@@ -29,7 +29,7 @@ from dclm.eval.suite import Suite, load_suite, suite_of
 from dclm.eval.unit import ITEMS, ROWS, Unit, UnitCounts, score_unit
 from dclm.parallel import Engine, Serial
 from dclm.progress import Progress, Silent
-from dclm.record import Record, describe_files, find_record, fingerprint, provenance, write_record
+from dclm.record import RECORD, Record, describe_files, find_record, fingerprint, provenance, read_record, write_record
 from dclm.storage import atomic_file, write_atomic
 
 VERSION = 1
@@ -75,9 +75,10 @@ def evaluate(
     chosen = _choose(suite, tasks)
     device = _device(device)
     plan = make_plan(model, chosen, limit, device, dtype)
+    inputs = {"model": model_fingerprint(model), **_checkpoint(model)}
     identity = {
         "version": VERSION,
-        "model": model_fingerprint(model),
+        **inputs,
         "suite": chosen.hash,
         "scored": sorted(plan.rows),
         "limit": limit,
@@ -102,7 +103,7 @@ def evaluate(
     counts = _score(units, engine, progress)
     _join(units, out)
     report = scores_json(
-        plan.suite, out / "items.parquet", model=str(identity["model"]), limit=limit, window=plan.max_seq_len,
+        plan.suite, out / "items.parquet", model=inputs["model"], limit=limit, window=plan.max_seq_len,
         dtype=dtype, missing=plan.missing,
     )  # fmt: skip
     write_atomic(out / "scores.json", (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
@@ -112,13 +113,19 @@ def evaluate(
         name=chosen.name,
         fingerprint=expected,
         config={**identity, "device": device, "batch_tokens": tokens},
-        inputs={"model": str(identity["model"])},
+        inputs=inputs,
         counts={"items": sum(plan.rows.values()), "tasks": len(plan.rows), "missing": dict(plan.missing), **counts},
         files=describe_files(out, {"items.parquet": sum(plan.rows.values())}),
         provenance=provenance(started),
     )
     write_record(out, record)
     return record
+
+
+def _checkpoint(model: str) -> dict[str, str]:
+    """The fingerprint of the artifact that `model` is, if it is one: the link to how it was trained."""
+    root = Path(model)
+    return {"checkpoint": read_record(root).fingerprint} if (root / RECORD).is_file() else {}
 
 
 def make_plan(model: str, suite: Suite, limit: int | None, device: str, dtype: str) -> Plan:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dclm.errors import DataError
-from dclm.record import RECORD, require_complete
+from dclm.record import RECORD, fingerprint, require_complete
 from dclm.storage import open_input, sha256_file
 
 _SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst")
@@ -45,7 +45,7 @@ def find_documents(path: Path, allow_missing: bool = False) -> DocumentSource:
     if not found or not all(p.is_file() and p.name.endswith(_SUFFIXES) for p in found):
         what = "found no documents there" if path.exists() else "no such file"
         raise DataError(str(path), what, f"pass a documents artifact, or a file or folder of {' '.join(_SUFFIXES)}")
-    hashes = "".join(sha256_file(p) for p in found)
+    hashes = fingerprint([sha256_file(p) for p in found])
     return DocumentSource(name=path.name, fingerprint=hashes, files=tuple(map(str, found)))
 
 

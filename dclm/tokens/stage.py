@@ -100,7 +100,7 @@ def tokenize(
         )
     file = open_tokenizer(tokenizer, config.eot)
     sources = tuple(find_documents(Path(path), allow_missing) for path in documents)
-    inputs = {f"source {i}": fingerprint(source.fingerprint) for i, source in enumerate(sources)}
+    inputs = {f"source {i}": source.fingerprint for i, source in enumerate(sources)}
     identity = fingerprint(
         {"stage": "tokenize", "version": VERSION, "config": config, "tokenizer": file.sha256, "inputs": inputs}
     )
