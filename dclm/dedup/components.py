@@ -76,17 +76,24 @@ def _link_runs(keys: np.ndarray, documents: np.ndarray, first: np.ndarray, secon
         if keys[i] != keys[start]:
             start = i
         elif documents[i] != documents[start]:
-            first[count], second[count] = documents[start], documents[i]
+            first[count], second[count] = start, i
             count += 1
     return count
 
 
-def link_equal_keys(keys: U64, documents: I64) -> Links:
-    """Links from the first document of every run of equal keys to the others; rows sorted by (key, document)."""
+class Equal(NamedTuple):
+    """Pairs of rows with the same key, as places in the table of keys."""
+
+    first: I64
+    second: I64
+
+
+def rows_of_equal_keys(keys: U64, documents: I64) -> Equal:
+    """The first row of every run of equal keys beside each of the others; rows are sorted by (key, document)."""
     room = _count_linked(keys)
     first, second = np.empty(room, np.int64), np.empty(room, np.int64)
     count = _link_runs(keys, documents, first, second)
-    return Links(first[:count], second[:count])
+    return Equal(first[:count], second[:count])
 
 
 def components(links: Iterable[Links], cap: int | None = None) -> Components:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numba import njit, uint64
 
 from dclm.dedup.columns import I64, U64, documents_of, hashes
-from dclm.dedup.components import Links, link_equal_keys, spanning_links
+from dclm.dedup.components import Links, rows_of_equal_keys, spanning_links
 from dclm.dedup.hashing import mix
 from dclm.dedup.signatures import Signatures
 
@@ -45,14 +45,15 @@ def candidate_links(keys: pa.Table) -> pa.Table:
     `whole_first` and `whole_second` are the documents' values of the key column `whole`.
     """
     documents = documents_of(keys)
-    links = spanning_links(link_equal_keys(hashes(keys, "key"), documents))
-    return pa.table({"first": links.first, "second": links.second, **_whole(keys, documents, links)})
-
-
-def _whole(keys: pa.Table, documents: I64, links: Links) -> dict[str, U64]:
-    order = np.argsort(documents, kind="stable")
-    documents, whole = documents[order], hashes(keys, "whole")[order]
-    return {
-        "whole_first": whole[np.searchsorted(documents, links.first)],
-        "whole_second": whole[np.searchsorted(documents, links.second)],
-    }
+    equal = rows_of_equal_keys(hashes(keys, "key"), documents)
+    linked, places = np.unique(documents[np.concatenate(equal)], return_index=True)
+    whole = hashes(keys, "whole")[np.concatenate(equal)[places]]
+    links = spanning_links(Links(documents[equal.first], documents[equal.second]))
+    return pa.table(
+        {
+            "first": links.first,
+            "second": links.second,
+            "whole_first": whole[np.searchsorted(linked, links.first)],
+            "whole_second": whole[np.searchsorted(linked, links.second)],
+        }
+    )

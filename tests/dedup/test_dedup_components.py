@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dclm.dedup.clusters import cluster_counts, clusters_table
-from dclm.dedup.components import Links, components, link_equal_keys, spanning_links
+from dclm.dedup.components import Links, components, rows_of_equal_keys, spanning_links
 
 EDGES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).filter(lambda e: e[0] != e[1]), max_size=40)
 
@@ -50,9 +50,10 @@ def test_each_document_finds_the_first_of_its_component(edges: list[tuple[int, i
 @given(st.lists(st.integers(0, 8), max_size=40))
 def test_links_join_what_has_the_same_key(keys: list[int]) -> None:
     order = sorted(range(len(keys)), key=lambda i: (keys[i], i))
-    links = link_equal_keys(np.array([keys[i] for i in order], np.uint64), np.array(order, np.int64))
+    documents = np.array(order, np.int64)
+    equal = rows_of_equal_keys(np.array([keys[i] for i in order], np.uint64), documents)
     first = {k: keys.index(k) for k in keys}
-    assert dict(zip(links.second.tolist(), links.first.tolist(), strict=True)) == {
+    assert dict(zip(documents[equal.second].tolist(), documents[equal.first].tolist(), strict=True)) == {
         i: first[k] for i, k in enumerate(keys) if first[k] != i
     }
 
@@ -67,7 +68,7 @@ def test_the_cap_stops_chains() -> None:
 
 def test_one_cluster_of_a_million_members() -> None:
     count = 1_000_000
-    star = link_equal_keys(np.full(count, 3, np.uint64), np.arange(count))
+    star = Links(*rows_of_equal_keys(np.full(count, 3, np.uint64), np.arange(count)))
     chain = Links(np.arange(count - 1), np.arange(1, count))
     for links in ([star], [chain], [star, chain]):
         found = components(links)

@@ -1,0 +1,160 @@
+"""Deduplication beside datasketch and rensa (where installed), on one core: `python -m tests.bench.bench_dedup`.
+
+Seconds are CPU seconds of this process, medians of three runs after one that compiles.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+from datasketch import MinHash as DatasketchMinHash
+
+from dclm.dedup.alphabet import alphabet
+from dclm.dedup.bloom import Bloom, Mode
+from dclm.dedup.exact import Exact
+from dclm.dedup.minhash import MinHash
+from dclm.dedup.serial import decide, run_ordered
+from dclm.dedup.signatures import Bits, permutations, signatures
+from dclm.step import Global, Ordered
+from dclm.text.buffers import utf8
+
+FILES = ("newsgroups20", "instruct_small", "reddit_questions")
+SAMPLE = 2_000  # documents for what is slow
+Shards = list[list[pa.RecordBatch]]
+
+
+class Row(NamedTuple):
+    """One measurement."""
+
+    what: str
+    documents_per_second: float
+    megabytes_per_second: float
+
+
+def load_texts(shared: Path, limit: int | None = None) -> list[str]:
+    """The documents of `FILES`, every n-th so that about `limit` are left."""
+    texts = []
+    for name in FILES:
+        with gzip.open(shared / "text" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            texts += [json.loads(line)["text"] for line in lines]
+    return texts if limit is None else texts[:: max(1, len(texts) // limit)]
+
+
+def make_shards(texts: Sequence[str], rows: int = 1024) -> Shards:
+    """One shard of batches."""
+    batches = []
+    for start in range(0, len(texts), rows):
+        part = texts[start : start + rows]
+        place = pa.array(range(start, start + len(part)), pa.int64())
+        batches.append(pa.RecordBatch.from_pydict({"text": pa.array(part, pa.string()), "_row": place}))
+    return [batches]
+
+
+def timed(what: str, texts: Sequence[str], function: Callable[[], object], warm: Callable[[], object]) -> Row:
+    warm()
+    seconds = []
+    for _ in range(3):
+        start = time.process_time()
+        function()
+        seconds.append(time.process_time() - start)
+    median = statistics.median(seconds)
+    size = sum(len(text.encode()) for text in texts) / 1e6
+    return Row(what, len(texts) / median, size / median)
+
+
+def grams(text: str) -> set[str]:
+    words = text.lower().split()
+    return {" ".join(words[i : i + 5]) for i in range(max(1, len(words) - 4))}
+
+
+def ours(texts: Sequence[str], count: int, bits: Bits) -> Row:
+    column, table, draw = pa.array(texts, pa.string()), alphabet("lower"), permutations(count, 1, bits)
+
+    def run(rows: int) -> None:
+        for start in range(0, rows, 1024):
+            signatures(utf8(column[start : start + 1024]), table, True, 5, draw)
+
+    return timed(f"signature, {count} permutations: dclm, {bits} bits", texts, lambda: run(len(texts)), lambda: run(8))
+
+
+def datasketch(texts: Sequence[str], count: int) -> Row:
+    def run(part: Sequence[str]) -> None:
+        start = DatasketchMinHash(num_perm=count)
+        for text in part:
+            sketch = start.copy()
+            sketch.update_batch([gram.encode() for gram in grams(text)])
+
+    name = f"signature, {count} permutations: datasketch"
+    return timed(name, texts, lambda: run(texts), lambda: run(texts[:8]))
+
+
+def rensa(texts: Sequence[str], count: int) -> Row:
+    from rensa import RMinHash
+
+    def run(part: Sequence[str]) -> None:
+        for text in part:
+            sketch = RMinHash(num_perm=count, seed=1)
+            sketch.update(list(grams(text)))
+            sketch.digest()
+
+    name = f"signature, {count} permutations: Python shingles + rensa"
+    return timed(name, texts, lambda: run(texts), lambda: run(texts[:8]))
+
+
+def timed_step(what: str, step: Global | Ordered, texts: Sequence[str]) -> Row:
+    """A step from batches to its decision (or to what is left), in one process."""
+    shards, few = make_shards(texts), make_shards(texts[:8])
+    run = partial(decide, step) if isinstance(step, Global) else partial(run_ordered, step)
+    return timed(what, texts, partial(run, shards), partial(run, few))
+
+
+def whole_steps(texts: Sequence[str]) -> list[Row]:
+    """The steps that ship."""
+    found = [timed_step("whole step: exact", Exact(), texts)]
+    for step in (MinHash(), MinHash(bits=32), MinHash(verify=0.8), MinHash(bands=14, rows=8)):
+        name = f"whole step: minhash {step.bands}×{step.rows}, {step.bits} bits, verify {step.verify}"
+        found.append(timed_step(name, step, texts))
+    modes: tuple[Mode, ...] = ("old-both", "both", "exact")
+    return found + [timed_step(f"whole step: bloom {m}, 13-grams, count and pass", Bloom(mode=m), texts) for m in modes]
+
+
+def growth(texts: Sequence[str]) -> list[Row]:
+    """Documents per second as the corpus grows: copies of it with two words more."""
+    found = []
+    for times in (1, 3, 10):
+        more = [text if i == 0 else f"copy {i} {text}" for i in range(times) for text in texts]
+        found.append(timed_step(f"minhash 14×8, corpus × {times}", MinHash(bands=14, rows=8), more))
+    return found
+
+
+def rows(shared: Path, limit: int | None = None) -> list[Row]:
+    """All measurements."""
+    texts = load_texts(shared, limit)
+    some = texts[:: max(1, len(texts) // SAMPLE)]
+    found = [ours(texts, 128, 64), ours(texts, 128, 32), datasketch(some, 128)]
+    found += [ours(texts, 1395, 64), ours(texts, 1395, 32), datasketch(some[::4], 1395)]
+    if importlib.util.find_spec("rensa") is not None:
+        found += [rensa(some, 128), rensa(some, 1395)]
+    return found + whole_steps(texts) + growth(some)
+
+
+def main() -> None:
+    """Print the table; an argument bounds the number of documents."""
+    shared = Path(os.environ.get("DCLM_SHARED", "../shared"))
+    for row in rows(shared, int(sys.argv[1]) if len(sys.argv) > 1 else None):
+        print(f"{row.what:<60} {row.documents_per_second:>10,.0f} documents/s {row.megabytes_per_second:>8.1f} MB/s")
+
+
+if __name__ == "__main__":
+    main()
