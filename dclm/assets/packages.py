@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -74,12 +75,19 @@ def _unpacked(archive_sha256: str, member: str) -> Path:
 def _archive(requirement: str, sha256: str) -> Path:
     folder = cache_root() / "packages" / sha256
     with lock(sha256):
-        for path in folder.glob("[!.]*"):
+        for path in (*folder.glob("[!.]*"), *_given(requirement)):
             if has_content(path, sha256):
                 return path
         if is_offline():
             raise Unavailable("DCLM_OFFLINE is set and the package is not in the cache")
         return _download(requirement, sha256, folder)
+
+
+def _given(requirement: str) -> list[Path]:
+    """Archives of that name and version in the user's folder: for what pip cannot or may not download."""
+    name, _, version = requirement.partition("==")
+    folder = os.environ.get("DCLM_ASSETS")
+    return sorted(Path(folder).glob(f"{name.replace('-', '[-_]')}-{version}[-.]*")) if folder else []
 
 
 def _download(requirement: str, sha256: str, folder: Path) -> Path:

@@ -28,7 +28,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
-    monkeypatch.delenv("DCLM_OFFLINE", raising=False)
+    for name in ("DCLM_OFFLINE", "DCLM_ASSETS"):
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "index").mkdir()
     return tmp_path / "index"
 
@@ -65,6 +66,15 @@ def test_the_archive_is_kept_for_other_files_of_it(index: Path) -> None:
     read_member("pinned-thing==1.0", sha256, MEMBER)
     (index / "pinned_thing-1.0-py3-none-any.whl").unlink()
     assert read_member("pinned-thing==1.0", sha256, "pinned_thing-1.0.dist-info/WHEEL").startswith(b"Wheel-Version")
+
+
+def test_an_archive_in_the_users_folder_needs_no_pip(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha256 = write_wheel(index)
+    monkeypatch.setenv("DCLM_ASSETS", str(index))
+    monkeypatch.setenv("DCLM_OFFLINE", "1")
+    assert read_member("pinned-thing==1.0", sha256, MEMBER) == CONTENT
+    with pytest.raises(Unavailable):
+        read_member("pinned-thing==1.0", "0" * 64, MEMBER)
 
 
 def test_an_archive_with_another_hash_is_refused(index: Path, tmp_path: Path) -> None:
