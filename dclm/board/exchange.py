@@ -14,28 +14,22 @@ from dclm.errors import DataError
 from dclm.eval.aggregate import aggregate, centred
 from dclm.eval.suite import load_suite
 
-_OLD_NAMES = {
-    "gsm8k": "gsm8k_cot", "aqua": "aqua_cot", "svamp": "svamp_cot", "agi_eval_sat_math": "agi_eval_sat_math_cot",
-}  # fmt: skip
-"""Labels of early files → today's, for tasks whose data and prompts are the same."""
-
 
 def from_dclm(value: object, name: str) -> Result:
     """The result in an evaluation file of DCLM, with the means computed anew.
 
-    Such a file has no chain, no item counts and no standard errors: the result says that it was imported.
-    Raises: DataError if there are no task accuracies.
+    Such a file has no chain, no item counts and no standard errors: the result says that it was imported. Tasks outside
+    EXTENDED (early files have some) are left out. Raises: DataError if there are no task accuracies, or one is no
+    number in [0, 1].
     """
     metrics = value.get("eval_metrics") if isinstance(value, Mapping) else None
     scores = metrics.get("icl") if isinstance(metrics, Mapping) else None
     if not isinstance(value, Mapping) or not isinstance(scores, Mapping) or not scores:
         raise DataError(name, "no eval_metrics.icl: not an evaluation file of DCLM")
-    accuracies = {str(_OLD_NAMES.get(str(task), task)): score for task, score in scores.items()}
-    known = set(load_suite("extended").labels)
     suite = load_suite("extended")
     return make_result(
         name=str(value.get("name") or name)[:200],
-        scores={task: TaskScore(score=score) for task, score in accuracies.items() if task in known},
+        scores={task: TaskScore(score=scores[task]) for task in suite.labels if task in scores},
         suite=SuiteIdentity(name="extended", version=suite.version),
         training=TrainingSummary(scale="unknown"),
         data=DataSummary(),

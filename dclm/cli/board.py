@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -10,14 +11,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from dclm.board.exchange import from_dclm, to_dclm
 from dclm.board.page import export_site
 from dclm.board.rank import rank
-from dclm.board.result import MAX_RESULT_BYTES, Result
+from dclm.board.result import MAX_RESULT_BYTES, Result, load_json, parse_result, write_result
 from dclm.board.upload import TOKEN_VARIABLE, fetch_results
 from dclm.board.upload import upload as send
 from dclm.board.validate import validate
 from dclm.errors import ConfigError, DclmError
-from dclm.storage import open_input
+from dclm.storage import open_input, write_atomic
 
 
 @click.group()
@@ -69,6 +71,22 @@ def table(place: str, scale: str | None) -> None:
 def site(place: str, out: Path) -> None:
     """Write the leaderboard as a static page with all results beside it."""
     print(export_site(fetch_results(place), out))
+
+
+@board.command()
+@click.argument("file")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write.")
+def convert(file: str, out: Path) -> None:
+    """Turn an evaluation file of DCLM's leaderboard into a result, or a result into such a file."""
+    with open_input(file) as handle:
+        data = handle.read(MAX_RESULT_BYTES + 1)
+    value = load_json(data, file)
+    if isinstance(value, dict) and "eval_metrics" in value:
+        write_result(out, from_dclm(value, file))
+    else:
+        text = json.dumps(to_dclm(parse_result(data, file)), indent=4, ensure_ascii=False)
+        write_atomic(out, f"{text}\n".encode())
+    print(out)
 
 
 @board.command()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
+import gzip
 import json
 import math
 from collections.abc import Callable
@@ -15,12 +15,7 @@ import pytest
 from dclm.board.exchange import from_dclm, to_dclm
 from dclm.board.result import (
     MAX_RESULT_BYTES,
-    DataSummary,
     Result,
-    SuiteIdentity,
-    TaskScore,
-    TrainingSummary,
-    make_result,
     parse_result,
     read_result,
     write_result,
@@ -174,18 +169,15 @@ def test_other_json_is_not_taken_for_an_evaluation_of_dclm(value: object) -> Non
 
 
 @pytest.mark.shared
-def test_published_evaluations_become_results_with_the_published_means(shared: Path) -> None:
-    with (shared / "results" / "evals.csv").open(newline="") as handle:
-        rows = list(csv.DictReader(handle))
-    assert len(rows) == 156
-    for row in rows:
-        scores = {t: TaskScore(score=float(row[t])) for t in load_suite("extended").labels if row[t]}
-        result = make_result(
-            name=row["dataset_name"] or row["eval_json"], scores=scores, imported=row["eval_json"], records=(),
-            suite=SuiteIdentity(name="extended", version=1), training=TrainingSummary(scale="x"), data=DataSummary(),
-        )  # fmt: skip
-        validate(as_bytes(result.to_json()), row["eval_json"])
-        again = from_dclm(to_dclm(result), "e")
-        for field, column in (("core_v1", "Core_v1"), ("core_v2", "Core_v2"), ("extended_v2", "Extended_v2")):
-            if row[column]:
-                assert getattr(again, field) == pytest.approx(float(row[column]), abs=1e-6)
+def test_published_evaluations_come_in_with_their_published_means(shared: Path) -> None:
+    with gzip.open(shared / "conformance" / "eval" / "aggregate.json.gz") as handle:
+        published = json.load(handle)
+    assert len(published) == 156
+    for name, expected in published.items():
+        result = from_dclm({"name": name, "eval_metrics": {"icl": expected["tasks"]}}, name)
+        validate(as_bytes(result.to_json()), name)
+        again = to_dclm(result)
+        for column in ("Core_v1", "Core_v2", "Extended_v1", "Extended_v2"):
+            if isinstance(expected[column], float):
+                assert again[column] == pytest.approx(expected[column], abs=1e-6), (name, column)
+                assert getattr(result, column.lower()) == again[column]
