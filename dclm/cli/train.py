@@ -10,8 +10,8 @@ import click
 from dclm.cli.options import ConsoleProgress, say
 
 if TYPE_CHECKING:
+    from dclm.train.options import Precision
     from dclm.train.ranks import Device
-    from dclm.train.run import Precision
 
 
 @click.command()
@@ -38,7 +38,7 @@ def train(
 ) -> None:  # fmt: skip
     """Train a model on TOKENS, the output of `dclm tokenize`."""
     from dclm.train.launch import launch
-    from dclm.train.run import TrainOptions
+    from dclm.train.options import TrainOptions
 
     options = TrainOptions(
         validation=validation, epochs=epochs, num_tokens=num_tokens, resume=resume, device=device, precision=precision,

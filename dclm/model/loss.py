@@ -6,13 +6,15 @@ gradient while a chunk's logits are at hand saves memory of order N·V and the p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-CHUNK_ELEMENTS_CPU = 1 << 22  # logits of a chunk: a few MB, so that they stay in cache from pass to pass
+CHUNK_ELEMENTS_CPU = 1 << 21  # logits of a chunk: 8 MB, so that they stay in cache from pass to pass
 CHUNK_ELEMENTS_GPU = 1 << 28  # about 5,000 tokens at V = 50,432: large products, 1.6 GB of logits
+SMALLEST_SHARE = 1e-30  # far above where float32 loses digits (1e-38)
 
 
 class LossSums(NamedTuple):
@@ -37,7 +39,11 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, *, z_l
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Computes the gradients in the forward pass; backward only scales them."""
+    """Computes the gradients in the forward pass; backward only scales them.
+
+    The gradient of a row of logits is c · softmax - scale · onehot(target), with c = scale · (1 + 2z · logsumexp). The
+    softmax goes through the products as it is; c and the target are applied to what is d wide, not V.
+    """
 
     @staticmethod
     def forward(
@@ -48,19 +54,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
         cross_entropy = torch.zeros((), dtype=torch.float32, device=weight.device)
         squares = torch.zeros_like(cross_entropy)
-        elements = CHUNK_ELEMENTS_GPU if weight.is_cuda else CHUNK_ELEMENTS_CPU
-        step = max(1, elements // len(weight))
-        for start in range(0, len(hidden), step):
-            part = slice(start, start + step)
-            logits = torch.mm(hidden[part], cast.T)
-            gradient, chunk_entropy, chunk_squares = chunk_loss(logits, targets[part], z_loss, scale)
-            torch.mm(gradient, cast, out=grad_hidden[part])
-            if hidden.dtype == torch.float32:
-                grad_weight.addmm_(gradient.T, hidden[part])
-            else:
-                grad_weight += torch.mm(gradient.T, hidden[part])
-            cross_entropy += chunk_entropy
-            squares += chunk_squares
+        for part in _chunks(len(hidden), weight):
+            inputs, goals = hidden[part], targets[part]
+            logits = torch.mm(inputs, cast.T).float()
+            softmax = torch.softmax(logits, dim=1)
+            at_target = logits.gather(1, goals[:, None])
+            logsumexp = _logsumexp(logits, at_target, softmax.gather(1, goals[:, None]))
+            cross_entropy += (logsumexp - at_target).sum()
+            squares += logsumexp.square().sum()
+            row_scale = scale * (1 + 2 * z_loss * logsumexp)
+            softmax = softmax.to(hidden.dtype)
+            grad_hidden[part] = torch.mm(softmax, cast) * row_scale - scale * cast[goals]
+            _add_product(grad_weight, softmax.T, (inputs * row_scale).to(hidden.dtype))
+        grad_weight.index_add_(0, targets, hidden.float(), alpha=-scale)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         return (cross_entropy + z_loss * squares) * scale, cross_entropy, z_loss * squares
@@ -71,26 +77,36 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return grad_hidden * grad, (grad_weight * grad).to(ctx.weight_dtype), None, None, None
 
 
-def chunk_loss(logits: Tensor, targets: Tensor, z_loss: float, scale: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradient of the logits [C, V] (in their dtype), Σ cross-entropy, Σ logsumexp². Overwrites float32 logits."""
-    values = logits.float()
-    at_target = values.gather(1, targets[:, None])
-    top = values.amax(dim=1, keepdim=True)
-    weights = values.sub_(top).exp_()
-    total = weights.sum(dim=1, keepdim=True)
-    logsumexp = total.log() + top
-    weights.mul_((1 + 2 * z_loss * logsumexp) * (scale / total))
-    weights.scatter_add_(1, targets[:, None], torch.full_like(at_target, -scale))
-    return weights.to(logits.dtype), (logsumexp - at_target).sum(), logsumexp.square().sum()
+def _chunks(num_rows: int, weight: Tensor) -> Iterator[slice]:
+    """Parts of the rows: no fewer than d, or passes over the weight's gradient would cost more than the logits."""
+    step = max((CHUNK_ELEMENTS_GPU if weight.is_cuda else CHUNK_ELEMENTS_CPU) // len(weight), weight.shape[1])
+    return (slice(start, start + step) for start in range(0, num_rows, step))
+
+
+def _logsumexp(logits: Tensor, at_target: Tensor, share: Tensor) -> Tensor:
+    """[C, 1], from the target's logit and its share in the softmax, which spares a pass over the logits.
+
+    Where a share is too small for that, and on GPUs, which looking at it would hold up, over the logits.
+    """
+    if not logits.is_cuda and float(share.min()) > SMALLEST_SHARE:
+        return at_target - share.log()
+    return logits.logsumexp(dim=1, keepdim=True)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, added up in float32."""
+    if right.dtype == torch.float32:
+        total.addmm_(left, right)
+    else:
+        total += torch.mm(left, right)
 
 
 def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
     """Σ cross-entropy (nats, float32) of hidden states [N, d] under a head `weight` [V, d], without gradients."""
     total = torch.zeros((), dtype=torch.float32, device=weight.device)
-    step = max(1, (CHUNK_ELEMENTS_GPU if weight.is_cuda else CHUNK_ELEMENTS_CPU) // len(weight))
     with torch.no_grad():
         cast = weight.to(hidden.dtype)
-        for start in range(0, len(hidden), step):
-            logits = torch.mm(hidden[start : start + step], cast.T).float()
-            total += torch.nn.functional.cross_entropy(logits, targets[start : start + step], reduction="sum")
+        for part in _chunks(len(hidden), weight):
+            logits = torch.mm(hidden[part], cast.T).float()
+            total += torch.nn.functional.cross_entropy(logits, targets[part], reduction="sum")
     return total

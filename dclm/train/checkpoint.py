@@ -16,7 +16,7 @@ from torch import Tensor
 from dclm.errors import DataError
 from dclm.model.load import CHECKPOINTS, STEP, list_checkpoints
 from dclm.model.transformer import Transformer
-from dclm.model.weights import MODEL, read_weights, write_model
+from dclm.model.weights import read_weights, write_model
 from dclm.storage import atomic_directory
 from dclm.train.parallel import gather, scatter
 from dclm.train.ranks import Ranks
@@ -108,9 +108,3 @@ def require_space(out: Path, parameters: int, keep: int) -> None:
     if free < needed:
         what = f"{free / 1e9:.1f} GB are free, needed for {keep + 1} checkpoints: {needed / 1e9:.1f} GB"
         raise DataError(str(out), what, "choose another --out, or keep fewer checkpoints")
-
-
-__all__ = [
-    "MODEL", "State", "checkpoint_path", "list_checkpoints", "load_optimizer", "prune_checkpoints", "read_state",
-    "require_space", "save_checkpoint",
-]  # fmt: skip

@@ -14,7 +14,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from dclm.errors import DclmError
 from dclm.progress import Progress, Silent
 from dclm.record import Record, read_record
-from dclm.train.run import TrainOptions, train
+from dclm.train.options import TrainOptions
+from dclm.train.run import train
 from dclm.train.scale import Scale
 
 

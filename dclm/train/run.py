@@ -3,90 +3,64 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-from dclm.errors import ConfigError, DataError
+from dclm.assets import resolve
+from dclm.errors import AssetError, ConfigError, DataError
 from dclm.model.init import initial_weight
+from dclm.model.load import list_checkpoints
 from dclm.model.weights import MODEL, TOKENIZER, read_weights
 from dclm.progress import Progress, Silent
-from dclm.record import Record, describe_files, find_record, fingerprint, provenance, write_record
+from dclm.record import Record, find_record, fingerprint, provenance, read_record, write_record
 from dclm.storage import remove_temporary
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.checkpoint import (
     State,
-    checkpoint_path,
-    list_checkpoints,
     load_optimizer,
     prune_checkpoints,
     read_state,
     require_space,
     save_checkpoint,
 )
-from dclm.train.data import Order, check_data, check_shape, unigram_entropy
+from dclm.train.data import Order, check_data, check_shape
 from dclm.train.loop import Trainer, validation_loss
-from dclm.train.metrics import TIMINGS, open_metrics, read_metrics
+from dclm.train.metrics import open_metrics
 from dclm.train.optim import make_optimizer
+from dclm.train.options import DTYPES, TrainOptions, choose_precision
 from dclm.train.parallel import build_model
-from dclm.train.plot import draw_loss
-from dclm.train.ranks import Device, Ranks, join
+from dclm.train.ranks import Ranks, join
+from dclm.train.report import Plan, report
 from dclm.train.scale import Scale, find_scale, with_tokens
 
 VERSION = 1
 """Of training as a whole: changes when the same input would give another model."""
-Precision = Literal["auto", "fp32", "bf16"]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-LOSS_PICTURE = "loss.svg"
-FINAL_STEPS = 50
-"""Updates over which the final training loss is the mean."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """How to train, beside what: `epochs`, `num_tokens` and `precision` alone change numbers by more than rounding."""
-
-    validation: Path | None = None
-    """A tokens artifact of held-out text."""
-    epochs: int = 1
-    """Passes over the tokens that are allowed where they are fewer than the scale needs."""
-    num_tokens: int | None = None
-    """Other training tokens than the scale's; the record then says `standard: false`."""
-    resume: bool = False
-    """Go on from the last checkpoint in the output directory, if there is one."""
-    device: Device = "auto"
-    precision: Precision = "auto"
-    """auto: bfloat16 products and activations on CUDA and on CPUs with bfloat16 instructions, else float32."""
-    threads: int = 2
-    """CPU threads of a rank: the order of float sums depends on it, so it does not follow the machine."""
-    checkpoint_every: int | None = None
-    """Updates between checkpoints; None: a fifth of the run, as the reference."""
-    keep_checkpoints: int = 2
-    """The last so many are kept."""
-    compile: bool = False
-    """Compile the blocks (torch.compile): faster on GPUs, with other rounding."""
-    checkpoint_activations: bool = False
-    """Recompute blocks in the backward pass: less memory, more time."""
 
 
 def train(
-    tokens: Path, out: Path, *, scale: Scale | str, seed: int, options: TrainOptions, progress: Progress | None = None
+    tokens: Path,
+    out: Path,
+    *,
+    scale: Scale | str,
+    seed: int,
+    options: TrainOptions | None = None,
+    progress: Progress | None = None,
 ) -> Record:
     """Train one model in this process, or as one of the ranks that torchrun or Ray Train started.
 
     Writes `metrics.jsonl` (the same bytes for the same run on a CPU), `timings.jsonl`, `checkpoints/step-NNNNNN/`,
     `loss.svg` and, last, `record.json`. A finished run with the same fingerprint is returned as it is.
-    Raises: ConfigError, DataError; OutOfMemory as DataError with a hint.
+    Raises: ConfigError and DataError before anything starts or when it happens: too few or corrupt tokens, sequences
+    of another length, an unfinished run in `out` without `resume`, a full disk, no memory, a loss that is not finite.
     """
+    options = options or TrainOptions()
     chosen = with_tokens(find_scale(scale) if isinstance(scale, str) else scale, options.num_tokens)
     with join(options.device) as ranks, _out_of_memory_explained(chosen):
-        run = _Run(tokens, out, chosen, seed, options, ranks, (progress if ranks.is_first else None) or Silent())
-        return run.execute()
+        return _Run(tokens, out, chosen, seed, options, ranks).execute(progress or Silent())
 
 
 @contextmanager
@@ -105,57 +79,60 @@ def _out_of_memory_explained(scale: Scale) -> Iterator[None]:
 class _Run:
     """One training run on one rank."""
 
-    def __init__(
-        self, tokens: Path, out: Path, scale: Scale, seed: int, options: TrainOptions, ranks: Ranks, progress: Progress
-    ) -> None:
-        self.tokens, self.out, self.scale, self.seed = tokens, out, scale, seed
-        self.options, self.ranks, self.progress = options, ranks, progress
+    def __init__(self, tokens: Path, out: Path, scale: Scale, seed: int, options: TrainOptions, ranks: Ranks) -> None:
+        self.out, self.scale, self.options, self.ranks = out, scale, options, ranks
         self.started = time.time()
-        self.data = TokenDataset(tokens)
+        self.data = TokenDataset(tokens, verify=ranks.is_first)
         check_data(self.data, scale, options.epochs, str(tokens))
-        self.validation = TokenDataset(options.validation) if options.validation else None
-        if self.validation is not None:
-            check_shape(self.validation, scale, str(options.validation))
-            if not self.validation.num_sequences:
-                raise DataError(str(options.validation), "no sequences to validate on", "tokenize some held-out text")
+        self.validation = _open_validation(options.validation, scale)
         if scale.batch_sequences % ranks.world_size:
             what = (
                 f"found {ranks.world_size} ranks, allowed: divisors of the batch of {scale.batch_sequences} sequences"
             )
             raise ConfigError(f"scale {scale.name}", what)
-        self.inputs = {"tokens": self.data.record.fingerprint}
+        inputs = {"tokens": self.data.record.fingerprint}
         if self.validation is not None:
-            self.inputs["validation"] = self.validation.record.fingerprint
-        self.config = {"scale": scale, "seed": seed, "epochs": options.epochs}
-        self.fingerprint = fingerprint({"stage": "train", "version": VERSION, **self.config, "inputs": self.inputs})
+            inputs["validation"] = self.validation.record.fingerprint
+        config = {"scale": scale, "seed": seed, "epochs": options.epochs}
+        identity = fingerprint({"stage": "train", "version": VERSION, **config, "inputs": inputs})
+        self.plan = Plan(scale=scale, seed=seed, epochs=options.epochs, inputs=inputs, fingerprint=identity)
 
-    def execute(self) -> Record:
+    def execute(self, progress: Progress) -> Record:
         """See `train`."""
-        finished = find_record(self.out, self.fingerprint)
+        finished = find_record(self.out, self.plan.fingerprint)
         if finished is not None:
             return finished
+        progress = progress if self.ranks.is_first else Silent()
         checkpoint, state = self._begin()
         torch.set_num_threads(self.options.threads)
         torch.use_deterministic_algorithms(self.ranks.device.type == "cpu")
         trainer = self._trainer(checkpoint, state)
-        save = _Saver(self, trainer, state)
+        tokenizer = _find_tokenizer(self.data)
+
+        def save(step: int) -> None:
+            reached = dataclasses.replace(state, step=step)
+            save_checkpoint(self.out, trainer.loss_model.model, trainer.optimizer, reached, tokenizer, self.ranks)
+            if self.ranks.is_first:
+                prune_checkpoints(self.out, self.options.keep_checkpoints)
+
         every = self.options.checkpoint_every or -(-self.scale.num_steps // 5)
-        self.progress.start(f"train {self.scale.name}", self.scale.num_steps, "steps")
-        self.progress.advance(state.step)
+        progress.start(f"train {self.scale.name}", self.scale.num_steps, "steps")
+        progress.advance(state.step)
         if self.ranks.is_first:
             with open_metrics(self.out, state.step) as writer:
-                trainer.run(state.step, writer, self.progress, every, save)
+                trainer.run(state.step, writer, progress, every, save)
         else:
-            trainer.run(state.step, None, self.progress, every, save)
+            trainer.run(state.step, None, progress, every, save)
         loss = None
         if self.validation is not None:
             loss = validation_loss(trainer.loss_model, self.validation, self.scale, self.ranks)
-        self.progress.finish()
-        record = self._record(state, loss)
+        progress.finish()
         if self.ranks.is_first:
-            write_record(self.out, record)
+            write_record(
+                self.out, report(self.out, self.plan, self.data, self.validation, loss, self._provenance(state))
+            )
         self.ranks.wait()
-        return record
+        return read_record(self.out)
 
     def _begin(self) -> tuple[Path | None, State]:
         """Make or check the output directory; the checkpoint to go on from, and where the run stands."""
@@ -169,30 +146,32 @@ class _Run:
             remove_temporary(self.out)
             require_space(self.out, self.scale.model.num_parameters, self.options.keep_checkpoints)
         self.ranks.wait()
-        precision = choose_precision(self.options.precision, self.ranks.device)
         fresh = State(
-            step=0, fingerprint=self.fingerprint, precision=precision, threads=self.options.threads,
+            step=0,
+            fingerprint=self.plan.fingerprint,
+            precision=choose_precision(self.options.precision, self.ranks.device),
+            threads=self.options.threads,
             world_size=self.ranks.world_size,
-        )  # fmt: skip
+        )
         if not existing:
             return None, fresh
         state = read_state(existing[-1])
-        if state.fingerprint != self.fingerprint:
+        if state.fingerprint != self.plan.fingerprint:
             what = "holds a run of another scale, seed or data"
             raise ConfigError(str(self.out), what, "choose another --out, or repeat the command that began it")
-        if state.precision != precision and self.options.precision != "auto":
-            raise ConfigError(str(self.out), f"was begun in {state.precision}, found --precision {precision}")
+        if self.options.precision not in ("auto", state.precision):
+            what = f"was begun in {state.precision}, found --precision {self.options.precision}"
+            raise ConfigError(str(self.out), what)
         return existing[-1], dataclasses.replace(fresh, step=state.step, precision=state.precision)
 
     def _trainer(self, checkpoint: Path | None, state: State) -> Trainer:
-        config = self.scale.model
+        config, seed = self.scale.model, self.plan.seed
         weights = read_weights(checkpoint / MODEL) if checkpoint else None
 
         def value(name: str, shape: torch.Size) -> torch.Tensor:
-            return initial_weight(name, shape, config, self.seed) if weights is None else weights[name]
+            return initial_weight(name, shape, config, seed) if weights is None else weights[name]
 
-        dtype = DTYPES[state.precision]
-        loss_model = build_model(config, self.scale.z_loss, self.ranks, value, dtype)
+        loss_model = build_model(config, self.scale.z_loss, self.ranks, value, DTYPES[state.precision])
         model = loss_model.model
         if weights is not None:
             model.rotary.inv_freq = weights["rotary.inv_freq"].to(self.ranks.device)
@@ -204,92 +183,39 @@ class _Run:
         if checkpoint is not None:
             load_optimizer(checkpoint, model, optimizer, state.step)
         batch = self.scale.batch_sequences
-        order = Order(num_sequences=self.data.num_sequences, batch_sequences=batch, seed=self.seed)
+        order = Order(num_sequences=self.data.num_sequences, batch_sequences=batch, seed=seed)
         return Trainer(
             scale=self.scale, order=order, data=self.data, loss_model=loss_model, optimizer=optimizer, ranks=self.ranks
         )
 
-    def _record(self, state: State, validation: float | None) -> Record:
-        self.ranks.wait()
-        metrics = read_metrics(self.out)
-        final = metrics[-FINAL_STEPS:]
-        entropy = unigram_entropy(self.data, self.scale.num_sequences)
-        counts: dict[str, object] = {
-            "parameters": self.scale.model.num_parameters,
-            "published_parameters": self.scale.model.published_parameters,
-            "steps": self.scale.num_steps,
-            "tokens": self.scale.trained_tokens,
-            "tokens_present": self.data.num_sequences * self.data.seq_len,
-            "flops": self.scale.flops,
-            "flops_6nd": self.scale.flops_6nd,
-            "train_loss": sum(m.loss for m in final) / len(final),
-            "unigram_entropy": entropy,
-            "validation_loss": validation,
-            "validation_bits_per_byte": self._bits_per_byte(validation),
-        }
-        if self.ranks.is_first:
-            lines = {"entropy of single tokens": entropy}
-            if validation is not None:
-                lines["validation loss"] = validation
-            draw_loss(self.out / LOSS_PICTURE, metrics, f"{self.scale.name}, seed {self.seed}", lines)
-        self.ranks.wait()
-        files = tuple(f for f in describe_files(self.out) if f.path != TIMINGS)
-        run = {"device": self.ranks.device.type, "precision": state.precision, "threads": state.threads}
-        return Record(
-            kind="checkpoint",
-            name=self.scale.name,
-            fingerprint=self.fingerprint,
-            config={
-                "scale": dataclasses.asdict(self.scale), "seed": self.seed, "epochs": self.options.epochs,
-                "standard": self.scale.standard and self.options.epochs == 1,
-            },
-            inputs=self.inputs,
-            counts=counts,
-            files=files,
-            provenance={**provenance(self.started), **run, "world_size": self.ranks.world_size},
-        )  # fmt: skip
-
-    def _bits_per_byte(self, loss: float | None) -> float | None:
-        if loss is None or self.validation is None:
-            return None
-        counts = self.validation.record.counts
-        num_bytes, num_tokens = counts.get("bytes"), counts.get("tokens")
-        if not isinstance(num_bytes, int) or not isinstance(num_tokens, int) or not num_bytes:
-            return None
-        return loss / math.log(2) * num_tokens / num_bytes
+    def _provenance(self, state: State) -> dict[str, object]:
+        how = {"device": self.ranks.device.type, "precision": state.precision, "threads": state.threads}
+        return {**provenance(self.started), **how, "world_size": self.ranks.world_size}
 
 
-class _Saver:
-    """Writes the checkpoint after an update, and deletes those no longer kept."""
-
-    def __init__(self, run: _Run, trainer: Trainer, state: State) -> None:
-        self.run, self.trainer, self.state = run, trainer, state
-        tokenizer = run.tokens / TOKENIZER
-        self.tokenizer = tokenizer if tokenizer.exists() else None
-
-    def __call__(self, step: int) -> None:
-        run = self.run
-        state = dataclasses.replace(self.state, step=step)
-        save_checkpoint(
-            run.out, self.trainer.loss_model.model, self.trainer.optimizer, state, self.tokenizer, run.ranks
-        )
-        if run.ranks.is_first:
-            prune_checkpoints(run.out, run.options.keep_checkpoints)
+def _open_validation(path: Path | None, scale: Scale) -> TokenDataset | None:
+    if path is None:
+        return None
+    data = TokenDataset(path)
+    check_shape(data, scale, str(path))
+    if not data.num_sequences:
+        raise DataError(str(path), "no sequences to validate on", "tokenize some held-out text")
+    return data
 
 
-def choose_precision(asked: Precision, device: torch.device) -> str:
-    """`fp32` or `bf16`. auto takes bfloat16 where the device has instructions for it."""
-    if asked != "auto":
-        return asked
-    if device.type == "cuda":
-        return "bf16"
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return "bf16" if fast else "fp32"
+def _find_tokenizer(data: TokenDataset) -> Path | None:
+    """tokenizer.json of the tokens: beside them, or the asset they name if its sha256 is theirs; None if neither."""
+    beside = data.path / TOKENIZER
+    if beside.exists():
+        return beside
+    name, sha256 = data.record.config.get("tokenizer"), data.record.config.get("tokenizer_sha256")
+    if not isinstance(name, str):
+        return None
+    try:
+        found = resolve(name)
+    except (AssetError, ConfigError):  # it was a file, which lies elsewhere: evaluation asks for it then
+        return None
+    return found.path if found.sha256 == sha256 else None
 
 
-def final_checkpoint(out: Path, scale: Scale) -> Path:
-    """Where the last checkpoint of a finished run lies."""
-    return checkpoint_path(out, scale.num_steps)
-
-
-__all__ = ["TrainOptions", "choose_precision", "final_checkpoint", "train"]
+__all__ = ["TrainOptions", "train"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dclm.model.config import ModelConfig
@@ -28,6 +28,7 @@ row = st.lists(st.integers(0, SHAPE.vocab_size - 1), min_size=1, max_size=9)
 piece = st.lists(row, min_size=ROWS, max_size=ROWS)
 
 
+@settings(deadline=None, max_examples=30)
 @given(pieces=st.lists(piece, min_size=1, max_size=3))
 def test_pieces_of_unequal_length_read_one_after_the_other_give_the_logits_of_the_whole(
     pieces: list[list[list[int]]],

@@ -44,7 +44,8 @@ def make_tokens(tmp_path: Path) -> MakeTokens:
             rows[:, column] = np.where(noise, random, (rows[:, column - 1].astype(np.int64) * 5 + 1) % VOCABULARY)
         rows.tofile(out / "tokens" / "00000.bin")
         config = {"seq_len": seq_len, "vocab_size": VOCABULARY, "dtype": "uint16"}
-        counts = {"tokens": num_sequences * seq_len, "bytes": 4 * num_sequences * seq_len}
+        text = num_sequences * seq_len
+        counts = {"text_tokens": text - 100, "eot_tokens": 100, "text_bytes": 4 * text}
         record = Record(
             kind="tokens", name=name, fingerprint=fingerprint({**config, "seed": seed, "rows": num_sequences}),
             config=config, counts=counts, files=describe_files(out, {"tokens/00000.bin": num_sequences}),

@@ -1,0 +1,85 @@
+"""What a finished run says of itself: its counts, its picture and its record."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from dclm.record import Record, describe_files
+from dclm.tokens.dataset import TokenDataset
+from dclm.train.data import unigram_entropy
+from dclm.train.metrics import TIMINGS, read_metrics
+from dclm.train.plot import draw_loss
+from dclm.train.scale import Scale
+
+LOSS_PICTURE = "loss.svg"
+FINAL_STEPS = 50
+"""Updates over which the final training loss is the mean."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is trained: the part of a run that its fingerprint is made of."""
+
+    scale: Scale
+    seed: int
+    epochs: int
+    inputs: Mapping[str, str]
+    """Role → fingerprint of the tokens artifact."""
+    fingerprint: str
+
+
+def report(
+    out: Path, plan: Plan, data: TokenDataset, validation: TokenDataset | None, loss: float | None,
+    provenance: Mapping[str, object],
+) -> Record:  # fmt: skip
+    """Draw the picture and make the record of the finished run in `out`; `loss` is the validation loss."""
+    scale = plan.scale
+    metrics = read_metrics(out)
+    final = metrics[-FINAL_STEPS:]
+    entropy = unigram_entropy(data, scale.num_sequences)
+    lines = {"entropy of single tokens": entropy} | ({} if loss is None else {"validation loss": loss})
+    draw_loss(out / LOSS_PICTURE, metrics, f"{scale.name}, seed {plan.seed}", lines)
+    counts: dict[str, object] = {
+        "parameters": scale.model.num_parameters,
+        "published_parameters": scale.model.published_parameters,
+        "steps": scale.num_steps,
+        "tokens": scale.trained_tokens,
+        "tokens_present": data.num_sequences * data.seq_len,
+        "flops": scale.flops,
+        "flops_6nd": scale.flops_6nd,
+        "train_loss": sum(m.loss for m in final) / len(final),
+        "unigram_entropy": entropy,
+        "validation_loss": loss,
+        "validation_bits_per_byte": None if loss is None or validation is None else bits_per_byte(loss, validation),
+    }
+    config = {
+        "scale": dataclasses.asdict(scale),
+        "seed": plan.seed,
+        "epochs": plan.epochs,
+        "standard": scale.standard and plan.epochs == 1,
+    }
+    return Record(
+        kind="checkpoint",
+        name=scale.name,
+        fingerprint=plan.fingerprint,
+        config=config,
+        inputs=plan.inputs,
+        counts=counts,
+        files=tuple(f for f in describe_files(out) if f.path != TIMINGS),
+        provenance=provenance,
+    )
+
+
+def bits_per_byte(loss: float, data: TokenDataset) -> float | None:
+    """Nats a token → bits a byte of the text that was tokenized; None where its record does not say its bytes.
+
+    Tokens that end documents count as tokens, and as no bytes.
+    """
+    counts = data.record.counts
+    num_bytes, text, ends = counts.get("text_bytes"), counts.get("text_tokens"), counts.get("eot_tokens")
+    if not (isinstance(num_bytes, int) and isinstance(text, int) and isinstance(ends, int) and num_bytes):
+        return None
+    return loss / math.log(2) * (text + ends) / num_bytes
