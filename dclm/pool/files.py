@@ -12,21 +12,21 @@ from fsspec import AbstractFileSystem
 
 from dclm.errors import DataError
 from dclm.record import RECORD
-from dclm.storage import is_local
 
 PoolKind = Literal["warc", "jsonl", "parquet"]
 
 _WARC = tuple(
-    f"{stem}{packed}" for stem in (".warc", ".arc", ".wet", ".wat") for packed in ("", ".gz", ".zst", ".zstd", ".lz4")
+    f"{stem}{packed}" for stem in (".warc", ".wet", ".wat") for packed in ("", ".gz", ".zst", ".zstd", ".lz4")
 )
+ARC = (".arc", ".arc.gz")
 _JSONL = tuple(f"{stem}{packed}" for stem in (".jsonl", ".json") for packed in ("", ".gz", ".zst", ".zstd"))
 ENDINGS: dict[str, PoolKind] = {
-    **dict.fromkeys(_WARC, "warc"),
+    **dict.fromkeys((*_WARC, *ARC), "warc"),
     **dict.fromkeys(_JSONL, "jsonl"),
     ".parquet": "parquet",
 }
 """File ending → how it is read."""
-_ALLOWED = ".warc .arc .wet .wat (plain, .gz, .zst, .lz4), .jsonl .json (plain, .gz, .zst), .parquet"
+_ALLOWED = ".warc .wet .wat (plain, .gz, .zst, .lz4), .arc (plain, .gz), .jsonl .json (plain, .gz, .zst), .parquet"
 
 
 class ByteRange(NamedTuple):
@@ -134,8 +134,7 @@ def _filesystem(path: str) -> tuple[AbstractFileSystem, str]:
 
 
 def _is_local(fs: AbstractFileSystem) -> bool:
-    protocol = fs.protocol if isinstance(fs.protocol, str) else fs.protocol[0]
-    return is_local(protocol) and protocol in ("file", "local")
+    return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
 
 
 def _relative(path: str, base: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from dclm.pool import arc, jsonl, parquet, warc
-from dclm.pool.files import InputFile
+from dclm.pool.files import ARC, InputFile
 from dclm.pool.http import parse_response
 from dclm.pool.rows import Row, RowKind, to_batches
 from dclm.pool.streams import open_stream, read_range
@@ -77,7 +77,7 @@ _ROWS: dict[str, RowKind] = {"response": "page", "resource": "page", "conversion
 
 def _records(file: InputFile, damage: list[str]) -> Iterator[Record]:
     """The records of the file, or of its ranges, each of which is an archive of its own at an offset."""
-    read = arc.read_records if ".arc" in file.name.lower().rsplit("/", 1)[-1][-9:] else warc.read_records
+    read = arc.read_records if file.name.lower().endswith(ARC) else warc.read_records
     if not file.ranges:
         with contextlib.closing(open_stream(file.path)) as stream:
             yield from read(stream, damage)

@@ -102,7 +102,7 @@ def test_memory_filesystem_is_a_pool() -> None:
         fs.rm("/pool", recursive=True)
 
 
-@given(st.sampled_from(["warc", "arc", "wet", "wat"]), st.sampled_from(["", ".gz", ".zst"]))
+@given(st.sampled_from(["warc", "wet", "wat"]), st.sampled_from(["", ".gz", ".zst"]))
 def test_every_archive_ending_is_known(stem: str, packed: str) -> None:
     assert kind_of(f"http://x/y.z/CC.{stem.upper()}{packed}") == "warc"
     assert kind_of(f"y.{stem}x{packed}") is None
