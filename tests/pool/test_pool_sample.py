@@ -24,7 +24,7 @@ from dclm.pool.sample_text import LANGUAGES
 from dclm.record import read_record
 from dclm.storage import sha256_file
 
-DOCUMENTS = 600
+DOCUMENTS = 560
 Rows = list[dict[str, object]]
 Bodies = dict[str, bytes | None]
 
