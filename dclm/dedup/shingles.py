@@ -121,6 +121,18 @@ def shingles(
     return combine(out, count, ngram, out)
 
 
+@njit(cache=True, nogil=True)
+def room_for(offsets: np.ndarray) -> int:
+    """Shingles that a text of a column may have at most: as many as the longest one has bytes.
+
+    Memory that is never written is never taken: words need about 1.5 bytes for each byte of text.
+    """
+    longest = 0
+    for i in range(len(offsets) - 1):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    return longest
+
+
 def shingle_hash(text: str, normalization: Normalization = "lower") -> int:
     """The 64-bit hash that kernels give the shingle made of all words of `text`.
 

@@ -9,10 +9,11 @@ from numba import njit, uint32, uint64
 
 from dclm.dedup.columns import U32, U64
 from dclm.dedup.hashing import mix
-from dclm.dedup.shingles import shingles
+from dclm.dedup.shingles import room_for, shingles
 from dclm.text.buffers import Utf8
 
 Bits = Literal[32, 64]
+_CHUNK = 2048  # hashes that stay in the first-level cache while all permutations pass over them
 
 
 class Permutations(NamedTuple):
@@ -43,81 +44,70 @@ def _mix32(h: np.uint32) -> np.uint32:
 
 
 @njit(cache=True, nogil=True)
-def signature32(
-    hashes: np.ndarray, count: int, scratch: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray
-) -> None:
-    """The signature over the low 32 bits of `hashes[:count]`; `scratch` (uint32) has room for `count`."""
-    for i in range(count):
-        scratch[i] = _mix32(uint32(hashes[i]))
-    for k in range(0, len(a) - 3, 4):
+def _update32(out: np.ndarray, hashes: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+    for k in range(0, len(a) - 3, 4):  # four at a time: each hash is loaded once for all of them
         a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
         b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
-        m0 = m1 = m2 = m3 = uint32(0xFFFFFFFF)
-        for i in range(count):
-            h = scratch[i]
+        m0, m1, m2, m3 = out[k], out[k + 1], out[k + 2], out[k + 3]
+        for i in range(len(hashes)):
+            h = hashes[i]
             m0 = min(m0, uint32(a0 * h + b0))
             m1 = min(m1, uint32(a1 * h + b1))
             m2 = min(m2, uint32(a2 * h + b2))
             m3 = min(m3, uint32(a3 * h + b3))
         out[k], out[k + 1], out[k + 2], out[k + 3] = m0, m1, m2, m3
     for k in range(len(a) // 4 * 4, len(a)):
-        m0 = uint32(0xFFFFFFFF)
-        for i in range(count):
-            m0 = min(m0, uint32(a[k] * scratch[i] + b[k]))
-        out[k] = m0
+        for i in range(len(hashes)):
+            out[k] = min(out[k], uint32(a[k] * hashes[i] + b[k]))
 
 
 @njit(cache=True, nogil=True)
-def signature64(
-    hashes: np.ndarray, count: int, scratch: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray
-) -> None:
-    """The signature over `hashes[:count]`; `scratch` (uint64) has room for `count`."""
-    for i in range(count):
-        scratch[i] = mix(hashes[i])
-    top = uint64(0xFFFFFFFFFFFFFFFF)
+def _update64(out: np.ndarray, hashes: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
     for k in range(0, len(a) - 3, 4):
         a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
         b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
-        m0 = m1 = m2 = m3 = top
-        for i in range(count):
-            h = scratch[i]
+        m0, m1, m2, m3 = out[k], out[k + 1], out[k + 2], out[k + 3]
+        for i in range(len(hashes)):
+            h = hashes[i]
             m0 = min(m0, a0 * h + b0)
             m1 = min(m1, a1 * h + b1)
             m2 = min(m2, a2 * h + b2)
             m3 = min(m3, a3 * h + b3)
         out[k], out[k + 1], out[k + 2], out[k + 3] = m0, m1, m2, m3
     for k in range(len(a) // 4 * 4, len(a)):
-        m0 = top
-        for i in range(count):
-            m0 = min(m0, a[k] * scratch[i] + b[k])
-        out[k] = m0
+        for i in range(len(hashes)):
+            out[k] = min(out[k], a[k] * hashes[i] + b[k])
 
 
 @njit(cache=True, nogil=True)
 def _signatures32(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, words: bool, ngram: int,
                   a: np.ndarray, b: np.ndarray, counts: np.ndarray, whole: np.ndarray) -> np.ndarray:  # fmt: skip
-    out = np.empty((len(offsets) - 1, len(a)), np.uint32)
-    longest = np.max(np.diff(offsets)) if len(offsets) > 1 else 0
-    hashes = np.empty(longest, np.uint64)
-    scratch = np.empty(longest, np.uint32)
+    out = np.full((len(offsets) - 1, len(a)), uint32(0xFFFFFFFF), np.uint32)
+    hashes = np.empty(room_for(offsets), np.uint64)
+    chunk = np.empty(_CHUNK, np.uint32)
     for i in range(len(offsets) - 1):
         counts[i] = shingles(data, offsets[i], offsets[i + 1], table, words, ngram, hashes)
         whole[i] = _digest(hashes, counts[i])
-        signature32(hashes, counts[i], scratch, a, b, out[i])
+        for start in range(0, counts[i], _CHUNK):
+            size = min(_CHUNK, counts[i] - start)
+            for k in range(size):
+                chunk[k] = _mix32(uint32(hashes[start + k]))
+            _update32(out[i], chunk[:size], a, b)
     return out
 
 
 @njit(cache=True, nogil=True)
 def _signatures64(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, words: bool, ngram: int,
                   a: np.ndarray, b: np.ndarray, counts: np.ndarray, whole: np.ndarray) -> np.ndarray:  # fmt: skip
-    out = np.empty((len(offsets) - 1, len(a)), np.uint64)
-    longest = np.max(np.diff(offsets)) if len(offsets) > 1 else 0
-    hashes = np.empty(longest, np.uint64)
-    scratch = np.empty(longest, np.uint64)
+    out = np.full((len(offsets) - 1, len(a)), uint64(0xFFFFFFFFFFFFFFFF), np.uint64)
+    hashes = np.empty(room_for(offsets), np.uint64)
     for i in range(len(offsets) - 1):
         counts[i] = shingles(data, offsets[i], offsets[i + 1], table, words, ngram, hashes)
         whole[i] = _digest(hashes, counts[i])
-        signature64(hashes, counts[i], scratch, a, b, out[i])
+        for k in range(counts[i]):
+            hashes[k] = mix(hashes[k])
+        for start in range(0, counts[i], _CHUNK):
+            _update64(out[i], hashes[start : min(start + _CHUNK, counts[i])], a, b)
     return out
 
 

@@ -81,22 +81,31 @@ def _shingle_sets(
     return bounds, out[:end].copy()
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _least_shared(total: int, threshold: float) -> int:
+    """The least x with x / (total − x) ≥ threshold in floating point, if two sets of `total` together can share it."""
+    least = max(0, int(threshold * total / (1.0 + threshold)) - 1)
+    while 2 * least <= total and least / (total - least) < threshold:
+        least += 1
+    return least
+
+
 @njit(cache=True, nogil=True)
 def jaccard_reaches(a: np.ndarray, b: np.ndarray, threshold: float) -> bool:
-    """Whether |a ∩ b| / |a ∪ b| ≥ threshold, for sorted sets of which at least one is not empty."""
-    shared, i, j = 0, 0, 0
-    total = len(a) + len(b)
-    while i < len(a) and j < len(b):
-        best = shared + min(len(a) - i, len(b) - j)
-        if best / (total - best) < threshold:
+    """Whether |a ∩ b| / |a ∪ b| ≥ threshold ≤ 1, for sorted sets of which at least one is not empty."""
+    missing = _least_shared(len(a) + len(b), threshold)
+    spare_a, spare_b = len(a) - missing, len(b) - missing  # how many of each may be in one set only
+    i, j = 0, 0
+    while missing > 0 and spare_a >= 0 and spare_b >= 0:
+        if i == len(a) or j == len(b):
             return False
         if a[i] == b[j]:
-            shared, i, j = shared + 1, i + 1, j + 1
+            missing, i, j = missing - 1, i + 1, j + 1
         elif a[i] < b[j]:
-            i += 1
+            spare_a, i = spare_a - 1, i + 1
         else:
-            j += 1
-    return shared / (total - shared) >= threshold
+            spare_b, j = spare_b - 1, j + 1
+    return missing == 0
 
 
 @njit(cache=True, nogil=True)

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from dedup_documents import ids, make_shards, replaced
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dclm.dedup.minhash import MinHash
 from dclm.dedup.serial import decide, drop
@@ -113,12 +115,17 @@ def test_identical_copies_follow_the_document_they_equal() -> None:
     assert [c["kept"] for c in clusters] == [True, False, False, False, True, False]
 
 
-@pytest.mark.parametrize(("a", "b"), [([1, 2, 3, 4], [2, 3, 4, 5]), ([1], [1]), ([1, 2], [3]), ([1, 2, 3], [])])
-def test_jaccard_is_compared_exactly(a: list[int], b: list[int]) -> None:
-    x, y = np.array(a, np.uint64), np.array(b, np.uint64)
-    exact = len(set(a) & set(b)) / len(set(a) | set(b))
-    assert jaccard_reaches(x, y, exact)
-    assert not jaccard_reaches(x, y, float(np.nextafter(exact, 2)))
+SETS = st.sets(st.integers(0, 12), max_size=10)
+
+
+@given(SETS, SETS, st.floats(0, 1))
+def test_jaccard_is_compared_exactly(a: set[int], b: set[int], threshold: float) -> None:
+    if a | b:
+        x, y = np.array(sorted(a), np.uint64), np.array(sorted(b), np.uint64)
+        exact = len(a & b) / len(a | b)
+        assert jaccard_reaches(x, y, threshold) == (exact >= threshold)
+        assert jaccard_reaches(x, y, exact)
+        assert exact == 1 or not jaccard_reaches(x, y, float(np.nextafter(exact, 1)))
 
 
 def test_leaders_are_sought_within_their_cluster_only() -> None:
