@@ -101,7 +101,7 @@ class PiiMasking(Map):
 
         def replace(match: re.Match[str]) -> str:
             nonlocal count
-            if self.public_ips_only and not _is_public(match.group()):
+            if not _is_address(match.group(), self.public_ips_only):
                 return match.group()
             count += 1
             return self.ip_replacements[(count - 1) % len(self.ip_replacements)]
@@ -128,8 +128,9 @@ def _mask_emails(
     return b"".join([*pieces, raw[copied:]]).decode(), count
 
 
-def _is_public(address: str) -> bool:
+def _is_address(text: str, public_only: bool) -> bool:
     try:
-        return ipaddress.ip_address(address).is_global
-    except ValueError:  # such as 010.0.0.1: a match of the expression that is no address
+        address = ipaddress.ip_address(text)
+    except ValueError:  # such as 010.0.0.1, which the expression takes for one
         return False
+    return address.is_global or not public_only
