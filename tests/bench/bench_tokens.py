@@ -1,0 +1,138 @@
+"""Tokenization beside a plain Hugging Face pipeline, on one core: `python -m tests.bench.bench_tokens [--all]`.
+
+Seconds are CPU seconds of this process. The encoders start cold. `--all` also compares the ids of every document with
+Hugging Face's, which takes minutes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer
+
+from dclm.assets import fetch
+from dclm.tokens import tokenizer
+from dclm.tokens.documents import find_documents, read_texts
+from dclm.tokens.stage import tokenize
+from dclm.tokens.tokenizer import Encoder, encode
+
+FILES = ("newsgroups20", "instruct_small", "reddit_questions", "openstax_cnxml", "novels_100")
+SAMPLE = 10  # Hugging Face gets every tenth document
+SHARDS = 8
+
+
+class Row(NamedTuple):
+    """One measurement."""
+
+    what: str
+    megabytes_per_second: float
+
+
+def write_documents(shared: Path, folder: Path, every: int) -> Path:
+    """Parquet shards of every `every`-th document of `FILES`."""
+    texts = []
+    for name in FILES:
+        with gzip.open(shared / "text" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            texts += [json.loads(line)["text"] for line in lines]
+    texts = texts[::every]
+    folder.mkdir()
+    for shard in range(SHARDS):
+        part = texts[shard * len(texts) // SHARDS : (shard + 1) * len(texts) // SHARDS]
+        pq.write_table(pa.table({"text": part}), folder / f"{shard:05d}.parquet", compression="zstd")
+    return folder
+
+
+def batches(folder: Path) -> Iterator[list[str]]:
+    for file in find_documents(folder).files:
+        yield from read_texts(file)
+
+
+def megabytes(folder: Path) -> float:
+    return sum(len(text.encode()) for batch in batches(folder) for text in batch) / 1e6
+
+
+def plain(folder: Path, out: Path, path: str) -> None:
+    """What one would write first: encode each batch, extend a list, cut it into rows, shuffle them in memory."""
+    encoder = Tokenizer.from_file(path)
+    stream: list[int] = []
+    for texts in batches(folder):
+        for encoding in encoder.encode_batch(texts, add_special_tokens=False):
+            stream += [*encoding.ids, 0]
+    count = len(stream) // 2049
+    rows = np.array(stream[: count * 2049], dtype=np.uint16).reshape(count, 2049)
+    np.random.default_rng(0).permutation(rows).tofile(out)
+
+
+def cold(function: Callable[[], object]) -> float:
+    """CPU seconds, with encoders that have seen nothing before."""
+    tokenizer._fast.cache_clear()
+    tokenizer._hugging_face.cache_clear()
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
+def encode_all(folder: Path, path: str, encoder: Encoder) -> None:
+    for texts in batches(folder):
+        encode(path, encoder, texts)
+
+
+def measure(shared: Path, work: Path) -> list[Row]:
+    """Ours on all documents, Hugging Face's on a sample."""
+    path = str(fetch("gpt-neox-20b"))
+    everything, sample = write_documents(shared, work / "all", 1), write_documents(shared, work / "sample", SAMPLE)
+    large, small = megabytes(everything), megabytes(sample)
+    return [
+        Row("encode: Hugging Face", small / cold(lambda: encode_all(sample, path, "hf"))),
+        Row("encode: fastokens", large / cold(lambda: encode_all(everything, path, "fast"))),
+        Row("whole: plain Hugging Face", small / cold(lambda: plain(sample, work / "plain", path))),
+        Row("whole: dclm tokenize", large / cold(lambda: tokenize([everything], work / "out"))),
+    ]
+
+
+def count_differences(folder: Path, path: str) -> tuple[int, int]:
+    """Documents, and how many of them fastokens encodes in another way than Hugging Face."""
+    documents = different = 0
+    for texts in batches(folder):
+        fast, slow = encode(path, "fast", texts), encode(path, "hf", texts)
+        documents += len(texts)
+        different += sum(
+            not np.array_equal(fast.ids[a:b], slow.ids[c:d])
+            for a, b, c, d in zip(fast.offsets, fast.offsets[1:], slow.offsets, slow.offsets[1:], strict=False)
+        )
+    return documents, different
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the table."""
+    for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ[name] = "1"  # before the encoders start their threads
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    shared = Path(os.environ.get("DCLM_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+    work = Path(tempfile.mkdtemp(prefix="bench-tokens-"))
+    try:
+        rows = measure(shared, work)
+        for row in rows:
+            base = rows[0] if row.what.startswith("encode") else rows[2]
+            print(f"{row.what:<28}{row.megabytes_per_second:8.1f} MB/s{row.megabytes_per_second / base[1]:8.1f}×")
+        if "--all" in arguments:
+            documents, different = count_differences(work / "all", str(fetch("gpt-neox-20b")))
+            print(f"ids differ from Hugging Face's in {different:,} of {documents:,} documents")
+    finally:
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
