@@ -13,7 +13,7 @@ EMPTY = -1
 """What a free slot holds."""
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def mix(value: np.uint64) -> np.uint64:
     """A bijection of 64 bits in which every input bit moves every output bit (the finalizer of splitmix64)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -21,7 +21,7 @@ def mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def hash_span(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
     """64 bits of the bytes (FNV-1a, mixed), the same on every machine."""
     state = np.uint64(0xCBF29CE484222325)
@@ -39,7 +39,7 @@ def num_slots(num_keys: int) -> int:
     return size
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def intern_span(
     data: NDArray[np.uint8], start: int, end: int, slots: NDArray[np.int32], keys: NDArray[np.int64], num: int
 ) -> int:
@@ -64,7 +64,7 @@ def intern_span(
     return num
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def intern_pair(left: int, right: int, slots: NDArray[np.int32], keys: NDArray[np.int64], num: int) -> int:
     """The number of the pair of numbers, in the same way."""
     mask = len(slots) - 1

@@ -14,7 +14,7 @@ SEGMENTS = ("segments", "repeated", "repeated_chars", "extra", "extra_chars", "c
 but the first. `chars`: code points of all segments."""
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def next_break(data: NDArray[np.uint8], at: int, end: int, width: int) -> int:
     """Where the next run of `width` "\\n" starts; `end` if none does."""
     while at + width <= end:
@@ -43,7 +43,7 @@ def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uin
     return start, end
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def count_chars(data: NDArray[np.uint8], start: int, end: int) -> int:
     """Code points, as the bytes that start one."""
     num = 0

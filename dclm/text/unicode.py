@@ -58,13 +58,13 @@ def class_table() -> NDArray[np.uint16]:
     return np.frombuffer(lzma.decompress(base64.b85decode(CLASSES)), "<u2").astype(np.uint16, copy=False)
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def is_trail(byte: int) -> bool:
     """Whether this is a continuation byte."""
     return (byte & 0xC0) == 0x80
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def trail(byte: int) -> int:
     """The six bits that a continuation byte carries."""
     return int(byte) & 0x3F

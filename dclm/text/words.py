@@ -71,7 +71,7 @@ def _kind_after(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.
     return WB_OTHER
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def skip_letters(data: NDArray[np.uint8], at: int, end: int) -> int:
     """Over the A … Z and a … z that start at `at`: most of most texts, and always one word."""
     while at < end and 97 <= (data[at] | 32) <= 122:
@@ -79,7 +79,7 @@ def skip_letters(data: NDArray[np.uint8], at: int, end: int) -> int:
     return at
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def next_word(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16]) -> tuple[int, int, int]:
     """The UAX #29 word that starts at byte `at` < `end`: (end of it, its code points, the class of the first).
 
@@ -181,7 +181,7 @@ def is_space(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uin
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def is_separator(byte: int) -> bool:
     """Whether fastText's `Dictionary::readWord` ends a token here."""
     return byte <= 32 and (byte == 32 or 9 <= byte <= 13 or byte == 0)
