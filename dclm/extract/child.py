@@ -1,12 +1,14 @@
-"""The process in which risky pages are parsed: `python -m dclm.extract.child NAME MAX_MEMORY_BYTES`.
+"""The process in which risky pages are parsed: `python -m dclm.extract.child NAME MAX_MEMORY_BYTES MAX_SECONDS`.
 
 Both ways, a message is eight bytes of length (little endian) and so many bytes; replies begin with one more byte,
-b"t" for the text, b"e" for what the parser complained of. The process ends when its input does.
+b"t" for the text, b"e" for what the parser complained of. Before all that the process says b"r": it is ready. It ends
+when its input does.
 """
 
 from __future__ import annotations
 
 import resource
+import signal
 import sys
 from typing import BinaryIO
 
@@ -14,24 +16,32 @@ from dclm.extract.extractors import load_extractor
 
 TEXT = b"t"
 ERROR = b"e"
+READY = b"r"
 LENGTH_BYTES = 8
 
 
-def serve(name: str, max_memory_bytes: int, requests: BinaryIO, replies: BinaryIO) -> None:
-    """Answer every request. A parser that dies takes the process with it; the parent then starts another."""
+def serve(name: str, max_memory_bytes: int, max_seconds: float, requests: BinaryIO, replies: BinaryIO) -> None:
+    """Answer every request. A parser that dies takes the process with it; the parent then starts another.
+
+    A page that takes longer than `max_seconds` ends the process too: the parent may be gone and kill it no more.
+    """
     extract = load_extractor(name)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
+    replies.write(READY)
+    replies.flush()
     while head := requests.read(LENGTH_BYTES):
         html = requests.read(int.from_bytes(head, "little")).decode("utf-8", "replace")
+        signal.setitimer(signal.ITIMER_REAL, max_seconds)
         try:
             status, reply = TEXT, extract(html)
         except Exception as error:  # whatever a page does to a parser is that page's reject, with this reason
             status, reply = ERROR, f"{type(error).__name__}: {error}"[:300]
+        signal.setitimer(signal.ITIMER_REAL, 0)
         data = reply.encode("utf-8", "replace")
         replies.write(status + len(data).to_bytes(LENGTH_BYTES, "little") + data)
         replies.flush()
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]), sys.stdin.buffer, sys.stdout.buffer)
+    serve(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.stdin.buffer, sys.stdout.buffer)

@@ -10,8 +10,10 @@ import sys
 import time
 import weakref
 
-from dclm.extract.child import LENGTH_BYTES, TEXT
+from dclm.extract.child import LENGTH_BYTES, READY, TEXT
 from dclm.extract.extractors import ExtractorName
+
+_START_SECONDS = 120.0  # imports take a second; on a machine that is very busy, more
 
 
 class ExtractionError(Exception):
@@ -25,14 +27,19 @@ class Guard:
     """
 
     def __init__(self, name: ExtractorName, timeout_seconds: float, max_memory_bytes: int) -> None:
-        self._command = [sys.executable, "-m", "dclm.extract.child", name, str(max_memory_bytes)]
+        limits = [str(max_memory_bytes), str(2 * timeout_seconds)]  # the child's own deadline is for when we are gone
+        self._command = [sys.executable, "-m", "dclm.extract.child", name, *limits]
         self._timeout_seconds = timeout_seconds
         self._max_memory_bytes = max_memory_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._finalizer: weakref.finalize[..., Guard] | None = None
 
     def extract(self, html: str) -> str:
-        """The text. Raises: ExtractionError where the parser complains, dies, or takes too long."""
+        """The text.
+
+        Raises: ExtractionError where the parser complains, dies, or takes too long; RuntimeError where the process
+        cannot be started, so that no page is blamed for that.
+        """
         data = html.encode("utf-8", "replace")
         process = self._running()
         assert process.stdin is not None
@@ -66,6 +73,12 @@ class Guard:
             pipe = subprocess.PIPE
             self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
             self._finalizer = weakref.finalize(self, _kill, self._process)
+            try:
+                ready = self._receive(self._process, 1, time.monotonic() + _START_SECONDS)
+            except (EOFError, TimeoutError):
+                self.close()
+                raise RuntimeError(f"the process does not start: {' '.join(self._command)}") from None
+            assert ready == READY
         return self._process
 
     @staticmethod

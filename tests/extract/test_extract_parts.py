@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,13 @@ def test_a_killed_process_costs_one_page() -> None:
     guard.close()
 
 
+def test_no_page_is_blamed_when_the_process_cannot_start() -> None:
+    guard = Guard("resiliparse", 30, 1 << 30)
+    guard._command[2] = "dclm.extract.nothing"
+    with pytest.raises(RuntimeError, match="the process does not start"):
+        guard.extract("<p>a")
+
+
 def test_a_guard_that_is_dropped_takes_its_process_along() -> None:
     guard = Guard("resiliparse", 30, 1 << 30)
     guard.extract("<p>a")
@@ -98,6 +107,13 @@ def test_a_guard_that_is_dropped_takes_its_process_along() -> None:
     del guard
     gc.collect()
     assert process.returncode is not None
+
+
+def test_a_process_whose_parent_is_gone_ends_by_itself() -> None:
+    page = b"<div>" * 100_000
+    command = [sys.executable, "-m", "dclm.extract.child", "resiliparse", str(1 << 30), "0.5"]
+    done = subprocess.run(command, input=len(page).to_bytes(8, "little") + page, capture_output=True, timeout=60)
+    assert done.returncode == -signal.SIGALRM
 
 
 def test_the_union_adds_only_lines_with_new_words() -> None:
