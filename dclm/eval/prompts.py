@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -147,14 +147,18 @@ def generation_room(task: Task, parts: Sequence[Part], tokenizer: Tokenizer, max
 
 
 def max_new_tokens(task: Task, parts: Sequence[Part], tokenizer: Tokenizer) -> int:
-    """How long a generated answer may be: the longest right one, over all rows of the task."""
-    details = task.metadata
-    responses = []
-    for row in (row for part in parts for row in part.originals):
-        for answer in right_answers(row):
-            responses.append(_response(task, row, answer))
-    longest = max(len(ids) for ids in tokenizer.encode_all(responses, True))
-    return longest + (COT_BUFFER if details.cot_delimiter else 0)
+    """How long a generated answer may be, in tokens of `tokenizer`."""
+    return longest_answer(task, parts, lambda texts: [len(ids) for ids in tokenizer.encode_all(texts, True)])
+
+
+def longest_answer(task: Task, parts: Sequence[Part], count: Callable[[Sequence[str]], list[int]]) -> int:
+    """Tokens of the longest right answer over all rows, and some more where a chain of thought comes before it.
+
+    `count` gives the number of tokens of each text.
+    """
+    rows = (row for part in parts for row in part.originals)
+    responses = [_response(task, row, answer) for row in rows for answer in right_answers(row)]
+    return max(count(responses)) + (COT_BUFFER if task.metadata.cot_delimiter else 0)
 
 
 def right_answers(row: Row) -> list[str]:

@@ -1,0 +1,112 @@
+"""Our models under lm-eval: `DclmLM` is one of its language models, on the engine that scores our own suite."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
+from lm_eval.evaluator import simple_evaluate
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from dclm.errors import ConfigError
+from dclm.eval.forward import Scorer
+from dclm.eval.generate import Generator, Request
+from dclm.eval.subject import Subject
+from dclm.eval.tokenizer import Ids
+
+MAX_NEW_TOKENS = 256
+"""lm-eval's default where a task does not say."""
+
+
+class DclmLM(TemplateLM):  # type: ignore[misc]
+    """Scores and generates with a `Subject`; requests with the same context forward it once."""
+
+    def __init__(self, subject: Subject, batch_tokens: int) -> None:
+        super().__init__()
+        self.subject = subject
+        self.scorer = Scorer(subject.model, batch_tokens)
+        self.generator = Generator(subject.model, subject.tokenizer, batch_tokens)
+
+    @property
+    def eot_token_id(self) -> int:
+        """The token that ends a text, and begins one without a context."""
+        return self.subject.tokenizer.end_id
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of context and answer."""
+        return self.subject.window
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: object) -> list[int]:
+        """Ids of a text."""
+        return list(self.subject.tokenizer.encode(string, special=bool(add_special_tokens)))
+
+    def _loglikelihood_tokens(
+        self, requests: Sequence[tuple[object, Sequence[int], Sequence[int]]], **kwargs: object
+    ) -> list[tuple[float, bool]]:
+        items: dict[Ids, list[tuple[int, Ids]]] = {}
+        for number, (_text, context, answer) in enumerate(requests):
+            kept = tuple(answer)[-(self.max_length - 1) :]
+            items.setdefault(tuple(context)[-(self.max_length - len(kept)) :], []).append((number, kept))
+        scores = self.scorer.score([[(context, answer) for _, answer in group] for context, group in items.items()])
+        out: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
+        for group, found in zip(items.values(), scores, strict=True):
+            for (number, _), score in zip(group, found, strict=True):
+                out[number] = (float(score.logprobs.sum(dtype="float64")), score.greedy)
+        return out
+
+    def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
+        """Log-probability of whole texts, in windows that do not overlap."""
+        windows: list[tuple[object, list[int], list[int]]] = []
+        owners: list[int] = []
+        for number, request in enumerate(requests):
+            cut = get_rolling_token_windows(
+                token_list=self.tok_encode(request.args[0]),
+                prefix_token=self.eot_token_id,
+                max_seq_len=self.max_length,
+                context_len=1,
+            )
+            for context, answer in map(make_disjoint_window, cut):
+                windows.append((None, context, answer))
+                owners.append(number)
+        totals = [0.0] * len(requests)
+        for number, (logprob, _) in zip(owners, self._loglikelihood_tokens(windows), strict=True):
+            totals[number] += logprob
+        return totals
+
+    def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Greedy continuations, cut before the first stop."""
+        asked = [self._request(*request.args) for request in requests]
+        outputs = self.generator.generate([request for request, _ in asked])
+        return [
+            re.split("|".join(map(re.escape, u)), o)[0] if u else o for o, (_, u) in zip(outputs, asked, strict=True)
+        ]
+
+    def _request(self, context: str, settings: Mapping[str, Any]) -> tuple[Request, list[str]]:
+        if settings.get("do_sample") or float(settings.get("temperature") or 0.0) > 0.0:
+            raise ConfigError("generation", f"found {dict(settings)}, allowed: greedy", "sampling is not offered")
+        until = settings.get("until") or []
+        until = [until] if isinstance(until, str) else list(until)
+        longest = int(settings.get("max_gen_toks") or settings.get("max_tokens") or MAX_NEW_TOKENS)
+        longest = min(longest, self.max_length - 1)
+        prompt = tuple(self.tok_encode(context))[-(self.max_length - longest) :]
+        stop = tuple(re.escape(text) for text in until)
+        return Request(prompt=prompt, max_new_tokens=longest, stop=stop), until
+
+
+def run_lm_eval(subject: Subject, tasks: Sequence[str], *, limit: int | None, batch_tokens: int) -> dict[str, Any]:
+    """lm-eval's own tasks on our model, by lm-eval's rules: task → metric → value.
+
+    Raises: ConfigError where lm-eval does not know a task.
+    """
+    try:
+        found = simple_evaluate(
+            model=DclmLM(subject, batch_tokens), tasks=list(tasks), limit=limit, bootstrap_iters=0, log_samples=False
+        )
+    except KeyError as error:
+        raise ConfigError("lm-eval", f"no such task: {error}", "`lm_eval ls tasks` lists them") from None
+    results: dict[str, Any] = found["results"]
+    return results
