@@ -154,7 +154,23 @@ def test_a_record_larger_than_the_limit_is_a_reject_that_is_never_held(tmp_path:
     assert tally.damage == []
 
 
-@pytest.mark.parametrize("data", [b"", b"<html>no archive</html>", b"\0" * 10_000, gzip.compress(b""), b"\x1f\x8b\x08"])
+def packed_ten_times(data: bytes) -> bytes:
+    for _ in range(10):
+        data = gzip.compress(data)
+    return data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"<html>no archive</html>",
+        b"\0" * 10_000,
+        gzip.compress(b""),
+        b"\x1f\x8b\x08",
+        packed_ten_times(record(0)),
+    ],
+)
 def test_a_file_without_records_is_damage(tmp_path: Path, data: bytes) -> None:
     table, tally = read_all(put(tmp_path / "a.warc.gz", data))
     assert table.num_rows == 0
@@ -167,6 +183,16 @@ def test_batches_are_bounded_by_rows_and_by_bytes(tmp_path: Path) -> None:
     by_bytes = [b.num_rows for b in read_file(file, Tally(), batch_bytes=1000)]
     assert by_bytes == [3, 1, 1, 1]
     assert [b.num_rows for b in read_file(file, Tally(), batch_rows=4)] == [4, 2]
+    whole, _ = read_all(file)
+    assert read_all(file, batch_rows=1)[0].equals(whole)
+
+
+def test_a_record_without_url_date_or_type_of_content_has_nulls(tmp_path: Path) -> None:
+    head = b"WARC/1.0\r\nWARC-Type: response\r\nContent-Length: 19\r\n\r\n"
+    table, _ = read_all(put(tmp_path / "a.warc", head + b"HTTP/1.1 200 OK\r\n\r\n" + b"\r\n\r\n"))
+    assert table.select(["url", "date", "content_type", "body"]).to_pylist() == [
+        {"url": None, "date": None, "content_type": None, "body": b""}
+    ]
 
 
 def arc_record(url: str, body: bytes, length: str | None = None) -> bytes:
