@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from dclm.cli.options import ConsoleProgress, engine_options
 from dclm.errors import DataError
 from dclm.eval.aggregate import aggregate as aggregate_scores
 
@@ -14,12 +15,13 @@ from dclm.eval.aggregate import aggregate as aggregate_scores
 @click.command()
 @click.argument("model")
 @click.option("--suite", help="core, extended, mmlu, light, or another file of eval_suite/suites.")
-@click.option("--tasks", help="Labels of tasks, separated by commas, instead of a suite.")
+@click.option("--tasks", help="Labels of tasks (or lm-eval:NAME), separated by commas, instead of a suite.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N rows of each task (of each category).")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the scores.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
 @click.option("--dtype", default="float32", show_default=True, help="Precision of the weights; scores are float32.")
 @click.option("--batch-tokens", type=click.IntRange(1), help="Tokens forwarded at once.")
+@engine_options
 def evaluate(
     model: str,
     suite: str | None,
@@ -29,14 +31,19 @@ def evaluate(
     device: str,
     dtype: str,
     batch_tokens: int | None,
+    on: str,
+    workers: int | None,
 ) -> None:
     """Score MODEL (a checkpoint, a training run, or hf:DIRECTORY) on a suite of tasks."""
+    from dclm.engine import open_engine
     from dclm.eval.evaluate import evaluate as run
 
     labels = tuple(label.strip() for label in (tasks or "").split(",") if label.strip())
-    run(
-        model, out, suite=suite, tasks=labels, limit=limit, device=device, dtype=dtype, batch_tokens=batch_tokens
-    )  # fmt: skip
+    with open_engine(on, workers or 1) as engine:
+        run(
+            model, out, suite=suite, tasks=labels, limit=limit, device=device, dtype=dtype, batch_tokens=batch_tokens,
+            engine=engine, progress=ConsoleProgress(),
+        )  # fmt: skip
     print(_table(json.loads((out / "scores.json").read_text(encoding="utf-8"))))
 
 

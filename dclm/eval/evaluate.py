@@ -13,7 +13,6 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -35,6 +34,9 @@ from dclm.storage import atomic_file, write_atomic
 VERSION = 1
 """Part of the fingerprint: raised whenever scores change."""
 PARTS = "parts"
+ITEMS_FILE = "items.parquet"
+LM_EVAL = "lm-eval:"
+"""Before the name of one of lm-eval's own tasks."""
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}
 
 
@@ -48,6 +50,24 @@ class Plan:
     """Task → rows that count."""
     missing: Mapping[str, str]
     """Task → why it cannot be scored."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a model is run."""
+
+    device: str = "auto"
+    dtype: str = "float32"
+    batch_tokens: int | None = None
+    """Tokens forwarded at once; None: what suits the device."""
+
+    def resolved(self) -> Settings:
+        """With a device and a number of tokens."""
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        tokens = self.batch_tokens or BATCH_TOKENS["cuda" if device.startswith("cuda") else "cpu"]
+        return dataclasses.replace(self, device=device, batch_tokens=tokens)
 
 
 def evaluate(
@@ -65,59 +85,44 @@ def evaluate(
 ) -> Record:
     """Score `model` on a suite or on tasks, and write the artifact `out`.
 
+    A task is a label of ours, or `lm-eval:NAME` for one of lm-eval's own, which counts in no mean of ours.
     `limit` keeps the first rows of each task (of each category where it has them); the scores then say so. What is
     finished of an earlier run with the same settings is used again. A task whose data cannot be had is named missing,
     with the reason, and every mean that needs it is null.
     Raises: ConfigError (names, nothing to score), DataError (model, data, an item that cannot be scored).
     """
     started = time.time()
-    engine, progress = engine or Serial(), progress or Silent()
-    chosen = _choose(suite, tasks)
-    device = _device(device)
-    plan = make_plan(model, chosen, limit, device, dtype)
+    settings = Settings(device=device, dtype=dtype, batch_tokens=batch_tokens).resolved()
+    foreign = tuple(name.removeprefix(LM_EVAL) for name in tasks if name.startswith(LM_EVAL))
+    chosen = _choose(suite, tuple(name for name in tasks if not name.startswith(LM_EVAL)), foreign)
+    plan = make_plan(model, chosen, limit, settings)
     inputs = {"model": model_fingerprint(model), **_checkpoint(model)}
     identity = {
-        "version": VERSION,
-        **inputs,
-        "suite": chosen.hash,
-        "scored": sorted(plan.rows),
-        "limit": limit,
-        "max_seq_len": plan.max_seq_len,
-        "dtype": dtype,
-    }
+        "version": VERSION, **inputs, "suite": chosen.hash, "scored": sorted(plan.rows), "lm_eval": sorted(foreign),
+        "limit": limit, "max_seq_len": plan.max_seq_len, "dtype": dtype,
+    }  # fmt: skip
     expected = fingerprint(identity)
     found = find_record(out, expected)
     if found is not None:
         return found
-    parts = out / PARTS / expected[:16]
-    tokens = batch_tokens or BATCH_TOKENS["cuda" if device.startswith("cuda") else "cpu"]
-    make = partial(
-        Unit, model=model, device=device, dtype=dtype, max_seq_len=plan.max_seq_len, batch_tokens=tokens, limit=limit
-    )
-    units = [
-        make(task=task, first=first, last=min(first + ROWS, plan.rows[task.task]), out=str(path))
-        for task in chosen.tasks
-        for first in range(0, plan.rows.get(task.task, 0), ROWS)
-        for path in [parts / f"{task.task}-{first // ROWS:05d}.parquet"]
-    ]
-    counts = _score(units, engine, progress)
+    units = _units(plan, model, limit, settings, out / PARTS / expected[:16])
+    counts: dict[str, object] = dict(_score(units, engine or Serial(), progress or Silent()))
     _join(units, out)
     report = scores_json(
-        plan.suite, out / "items.parquet", model=inputs["model"], limit=limit, window=plan.max_seq_len,
-        dtype=dtype, missing=plan.missing,
+        chosen, out / ITEMS_FILE, model=inputs["model"], limit=limit, window=plan.max_seq_len, dtype=dtype,
+        missing=plan.missing,
     )  # fmt: skip
+    if foreign:
+        report["lm_eval"] = _foreign(model, foreign, limit, settings)
     write_atomic(out / "scores.json", (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
-    shutil.rmtree(out / PARTS)
+    shutil.rmtree(out / PARTS, ignore_errors=True)
+    items = sum(plan.rows.values())
+    counts |= {"items": items, "tasks": len(plan.rows), "missing": dict(plan.missing)}
     record = Record(
-        kind="scores",
-        name=chosen.name,
-        fingerprint=expected,
-        config={**identity, "device": device, "batch_tokens": tokens},
-        inputs=inputs,
-        counts={"items": sum(plan.rows.values()), "tasks": len(plan.rows), "missing": dict(plan.missing), **counts},
-        files=describe_files(out, {"items.parquet": sum(plan.rows.values())}),
+        kind="scores", name=chosen.name, fingerprint=expected, config={**identity, **dataclasses.asdict(settings)},
+        inputs=inputs, counts=counts, files=describe_files(out, {ITEMS_FILE: items}),
         provenance=provenance(started),
-    )
+    )  # fmt: skip
     write_record(out, record)
     return record
 
@@ -128,14 +133,35 @@ def _checkpoint(model: str) -> dict[str, str]:
     return {"checkpoint": read_record(root).fingerprint} if (root / RECORD).is_file() else {}
 
 
-def make_plan(model: str, suite: Suite, limit: int | None, device: str, dtype: str) -> Plan:
+def _units(plan: Plan, model: str, limit: int | None, settings: Settings, parts: Path) -> list[Unit]:
+    assert settings.batch_tokens is not None
+    return [
+        Unit(
+            task=task, model=model, device=settings.device, dtype=settings.dtype, max_seq_len=plan.max_seq_len,
+            batch_tokens=settings.batch_tokens, limit=limit, first=first, last=min(first + ROWS, plan.rows[task.task]),
+            out=str(parts / f"{task.task}-{first // ROWS:05d}.parquet"),
+        )
+        for task in plan.suite.tasks
+        for first in range(0, plan.rows.get(task.task, 0), ROWS)
+    ]  # fmt: skip
+
+
+def _foreign(model: str, names: tuple[str, ...], limit: int | None, settings: Settings) -> dict[str, object]:
+    from dclm.eval.harness import run_lm_eval
+
+    assert settings.batch_tokens is not None
+    subject = load_subject(model, settings.device, settings.dtype)
+    return run_lm_eval(subject, names, limit=limit, batch_tokens=settings.batch_tokens)
+
+
+def make_plan(model: str, suite: Suite, limit: int | None, settings: Settings) -> Plan:
     """Which tasks can be scored: those whose data is there, and whose answers fit the model's window.
 
     Raises: ConfigError if no task is left.
     """
     if limit is not None and limit < 1:
         raise ConfigError("limit", f"found {limit}, allowed: a number ≥ 1")
-    subject = load_subject(model, device, dtype)
+    subject = load_subject(model, settings.device, settings.dtype)
     rows: dict[str, int] = {}
     missing: dict[str, str] = {}
     for task in suite.tasks:
@@ -147,22 +173,16 @@ def make_plan(model: str, suite: Suite, limit: int | None, device: str, dtype: s
             missing[task.task] = error.problems[0].what
             continue
         rows[task.task] = count_rows(parts, limit)
-    if not rows:
-        first = next(iter(missing.items()))
-        raise ConfigError(f"suite {suite.name}", f"none of its tasks can be scored; {first[0]}: {first[1]}")
+    if missing and not rows:
+        label, reason = next(iter(missing.items()))
+        raise ConfigError(f"suite {suite.name}", f"none of its tasks can be scored; {label}: {reason}")
     return Plan(suite=suite, max_seq_len=subject.window, rows=rows, missing=missing)
 
 
-def _choose(suite: str | None, tasks: tuple[str, ...]) -> Suite:
-    if (suite is None) == (not tasks):
+def _choose(suite: str | None, tasks: tuple[str, ...], foreign: tuple[str, ...]) -> Suite:
+    if (suite is None) == (not tasks and not foreign):
         raise ConfigError("evaluate", "found both or none of suite and tasks, allowed: one", "pass --suite core")
     return load_suite(suite) if suite is not None else suite_of(tasks)
-
-
-def _device(device: str) -> str:
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _score(units: list[Unit], engine: Engine, progress: Progress) -> dict[str, int]:
@@ -183,7 +203,7 @@ def _score(units: list[Unit], engine: Engine, progress: Progress) -> dict[str, i
 
 
 def _join(units: list[Unit], out: Path) -> None:
-    with atomic_file(out / "items.parquet") as path, pq.ParquetWriter(path, ITEMS, compression="zstd") as writer:
+    with atomic_file(out / ITEMS_FILE) as path, pq.ParquetWriter(path, ITEMS, compression="zstd") as writer:
         for unit in units:
             table: pa.Table = pq.read_table(unit.out)
             writer.write_table(table)

@@ -108,3 +108,8 @@ def load_task(label: str, folder: Path = SUITE_DIR) -> Task:
 def task_labels(folder: Path = SUITE_DIR) -> list[str]:
     """The labels of all tasks, sorted."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def load_tasks(folder: Path = SUITE_DIR) -> list[Task]:
+    """All tasks, by label."""
+    return [load_task(label, folder) for label in task_labels(folder)]
