@@ -182,7 +182,7 @@ def _arrays(
     left, right = _huffman(dictionary.label_counts)
     subwords = np.concatenate(own_rows) if own_rows else np.zeros(0, np.int32)
     return LidArrays(
-        text, lengths, table, subwords, first, dictionary.pruned, present, np.ascontiguousarray(rows), output,
+        text, lengths, table, subwords, first, dictionary.pruned, present, np.array(rows, np.float32, order="C"), output,
         left, right, arguments.minn, arguments.maxn, np.uint32(arguments.bucket),
         words.index(b"</s>") if b"</s>" in words else -1,
     )  # fmt: skip

@@ -1,0 +1,76 @@
+"""The shipped pipelines: each loads, says what it follows, and has the order its paper gives."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from dclm.pipeline import load_pipeline
+
+PIPELINES = Path(__file__).resolve().parents[1] / "pipelines"
+FILES = sorted(PIPELINES.glob("*.yaml"))
+
+
+def names(pipeline: str) -> list[str]:
+    return [step.name for step in load_pipeline(PIPELINES / f"{pipeline}.yaml").steps]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_pipeline_loads_under_its_own_name_and_says_what_it_is(path: Path) -> None:
+    pipeline = load_pipeline(path)
+    assert pipeline.name == path.stem
+    assert path.read_text(encoding="utf-8").startswith("# ")
+    assert pipeline.steps[0].name == "extract"
+    assert "extract" not in [step.name for step in pipeline.steps[1:]]
+
+
+def test_the_published_ones_are_all_there() -> None:
+    expected = {
+        "c4", "dclm_baseline", "dclm_baseline_fixed", "dclm_refinedweb", "dclm_refinedweb_open", "demo", "fineweb",
+        "refinedweb",
+    }  # fmt: skip
+    assert expected <= {path.stem for path in FILES}
+
+
+def test_the_pipelines_of_dclm_differ_only_where_they_say() -> None:
+    open_, whole = (
+        load_pipeline(PIPELINES / f"{name}.yaml").steps for name in ("dclm_refinedweb_open", "dclm_refinedweb")
+    )
+    assert whole[2:] == open_[1:]
+    assert whole[1].match == "domain"  # type: ignore[attr-defined]
+    refinedweb = load_pipeline(PIPELINES / "refinedweb.yaml").steps
+    assert refinedweb[:2] + refinedweb[3:] == whole
+    baseline = load_pipeline(PIPELINES / "dclm_baseline.yaml").steps
+    assert baseline[: len(whole)] == whole
+    assert [step.name for step in baseline[len(whole) :]] == ["bloom", "fasttext_score", "threshold"]
+    assert baseline[-1].min == 0.018112  # type: ignore[attr-defined]
+
+
+def test_the_fixed_baseline_mends_six_steps_and_leaves_the_others() -> None:
+    baseline, fixed = (
+        load_pipeline(PIPELINES / f"{name}.yaml").steps for name in ("dclm_baseline", "dclm_baseline_fixed")
+    )
+    mended = [ours.name for ours, theirs in zip(fixed, baseline, strict=True) if ours != theirs]
+    assert [step.name for step in fixed] == [step.name for step in baseline]
+    assert mended == ["extract", "url_blocklist", "url_removal", "language", "page_length", "substring_lines"]
+    header = (PIPELINES / "dclm_baseline_fixed.yaml").read_text(encoding="utf-8").split("name:")[0]
+    assert all(f"# {name}:" in header for name in mended)
+
+
+def test_the_demonstration_is_dclms_heuristics_with_what_everybody_can_get() -> None:
+    demo = load_pipeline(PIPELINES / "demo.yaml").steps
+    assert [step.name for step in demo[-4:]] == ["exact", "minhash", "fasttext_score", "quantile"]
+    assert [step.name for step in demo[:-4]] == names("dclm_refinedweb_open")
+    files = {asset for step in demo for asset in step.assets}
+    assert files == {
+        "datatrove-words-strict", "datatrove-words-hard", "datatrove-words-soft", "iana-tlds-2026", "lid.176.ftz", "hq",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_steps_are_values(path: Path) -> None:
+    steps = load_pipeline(path).steps
+    assert steps == load_pipeline(path).steps
+    assert all(dataclasses.replace(step) == step for step in steps)
