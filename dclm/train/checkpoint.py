@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dclm.errors import DataError
+from dclm.errors import ConfigError, DataError
 from dclm.model.load import CHECKPOINTS, STEP, list_checkpoints
 from dclm.model.transformer import Transformer
 from dclm.model.weights import read_weights, write_model
@@ -99,6 +99,14 @@ def load_optimizer(path: Path, model: Transformer, optimizer: torch.optim.Optimi
             full = moments.pop(f"{moment}.{name}")
             state[moment] = torch.zeros_like(parameter).copy_(scatter(full, parameter))
         optimizer.state[parameter] = state
+
+
+def require_fresh(out: Path, resume: bool) -> None:
+    """Raises: ConfigError if `out` holds an unfinished run and it is not to be resumed."""
+    existing = list_checkpoints(out)
+    if existing and not resume:
+        hint = "pass --resume to go on with it, or choose another --out"
+        raise ConfigError(str(out), f"holds an unfinished run, at {existing[-1].name}", hint)
 
 
 def require_space(out: Path, parameters: int, keep: int) -> None:

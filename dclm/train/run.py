@@ -24,6 +24,7 @@ from dclm.train.checkpoint import (
     load_optimizer,
     prune_checkpoints,
     read_state,
+    require_fresh,
     require_space,
     save_checkpoint,
 )
@@ -137,9 +138,7 @@ class _Run:
     def _begin(self) -> tuple[Path | None, State]:
         """Make or check the output directory; the checkpoint to go on from, and where the run stands."""
         existing = list_checkpoints(self.out)
-        if existing and not self.options.resume:
-            hint = "pass --resume to go on with it, or choose another --out"
-            raise ConfigError(str(self.out), f"holds an unfinished run, at {existing[-1].name}", hint)
+        require_fresh(self.out, self.options.resume)
         self.ranks.wait()
         if self.ranks.is_first:
             self.out.mkdir(parents=True, exist_ok=True)

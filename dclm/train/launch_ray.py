@@ -1,0 +1,89 @@
+"""Ranks on a Ray cluster, through Ray Train."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dclm.errors import DclmError
+from dclm.progress import Progress, Silent
+from dclm.record import Record, read_record
+from dclm.storage import TEMPORARY
+from dclm.train.checkpoint import require_fresh
+from dclm.train.options import TrainOptions
+from dclm.train.run import train
+from dclm.train.scale import Scale
+
+
+def launch_ray(
+    tokens: Path,
+    out: Path,
+    *,
+    scale: Scale | str,
+    seed: int,
+    options: TrainOptions,
+    num_ranks: int,
+    max_failures: int = 3,
+    make_progress: Callable[[], Progress] = Silent,
+) -> Record:
+    """`train` on `num_ranks` workers of the Ray cluster that is connected, one GPU each where `device` is not cpu.
+
+    `tokens` and `out` lie on storage that all nodes share. When a worker or node is lost, Ray Train starts all ranks
+    again, up to `max_failures` times, and they go on from the last checkpoint.
+    Raises: what `train` raises.
+    """
+    import ray.train
+    from ray.train.torch import TorchTrainer
+
+    require_fresh(out, options.resume)
+    scratch = out.parent / f"{TEMPORARY}ray-{out.name}"
+    use_gpu = options.device == "cuda" or (options.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
+    cpus = 1 if use_gpu else options.threads
+    trainer = TorchTrainer(
+        _rank,
+        train_loop_config={
+            "tokens": tokens, "out": out, "scale": scale, "seed": seed,
+            "options": dataclasses.replace(options, resume=True),
+            "make_progress": make_progress,
+        },
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=num_ranks, use_gpu=use_gpu, resources_per_worker={"CPU": cpus} | ({"GPU": 1} if use_gpu else {})
+        ),
+        run_config=ray.train.RunConfig(
+            name=f"train-{out.name}",
+            storage_path=str(scratch.absolute()),
+            failure_config=ray.train.FailureConfig(max_failures=max_failures),
+        ),
+    )  # fmt: skip
+    try:
+        trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        told = _deliberate(error)
+        if told is None:
+            raise
+        raise told from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return read_record(out)
+
+
+def _rank(job: dict[str, Any]) -> None:
+    """One rank, in the process group that Ray Train has made."""
+    train(
+        job["tokens"], job["out"], scale=job["scale"], seed=job["seed"], options=job["options"],
+        progress=job["make_progress"](),
+    )  # fmt: skip
+
+
+def _deliberate(error: BaseException) -> DclmError | None:
+    """The error that a rank raised on purpose, somewhere in what Ray made of it."""
+    inner: list[BaseException] = list(getattr(error, "worker_failures", {}).values())
+    inner += [e for e in (error.__cause__, getattr(error, "cause", None)) if isinstance(e, BaseException)]
+    for each in inner:
+        found = each if isinstance(each, DclmError) else _deliberate(each)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,142 @@
+"""Training speed and memory on this CPU, against `transformers`' Llama of the same shape.
+
+Each of (scale, precision, library) runs in a process of its own, in turns, on the same random tokens, with the same
+micro-batch, clipping and fused AdamW. Reported: the best of the turns' median tokens/s by wall clock and by CPU time
+(which other work on the machine disturbs less), and peak memory. Llama's loss has no z-loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dclm.model.init import initialize
+from dclm.model.transformer import Transformer
+from dclm.train.optim import MAX_GRAD_NORM, make_optimizer
+from dclm.train.options import DTYPES
+from dclm.train.parallel import LossModel
+from dclm.train.scale import Scale, find_scale
+
+GOAL = 1.15
+
+
+def dclm_loss(scale: Scale, precision: str) -> tuple[torch.nn.Module, Callable[[Tensor], Tensor]]:
+    model = initialize(Transformer(scale.model), seed=0).train()
+    model.compute_dtype = None if precision == "fp32" else DTYPES[precision]
+    loss_model = LossModel(model, scale.z_loss)
+    return model, lambda rows: loss_model(rows, 1 / rows[:, 1:].numel()).loss
+
+
+def llama_loss(scale: Scale, precision: str) -> tuple[torch.nn.Module, Callable[[Tensor], Tensor]]:
+    import transformers
+
+    shape = scale.model
+    config = transformers.LlamaConfig(
+        vocab_size=shape.vocab_size,
+        hidden_size=shape.hidden_dim,
+        intermediate_size=shape.ffn_dim,
+        num_hidden_layers=shape.num_layers,
+        num_attention_heads=shape.num_heads,
+        max_position_embeddings=shape.seq_len,
+        use_cache=False,
+    )
+    model = transformers.LlamaForCausalLM(config).train()
+
+    def loss(rows: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+            targets = rows[:, 1:].contiguous()
+            out = model(input_ids=rows[:, :-1], labels=targets, shift_labels=targets)
+        result: Tensor = out.loss
+        return result
+
+    return model, loss
+
+
+LIBRARIES = {"dclm": dclm_loss, "llama": llama_loss}
+
+
+def measure(library: str, scale: Scale, precision: str, steps: int, threads: int) -> dict[str, float]:
+    torch.set_num_threads(threads)
+    model, loss = LIBRARIES[library](scale, precision)
+    optimizer = make_optimizer(model.parameters(), scale)
+    generator = torch.Generator().manual_seed(0)
+    shape = (scale.micro_batch_sequences, scale.model.seq_len + 1)
+    rows = torch.randint(0, scale.model.vocab_size, shape, generator=generator)
+    wall, cpu = [], []
+    for _ in range(steps + 1):
+        before = time.perf_counter(), time.process_time()
+        loss(rows).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+        optimizer.step()
+        optimizer.zero_grad()
+        wall.append(time.perf_counter() - before[0])
+        cpu.append(time.process_time() - before[1])
+    tokens = rows[:, 1:].numel()
+    return {
+        "tokens_per_second": tokens / statistics.median(wall[1:]),
+        "tokens_per_cpu_second": tokens / statistics.median(cpu[1:]),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+
+
+def in_process(library: str, scale: str, precision: str, steps: int, threads: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--child", library, "--scales", scale, "--precisions", precision]
+    done = subprocess.run(
+        [*command, "--steps", str(steps), "--threads", str(threads)], check=True, stdout=subprocess.PIPE, text=True
+    )
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def compare(scale: str, precision: str, arguments: argparse.Namespace) -> None:
+    turns: dict[str, list[dict[str, float]]] = {library: [] for library in LIBRARIES}
+    for _ in range(arguments.turns):
+        for library, results in turns.items():
+            results.append(in_process(library, scale, precision, arguments.steps, arguments.threads))
+    best = {library: {key: max(r[key] for r in results) for key in results[0]} for library, results in turns.items()}
+    for library, result in best.items():
+        print(
+            f"{scale:>5} {precision} {library:>5}  {result['tokens_per_second']:8,.0f} tokens/s"
+            f"  {result['tokens_per_cpu_second']:8,.0f} tokens/CPU-s  {result['peak_mib']:7,.0f} MiB"
+            f"  {result['parameters'] / 1e6:.1f} M parameters"
+        )
+    ours, theirs = best["dclm"], best["llama"]
+    ratio = ours["tokens_per_cpu_second"] / theirs["tokens_per_cpu_second"]
+    verdict = "met" if ratio >= GOAL and ours["peak_mib"] <= theirs["peak_mib"] else "MISSED"
+    print(
+        f"{scale:>5} {precision} ratio {ours['tokens_per_second'] / theirs['tokens_per_second']:.2f} by wall,"
+        f" {ratio:.2f} by CPU; goal {GOAL} at no more memory: {verdict}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scales", nargs="+", default=["5m", "12m"])
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        scale, precision = find_scale(arguments.scales[0]), arguments.precisions[0]
+        print(json.dumps(measure(arguments.child, scale, precision, arguments.steps, arguments.threads)))
+        return
+    for scale in arguments.scales:
+        for precision in arguments.precisions:
+            compare(scale, precision, arguments)
+
+
+if __name__ == "__main__":
+    main()
