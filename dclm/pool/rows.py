@@ -85,5 +85,9 @@ def binary_array(values: Sequence[Payload | None], kind: pa.DataType) -> pa.Arra
     np.cumsum(lengths, out=offsets[1:])
     missing = np.fromiter((v is None for v in values), np.bool_, len(values))
     valid = pa.py_buffer(np.packbits(~missing, bitorder="little").tobytes()) if missing.any() else None
-    data = pa.py_buffer(b"".join(v for v in values if v is not None))
+    data = pa.allocate_buffer(int(offsets[-1]))  # Arrow's pool keeps its pages, where b"".join would fault in new ones
+    with memoryview(data).cast("B") as view:
+        for value, start, end in zip(values, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+            if value is not None:
+                view[start:end] = value
     return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(offsets), data], null_count=int(missing.sum()))
