@@ -43,6 +43,8 @@ def shares(
         total = min(math.floor(limit * sum(exact) / w) for limit, w in zip(limits, exact, strict=True))
         while total and any(t > m for t, m in zip(apportion(exact, total), limits, strict=True)):
             total -= 1
+    if not total:
+        raise ConfigError("mixture", "found shares of no sequence at all", "raise --max-repeats, or add data")
     taken = apportion(exact, total)
     for name, take, limit, have in zip(names, taken, limits, available, strict=True):
         if take > limit:

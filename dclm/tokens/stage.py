@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from dclm.errors import ConfigError, DataError
+from dclm.errors import DataError
 from dclm.parallel import Engine, Serial
 from dclm.progress import Progress, Silent
 from dclm.record import RECORD, FileEntry, Record, find_record, fingerprint, provenance, write_record
@@ -47,6 +47,13 @@ class TokenizeConfig:
     """Rows in each file but the last; 8,192 is what open_lm writes."""
     eot: str | None = None
     """Token that ends a document; None: the tokenizer's `<|endoftext|>` or its like."""
+
+    def __post_init__(self) -> None:
+        if self.seq_len < 1 or self.rows_per_shard < 1:
+            raise ValueError(f"found seq_len {self.seq_len}, rows_per_shard {self.rows_per_shard}, allowed: ≥ 1")
+        object.__setattr__(self, "max_repeats", float(self.max_repeats))  # 1 and 1.0 are one configuration
+        if self.weights is not None:
+            object.__setattr__(self, "weights", tuple(map(float, self.weights)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +101,6 @@ def tokenize(
     """
     started = time.time()
     config = config or TokenizeConfig()
-    if config.seq_len < 1 or config.rows_per_shard < 1:
-        raise ConfigError(
-            "seq_len and rows_per_shard", f"found {config.seq_len}, {config.rows_per_shard}, allowed: ≥ 1"
-        )
     file = open_tokenizer(tokenizer, config.eot)
     sources = tuple(find_documents(Path(path), allow_missing) for path in documents)
     inputs = {f"source {i}": source.fingerprint for i, source in enumerate(sources)}

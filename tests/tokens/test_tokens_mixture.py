@@ -28,7 +28,7 @@ def test_apportioned_numbers_sum_to_the_total_and_are_within_one_of_their_share(
     assert all(abs(part - w * total / sum(exact)) < 1 for part, w in zip(parts, exact, strict=True))
 
 
-@given(st.lists(st.tuples(st.integers(1, 5000), st.floats(0.01, 100)), min_size=1, max_size=5), st.floats(0.1, 4))
+@given(st.lists(st.tuples(st.integers(1, 5000), st.floats(0.01, 100)), min_size=1, max_size=5), st.floats(1, 4))
 @settings(max_examples=200)
 def test_without_a_total_the_scarcest_source_decides(sources: list[tuple[int, float]], repeats: float) -> None:
     available, weights = [n for n, _ in sources], [w for _, w in sources]
@@ -47,6 +47,11 @@ def test_all_of_everything_is_the_default() -> None:
 def test_a_source_that_is_too_small_is_named() -> None:
     with pytest.raises(ConfigError, match=r"50 sequences are needed of small, which has 10; allowed: 1 passes"):
         shares([90, 10], ["large", "small"], weights=[1, 1], total=100)
+
+
+def test_a_mixture_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no sequence at all"):
+        shares([3, 3], ["a", "b"], weights=[1, 1], max_repeats=0.1)
 
 
 def test_a_source_without_a_sequence_is_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -19,11 +20,11 @@ from tokens_texts import make_shards
 
 from dclm.engine.local import LocalEngine
 from dclm.errors import ConfigError, DataError, IncompleteError
-from dclm.record import Record, read_record
+from dclm.record import Record, fingerprint, read_record
 from dclm.tokens import pack, shuffle
 from dclm.tokens.dataset import TokenDataset
 from dclm.tokens.stage import TokenizeConfig, tokenize
-from dclm.tokens.tokenizer import encode
+from dclm.tokens.tokenizer import Encoded, Encoder, encode
 
 Write = Callable[[str, Sequence[Sequence[str]]], Path]
 PAD = 338  # the small tokenizer's 336 ids without added tokens, + 2
@@ -154,8 +155,6 @@ def test_the_encoder_does_not_change_the_artifact(tokenizer_json: str, documents
 def test_whatever_changes_the_bytes_changes_the_fingerprint(
     tokenizer_json: str, documents: Path, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    import dataclasses
-
     one = tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=CONFIG)
     other_config = dataclasses.replace(CONFIG, **change)
     other = tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=other_config)
@@ -200,8 +199,6 @@ tokenize([Path(sys.argv[1])], Path(sys.argv[2]), tokenizer=sys.argv[3], engine=D
 def test_killed_anywhere_and_run_again_gives_the_same_bytes(
     tokenizer_json: str, documents: Path, tmp_path: Path, units: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import dataclasses
-
     config = dataclasses.replace(CONFIG, weights=(1.0,), num_tokens=31 * 500, max_repeats=2.0)
     tokenize([documents], tmp_path / "clean", tokenizer=tokenizer_json, config=config)
     arguments = [str(documents), str(tmp_path / "out"), tokenizer_json, str(units)]
@@ -227,12 +224,37 @@ def test_sources_are_mixed_by_weight_exactly(tokenizer_json: str, write_jsonl: W
     account(record, 10)
 
 
-@pytest.mark.parametrize("bad", [{"seq_len": 0}, {"weights": (1.0, -1.0)}, {"weights": (1.0, 2.0)}])
+@pytest.mark.parametrize(
+    "bad", [{"weights": (-1.0,)}, {"weights": (1.0, 2.0)}, {"weights": (1.0,), "max_repeats": 1e-9}]
+)
 def test_impossible_settings_are_refused(
     tokenizer_json: str, documents: Path, tmp_path: Path, bad: dict[str, Any]
 ) -> None:
-    with pytest.raises(ConfigError, match="allowed"):
+    with pytest.raises(ConfigError, match=r"^(weights|mixture)\n"):
         tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=TokenizeConfig(**bad))
+
+
+def test_a_row_holds_at_least_a_token_and_its_target() -> None:
+    with pytest.raises(ValueError, match="found seq_len 0"):
+        TokenizeConfig(seq_len=0)
+
+
+def test_one_number_written_in_two_ways_is_one_configuration() -> None:
+    assert fingerprint(TokenizeConfig(max_repeats=2, weights=(1, 2))) == fingerprint(
+        TokenizeConfig(max_repeats=2.0, weights=(1.0, 2.0))
+    )
+
+
+def test_a_wrong_id_in_a_sampled_document_stops_the_shard(
+    tokenizer_json: str, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(path: str, encoder: Encoder, texts: Sequence[str]) -> Encoded:
+        ids, offsets = encode(path, encoder, texts)
+        return Encoded(ids ^ np.uint32(1), offsets)
+
+    monkeypatch.setattr(pack, "encode", wrong)
+    with pytest.raises(DataError, match="the fast encoder's ids are not Hugging Face's"):
+        tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=CONFIG)
 
 
 def test_too_few_tokens_are_told_in_sequences(tokenizer_json: str, documents: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from dclm.assets import fetch
 from dclm.errors import ConfigError, DataError
@@ -69,6 +70,15 @@ def test_an_encoder_that_disagrees_on_the_battery_is_not_used(
     assert choose_encoder(tokenizer_json) == "fast"
     monkeypatch.setattr(module, "_fast", lambda path: Wrong())
     assert choose_encoder(tokenizer_json) == "hf"
+
+
+def test_a_tokenizer_that_the_fast_encoder_does_not_know_is_left_to_hugging_face(tmp_path: Path) -> None:
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "</s>": 1, "river": 2}, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "words.json"))
+    file = open_tokenizer(str(tmp_path / "words.json"))
+    assert (choose_encoder(file.path), file.eot_id) == ("hf", 1)
+    assert encode(file.path, "hf", ["river bank", ""]).ids.tolist() == [2, 0]
 
 
 def test_a_difference_found_on_the_way_ends_the_work(tokenizer_json: str) -> None:
