@@ -72,6 +72,7 @@ def submit(
     code = submit_job(
         recipe, address or (running.address if running else "http://127.0.0.1:8265"),
         out or str(project_root() / "out" / recipe.stem), arguments=arguments, write=_write, follow=follow,
+        in_place=running is not None,
     )  # fmt: skip
     sys.exit(code)
 

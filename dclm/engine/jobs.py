@@ -24,13 +24,21 @@ Write = Callable[[str], object]
 
 
 def submit(
-    recipe: Path, address: str, out: str, *, arguments: Sequence[str] = (), write: Write, follow: bool = True
+    recipe: Path,
+    address: str,
+    out: str,
+    *,
+    arguments: Sequence[str] = (),
+    write: Write,
+    follow: bool = True,
+    in_place: bool = False,
 ) -> int:
     """Run `dclm run RECIPE --out OUT --on ray` on the cluster whose dashboard is at `address`.
 
-    The project's files travel with the job (Ray's working_dir); nothing is installed. `out` is a path on storage that
-    all nodes share. `write` is given the job's output as it comes. Returns the job's exit code, or 0 once it is
-    submitted if `follow` is False. Raises: ConfigError if the recipe is not in the project or no cluster answers.
+    The project's files travel with the job (Ray's working_dir); nothing is installed. `in_place`: they are where they
+    are here on every node, as on a cluster of this machine, and the job runs there. `out` is a path on storage that all
+    nodes share. `write` is given the job's output as it comes. Returns the job's exit code, or 0 once it is submitted
+    if `follow` is False. Raises: ConfigError if the recipe is not in the project or no cluster answers.
     """
     root = project_root()
     path = recipe.resolve()
@@ -41,7 +49,7 @@ def submit(
         raise ConfigError(str(recipe), f"is not in {root}", hint)
     relative = path.relative_to(root).as_posix()
     command = ["python", "-m", "dclm.cli.main", "run", relative, "--out", out, "--on", "ray", *arguments]
-    return run_job(command, address, write=write, working_dir=root, follow=follow)
+    return run_job(command, address, write=write, directory=root, upload=not in_place, follow=follow)
 
 
 def project_root() -> Path:
@@ -54,15 +62,19 @@ def run_job(
     address: str,
     *,
     write: Write,
-    working_dir: Path | None = None,
+    directory: Path | None = None,
+    upload: bool = True,
     follow: bool = True,
 ) -> int:
-    """Run `command` on the cluster's head node. See `submit`."""
+    """Run `command` on the cluster's head node, in `directory` or (`upload`) in a copy of it. See `submit`."""
     client = _connect(address)
     runtime: dict[str, Any] = {}
-    if working_dir:
-        runtime = {"working_dir": str(working_dir), "excludes": list(_EXCLUDED)}
-    job = client.submit_job(entrypoint=shlex.join(command), runtime_env=runtime)
+    entrypoint = shlex.join(command)
+    if directory and upload:
+        runtime = {"working_dir": str(directory), "excludes": list(_EXCLUDED)}
+    elif directory:
+        entrypoint = f"cd {shlex.quote(str(directory))} && exec {entrypoint}"
+    job = client.submit_job(entrypoint=entrypoint, runtime_env=runtime)
     write(f"job {job} at {address}\n")
     return _follow(client, job, write) if follow else 0
 

@@ -35,9 +35,9 @@ def running(state: Path) -> LocalCluster:
     return cluster_up(workers=1, port=0, state=state)
 
 
-def run(running: LocalCluster, code: str, working_dir: Path | None = None) -> tuple[int, str]:
+def run(running: LocalCluster, code: str, directory: Path | None = None, upload: bool = True) -> tuple[int, str]:
     said: list[str] = []
-    exit_code = run_job(["python", "-c", code], running.address, write=said.append, working_dir=working_dir)
+    exit_code = run_job(["python", "-c", code], running.address, write=said.append, directory=directory, upload=upload)
     return exit_code, "".join(said)
 
 
@@ -57,9 +57,17 @@ def test_a_job_has_the_projects_files_and_this_cluster(running: LocalCluster) ->
         "here = pathlib.Path.cwd(); print(pathlib.Path(dclm.__file__).is_relative_to(here));"
         "print(sorted(p.name for p in here.iterdir() if p.name in ('recipes', 'tests', 'eval_suite')))"
     )
-    exit_code, said = run(running, code, working_dir=project_root())
+    exit_code, said = run(running, code, project_root())
     assert exit_code == 0, said
     assert "cpus 1\nTrue\n['eval_suite', 'recipes']\n" in said
+
+
+@pytest.mark.slow
+def test_a_job_may_run_in_the_project_itself(running: LocalCluster, tmp_path: Path) -> None:
+    code = "import dclm, pathlib; print(pathlib.Path.cwd(), pathlib.Path(dclm.__file__).parent.parent)"
+    exit_code, said = run(running, code, project_root(), upload=False)
+    assert exit_code == 0, said
+    assert f"{project_root()} {project_root()}\n" in said
 
 
 @pytest.mark.slow
