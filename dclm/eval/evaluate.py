@@ -25,6 +25,7 @@ from dclm.eval.prompts import count_rows, generation_room
 from dclm.eval.report import scores_json
 from dclm.eval.subject import load_subject, model_fingerprint
 from dclm.eval.suite import Suite, load_suite, suite_of
+from dclm.eval.task import SUITE_DIR
 from dclm.eval.unit import ITEMS, ROWS, Unit, UnitCounts, score_unit
 from dclm.parallel import Engine, Serial
 from dclm.progress import Progress, Silent
@@ -82,19 +83,20 @@ def evaluate(
     batch_tokens: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    folder: Path = SUITE_DIR,
 ) -> Record:
     """Score `model` on a suite or on tasks, and write the artifact `out`.
 
     A task is a label of ours, or `lm-eval:NAME` for one of lm-eval's own, which counts in no mean of ours.
     `limit` keeps the first rows of each task (of each category where it has them); the scores then say so. What is
     finished of an earlier run with the same settings is used again. A task whose data cannot be had is named missing,
-    with the reason, and every mean that needs it is null.
+    with the reason, and every mean that needs it is null. `folder` holds the task files.
     Raises: ConfigError (names, nothing to score), DataError (model, data, an item that cannot be scored).
     """
     started = time.time()
     settings = Settings(device=device, dtype=dtype, batch_tokens=batch_tokens).resolved()
     foreign = tuple(name.removeprefix(LM_EVAL) for name in tasks if name.startswith(LM_EVAL))
-    chosen = _choose(suite, tuple(name for name in tasks if not name.startswith(LM_EVAL)), foreign)
+    chosen = _choose(suite, tuple(name for name in tasks if not name.startswith(LM_EVAL)), foreign, folder)
     plan = make_plan(model, chosen, limit, settings)
     inputs = {"model": model_fingerprint(model), **_checkpoint(model)}
     identity = {
@@ -179,10 +181,10 @@ def make_plan(model: str, suite: Suite, limit: int | None, settings: Settings) -
     return Plan(suite=suite, max_seq_len=subject.window, rows=rows, missing=missing)
 
 
-def _choose(suite: str | None, tasks: tuple[str, ...], foreign: tuple[str, ...]) -> Suite:
+def _choose(suite: str | None, tasks: tuple[str, ...], foreign: tuple[str, ...], folder: Path) -> Suite:
     if (suite is None) == (not tasks and not foreign):
         raise ConfigError("evaluate", "found both or none of suite and tasks, allowed: one", "pass --suite core")
-    return load_suite(suite) if suite is not None else suite_of(tasks)
+    return load_suite(suite, folder) if suite is not None else suite_of(tasks, folder)
 
 
 def _score(units: list[Unit], engine: Engine, progress: Progress) -> dict[str, int]:

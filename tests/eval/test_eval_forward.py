@@ -93,7 +93,7 @@ def test_items_that_share_a_passage_read_it_once(small_model: Transformer) -> No
 
 
 def test_a_token_beyond_the_vocabulary_is_named(small_model: Transformer) -> None:
-    with pytest.raises(DataError, match="id 900.*272 logits"):
+    with pytest.raises(DataError, match=r"id 900.*272 logits"):
         Scorer(small_model, 64).score([[((900,), (1,))]])
 
 

@@ -31,7 +31,9 @@ def test_a_stop_ends_its_row_and_no_other(small_model: Transformer, letters: Tok
     prompts = [letters.encode(text) for text in ("hello", "good morning to you")]
     free = Generator(small_model, letters, 1000).generate([Request(prompt=p, max_new_tokens=20) for p in prompts])
     stop = free[0][4]
-    requests = [Request(prompt=p, max_new_tokens=20, stop=("\\" + stop,) if i == 0 else ()) for i, p in enumerate(prompts)]
+    requests = [
+        Request(prompt=p, max_new_tokens=20, stop=("\\" + stop,) if i == 0 else ()) for i, p in enumerate(prompts)
+    ]
     stopped = Generator(small_model, letters, 1000).generate(requests)
     assert free[0].startswith(stopped[0])
     assert stopped[0].endswith(stop)
