@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from dclm.board.conform import raise_problems, shorten
@@ -27,22 +26,10 @@ def validate(data: bytes, name: str) -> Result:
 
 def problems(result: Result, name: str) -> Iterator[Problem]:
     """What contradicts itself in a result that meets the schema."""
-    yield from _score_problems(result, name)
     yield from _mean_problems(result, name)
     yield from _training_problems(result, name)
     if result.imported is None:
         yield from _chain_problems(result, name)
-
-
-def _score_problems(result: Result, name: str) -> Iterator[Problem]:
-    for task, score in result.scores.items():
-        where = f"{name}: scores.{task}"
-        if score.stderr is not None and score.n is not None:
-            most = 0.5 / math.sqrt(score.n) * (math.sqrt(score.n / (score.n - 1)) if score.n > 1 else 2)
-            if score.stderr > most * 10:
-                yield Problem(where, f"standard error {score.stderr:g}, possible with n = {score.n}: about {most:.3g}")
-        if result.limited is not None and score.n is not None and score.n == 0:
-            yield Problem(where, "scored on no items")
 
 
 def _mean_problems(result: Result, name: str) -> Iterator[Problem]:
@@ -84,11 +71,17 @@ def _chain_problems(result: Result, name: str) -> Iterator[Problem]:
     if lacking:
         hint = "a result is made by `dclm run`; do not edit it by hand"
         yield Problem(where, f"no {', no '.join(lacking)}; needed: {' → '.join(_CHAIN)}", hint)
-    before: list[str] = [link.fingerprint for link in by_kind["pool"]]
+    before = by_kind["pool"]
     for kind in _CHAIN:
-        for link in by_kind[kind]:
-            if before and not set(before) & set(link.inputs.values()):
+        links = by_kind[kind]
+        used = {mark for link in links for mark in link.inputs.values()}
+        made = {link.fingerprint for link in before}
+        for link in links:
+            if made and made.isdisjoint(link.inputs.values()):
                 yield Problem(where, f"{kind} {shorten(link.name)} was not made from what stands before it")
-        before = [link.fingerprint for link in by_kind[kind]]
+        for link in before:
+            if links and link.fingerprint not in used:
+                yield Problem(where, f"{link.kind} {shorten(link.name)} is used by nothing that follows")
+        before = links
     if len({link.fingerprint for link in result.chain}) < len(result.chain):
         yield Problem(where, "a fingerprint stands twice")

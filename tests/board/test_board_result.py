@@ -104,6 +104,15 @@ def test_a_broken_chain_is_named(make: MakeResult) -> None:
     assert "no checkpoint" in complaints(value)
 
 
+def test_a_source_that_nothing_was_made_from_is_named(make: MakeResult) -> None:
+    value: Any = make().to_json()
+    more = {"kind": "documents", "name": "extra", "fingerprint": "1" * 64, "inputs": value["chain"][1]["inputs"]}
+    value["chain"].insert(2, more)
+    assert "documents extra is used by nothing" in complaints(value)
+    value["chain"][3]["inputs"]["source 1"] = "1" * 64
+    validate(as_bytes(value), "r")
+
+
 def test_a_chain_may_begin_with_plain_files(make: MakeResult) -> None:
     value: Any = make().to_json()
     value["chain"] = value["chain"][1:]
