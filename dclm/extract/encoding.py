@@ -17,10 +17,10 @@ _MISTAKEN = {
 _ISO_2022 = re.compile(rb"\x1b\$[@B]")
 
 
-def decode_utf8(body: bytes) -> str | None:
+def decode_utf8(body: bytes | memoryview) -> str | None:
     """The text, or None where it is not UTF-8. Source: DCLM decodes strictly and drops the rest."""
     try:
-        return body.decode("utf-8")
+        return str(body, "utf-8")
     except UnicodeDecodeError:
         return None
 

@@ -53,10 +53,10 @@ class Extract(Map):
         """See the class."""
         extractors = [_guarded(name, self.timeout_seconds) for name in self._names]
 
-        def one(body: bytes, content_type: str | None) -> str:
+        def one(body: memoryview, content_type: str | None) -> str:
             if len(body) > self.max_bytes:
                 raise ExtractionError(f"{len(body)} bytes, allowed: {self.max_bytes}")
-            html = decode_utf8(body) if self.encoding == "utf-8" else decode_detected(body, content_type)
+            html = decode_utf8(body) if self.encoding == "utf-8" else decode_detected(bytes(body), content_type)
             if html is None:
                 raise ExtractionError("not UTF-8")
             texts = [extract(html) for extract in extractors]
@@ -93,7 +93,7 @@ def _caught(extract: Callable[[str], str], html: str) -> str:
         raise ExtractionError(f"parser failed: {type(error).__name__}: {error}"[:300]) from error
 
 
-def _to_documents(batch: pa.RecordBatch, one: Callable[[bytes, str | None], str]) -> pa.RecordBatch:
+def _to_documents(batch: pa.RecordBatch, one: Callable[[memoryview, str | None], str]) -> pa.RecordBatch:
     rejects = batch.column("_reject").to_pylist() if "_reject" in batch.schema.names else [None] * batch.num_rows
     texts: list[str | None] = []
     bodies, types = batch.column("body"), batch.column("content_type").to_pylist()
@@ -101,7 +101,7 @@ def _to_documents(batch: pa.RecordBatch, one: Callable[[bytes, str | None], str]
         text: str | None = None
         if rejects[row] is None:
             try:
-                text = one(body.as_py(), content_type)
+                text = one(memoryview(body.as_buffer()), content_type)
             except ExtractionError as error:
                 rejects[row] = str(error)
         texts.append(text)
