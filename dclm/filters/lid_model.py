@@ -181,8 +181,9 @@ def _arrays(
     first = np.cumsum([0, *map(len, own_rows)], dtype=np.int64)
     left, right = _huffman(dictionary.label_counts)
     subwords = np.concatenate(own_rows) if own_rows else np.zeros(0, np.int32)
+    matrix = np.array(rows, np.float32, order="C")  # always writable, so that the kernel compiles once
     return LidArrays(
-        text, lengths, table, subwords, first, dictionary.pruned, present, np.array(rows, np.float32, order="C"), output,
+        text, lengths, table, subwords, first, dictionary.pruned, present, matrix, output,
         left, right, arguments.minn, arguments.maxn, np.uint32(arguments.bucket),
         words.index(b"</s>") if b"</s>" in words else -1,
     )  # fmt: skip

@@ -65,9 +65,13 @@ def _class_fraction_at_most(
         place, end = starts[line], ends[line]
         length = hits = 0
         while place < end:
-            code, place = decode(data, place, end)
+            if data[place] < 0x80:  # saves a third of the time
+                hits += (classes[data[place]] & flag) != 0
+                place += 1
+            else:
+                code, place = decode(data, place, end)
+                hits += (classes[code] & flag) != 0
             length += 1
-            hits += (classes[code] & flag) != 0
         keep[line] = length == 0 or hits / length <= most
     return keep
 
@@ -117,15 +121,20 @@ def count_words(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> tupl
     longest = np.zeros(len(starts), np.int32)
     for line in range(len(starts)):
         place, end = starts[line], ends[line]
-        length = 0
+        words = length = most = 0
         while place < end:
-            code, place = decode(data, place, end)
+            if data[place] < 0x80:
+                code = np.int64(data[place])
+                place += 1
+            else:
+                code, place = decode(data, place, end)
             if (classes[code] & SPACE) != 0:
+                most = max(most, length)
                 length = 0
-                continue
-            counts[line] += length == 0
-            length += 1
-            longest[line] = max(longest[line], length)
+            else:
+                words += length == 0
+                length += 1
+        counts[line], longest[line] = words, max(most, length)
     return counts, longest
 
 

@@ -78,17 +78,23 @@ def join_lines(
     size = 0
     for row in range(rows):
         begin, none = size, True
-        for line in range(first[row], first[row + 1]):
+        line = first[row]
+        while line < first[row + 1]:
             if not keep[line]:
                 removed[row] += 1
+                line += 1
                 continue
+            start = starts[line]
+            while line + 1 < first[row + 1] and keep[line + 1]:  # lines that stay together are copied together
+                line += 1
             if not none:
                 out[size] = _NEWLINE
                 size += 1
             none = False
-            length = ends[line] - starts[line]
-            out[size : size + length] = data[starts[line] : ends[line]]
+            length = ends[line] - start
+            out[size : size + length] = data[start : ends[line]]
             size += length
+            line += 1
         if strip:
             left, right = strip_span(out, begin, size, classes)
             if left > begin:
