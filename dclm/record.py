@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -107,8 +108,11 @@ def _git_commit() -> str | None:
 
 @cache
 def _versions() -> dict[str, str]:
-    installed = {d.metadata["Name"].lower(): d.version for d in metadata.distributions() if d.metadata["Name"]}
-    return {name: installed[name] for name in _LIBRARIES if name in installed}
+    found = {}
+    for name in _LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def describe_files(root: Path, rows: Mapping[str, int] | None = None) -> tuple[FileEntry, ...]:

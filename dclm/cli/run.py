@@ -1,0 +1,35 @@
+"""`dclm run`: every stage of a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dclm.cli.options import ConsoleProgress, engine_options, say
+
+
+@click.command()
+@click.argument("recipe", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the run.")
+@click.option("--limit", type=click.IntRange(1), help="Read at most so many records of each source.")
+@click.option(
+    "--until", type=click.Choice(["pool", "curate", "tokenize", "train", "evaluate"]), default="evaluate",
+    show_default=True, help="The last stage to run.",
+)  # fmt: skip
+@click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="Training processes (one a GPU).")
+@engine_options
+def run(
+    recipe: Path, out: Path, limit: int | None, until: str, nproc: int, on: str, workers: int | None
+) -> None:  # fmt: skip
+    """Run RECIPE from pool to OUT/result.json. What is finished is reused."""
+    from dclm.engine import open_engine
+    from dclm.recipe import load_recipe
+    from dclm.stages.layout import STAGES
+    from dclm.stages.run import Run, RunOptions
+
+    stage = next(s for s in STAGES if s == until)
+    options = RunOptions(limit=limit, until=stage, num_ranks=nproc, make_progress=ConsoleProgress, say=say)
+    loaded = load_recipe(recipe)
+    with open_engine(on, workers) as engine:
+        print(Run(loaded, out, engine, options).execute())

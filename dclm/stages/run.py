@@ -1,0 +1,216 @@
+"""A recipe from pool to result.json. Every stage reuses what is finished; a run that was killed goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dclm.board.result import (
+    DataSummary,
+    Result,
+    SuiteIdentity,
+    TaskScore,
+    TrainingSummary,
+    make_result,
+    write_result,
+)
+from dclm.classifier.train import train_classifier
+from dclm.eval.evaluate import evaluate
+from dclm.parallel import Engine
+from dclm.pipeline import Pipeline, bind, load_pipeline
+from dclm.pool.spec import PoolSpec, resolve_pool
+from dclm.progress import Progress, Silent
+from dclm.recipe import LoadedRecipe
+from dclm.record import Record, provenance, require_complete
+from dclm.stages.curate import CurateOptions, curate
+from dclm.stages.layout import STAGES, Layout, StageName
+from dclm.tokens.stage import TokenizeConfig, tokenize
+from dclm.train.launch import launch
+from dclm.train.run import TrainOptions
+from dclm.train.scale import Scale, find_scale
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a call may choose beside the recipe; none of it but `limit` changes a byte."""
+
+    limit: int | None = None
+    """Records to read of each source at most."""
+    until: StageName = "evaluate"
+    """The last stage to run."""
+    num_ranks: int = 1
+    """Training processes on this machine (one a GPU)."""
+    make_progress: Callable[[], Progress] = Silent
+    """A class or module's function: training processes make their own."""
+    say: Callable[[str], None] = lambda line: None
+    """Told one line as each stage ends."""
+
+
+class Run:
+    """One recipe in one directory."""
+
+    def __init__(self, loaded: LoadedRecipe, out: Path, engine: Engine, options: RunOptions) -> None:
+        self.loaded, self.recipe = loaded, loaded.recipe
+        self.layout = Layout(out=out, loaded=loaded)
+        self.engine, self.options = engine, options
+        self.progress = options.make_progress()
+        self.scale: Scale = find_scale(self.recipe.scale)
+        self.pipelines: dict[str, Pipeline] = {s.name: load_pipeline(loaded.path(s.pipeline)) for s in self.recipe.data}
+        self.records: list[Record] = []
+
+    def execute(self) -> Path:
+        """Run the stages up to `until`; gives the path of what the last one made."""
+        done: Path = self.layout.out
+        for stage in STAGES[: STAGES.index(self.options.until) + 1]:
+            done = getattr(self, f"stage_{stage}")()
+        return done
+
+    def stage_pool(self) -> Path:
+        """Make or find every pool, so that what is wrong with one is said before the work begins."""
+        for source in self.recipe.data:
+            files = self._pool(source.pool, source.name)
+            self.options.say(f"pool {source.name}: {len(files)} files, {sum(f.size for f in files) / 1e6:,.1f} MB")
+        return self.layout.out / "pool"
+
+    def _pool(self, spec: PoolSpec, name: str):  # type: ignore[no-untyped-def]
+        return resolve_pool(spec, self.layout.pool(name), self.layout.path)
+
+    def stage_curate(self) -> Path:
+        """Train the classifiers, then run every source through its pipeline."""
+        models: dict[str, Path] = {}
+        for name, spec in self.recipe.classifiers.items():
+            record = train_classifier(spec.with_paths(self.layout.path), self.layout.classifier(name), self.progress)
+            models[name] = self.layout.classifier(name) / "model.bin"
+            self.records.append(record)
+            self.options.say(f"classifier {name}: {_metrics(record)}")
+        options = CurateOptions(
+            seed=self.recipe.seed, limit=self.options.limit, max_reject_fraction=self.recipe.max_reject_fraction
+        )
+        for source in self.recipe.data:
+            files = self._pool(source.pool, source.name)
+            target = self.layout.documents(source.name)
+            bound = bind(self.pipelines[source.name], models)
+            record = curate(bound, files, target, options, self.engine, self.progress)
+            c = record.counts
+            self.options.say(
+                f"documents {source.name}: read {c['read']:,} = kept {c['kept']:,} + dropped {c['dropped']:,}"
+                f" + rejected {c['rejected']:,}"
+            )
+            self.records.append(require_complete(target, "documents", self.recipe.allow_incomplete))
+        return self.layout.out / "documents"
+
+    def stage_tokenize(self) -> Path:
+        """Tokenize the documents (mixed, where there are several sources) and the held-out text."""
+        weights = tuple(s.weight for s in self.recipe.data if s.weight is not None)
+        config = TokenizeConfig(
+            seq_len=self.scale.model.seq_len, seed=self.recipe.seed, weights=weights or None,
+            num_tokens=(self.recipe.tokens or self.scale.trained_tokens) if weights else None,
+            max_repeats=self.recipe.epochs if weights else 1.0,
+        )  # fmt: skip
+        inputs = [self.layout.documents(s.name) for s in self.recipe.data]
+        record = self._tokenize(inputs, self.layout.tokens, config)
+        self.records.append(record)
+        self.options.say(f"tokens: {record.counts['tokens']:,} in {record.counts['documents']:,} documents")
+        if self.recipe.validation is not None:
+            files = self._pool(self.recipe.validation, "validation")
+            config = TokenizeConfig(seq_len=self.scale.model.seq_len, seed=self.recipe.seed)
+            held_out = self._tokenize([Path(f.path) for f in files], self.layout.validation, config)
+            self.options.say(f"held-out tokens: {held_out.counts['tokens']:,}")
+        return self.layout.tokens
+
+    def _tokenize(self, inputs: list[Path], out: Path, config: TokenizeConfig) -> Record:
+        return tokenize(
+            inputs, out, tokenizer=self.recipe.tokenizer, config=config, engine=self.engine, progress=self.progress,
+            allow_missing=self.recipe.allow_incomplete,
+        )  # fmt: skip
+
+    def stage_train(self) -> Path:
+        """Train the model, or go on where its last checkpoint is."""
+        options = TrainOptions(
+            validation=self.layout.validation if self.recipe.validation is not None else None,
+            epochs=self.recipe.epochs, num_tokens=self.recipe.tokens, resume=True,
+        )  # fmt: skip
+        record = launch(
+            self.layout.tokens, self.layout.train, scale=self.scale, seed=self.recipe.seed, options=options,
+            num_ranks=self.options.num_ranks, make_progress=self.options.make_progress,
+        )  # fmt: skip
+        self.records.append(record)
+        loss = record.counts["validation_loss"]
+        held_out = "" if loss is None else f", validation loss {loss:.3f}"
+        entropy = f"entropy of single tokens {record.counts['unigram_entropy']:.3f} nats"
+        self.options.say(f"model {record.name}: training loss {record.counts['train_loss']:.3f}{held_out} ({entropy})")
+        return self.layout.train
+
+    def stage_evaluate(self) -> Path:
+        """Score the model and write result.json."""
+        record = evaluate(
+            str(self.layout.train), self.layout.scores, suite=self.recipe.suite, tasks=self.recipe.tasks,
+            limit=self.recipe.limit, engine=self.engine, progress=self.progress,
+        )  # fmt: skip
+        self.records.append(record)
+        scores = json.loads((self.layout.scores / "scores.json").read_text(encoding="utf-8"))
+        result = self._result(scores)
+        write_result(self.layout.result, result)
+        core = "null" if result.core_v2 is None else f"{result.core_v2:.4f}"
+        gone = f", {len(result.missing)} of the 53 tasks without a score" if result.missing else ""
+        self.options.say(f"result: {len(result.scores)} tasks, CORE {core}{gone} → {self.layout.result}")
+        return self.layout.result
+
+    def _result(self, scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Result:
+        tasks = {
+            label: TaskScore(score=t["accuracy"], n=int(t["n"]), stderr=t["standard_error"])
+            for label, t in scores["tasks"].items()
+        }
+        trained = next(r for r in self.records if r.kind == "checkpoint")
+        documents = [r for r in self.records if r.kind == "documents"]
+        suite: Mapping[str, object] = scores["suite"]
+        return make_result(
+            name=self.recipe.name,
+            scores=tasks,
+            suite=SuiteIdentity(name=str(suite["name"]), version=int(str(suite["version"])), hash=str(suite["hash"])),
+            training=self._training(trained),
+            data=DataSummary(
+                pools=tuple(s.name for s in self.recipe.data),
+                pipeline=", ".join(r.name for r in documents),
+                counts={
+                    r.inputs["pool"][:12]: {k: r.counts[k] for k in ("read", "kept", "dropped", "rejected")}
+                    for r in documents
+                },
+            ),
+            records=self.records,
+            track="mixing" if len(self.recipe.data) > 1 else "filtering",
+            limited=self.recipe.limit,
+            core_v2_stderr=_number(scores["core_v2_standard_error"]),
+            extended_v2_stderr=_number(scores["extended_v2_standard_error"]),
+            provenance=provenance(0.0),
+        )
+
+    def _training(self, record: Record) -> TrainingSummary:
+        counts = record.counts
+        deviations = []
+        if not self.scale.standard or self.recipe.tokens is not None:
+            deviations.append(f"{counts['tokens']} tokens instead of the scale's {self.scale.trained_tokens}")
+        if self.recipe.epochs > 1:
+            deviations.append(f"up to {self.recipe.epochs} passes over the tokens")
+        if self.options.limit is not None:
+            deviations.append(f"at most {self.options.limit} records read of each source")
+        return TrainingSummary(
+            scale=self.scale.name, params=_integer(counts["parameters"]), tokens=_integer(counts["tokens"]),
+            flops=_number(counts["flops_6nd"]), seed=self.recipe.seed, final_loss=_number(counts["train_loss"]),
+            validation_loss=_number(counts["validation_loss"]), deviations=tuple(deviations),
+        )  # fmt: skip
+
+
+def _metrics(record: Record) -> str:
+    shown = {k: v for k, v in record.counts.items() if isinstance(v, int | float)}
+    return ", ".join(f"{k} {v:,.4g}" for k, v in list(shown.items())[:4])
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None
