@@ -34,7 +34,7 @@ def evaluate(
     on: str,
     workers: int | None,
 ) -> None:
-    """Score MODEL (a checkpoint, a training run, or hf:DIRECTORY) on a suite of tasks."""
+    """Score MODEL (a checkpoint, a training run, FILE.pt, hf:DIRECTORY or gguf:FILE) on a suite of tasks."""
     from dclm.engine import open_engine
     from dclm.eval.evaluate import evaluate as run
 

@@ -23,7 +23,7 @@ from dclm.errors import AssetError, ConfigError
 from dclm.eval.data import load_parts
 from dclm.eval.prompts import count_rows, generation_room
 from dclm.eval.report import scores_json
-from dclm.eval.subject import load_subject, model_fingerprint
+from dclm.eval.subject import load_subject, model_fingerprint, resolve_model
 from dclm.eval.suite import Suite, load_suite, suite_of
 from dclm.eval.task import SUITE_DIR
 from dclm.eval.unit import ITEMS, ROWS, Unit, UnitCounts, score_unit
@@ -87,6 +87,8 @@ def evaluate(
 ) -> Record:
     """Score `model` on a suite or on tasks, and write the artifact `out`.
 
+    A model is a checkpoint, a training run, open_lm's FILE.pt, `hf:DIRECTORY` or `gguf:FILE`.
+
     A task is a label of ours, or `lm-eval:NAME` for one of lm-eval's own, which counts in no mean of ours.
     `limit` keeps the first rows of each task (of each category where it has them); the scores then say so. What is
     finished of an earlier run with the same settings is used again. A task whose data cannot be had is named missing,
@@ -94,6 +96,7 @@ def evaluate(
     Raises: ConfigError (names, nothing to score), DataError (model, data, an item that cannot be scored).
     """
     started = time.time()
+    model = resolve_model(model)
     settings = Settings(device=device, dtype=dtype, batch_tokens=batch_tokens).resolved()
     foreign = tuple(name.removeprefix(LM_EVAL) for name in tasks if name.startswith(LM_EVAL))
     chosen = _choose(suite, tuple(name for name in tasks if not name.startswith(LM_EVAL)), foreign, folder)

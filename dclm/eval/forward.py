@@ -6,6 +6,7 @@ B rows, T tokens, d width, V vocabulary, N predictions.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -21,6 +22,10 @@ HEAD_ROWS = 512
 """Predictions turned into logits at once: 512 · 50,432 · 4 bytes = 103 MB."""
 CACHE_FACTOR = 4
 """A pass below the roots may hold this many times `batch_tokens` in its cache."""
+EFFICIENT_PART = 8
+"""A batch of one part in so many of `batch_tokens` is large enough to be efficient."""
+SHORTEST_FRACTION = 0.8
+"""Of the longest run in an efficient batch."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +83,8 @@ class Scorer:
         predicted = [[np.zeros(len(answer), np.int32) for _, answer in pairs] for pairs in items]
         forest = sorted(plan(items, self.share), key=lambda run: len(run.tokens), reverse=True)
         with torch.inference_mode():
-            for batch in _batches(forest, self.batch_tokens):
+            for span in _spans([len(run.tokens) for run in forest], self.batch_tokens, 0):
+                batch = forest[span]
                 for want, logprob, best in self._walk(batch, None, [], 0):
                     logprobs[want.item][want.pair][want.token] = logprob
                     predicted[want.item][want.pair][want.token] = best
@@ -119,7 +125,8 @@ class Scorer:
             assert cache is not None
             children = [(child, index) for index, run in enumerate(runs) for child in run.children]
             children.sort(key=lambda pair: len(pair[0].tokens), reverse=True)
-            for part in _chunks(children, self.batch_tokens, filled + width):
+            for span in _spans([len(c.tokens) for c, _ in children], self.batch_tokens, filled + width):
+                part = children[span]
                 yield from self._walk([child for child, _ in part], cache, [row for _, row in part], filled + width)
 
     def _read(self, hidden: Tensor, wants: list[tuple[int, Want]]) -> Iterator[tuple[Want, float, int]]:
@@ -148,23 +155,19 @@ def _pairs_below(run: Run) -> int:
     return sum(want.token == 0 for want in run.wants) + sum(_pairs_below(child) for child in run.children)
 
 
-def _batches(runs: Sequence[Run], batch_tokens: int) -> Iterator[list[Run]]:
-    """Runs in order, as many as fit: padded to the first one's length they are at most `batch_tokens`, or alone."""
-    batch: list[Run] = []
-    for run in runs:
-        if batch and len(batch[0].tokens) * (len(batch) + 1) > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(run)
-    if batch:
-        yield batch
+def _spans(lengths: Sequence[int], batch_tokens: int, filled: int) -> Iterator[slice]:
+    """Cuts runs, longest first, into batches that go on after `filled` slots of cache.
 
-
-def _chunks(children: Sequence[tuple[Run, int]], batch_tokens: int, filled: int) -> Iterator[Sequence[tuple[Run, int]]]:
-    """As `_batches`, with the parents' cache bounded as well."""
+    Padded to its first run's length, a batch has at most `batch_tokens` (or one run), and a bounded cache. A batch that
+    is large enough to be efficient takes no run much shorter than its first: padding would cost more than a new batch.
+    """
     start = 0
-    while start < len(children):
-        width = len(children[start][0].tokens)
-        rows = min(batch_tokens // width, CACHE_FACTOR * batch_tokens // (filled + width))
-        yield children[start : start + max(1, rows)]
-        start += max(1, rows)
+    while start < len(lengths):
+        width = lengths[start]
+        rows = max(1, min(batch_tokens // width, CACHE_FACTOR * batch_tokens // (filled + width)))
+        end = min(start + rows, len(lengths))
+        enough = start + math.ceil(batch_tokens / (EFFICIENT_PART * width))
+        while end > enough and lengths[end - 1] < SHORTEST_FRACTION * width:
+            end -= 1
+        yield slice(start, end)
+        start = end

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from dclm.assets import fetch
+from dclm.assets import fetch, resolve
+from dclm.assets.cache import cache_root
 from dclm.errors import ConfigError, DataError
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.interface import LanguageModel
@@ -32,6 +33,19 @@ class Subject:
     def window(self) -> int:
         """Tokens of context and answer that are scored: the model's, but no more than the reference's 2,048."""
         return min(self.model.seq_len, REFERENCE_WINDOW)
+
+
+GGUF = "gguf:"
+
+
+def resolve_model(model: str) -> str:
+    """`gguf:NAME_OR_PATH` converted once to `hf:DIRECTORY` in the cache; any other model as it is named."""
+    if not model.startswith(GGUF):
+        return model
+    from dclm.eval.gguf import huggingface_from_gguf
+
+    file = resolve(model[len(GGUF) :])
+    return HUGGING_FACE + str(huggingface_from_gguf(file.path, cache_root() / "models" / file.sha256[:16]))
 
 
 def load_subject(model: str, device: str, dtype: str) -> Subject:

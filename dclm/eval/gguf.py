@@ -1,0 +1,37 @@
+"""A quantized GGUF file as a Hugging Face directory: how the positive control, SmolLM2-135M, becomes `hf:…`."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+
+from dclm.errors import DataError
+from dclm.storage import atomic_directory
+
+
+def huggingface_from_gguf(gguf: Path, out: Path) -> Path:
+    """Write the model and tokenizer of `gguf` to `out` in Hugging Face format, and return `out`.
+
+    Weights are de-quantized and kept in bfloat16, as the reference's conformance scores were made. What is at `out`
+    already is used again.
+    Raises: DataError if transformers cannot read the file.
+    """
+    if (out / "config.json").is_file():
+        return out
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        found = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise DataError(str(gguf), f"transformers cannot load it: {error}", "it needs gguf and accelerate") from error
+    config = copy.deepcopy(found.config)
+    del config.quantization_config  # de-quantized weights are saved as an ordinary model
+    model = type(found)(config).bfloat16()
+    model.load_state_dict(found.state_dict())
+    with atomic_directory(out) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return out
