@@ -49,9 +49,7 @@ class Repetition(Filter):
     """n → limit: characters of words inside any n-gram that occurs more than once, of the characters in all words."""
 
     def __post_init__(self) -> None:
-        for n in (*self.top_ngrams, *self.repeated_ngrams):
-            if n not in map(str, SIZES):
-                raise ValueError(f"found n-grams of {n} words, allowed: {SIZES[0]} … {SIZES[-1]}")
+        check_sizes(self.top_ngrams, self.repeated_ngrams)
 
     @property
     def features(self) -> tuple[str, ...]:  # type: ignore[override]  # what is not asked is not counted
@@ -85,6 +83,12 @@ class Repetition(Filter):
             for n, most in limits.items():
                 chars = counts(batch, "ngrams", f"{kind}_{n}_gram_chars")
                 yield _fraction(chars, counts(batch, "ngrams", "word_chars")) <= most
+
+
+def check_sizes(*limits: Mapping[str, float]) -> None:
+    """Raises: ValueError for an n that is not counted."""
+    for n in (n for ngrams in limits for n in ngrams if n not in map(str, SIZES)):
+        raise ValueError(f"found n-grams of {n} words, allowed: {SIZES[0]} … {SIZES[-1]}")
 
 
 def _fraction(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:

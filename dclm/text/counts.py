@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text.segments import count_chars, next_break, strip
+from dclm.text.stop_words import num_bits, stop_word_bit
 from dclm.text.unicode import ALNUM, ALPHA, SPACE, decode
 from dclm.text.words import skip_letters
 
@@ -38,40 +39,17 @@ LINES = (
     "paragraphs",
     "breaks",
     "longest_line",
+    "all_lines",
 )
-"""Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. `breaks` is the number of "\\n".
-
-`longest_line` is in code points. Bullets are ● • * - (DCLM) or • - (Gopher); ellipses are "...", ". . .", "…" or, with
-`gopher_`, the same without the spaced one.
+"""Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. `breaks` is the number of "\\n"; `longest_line`
+is in code points; `all_lines` counts blank ones too, but none after the last "\\n". Bullets are ● • * - (DCLM) or • -
+(Gopher); ellipses are "...", ". . .", "…" or, with `gopher_`, the same without the spaced one.
 """
 
-STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-"""Source: Gopher (Rae et al. 2021), A1.1."""
-
-_PACKED_STOP_WORDS = tuple(int.from_bytes(word.encode(), "little") for word in STOP_WORDS)
 _DOT = ord(".")
 _BULLETS = tuple(map(ord, "●•*-"))
 _GOPHER_BULLETS = tuple(map(ord, "•-"))
 _ELLIPSIS = ord("…")
-
-
-@njit(cache=True, nogil=True)
-def _stop_word_bit(data: NDArray[np.uint8], start: int, end: int) -> int:
-    """1 << the word's place in STOP_WORDS, or 0. No other script has letters whose lower case spells one of them."""
-    if end - start > 4:
-        return 0
-    packed = 0
-    for at in range(start, end):
-        byte = int(data[at])
-        if 65 <= byte <= 90:
-            byte += 32
-        packed |= byte << (8 * (at - start))
-    bit = 1
-    for word in _PACKED_STOP_WORDS:
-        if packed == word:
-            return bit
-        bit <<= 1
-    return 0
 
 
 @njit(cache=True, nogil=True)
@@ -103,24 +81,20 @@ def _count_words_of(
             continue
         if word_start >= 0:
             alphabetic_words += alphabetic != 0
-            bit = _stop_word_bit(data, word_start, at)
+            bit = stop_word_bit(data, word_start, at, True)
             stop_words += bit != 0
             seen |= bit
             word_start = -1
             alphabetic = 0
         at = after
-    kinds = 0
-    while seen:
-        kinds += seen & 1
-        seen >>= 1
     out[0], out[1], out[2], out[3] = chars, alnum_chars, words, word_chars
-    out[4], out[5], out[6], out[7] = alphabetic_words, stop_words, kinds, alnum_words
+    out[4], out[5], out[6], out[7] = alphabetic_words, stop_words, num_bits(seen), alnum_words
 
 
 @njit(cache=True, nogil=True)
 def count_words(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Counts named WORDS."""
-    out = np.zeros((len(offsets) - 1, 8), np.int64)
+    out = np.zeros((len(offsets) - 1, len(WORDS)), np.int64)
     for row in range(len(offsets) - 1):
         _count_words_of(data, offsets[row], offsets[row + 1], classes, out[row])
     return out.T.copy()
@@ -186,6 +160,7 @@ def _count_lines_of(
 ) -> None:
     blank = True  # the paragraph so far
     single = False  # the "\n" before was not the second of a paragraph's end
+    out[8] = end > start and data[end - 1] != 10
     at = start
     while at < end:
         stop = next_break(data, at, end, 1)
@@ -195,6 +170,7 @@ def _count_lines_of(
             out[5] += blank
             blank = False
         out[6] += stop < end
+        out[8] += stop < end
         out[7] = max(out[7], count_chars(data, at, stop))
         if single and stop == at:
             blank, single = True, False
@@ -206,7 +182,7 @@ def _count_lines_of(
 @njit(cache=True, nogil=True)
 def count_lines(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Counts named LINES."""
-    out = np.zeros((len(offsets) - 1, 8), np.int64)
+    out = np.zeros((len(offsets) - 1, len(LINES)), np.int64)
     for row in range(len(offsets) - 1):
         _count_lines_of(data, offsets[row], offsets[row + 1], classes, out[row])
     return out.T.copy()

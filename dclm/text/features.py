@@ -14,16 +14,14 @@ from numpy.typing import NDArray
 
 from dclm.text.buffers import utf8
 from dclm.text.counts import LINES, SYMBOLS, WORDS, count_lines, count_symbols, count_words
+from dclm.text.gopher import GOPHER_COPIES, GOPHER_NGRAMS, count_gopher_copies, count_gopher_ngrams
 from dclm.text.ngrams import NGRAMS, count_ngrams
 from dclm.text.segments import SEGMENTS, count_segments
 from dclm.text.unicode import class_table
-from dclm.text.words import count_tokens, count_unicode_words
+from dclm.text.words import UNICODE_WORDS, count_tokens, count_unicode_words
 
 TOKENS = ("tokens", "token_words")
 """fastText's tokens ("\\n" is one); those that start alphanumeric."""
-
-UNICODE_WORDS = ("words", "alnum_words", "alnum_word_chars")
-"""UAX #29 words that are no white space; those that start alphanumeric; the code points of the latter."""
 
 Kernel = Callable[[NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint16]], NDArray[np.int64]]
 
@@ -54,6 +52,8 @@ FEATURES: dict[str, Callable[[pa.StringArray], pa.Array]] = {
     "line_copies": _feature(_lines, SEGMENTS),
     "paragraph_copies": _feature(_paragraphs, SEGMENTS),
     "ngrams": _feature(count_ngrams, NGRAMS),
+    "gopher_copies": _feature(count_gopher_copies, GOPHER_COPIES),
+    "gopher_ngrams": _feature(count_gopher_ngrams, GOPHER_NGRAMS),
 }
 """Name → function from a text column (without nulls, sliced or not) to a struct of counts."""
 

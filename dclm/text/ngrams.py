@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dclm.text.interning import EMPTY, intern_pair, intern_span, num_slots
 from dclm.text.unicode import ALNUM
-from dclm.text.words import next_word
+from dclm.text.words import is_space, next_word
 
 SIZES = tuple(range(2, 11))
 """The n that are counted."""
@@ -42,6 +42,7 @@ def _take_words(
     at: int,
     end: int,
     classes: NDArray[np.uint16],
+    punctuation: bool,
     spans: NDArray[np.int64],
     chars: NDArray[np.int32],
     num: int,
@@ -51,7 +52,7 @@ def _take_words(
         if data[at] == 32 and at + 1 < end and data[at + 1] < 0x80 and classes[data[at + 1]] & ALNUM:
             at += 1  # a space that nothing joins
         stop, length, first = next_word(data, at, end, classes)
-        if first & ALNUM:
+        if first & ALNUM or (punctuation and not is_space(data, at, stop, classes)):
             spans[num] = (at << 32) | stop
             chars[num + 1] = chars[num] + length
             num += 1
@@ -60,23 +61,26 @@ def _take_words(
 
 
 @njit(cache=True, nogil=True)
-def _words(
-    data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16]
+def find_words(
+    data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16], punctuation: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """(start and end of each word, packed; code points of the words before each word, and of all)."""
+    """(start and end of each word, packed; code points of the words before each word, and of all).
+
+    Words are UAX #29's that start alphanumeric, or with `punctuation` all that are no white space.
+    """
     room = max((end - start) // 6, 16)
     spans = np.empty(room, np.int64)
     chars = np.zeros(room + 1, np.int32)
-    at, num = _take_words(data, start, end, classes, spans, chars, 0)
+    at, num = _take_words(data, start, end, classes, punctuation, spans, chars, 0)
     while at < end:
         room = min(2 * room, num + (end - at))
         spans, chars = _grown(spans, room), _grown(chars, room + 1)
-        at, num = _take_words(data, at, end, classes, spans, chars, num)
+        at, num = _take_words(data, at, end, classes, punctuation, spans, chars, num)
     return spans[:num], chars[: num + 1]
 
 
 @njit(cache=True, nogil=True)
-def _intern_words(
+def intern_words(
     data: NDArray[np.uint8],
     spans: NDArray[np.int64],
     slots: NDArray[np.int32],
@@ -95,7 +99,7 @@ def _intern_words(
 
 
 @njit(cache=True, nogil=True)
-def _keep_repeated(ids: NDArray[np.int32], places: NDArray[np.int32], left: int, counts: NDArray[np.int32]) -> int:
+def keep_repeated(ids: NDArray[np.int32], places: NDArray[np.int32], left: int, counts: NDArray[np.int32]) -> int:
     """Move the n-grams that occur more than once to the front; how many those are."""
     kept = 0
     for i in range(left):
@@ -106,7 +110,7 @@ def _keep_repeated(ids: NDArray[np.int32], places: NDArray[np.int32], left: int,
 
 
 @njit(cache=True, nogil=True)
-def _pair_up(
+def pair_up(
     ids: NDArray[np.int32],
     places: NDArray[np.int32],
     left: int,
@@ -159,17 +163,17 @@ def _covered_chars(places: NDArray[np.int32], left: int, chars: NDArray[np.int32
 def _count_ngrams_of(
     data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16], out: NDArray[np.int64]
 ) -> None:
-    spans, chars = _words(data, start, end, classes)
+    spans, chars = find_words(data, start, end, classes, False)
     num = len(spans)
     slots = np.empty(num_slots(num), np.int32)
     ids, counts = np.empty(num, np.int32), np.empty(num, np.int32)
-    _intern_words(data, spans, slots, ids, counts)
+    intern_words(data, spans, slots, ids, counts)
     places = np.arange(num, dtype=np.int32)
-    left = _keep_repeated(ids, places, num, counts)
+    left = keep_repeated(ids, places, num, counts)
     out[0], out[1] = num, chars[num]
     for n in SIZES:
-        left = _pair_up(ids, places, left, slots[: num_slots(left)], spans, counts)
-        left = _keep_repeated(ids, places, left, counts)
+        left = pair_up(ids, places, left, slots[: num_slots(left)], spans, counts)
+        left = keep_repeated(ids, places, left, counts)
         if left == 0:
             break
         out[n] = _top_chars(ids, places, left, counts, chars, n)

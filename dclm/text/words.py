@@ -10,7 +10,19 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text import unicode as u
-from dclm.text.unicode import ALNUM, PICTOGRAPHIC, SPACE, WB_ALETTER, WB_MASK, WB_OTHER, WB_WSEG_SPACE, WB_ZWJ, decode
+from dclm.text.stop_words import num_bits, stop_word_bit
+from dclm.text.unicode import (
+    ALNUM,
+    ALPHA,
+    PICTOGRAPHIC,
+    SPACE,
+    WB_ALETTER,
+    WB_MASK,
+    WB_OTHER,
+    WB_WSEG_SPACE,
+    WB_ZWJ,
+    decode,
+)
 
 _BREAK, _JOIN, _SKIP, _PAIR, _LOOK_BACK, _LOOK_AHEAD = 0, 1, 2, 3, 4, 5
 _LETTERS = (u.WB_ALETTER, u.WB_HEBREW_LETTER)
@@ -148,26 +160,31 @@ def unicode_word_ends(data: NDArray[np.uint8], start: int, end: int, classes: ND
     return ends[:num].copy()
 
 
+UNICODE_WORDS = ("words", "alnum_words", "alnum_word_chars", "alphabetic_words", "stop_word_kinds")
+"""UAX #29 words that are no white space; those that start alphanumeric, and their code points; those with a letter; how
+many of Gopher's stop words occur in lower case."""
+
+
 @njit(cache=True, nogil=True)
 def count_unicode_words(
     data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]
 ) -> NDArray[np.int64]:
-    """int64[3, rows]: UAX #29 words that are not all white space; those whose first character is alphanumeric; …
-
-    … and the code points of the latter.
-    """
-    counts = np.zeros((3, len(offsets) - 1), np.int64)
+    """Counts named UNICODE_WORDS, int64[names, rows]."""
+    counts = np.zeros((len(UNICODE_WORDS), len(offsets) - 1), np.int64)
     for row in range(len(offsets) - 1):
         at, end = int(offsets[row]), int(offsets[row + 1])
+        seen = 0
         while at < end:
             stop, length, first = next_word(data, at, end, classes)
             if first & ALNUM:
-                counts[0, row] += 1
                 counts[1, row] += 1
                 counts[2, row] += length
-            elif not is_space(data, at, stop, classes):
+            if first & ALNUM or not is_space(data, at, stop, classes):
                 counts[0, row] += 1
+                counts[3, row] += has_letter(data, at, stop, classes)
+                seen |= stop_word_bit(data, at, stop, False)
             at = stop
+        counts[4, row] = num_bits(seen)
     return counts
 
 
@@ -179,6 +196,16 @@ def is_space(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uin
         if not classes[code] & SPACE:
             return False
     return True
+
+
+@njit(cache=True, nogil=True)
+def has_letter(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16]) -> bool:
+    """Whether any code point is one for which `str.isalpha` holds."""
+    while at < end:
+        code, at = decode(data, at, end)
+        if classes[code] & ALPHA:
+            return True
+    return False
 
 
 @njit(inline="always")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from uniseg.wordbreak import words as unicode_words
@@ -84,3 +85,65 @@ def passes_repetition(text: str, max_fraction: float) -> bool:
     words = repetition_words(text)
     tops = [top_ngram_fraction(words, n) for n in (2, 3, 4)]
     return max(tops + [repeated_ngram_fraction(words, n) for n in range(5, 11)]) <= max_fraction
+
+
+def gopher_words(text: str) -> list[str]:
+    return [word for word in unicode_words(text) if word.strip()]
+
+
+def extra_copies(pieces_: list[str]) -> list[str]:
+    seen: set[str] = set()
+    return [piece for piece in pieces_ if piece in seen or seen.add(piece)]
+
+
+def gopher_top_chars(words: list[str], n: int) -> int:
+    ngrams = Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
+    if not ngrams:
+        return 0
+    ngram, count = ngrams.most_common(1)[0]
+    return len(" ".join(ngram)) * count
+
+
+def gopher_duplicate_chars(words: list[str], n: int) -> int:
+    seen, chars, i = set(), 0, 0
+    while i <= len(words) - n:
+        ngram = tuple(words[i : i + n])
+        if ngram in seen:
+            chars += sum(map(len, ngram))
+            i += n
+        else:
+            seen.add(ngram)
+            i += 1
+    return chars
+
+
+def passes_gopher_repetition(text: str, limit: float) -> bool:
+    if not text:
+        return False
+    lines, paragraphs = re.split(r"\n+", text), re.split(r"\n{2,}", text.strip())
+    fractions = []
+    for segments in (lines, paragraphs):
+        copies = extra_copies(segments)
+        fractions += [len(copies) / len(segments), len("".join(copies)) / len(text)]
+    words = gopher_words(text)
+    fractions += [gopher_top_chars(words, n) / len(text) for n in range(2, 5)]
+    fractions += [gopher_duplicate_chars(words, n) / len(text) for n in range(5, 11)]
+    return max(fractions) <= limit
+
+
+def passes_gopher_quality(text: str, least_words: int, limit: float) -> bool:
+    words, lines = gopher_words(text), text.split("\n")
+    lines = lines[:-1] if lines[-1] == "" else lines
+    plain = alnum_first(words)
+    if not words or len(plain) < least_words:
+        return False
+    if plain and not 1 <= sum(map(len, plain)) / len(plain) <= 4:
+        return False
+    if max(text.count("#"), text.count("...") + text.count("…")) / len(words) > limit:
+        return False
+    if sum(line.lstrip().startswith(("•", "-")) for line in lines) / max(len(lines), 1) > limit:
+        return False
+    if sum(line.rstrip().endswith(("...", "…")) for line in lines) / max(len(lines), 1) > limit:
+        return False
+    letters = sum(any(c.isalpha() for c in word) for word in words)
+    return letters / len(words) >= 1 - limit and len(STOP_WORDS & set(words)) >= least_words

@@ -10,6 +10,8 @@ from plain_rules import (
     alnum_first,
     fasttext_tokens,
     other_words,
+    passes_gopher_quality,
+    passes_gopher_repetition,
     passes_repetition,
     pieces,
     repetition_words,
@@ -22,6 +24,7 @@ from dclm.config import build as build_config
 from dclm.config import parse_yaml
 from dclm.errors import ConfigError
 from dclm.filters.gopher import AlphabeticWords, AlphanumericRatio, BulletLines, EllipsisLines, StopWords, SymbolRatio
+from dclm.filters.gopher_published import GopherQuality, GopherRepetition
 from dclm.filters.length import LineLength, PageLength, WordLength
 from dclm.filters.repetition import Repetition
 from dclm.filters.words import WordCount, WordRemovalRatio
@@ -143,6 +146,37 @@ def test_repetition_follows_every_one_of_its_rules(text: str, limit: float) -> N
     assert kept(step, text) == [passes_repetition(text, limit)]
 
 
+@on_any_text
+@given(TEXTS, FRACTIONS)
+def test_gopher_repetition_counts_extra_copies(text: str, limit: float) -> None:
+    step = GopherRepetition(
+        max_line_fraction=limit,
+        max_line_char_fraction=limit,
+        max_paragraph_fraction=limit,
+        max_paragraph_char_fraction=limit,
+        top_ngrams=dict.fromkeys("234", limit),
+        duplicate_ngrams=dict.fromkeys(("5", "6", "7", "8", "9", "10"), limit),
+    )
+    assert kept(step, text) == [passes_gopher_repetition(text, limit)]
+
+
+@on_any_text
+@given(TEXTS, st.integers(0, 3), FRACTIONS)
+def test_gopher_quality_follows_every_one_of_its_rules(text: str, least: int, limit: float) -> None:
+    step = GopherQuality(
+        min_words=least,
+        min_word_length=1.0,
+        max_word_length=4.0,
+        max_symbols_per_word=limit,
+        max_bullet_lines=limit,
+        max_ellipsis_lines=limit,
+        min_alphabetic_words=1 - limit,
+        min_stop_words=least,
+    )
+    alnum = any(word[0].isalnum() for word in unicode_words(text))
+    assert kept(step, text) == [alnum and passes_gopher_quality(text, least, limit)]
+
+
 def test_repetition_without_limits_keeps_even_the_empty_document() -> None:
     fields = {f"max_{of}_fraction": None for of in ("line", "line_char", "paragraph", "paragraph_char")}
     step = Repetition(**fields, top_ngrams={}, repeated_ngrams={})
@@ -192,7 +226,7 @@ def test_a_wrong_field_is_named(kind: type, text: str, message: str) -> None:
 
 ALL = [
     PageLength(), WordLength(), LineLength(), SymbolRatio(), BulletLines(), EllipsisLines(), AlphabeticWords(),
-    AlphanumericRatio(), StopWords(), Repetition(), WordCount(),
+    AlphanumericRatio(), StopWords(), Repetition(), WordCount(), GopherQuality(), GopherRepetition(),
 ]  # fmt: skip
 
 

@@ -1,0 +1,41 @@
+"""The eight English stop words of Gopher, recognized from their bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
+"""Source: Gopher (Rae et al. 2021), A1.1."""
+
+_PACKED = tuple(int.from_bytes(word.encode(), "little") for word in STOP_WORDS)
+
+
+@njit(cache=True, nogil=True)
+def stop_word_bit(data: NDArray[np.uint8], start: int, end: int, fold_case: bool) -> int:
+    """1 << the word's place in STOP_WORDS, or 0. No other script has letters whose lower case spells one of them."""
+    if end - start > 4:
+        return 0
+    packed = 0
+    for at in range(start, end):
+        byte = int(data[at])
+        if fold_case and 65 <= byte <= 90:
+            byte += 32
+        packed |= byte << (8 * (at - start))
+    bit = 1
+    for word in _PACKED:
+        if packed == word:
+            return bit
+        bit <<= 1
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def num_bits(seen: int) -> int:
+    """How many different stop words a union of bits stands for."""
+    num = 0
+    while seen:
+        num += seen & 1
+        seen >>= 1
+    return num
