@@ -58,7 +58,7 @@ def _field_sentences(kind: type) -> dict[str, str]:
     for base in reversed(kind.__mro__):
         if not dataclasses.is_dataclass(base):
             continue
-        body = typing.cast(ast.ClassDef, ast.parse(inspect.cleandoc(inspect.getsource(base))).body[0]).body
+        body = typing.cast(ast.ClassDef, ast.parse(inspect.getsource(base)).body[0]).body
         for field, below in itertools.pairwise(body):
             if (
                 isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
@@ -71,19 +71,41 @@ def _field_sentences(kind: type) -> dict[str, str]:
 def _scales() -> Iterator[str]:
     from dclm.train.scale import SCALES
 
-    rows = [dataclasses.asdict(scale) for scale in SCALES.values()]
-    columns = [c for c in rows[0] if not isinstance(rows[0][c], dict)]
+    columns = (
+        "scale", "parameters", "width × layers × heads", "context", "tokens", "updates", "batch (sequences)",
+        "learning rate → final", "warm-up", "weight decay", "z-loss",
+    )  # fmt: skip
     yield "| " + " | ".join(columns) + " |\n|" + "---|" * len(columns)
-    for row in rows:
-        yield "| " + " | ".join(f"{row[c]:,}" if isinstance(row[c], int) else str(row[c]) for c in columns) + " |"
+    for scale in SCALES.values():
+        model = scale.model
+        cells = (
+            f"`{scale.name}`", f"{model.published_parameters:,}",
+            f"{model.hidden_dim} × {model.num_layers} × {model.num_heads}", model.seq_len, f"{scale.tokens:,}",
+            f"{scale.num_steps:,}", f"{scale.batch_sequences:,}",
+            f"{scale.learning_rate:g} → {scale.final_learning_rate:g}", f"{scale.warmup_steps:,}",
+            scale.weight_decay, scale.z_loss,
+        )  # fmt: skip
+        yield "| " + " | ".join(str(c) for c in cells) + " |"
 
 
 def _tasks() -> Iterator[str]:
+    from dclm.eval.suite import load_suite, suite_names
     from dclm.eval.task import load_tasks
 
-    yield "| task | kind | shots | items | category | CORE | baseline v2 | baseline v1 |\n|---|---|---|---|---|---|---|---|"
+    for name in suite_names():
+        suite = load_suite(name)
+        identity = f"version {suite.version}, {len(suite.tasks)} tasks, `{suite.hash[:12]}`"
+        yield f"- suite `{name}` ({identity}): {suite.about}"
+    core = {task.task for task in load_suite("core").tasks}
+    columns = ("task", "kind", "shots", "items", "group", "CORE", "baseline v2", "baseline v1", "licence")
+    yield "\n| " + " | ".join(columns) + " |\n|" + "---|" * len(columns)
     for task in load_tasks():
-        yield f"| {task} |"
+        details = task.metadata
+        cells = (
+            f"`{task.task}`", details.kind, task.num_fewshot, f"{details.data.rows:,}", details.group,
+            "yes" if task.task in core else "", details.baseline.v2, details.baseline.v1, details.licence,
+        )  # fmt: skip
+        yield "| " + " | ".join(str(c) for c in cells) + " |"
 
 
 def _assets() -> Iterator[str]:
@@ -91,17 +113,21 @@ def _assets() -> Iterator[str]:
 
     yield "| asset | what | licence | sha256 |\n|---|---|---|---|"
     for asset in list_assets():
-        yield f"| `{asset.name}` | {asset.description} | {asset.licence} | `{asset.sha256[:12]}…` |"
+        yield f"| `{asset.name}` | {_cell(asset.description)} | {asset.licence} | `{asset.sha256[:12]}…` |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _commands() -> Iterator[str]:
     from dclm.cli.main import dclm
 
-    with click.Context(dclm, info_name="dclm") as context:
+    with click.Context(dclm, info_name="dclm", terminal_width=100) as context:
         for name in dclm.list_commands(context):
             command = dclm.get_command(context, name)
             assert command is not None
-            yield from _command(command, click.Context(command, info_name=name, parent=context))
+            yield from _command(command, click.Context(command, info_name=name, parent=context, terminal_width=100))
 
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -110,4 +136,4 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             assert child is not None
-            yield from _command(child, click.Context(child, info_name=name, parent=context))
+            yield from _command(child, click.Context(child, info_name=name, parent=context, terminal_width=100))
