@@ -14,7 +14,7 @@ from dclm.eval.data import load_parts
 from dclm.eval.forward import Scorer
 from dclm.eval.generate import Generator, Request
 from dclm.eval.prompts import build_items, max_new_tokens, right_answers
-from dclm.eval.subject import Subject
+from dclm.eval.subject import Subject, load_subject, resolve_model
 from dclm.eval.task import load_task
 
 TINY = [
@@ -77,3 +77,25 @@ def test_answers_of_the_random_model_score_as_in_the_reference(label: str, share
 @pytest.mark.parametrize("label", ["triviaqa_sm_sub", "svamp_cot", "gsm8k_cot"])
 def test_the_random_model_generates_what_the_reference_does(label: str, shared: Path, tiny_open_lm: Subject) -> None:
     check_outputs(tiny_open_lm, shared, "tiny_open_lm", label)
+
+
+@pytest.fixture(scope="module")
+def smollm() -> Subject:
+    """A real model of 135M parameters: the positive control."""
+    return load_subject(resolve_model("gguf:smollm2-135m"), "cpu", "float32")
+
+
+@pytest.mark.shared
+@pytest.mark.network
+@pytest.mark.slow
+@pytest.mark.parametrize("label", ["copa", "winograd", "lambada_openai", "bigbench_qa_wikidata", "hellaswag_zeroshot"])
+def test_answers_of_a_real_model_score_as_in_the_reference(label: str, shared: Path, smollm: Subject) -> None:
+    check_scores(smollm, shared, "smollm2_135m", label, exact_tokens=True)
+
+
+@pytest.mark.shared
+@pytest.mark.network
+@pytest.mark.slow
+@pytest.mark.parametrize("label", ["triviaqa_sm_sub", "svamp_cot"])
+def test_a_real_model_generates_what_the_reference_does(label: str, shared: Path, smollm: Subject) -> None:
+    check_outputs(smollm, shared, "smollm2_135m", label)

@@ -1,0 +1,117 @@
+"""Scoring beside lm-eval's Hugging Face backend, same model, same items, one core: `python -m tests.bench.bench_eval`.
+
+The model is random (what is measured does not depend on its weights), or the directory given as the only argument.
+Both sides get the same token ids, so that only the forwarding differs. Seconds are CPU seconds of this process.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from lm_eval.models.huggingface import HFLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
+
+from dclm.assets import fetch
+from dclm.eval.data import load_parts
+from dclm.eval.forward import Scorer
+from dclm.eval.prompts import Item, Span, build_items
+from dclm.eval.task import load_task
+from dclm.eval.tokenizer import Tokenizer
+from dclm.eval.tree import least_tokens
+from dclm.model.load import load_model
+
+WINDOW = 2048
+ITEMS = {
+    "arc_easy": 16, "hellaswag": 8, "piqa": 16, "commonsense_qa": 16, "mmlu_fewshot": 16, "lambada_openai": 32,
+    "winogrande": 64,
+}  # fmt: skip
+BATCH_SIZES = (1, 4, 8)  # lm-eval gets the best of these
+
+
+class Line(NamedTuple):
+    """One task."""
+
+    task: str
+    ours_seconds: float
+    theirs_seconds: float
+    forwarded: int
+    least: int
+    theirs: int
+    reference: int
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """CPU seconds of one call."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def random_model(folder: Path) -> str:
+    """A Llama of 12M parameters and as many in its head, with GPT-NeoX's vocabulary."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=384, intermediate_size=1024, num_hidden_layers=7, num_attention_heads=6, num_key_value_heads=6,
+        vocab_size=50_432, max_position_embeddings=WINDOW, bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    disable_progress_bar()
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return str(folder)
+
+
+def measure(label: str, count: int, directory: str, tokenizer: Tokenizer) -> Line:
+    """Score the first `count` rows of one task both ways, and check that the scores agree."""
+    task = load_task(label)
+    items = build_items(task, load_parts(task), tokenizer, WINDOW, span=Span(0, count))
+    scorer = Scorer(load_model(f"hf:{directory}").model, 2048)
+    pairs = [item.pairs for item in items]
+    requests = [(("", ""), list(context), list(answer)) for item in items for context, answer in item.pairs]
+    backend = LlamaForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    stock = PreTrainedTokenizerFast(tokenizer_file=str(fetch("gpt-neox-20b")), eos_token="<|endoftext|>")
+    stock.pad_token = stock.eos_token
+    results: list[list[tuple[float, bool]]] = []
+    times = []
+    for size in BATCH_SIZES:
+        lm = HFLM(pretrained=backend, tokenizer=stock, batch_size=size, max_length=WINDOW, device="cpu")
+        times.append(seconds(lambda lm=lm: results.append(lm._loglikelihood_tokens(requests, disable_tqdm=True))))
+    scores = scorer.score(pairs)
+    counts = scorer.counts.forwarded + scorer.counts.padding
+    ours = seconds(lambda: scorer.score(pairs))
+    flat = [score for answers in scores for score in answers]
+    worst = max(abs(float(s.logprobs.sum()) - r[0]) for s, r in zip(flat, results[0], strict=True))
+    assert worst < 0.01, f"{label}: scores differ by {worst}"
+    return Line(label, ours, min(times), counts, least_tokens(pairs), _lm_eval_tokens(items), WINDOW * len(requests))
+
+
+def _lm_eval_tokens(items: list[Item]) -> int:
+    """What lm-eval forwards: each pair, or one of those that differ in one last token alone."""
+    return sum(len(t) for t in {(*context, *answer[:-1]) for item in items for context, answer in item.pairs})
+
+
+def main() -> None:
+    """Print the table."""
+    torch.set_num_threads(1)
+    tokenizer = Tokenizer(fetch("gpt-neox-20b"))
+    with tempfile.TemporaryDirectory() as folder:
+        directory = sys.argv[1] if len(sys.argv) > 1 else random_model(Path(folder))
+        names = ("ours s", "lm-eval s", "faster", "tokens", "least", "lm-eval", "reference")
+        print(f"{'task':16}" + "".join(f"{name:>11}" for name in names))
+        for label, count in ITEMS.items():
+            line = measure(label, count, directory, tokenizer)
+            faster = line.theirs_seconds / line.ours_seconds
+            print(
+                f"{line.task:16}{line.ours_seconds:11.2f}{line.theirs_seconds:11.2f}{faster:10.1f}x"
+                f"{line.forwarded:11}{line.least:11}{line.theirs:11}{line.reference:11}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
