@@ -23,7 +23,7 @@ from dclm.engine.tally import text_bytes
 from dclm.errors import ConfigError
 from dclm.pool.files import InputFile
 from dclm.pool.read import Tally, read_file
-from dclm.schema import DOCUMENT, PAGE
+from dclm.schema import DOCUMENT
 from dclm.step import Context, Global, MapFunction, Ordered
 from dclm.storage import atomic_directory
 
@@ -170,7 +170,7 @@ def _read(shard: Shard, file: InputFile, flow: Flow, tally: Tally) -> Iterator[p
                 if left <= 0:
                     break
     if not seen:
-        yield flow.read(_empty(PAGE if file.kind == "warc" else DOCUMENT))
+        yield flow.read(_empty(DOCUMENT))  # extraction passes documents on as they are
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:
