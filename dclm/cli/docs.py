@@ -123,7 +123,7 @@ def _cell(text: str) -> str:
 def _commands() -> Iterator[str]:
     from dclm.cli.main import dclm
 
-    with click.Context(dclm, info_name="dclm", terminal_width=100) as context:
+    with click.Context(dclm, info_name="dclm", terminal_width=100, help_option_names=["-h", "--help"]) as context:
         for name in dclm.list_commands(context):
             command = dclm.get_command(context, name)
             assert command is not None
