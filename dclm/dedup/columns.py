@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -11,6 +13,7 @@ U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
+Numbers = TypeVar("Numbers", I64, U64)
 
 _ROW_BITS = 40  # 1.1e12 records a shard, 2^23 shards: both far beyond any pool
 
@@ -25,6 +28,14 @@ def hashes(table: pa.Table, name: str) -> U64:
     """A column of 64-bit hashes without nulls as one flat array."""
     flat: U64 = table.column(name).to_numpy().astype(np.uint64, copy=False)
     return flat
+
+
+def distinct(values: Numbers) -> Numbers:
+    """Sorted, each value once: several times as fast as `np.unique`, which hashes."""
+    values = np.sort(values)
+    keep = np.ones(len(values), np.bool_)
+    keep[1:] = values[1:] != values[:-1]
+    return values[keep]
 
 
 def documents_of(table: pa.Table, prefix: str = "") -> I64:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from dclm.dedup.columns import I64, U64
+from dclm.dedup.columns import I64, U64, distinct
 
 
 class Links(NamedTuple):
@@ -102,16 +102,17 @@ def components(links: Iterable[Links], cap: int | None = None) -> Components:
     With a `cap`, a link that would make a component of more documents is refused; the order of links then counts.
     Memory: about 40 bytes a linked document, besides the largest element.
     """
-    parts = [np.unique(np.concatenate(part)) for part in links]
-    documents = np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+    parts = [distinct(np.concatenate(part)) for part in links]
+    documents = distinct(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
     del parts
     parent = np.arange(len(documents), dtype=np.int64)
     size = np.ones(len(documents), dtype=np.int64)
     limit = len(documents) if cap is None else cap
     refused = 0
     for part in links:
-        ends = (np.searchsorted(documents, part.first), np.searchsorted(documents, part.second))
-        refused += unite(parent, size, *ends, limit)
+        linked, inverse = np.unique(np.concatenate(part), return_inverse=True)
+        first, second = np.searchsorted(documents, linked)[inverse].reshape(2, -1)
+        refused += unite(parent, size, first, second, limit)
     flatten(parent)
     return Components(documents, parent, refused)
 

@@ -15,7 +15,7 @@ from numba import njit, uint64
 
 from dclm.config import Positive
 from dclm.dedup.alphabet import Normalization, alphabet
-from dclm.dedup.columns import I64, U64
+from dclm.dedup.columns import I64, U64, distinct
 from dclm.dedup.shingles import room_for, shingles
 from dclm.errors import ConfigError, DataError
 from dclm.step import Context, Map, MapFunction
@@ -86,7 +86,8 @@ def build_index(files: Sequence[Path], ngram: int) -> Index:
     """
     texts = [text for file in files for text in _strings(file)]
     column = utf8(pa.array(texts, pa.string()))
-    found = np.unique(_long_shingles(column.data, column.offsets, alphabet(NORMALIZATION), ngram))
+    ngrams: U64 = _long_shingles(column.data, column.offsets, alphabet(NORMALIZATION), ngram)
+    found = distinct(ngrams)
     if not len(found):
         names = ", ".join(file.name for file in files)
         raise ConfigError("decontaminate", f"no string in {names} has {ngram} words", "lower `ngram`")
