@@ -124,8 +124,7 @@ def count_words(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> tupl
         words = length = most = 0
         while place < end:
             if data[place] < 0x80:
-                code = np.int64(data[place])
-                place += 1
+                code, place = int(data[place]), place + 1
             else:
                 code, place = decode(data, place, end)
             if (classes[code] & SPACE) != 0:

@@ -60,7 +60,7 @@ class UrlBlocklist(Filter):
 
     def open(self, context: Context) -> FilterFunction:
         entries = load_words(context, self.list_, self.words)
-        entries = entries if self.case_sensitive else [fold_case(entry) for entry in entries]
+        entries = entries if self.case_sensitive else [self._fold(entry) for entry in entries]
         return self._open_whole(entries) if self.match in _WHOLE else self._open_words(entries)
 
     def _open_whole(self, entries: list[str]) -> FilterFunction:
@@ -87,12 +87,16 @@ class UrlBlocklist(Filter):
 
         return keep
 
+    def _fold(self, value: str) -> str:
+        """As the reference: first `str.lower`, and then words are searched for by `re.IGNORECASE`."""
+        return value.lower() if self.match in _WHOLE else fold_case(value.lower())
+
     def _normalize(self, column: pa.StringArray) -> pa.StringArray:
         if not self.case_sensitive:
             ascii_only = pc.string_is_ascii(column)
             folded = pc.ascii_lower(column)
             if not pc.all(ascii_only, min_count=0).as_py():
-                others = [fold_case(value) for value in column.filter(pc.invert(ascii_only)).to_pylist()]
+                others = [self._fold(value) for value in column.filter(pc.invert(ascii_only)).to_pylist()]
                 folded = pc.replace_with_mask(folded, pc.invert(ascii_only), pa.array(others, pa.string()))
             column = folded
         for text in self.ignore:

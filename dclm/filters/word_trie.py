@@ -89,12 +89,15 @@ def count_distinct(
     rows = len(offsets) - 1
     counts = np.zeros(rows, np.int32)
     seen = np.empty(enough, np.int32)
+    begins = np.zeros(256, np.bool_)
+    for edge in range(first[0], first[1]):
+        begins[edges[edge]] = True
     for row in range(rows):
         start, end = offsets[row], offsets[row + 1]
         place, count = start, 0
         while place < end and count < enough:
             found, found_end = -1, place
-            if not whole or is_boundary(data, start, end, place, classes):
+            if begins[data[place]] and (not whole or is_boundary(data, start, end, place, classes)):
                 found, found_end = longest_word(data, start, end, place, classes, whole, first, edges, targets, word)
             if found < 0:
                 place += 1

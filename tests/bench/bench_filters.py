@@ -1,0 +1,133 @@
+"""Filters on 2,287 real pages, step by step, and what mending the reference's bugs changes.
+
+`python -m tests.bench.bench_filters` prints two Markdown tables. Times are CPU seconds of this process, the least of
+three runs after one that compiles. The second table is docs/baseline_fixed.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import fasttext
+import pyarrow as pa
+
+from dclm.assets import fetch
+from dclm.engine.batches import Flow, Opened
+from dclm.filters.language import Language
+from dclm.pipeline import Pipeline, bind, load_pipeline
+from dclm.step import Context, Filter, Map, Step
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("DCLM_SHARED", ROOT.parent / "shared"))
+ROWS = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """Where each page ended: the name of the step that dropped it, or its text."""
+
+    dropped: dict[int, str]
+    kept: dict[int, str]
+    seconds: dict[str, float]
+    """CPU seconds by "index name"."""
+
+
+def pages() -> pa.RecordBatch:
+    """The reference's input pages as a batch of documents."""
+    with gzip.open(SHARED / "conformance" / "refinedweb_input.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    return pa.RecordBatch.from_pydict(
+        {
+            "id": [row["record_id"] for row in rows],
+            "url": [row["url"] for row in rows],
+            "source": [row["warc"] for row in rows],
+            "text": [row["text"] for row in rows],
+            "_row": list(range(len(rows))),
+        }
+    )
+
+
+def run(steps: Sequence[Step], documents: pa.RecordBatch) -> Outcome:
+    """Apply the local steps among `steps`, as a worker does."""
+    local = [step for step in steps if isinstance(step, Map | Filter) and step.name != "extract"]
+    opened = Opened.all(local, 0, Context(files=bind(Pipeline(name="bench", steps=tuple(local))).files))
+    outcome = Outcome({}, {}, {})
+    for start in range(0, documents.num_rows, ROWS):
+        batch, flow = documents.slice(start, ROWS), Flow(opened, seed=0)
+        for step in opened:
+            before, started = batch.column("_row").to_pylist(), time.process_time()
+            batch = flow.step(batch, step, flow.count(step.step.name, step.index))
+            key = f"{step.index + 1} {step.step.name}"
+            outcome.seconds[key] = outcome.seconds.get(key, 0.0) + time.process_time() - started
+            gone = set(before) - set(batch.column("_row").to_pylist())
+            outcome.dropped.update(dict.fromkeys(gone, step.step.name))
+        kept = zip(batch.column("_row").to_pylist(), batch.column("text").to_pylist(), strict=True)
+        outcome.kept.update(kept)
+    return outcome
+
+
+def speed(documents: pa.RecordBatch) -> Iterator[str]:
+    """Microseconds a page by step, and language identification beside fastText's own batch predict."""
+    steps = load_pipeline(ROOT / "pipelines" / "dclm_refinedweb_open.yaml").steps
+    runs = [run(steps, documents).seconds for _ in range(4)][1:]
+    best = {key: min(seconds[key] for seconds in runs) for key in runs[0]}
+    count = documents.num_rows
+    yield "| step | µs a page read |\n|---|---|"
+    yield from (f"| {key} | {1e6 * seconds / count:.1f} |" for key, seconds in best.items())
+    total, language = sum(best.values()), next(s for key, s in best.items() if key.endswith(" language"))
+    rates = f"{count / total:,.0f} pages/s; without language: {count / (total - language):,.0f}"
+    yield f"| all: {rates} | {1e6 * total / count:.1f} |"
+    model = fasttext.load_model(str(fetch("lid.176.ftz")))
+    lines = [text.replace("\n", "") for text in documents.column("text").to_pylist()]
+    started = time.process_time()
+    model.predict(lines)
+    theirs = time.process_time() - started
+    ours = Language().open(Context(files={"lid.176.ftz": str(fetch("lid.176.ftz"))}))
+    ours(documents.slice(0, 1))
+    started = time.process_time()
+    ours(documents)
+    yield f"\nlanguage of all pages: {time.process_time() - started:.2f} s, fastText's batch predict: {theirs:.2f} s"
+
+
+def changes(documents: pa.RecordBatch) -> Iterator[str]:
+    """How many pages end otherwise when one bug is mended, and when all are."""
+    theirs = load_pipeline(ROOT / "pipelines" / "dclm_baseline.yaml").steps
+    mended = load_pipeline(ROOT / "pipelines" / "dclm_baseline_fixed.yaml").steps
+    known = [i for i, step in enumerate(theirs) if step.name not in ("extract", "fasttext_score", "threshold")]
+    known = [i for i in known if "refinedweb-domains-curated" not in theirs[i].assets]
+    before = run([theirs[i] for i in known], documents)
+    yield "| mended | pages now kept | now dropped | kept with another text | dropped by another step |"
+    yield "|---|---|---|---|---|"
+    different = [i for i in known if theirs[i] != mended[i]]
+    for chosen, name in [*(([i], theirs[i].name) for i in different), (different, "all of these")]:
+        after = run([mended[i] if i in chosen else theirs[i] for i in known], documents)
+        yield _row(name, before, after, documents.num_rows)
+
+
+def _row(name: str, before: Outcome, after: Outcome, count: int) -> str:
+    kinds: Counter[str] = Counter()
+    for row in range(count):
+        if row in after.kept:
+            same = before.kept.get(row) == after.kept[row]
+            kinds["text" if row in before.kept else "kept"] += not same
+        else:
+            kinds["dropped" if row in before.kept else "step"] += before.dropped.get(row) != after.dropped[row]
+    return f"| {name} | {kinds['kept']} | {kinds['dropped']} | {kinds['text']} | {kinds['step']} |"
+
+
+def main() -> None:
+    documents = pages()
+    for line in (*speed(documents), "", *changes(documents)):
+        sys.stdout.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
