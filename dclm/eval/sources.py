@@ -92,7 +92,7 @@ def task_asset(task: Task) -> Asset:
     """
     data = task.metadata.data
     if data.sha256 is None:
-        raise AssetError(f"data of task {task.task}", "its authors ask that the rows stay encrypted")
+        raise AssetError(f"data of task {task.task}", "encrypted, as its authors ask, and not read by this version")
     local = LocalFile(path=f"eval/{data.file}.gz", transform=canonical_gzip)
     packaged = (PACKAGED[data.file],) if data.file in PACKAGED else ()
     return Asset(
