@@ -113,7 +113,7 @@ def test_the_quality_cut_becomes_the_last_steps_of_dclm_baseline(tmp_path: Path)
         ({"func": "exact_dedup", "content_key": "text", "selection_key": "url"}, "selection_key"),
         ({"func": "quality_filter", "key": "q", "key_must_exist": False}, "key_must_exist"),
         ({"func": "word_length_modifier"}, "model"),
-        ({"func": "detect_lang_whole_page_enricher", "model": "cld3"}, "cld3"),
+        ({"func": "detect_lang_whole_page_enricher", "model": "langdetect"}, "langdetect"),
         ({"function": "x"}, "func"),
         (7, "func"),
     ],

@@ -124,11 +124,9 @@ def _detect_language(a: Arguments) -> Entry:
     a.get("overwrite")
     prefix = a.get("key_prefix", "language_id_whole_page")
     model = a.get("model")
-    if model == "langdetect":
-        return Entry("langdetect", {"seed": a.get("seed", 0) or 0, _KEY: f"{prefix}_langdetect"})
     a.require("seed", None, [None])
     if model != "fasttext":
-        raise a.reject("model", "fasttext or langdetect")
+        raise a.reject("model", "fasttext (a page's language by langdetect has no equal here)")
     a.notes.append("lid.176.bin is replaced by lid.176.ftz")
     return Entry("language", {_KEY: f"{prefix}_fasttext"})
 
