@@ -124,9 +124,9 @@ def _detect_language(a: Arguments) -> Entry:
     a.get("overwrite")
     prefix = a.get("key_prefix", "language_id_whole_page")
     model = a.get("model")
-    a.require("seed", None, [None])
     if model != "fasttext":
         raise a.reject("model", "fasttext (a page's language by langdetect has no equal here)")
+    a.require("seed", None, [None])
     a.notes.append("lid.176.bin is replaced by lid.176.ftz")
     return Entry("language", {_KEY: f"{prefix}_fasttext"})
 
