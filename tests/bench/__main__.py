@@ -1,0 +1,23 @@
+"""All benchmarks, one after the other, each in a process of its own: `python -m tests.bench [NAME…]`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+NOT_HERE = {"bench_gpu"}  # `make bench-gpu`
+
+
+def main(names: list[str]) -> int:
+    """Run the benchmarks called (all, where none is); gives the worst exit code."""
+    found = sorted(p.stem for p in Path(__file__).parent.glob("bench_*.py"))
+    worst = 0
+    for name in names or [n for n in found if n not in NOT_HERE]:
+        print(f"\n## {name}\n", flush=True)
+        worst = max(worst, subprocess.run([sys.executable, "-m", f"tests.bench.{name}"], check=False).returncode)
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,84 @@
+"""The whole of curation on real pages: WARC → filtered documents, on one core: `python -m tests.bench.bench_pipeline`.
+
+The pipeline is dclm_refinedweb_open (24 steps). Beside it, in the same run, what nobody can leave out: reading the
+records (fastwarc) and parsing the HTML (resiliparse), alone. A first pass compiles the kernels and is not counted.
+CPU seconds of this process, which the machine's other work disturbs less than the clock.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from resiliparse.extract.html2text import extract_plain_text
+
+from dclm.parallel import Serial
+from dclm.pipeline import bind, load_pipeline
+from dclm.pool.files import InputFile, list_files
+from dclm.pool.read import Tally, read_file
+from dclm.stages.curate import CurateOptions, curate
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SHARED = Path(os.environ.get("DCLM_SHARED", ROOT.parent / "shared"))
+RUNS = 3
+
+
+def seconds(work: Callable[[], int]) -> tuple[float, int]:
+    """Median CPU seconds over `RUNS` runs, and what the work counted."""
+    times = []
+    count = 0
+    for _ in range(RUNS):
+        started = time.process_time()
+        count = work()
+        times.append(time.process_time() - started)
+    return statistics.median(times), count
+
+
+def read(files: tuple[InputFile, ...]) -> int:
+    """Read every record."""
+    return sum(batch.num_rows for file in files for batch in read_file(file, Tally()))
+
+
+def parse(files: tuple[InputFile, ...]) -> int:
+    """Read every record and parse what is UTF-8."""
+    count = 0
+    for file in files:
+        for batch in read_file(file, Tally()):
+            for body in batch.column("body").to_pylist():
+                try:
+                    text = body.decode()
+                except UnicodeDecodeError:
+                    continue
+                extract_plain_text(text, main_content=True)
+                count += 1
+    return count
+
+
+def pipeline(files: tuple[InputFile, ...]) -> int:
+    """The documents artifact, from nothing."""
+    with tempfile.TemporaryDirectory() as directory:
+        bound = bind(load_pipeline(ROOT / "pipelines" / "dclm_refinedweb_open.yaml"))
+        record = curate(bound, files, Path(directory) / "out", CurateOptions(), Serial())
+        read = record.counts["read"]
+        assert isinstance(read, int)
+        return read
+
+
+def main() -> None:
+    """Print the table."""
+    found = list_files([str(SHARED / "web" / "crawl-*.warc.gz")])
+    pipeline(found[:1])  # compiles
+    print("| work | documents/s | CPU s |\n|---|---|---|")
+    for label, work in (("read", read), ("read + resiliparse", parse), ("whole pipeline, 24 steps", pipeline)):
+        taken, count = seconds(lambda work=work: work(found))  # type: ignore[misc]
+        print(f"| {label} | {count / taken:,.0f} | {taken:.2f} |")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
