@@ -51,7 +51,7 @@ def read_items(table: pa.Table) -> TaskItems:
     categories = pc.fill_null(table["category"], "").to_numpy(zero_copy_only=False).astype(str)
     _, index = np.unique(categories, return_inverse=True)
     return TaskItems(
-        correct=table["correct"].to_numpy(zero_copy_only=False).astype(np.bool_),
+        correct=table["correct"].to_numpy(zero_copy_only=False).astype(np.float64),
         category=index.astype(np.int32),
         cluster=table["cluster"].to_numpy().astype(np.int64),
     )

@@ -21,7 +21,8 @@ from dclm.eval.task import Task
 class TaskItems:
     """The scored items of one task, in order of category and row."""
 
-    correct: NDArray[np.bool_]
+    correct: NDArray[np.float64]
+    """1 for right and 0 for wrong; or, to compare two models on the same items, the difference of the two."""
     category: NDArray[np.int32]
     """Index of the item's category; 0 where there are none."""
     cluster: NDArray[np.int64]

@@ -29,10 +29,10 @@ from dclm.model.load import load_model
 
 WINDOW = 2048
 ITEMS = {
-    "arc_easy": 16, "hellaswag": 8, "piqa": 16, "commonsense_qa": 16, "mmlu_fewshot": 16, "lambada_openai": 32,
-    "winogrande": 64,
+    "arc_easy": 12, "hellaswag": 4, "piqa": 8, "commonsense_qa": 8, "mmlu_fewshot": 8, "lambada_openai": 24,
+    "winogrande": 48,
 }  # fmt: skip
-BATCH_SIZES = (1, 4, 8)  # lm-eval gets the best of these
+BATCH_SIZES = (1, 8)  # lm-eval gets the best of these
 
 
 class Line(NamedTuple):
