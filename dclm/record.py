@@ -24,8 +24,8 @@ from dclm.storage import sha256_file, write_atomic
 Kind = Literal["pool", "documents", "tokens", "checkpoint", "scores", "classifier"]
 RECORD = "record.json"
 _LIBRARIES = (
-    "fasttext-community", "fastwarc", "lm-eval", "numba", "numpy", "pyarrow", "ray", "resiliparse", "tokenizers",
-    "torch", "trafilatura", "transformers",
+    "fasttext-community", "fastokens", "fastwarc", "lm-eval", "numba", "numpy", "pyarrow", "ray", "resiliparse",
+    "tokenizers", "torch", "trafilatura", "transformers",
 )  # fmt: skip
 
 

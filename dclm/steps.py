@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dclm.dedup.bloom import Bloom
+from dclm.dedup.decontaminate import Decontaminate
 from dclm.dedup.exact import Exact
 from dclm.dedup.minhash import MinHash
 from dclm.extract.step import Extract
@@ -15,6 +16,7 @@ from dclm.filters.gopher import (
     StopWords,
     SymbolRatio,
 )
+from dclm.filters.gopher_published import GopherQuality, GopherRepetition
 from dclm.filters.language import Language
 from dclm.filters.length import LineLength, PageLength, WordLength
 from dclm.filters.line_filters import LineWords, LongWordLines, NumericLines, PunctuationLines, UppercaseLines
@@ -27,6 +29,7 @@ from dclm.filters.repetition import Repetition
 from dclm.filters.sampling import RandomSampling
 from dclm.filters.sentences import Sentences
 from dclm.filters.substring import BlockedWords
+from dclm.filters.token_ratio import AlphabeticTokenRatio
 from dclm.filters.url import UrlBlocklist
 from dclm.filters.url_removal import UrlRemoval
 from dclm.filters.words import WordCount, WordRemovalRatio
@@ -38,11 +41,13 @@ SHIPPED: tuple[type[Step], ...] = (
     Language,
     PageLength, WordLength, LineLength, Sentences,
     SymbolRatio, BulletLines, EllipsisLines, AlphabeticWords, AlphanumericRatio, StopWords, Repetition, FinewebQuality,
+    GopherQuality, GopherRepetition, AlphabeticTokenRatio,
     Newlines, UppercaseLines, NumericLines, CounterLines, LineWords, LongWordLines, PunctuationLines, SubstringLines,
     Citations, WithinPageDedup, PiiMasking,
     WordCount, WordRemovalRatio,
     RandomSampling,
     Exact, MinHash, Bloom,
+    Decontaminate,
     FastTextScore, Threshold, Quantile,
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "board": "board",
     "classifier": "classifier",
     "cluster": "cluster",
+    "compare": "compare",
     "convert-pipeline": "convert",
     "docs": "docs",
     "curate": "curate",

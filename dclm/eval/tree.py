@@ -64,17 +64,17 @@ def plan(items: Sequence[Sequence[Pair]], share: bool = True) -> list[Run]:
         for i, pairs in enumerate(items)
     ]
     if not share:
-        return [_run([sequence], 0) for group in sequences for sequence in group]
+        return [run for group in sequences for sequence in group for run in _runs([sequence], 0)]
     forest = []
     for group in _groups(sequences):
         if len(group) == 1:
-            forest.append(_run(group[0], 0))
+            forest += _runs(group[0], 0)
             continue
         flat = [sequence for item in group for sequence in item]
         shared = _common(flat)
         root = Run(tokens=flat[0].tokens[:shared])
         root.wants = _wants(flat, 0, shared)
-        root.children = [_run(item, shared) for item in group if any(len(s.tokens) > shared for s in item)]
+        root.children = [run for item in group for run in _runs(item, shared)]
         forest.append(root)
     return forest
 
@@ -84,8 +84,11 @@ def least_tokens(items: Sequence[Sequence[Pair]]) -> int:
     return sum(run.count() for pairs in items for run in plan([pairs]))
 
 
-def _run(sequences: list[_Sequence], start: int) -> Run:
-    """One item's run from token `start` on: what its pairs share, and under it what they do not."""
+def _runs(sequences: list[_Sequence], start: int) -> list[Run]:
+    """One item's run from token `start` on: what its pairs share, and under it what they do not.
+
+    Pairs that share nothing there, such as two contexts with different first words, are runs of their own.
+    """
     end = _common(sequences)
     run = Run(tokens=sequences[0].tokens[start:end], wants=_wants(sequences, start, end))
     rest: dict[Ids, Run] = {}
@@ -95,7 +98,7 @@ def _run(sequences: list[_Sequence], start: int) -> Run:
             child = rest.setdefault(tail, Run(tokens=tail))
             child.wants += _wants([sequence], end, len(sequence.tokens))
     run.children = list(rest.values())
-    return run
+    return [run] if run.tokens else run.children
 
 
 def _wants(sequences: list[_Sequence], start: int, end: int) -> list[Want]:

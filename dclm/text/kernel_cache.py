@@ -12,12 +12,15 @@ from pathlib import Path
 
 from numba import config
 
+KERNEL_FOLDERS = ("text", "filters", "dedup")
+
 
 def sources_digest() -> str:
-    """Of the file names and contents in this folder."""
+    """Of the names and contents of all files that hold kernels."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    package = Path(__file__).parent.parent
+    for path in sorted(path for folder in KERNEL_FOLDERS for path in (package / folder).glob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
 

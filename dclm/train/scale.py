@@ -86,7 +86,7 @@ def _double(scale: Scale, name: str) -> Scale:
 _TINY = Scale(
     name="tiny",
     model=ModelConfig(hidden_dim=32, num_layers=2, num_heads=2, seq_len=256),
-    tokens=1_000_000,
+    tokens=500_000,  # about a minute on two cores
     batch_sequences=16,
     warmup_steps=20,
     learning_rate=1e-2,

@@ -29,7 +29,8 @@ def some_items(draw: st.DrawFn) -> Items:
             items.append([(context, answer) for answer in draw(st.lists(IDS, min_size=1, max_size=4))])
         else:
             answer = draw(IDS)
-            items.append([(context + draw(IDS), answer) for _ in range(2)])
+            begins = draw(st.sampled_from([context, ()]))  # contexts may differ from their first token on
+            items.append([(begins + draw(IDS), answer) for _ in range(2)])
     return items
 
 
