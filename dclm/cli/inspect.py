@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -51,16 +52,26 @@ def _waterfall(console: Console, artifact: Path, tokenizer: str) -> None:
     from dclm.record import read_record
 
     rate = measure_tokens_per_byte(artifact, tokenizer)
-    table = Table(title=f"Tokens are estimated at {rate:.3f} a byte, measured on what was kept" if rate else None)
-    for name in ("", "step", "in", "dropped", "rejected", "edits", "out", "MB out", "tokens out"):
-        table.add_column(name, justify="left" if name == "step" else "right")
+    title = f"Tokens are estimated at {rate:.3f} a byte, measured on what was kept" if rate else None
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), title_justify="left")
+    for name in ("", "step", "in", "dropped", "rejected", "edits", "out", "bytes", "tokens"):
+        table.add_column(name, justify="left" if name == "step" else "right", no_wrap=True)
     for row in waterfall(read_record(artifact), rate):
         numbers = (row.documents_in, row.dropped, row.rejected, row.edits, row.documents_out)
-        tokens = "" if row.tokens_out is None else f"{row.tokens_out:,}"
+        tokens = "" if row.tokens_out is None else _short(row.tokens_out)
         index = "" if row.index < 0 else str(row.index)
         cells = ("" if n == 0 and i in (1, 2, 3) else f"{n:,}" for i, n in enumerate(numbers))
-        table.add_row(index, row.step, *cells, f"{row.bytes_out / 1e6:,.2f}", tokens)
+        table.add_row(index, row.step, *cells, _short(row.bytes_out), tokens)
     console.print(table)
+
+
+def _short(number: float) -> str:
+    """Three digits and a unit: 1.43M."""
+    for unit in ("", "k", "M", "G", "T"):
+        if number < 999.5 or unit == "T":
+            break
+        number /= 1000
+    return f"{number:.3g}{unit}"
 
 
 def _samples(console: Console, artifact: Path) -> None:

@@ -20,6 +20,7 @@ from dclm.classifier.train import train_classifier
 from dclm.eval.evaluate import evaluate
 from dclm.parallel import Engine
 from dclm.pipeline import Pipeline, bind, load_pipeline
+from dclm.pool.files import InputFile
 from dclm.pool.spec import PoolSpec, resolve_pool
 from dclm.progress import Progress, Silent
 from dclm.recipe import LoadedRecipe
@@ -62,22 +63,23 @@ class Run:
 
     def execute(self) -> Path:
         """Run the stages up to `until`; gives the path of what the last one made."""
-        done: Path = self.layout.out
-        for stage in STAGES[: STAGES.index(self.options.until) + 1]:
-            done = getattr(self, f"stage_{stage}")()
-        return done
+        stages = (self.make_pools, self.curate, self.tokenize, self.train, self.evaluate)
+        made = self.layout.out
+        for stage in stages[: STAGES.index(self.options.until) + 1]:
+            made = stage()
+        return made
 
-    def stage_pool(self) -> Path:
+    def make_pools(self) -> Path:
         """Make or find every pool, so that what is wrong with one is said before the work begins."""
         for source in self.recipe.data:
             files = self._pool(source.pool, source.name)
             self.options.say(f"pool {source.name}: {len(files)} files, {sum(f.size for f in files) / 1e6:,.1f} MB")
         return self.layout.out / "pool"
 
-    def _pool(self, spec: PoolSpec, name: str):  # type: ignore[no-untyped-def]
+    def _pool(self, spec: PoolSpec, name: str) -> tuple[InputFile, ...]:
         return resolve_pool(spec, self.layout.pool(name), self.layout.path)
 
-    def stage_curate(self) -> Path:
+    def curate(self) -> Path:
         """Train the classifiers, then run every source through its pipeline."""
         models: dict[str, Path] = {}
         for name, spec in self.recipe.classifiers.items():
@@ -101,7 +103,7 @@ class Run:
             self.records.append(require_complete(target, "documents", self.recipe.allow_incomplete))
         return self.layout.out / "documents"
 
-    def stage_tokenize(self) -> Path:
+    def tokenize(self) -> Path:
         """Tokenize the documents (mixed, where there are several sources) and the held-out text."""
         weights = tuple(s.weight for s in self.recipe.data if s.weight is not None)
         config = TokenizeConfig(
@@ -126,7 +128,7 @@ class Run:
             allow_missing=self.recipe.allow_incomplete,
         )  # fmt: skip
 
-    def stage_train(self) -> Path:
+    def train(self) -> Path:
         """Train the model, or go on where its last checkpoint is."""
         options = TrainOptions(
             validation=self.layout.validation if self.recipe.validation is not None else None,
@@ -143,7 +145,7 @@ class Run:
         self.options.say(f"model {record.name}: training loss {record.counts['train_loss']:.3f}{held_out} ({entropy})")
         return self.layout.train
 
-    def stage_evaluate(self) -> Path:
+    def evaluate(self) -> Path:
         """Score the model and write result.json."""
         record = evaluate(
             str(self.layout.train), self.layout.scores, suite=self.recipe.suite, tasks=self.recipe.tasks,
