@@ -11,7 +11,8 @@ from dclm.cli.options import ConsoleProgress, engine_options, say
 
 @click.command()
 @click.argument("pipeline", type=click.Path(path_type=Path))
-@click.option("--pool", "pool", multiple=True, required=True, help="File, directory, glob or URL; may be given again.")
+@click.argument("more", nargs=-1, metavar="")
+@click.option("--pool", multiple=True, required=True, metavar="PATH...", help="Files, directories, globs or URLs.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the documents artifact.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of random steps, such as sampling.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many records, spread over the pool's files.")
@@ -21,8 +22,8 @@ from dclm.cli.options import ConsoleProgress, engine_options, say
 @click.option("--trust", is_flag=True, help="Let the pipeline name its own steps (module:Class), which imports code.")
 @engine_options
 def curate(
-    pipeline: Path, pool: tuple[str, ...], out: Path, seed: int, limit: int | None, models: tuple[str, ...],
-    max_reject_fraction: float, allow_incomplete: bool, trust: bool, on: str, workers: int | None,
+    pipeline: Path, more: tuple[str, ...], pool: tuple[str, ...], out: Path, seed: int, limit: int | None,
+    models: tuple[str, ...], max_reject_fraction: float, allow_incomplete: bool, trust: bool, on: str, workers: int | None,
 ) -> None:  # fmt: skip
     """Run PIPELINE over the records of --pool.
 
@@ -43,7 +44,7 @@ def curate(
         named[name] = Path(path)
     bound = bind(load_pipeline(pipeline, trust), named)
     options = CurateOptions(seed=seed, limit=limit, max_reject_fraction=max_reject_fraction)
-    files = list_files(pool)
+    files = list_files((*pool, *more))  # a shell's glob puts the first path after --pool, the rest after that
     with open_engine(on, workers) as engine:
         record = run(bound, files, out, options, engine, ConsoleProgress())
     counts = record.counts

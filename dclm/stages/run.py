@@ -177,8 +177,8 @@ class Run:
                 pools=tuple(s.name for s in self.recipe.data),
                 pipeline=", ".join(r.name for r in documents),
                 counts={
-                    r.inputs["pool"][:12]: {k: r.counts[k] for k in ("read", "kept", "dropped", "rejected")}
-                    for r in documents
+                    source.name: {k: record.counts[k] for k in ("read", "kept", "dropped", "rejected")}
+                    for source, record in zip(self.recipe.data, documents, strict=True)
                 },
             ),
             records=self.records,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from dclm.cli.main import main
@@ -176,3 +177,15 @@ def test_a_bug_shows_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("dclm.pipeline.load_pipeline", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["curate", "p.yaml", "--pool", "x.jsonl", "--out", str(tmp_path / "out")])
+
+
+def test_several_paths_may_follow_pool(tmp_path: Path) -> None:
+    file = write(tmp_path / "p.yaml", PIPELINE)
+    paths = [str(write(tmp_path / f"{name}.jsonl", f'{{"text": "one two three {name}"}}\n')) for name in "abc"]
+    main(["curate", str(file), "--pool", *paths, "--out", str(tmp_path / "out")])
+    texts = [
+        text
+        for part in sorted((tmp_path / "out" / "documents").iterdir())
+        for text in pq.read_table(part).column("text").to_pylist()
+    ]
+    assert texts == ["one two three a", "one two three b", "one two three c"]
