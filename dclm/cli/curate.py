@@ -23,7 +23,8 @@ from dclm.cli.options import ConsoleProgress, engine_options, say
 @engine_options
 def curate(
     pipeline: Path, more: tuple[str, ...], pool: tuple[str, ...], out: Path, seed: int, limit: int | None,
-    models: tuple[str, ...], max_reject_fraction: float, allow_incomplete: bool, trust: bool, on: str, workers: int | None,
+    models: tuple[str, ...], max_reject_fraction: float, allow_incomplete: bool, trust: bool, on: str,
+    workers: int | None,
 ) -> None:  # fmt: skip
     """Run PIPELINE over the records of --pool.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -60,6 +61,7 @@ class Run:
         self.scale: Scale = find_scale(self.recipe.scale)
         self.pipelines: dict[str, Pipeline] = {s.name: load_pipeline(loaded.path(s.pipeline)) for s in self.recipe.data}
         self.records: list[Record] = []
+        self.started = time.time()
 
     def execute(self) -> Path:
         """Run the stages up to `until`; gives the path of what the last one made."""
@@ -186,7 +188,7 @@ class Run:
             limited=self.recipe.limit,
             core_v2_stderr=_number(scores["core_v2_standard_error"]),
             extended_v2_stderr=_number(scores["extended_v2_standard_error"]),
-            provenance=provenance(0.0),
+            provenance=provenance(self.started),
         )
 
     def _training(self, record: Record) -> TrainingSummary:
@@ -207,7 +209,7 @@ class Run:
 
 def _metrics(record: Record) -> str:
     shown = {k: v for k, v in record.counts.items() if isinstance(v, int | float)}
-    return ", ".join(f"{k} {v:,.4g}" for k, v in list(shown.items())[:4])
+    return ", ".join(f"{k} {v:,.4g}" for k, v in sorted(shown.items())[:4])
 
 
 def _number(value: object) -> float | None:
