@@ -208,8 +208,12 @@ class Run:
 
 
 def _metrics(record: Record) -> str:
-    shown = {k: v for k, v in record.counts.items() if isinstance(v, int | float)}
-    return ", ".join(f"{k} {v:,.4g}" for k, v in sorted(shown.items())[:4])
+    counts = record.counts
+    line = f"{counts['train_positives']:,} positives and {counts['train_negatives']:,} negatives"
+    held_out = counts["held_out"]
+    if not isinstance(held_out, Mapping) or held_out["roc_auc"] is None:  # too few were held out to judge by
+        return line
+    return f"{line}; held-out accuracy {held_out['accuracy']:.3f}, ROC-AUC {held_out['roc_auc']:.3f}"
 
 
 def _number(value: object) -> float | None:
