@@ -36,7 +36,15 @@ class BoundPipeline:
     def identity(self, first: int, last: int) -> str:
         """Fingerprint of steps `first` … `last - 1` with the files they open."""
         steps = self.pipeline.steps[first:last]
-        return fingerprint([{"step": canonical(s), "files": [self.hashes[a] for a in s.assets]} for s in steps])
+        return fingerprint(
+            [{"step": canonical(s), "from": _origin(s), "files": [self.hashes[a] for a in s.assets]} for s in steps]
+        )
+
+
+def _origin(step: Step) -> str | None:
+    """The module of one's own step; None for shipped ones, which have unique names and may move."""
+    module = type(step).__module__
+    return None if module.startswith("dclm.") else module
 
 
 def load_pipeline(path: str | Path, trust: bool = False) -> Pipeline:
@@ -100,5 +108,5 @@ def bind(pipeline: Pipeline, models: Mapping[str, Path] | None = None) -> BoundP
     hashes: dict[str, str] = {}
     for name in sorted({a for step in pipeline.steps for a in step.assets}):
         found = resolve(str(models[name]) if models and name in models else name)
-        files[name], hashes[name] = str(found.path), found.sha256
+        files[name], hashes[name] = str(found.path.resolve()), found.sha256
     return BoundPipeline(pipeline=pipeline, files=files, hashes=hashes)

@@ -50,7 +50,7 @@ class Recipe:
     epochs: Positive = 1
     """How often the tokens may be gone through to reach that number."""
     suite: str | None = None
-    """What the checkpoint is scored on: core, extended, mmlu, light, or the path of a suite file."""
+    """What the checkpoint is scored on: a suite of eval_suite/suites, such as core, extended or mmlu."""
     tasks: tuple[str, ...] = ()
     """Single tasks, instead of a suite."""
     limit: Positive | None = None

@@ -71,6 +71,7 @@ def read_documents(path: Path) -> Iterator[pa.RecordBatch]:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, use_threads=False).combine_chunks()
             batches = table.to_batches()
+            assert len(batches) <= 1, f"{path}: row group {group} holds more than 2 GiB of text"
             yield batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
@@ -99,6 +100,7 @@ def partitioned(keys: Sequence[pa.RecordBatch], shard: int, num_partitions: int)
 def one_batch(table: pa.Table) -> pa.RecordBatch:
     """The table as a single record batch (empty tables too)."""
     batches = table.combine_chunks().to_batches()
+    assert len(batches) <= 1, "a table of more than 2 GiB of text in one part"
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 

@@ -58,7 +58,7 @@ class Ledger:
     def __init__(self, seed: int) -> None:
         self._parts: list[pa.RecordBatch] = []
         self._seed = seed
-        self._samples: dict[int, list[tuple[float, str, str, str | None, str]]] = {}
+        self._samples: dict[int, list[tuple[float, str, str, str, str]]] = {}
 
     def leave(self, rows: pa.RecordBatch, step: str, index: int, reasons: pa.Array | None = None) -> None:
         """`rows` left at `step`; `reasons` where they are rejects."""
@@ -87,7 +87,7 @@ class Ledger:
             rank = -random_fraction(self._seed, f"sample:{step}:{index}", identifier)
             if len(heap) < SAMPLE_PER_STEP or rank > heap[0][0]:
                 text = (rows.column("text")[i].as_py() or "")[:SAMPLE_CHARACTERS]
-                item = (rank, identifier, step, rows.column("url")[i].as_py(), text)
+                item = (rank, identifier, step, rows.column("url")[i].as_py() or "", text)
                 (heapq.heappush if len(heap) < SAMPLE_PER_STEP else heapq.heapreplace)(heap, item)
 
     def table(self) -> pa.Table:
@@ -97,7 +97,7 @@ class Ledger:
     def samples(self) -> pa.Table:
         """The samples, by step, in an order that depends on the seed and the ids alone."""
         rows = [
-            {"step_index": index, "step": step, "id": identifier, "url": url, "text": text}
+            {"step_index": index, "step": step, "id": identifier, "url": url or None, "text": text}
             for index, heap in sorted(self._samples.items())
             for _, identifier, step, url, text in sorted(heap, reverse=True, key=lambda item: (item[0], item[1]))
         ]

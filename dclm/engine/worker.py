@@ -160,15 +160,14 @@ def _input(
 def _read(shard: Shard, file: InputFile, flow: Flow, tally: Tally) -> Iterator[pa.RecordBatch]:
     left = shard.limit
     seen = False
-    if left != 0:
-        for batch in read_file(file, tally):
-            batch = batch if left is None else batch.slice(0, left)
-            yield flow.read(batch)
-            seen = True
-            if left is not None:
-                left -= batch.num_rows
-                if left <= 0:
-                    break
+    for batch in read_file(file, tally):
+        batch = batch if left is None else batch.slice(0, left)
+        yield flow.read(batch)
+        seen = True
+        if left is not None:
+            left -= batch.num_rows
+            if left <= 0:
+                break
     if not seen:
         yield flow.read(_empty(DOCUMENT))  # extraction passes documents on as they are
 

@@ -44,6 +44,9 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
                         first += part.num_rows
             except (pa.ArrowInvalid, OSError) as error:
                 damage.append(f"row group {group} breaks off before row {first}: {error}"[:300])
+        if first == 0 and not damage and _is_artifact(parquet.schema_arrow):  # a shard of which nothing was kept
+            schema = pa.schema([parquet.schema_arrow.field(name) for name in columns])
+            yield _documents(file, pa.RecordBatch.from_pylist([], schema=schema), 0)
 
 
 def _columns(file: InputFile, schema: pa.Schema) -> list[str]:

@@ -47,10 +47,12 @@ def read_file(
         batches = to_batches(jsonl.read_rows(file, tally.damage), batch_rows, batch_bytes)
     else:
         batches = to_batches(_warc_rows(file, tally), batch_rows, batch_bytes)
+    seen = False
     for batch in batches:
         tally.records += batch.num_rows
+        seen = True
         yield batch
-    if not tally.records and not tally.skipped:
+    if not seen and not tally.skipped:
         tally.damage.append("holds no records")
 
 

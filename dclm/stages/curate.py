@@ -42,6 +42,8 @@ from dclm.step import Context, Ordered
 from dclm.storage import is_local, remove_temporary, sha256_file
 
 WORK = ".work"
+VERSION = 1
+"""Of the readers, the features and the engine: raise it when their bytes change. Steps have versions of their own."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ def curate(
     The record names damaged files in `missing`: later stages refuse the artifact unless told otherwise.
     """
     started = time.time()
+    out = out.resolve()  # workers on a cluster stand elsewhere
     run = _Run(bound, files, out, options, engine, progress or Silent())
     reused = find_record(out, run.fingerprint)
     if reused is not None:
@@ -72,6 +75,7 @@ def curate(
     (out / RECORD).unlink(missing_ok=True)
     remove_temporary(out)
     record = run.execute(started)
+    remove_temporary(out)
     write_record(out, record)
     shutil.rmtree(out / WORK)
     return record
@@ -99,7 +103,7 @@ class _Run:
         self.hashes = self._hash_files()
         self.steps = bound.identity(0, len(bound.pipeline.steps))
         self.pool = fingerprint([[f.name, h] for f, h in zip(files, self.hashes, strict=True)])
-        self.fingerprint = fingerprint(["curate", self.steps, self.pool, options.seed, options.limit])
+        self.fingerprint = fingerprint(["curate", VERSION, self.steps, self.pool, options.seed, options.limit])
         self.results: list[dict[int, Mapping[str, object]]] = []
         self.info: dict[str, object] = {}
         self.tables: dict[str, Path] = {}
@@ -126,8 +130,7 @@ class _Run:
             stems = [f"{owner[i].directory}/{i:05d}" for i in range(len(self.files))]
             documents = [f"{stem}.documents.parquet" for stem in stems]
             parts = [p.plus(stem) for p, stem in zip(parts, stems, strict=True)]
-            if segment.index == 0:
-                self._check_read()
+            self._check_read()
             if decision is not None:
                 self.info[f"{segment.first - 1}:{segment.head.name if segment.head else ''}"] = decision
         entries = self._gather(parts)
@@ -138,7 +141,8 @@ class _Run:
     ) -> tuple[list[Unit], Mapping[str, object] | None]:
         """The segment's units; before them, the decision of a Global head is made."""
         root = self.out / WORK / f"segment-{segment.index}"
-        identity = self.bound.identity(segment.first, segment.last)
+        tail = self.bound.identity(segment.last, segment.last + 1)  # what it emits or measures stands in the unit too
+        identity = fingerprint([VERSION, self.bound.identity(segment.first, segment.last), tail, segment.tail is None])
         if segment.head is None:
             shards = [
                 Shard(index=i, file=f, limit=limit)
@@ -186,7 +190,9 @@ class _Run:
         """Run what is not finished; gives every shard's outcome."""
         job = Job(
             segment=segment, context=self.context, final=segment is self.segments[-1],
-            identity=fingerprint([self.bound.identity(segment.first, segment.last), self.options.seed]),
+            identity=fingerprint(
+                [segment.first, self.bound.identity(segment.first, segment.last), self.options.seed]
+            ),
         )  # fmt: skip
         done = [finished(Path(u.directory), u.fingerprint) for u in units]
         todo = [i for i, d in enumerate(done) if d is None]

@@ -18,7 +18,9 @@ from dclm.board.result import (
     write_result,
 )
 from dclm.classifier.train import train_classifier
+from dclm.errors import ConfigError
 from dclm.eval.evaluate import evaluate
+from dclm.eval.suite import load_suite, suite_of
 from dclm.parallel import Engine
 from dclm.pipeline import Pipeline, bind, load_pipeline
 from dclm.pool.files import InputFile
@@ -28,6 +30,7 @@ from dclm.recipe import LoadedRecipe
 from dclm.record import Record, provenance, require_complete
 from dclm.stages.curate import CurateOptions, curate
 from dclm.stages.layout import STAGES, Layout, StageName
+from dclm.storage import is_local
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.train.launch import launch
 from dclm.train.run import TrainOptions
@@ -59,6 +62,10 @@ class Run:
         self.engine, self.options = engine, options
         self.progress = options.make_progress()
         self.scale: Scale = find_scale(self.recipe.scale)
+        if self.recipe.suite is not None:  # a wrong name is told now, not after the training
+            load_suite(self.recipe.suite)
+        else:
+            suite_of(tuple(t for t in self.recipe.tasks if not t.startswith("lm-eval:")))
         self.pipelines: dict[str, Pipeline] = {s.name: load_pipeline(loaded.path(s.pipeline)) for s in self.recipe.data}
         self.records: list[Record] = []
         self.started = time.time()
@@ -76,6 +83,11 @@ class Run:
         for source in self.recipe.data:
             files = self._pool(source.pool, source.name)
             self.options.say(f"pool {source.name}: {len(files)} files, {sum(f.size for f in files) / 1e6:,.1f} MB")
+        if self.recipe.validation is not None:
+            files = self._pool(self.recipe.validation, "validation")
+            unfit = [f.path for f in files if f.kind == "warc" or not is_local(f.path)]
+            if unfit:
+                raise ConfigError("validation", f"found {unfit[0]}, allowed: local JSONL or Parquet files of text")
         return self.layout.out / "pool"
 
     def _pool(self, spec: PoolSpec, name: str) -> tuple[InputFile, ...]:

@@ -190,3 +190,32 @@ def test_counts_of_each_step_add_up(tmp_path: Path) -> None:
         assert before["documents_in"] - before["dropped"] - before["rejected"] == after["documents_in"]
         assert before["bytes_out"] == after["bytes_in"]
     assert steps[1]["edits"] > 0
+
+
+def test_units_of_a_failed_run_are_not_reused_when_the_next_step_has_changed(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "pool", texts(10))
+    clean = run(bound(Edit(), SeenBefore(partitions=2)), pool, tmp_path / "clean")
+    with pytest.raises(ZeroDivisionError):
+        run(bound(Edit(), FirstOfLength(), Fail()), pool, tmp_path / "out")
+    assert data_files(run(bound(Edit(), SeenBefore(partitions=2)), pool, tmp_path / "out")) == data_files(clean)
+    shorter = run(bound(Edit()), pool, tmp_path / "shorter")
+    with pytest.raises(ZeroDivisionError):
+        run(bound(Edit(), FirstOfLength(), Fail()), pool, tmp_path / "again")
+    assert data_files(run(bound(Edit()), pool, tmp_path / "again")) == data_files(shorter)
+
+
+def test_the_same_step_twice_keeps_its_two_places(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "pool", [["fine fine", "bad", "fine fine fine", "baad bad"]])
+    record = run(bound(Edit(), FirstOfLength(), Edit()), pool, tmp_path / "out")
+    steps = record.counts["steps"]
+    assert isinstance(steps, list)
+    assert [s["index"] for s in steps] == [-1, 0, 1, 2]
+
+
+def test_an_artifact_with_an_empty_shard_can_be_curated_again(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "pool", [["fine and good"], ["no"]])
+    run(bound(MinLength(characters=5)), pool, tmp_path / "first")
+    record = run(bound(Edit()), tmp_path / "first", tmp_path / "second")
+    assert record.missing == ()
+    assert record.counts["read"] == 1
+    assert run(bound(Edit()), tmp_path / "first", tmp_path / "third", limit=1).counts["read"] == 1
