@@ -15,7 +15,7 @@ UV := .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/pyt
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix docs bench bench-gpu pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
+.PHONY: help setup demo test check fix docs bench bench-peers bench-gpu pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,12 @@ docs: setup  ## Generate docs/ reference pages from the code
 	$(DCLM) docs docs
 bench: setup  ## Measure every stage beside what one would use instead
 	.venv/bin/python -m tests.bench
+bench-peers: setup .peers/datatrove/ready .peers/dolma/ready  ## Beside datatrove and dolma, in environments of their own
+	.venv/bin/python -m tests.bench.bench_peers
+.peers/%/ready: tests/bench/peers/%.txt
+	.venv/bin/uv venv --quiet --clear --python .venv/bin/python .peers/$*
+	.venv/bin/uv pip install --quiet --python .peers/$*/bin/python -r $<
+	@touch $@
 bench-gpu: setup  ## Training speed and MFU on one GPU
 	.venv/bin/python -m tests.bench.bench_gpu
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_HERE = {"bench_gpu"}  # `make bench-gpu`
+NOT_HERE = {"bench_gpu", "bench_kills", "bench_peers"}  # they need a GPU, a quarter of an hour, other environments
 
 
 def main(names: list[str]) -> int:

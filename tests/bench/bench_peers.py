@@ -1,0 +1,158 @@
+"""Beside datatrove and dolma, each in its own virtual environment: `make bench-peers`, which makes those.
+
+CPU seconds of one process on the same files, from compressed input to written output. Ours runs through the engine
+with one worker after a first small run that compiles; a peer's start (imports) is not counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from dclm.dedup.bloom import Bloom
+from dclm.dedup.minhash import MinHash
+from dclm.extract.step import Extract
+from dclm.parallel import Serial
+from dclm.pipeline import BoundPipeline, Pipeline, bind, load_pipeline
+from dclm.pool.files import list_files
+from dclm.record import Record
+from dclm.stages.curate import CurateOptions, curate
+from dclm.step import Context, Step
+from tests.bench.bench_dedup import load_texts
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SHARED = Path(os.environ.get("DCLM_SHARED", ROOT.parent / "shared"))
+PEERS = ROOT / ".peers"
+
+
+class Measured(NamedTuple):
+    """One program over one input."""
+
+    what: str
+    seconds: float
+    kept: object
+    parts: str = ""
+
+
+def peer(name: str, script: str, *arguments: object) -> dict[str, object]:
+    """Run a script in the peer's environment; what it printed last."""
+    command = [str(PEERS / name / "bin" / "python"), "-W", "ignore", str(ROOT / "tests" / "bench" / "peers" / script)]
+    ran = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise SystemExit(f"{name} {script} failed:\n{ran.stderr[-2000:]}")
+    found: dict[str, object] = json.loads(ran.stdout.splitlines()[-1])
+    return found
+
+
+def of_peer(what: str, found: dict[str, object]) -> Measured:
+    """A peer's stages together."""
+    seconds = found["seconds"]
+    assert isinstance(seconds, dict)
+    parts = ", ".join(f"{k} {v:.1f}" for k, v in seconds.items()) if len(seconds) > 1 else ""
+    return Measured(what, sum(seconds.values()), found.get("kept", ""), parts)
+
+
+def ours(what: str, bound: BoundPipeline, pool: str, few: str) -> Measured:
+    """A pipeline through the engine, after one over `few` that compiles."""
+    run_ours(bound, few)
+    started = time.process_time()
+    record = run_ours(bound, pool)
+    return Measured(what, time.process_time() - started, record.counts["kept"])
+
+
+def run_ours(bound: BoundPipeline, pool: str) -> Record:
+    """The documents artifact of a pipeline in this process."""
+    with tempfile.TemporaryDirectory() as out:
+        options = CurateOptions(max_reject_fraction=1.0)
+        return curate(bound, list_files([pool]), Path(out) / "out", options, Serial())
+
+
+def of(*steps: Step) -> BoundPipeline:
+    """A pipeline of steps that need no files."""
+    return BoundPipeline(pipeline=Pipeline(name="bench", steps=steps), files={}, hashes={})
+
+
+def write_documents(path: Path, texts: list[str]) -> None:
+    """JSON lines as all three read them."""
+    path.parent.mkdir(parents=True)
+    with gzip.open(path, "wt", encoding="utf-8", compresslevel=1) as lines:
+        for i, text in enumerate(texts):
+            lines.write(json.dumps({"id": str(i), "text": text, "source": "bench"}) + "\n")
+
+
+def num_ngrams(step: Bloom, texts: list[str]) -> int:
+    """What dolma's filter must be told: how many keys will come."""
+    return step.measure(Context())(pa.RecordBatch.from_pydict({"text": pa.array(texts, pa.string())}))
+
+
+def minhash(work: Path) -> list[Measured]:
+    """Near-duplicates among documents: 14 bands of 8 over word 5-grams, 64 bits."""
+    documents, few = work / "all" / "documents", str(work / "few" / "documents")
+    bound = of(MinHash(bands=14, rows=8))
+    return [
+        ours("minhash 14×8: dclm", bound, str(documents), few),
+        of_peer("minhash 14×8: datatrove", peer("datatrove", "datatrove_minhash.py", documents, work / "minhash")),
+    ]
+
+
+def bloom(work: Path, texts: list[str]) -> list[Measured]:
+    """Paragraphs by their 13-grams: ours counts them first, dolma is told their number."""
+    step = Bloom(mode="paragraph")
+    count = num_ngrams(step, texts)
+    found = peer("dolma", "dolma_bloom.py", work / "all", work / "bloom", step.max_ngram, count)
+    mine = ours("Bloom 13-grams: dclm", of(step), str(work / "all" / "documents"), str(work / "few" / "documents"))
+    return [mine, of_peer("Bloom 13-grams: dolma", found)]
+
+
+def crawl(work: Path) -> list[Measured]:
+    """FineWeb's pipeline from WARC to filtered documents, without its deduplication."""
+    pipeline = load_pipeline(ROOT / "pipelines" / "fineweb.yaml")
+    names = [step.name for step in pipeline.steps]
+    pipeline = dataclasses.replace(pipeline, steps=pipeline.steps[: names.index("fineweb_quality") + 1])
+    resiliparse = dataclasses.replace(pipeline, steps=(Extract(encoding="detect"), *pipeline.steps[1:]))
+    pool, few = str(SHARED / "web" / "crawl-*.warc.gz"), str(SHARED / "web" / "crawl-00000.warc.gz")
+    model = SHARED / "models" / "lid.176.ftz"
+    return [
+        ours("crawl, FineWeb's filters: dclm, resiliparse", bind(resiliparse), pool, few),
+        ours("crawl, FineWeb's filters: dclm, trafilatura", bind(pipeline), pool, few),
+        of_peer(
+            "crawl, FineWeb's filters: datatrove, trafilatura",
+            peer("datatrove", "datatrove_crawl.py", SHARED / "web", work / "crawl", model),
+        ),
+    ]
+
+
+def report(found: list[Measured], count: int, size: float) -> None:
+    """Lines of a table; the last one is what the others are compared with."""
+    for row in found:
+        ratio = found[-1].seconds / row.seconds
+        rates = f"{count / row.seconds:,.0f} | {size / row.seconds / 1e6:.1f}"
+        print(f"| {row.what} | {rates} | {ratio:.1f}× | {row.kept} | {row.parts} |", flush=True)
+
+
+def main() -> None:
+    """Print the table."""
+    print("| what | documents/s | MB/s | ratio | kept | parts, s |\n|---|---|---|---|---|---|")
+    texts = load_texts(SHARED)
+    size = sum(len(text.encode()) for text in texts)
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
+        write_documents(work / "all" / "documents" / "all.jsonl.gz", texts)
+        write_documents(work / "few" / "documents" / "few.jsonl.gz", texts[:100])
+        report(bloom(work, texts), len(texts), size)
+        report(minhash(work), len(texts), size)
+        found = list_files([str(SHARED / "web" / "crawl-*.warc.gz")])
+        report(crawl(work), 2_299, sum(file.size for file in found))
+
+
+if __name__ == "__main__":
+    main()
