@@ -89,6 +89,12 @@ class Decision:
 
     drops: pa.Table
     """Columns shard (int32), row (int64), sorted by both, and what else says why (such as `kept_id`)."""
+    edits: Iterable[pa.Table] = ()
+    """Tables with columns shard (int32), row, start, end (int64): bytes start … end of a document's `text` are removed.
+
+    In any order; spans that overlap are one. A document left with white space alone is dropped. Read once, one table
+    at a time, so that a decision on many edits may hand on `reduced` as it is.
+    """
     info: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Numbers for the record: cluster counts, the literal value of a quantile cut …"""
     tables: Mapping[str, pa.Table] = dataclasses.field(default_factory=dict)
@@ -114,7 +120,7 @@ class Round:
 
 
 class Global(Step):
-    """Needs all documents: emit keys per shard → reduce per partition of the keys → decide once → drop per shard."""
+    """Needs all documents: emit keys per shard → reduce per partition → decide once → drop and edit per shard."""
 
     num_partitions: ClassVar[int] = 16
     """Keys are spread over this many partitions by `key % num_partitions`; part of the bytes, never of the workers."""

@@ -20,6 +20,7 @@ from dclm.dedup.tokens import tokenize
 from dclm.errors import ConfigError
 from dclm.step import Context, MapFunction, Ordered
 from dclm.text.buffers import utf8
+from dclm.text.spans import trimmed_end
 from dclm.text.unicode import class_table
 from dclm.text.words import is_space
 
@@ -116,19 +117,6 @@ def _with_result(batch: pa.RecordBatch, left: _Left) -> pa.RecordBatch:
 
 
 @njit(cache=True, nogil=True)
-def _trimmed(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> int:
-    """The end of `data[start:end]` without the white space at its end."""
-    while end > start:
-        at = end - 1
-        while at > start and data[at] & 0xC0 == 0x80:
-            at -= 1
-        if not is_space(data, at, end, classes):
-            break
-        end = at
-    return end
-
-
-@njit(cache=True, nogil=True)
 def _deduplicate(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, mode: int, min_ngram: int,
                  max_ngram: int, threshold: float, words: np.ndarray, probes: int
                  ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
@@ -160,7 +148,7 @@ def _deduplicate(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, mod
                 out[filled : filled + length] = data[bounds[unit] : bounds[unit + 1]]
                 filled += length
         if trim:
-            filled = _trimmed(out, out_offsets[row], filled, classes)
+            filled = trimmed_end(out, out_offsets[row], filled, classes)
         dropped[row] = is_space(out, out_offsets[row], filled, classes)
         out_offsets[row + 1] = filled
     return out[:filled], out_offsets, counts, dropped

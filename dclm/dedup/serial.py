@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.step import Context, Decision, Global, Ordered
+from dclm.text.spans import Spans, without_spans
 
 Shards = Sequence[Sequence[pa.RecordBatch]]
 """Batches (with `_row`) of every shard."""
@@ -40,6 +41,17 @@ def drop(decision: Decision, shards: Shards) -> list[list[pa.RecordBatch]]:
         rows = decision.drops.filter(pc.equal(decision.drops["shard"], shard))["row"].combine_chunks()
         kept.append([b.filter(pc.invert(pc.is_in(b.column("_row"), rows))) for b in batches])
     return kept
+
+
+def apply(decision: Decision, shards: Shards) -> list[list[pa.RecordBatch]]:
+    """`shards` without what the decision drops and edits; documents left with white space alone are gone too."""
+    edits = list(decision.edits)
+    left = drop(decision, shards)
+    for shard in range(len(left) if edits else 0):
+        mine = Spans.of(pa.concat_tables([table.filter(pc.equal(table["shard"], shard)) for table in edits]))
+        done = [without_spans(batch, mine) for batch in left[shard]]
+        left[shard] = [b.filter(pc.invert(b["_drop"])) if "_drop" in b.schema.names else b for b in done]
+    return left
 
 
 def run_ordered(step: Ordered, shards: Shards, context: Context | None = None) -> list[list[pa.RecordBatch]]:

@@ -1,4 +1,4 @@
-"""Between segments: keys from all shards → reduce per partition → one decision → drops per shard.
+"""Between segments: keys from all shards → reduce per partition → one decision → drops and edits per shard.
 
 A decision may ask for another round over some documents (see `dclm.step.Round`): their keys are emitted, reduced and
 decided on in the same way before the first decision stands.
@@ -93,7 +93,7 @@ class Exchange:
     progress: Progress
 
     def settle(self, step: Global, keys: Sequence[str]) -> dict[str, object]:
-        """Reduce `keys`, decide, and commit the drops of every shard; gives the decision's `unit.json`."""
+        """Reduce `keys`, decide, and commit the drops and edits of every shard; gives the decision's `unit.json`."""
         target = self.directory / "decision"
         done = finished(target, self.fingerprint)
         if done is not None:
@@ -102,6 +102,8 @@ class Exchange:
         result: dict[str, object] = {"fingerprint": self.fingerprint, "info": dict(decision.info)}
         with atomic_directory(target) as directory:
             write_tables(directory / "drops.arrow", _by_shard(decision.drops, len(self.documents)))
+            for part, edits in enumerate(decision.edits):
+                write_tables(directory / f"edits-{part:04d}.arrow", _by_shard(edits, len(self.documents)))
             for name, table in decision.tables.items():
                 pq.write_table(table, directory / f"{name}.parquet", compression="zstd")
             write_json(directory / UNIT, result)

@@ -26,6 +26,7 @@ from dclm.pool.read import Tally, read_file
 from dclm.schema import DOCUMENT
 from dclm.step import Context, Global, MapFunction, Ordered
 from dclm.storage import atomic_directory
+from dclm.text.spans import Spans, without_spans
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,8 @@ class Shard:
     """The segment before's documents (later segments)."""
     drops: str | None = None
     """Where the head is Global: file of drop tables, of which number `index` is this shard's."""
+    edits: tuple[str, ...] = ()
+    """Where the head is Global: files of edit tables, likewise; a shard's edits are those of all files together."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -142,15 +145,19 @@ def _input(
     assert shard.documents is not None
     assert segment.head is not None
     name, index = segment.head.name, segment.first - 1
-    drops = None
+    drops = edits = None
     if shard.drops is not None:
         drops = read_table(Path(shard.drops), shard.index).column("row").combine_chunks()
+    if shard.edits:
+        edits = Spans.of(pa.concat_tables([read_table(Path(path), shard.index) for path in shard.edits]))
     for batch in read_documents(Path(shard.documents)):
         count = flow.count(name, index)
         count.documents_in += batch.num_rows
         count.bytes_in += text_bytes(batch)
         if drops is not None:
             batch = flow.drop(batch, pc.is_in(batch.column("_row"), drops), name, count)
+            if edits is not None:
+                batch = flow.mapped(batch, without_spans(batch, edits), name, count)
         elif head is not None:
             batch = flow.mapped(batch, head(batch), name, count)
         count.bytes_out += text_bytes(batch)

@@ -166,7 +166,8 @@ class _Run:
         for path in sorted(decision.glob("*.parquet")):
             self.tables[f"{segment.first - 1:02d}-{segment.head.name}.{path.name}"] = path
         drops = str(decision / "drops.arrow")
-        shards = [Shard(index=i, documents=d, drops=drops) for i, d in enumerate(documents)]
+        edits = tuple(str(path) for path in sorted(decision.glob("edits-*.arrow")))
+        shards = [Shard(index=i, documents=d, drops=drops, edits=edits) for i, d in enumerate(documents)]
         units = [_unit(root, s, fingerprint([identity, exchange.fingerprint, prints[s.index]])) for s in shards]
         info = settled["info"]
         assert isinstance(info, Mapping)

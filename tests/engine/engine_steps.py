@@ -110,6 +110,35 @@ class KeepOdd(Global):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CutOfLength(FirstOfLength):
+    """Cuts the first `bytes` bytes off every document but the first of each length, and drops those of length 7."""
+
+    name: ClassVar[str] = "cut_of_length"
+    bytes: int = 4
+
+    def open(self, context: Context) -> MapFunction:
+        def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
+            length = pc.binary_length(batch.column("text"))
+            key = pc.cast(length, pa.uint64())
+            end = pc.cast(pc.min_element_wise(length, self.bytes), pa.int64())
+            return pa.RecordBatch.from_arrays([key, batch.column("_row"), end], names=["key", "row", "end"])
+
+        return emit
+
+    def reduce(self, keys: pa.Table) -> pa.Table:
+        key = keys.column("key").to_numpy()
+        later = np.zeros(len(key), bool)
+        later[1:] = key[1:] == key[:-1]
+        found = keys.filter(pa.array(later))
+        zeros = pa.array(np.zeros(found.num_rows, np.int64))
+        return found.append_column("start", zeros).select(["key", "shard", "row", "start", "end"])
+
+    def decide(self, reduced: Iterable[pa.Table]) -> Decision:
+        drops = [t.filter(pc.equal(t["key"], 7)).select(["shard", "row"]) for t in reduced]
+        return Decision(drops=pa.concat_tables(drops), edits=reduced)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SeenBefore(Ordered):
     """Drops texts that its partition has seen already."""
 
