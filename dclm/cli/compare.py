@@ -1,26 +1,86 @@
-"""`dclm compare`: two score artifacts, item by item."""
+"""`dclm compare`: the scores of two recipes, item by item."""
 
 from __future__ import annotations
 
+import json
+from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from dclm.errors import ConfigError
 
-@click.command()
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
-def compare(a: Path, b: Path) -> None:
-    """How much better the scores in B are than those in A, with confidence intervals (paired, item by item)."""
-    from dclm.eval.compare import Difference
+if TYPE_CHECKING:
+    from dclm.eval.compare import Comparison
+    from dclm.eval.difference import Difference
+
+
+class _SeveralAfterAgainst(click.Command):
+    """Lets all paths after `--against` belong to it, as a shell's glob gives them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--against" in args:
+            at = args.index("--against") + 1
+            paths = list(takewhile(lambda word: not word.startswith("-"), args[at:]))
+            several = [word for path in paths for word in ("--against", path)]
+            args = args[: at - 1] + (several or ["--against"]) + args[at + len(paths) :]
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_SeveralAfterAgainst)
+@click.argument("scores", nargs=-1, required=True, metavar="A... [B]", type=click.Path(path_type=Path))
+@click.option("--against", multiple=True, metavar="B...", type=click.Path(path_type=Path), help="The runs of B.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Write a forest plot: FILE.svg, .png or .pdf.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
+    """How much better the scores in B are than those in A, with confidence intervals (paired, item by item).
+
+    `dclm compare A B` compares two models. `dclm compare A1 A2 A3 --against B1 B2 B3` compares two recipes by several
+    seeds of each: then the intervals hold for the recipes. A and B are what `dclm evaluate` or `dclm run` wrote.
+    """
     from dclm.eval.compare import compare as run
 
-    found = run(a, b)
-    rows: list[tuple[str, Difference]] = [("common tasks, centred", found.common)]
-    if found.core is not None:
-        rows.insert(0, ("CORE v2", found.core))
-    print(f"{'B minus A':36}{'difference':>11}{'95 % from':>11}{'to':>9}{'P(B better)':>13}{'detectable':>12}")
-    for label, d in [*rows, *found.tasks.items()]:
-        print(f"{label:36}{d.value:+11.4f}{d.low:+11.4f}{d.high:+9.4f}{d.probability:13.3f}{d.detectable:12.4f}")
-    if found.only_in_one:
-        print(f"only in one of the two: {', '.join(found.only_in_one)}")
+    if not against:
+        if len(scores) != 2:
+            raise ConfigError(
+                "compare",
+                f"found {len(scores)} paths, allowed: two, or --against",
+                "dclm compare A1 A2 --against B1 B2",
+            )
+        scores, against = scores[:1], scores[1:]
+    found = run(scores, against)
+    if plot is not None:
+        from dclm.eval.plot import draw_forest
+
+        draw_forest(plot, found)
+    print(json.dumps(found.to_json(), indent=1) if as_json else _table(found))
+
+
+def _table(found: Comparison) -> str:
+    head = (
+        f"{'B minus A':36}{'difference':>11}{'95 % from':>11}{'to':>9}{'P(B better)':>13}{'detectable':>12}{'adds':>9}"
+    )
+    lines = [head]
+    for label, mean in (("CORE v2", found.core), ("EXTENDED v2", found.extended), ("common, centred", found.common)):
+        if mean is not None:
+            lines.append(_row(label, mean))
+    lines += [f"{_row(label, task.difference)}{task.adds:+9.4f}" for label, task in found.tasks.items()]
+    headline = found.core or found.common
+    if headline.seed_error is None:
+        lines.append("one run of each: the intervals are for these two models; another seed would move both")
+    else:
+        lines.append(
+            f"{found.num_runs[0]} and {found.num_runs[1]} runs: of the error {headline.standard_error:.4f},"
+            f" {headline.item_error:.4f} from items and {headline.seed_error:.4f} from seeds"
+        )
+    if found.limited:
+        rows = " and ".join(map(str, found.limited))
+        lines.append(f"limited to the first {rows} rows of each task: no comparison of benchmark scores")
+    if found.not_common:
+        lines.append(f"not in all of them: {', '.join(found.not_common)}")
+    return "\n".join(lines)
+
+
+def _row(label: str, d: Difference) -> str:
+    return f"{label:36}{d.value:+11.4f}{d.low:+11.4f}{d.high:+9.4f}{d.probability:13.3f}{d.detectable:12.4f}"

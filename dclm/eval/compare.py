@@ -1,109 +1,163 @@
-"""Two models on the same items: how much better the second is, how sure that is, and which tasks say so."""
+"""Two recipes on the same items: how much better the second is, how sure that is, and which tasks say so."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import NormalDist
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.errors import DataError
+from dclm.eval.difference import Difference, difference
 from dclm.eval.report import read_items
-from dclm.eval.stats import TaskItems, accuracy, mean_error
+from dclm.eval.stats import TaskItems, mean_score, task_score
 from dclm.eval.suite import load_suite
 from dclm.eval.task import Task, load_task
-from dclm.record import require_complete
+from dclm.record import RECORD, require_complete
 
-CONFIDENCE = 0.95
-POWER = 0.8
+SAME = ("data_sha256", "num_fewshot")
+"""What two scores of a task must agree in to be compared."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Difference:
-    """B minus A."""
+class TaskDifference:
+    """One task's part."""
 
-    value: float
-    standard_error: float
-    low: float
-    """Ends of the 95 % confidence interval."""
-    high: float
-    probability: float
-    """That B is better, by a normal approximation without a prior."""
-    detectable: float
-    """The true difference that such a comparison finds, at 95 % confidence, four times in five."""
+    difference: Difference
+    """Of accuracies."""
+    adds: float
+    """What the task adds to the difference of CORE, or, where that is not known, of the common mean."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All that two score artifacts say of each other."""
+    """All that the scores of two recipes say of each other."""
 
+    num_runs: tuple[int, int]
     core: Difference | None
-    """Of CORE v2; None where a task of it is not in both."""
+    """Of CORE v2; None where a task of it is not in all runs."""
+    extended: Difference | None
     common: Difference
-    """Of the mean centred accuracy (v2) of the tasks in both."""
-    tasks: Mapping[str, Difference]
-    """Of accuracies, by label; those that drive the mean most come first."""
-    only_in_one: tuple[str, ...]
+    """Of the mean centred accuracy (v2) of the tasks in all runs."""
+    tasks: Mapping[str, TaskDifference]
+    """By label; those that drive the mean most come first."""
+    not_common: tuple[str, ...]
+    """Tasks that only some of the runs have."""
+    limited: tuple[int, ...]
+    """Limits of rows a task that runs were scored with: then no difference is one of benchmark scores."""
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return dataclasses.asdict(self)
 
 
-def compare(a: Path, b: Path) -> Comparison:
-    """Compare the score artifacts `a` and `b` item by item.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """The scores of one model."""
 
-    Raises: IncompleteError, ConfigError where they are no score artifacts; DataError where no task is in both, or a
-    task was scored on other rows.
+    path: Path
+    fingerprint: str
+    report: Mapping[str, Any]
+    """scores.json"""
+    items: pa.Table
+
+    @property
+    def tasks(self) -> Mapping[str, Mapping[str, object]]:
+        found: Mapping[str, Mapping[str, object]] = self.report["tasks"]
+        return found
+
+
+def compare(a: Sequence[Path], b: Sequence[Path]) -> Comparison:
+    """Compare score artifacts (or runs that have one in `scores`), one or several seeds of each recipe, item by item.
+
+    Raises: IncompleteError, ConfigError where they are no score artifacts; DataError where no task is in all of them,
+    one stands twice, or a task was scored on other rows, data or examples.
     """
-    tables = [_table(path) for path in (a, b)]
-    first, second = (set(pc.unique(table["task"]).to_pylist()) for table in tables)
-    both = sorted(first & second)
-    if not both:
-        raise DataError(f"{a} and {b}", "they have no task in common")
-    paired = {label: _pair(label, *tables) for label in both}
-    tasks = [load_task(label) for label in both]
+    groups = [[read_run(path) for path in paths] for paths in (a, b)]
+    runs = [run for group in groups for run in group]
+    for group in groups:
+        _refuse_repeats(group)
+    labels = sorted(set.intersection(*(set(run.tasks) for run in runs)))
+    if not labels:
+        raise DataError(" and ".join(str(run.path) for run in runs), "they have no task in common")
+    _refuse_other_items(runs, labels)
+    scored = [[_items(run, labels) for run in group] for group in groups]
+    tasks = [load_task(label) for label in labels]
     core = load_suite("core").tasks
-    differences = {
-        label: _difference(accuracy(items).value, accuracy(items).standard_error) for label, items in paired.items()
-    }
+    has_core = {task.task for task in core} <= set(labels)
     return Comparison(
-        core=_mean(paired, core) if all(task.task in paired for task in core) else None,
-        common=_mean(paired, tasks),
-        tasks=dict(sorted(differences.items(), key=lambda entry: -abs(entry[1].value))),
-        only_in_one=tuple(sorted(first ^ second)),
+        num_runs=(len(a), len(b)),
+        core=_mean(scored, core) if has_core else None,
+        extended=_mean(scored, load_suite("extended").tasks)
+        if set(load_suite("extended").labels) <= set(labels)
+        else None,
+        common=_mean(scored, tasks),
+        tasks=_drivers(scored, tasks, core if has_core else tasks),
+        not_common=tuple(sorted(set().union(*(run.tasks for run in runs)) - set(labels))),
+        limited=tuple(sorted({run.report["limited"] for run in runs if run.report["limited"] is not None})),
     )
 
 
-def _table(path: Path) -> pa.Table:
-    require_complete(path, "scores")
-    return pq.read_table(path / "items.parquet").sort_by([("task", "ascending"), ("row", "ascending")])
+def read_run(path: Path) -> Run:
+    """The scores at `path`, or at `path/scores`. Raises: as `compare` does."""
+    root = path / "scores" if not (path / RECORD).exists() and (path / "scores" / RECORD).exists() else path
+    record = require_complete(root, "scores")
+    table = pq.read_table(root / "items.parquet").sort_by([("task", "ascending"), ("row", "ascending")])
+    report = json.loads((root / "scores.json").read_text(encoding="utf-8"))
+    return Run(path=path, fingerprint=record.fingerprint, report=report, items=table)
 
 
-def _pair(label: str, a: pa.Table, b: pa.Table) -> TaskItems:
-    one, other = (table.filter(pc.equal(table["task"], label)) for table in (a, b))
-    if one["row"].to_pylist() != other["row"].to_pylist():
-        what = f"scored on {len(one)} rows here and {len(other)} there"
-        raise DataError(f"task {label}", what, "score both with the same --limit")
-    items = read_items(one)
-    return dataclasses.replace(items, correct=read_items(other).correct - items.correct)
+def _refuse_repeats(group: Sequence[Run]) -> None:
+    seen: dict[str, Run] = {}
+    for run in group:
+        if run.fingerprint in seen:
+            what = f"the same scores as {seen[run.fingerprint].path}"
+            raise DataError(str(run.path), what, "several runs of one recipe differ in their seed")
+        seen[run.fingerprint] = run
 
 
-def _mean(paired: Mapping[str, TaskItems], tasks: Sequence[Task]) -> Difference:
-    parts = [accuracy(paired[t.task]).value / (1.0 - t.metadata.baseline.v2) for t in tasks]
-    return _difference(float(np.mean(parts)), mean_error(paired, tasks, "v2"))
+def _refuse_other_items(runs: Sequence[Run], labels: Sequence[str]) -> None:
+    first = runs[0]
+    for label in labels:
+        rows = _rows(first, label)
+        for other in runs[1:]:
+            for field in SAME:
+                here, there = first.tasks[label][field], other.tasks[label][field]
+                if here != there:
+                    what = f"{field} is {here} in {first.path} and {there} in {other.path}"
+                    raise DataError(f"task {label}", what, "score both with the same version of the suite")
+            found = _rows(other, label)
+            if not found.equals(rows):
+                what = f"scored on {len(rows)} rows in {first.path} and {len(found)} in {other.path}"
+                raise DataError(f"task {label}", what, "score both with the same --limit")
 
 
-def _difference(value: float, error: float) -> Difference:
-    normal = NormalDist()
-    reach = normal.inv_cdf(0.5 + CONFIDENCE / 2)
-    probability = normal.cdf(value / error) if error > 0.0 else (1.0 if value > 0.0 else 0.5 if value == 0.0 else 0.0)
-    return Difference(
-        value=value,
-        standard_error=error,
-        low=value - reach * error,
-        high=value + reach * error,
-        probability=probability,
-        detectable=(reach + normal.inv_cdf(POWER)) * error,
-    )
+def _rows(run: Run, label: str) -> pa.Table:
+    return run.items.filter(pc.equal(run.items["task"], label)).select(["row", "category", "cluster"]).combine_chunks()
+
+
+def _items(run: Run, labels: Sequence[str]) -> dict[str, TaskItems]:
+    return {label: read_items(run.items.filter(pc.equal(run.items["task"], label))) for label in labels}
+
+
+def _mean(scored: Sequence[Sequence[Mapping[str, TaskItems]]], tasks: Sequence[Task]) -> Difference:
+    a, b = ([mean_score(items, tasks, "v2") for items in group] for group in scored)
+    return difference(a, b)
+
+
+def _drivers(
+    scored: Sequence[Sequence[Mapping[str, TaskItems]]], tasks: Sequence[Task], counted: Sequence[Task]
+) -> dict[str, TaskDifference]:
+    labels = {task.task for task in counted}
+    out = {}
+    for task in tasks:
+        a, b = ([task_score(items[task.task]) for items in group] for group in scored)
+        found = difference(a, b)
+        share = 1.0 / (len(labels) * (1.0 - task.metadata.baseline.v2)) if task.task in labels else 0.0
+        out[task.task] = TaskDifference(difference=found, adds=share * found.value)
+    return dict(sorted(out.items(), key=lambda e: (-abs(e[1].adds), -abs(e[1].difference.value), e[0])))

@@ -1,0 +1,123 @@
+"""Pictures of scores: one run against guessing, and two recipes against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dclm.errors import ConfigError
+from dclm.eval.aggregate import centred
+from dclm.eval.compare import Comparison
+from dclm.eval.difference import Difference
+from dclm.eval.suite import load_suite
+from dclm.eval.task import SUITE_DIR, load_task
+from dclm.storage import atomic_file
+
+FORMATS = (".svg", ".png", ".pdf")
+BLUE, ORANGE, GREY = "#08519c", "#d95f0e", "#8c8c8c"
+NORMAL_REACH = 1.96
+
+
+class _Line(NamedTuple):
+    """One row of a picture: a point with its interval."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    color: str
+    bold: bool = False
+
+
+def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path = SUITE_DIR) -> None:
+    """Write a picture of the centred accuracies in `scores` (the content of scores.json), by group of abilities.
+
+    0 is the published baseline and 1 is no mistake; bars are 95 % confidence intervals. Tasks of CORE are blue.
+    """
+    core = set(load_suite("core").labels)
+    groups: dict[str, list[_Line]] = {}
+    for label, task in scores["tasks"].items():
+        baseline = task["baseline"]["v2"]
+        reach = NORMAL_REACH * task["standard_error"] / (1.0 - baseline)
+        value = centred(task["accuracy"], baseline)
+        color = BLUE if label in core else ORANGE
+        groups.setdefault(load_task(label, folder).metadata.group, []).append(
+            _Line(label, value, value - reach, value + reach, color)
+        )
+    means = [
+        _Line(name.upper(), value, value - NORMAL_REACH * error, value + NORMAL_REACH * error, "black", True)
+        for name in ("core", "extended")
+        if (value := scores[f"{name}_v2"]) is not None and (error := scores[f"{name}_v2_standard_error"]) is not None
+    ]
+    blocks = [("", means)] if means else []
+    blocks += [(name, sorted(lines, key=lambda line: -line.value)) for name, lines in sorted(groups.items())]
+    note = "" if scores["limited"] is None else f" (first {scores['limited']} rows of each task)"
+    _draw(path, blocks, f"{title}{note}", "centred accuracy (0: published baseline v2, 1: no mistake); CORE in blue")
+
+
+def draw_forest(path: Path, found: Comparison) -> None:
+    """Write a forest plot: the differences of the means, then of the tasks from the largest to the smallest.
+
+    Blue intervals lie above zero (B is better), orange ones below, grey ones hold it.
+    """
+    named = (("CORE v2", found.core), ("EXTENDED v2", found.extended), ("common tasks, centred", found.common))
+    means = [_forest_line(label, mean, True) for label, mean in named if mean is not None]
+    tasks = sorted(found.tasks.items(), key=lambda entry: -entry[1].difference.value)
+    lines = [_forest_line(label, task.difference, False) for label, task in tasks]
+    a, b = found.num_runs
+    runs = "one run of each" if a == b == 1 else f"{a} runs of A and {b} of B"
+    _draw(path, [("means", means), ("accuracy by task", lines)], f"B minus A, {runs}", "difference, 95 % intervals")
+
+
+def _forest_line(label: str, d: Difference, bold: bool) -> _Line:
+    color = BLUE if d.low > 0.0 else ORANGE if d.high < 0.0 else GREY
+    return _Line(label, d.value, d.low, d.high, color, bold)
+
+
+def _draw(path: Path, blocks: Sequence[tuple[str, Sequence[_Line]]], title: str, axis: str) -> None:
+    if path.suffix not in FORMATS:
+        raise ConfigError(str(path), f"found {path.suffix or 'no ending'!r}, allowed: {', '.join(FORMATS)}")
+    rows = sum(len(lines) + bool(name) for name, lines in blocks)
+    with _axes(path, 1.4 + 0.2 * rows) as axes:
+        place, labels = 0.0, []
+        for name, lines in blocks:
+            if name:
+                labels.append((place, name, "bold"))
+                place += 1.0
+            for line in lines:
+                width = 1.8 if line.bold else 1.1
+                axes.plot([line.low, line.high], [place, place], color=line.color, linewidth=width)
+                marker = "D" if line.bold else "o"
+                axes.plot([line.value], [place], marker, color=line.color, markersize=5 if line.bold else 3.5)
+                labels.append((place, line.label, "bold" if line.bold else "normal"))
+                place += 1.0
+        axes.axvline(0.0, color="black", linewidth=0.8)
+        axes.set_ylim(place - 0.4, -0.6)
+        axes.set_yticks([at for at, _, _ in labels], [text for _, text, _ in labels], fontsize=7)
+        for tick, (_, _, weight) in zip(axes.get_yticklabels(), labels, strict=True):
+            tick.set_fontweight(weight)
+        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="x", labelsize=8)
+        axes.grid(axis="x", color="#e5e5e5", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.set_title(title, fontsize=9, loc="left")
+        axes.set_xlabel(axis, fontsize=8)
+
+
+@contextmanager
+def _axes(path: Path, height: float) -> Iterator[Any]:
+    """Axes of a new figure that is written to `path` when the block ends; the same content gives the same bytes."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "dclm"}):
+        figure = Figure(figsize=(7, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure.add_subplot()
+        date = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
+        with atomic_file(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=date)
