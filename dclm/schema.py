@@ -35,6 +35,8 @@ LEDGER = pa.schema(
         pa.field("step", pa.string()),  # null: kept
         pa.field("step_index", pa.int32()),  # place in the pipeline's list; -1: the reader; null: kept
         pa.field("reason", pa.string()),  # null: kept, or dropped by a decision; else why the row is a reject
+        pa.field("characters", pa.int64()),  # code points of its text when it left; null: it had none yet
     ]
 )
-"""One row for every record read, in document order."""
+"""One row for every record read, in document order. After these columns stand the annotations that steps had given the
+record by then, such as `language_score`, under their own names."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.engine.tally import READER, Ledger, StepCount, text_bytes
+from dclm.engine.tally import READER, Ledger, Size, StepCount, text_size
 from dclm.step import Context, Filter, FilterFunction, Map, MapFunction
 from dclm.text.features import FEATURES
 
@@ -35,17 +35,24 @@ class Flow:
         self._opened = opened
         self.ledger = Ledger(seed)
         self.counts: dict[int, StepCount] = {}
+        self._measured: tuple[pa.RecordBatch | None, Size] = (None, Size(0, 0))
 
     def count(self, step: str, index: int) -> StepCount:
         """The sums of one step, made when first asked for."""
         return self.counts.setdefault(index, StepCount(step=step, index=index))
+
+    def size(self, batch: pa.RecordBatch) -> Size:
+        """The size of the batch's texts; what leaves one step comes to the next, and is measured once."""
+        if batch is not self._measured[0]:
+            self._measured = (batch, text_size(batch))
+        return self._measured[1]
 
     def read(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Take a batch as the reader gives it: its rejects leave here."""
         count = self.count("read", READER)
         count.documents_in += batch.num_rows
         batch = self._settle(batch, "read", count)
-        count.bytes_out += text_bytes(batch)
+        count.exit(self.size(batch))
         return batch
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -68,8 +75,7 @@ class Flow:
 
     def step(self, batch: pa.RecordBatch, opened: Opened, count: StepCount) -> pa.RecordBatch:
         """The batch after one step."""
-        count.documents_in += batch.num_rows
-        count.bytes_in += text_bytes(batch)
+        count.enter(batch.num_rows, self.size(batch))
         for feature in opened.step.features:
             if f"_{feature}" not in batch.schema.names:
                 batch = batch.append_column(f"_{feature}", FEATURES[feature](batch.column("text")))
@@ -80,7 +86,7 @@ class Flow:
             batch = self.drop(batch, pc.invert(keep), opened.step.name, count)
         else:
             batch = self.mapped(batch, opened.function(batch), opened.step.name, count)
-        count.bytes_out += text_bytes(batch)
+        count.exit(self.size(batch))
         return batch
 
     def mapped(self, before: pa.RecordBatch, after: pa.RecordBatch, name: str, count: StepCount) -> pa.RecordBatch:

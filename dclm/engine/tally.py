@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import heapq
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.schema import LEDGER
+from dclm.schema import DOCUMENT, LEDGER, PAGE
 from dclm.step import random_fraction
+from dclm.text.buffers import utf8
 
 READER = -1
 """`step_index` of the reader, whose step name is `read`."""
@@ -44,12 +46,26 @@ class StepCount:
     bytes_in: int = 0
     """UTF-8 bytes of text."""
     bytes_out: int = 0
+    characters_in: int = 0
+    """Code points of text."""
+    characters_out: int = 0
     seconds: float = 0.0
+
+    def enter(self, documents: int, size: Size) -> None:
+        """So many documents with texts of this size come to the step."""
+        self.documents_in += documents
+        self.bytes_in += size.bytes
+        self.characters_in += size.characters
+
+    def exit(self, size: Size) -> None:
+        """What the step lets through has texts of this size."""
+        self.bytes_out += size.bytes
+        self.characters_out += size.characters
 
     def add(self, other: StepCount) -> None:
         """Add the sums of the same step elsewhere."""
-        for field in ("documents_in", "dropped", "rejected", "edits", "bytes_in", "bytes_out", "seconds"):
-            setattr(self, field, getattr(self, field) + getattr(other, field))
+        for field in dataclasses.fields(self)[2:]:  # all but `step` and `index`
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
 class Ledger:
@@ -74,12 +90,17 @@ class Ledger:
         n = rows.num_rows
         if n == 0:
             return
+        has_text = "text" in rows.schema.names
         columns = [
             rows.column("_row"), rows.column("id"), rows.column("url"), rows.column("source"), step,
             pa.nulls(n, pa.int32()) if index is None else pa.array(np.full(n, index, np.int32)),
             pa.nulls(n, pa.string()) if reasons is None else reasons,
+            pc.cast(pc.utf8_length(rows.column("text")), pa.int64()) if has_text else pa.nulls(n, pa.int64()),
         ]  # fmt: skip
-        self._parts.append(pa.RecordBatch.from_arrays(columns, schema=LEDGER_PART))
+        fields = [field for field in rows.schema if _is_annotation(field)]
+        schema = pa.schema([*LEDGER_PART, *(pa.field(f.name, f.type) for f in fields)])
+        columns += [rows.column(field.name) for field in fields]
+        self._parts.append(pa.RecordBatch.from_arrays(columns, schema=schema))
 
     def _sample(self, rows: pa.RecordBatch, step: str, index: int) -> None:
         heap = self._samples.setdefault(index, [])
@@ -92,7 +113,8 @@ class Ledger:
 
     def table(self) -> pa.Table:
         """The ledger rows collected, in document order, with `_row`."""
-        return pa.Table.from_batches(self._parts, LEDGER_PART).sort_by("_row")
+        parts = [pa.Table.from_batches([part]) for part in self._parts]
+        return merge_ledgers([LEDGER_PART.empty_table(), *parts]).sort_by("_row")
 
     def samples(self) -> pa.Table:
         """The samples, by step, in an order that depends on the seed and the ids alone."""
@@ -104,11 +126,67 @@ class Ledger:
         return pa.Table.from_pylist(rows, schema=SAMPLES)
 
 
-def text_bytes(batch: pa.RecordBatch) -> int:
-    """UTF-8 bytes of the batch's text; 0 where there is no text column yet."""
+def _is_annotation(field: pa.Field) -> bool:
+    """Whether a column is what steps say about documents, in numbers or words."""
+    if field.name.startswith("_") or field.name in {*PAGE.names, *DOCUMENT.names, *LEDGER.names}:
+        return False
+    return _is_number(field.type) or pa.types.is_boolean(field.type) or pa.types.is_string(field.type)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def merge_ledgers(ledgers: Sequence[pa.Table]) -> pa.Table:
+    """Ledger tables, at least one, as one; annotations that some of them lack are null there.
+
+    An annotation that has several types is float64 if all are numbers, else text.
+    """
+    first = ledgers[0].schema
+    base = [field for field in first if field.name in LEDGER_PART.names]
+    kinds: dict[str, set[pa.DataType]] = {}
+    for ledger in ledgers:
+        for field in ledger.schema:
+            if field.name not in LEDGER_PART.names:
+                kinds.setdefault(field.name, set()).add(field.type)
+    common = [pa.field(name, _common(kinds[name])) for name in sorted(kinds)]
+    schema = pa.schema([*base, *common])
+    return pa.concat_tables([_with_schema(ledger, schema) for ledger in ledgers])
+
+
+def _common(kinds: set[pa.DataType]) -> pa.DataType:
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    return pa.float64() if all(_is_number(kind) for kind in kinds) else pa.string()
+
+
+def _with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = [
+        table.column(f.name).cast(f.type, safe=False) if f.name in table.schema.names else pa.nulls(len(table), f.type)
+        for f in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+class Size(NamedTuple):
+    """How much text there is."""
+
+    bytes: int
+    """In UTF-8."""
+    characters: int
+    """Code points."""
+
+
+def text_size(batch: pa.RecordBatch) -> Size:
+    """The size of the batch's texts; 0 where there is no text column yet."""
     if "text" not in batch.schema.names:
-        return 0
-    return int(pc.sum(pc.binary_length(batch.column("text"))).as_py() or 0)
+        return Size(0, 0)
+    text = batch.column("text")
+    if text.null_count:
+        text = text.drop_null()
+    data, offsets = utf8(text)
+    used = data[offsets[0] : offsets[-1]].view(np.int8)
+    return Size(used.size, int(np.count_nonzero(used >= -64)))  # all but continuation bytes, 0x80 … 0xBF
 
 
 def sum_counts(units: Sequence[Sequence[StepCount]]) -> list[StepCount]:

@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 from dclm.engine.batches import Flow, Opened
 from dclm.engine.files import UNIT, DocumentWriter, partitioned, read_documents, read_table, write_json, write_tables
 from dclm.engine.plan import Segment
-from dclm.engine.tally import text_bytes
 from dclm.errors import ConfigError
 from dclm.pool.files import InputFile
 from dclm.pool.read import Tally, read_file
@@ -152,15 +151,14 @@ def _input(
         edits = Spans.of(pa.concat_tables([read_table(Path(path), shard.index) for path in shard.edits]))
     for batch in read_documents(Path(shard.documents)):
         count = flow.count(name, index)
-        count.documents_in += batch.num_rows
-        count.bytes_in += text_bytes(batch)
+        count.enter(batch.num_rows, flow.size(batch))
         if drops is not None:
             batch = flow.drop(batch, pc.is_in(batch.column("_row"), drops), name, count)
             if edits is not None:
                 batch = flow.mapped(batch, without_spans(batch, edits), name, count)
         elif head is not None:
             batch = flow.mapped(batch, head(batch), name, count)
-        count.bytes_out += text_bytes(batch)
+        count.exit(flow.size(batch))
         yield batch
 
 

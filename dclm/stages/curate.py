@@ -42,7 +42,7 @@ from dclm.step import Context, Ordered
 from dclm.storage import is_local, remove_temporary, sha256_file
 
 WORK = ".work"
-VERSION = 1
+VERSION = 2
 """Of the readers, the features and the engine: raise it when their bytes change. Steps have versions of their own."""
 
 

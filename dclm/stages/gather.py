@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dclm.engine.tally import merge_ledgers
 from dclm.record import FileEntry
 from dclm.storage import atomic_file, sha256_file
 
@@ -32,7 +33,7 @@ def gather_shard(out: str, parts: Parts) -> list[FileEntry]:
     documents = root / "documents" / name
     documents.unlink(missing_ok=True)
     _link(Path(f"{parts.stems[-1]}.documents.parquet"), documents)
-    ledger = pa.concat_tables([pq.read_table(f"{stem}.ledger.parquet") for stem in parts.stems])
+    ledger = merge_ledgers([pq.read_table(f"{stem}.ledger.parquet") for stem in parts.stems])
     ledger = ledger.sort_by("_row").drop_columns("_row")
     samples = pa.concat_tables([pq.read_table(f"{stem}.samples.parquet") for stem in parts.stems])
     for table, place in ((ledger, root / "ledger" / name), (samples, root / "samples" / name)):
