@@ -62,11 +62,9 @@ def _table(found: Comparison) -> str:
         f"{'B minus A':36}{'difference':>11}{'95 % from':>11}{'to':>9}{'P(B better)':>13}{'detectable':>12}{'adds':>9}"
     )
     lines = [head]
-    for label, mean in (("CORE v2", found.core), ("EXTENDED v2", found.extended), ("common, centred", found.common)):
-        if mean is not None:
-            lines.append(_row(label, mean))
+    lines += [_row(label, mean) for label, mean in found.means.items()]
     lines += [f"{_row(label, task.difference)}{task.adds:+9.4f}" for label, task in found.tasks.items()]
-    headline = found.core or found.common
+    headline = next(iter(found.means.values()))
     if headline.seed_error is None:
         lines.append("one run of each: the intervals are for these two models; another seed would move both")
     else:

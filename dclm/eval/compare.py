@@ -51,6 +51,13 @@ class Comparison:
     limited: tuple[int, ...]
     """Limits of rows a task that runs were scored with: then no difference is one of benchmark scores."""
 
+    @property
+    def means(self) -> dict[str, Difference]:
+        """Differences of means by name, the headline first. The common mean stands in where EXTENDED is not known."""
+        named = {"CORE v2": self.core, "EXTENDED v2": self.extended}
+        known = {name: mean for name, mean in named.items() if mean is not None}
+        return known if self.extended is not None else {**known, "common tasks, centred": self.common}
+
     def to_json(self) -> dict[str, object]:
         """Plain values."""
         return dataclasses.asdict(self)
@@ -88,16 +95,14 @@ def compare(a: Sequence[Path], b: Sequence[Path]) -> Comparison:
     _refuse_other_items(runs, labels)
     scored = [[_items(run, labels) for run in group] for group in groups]
     tasks = [load_task(label) for label in labels]
-    core = load_suite("core").tasks
-    has_core = {task.task for task in core} <= set(labels)
+    core, extended = load_suite("core"), load_suite("extended")
+    has_core, has_extended = (set(suite.labels) <= set(labels) for suite in (core, extended))
     return Comparison(
         num_runs=(len(a), len(b)),
-        core=_mean(scored, core) if has_core else None,
-        extended=_mean(scored, load_suite("extended").tasks)
-        if set(load_suite("extended").labels) <= set(labels)
-        else None,
+        core=_mean(scored, core.tasks) if has_core else None,
+        extended=_mean(scored, extended.tasks) if has_extended else None,
         common=_mean(scored, tasks),
-        tasks=_drivers(scored, tasks, core if has_core else tasks),
+        tasks=_drivers(scored, tasks, core.tasks if has_core else tasks),
         not_common=tuple(sorted(set().union(*(run.tasks for run in runs)) - set(labels))),
         limited=tuple(sorted({run.report["limited"] for run in runs if run.report["limited"] is not None})),
     )

@@ -62,8 +62,7 @@ def draw_forest(path: Path, found: Comparison) -> None:
 
     Blue intervals lie above zero (B is better), orange ones below, grey ones hold it.
     """
-    named = (("CORE v2", found.core), ("EXTENDED v2", found.extended), ("common tasks, centred", found.common))
-    means = [_forest_line(label, mean, True) for label, mean in named if mean is not None]
+    means = [_forest_line(label, mean, True) for label, mean in found.means.items()]
     tasks = sorted(found.tasks.items(), key=lambda entry: -entry[1].difference.value)
     lines = [_forest_line(label, task.difference, False) for label, task in tasks]
     a, b = found.num_runs
@@ -80,7 +79,7 @@ def _draw(path: Path, blocks: Sequence[tuple[str, Sequence[_Line]]], title: str,
     if path.suffix not in FORMATS:
         raise ConfigError(str(path), f"found {path.suffix or 'no ending'!r}, allowed: {', '.join(FORMATS)}")
     rows = sum(len(lines) + bool(name) for name, lines in blocks)
-    with _axes(path, 1.4 + 0.2 * rows) as axes:
+    with _axes(path, 1.4 + 0.17 * rows) as axes:
         place, labels = 0.0, []
         for name, lines in blocks:
             if name:
