@@ -70,3 +70,20 @@ def drops_table(dropped: I64, kept: I64) -> pa.Table:
             "kept_row": pa.array(row_of(kept), pa.int64()),
         }
     )
+
+
+def no_drops() -> pa.Table:
+    """The `drops` of a decision that drops nothing."""
+    return drops_table(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+def edits_table(documents: I64, starts: I64, ends: I64) -> pa.Table:
+    """A table of a decision's `edits`: spans to remove from documents (packed), in any order."""
+    return pa.table(
+        {
+            "shard": pa.array(shard_of(documents), pa.int32()),
+            "row": pa.array(row_of(documents), pa.int64()),
+            "start": pa.array(starts, pa.int64()),
+            "end": pa.array(ends, pa.int64()),
+        }
+    )

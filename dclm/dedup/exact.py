@@ -1,59 +1,79 @@
-"""`exact`: documents whose text or URL is the same, once normalized, are one document."""
+"""`exact`: documents, lines or paragraphs that are the same, once normalized, are one."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.dedup.columns import documents_of, drops_table, hashes
+from dclm.config import Count
+from dclm.dedup.columns import documents_of, drops_table, edits_table, hashes, ints, no_drops
 from dclm.dedup.hashing import hash_values
-from dclm.dedup.normalize import NORMALIZERS, Normalizer
+from dclm.dedup.normalize import Normalizer, normalize_column
+from dclm.dedup.units import Unit, cut
 from dclm.step import Context, Decision, Global, MapFunction
 from dclm.text.buffers import utf8
 
 Keep = Literal["first", "newest", "longest", "smallest_hash"]
 _ORDERS: dict[Keep, str] = {"newest": "descending", "longest": "descending", "smallest_hash": "ascending"}
+_UNITS: dict[str, Unit] = {"line": "line", "paragraph": "paragraph"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Exact(Global):
-    """Of the documents that are equal, keeps one.
+    """Of the documents (or of all their lines or paragraphs) that are equal, keeps one.
 
     Equal means equal 128-bit hashes of the normalized value. A document without a URL equals no other by URL.
+    Lines and paragraphs that go are counted as edits, take the newlines after them along, and repeats within a
+    document go too; a document of which only white space is left is dropped.
 
     Source: DCLM's ray_processing/dedup_jsonl.py, which compares md5 sums and keeps whichever copy its shuffle
-    delivers first; here the first is the first in document order.
+    delivers first; here the first is the first in document order. C4's rule for lines is `of: line, normalize:
+    whitespace_and_lowercase, keep: smallest_hash` (there of the URL, here of the id).
     """
 
     name: ClassVar[str] = "exact"
+    version: ClassVar[int] = 2
 
-    of: Literal["text", "url"] = "text"
-    """The column to compare."""
+    of: Literal["text", "url", "line", "paragraph"] = "text"
+    """What to compare: a column, or the text's pieces between newlines (line) or between two in a row (paragraph)."""
     normalize: Normalizer | None = None
     """What is done to the value before it is compared."""
     keep: Keep = "first"
     """Which copy stays: the first in document order, the newest by `date` (as text, so ISO 8601), the longest text,
-    or that whose id has the smallest hash. Ties go to the first in document order; no date is older than any."""
+    or that whose id has the smallest hash. Ties go to the first in document order; no date is older than any.
+    For lines and paragraphs these are the date, text and id of the document that the copy stands in."""
+    min_length: Count = 0
+    """Values of fewer characters, once normalized, equal no other. With 0 a blank line is a duplicate of another."""
 
     def open(self, context: Context) -> MapFunction:
         return self._emit
 
     def _emit(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        batch = batch.filter(pc.is_valid(batch.column(self.of)))
-        value = batch.column(self.of)
-        if self.normalize is not None:
-            normalizer = NORMALIZERS[self.normalize]
-            value = pa.array([normalizer(v) for v in value.to_pylist()], pa.string())
-        key, check = hash_values(*utf8(value), np.uint64(0))
-        columns = {"key": pa.array(key), "row": batch.column("_row"), "check": pa.array(check)}
+        values = self._values(batch)
+        text = values.text if self.normalize is None else normalize_column(values.text, self.normalize)
+        key, check = hash_values(*utf8(text), np.uint64(0))
+        columns = {"key": pa.array(key), "row": batch.column("_row").take(values.place), "check": pa.array(check)}
         if self.keep != "first":
-            columns["order"] = self._order(batch)
-        return pa.RecordBatch.from_pydict(columns)
+            columns["order"] = self._order(batch).take(values.place)
+        keys = pa.RecordBatch.from_pydict(columns | values.span)
+        wanted = pc.is_valid(text)
+        if self.min_length:
+            wanted = pc.and_(wanted, pc.greater_equal(pc.fill_null(pc.utf8_length(text), 0), self.min_length))
+        return keys.filter(wanted)
+
+    def _values(self, batch: pa.RecordBatch) -> _Values:
+        if self.of not in _UNITS:
+            return _Values(batch.column(self.of), pa.array(np.arange(batch.num_rows)), {})
+        units = cut(batch.column("text"), _UNITS[self.of])
+        span = {
+            name: pa.array(bound.astype(np.int32)) for name, bound in (("start", units.starts), ("end", units.ends))
+        }
+        return _Values(units.texts, pa.array(units.rows), span)
 
     def _order(self, batch: pa.RecordBatch) -> pa.Array:
         if self.keep == "newest":
@@ -65,16 +85,33 @@ class Exact(Global):
     def reduce(self, keys: pa.Table) -> pa.Table:
         key, check = hashes(keys, "key"), hashes(keys, "check")
         documents = documents_of(keys)
-        rank = np.zeros(len(key), np.int64)
+        rank = start = np.zeros(len(key), np.int64)
         if self.keep != "first":
             rank = pc.rank(keys.column("order"), sort_keys=_ORDERS[self.keep], tiebreaker="dense").to_numpy()
-        order = np.lexsort((documents, rank, check, key))
+        if self.of in _UNITS:
+            start = ints(keys, "start")
+        order = np.lexsort((start, documents, rank, check, key))
         key, check, documents = key[order], check[order], documents[order]
         starts = np.ones(len(key), np.bool_)
         starts[1:] = (key[1:] != key[:-1]) | (check[1:] != check[:-1])
+        if self.of in _UNITS:
+            return edits_table(documents[~starts], start[order][~starts], ints(keys, "end")[order][~starts])
         kept = documents[starts][np.cumsum(starts) - 1] if len(key) else documents
         return drops_table(documents[~starts], kept[~starts])
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
+        if self.of in _UNITS:
+            duplicates = sum(edits.num_rows for edits in reduced)
+            return Decision(drops=no_drops(), edits=reduced, info={"duplicates": duplicates})
         drops = pa.concat_tables(reduced).sort_by([("shard", "ascending"), ("row", "ascending")])
         return Decision(drops=drops, info={"duplicates": drops.num_rows})
+
+
+class _Values(NamedTuple):
+    """What is compared in a batch."""
+
+    text: pa.StringArray
+    place: pa.Array
+    """The row of the batch that each value belongs to."""
+    span: dict[str, pa.Array]
+    """Columns start and end, where values are pieces of a text."""

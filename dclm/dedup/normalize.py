@@ -7,8 +7,12 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 Normalizer = Literal["url", "whitespace_and_lowercase", "ccnet"]
 
+_ASCII_SPACE = "\t\n\v\f\r\x1c\x1d\x1e\x1f "  # of `str.strip`
 _SCHEME = re.compile(r"https?://(www\.)?")
 _TRACKING = re.compile(r"\?(utm_|ref|feed).*")
 _DIGIT = re.compile(r"\d")
@@ -46,3 +50,14 @@ NORMALIZERS: Mapping[Normalizer, Callable[[str], str]] = {
     "whitespace_and_lowercase": normalize_whitespace_and_lowercase,
     "ccnet": normalize_ccnet,
 }
+
+
+def normalize_column(values: pa.StringArray, normalizer: Normalizer) -> pa.StringArray:
+    """Every value normalized; nulls stay."""
+    function = NORMALIZERS[normalizer]
+    if normalizer != "whitespace_and_lowercase":
+        return pa.array([None if v is None else function(v) for v in values.to_pylist()], pa.string())
+    plain = pc.string_is_ascii(values)
+    short_way = pc.ascii_lower(pc.ascii_trim(values, characters=_ASCII_SPACE))
+    others = [function(v) for v in values.filter(pc.invert(plain)).to_pylist() if v is not None]
+    return pc.replace_with_mask(short_way, pc.fill_null(pc.invert(plain), False), pa.array(others, pa.string()))
