@@ -24,6 +24,8 @@ LAYERS = (
     {"train", "eval"},
     {"engine", "board", "inspect", "recipe"},
     {"stages"},
+    {"report"},
+    {"experiment"},
     {"docs"},
     {"cli"},
 )

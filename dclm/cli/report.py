@@ -1,0 +1,31 @@
+"""`dclm report`: one HTML page on a documents artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dclm.cli.options import say
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="File to write. Default: report.html in ARTIFACT.")
+@click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="For the estimate of tokens; none: no.")
+def report(artifact: Path, out: Path | None, tokenizer: str) -> None:
+    """Write one HTML page on ARTIFACT, what `dclm curate` made.
+
+    Waterfall of documents, characters and tokens, histograms of the annotations with the cuts drawn in, domains,
+    languages, samples of what each step dropped, alarms. The page has no script and loads nothing.
+    """
+    from dclm.report.build import build_report
+    from dclm.report.page import render_report
+    from dclm.storage import write_atomic
+
+    found = build_report(artifact, None if tokenizer == "none" else tokenizer)
+    target = out or artifact / "report.html"
+    write_atomic(target, render_report(found).encode("utf-8", "replace"))
+    for alarm in found.alarms:
+        say(f"alarm: {alarm}")
+    print(target)

@@ -1,0 +1,95 @@
+"""Everything that the page on an artifact shows, gathered in a few passes over its ledger."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dclm.report.alarms import source_alarms, step_alarms
+from dclm.report.groups import Group, Groups, top
+from dclm.report.histogram import Histogram, histograms
+from dclm.report.ledger import Artifact
+from dclm.report.samples import Sample, dropped_samples, kept_samples
+from dclm.report.tokens import TokenEstimate, estimate_tokens
+
+TOP = 15
+"""Rows of each list."""
+SHOWN_ALARMS = 20
+"""Of the files and of the domains, each."""
+_LOOKED_AT = 10_000  # the largest groups are looked at for alarms
+_HOST = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://(?:[^/?#@]*@)?(?i:www\.)?(?P<host>[^/?#:@]+)"
+_FILE = r"^(?P<file>.*)#[^#]*$"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table:
+    """Groups of records by one key."""
+
+    title: str
+    undercount: int
+    """Above 0: so many records at most are missing from a row (see `Groups`)."""
+    distinct: int
+    lists: Mapping[str, Sequence[Group]]
+    """Heading → groups."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """What there is to say of a documents artifact. Depends on its bytes and the tokenizer alone."""
+
+    artifact: Artifact
+    tokens: TokenEstimate | None
+    alarms: tuple[str, ...]
+    histograms: tuple[Histogram, ...]
+    tables: tuple[Table, ...]
+    kept: tuple[Sample, ...]
+    dropped: Mapping[int, Sequence[Sample]]
+
+
+def build_report(root: Path, tokenizer: str | None) -> Report:
+    """Look at the artifact at `root`; without a tokenizer, tokens are not estimated.
+
+    Memory is bounded by a batch of the ledger, a row group of documents and the keys of `Groups`.
+    Raises: ConfigError if it is no documents artifact.
+    """
+    artifact = Artifact(root)
+    words = [name for name, number in artifact.annotations().items() if not number]
+    hosts, files = Groups(), Groups()
+    values = {name: Groups() for name in words}
+    for rows in artifact.rows("url", "source", *words):
+        hosts.add(_extract(rows.batch.column("url"), _HOST, "host"), rows)
+        files.add(_extract(rows.batch.column("source"), _FILE, "file"), rows)
+        for name, groups in values.items():
+            groups.add(pc.cast(rows.batch.column(name), pa.string()), rows)
+    alarms = list(step_alarms(artifact))
+    for what, groups in (("file", files), ("domain", hosts)):
+        largest = top(groups.table(), "read", _LOOKED_AT)
+        alarms += list(source_alarms(what, largest, artifact))[:SHOWN_ALARMS]
+    kept, dropped = kept_samples(artifact), dropped_samples(artifact)
+    tables = [_table(name, groups, ("read",)) for name, groups in values.items()]
+    tables += [_table("domain", hosts, ("kept", "lost")), _table("file of the pool", files, ("lost",))]
+    return Report(
+        artifact=artifact,
+        tokens=None if tokenizer is None else estimate_tokens(tokenizer, artifact.steps, kept, dropped),
+        alarms=tuple(alarms), histograms=tuple(histograms(artifact)), tables=tuple(tables), kept=tuple(kept),
+        dropped=dropped,
+    )  # fmt: skip
+
+
+_HEADINGS = {"read": "most frequent", "kept": "most kept", "lost": "most lost"}
+
+
+def _table(title: str, groups: Groups, orders: Sequence[str]) -> Table:
+    table = groups.table()
+    lists = {_HEADINGS[order]: top(table, order, TOP) for order in orders}
+    return Table(title=title, undercount=groups.undercount, distinct=len(table), lists=lists)
+
+
+def _extract(column: pa.Array, pattern: str, name: str) -> pa.Array:
+    """The pattern's group in lower case, null where it does not match."""
+    found = pc.extract_regex(pc.cast(column, pa.string()), pattern)
+    return pc.utf8_lower(pc.struct_field(found, name)) if name == "host" else pc.struct_field(found, name)

@@ -1,0 +1,160 @@
+"""The report on an artifact as one HTML page: no script, nothing from elsewhere, and every foreign letter escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dclm import __version__
+from dclm.report.alarms import RULES
+from dclm.report.build import Report, Table
+from dclm.report.escape import escape, excerpt, span
+from dclm.report.groups import Group
+from dclm.report.histogram import LENGTH, Histogram, totals
+from dclm.report.samples import Sample
+from dclm.report.style import POLICY, STYLE
+from dclm.report.svg import Part, bar, draw_histogram, short
+from dclm.report.waterfall import render_waterfall
+
+EXCERPT = 500
+"""Characters shown of a sample."""
+KEPT_SHOWN = 12
+_LEGEND = """<ul class="legend"><li><svg viewBox="0 0 1 1"><rect class="kept" width="1" height="1"/></svg>kept</li>
+<li><svg viewBox="0 0 1 1"><rect class="cut" width="1" height="1"/></svg>{cut}</li>
+<li><svg viewBox="0 0 1 1"><rect class="{other}" width="1" height="1"/></svg>{rest}</li></ul>"""
+
+
+def render(title: str, body: str, footer: str) -> str:
+    """A whole page around `body`, which is HTML; `title` and `footer` are text."""
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{escape(title)}</title>
+<style>{STYLE}</style>
+</head>
+<body>
+{body}
+<footer><p>{escape(footer)}</p></footer>
+</body>
+</html>
+"""
+
+
+def render_report(report: Report) -> str:
+    """The page. The same artifact gives the same bytes."""
+    record = report.artifact.record
+    sections = [
+        _tiles(report), _alarms(report), render_waterfall(report),
+        _panel("Annotations", _histograms(report.histograms)), *map(_table, report.tables),
+        _panel("What was dropped, by step", _dropped(report)), _panel("What was kept", _kept(report)),
+    ]  # fmt: skip
+    seed = f"seed {report.artifact.seed}"
+    header = f"<header><h1>{escape(record.name)}</h1><p>documents · {seed} · {record.fingerprint[:16]}</p></header>"
+    footer = f"dclm {__version__} · pool {record.inputs['pool'][:16]} · {RULES}"
+    return render(f"{record.name} · report", f"{header}\n<main>\n{''.join(sections)}</main>", footer)
+
+
+def _panel(title: str, body: str) -> str:
+    return f'<section class="panel"><h2>{title}</h2>{body}</section>\n'
+
+
+def _tiles(report: Report) -> str:
+    read, kept = report.artifact.count("read"), report.artifact.count("kept")
+    last = report.artifact.steps[-1]
+    tiles = [
+        (f"{read:,}", "records read"), (f"{kept:,}", f"documents kept, {kept / read:.1%}"),
+        (f"{report.artifact.count('dropped'):,}", "dropped"), (f"{report.artifact.count('rejected'):,}", "rejected"),
+        (short(last.characters_out), f"characters kept, {short(last.bytes_out)}B of UTF-8"),
+    ]  # fmt: skip
+    if report.tokens is not None:
+        error = 100 * report.tokens.relative_error
+        tiles.append((f"≈ {short(report.tokens.out[last.index])}", f"tokens kept, ± {error:.2g} %"))
+    shown = "".join(f'<div class="tile"><b>{value}</b><span>{what}</span></div>' for value, what in tiles)
+    return f'<div class="tiles">{shown}</div>\n'
+
+
+def _alarms(report: Report) -> str:
+    if not report.alarms:
+        return '<p class="note">No alarms.</p>\n'
+    lines = "".join(f"<li>{span(alarm)}</li>" for alarm in report.alarms)
+    return f'<section class="alarms"><h2>{len(report.alarms)} alarms</h2><ul>{lines}</ul></section>\n'
+
+
+def _histograms(histograms: Sequence[Histogram]) -> str:
+    if not histograms:
+        return '<p class="note">No step added a number, and nothing had text.</p>'
+    note = (
+        "Every record that had the number when it left or came out; the dashed lines are the literal cuts of the run."
+        " An axis that reaches 1,000 is logarithmic."
+    )
+    legend = _LEGEND.format(cut="dropped by a cut on this number", other="other", rest="left at another step")
+    return f'<p class="note">{note}</p>{legend}<div class="grid">{"".join(map(_figure, histograms))}</div>'
+
+
+def _figure(histogram: Histogram) -> str:
+    name = "characters of text" if histogram.name == LENGTH else histogram.name
+    counts = totals(histogram)
+    parts = [f"kept {counts['kept']:,}", f"cut {counts['cut']:,}", f"left elsewhere {counts['other']:,}"]
+    parts.append(f"without it {histogram.missing:,}")
+    cuts = "; ".join(cut.label for cut in histogram.cuts)
+    note = " · ".join(parts) + (f" · cut by {cuts}" if cuts else "")
+    return f'<figure><h3>{span(name)}</h3>{draw_histogram(histogram)}<p class="note">{escape(note)}</p></figure>'
+
+
+def _table(table: Table) -> str:
+    if not any(table.lists.values()):
+        return ""
+    note = f"{table.distinct:,} different."
+    if table.undercount:
+        note += f" There were too many to hold: a row may lack up to {table.undercount:,} records."
+    lists = "".join(f"<div><h3>{title}</h3>{_groups(groups)}</div>" for title, groups in table.lists.items())
+    legend = _LEGEND.format(cut="dropped", other="reject", rest="rejected")
+    return _panel(f"By {span(table.title)}", f'<p class="note">{note}</p>{legend}<div class="grid">{lists}</div>')
+
+
+def _groups(groups: Sequence[Group]) -> str:
+    most = max((group.read for group in groups), default=0)
+    rows = []
+    for group in groups:
+        parts = (
+            Part("kept", group.kept), Part("cut", group.lost - group.rejected), Part("reject", group.rejected),
+        )  # fmt: skip
+        cells = "".join(f"<td>{number:,}</td>" for number in (group.read, group.kept))
+        name = span(group.key if len(group.key) <= 80 else group.key[:79] + "…")
+        share = f"<td>{group.kept / group.read:.0%}</td>"
+        rows.append(f'<tr><td class="text wide">{name}</td>{cells}{share}<td class="bar">{bar(parts, most)}</td></tr>')
+    head = '<tr><th class="text"></th><th>read</th><th>kept</th><th></th><th></th></tr>'
+    return f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
+
+
+def _dropped(report: Report) -> str:
+    return "".join(_dropped_by_step(report)) or '<p class="note">No step dropped a document that had text.</p>'
+
+
+def _dropped_by_step(report: Report) -> Iterator[str]:
+    for step in report.artifact.steps:
+        samples = report.dropped.get(step.index, ())
+        if samples:
+            title = f"<b>{step.index}. {escape(step.name)}</b>"
+            note = f"{step.dropped:,} documents · {len(samples)} drawn by the hash of seed and id"
+            shown = "".join(_sample(sample, "sample") for sample in samples)
+            summary = f'<summary>{title}<span class="note">{note}</span></summary>'
+            yield f"<details>{summary}{shown}</details>\n"
+
+
+def _kept(report: Report) -> str:
+    shown = "".join(_sample(sample, "sample good") for sample in report.kept[:KEPT_SHOWN])
+    note = "Drawn by the hash of seed and id; every step let these through, as they stand here after all edits."
+    return f'<p class="note">{note}</p>{shown}' if shown else '<p class="note">Nothing was kept.</p>'
+
+
+def _sample(sample: Sample, kind: str) -> str:
+    length = "" if sample.characters is None else f" · {sample.characters:,} characters"
+    link = excerpt(sample.url or sample.id, 160)
+    text = excerpt(sample.text, EXCERPT) or "(no text)"
+    return (
+        f'<div class="{kind}"><p class="url"><bdi dir="auto">{link}</bdi>{length}</p><p dir="auto">{text}</p></div>\n'
+    )

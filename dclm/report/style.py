@@ -1,0 +1,74 @@
+"""How reports look. One style sheet, in the page itself; scripts there are none."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+STYLE = """
+:root {
+  color-scheme: light dark;
+  --ground: #fbfaf7; --panel: #fff; --ink: #1d2129; --soft: #626a76; --line: #dfdcd4; --accent: #1f5fa8;
+  --kept: #2c7d6f; --cut: #d2691e; --other: #c3c8cf; --reject: #b03052; --alarm: #fbe9dd;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ground: #14171c; --panel: #1b1f26; --ink: #e7e9ec; --soft: #9aa3b0; --line: #323842; --accent: #7db2ee;
+    --kept: #56b3a2; --cut: #ef9a5a; --other: #4a525d; --reject: #f088a4; --alarm: #3a2a20;
+  }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
+main, header, footer { max-width: 80rem; margin: 0 auto; padding: 0 1.25rem; }
+header { padding-top: 2rem; }
+h1 { margin: 0; font-size: 1.7rem; letter-spacing: -.01em; overflow-wrap: anywhere; }
+h2 { margin: 0 0 .6rem; font-size: 1.1rem; }
+h3 { margin: .2rem 0 .4rem; font-size: .95rem; }
+.note, header p, footer { color: var(--soft); font-size: .9rem; }
+.note { margin: .3rem 0; max-width: 62rem; }
+.panel, .alarms { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 1rem;
+  margin-bottom: 1.25rem; }
+.alarms { background: var(--alarm); border-color: var(--cut); }
+.alarms ul { margin: 0; padding-left: 1.2rem; overflow-wrap: anywhere; }
+.tiles { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1rem 0 1.25rem; }
+.tile { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: .6rem 1rem;
+  min-width: 9rem; }
+.tile b { display: block; font-size: 1.45rem; font-weight: 600; font-variant-numeric: tabular-nums; }
+.tile span { color: var(--soft); font-size: .85rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th { font-weight: 600; border-bottom-width: 2px; }
+th.text, td.text { text-align: left; }
+td.wide { white-space: normal; min-width: 12rem; overflow-wrap: anywhere; }
+td.wide small { display: block; color: var(--soft); font-size: .78rem; line-height: 1.3; }
+td.bar { width: 16rem; min-width: 10rem; }
+tbody tr:hover { background: color-mix(in srgb, var(--accent) 7%, transparent); }
+.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1.25rem; }
+svg { width: 100%; height: auto; display: block; }
+svg.row { height: 1rem; }
+.kept { fill: var(--kept); } .cut { fill: var(--cut); } .other { fill: var(--other); } .reject { fill: var(--reject); }
+svg text { fill: var(--soft); font-size: 11px; }
+svg .axis { stroke: var(--line); }
+svg .mark { stroke: var(--reject); stroke-width: 1.5; stroke-dasharray: 4 3; }
+svg .line { stroke: var(--accent); stroke-width: 2; fill: none; }
+svg .faint { stroke: var(--other); stroke-width: 1; stroke-dasharray: 2 3; }
+svg text.mark { stroke: none; fill: var(--reject); }
+.legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: .3rem 0 .6rem; padding: 0; list-style: none;
+  color: var(--soft); font-size: .9rem; }
+.legend svg { display: inline-block; width: .8em; height: .8em; margin-right: .4em; }
+details { border-top: 1px solid var(--line); padding: .45rem 0; }
+summary { cursor: pointer; }
+summary .note { margin-left: .5rem; }
+.sample { margin: .5rem 0 .5rem 1rem; padding-left: .75rem; border-left: 3px solid var(--other); overflow: hidden; }
+.sample p { margin: .1rem 0; max-height: 12em; overflow: hidden; overflow-wrap: anywhere; }
+.sample .url { color: var(--accent); font-size: .85rem; }
+.sample.good { border-color: var(--kept); }
+footer { padding-bottom: 2rem; }
+"""
+POLICY = (
+    "default-src 'none'; style-src 'sha256-"
+    + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    + "'; base-uri 'none'; form-action 'none'"
+)
+"""Content-Security-Policy of every report: this style sheet, and nothing else."""
