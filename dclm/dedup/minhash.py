@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from dclm.config import Count, Fraction, Positive, Range
 from dclm.dedup.alphabet import Normalization, alphabet
-from dclm.dedup.clusters import cluster_counts, clusters_table
-from dclm.dedup.columns import I64, U64, documents_of, drops_table, hashes, ints, row_of, shard_of
+from dclm.dedup.clusters import cluster_counts, clusters_table, edges_table
+from dclm.dedup.columns import F64, I64, U64, documents_of, drops_table, hashes, ints, row_of, shard_of
 from dclm.dedup.components import Components, Links, components
 from dclm.dedup.lsh import band_keys, candidate_links
 from dclm.dedup.signatures import Bits, permutations, signatures
@@ -30,7 +30,8 @@ class MinHash(Global):
     index with one that stays reaches the threshold (see `Verify`). Documents without any word are never duplicates;
     one with fewer words than `ngram` has a single shingle.
 
-    Adds the table `clusters` (cluster, shard, row, kept), one row for every document in a cluster of two or more.
+    Adds the tables `clusters`, one row for every document in a cluster of two or more, and `edges`, one for every
+    dropped document beside the one that stays, with their Jaccard index if it was computed (see `dclm.dedup.clusters`).
 
     Source: DCLM appendix L (93 bands of 15 over 5-grams of tokens); signatures are those of datasketch ≥ 2 (schemes
     affine64 and affine32) for the same seed, fed with `dclm.dedup.shingles.shingle_hash`.
@@ -143,14 +144,17 @@ class _Finish:
         documents, kept = self._documents, self._documents.copy()
         dropped = documents_of(verified.drops)
         stays = documents_of(verified.drops, "kept_")
-        kept[np.searchsorted(documents, dropped)] = stays
-        return _decision(documents, kept[self._first], self._info)
+        place = np.searchsorted(documents, dropped)
+        kept[place] = stays
+        jaccard = np.ones(len(documents), np.float64)  # copies of one that stays
+        jaccard[place] = verified.drops.column("jaccard").to_numpy()
+        return _decision(documents, kept[self._first], self._info, jaccard[self._first])
 
 
-def _decision(documents: I64, kept: I64, info: dict[str, object]) -> Decision:
+def _decision(documents: I64, kept: I64, info: dict[str, object], jaccard: F64 | None = None) -> Decision:
     gone = documents != kept
     return Decision(
         drops=drops_table(documents[gone], kept[gone]),
         info={**info, **cluster_counts(kept)},
-        tables={"clusters": clusters_table(documents, kept)},
+        tables={"clusters": clusters_table(documents, kept), "edges": edges_table(documents, kept, jaccard)},
     )

@@ -53,8 +53,11 @@ class Verify(Global):
         values = sets.flatten().to_numpy()
         leaders = find_leaders(hashes(keys, "key"), offsets, values, self.threshold)
         documents = documents_of(keys)
-        dropped = leaders != np.arange(len(leaders))
-        return drops_table(documents[dropped], documents[leaders[dropped]])
+        dropped = np.flatnonzero(leaders != np.arange(len(leaders)))
+        dropped = dropped[np.argsort(documents[dropped], kind="stable")]
+        jaccard = _jaccards(offsets, values, dropped, leaders[dropped])
+        drops = drops_table(documents[dropped], documents[leaders[dropped]])
+        return drops.append_column("jaccard", pa.array(jaccard))
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
         drops = pa.concat_tables(reduced).sort_by([("shard", "ascending"), ("row", "ascending")])
@@ -106,6 +109,26 @@ def jaccard_reaches(a: np.ndarray, b: np.ndarray, threshold: float) -> bool:
         else:
             spare_b, j = spare_b - 1, j + 1
     return missing == 0
+
+
+@njit(cache=True, nogil=True)
+def jaccard_index(a: np.ndarray, b: np.ndarray) -> float:
+    """|a ∩ b| / |a ∪ b| of sorted sets of which at least one is not empty."""
+    shared, i, j = 0, 0, 0
+    while i < len(a) and j < len(b):
+        shared += a[i] == b[j]
+        i, j = i + (a[i] <= b[j]), j + (b[j] <= a[i])
+    return float(shared / (len(a) + len(b) - shared))
+
+
+@njit(cache=True, nogil=True)
+def _jaccards(offsets: np.ndarray, values: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The index of sets `first[i]` and `second[i]` for every i."""
+    found = np.empty(len(first), np.float64)
+    for i in range(len(first)):
+        a, b = first[i], second[i]
+        found[i] = jaccard_index(values[offsets[a] : offsets[a + 1]], values[offsets[b] : offsets[b + 1]])
+    return found
 
 
 @njit(cache=True, nogil=True)

@@ -113,6 +113,13 @@ def test_identical_copies_follow_the_document_they_equal() -> None:
     clusters = decision.tables["clusters"].to_pylist()
     assert [c["cluster"] for c in clusters] == [0, 0, 0, 0, 1, 1]
     assert [c["kept"] for c in clusters] == [True, False, False, False, True, False]
+    edges = decision.tables["edges"].to_pylist()
+    assert [e["cluster"] for e in edges] == [0, 0, 0, 1]
+    sets = text_shingles([base, far, near], 5)
+    near_index = jaccard(sets[0], sets[2])
+    assert [e["jaccard"] for e in edges] == pytest.approx([near_index, near_index, 1.0, 1.0])
+    loose = decide(MinHash(bands=100, rows=2), documents).tables["edges"]
+    assert loose.column("jaccard").null_count == loose.num_rows == 5
 
 
 SETS = st.sets(st.integers(0, 12), max_size=10)
