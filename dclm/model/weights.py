@@ -1,4 +1,4 @@
-"""A model on disk: `model.safetensors`, `config.json` beside it, and the tokenizer it was trained with."""
+"""A model on disk: `model.safetensors` or `shards/`, `config.json` beside it, and the tokenizer it was trained with."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from torch import Tensor
 from dclm.config import Source, build
 from dclm.errors import DataError
 from dclm.model.config import ModelConfig
+from dclm.model.shards import SHARDS, read_shards
 from dclm.model.transformer import Transformer
 
 MODEL = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+"""Beside the tokenizer; names the token that ends a text."""
 FORMAT = "dclm-openlm"
 
 
@@ -28,10 +31,23 @@ def write_model(directory: Path, state: Mapping[str, Tensor], config: ModelConfi
     """Write the weights (open_lm's names, and `rotary.inv_freq` once), the shape, and a copy of the tokenizer."""
     tensors = {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
     save_file(tensors, directory / MODEL, metadata={"format": "pt"})
+    write_config(directory, config, tokenizer)
+
+
+def write_config(directory: Path, config: ModelConfig, tokenizer: Path | None) -> None:
+    """Write the shape, and a copy of the tokenizer."""
     text = json.dumps({"format": FORMAT, "model": dataclasses.asdict(config)}, indent=1, sort_keys=True)
     (directory / CONFIG).write_text(text + "\n", encoding="utf-8")
     if tokenizer is not None:
-        shutil.copyfile(tokenizer, directory / TOKENIZER)
+        copy_tokenizer(tokenizer, directory)
+
+
+def copy_tokenizer(tokenizer: Path, directory: Path) -> None:
+    """Copy a tokenizer.json, and the tokenizer_config.json beside it where there is one."""
+    shutil.copyfile(tokenizer, directory / TOKENIZER)
+    settings = tokenizer.with_name(TOKENIZER_CONFIG)
+    if settings.exists():
+        shutil.copyfile(settings, directory / TOKENIZER_CONFIG)
 
 
 def read_config(directory: Path) -> ModelConfig:
@@ -72,6 +88,8 @@ def read_model(directory: Path) -> Transformer:
     Raises: DataError if files are missing or corrupt, or the weights do not fit the shape.
     """
     config = read_config(directory)
+    if not (directory / MODEL).exists() and (directory / SHARDS).exists():
+        return assemble(config, read_shards(directory), str(directory / SHARDS))
     return assemble(config, read_weights(directory / MODEL), str(directory / MODEL))
 
 

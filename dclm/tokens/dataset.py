@@ -91,8 +91,8 @@ class TokenDataset:
             if found != expected:
                 what = "no such file" if found is None else f"found {found:,} bytes, allowed: {expected:,}"
                 raise DataError(str(path), what, "make the tokens again, or copy the file from where it is whole")
-            if verify:
-                _verify(path, file)
+        for file in self.record.files if verify else ():
+            _verify(self.path / file.path, file)
 
 
 def _verify(path: Path, file: FileEntry) -> None:

@@ -20,11 +20,11 @@ from dclm.tokens.mixture import plan_copies, shares, write_copy
 from dclm.tokens.pack import Packed, Packing, PackUnit, pack_shard, pack_tails
 from dclm.tokens.runs import Run
 from dclm.tokens.shuffle import merge, plan_merge
-from dclm.tokens.tokenizer import Encoder, TokenizerFile, choose_encoder, open_tokenizer
+from dclm.tokens.tokenizer import Encoder, TokenizerFile, choose_encoder, copy_tokenizer, open_tokenizer
 
 U = TypeVar("U")
 R = TypeVar("R")
-VERSION = 1
+VERSION = 2
 """Part of the fingerprint: raise it when the bytes change."""
 
 
@@ -126,7 +126,7 @@ def tokenize(
         config=_describe(job, tokenizer),
         inputs=inputs | {"tokenizer": file.sha256},
         counts=counts,
-        files=(*files, write_manifest(out, files)),
+        files=(*files, write_manifest(out, files), *copy_tokenizer(file, out)),
         provenance=provenance(started) | {"encoder": job.encoder},
     )
     write_record(out, record)

@@ -7,10 +7,13 @@ and agrees with the judge on `BATTERY`; while it works, one document in `CHECKED
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import importlib.util
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +23,8 @@ from tokenizers import Tokenizer
 from dclm.assets import resolve
 from dclm.config import suggest
 from dclm.errors import ConfigError, DataError
+from dclm.record import FileEntry
+from dclm.storage import write_atomic
 
 Encoder = Literal["fast", "hf"]
 CHECKED_EVERY = 1024
@@ -54,8 +59,9 @@ class TokenizerFile:
     """One more than the highest id, added tokens included."""
     base_vocab_size: int
     """Without added tokens, as `transformers` gives it."""
-    eot_id: int
+    eot: str
     """Ends each document."""
+    eot_id: int
 
 
 def open_tokenizer(name_or_path: str, eot: str | None = None) -> TokenizerFile:
@@ -75,8 +81,27 @@ def open_tokenizer(name_or_path: str, eot: str | None = None) -> TokenizerFile:
         sha256=sha256,
         vocab_size=max(vocabulary.values()) + 1,
         base_vocab_size=hugging_face.get_vocab_size(with_added_tokens=False),
+        eot=found,
         eot_id=vocabulary[found],
     )
+
+
+def copy_tokenizer(file: TokenizerFile, out: Path) -> tuple[FileEntry, ...]:
+    """Put the tokenizer into an artifact, with a tokenizer_config.json that names its EOT as `transformers` does.
+
+    Evaluation and export read them, so that nothing needs the file that was passed. Spaces before punctuation are
+    cleaned up in decoding, as the reference does with GPT-NeoX-20B's.
+    """
+    settings = {"clean_up_tokenization_spaces": True, "eos_token": file.eot}
+    contents = {
+        "tokenizer.json": Path(file.path).read_bytes(),
+        "tokenizer_config.json": (json.dumps(settings, indent=1, sort_keys=True) + "\n").encode(),
+    }
+    entries = []
+    for name, data in contents.items():
+        write_atomic(out / name, data)
+        entries.append(FileEntry(path=name, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)))
+    return tuple(entries)
 
 
 def choose_encoder(path: str, wanted: Encoder = "fast") -> Encoder:

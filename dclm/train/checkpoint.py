@@ -1,11 +1,16 @@
-"""Checkpoints of a training run: whole or not there, readable at any number of ranks, few kept."""
+"""Checkpoints of a training run: whole or not there, readable at any number of ranks, few kept.
+
+One process writes `model.safetensors` and `optimizer.safetensors`. Several write `shards/` together (DCP), and after
+the last update the gathered `model.safetensors` too, so that a finished model is one file whoever trained it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
 import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,10 +20,11 @@ from torch import Tensor
 
 from dclm.errors import ConfigError, DataError
 from dclm.model.load import CHECKPOINTS, STEP, list_checkpoints
+from dclm.model.shards import SHARDS, WEIGHTS, is_disk_full, load_shards, write_shards
 from dclm.model.transformer import Transformer
-from dclm.model.weights import read_weights, write_model
+from dclm.model.weights import MODEL, read_weights, write_config, write_model
 from dclm.storage import atomic_directory
-from dclm.train.parallel import gather, scatter
+from dclm.train.parallel import fill, gather, scatter
 from dclm.train.ranks import Ranks
 
 OPTIMIZER = "optimizer.safetensors"
@@ -46,31 +52,72 @@ def checkpoint_path(out: Path, step: int) -> Path:
 
 
 def save_checkpoint(
-    out: Path, model: Transformer, optimizer: torch.optim.Optimizer, state: State, tokenizer: Path | None, ranks: Ranks
-) -> Path:
-    """Write the checkpoint atomically: all ranks gather, the first writes.
+    out: Path, model: Transformer, optimizer: torch.optim.Optimizer, state: State, tokenizer: Path | None, ranks: Ranks,
+    *, last: bool,
+) -> Path:  # fmt: skip
+    """Write the checkpoint atomically; all ranks call it together. `last`: after the run's last update.
 
     Raises: DataError if the disk is full.
     """
     path = checkpoint_path(out, state.step)
-    weights = {name: gather(tensor) for name, tensor in model.state_dict().items()}
-    moments: dict[str, Tensor] = {}
-    for name, parameter in model.named_parameters():
-        for moment in MOMENTS:
-            moments[f"{moment}.{name}"] = gather(optimizer.state[parameter][moment]).contiguous()
-    if ranks.is_first:
-        try:
-            with atomic_directory(path) as directory:
+    sharded = ranks.world_size > 1
+    try:
+        with _directory(path, ranks) as directory:
+            if sharded:
+                write_shards(directory, _tensors(model, _moments(model, optimizer)))
+            weights = _gathered(model, ranks) if last or not sharded else None
+            if not ranks.is_first:
+                return path
+            if weights is None:
+                write_config(directory, model.config, tokenizer)
+            else:
                 write_model(directory, weights, model.config, tokenizer)
+            if not sharded:
+                moments = {name: moment.contiguous() for name, moment in _moments(model, optimizer).items()}
                 save_file(dict(sorted(moments.items())), directory / OPTIMIZER)
-                text = json.dumps(dataclasses.asdict(state), indent=1, sort_keys=True)
-                (directory / STATE).write_text(text + "\n", encoding="utf-8")
-        except (OSError, SafetensorError) as error:
-            if getattr(error, "errno", None) != errno.ENOSPC and "No space left" not in str(error):
-                raise
-            raise DataError(str(path), "the disk is full", "free some space and run again with --resume") from error
-    ranks.wait()
+            text = json.dumps(dataclasses.asdict(state), indent=1, sort_keys=True)
+            (directory / STATE).write_text(text + "\n", encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        if not is_disk_full(error):
+            raise
+        raise DataError(str(path), "the disk is full", "free some space and run again with --resume") from error
     return path
+
+
+@contextmanager
+def _directory(path: Path, ranks: Ranks) -> Iterator[Path]:
+    """The directory that becomes `path` when all ranks have come to the end of the block."""
+    if ranks.is_first:
+        with atomic_directory(path) as directory:
+            yield Path(ranks.tell(str(directory)))
+            ranks.wait()
+    else:
+        yield Path(ranks.tell(""))
+        ranks.wait()
+    ranks.wait()
+
+
+def _moments(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{moment}.{name}": optimizer.state[parameter][moment]
+        for name, parameter in model.named_parameters()
+        for moment in MOMENTS
+    }
+
+
+def _tensors(model: Transformer, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All that a sharded checkpoint holds: the model's own tensors and the moments."""
+    return {WEIGHTS + name: tensor for name, tensor in model.state_dict().items()} | dict(moments)
+
+
+def _gathered(model: Transformer, ranks: Ranks) -> dict[str, Tensor]:
+    """Whole weights on the first rank; the others hold one at a time."""
+    weights = {}
+    for name, tensor in model.state_dict().items():
+        whole = gather(tensor)
+        if ranks.is_first:
+            weights[name] = whole
+    return weights
 
 
 def prune_checkpoints(out: Path, keep: int) -> None:
@@ -87,18 +134,23 @@ def read_state(path: Path) -> State:
         raise DataError(str(path / STATE), f"cannot be read: {error}", "delete this checkpoint") from error
 
 
-def load_optimizer(path: Path, model: Transformer, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Fill the optimizer with the moments in the checkpoint `path`, made after `step` updates.
+def load_checkpoint(path: Path, model: Transformer, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Fill model and optimizer from the checkpoint `path`, made after `step` updates by any number of ranks.
 
-    Raises: DataError if the file is missing or corrupt.
+    Raises: DataError if a file is missing or corrupt.
     """
-    moments = read_weights(path / OPTIMIZER)
-    for name, parameter in model.named_parameters():
+    for parameter in model.parameters():
         state: dict[str, Tensor] = {"step": torch.tensor(float(step), device=parameter.device)}
-        for moment in MOMENTS:
-            full = moments.pop(f"{moment}.{name}")
-            state[moment] = torch.zeros_like(parameter).copy_(scatter(full, parameter))
-        optimizer.state[parameter] = state
+        optimizer.state[parameter] = state | {moment: torch.zeros_like(parameter) for moment in MOMENTS}
+    moments = _moments(model, optimizer)
+    if (path / SHARDS).exists():
+        load_shards(path, _tensors(model, moments))
+        return
+    weights, stored = read_weights(path / MODEL), read_weights(path / OPTIMIZER)
+    fill(model, lambda name, _: weights[name])
+    model.rotary.inv_freq.copy_(weights["rotary.inv_freq"])
+    for name, moment in moments.items():
+        moment.copy_(scatter(stored.pop(name), moment))
 
 
 def require_fresh(out: Path, resume: bool) -> None:

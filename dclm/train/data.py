@@ -41,15 +41,22 @@ class Order:
     seed: int
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Indices:
-        """Row indices that `rank` reads in update `step`: a contiguous part of the global batch."""
-        share = self.batch_sequences // world_size
-        places = step * self.batch_sequences + rank * share + np.arange(share, dtype=np.int64)
+        """Row indices that `rank` reads in update `step`: a contiguous part of the global batch.
+
+        Shares differ by one row where the batch is no multiple of the ranks.
+        """
+        low, high = (self.batch_sequences * r // world_size for r in (rank, rank + 1))
+        places = step * self.batch_sequences + np.arange(low, high, dtype=np.int64)
         epochs, rows = np.divmod(places, self.num_sequences)
         for epoch in np.unique(epochs):
             if epoch > 0:
                 here = epochs == epoch
                 rows[here] = _shuffled(self.num_sequences, self.seed, int(epoch))[rows[here]]
         return rows
+
+    def largest_share(self, world_size: int) -> int:
+        """Rows of the rank that reads most of a batch."""
+        return -(-self.batch_sequences // world_size)
 
 
 @lru_cache(maxsize=2)

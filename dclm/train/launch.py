@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from dclm.errors import DclmError
 from dclm.progress import Progress, Silent
 from dclm.record import Record, read_record
+from dclm.train.faults import LostRankError
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import Scale
@@ -44,12 +46,24 @@ def launch(
         try:
             elastic_launch(config, _rank)(tokens, out, scale, seed, options, make_progress, Path(folder))
         except ChildFailedError as error:
-            reports = sorted(Path(folder).iterdir())
-            if not reports:
+            told = _explain(error, Path(folder))
+            if told is None:
                 raise
-            told: DclmError = pickle.loads(reports[0].read_bytes())
             raise told from error
     return read_record(out)
+
+
+def _explain(error: ChildFailedError, reports: Path) -> DclmError | None:
+    """What ended the run: a rank's own error before a death, and that before what other ranks saw of it."""
+    told: list[DclmError] = [pickle.loads(path.read_bytes()) for path in sorted(reports.iterdir())]
+    own = [each for each in told if not isinstance(each, LostRankError)]
+    killed = [rank for rank, failure in error.failures.items() if failure.exitcode == -signal.SIGKILL]
+    if own:
+        return own[0]
+    if killed:
+        hint = "was it memory? look at `dmesg`; --resume goes on from the last checkpoint"
+        return LostRankError(f"rank {killed[0]}", "was killed", hint)
+    return told[0] if told else None
 
 
 def _rank(

@@ -72,12 +72,16 @@ class Trainer:
         # FSDP takes the mean of the ranks' gradients, so each rank's share counts world_size times.
         weight = ranks.world_size / (scale.batch_sequences * scale.model.seq_len)
         sums = torch.zeros(2, device=ranks.device)
-        parts = torch.split(rows, scale.micro_batch_sequences)
-        for index, part in enumerate(parts):
-            self._sync_gradients(last=index == len(parts) - 1)
-            losses = self.loss_model(part, weight)
+        micro = scale.micro_batch_sequences
+        passes = -(-self.order.largest_share(ranks.world_size) // micro)
+        for index in range(passes):
+            self._sync_gradients(last=index == passes - 1)
+            part = rows[index * micro : (index + 1) * micro]
+            idle = len(part) == 0  # all ranks make the same number of passes: this one has read all of its share
+            losses = self.loss_model(rows[:1] if idle else part, 0.0 if idle else weight)
             losses.loss.backward()
-            sums += torch.stack((losses.cross_entropy, losses.z_loss)).detach()
+            if not idle:
+                sums += torch.stack((losses.cross_entropy, losses.z_loss)).detach()
         parameters = list(self.loss_model.parameters())
         norm = torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
         full_norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
@@ -95,7 +99,6 @@ class Trainer:
     ) -> None:
         scale = self.scale
         batch_tokens = scale.batch_sequences * scale.model.seq_len
-        speed = 0.0
         for offset, values in enumerate(torch.stack(pending).tolist()):
             step = done - len(pending) + 1 + offset
             loss, z_loss, norm = values[0] / batch_tokens, values[1] / batch_tokens, values[2]
@@ -110,17 +113,18 @@ class Trainer:
                 tokens = step * batch_tokens
                 writer.step(StepMetrics(step=step, loss=loss, z_loss=z_loss, lr=rate, grad_norm=norm, tokens=tokens))
         speed = len(pending) * batch_tokens / seconds
+        utilization = self._utilization(speed)
         if writer is not None:
-            writer.timing(done, seconds, speed)
-        progress.advance(len(pending), len(pending) * batch_tokens, note=self._note(loss, speed))
-
-    def _note(self, loss: float, speed: float) -> str:
+            writer.timing(done, seconds, speed, utilization)
         note = f"loss {loss:.3f} · {speed:,.0f} tokens/s"
+        note += "" if utilization is None else f" · MFU {utilization:.1%}"
+        progress.advance(len(pending), len(pending) * batch_tokens, note=note)
+
+    def _utilization(self, speed: float) -> float | None:
         peak = peak_flops(self.ranks.device)
         if peak is None:
-            return note
-        share = model_flops_utilization(speed, self.scale.model.flops_per_token, peak, self.ranks.world_size)
-        return f"{note} · MFU {share:.1%}"
+            return None
+        return model_flops_utilization(speed, self.scale.model.flops_per_token, peak, self.ranks.world_size)
 
 
 def validation_loss(loss_model: LossModel, data: Sequences, scale: Scale, ranks: Ranks) -> float:

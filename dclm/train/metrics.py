@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from dclm.errors import DataError
+from dclm.train.trackers import Tracker
 
 METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
@@ -33,31 +34,43 @@ class StepMetrics:
 
 
 @contextmanager
-def open_metrics(out: Path, step: int) -> Iterator[MetricsWriter]:
-    """Append to the files under `out` after update `step`; lines of later updates, from before a crash, are cut off."""
+def open_metrics(out: Path, step: int, trackers: Sequence[Tracker] = ()) -> Iterator[MetricsWriter]:
+    """Append to the files under `out` after update `step`; lines of later updates, from before a crash, are cut off.
+
+    `trackers` are told the same numbers.
+    """
     for name in (METRICS, TIMINGS):
         _cut(out / name, step)
     with open(out / METRICS, "ab") as metrics, open(out / TIMINGS, "ab") as timings:
-        yield MetricsWriter(metrics, timings)
+        yield MetricsWriter(metrics, timings, trackers)
 
 
 class MetricsWriter:
     """Appends lines, flushed so that they can be followed."""
 
-    def __init__(self, metrics: IO[bytes], timings: IO[bytes]) -> None:
+    def __init__(self, metrics: IO[bytes], timings: IO[bytes], trackers: Sequence[Tracker]) -> None:
         self._metrics = metrics
         self._timings = timings
+        self._trackers = trackers
 
     def step(self, metrics: StepMetrics) -> None:
         """Write down one update."""
-        _write(self._metrics, dataclasses.asdict(metrics))
+        values = dataclasses.asdict(metrics)
+        _write(self._metrics, values)
+        self.track(values.pop("step"), values)
 
-    def timing(self, step: int, seconds: float, tokens_per_second: float) -> None:
-        """Write down how fast the updates up to `step` went."""
-        _write(
-            self._timings,
-            {"step": step, "seconds": round(seconds, 3), "tokens_per_second": round(tokens_per_second, 1)},
-        )
+    def timing(self, step: int, seconds: float, tokens_per_second: float, utilization: float | None) -> None:
+        """Write down how fast the updates up to `step` went, and their MFU where the device's peak is known."""
+        values = {"seconds": round(seconds, 3), "tokens_per_second": round(tokens_per_second, 1)}
+        if utilization is not None:
+            values["mfu"] = round(utilization, 4)
+        _write(self._timings, {"step": step, **values})
+        self.track(step, values)
+
+    def track(self, step: int, values: Mapping[str, float]) -> None:
+        """Tell the trackers alone."""
+        for tracker in self._trackers:
+            tracker.write(step, values)
 
 
 def read_metrics(out: Path) -> list[StepMetrics]:

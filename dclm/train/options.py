@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from dclm.train.ranks import Device
+from dclm.train.trackers import TrackerName
 
 Precision = Literal["auto", "fp32", "bf16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -39,6 +40,12 @@ class TrainOptions:
     """Compile the blocks (torch.compile): faster on GPUs, with other rounding."""
     checkpoint_activations: bool = False
     """Recompute blocks in the backward pass: less memory, more time."""
+    shard_over: int | None = None
+    """Neighbouring ranks that hold one copy of the parameters (HSDP where there are more); None: those of a node."""
+    timeout_seconds: int = 900
+    """A rank that lets the others wait longer ends the run."""
+    track: tuple[TrackerName, ...] = ()
+    """Where metrics go beside the run's own files."""
 
 
 def choose_precision(asked: Precision, device: torch.device) -> str:

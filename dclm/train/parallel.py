@@ -37,11 +37,14 @@ class LossModel(nn.Module):
         return linear_cross_entropy(hidden, weight, targets, z_loss=self.z_loss, scale=scale)
 
 
-def build_model(config: ModelConfig, z_loss: float, ranks: Ranks, values: Values, dtype: torch.dtype) -> LossModel:
+def build_model(
+    config: ModelConfig, z_loss: float, ranks: Ranks, values: Values | None, dtype: torch.dtype
+) -> LossModel:
     """The model on this rank's device, sharded where there are several ranks, filled with `values`.
 
-    No rank ever holds more than one full parameter beside its share. `dtype` is the precision of products and
-    activations; parameters, gradients summed over ranks and optimizer state are float32.
+    Without `values` its parameters are left for a checkpoint to fill. No rank ever holds more than one full parameter
+    beside its share. `dtype` is the precision of products and activations; parameters, gradients summed over ranks and
+    optimizer state are float32.
     """
     with torch.device("meta"):
         loss_model = LossModel(Transformer(config), z_loss)
@@ -51,17 +54,23 @@ def build_model(config: ModelConfig, z_loss: float, ranks: Ranks, values: Values
         _shard(loss_model, ranks, dtype)
     loss_model.to_empty(device=ranks.device)
     model.rotary.inv_freq = inverse_frequencies(config.head_dim).to(ranks.device)
+    if values is not None:
+        fill(model, values)
+    return loss_model
+
+
+def fill(model: Transformer, values: Values) -> None:
+    """Give every parameter its value, on each rank its own part of it."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(scatter(values(name, parameter.shape), parameter))
-    return loss_model
 
 
 def _shard(loss_model: LossModel, ranks: Ranks, dtype: torch.dtype) -> None:
     kind = ranks.device.type
-    nodes = ranks.world_size // ranks.ranks_per_node
-    if nodes > 1:  # HSDP: shards within a node, copies across nodes
-        mesh = init_device_mesh(kind, (nodes, ranks.ranks_per_node), mesh_dim_names=("copies", "shards"))
+    copies = ranks.world_size // ranks.shard_ranks
+    if copies > 1:  # HSDP: neighbours share a copy, and gradients are added up across copies
+        mesh = init_device_mesh(kind, (copies, ranks.shard_ranks), mesh_dim_names=("copies", "shards"))
     else:
         mesh = init_device_mesh(kind, (ranks.world_size,))
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)

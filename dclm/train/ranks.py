@@ -16,7 +16,6 @@ from torch import Tensor
 from dclm.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
-TIMEOUT = timedelta(minutes=15)  # a rank that stalls longer ends the run instead of hanging it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +24,8 @@ class Ranks:
 
     rank: int = 0
     world_size: int = 1
-    ranks_per_node: int = 1
+    shard_ranks: int = 1
+    """Neighbouring ranks that hold one copy of the parameters between them. Divides `world_size`."""
     device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
 
     @property
@@ -39,6 +39,13 @@ class Ranks:
             dist.all_reduce(values)
         return values
 
+    def tell(self, text: str) -> str:
+        """The first rank's `text`, on every rank."""
+        told = [text]
+        if self.world_size > 1:
+            dist.broadcast_object_list(told, src=0)
+        return told[0]
+
     def wait(self) -> None:
         """Return when all ranks have come here."""
         if self.world_size > 1:
@@ -46,10 +53,12 @@ class Ranks:
 
 
 @contextmanager
-def join(device: Device) -> Iterator[Ranks]:
+def join(device: Device, *, timeout_seconds: int, shard_over: int | None = None) -> Iterator[Ranks]:
     """The ranks by the environment that torchrun and Ray Train set; one process alone where it is not set.
 
-    Raises: ConfigError if CUDA is asked for and is not there.
+    A rank that lets the others wait for `timeout_seconds` ends the run. Parameters are sharded over `shard_over` ranks
+    (None: those of a node, where all nodes have equally many; else all ranks).
+    Raises: ConfigError if CUDA is asked for and is not there, or `shard_over` does not divide the ranks.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda", "no CUDA device is there, allowed: auto | cpu")
@@ -57,6 +66,8 @@ def join(device: Device) -> Iterator[Ranks]:
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     where = torch.device("cuda", local_rank) if use_cuda else torch.device("cpu")
+    if shard_over is not None and world_size % shard_over:
+        raise ConfigError(f"--shard-over {shard_over}", f"found {world_size} ranks, allowed: a divisor of that")
     if use_cuda:
         torch.cuda.set_device(where)
     if world_size == 1:
@@ -64,14 +75,22 @@ def join(device: Device) -> Iterator[Ranks]:
         return
     owner = not dist.is_initialized()  # Ray Train has made the group already
     if owner:
-        dist.init_process_group("nccl" if use_cuda else "gloo", timeout=TIMEOUT)
+        dist.init_process_group("nccl" if use_cuda else "gloo", timeout=timedelta(seconds=timeout_seconds))
     try:
         yield Ranks(
             rank=dist.get_rank(),
-            world_size=dist.get_world_size(),
-            ranks_per_node=int(os.environ.get("LOCAL_WORLD_SIZE", world_size)),
+            world_size=world_size,
+            shard_ranks=shard_over or _ranks_of_a_node(world_size),
             device=where,
         )
     finally:
         if owner:
             dist.destroy_process_group()
+
+
+def _ranks_of_a_node(world_size: int) -> int:
+    """How many ranks each node has; all of them where nodes differ, for then copies cannot be cut alike."""
+    sizes: list[int] = [0] * world_size
+    dist.all_gather_object(sizes, int(os.environ.get("LOCAL_WORLD_SIZE", world_size)))
+    alike = len(set(sizes)) == 1 and world_size % sizes[0] == 0
+    return sizes[0] if alike else world_size

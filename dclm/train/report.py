@@ -13,6 +13,7 @@ from dclm.train.data import unigram_entropy
 from dclm.train.metrics import TIMINGS, read_metrics
 from dclm.train.plot import draw_loss
 from dclm.train.scale import Scale
+from dclm.train.trackers import TRACKERS
 
 LOSS_PICTURE = "loss.svg"
 FINAL_STEPS = 50
@@ -68,7 +69,7 @@ def report(
         config=config,
         inputs=plan.inputs,
         counts=counts,
-        files=tuple(f for f in describe_files(out) if f.path != TIMINGS),
+        files=tuple(f for f in describe_files(out) if f.path.split("/")[0] not in (TIMINGS, *TRACKERS)),
         provenance=provenance,
     )
 

@@ -10,18 +10,17 @@ from pathlib import Path
 
 import torch
 
-from dclm.assets import resolve
-from dclm.errors import AssetError, ConfigError, DataError
+from dclm.errors import ConfigError, DataError
 from dclm.model.init import initial_weight
 from dclm.model.load import list_checkpoints
-from dclm.model.weights import MODEL, TOKENIZER, read_weights
+from dclm.model.weights import TOKENIZER
 from dclm.progress import Progress, Silent
 from dclm.record import Record, find_record, fingerprint, provenance, read_record, write_record
 from dclm.storage import remove_temporary
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.checkpoint import (
     State,
-    load_optimizer,
+    load_checkpoint,
     prune_checkpoints,
     read_state,
     require_fresh,
@@ -29,14 +28,16 @@ from dclm.train.checkpoint import (
     save_checkpoint,
 )
 from dclm.train.data import Order, check_data, check_shape
+from dclm.train.faults import faults_explained
 from dclm.train.loop import Trainer, validation_loss
-from dclm.train.metrics import open_metrics
+from dclm.train.metrics import MetricsWriter, open_metrics
 from dclm.train.optim import make_optimizer
 from dclm.train.options import DTYPES, TrainOptions, choose_precision
 from dclm.train.parallel import build_model
 from dclm.train.ranks import Ranks, join
 from dclm.train.report import Plan, report
 from dclm.train.scale import Scale, find_scale, with_tokens
+from dclm.train.trackers import open_trackers, require_trackers
 
 VERSION = 1
 """Of training as a whole: changes when the same input would give another model."""
@@ -56,25 +57,18 @@ def train(
     Writes `metrics.jsonl` (the same bytes for the same run on a CPU), `timings.jsonl`, `checkpoints/step-NNNNNN/`,
     `loss.svg` and, last, `record.json`. A finished run with the same fingerprint is returned as it is.
     Raises: ConfigError and DataError before anything starts or when it happens: too few or corrupt tokens, sequences
-    of another length, an unfinished run in `out` without `resume`, a full disk, no memory, a loss that is not finite.
+    of another length, an unfinished run in `out` without `resume`, a tracker that is not installed, a full disk, no
+    memory, a loss that is not finite, a rank that stalls or is lost.
     """
     options = options or TrainOptions()
     chosen = with_tokens(find_scale(scale) if isinstance(scale, str) else scale, options.num_tokens)
-    with join(options.device) as ranks, _out_of_memory_explained(chosen):
+    require_trackers(options.track)
+    patience = options.timeout_seconds
+    with (
+        faults_explained(chosen.name, patience),
+        join(options.device, timeout_seconds=patience, shard_over=options.shard_over) as ranks,
+    ):
         return _Run(tokens, out, chosen, seed, options, ranks).execute(progress or Silent())
-
-
-@contextmanager
-def _out_of_memory_explained(scale: Scale) -> Iterator[None]:
-    hint = "train on more ranks (--nproc), or pass --checkpoint-activations"
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise DataError(f"scale {scale.name}", f"out of GPU memory: {str(error).splitlines()[0]}", hint) from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
-            raise
-        raise DataError(f"scale {scale.name}", "out of memory", hint) from error
 
 
 class _Run:
@@ -86,10 +80,8 @@ class _Run:
         self.data = TokenDataset(tokens, verify=ranks.is_first)
         check_data(self.data, scale, options.epochs, str(tokens))
         self.validation = _open_validation(options.validation, scale)
-        if scale.batch_sequences % ranks.world_size:
-            what = (
-                f"found {ranks.world_size} ranks, allowed: divisors of the batch of {scale.batch_sequences} sequences"
-            )
+        if ranks.world_size > scale.batch_sequences:
+            what = f"found {ranks.world_size} ranks, allowed: one for each sequence of a batch, {scale.batch_sequences}"
             raise ConfigError(f"scale {scale.name}", what)
         inputs = {"tokens": self.data.record.fingerprint}
         if self.validation is not None:
@@ -108,32 +100,51 @@ class _Run:
         torch.set_num_threads(self.options.threads)
         torch.use_deterministic_algorithms(self.ranks.device.type == "cpu")
         trainer = self._trainer(checkpoint, state)
-        tokenizer = _find_tokenizer(self.data)
+        progress.start(f"train {self.scale.name}", self.scale.num_steps, "steps")
+        progress.advance(state.step)
+        with self._writer(state.step) as writer:
+            self._updates(trainer, state, writer, progress)
+            loss = None
+            if self.validation is not None:
+                loss = validation_loss(trainer.loss_model, self.validation, self.scale, self.ranks)
+                if writer is not None:
+                    writer.track(self.scale.num_steps, {"validation_loss": loss})
+        progress.finish()
+        if self.ranks.is_first:
+            done = report(self.out, self.plan, self.data, self.validation, loss, self._provenance(state))
+            write_record(self.out, done)
+        self.ranks.wait()
+        return read_record(self.out)
+
+    @contextmanager
+    def _writer(self, step: int) -> Iterator[MetricsWriter | None]:
+        """What the first rank writes its metrics to; None on the others."""
+        if not self.ranks.is_first:
+            yield None
+            return
+        run, identity = f"{self.scale.name} {self.out.parent.name}/{self.out.name}", self.plan.fingerprint
+        config = {"scale": dataclasses.asdict(self.scale), "seed": self.plan.seed, "inputs": dict(self.plan.inputs)}
+        with (
+            open_trackers(
+                self.options.track, self.out, run=run, identity=identity, config=config, step=step
+            ) as trackers,
+            open_metrics(self.out, step, trackers) as writer,
+        ):
+            yield writer
+
+    def _updates(self, trainer: Trainer, state: State, writer: MetricsWriter | None, progress: Progress) -> None:
+        tokenizer = self.data.path / TOKENIZER
+        copied = tokenizer if tokenizer.exists() else None  # an imported token set has none
 
         def save(step: int) -> None:
             reached = dataclasses.replace(state, step=step)
-            save_checkpoint(self.out, trainer.loss_model.model, trainer.optimizer, reached, tokenizer, self.ranks)
+            model, last = trainer.loss_model.model, step == self.scale.num_steps
+            save_checkpoint(self.out, model, trainer.optimizer, reached, copied, self.ranks, last=last)
             if self.ranks.is_first:
                 prune_checkpoints(self.out, self.options.keep_checkpoints)
 
         every = self.options.checkpoint_every or -(-self.scale.num_steps // 5)
-        progress.start(f"train {self.scale.name}", self.scale.num_steps, "steps")
-        progress.advance(state.step)
-        if self.ranks.is_first:
-            with open_metrics(self.out, state.step) as writer:
-                trainer.run(state.step, writer, progress, every, save)
-        else:
-            trainer.run(state.step, None, progress, every, save)
-        loss = None
-        if self.validation is not None:
-            loss = validation_loss(trainer.loss_model, self.validation, self.scale, self.ranks)
-        progress.finish()
-        if self.ranks.is_first:
-            write_record(
-                self.out, report(self.out, self.plan, self.data, self.validation, loss, self._provenance(state))
-            )
-        self.ranks.wait()
-        return read_record(self.out)
+        trainer.run(state.step, writer, progress, every, save)
 
     def _begin(self) -> tuple[Path | None, State]:
         """Make or check the output directory; the checkpoint to go on from, and where the run stands."""
@@ -165,22 +176,20 @@ class _Run:
 
     def _trainer(self, checkpoint: Path | None, state: State) -> Trainer:
         config, seed = self.scale.model, self.plan.seed
-        weights = read_weights(checkpoint / MODEL) if checkpoint else None
 
-        def value(name: str, shape: torch.Size) -> torch.Tensor:
-            return initial_weight(name, shape, config, seed) if weights is None else weights[name]
+        def first(name: str, shape: torch.Size) -> torch.Tensor:
+            return initial_weight(name, shape, config, seed)
 
-        loss_model = build_model(config, self.scale.z_loss, self.ranks, value, DTYPES[state.precision])
+        values = first if checkpoint is None else None
+        loss_model = build_model(config, self.scale.z_loss, self.ranks, values, DTYPES[state.precision])
         model = loss_model.model
-        if weights is not None:
-            model.rotary.inv_freq = weights["rotary.inv_freq"].to(self.ranks.device)
         model.checkpoint_activations = self.options.checkpoint_activations
         if self.options.compile:
             for block in model.layers:
                 block.compile()
         optimizer = make_optimizer(model.parameters(), self.scale)
         if checkpoint is not None:
-            load_optimizer(checkpoint, model, optimizer, state.step)
+            load_checkpoint(checkpoint, model, optimizer, state.step)
         batch = self.scale.batch_sequences
         order = Order(num_sequences=self.data.num_sequences, batch_sequences=batch, seed=seed)
         return Trainer(
@@ -200,21 +209,6 @@ def _open_validation(path: Path | None, scale: Scale) -> TokenDataset | None:
     if not data.num_sequences:
         raise DataError(str(path), "no sequences to validate on", "tokenize some held-out text")
     return data
-
-
-def _find_tokenizer(data: TokenDataset) -> Path | None:
-    """tokenizer.json of the tokens: beside them, or the asset they name if its sha256 is theirs; None if neither."""
-    beside = data.path / TOKENIZER
-    if beside.exists():
-        return beside
-    name, sha256 = data.record.config.get("tokenizer"), data.record.config.get("tokenizer_sha256")
-    if not isinstance(name, str):
-        return None
-    try:
-        found = resolve(name)
-    except (AssetError, ConfigError):  # it was a file, which lies elsewhere: evaluation asks for it then
-        return None
-    return found.path if found.sha256 == sha256 else None
 
 
 __all__ = ["TrainOptions", "train"]

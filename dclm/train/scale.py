@@ -78,6 +78,13 @@ def _chinchilla(name: str, model: ModelConfig, *, batch: int, warmup: int, micro
     )
 
 
+def _bytes(name: str, width: int, layers: int) -> Scale:
+    """A scale for tokens that are bytes (recipes/experiments/bytes.json): minutes on one core."""
+    model = ModelConfig(hidden_dim=width, num_layers=layers, num_heads=width // 32, seq_len=256, vocab_size=257)
+    scale = _chinchilla(name, model, batch=16, warmup=50, micro=16)
+    return dataclasses.replace(scale, learning_rate=1e-2, final_learning_rate=1e-4)
+
+
 def _double(scale: Scale, name: str) -> Scale:
     """The same with twice the tokens."""
     return dataclasses.replace(scale, name=name, tokens=2 * scale.tokens)
@@ -100,6 +107,9 @@ _7B_1X = dataclasses.replace(
     z_loss=5e-6,
 )
 _ALL = (
+    _bytes("bytes-74k", width=32, layers=2),
+    _bytes("bytes-230k", width=64, layers=3),
+    _bytes("bytes-493k", width=96, layers=4),
     _TINY,
     _chinchilla(
         "5m", ModelConfig(hidden_dim=48, num_layers=4, num_heads=3, seq_len=512), batch=32, warmup=200, micro=8

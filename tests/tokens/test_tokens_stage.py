@@ -20,7 +20,9 @@ from tokens_texts import make_shards
 
 from dclm.engine.local import LocalEngine
 from dclm.errors import ConfigError, DataError, IncompleteError
+from dclm.eval.tokenizer import Tokenizer as EvalTokenizer
 from dclm.record import Record, fingerprint, read_record
+from dclm.storage import sha256_file
 from dclm.tokens import pack, shuffle
 from dclm.tokens.dataset import TokenDataset
 from dclm.tokens.stage import TokenizeConfig, tokenize
@@ -211,7 +213,8 @@ def test_killed_anywhere_and_run_again_gives_the_same_bytes(
     tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=config)
     assert contents(tmp_path / "out") == contents(tmp_path / "clean")
     assert len(packed) == max(0, 7 - units)  # units that were finished are not done again
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["manifest.jsonl", "record.json", "tokens"]
+    names = ["manifest.jsonl", "record.json", "tokenizer.json", "tokenizer_config.json", "tokens"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == names
 
 
 def test_sources_are_mixed_by_weight_exactly(tokenizer_json: str, write_jsonl: Write, tmp_path: Path) -> None:
@@ -278,3 +281,22 @@ def test_ids_beyond_16_bits_get_a_wider_type(tokenizer_json: str, write_jsonl: W
 def test_no_documents_at_all_is_an_error(tokenizer_json: str, write_jsonl: Write, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="found no documents"):
         tokenize([write_jsonl("none", [[], []])], tmp_path / "out", tokenizer=tokenizer_json)
+
+
+def test_the_artifact_holds_the_tokenizer_it_was_made_with(
+    tokenizer_json: str, documents: Path, tmp_path: Path
+) -> None:
+    """Evaluation reads it there, with the token that ends a document, when the file that was passed is gone."""
+    passed = tmp_path / "mine.json"
+    passed.write_bytes(Path(tokenizer_json).read_bytes())
+    config = TokenizeConfig(seq_len=15, eot="<|padding|>")
+    record = tokenize([documents], tmp_path / "out", tokenizer=str(passed), config=config)
+    passed.unlink()
+    held = tmp_path / "out" / "tokenizer.json"
+    entries = {f.path: f.sha256 for f in record.files}
+    assert entries["tokenizer.json"] == record.inputs["tokenizer"] == sha256_file(held)
+    assert entries["tokenizer_config.json"] == sha256_file(tmp_path / "out" / "tokenizer_config.json")
+    reader = EvalTokenizer(held)
+    assert reader.end_id == record.config["eot_id"] == 1
+    assert reader.clean_up
+    assert list(reader.encode("a river")) == encode(str(held), "hf", ["a river"]).ids.tolist()

@@ -1,0 +1,39 @@
+"""What went wrong in memory or between ranks, said as an error of ours instead of the library's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from dclm.errors import DataError
+
+NO_MEMORY = ("can't allocate memory", "not enough memory")
+STALLED = ("timed out", "timeout")
+LOST = ("connection closed by peer", "connection reset by peer", "broken pipe", "connection refused")
+
+
+class LostRankError(DataError):
+    """Another rank stalled or ended. Where that one tells why itself, its own error is the one to show."""
+
+
+@contextmanager
+def faults_explained(scale: str, timeout_seconds: int) -> Iterator[None]:
+    """Raise what torch means: DataError for no memory, LostRankError for a rank that does not answer any more."""
+    memory = "train on more ranks (--nproc), or pass --checkpoint-activations"
+    go_on = "look at what the other ranks said; --resume goes on from the last checkpoint"
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DataError(f"scale {scale}", f"out of GPU memory: {str(error).splitlines()[0]}", memory) from error
+    except RuntimeError as error:
+        said = str(error).lower()
+        if any(sign in said for sign in NO_MEMORY):
+            raise DataError(f"scale {scale}", "out of memory", memory) from error
+        if any(sign in said for sign in LOST):
+            raise LostRankError("ranks", "one of them ended while the others waited for it", go_on) from error
+        if any(sign in said for sign in STALLED):
+            what = f"one of them has not answered for {timeout_seconds} s, allowed by --timeout"
+            raise LostRankError("ranks", what, go_on) from error
+        raise

@@ -1,0 +1,42 @@
+"""What goes wrong in one rank of a test: passed as `make_progress` to `launch`, which each rank calls first."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+from torch import Tensor
+
+from dclm.progress import Progress, Silent
+from dclm.train import checkpoint, loop
+
+WHERE = 15
+"""The update after which rank 1 dies, or in which it stalls."""
+
+
+def dies_in_mid_write() -> Progress:
+    """Rank 1 is killed when its part of the checkpoint is written, and the checkpoint is not committed."""
+    whole = checkpoint.write_shards
+
+    def write(directory: Path, tensors: dict[str, Tensor]) -> None:
+        whole(directory, tensors)
+        if f"step-{WHERE:06d}" in directory.name and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    checkpoint.write_shards = write
+    return Silent()
+
+
+def stalls() -> Progress:
+    """Rank 1 never comes back from an update."""
+    whole = loop.Trainer.update
+
+    def update(self: loop.Trainer, step: int) -> Tensor:
+        if step == WHERE and self.ranks.rank == 1:
+            threading.Event().wait()
+        return whole(self, step)
+
+    loop.Trainer.update = update  # type: ignore[method-assign]
+    return Silent()
