@@ -7,6 +7,7 @@ the template named in `include` tells lm-eval how to run the task (see `dclm.eva
 from __future__ import annotations
 
 import dataclasses
+import re
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -67,12 +68,28 @@ class Details:
     """Generation: regular expressions; the output is cut where the first of them matches."""
     categories: bool = False
     """Rows have a `category`: examples are drawn within it, and the score is the unweighted mean over categories."""
-    passage_end: str | None = None
-    """Rows that agree up to this text share a passage, and are one cluster in the standard error."""
+    passage: str | None = None
+    """Regular expression with one group: rows in which it finds the same text share it, and are one cluster in the
+    standard error. Rows of one category with the same question always are."""
+    cluster_column: str | None = None
+    """Column that names a row's cluster, such as the template it was made from."""
 
     def __post_init__(self) -> None:
+        if self.passage is not None:
+            _check_passage(self.passage)
+            if self.cluster_column is not None:
+                raise ValueError("give `passage` or `cluster_column`, not both")
         if self.kind != "generation" and (self.cot_delimiter or self.stop):
             raise ValueError("`cot_delimiter` and `stop` are for kind generation only")
+
+
+def _check_passage(pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"`passage` is no regular expression: {error}") from None
+    if groups != 1:
+        raise ValueError(f"`passage`: found {groups} groups, allowed: 1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from dclm.errors import DataError
 from dclm.eval.answers import cut_output, is_right, normalise
+from dclm.eval.clusters import cluster_rows
 from dclm.eval.data import Part, load_parts
 from dclm.eval.forward import NotFinite, Scorer
 from dclm.eval.generate import Generator, Request
@@ -31,7 +32,7 @@ ITEMS = pa.schema(
         pa.field("task", pa.string(), nullable=False),
         pa.field("row", pa.int32(), nullable=False),  # of the task's file
         pa.field("category", pa.string()),
-        pa.field("cluster", pa.int32(), nullable=False),  # first row with the same passage
+        pa.field("cluster", pa.int32(), nullable=False),  # first row of the same cluster
         pa.field("correct", pa.bool_(), nullable=False),
         pa.field("selected", pa.int32()),  # the choice with the lowest score
         pa.field("scores", pa.list_(pa.float32())),  # mean cross-entropy a choice, or log-probability a token
@@ -108,19 +109,6 @@ def _common(task: Task, items: list[Item], rows: dict[int, Row]) -> dict[str, li
         "category": [item.category or None for item in items],
         "cluster": [clusters[item.row] for item in items],
         "trimmed": [item.trimmed for item in items],
-    }
-
-
-def cluster_rows(task: Task, rows: dict[int, Row]) -> dict[int, int]:
-    """Row number → number of the first row with the same passage (itself where the task has none)."""
-    end = task.metadata.passage_end
-    if end is None:
-        return {number: number for number in rows}
-    first: dict[str, int] = {}
-    column = "query" if task.metadata.kind == "multiple_choice" else "context"
-    return {
-        number: first.setdefault(text.split(end, 1)[0], number) if end in text else number
-        for number, text in ((n, str(rows[n][column])) for n in sorted(rows))
     }
 
 
