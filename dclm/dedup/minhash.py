@@ -38,6 +38,7 @@ class MinHash(Global):
     """
 
     name: ClassVar[str] = "minhash"
+    version: ClassVar[int] = 2
 
     ngram: Positive = 5
     """Units in a shingle."""
@@ -55,6 +56,10 @@ class MinHash(Global):
     """Least exact Jaccard index of a dropped document with the one kept in its place; null: none is computed."""
     max_cluster: Count | None = None
     """Links that would make a candidate cluster of more documents are not followed; null: no limit."""
+
+    def __post_init__(self) -> None:
+        if self.verify == 0:
+            raise ValueError("verify: 0 verifies nothing; leave it out")
 
     def open(self, context: Context) -> MapFunction:
         table = alphabet(self.normalize)

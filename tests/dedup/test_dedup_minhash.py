@@ -12,10 +12,10 @@ from dedup_documents import ids, make_shards, replaced
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dclm.dedup.leaders import find_leaders, jaccard_reaches
 from dclm.dedup.minhash import MinHash
 from dclm.dedup.serial import decide, drop
 from dclm.dedup.shingles import text_shingles
-from dclm.dedup.verify import find_leaders, jaccard_reaches
 
 
 def make_text(seed: int, words: int = 60) -> str:
@@ -139,6 +139,32 @@ def test_leaders_are_sought_within_their_cluster_only() -> None:
     keys = np.array([1, 1, 2, 2], np.uint64)
     values = np.array([5, 5, 5, 6], np.uint64)
     assert find_leaders(keys, np.arange(5), values, 0.5).tolist() == [0, 0, 2, 3]
+
+
+@given(st.lists(SETS.filter(bool), min_size=1, max_size=16), st.floats(0.05, 1))
+def test_who_stays_is_far_from_all_others_that_stay(sets: list[set[int]], threshold: float) -> None:
+    arrays = [np.array(sorted(s), np.uint64) for s in sets]
+    offsets = np.cumsum([0, *map(len, arrays)])
+    leaders = find_leaders(np.zeros(len(sets), np.uint64), offsets, np.concatenate(arrays), threshold).tolist()
+    stays = [i for i, leader in enumerate(leaders) if leader == i]
+    for i, leader in enumerate(leaders):
+        assert leader in stays
+        assert leader == i or (leader < i and jaccard(arrays[i], arrays[leader]) >= threshold)
+    assert all(jaccard(arrays[a], arrays[b]) < threshold for a in stays for b in stays if a < b)
+
+
+@pytest.mark.parametrize("boilerplate", [False, True])
+def test_a_huge_cluster_in_which_nobody_is_near_costs_no_square(boilerplate: bool) -> None:
+    count, size = 300_000, 8
+    draw = np.random.default_rng(0)
+    sets = np.sort(draw.integers(1000, 2**63, (count, size)).astype(np.uint64), axis=1)
+    if boilerplate:
+        sets[:, 0] = 7
+    sets[-1, :] = sets[5]
+    offsets = np.arange(count + 1) * size
+    leaders = find_leaders(np.zeros(count, np.uint64), offsets, sets.reshape(-1), 0.8)
+    assert np.flatnonzero(leaders != np.arange(count)).tolist() == [count - 1]
+    assert leaders[-1] == 5
 
 
 @pytest.mark.shared

@@ -1,0 +1,152 @@
+"""Which documents of a cluster stay: exact Jaccard indices of sets of shingle hashes, few comparisons a document."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import int64, njit, uint64
+
+from dclm.dedup.columns import I64, U64
+from dclm.dedup.hashing import mix
+
+MISS = 1e-9
+"""Probability that a pair at the threshold is not compared because it shares no sampled shingle."""
+CANDIDATES = 16
+"""Kept documents that are tried for each sampled shingle at most."""
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _least_shared(total: int, threshold: float) -> int:
+    """The least x with x / (total − x) ≥ threshold in floating point, if two sets of `total` together can share it."""
+    least = max(0, int(threshold * total / (1.0 + threshold)) - 1)
+    while 2 * least <= total and least / (total - least) < threshold:
+        least += 1
+    return least
+
+
+@njit(cache=True, nogil=True)
+def jaccard_reaches(a: np.ndarray, b: np.ndarray, threshold: float) -> bool:
+    """Whether |a ∩ b| / |a ∪ b| ≥ threshold ≤ 1, for sorted sets of which at least one is not empty."""
+    missing = _least_shared(len(a) + len(b), threshold)
+    spare_a, spare_b = len(a) - missing, len(b) - missing  # how many of each may be in one set only
+    i, j = 0, 0
+    while missing > 0 and spare_a >= 0 and spare_b >= 0:
+        if i == len(a) or j == len(b):
+            return False
+        if a[i] == b[j]:
+            missing, i, j = missing - 1, i + 1, j + 1
+        elif a[i] < b[j]:
+            spare_a, i = spare_a - 1, i + 1
+        else:
+            spare_b, j = spare_b - 1, j + 1
+    return missing == 0
+
+
+@njit(cache=True, nogil=True)
+def jaccard_index(a: np.ndarray, b: np.ndarray) -> float:
+    """|a ∩ b| / |a ∪ b| of sorted sets of which at least one is not empty."""
+    shared, i, j = 0, 0, 0
+    while i < len(a) and j < len(b):
+        shared += a[i] == b[j]
+        i, j = i + (a[i] <= b[j]), j + (b[j] <= a[i])
+    return float(shared / (len(a) + len(b) - shared))
+
+
+@njit(cache=True, nogil=True)
+def jaccards(offsets: np.ndarray, values: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The index of sets `first[i]` and `second[i]` for every i."""
+    found = np.empty(len(first), np.float64)
+    for i in range(len(first)):
+        a, b = first[i], second[i]
+        found[i] = jaccard_index(values[offsets[a] : offsets[a + 1]], values[offsets[b] : offsets[b + 1]])
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _find_leaders(keys: np.ndarray, offsets: np.ndarray, values: np.ndarray, threshold: float,
+                  probes: int) -> np.ndarray:  # fmt: skip
+    count = len(keys)
+    leader = np.arange(count)
+    met = np.full(count, -1)  # the last document compared with each leader
+    slots, shared, owner, following = _empty_index(keys, offsets, probes)
+    start, used, mask = 0, 0, 0
+    for i in range(count):
+        if i == 0 or keys[i] != keys[start]:
+            start, used = i, 0
+            mask = _mask(_num_probes(keys, offsets, i, probes))
+            slots[: mask + 1] = -1
+        mine = values[offsets[i] : offsets[i + 1]]
+        for k in range(min(probes, len(mine))):
+            entry, steps = slots[_slot(slots, shared, mine[k], mask)], 0
+            while entry >= 0 and steps < CANDIDATES and leader[i] == i:
+                other = owner[entry]
+                if met[other] != i and jaccard_reaches(mine, values[offsets[other] : offsets[other + 1]], threshold):
+                    leader[i] = other
+                met[other] = i
+                entry, steps = following[entry], steps + 1
+        if leader[i] == i:
+            for k in range(min(probes, len(mine))):
+                slot = _slot(slots, shared, mine[k], mask)
+                shared[used], owner[used], following[used] = mine[k], i, slots[slot]
+                slots[slot] = used
+                used += 1
+    return leader
+
+
+@njit(cache=True, nogil=True)
+def _num_probes(keys: np.ndarray, offsets: np.ndarray, start: int, probes: int) -> int:
+    """Smallest shingles, at most `probes` of each document, in the cluster that begins at `start`."""
+    total = 0
+    i = start
+    while i < len(keys) and keys[i] == keys[start]:
+        total += min(probes, offsets[i + 1] - offsets[i])
+        i += 1
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _empty_index(
+    keys: np.ndarray, offsets: np.ndarray, probes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Room for the largest cluster: slots of a hash table, and entries with their shingle, leader and next entry."""
+    most, start = 0, 0
+    for i in range(len(keys)):
+        if i == 0 or keys[i] != keys[start]:
+            start = i
+            most = max(most, _num_probes(keys, offsets, i, probes))
+    room = np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.int64)
+    return np.full(_mask(most) + 1, -1), room[0], room[1], room[2]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _mask(entries: int) -> int:
+    size = 2
+    while size < 2 * entries:
+        size *= 2
+    return size - 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _slot(slots: np.ndarray, shared: np.ndarray, shingle: np.uint64, mask: int) -> int:
+    """Where entries of this shingle begin, or would."""
+    at = int64(mix(shingle) & uint64(mask))
+    while slots[at] >= 0 and shared[slots[at]] != shingle:
+        at = (at + 1) & mask
+    return at
+
+
+def find_leaders(keys: U64, offsets: I64, values: U64, threshold: float) -> I64:
+    """For each document a kept one before it in its cluster (run of equal keys) that is near enough, or itself.
+
+    Set i is `values[offsets[i]:offsets[i + 1]]`, sorted. Compared are documents that share one of their smallest
+    shingles; values are hashes, so these are a sample, of such a size that a pair at the threshold shares none with
+    probability `MISS` at most (where sets are that small, never). At most `CANDIDATES` kept documents are tried for
+    each, the last ones first: the cost is linear in the documents, whatever the size of the cluster.
+    """
+    if threshold <= 0:
+        probes = int(np.diff(offsets).max(initial=1))
+    else:
+        probes = 1 if threshold >= 1 else math.ceil(math.log(MISS) / math.log1p(-threshold))
+    found: I64 = _find_leaders(keys, offsets, values, threshold, probes)
+    return found
