@@ -8,26 +8,28 @@ from pathlib import Path
 import click
 
 from dclm.cli.options import ConsoleProgress, engine_options
-from dclm.errors import DataError
+from dclm.errors import ConfigError, DataError
 from dclm.eval.aggregate import aggregate as aggregate_scores
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option("--suite", help="core, extended, mmlu, light, or another file of eval_suite/suites.")
 @click.option("--tasks", help="Labels of tasks (or lm-eval:NAME), separated by commas, instead of a suite.")
 @click.option("--limit", type=click.IntRange(1), help="Only the first N rows of each task (of each category).")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for the scores.")
+@click.option("--out", type=click.Path(path_type=Path), help="Directory for the scores.")
+@click.option("--audit", is_flag=True, help="No model: what constant answers get, beside the published baselines.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
 @click.option("--dtype", default="float32", show_default=True, help="Precision of the weights; scores are float32.")
 @click.option("--batch-tokens", type=click.IntRange(1), help="Tokens forwarded at once.")
 @engine_options
 def evaluate(
-    model: str,
+    model: str | None,
     suite: str | None,
     tasks: str | None,
     limit: int | None,
-    out: Path,
+    out: Path | None,
+    audit: bool,
     device: str,
     dtype: str,
     batch_tokens: int | None,
@@ -35,10 +37,16 @@ def evaluate(
     workers: int | None,
 ) -> None:
     """Score MODEL (a checkpoint, a training run, FILE.pt, hf:DIRECTORY or gguf:FILE) on a suite of tasks."""
+    from dclm.cli.audit import print_audit
     from dclm.engine import open_engine
     from dclm.eval.evaluate import evaluate as run
 
     labels = tuple(label.strip() for label in (tasks or "").split(",") if label.strip())
+    if audit:
+        print_audit(suite, labels, out)
+        return
+    if model is None or out is None:
+        raise ConfigError("evaluate", "MODEL and --out are needed", "or pass --audit for what needs no model")
     with open_engine(on, workers or 1) as engine:
         run(
             model, out, suite=suite, tasks=labels, limit=limit, device=device, dtype=dtype, batch_tokens=batch_tokens,

@@ -1,0 +1,44 @@
+"""`dclm evaluate --audit`: the tasks without a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dclm.errors import ConfigError
+from dclm.eval.audit import NOTABLE, Audit, audit
+from dclm.eval.suite import load_suite, suite_of
+from dclm.storage import write_atomic
+
+
+def print_audit(suite: str | None, labels: tuple[str, ...], out: Path | None) -> None:
+    """Print the table, and write DIR/audit.json where `out` is given.
+
+    Raises: ConfigError for both or none of suite and tasks.
+    """
+    if (suite is None) == (not labels):
+        what = "found both or none of suite and tasks, allowed: one"
+        raise ConfigError("evaluate --audit", what, "pass --suite extended")
+    found = audit(load_suite(suite) if suite is not None else suite_of(labels))
+    if out is not None:
+        write_atomic(out / "audit.json", (json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+    print(_table(found))
+
+
+def _table(found: Audit) -> str:
+    lines = [
+        f"{'task':34}{'items':>7}{'guess':>8}{'first':>8}{'constant':>10}{'v1':>7}{'v2':>7}{'beyond v2':>11}  answer"
+    ]
+    for label, task in found.tasks.items():
+        guess, first = ("" if value is None else f"{value:.3f}" for value in (task.uniform, task.first))
+        mark = "" if abs(task.excess) < NOTABLE else " *"
+        lines.append(
+            f"{label:34}{task.n:7}{guess:>8}{first:>8}{task.constant.accuracy:10.3f}{task.baseline.v1:7.3f}"
+            f"{task.baseline.v2:7.3f}{task.excess:+9.3f}{mark:2}  {task.constant.answer[:24]!r}"
+        )
+    for name, means in (("CORE", found.means.core), ("EXTENDED", found.means.extended)):
+        if means.v1 is not None and means.v2 is not None:
+            lines.append(f"constant answers would get {name} v1 {means.v1:.4f}, v2 {means.v2:.4f}")
+    lines.append(f"* differs from baseline v2 by {NOTABLE} or more; the baselines stay as they are published")
+    lines += [f"missing: {label}: {reason}" for label, reason in found.missing.items()]
+    return "\n".join(lines)

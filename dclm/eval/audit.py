@@ -1,0 +1,163 @@
+"""What a model that always gives the same answer would score, task by task, beside the published baselines.
+
+Choices (multiple choice, schema): always the same place in the list, and, where choices are words that recur, always
+the same text. Places matter even where their texts differ: the first of equal scores wins, so a model that tells
+nothing apart gets what the first place gets. Completion: always the same text. Generation: always the same output,
+matched as outputs are, by prefix.
+
+The largest of these is what knowing the answers' frequencies is worth, without a look at any question. It comes from
+the very rows that are scored, so on small tasks it flatters the constant a little. The baselines stay what they are:
+the audit only says where they differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar, cast
+
+from dclm.errors import AssetError, ConfigError
+from dclm.eval.aggregate import Aggregate, aggregate
+from dclm.eval.answers import normalise
+from dclm.eval.data import CHOICES, Part, load_parts
+from dclm.eval.prompts import right_answers
+from dclm.eval.rows import Row
+from dclm.eval.suite import Suite
+from dclm.eval.task import Baseline, Task
+
+K = TypeVar("K")
+NOTABLE = 0.02
+"""Differences between constant answer and baseline from here on are marked."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Constant:
+    """An answer that is always the same."""
+
+    answer: str
+    """`choice 2`, or the text."""
+    accuracy: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskAudit:
+    """One task without a model."""
+
+    n: int
+    """Rows."""
+    uniform: float | None
+    """Expected from guessing among the choices; None where there are none."""
+    first: float | None
+    """From always taking the first choice, as a model does that tells nothing apart."""
+    constant: Constant
+    """The best of all constant answers."""
+    baseline: Baseline
+
+    @property
+    def excess(self) -> float:
+        """By how much the constant answer beats the baseline v2; negative: the baseline is out of its reach."""
+        return self.constant.accuracy - self.baseline.v2
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        return {**dataclasses.asdict(self), "excess": self.excess}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Audit:
+    """A suite without a model."""
+
+    suite: str
+    tasks: Mapping[str, TaskAudit]
+    means: Aggregate
+    """Of a model that gives the best constant answer in every task."""
+    missing: Mapping[str, str]
+    """Task → why its data cannot be had."""
+
+    def to_json(self) -> dict[str, object]:
+        """The form `dclm evaluate --audit` writes."""
+        return {
+            "suite": self.suite,
+            "tasks": {label: task.to_json() for label, task in self.tasks.items()},
+            "constant_answers": self.means.to_json(),
+            "reasons": dict(self.missing),
+        }
+
+
+def audit(suite: Suite) -> Audit:
+    """Audit the tasks of `suite` whose data is there.
+
+    Raises: DataError where data is not what the task's file says; ConfigError if no task has data.
+    """
+    tasks: dict[str, TaskAudit] = {}
+    missing: dict[str, str] = {}
+    for task in suite.tasks:
+        try:
+            parts = load_parts(task)
+        except AssetError as error:
+            missing[task.task] = error.problems[0].what
+            continue
+        tasks[task.task] = audit_task(task, parts)
+    if not tasks:
+        label, reason = next(iter(missing.items()))
+        raise ConfigError(f"suite {suite.name}", f"the data of none of its tasks is there; {label}: {reason}")
+    means = aggregate({label: found.constant.accuracy for label, found in tasks.items()})
+    return Audit(suite=suite.name, tasks=tasks, means=means, missing=missing)
+
+
+def audit_task(task: Task, parts: Sequence[Part]) -> TaskAudit:
+    """What constant answers get on these rows; with categories, the unweighted mean of theirs."""
+    rows = [row for part in parts for row in part.rows]
+    weights = [1.0 / (len(parts) * len(part.rows)) for part in parts for _ in part.rows]
+    uniform = first = None
+    if task.metadata.kind in CHOICES:
+        uniform = math.fsum(weight / len(_choices(task, row)) for weight, row in zip(weights, rows, strict=True))
+        places = _weigh(weights, ((_gold(row),) for row in rows))
+        first = places.get(0, 0.0)
+        texts = _weigh(weights, ((_choices(task, row)[_gold(row)].strip(),) for row in rows))
+        by_place = {f"choice {place + 1}": weight for place, weight in places.items()}
+        best = max(_best(texts), _best(by_place), key=lambda constant: constant.accuracy)
+    elif task.metadata.kind == "language_modeling":
+        best = _best(_weigh(weights, ((str(row["continuation"]),) for row in rows)))
+    else:
+        originals = [row for part in parts for row in part.originals]
+        best = _best(_outputs(weights, [{normalise(a) for a in right_answers(row)} for row in originals]))
+    return TaskAudit(n=len(rows), uniform=uniform, first=first, constant=best, baseline=task.metadata.baseline)
+
+
+def _choices(task: Task, row: Row) -> list[str]:
+    return cast(list[str], row[CHOICES[task.metadata.kind]])
+
+
+def _gold(row: Row) -> int:
+    return cast(int, row["gold"])
+
+
+def _weigh(weights: Iterable[float], answers: Iterable[Iterable[K]]) -> dict[K, float]:
+    """Answer → the weight of the rows that it answers."""
+    total: dict[K, float] = defaultdict(float)
+    for weight, right in zip(weights, answers, strict=True):
+        for answer in right:
+            total[answer] += weight
+    return total
+
+
+def _outputs(weights: Sequence[float], answers: Sequence[set[str]]) -> dict[str, float]:
+    """Output → the weight of the rows that it answers: those of which one right answer is a prefix of it."""
+    by_answer: dict[str, set[int]] = defaultdict(set)
+    for number, right in enumerate(answers):
+        for answer in right:
+            by_answer[answer].add(number)
+    found = {}
+    for output in by_answer:
+        matched = set().union(*(by_answer.get(output[:end], ()) for end in range(len(output) + 1)))
+        found[output] = sum(weights[number] for number in sorted(matched))
+    return found
+
+
+def _best(weights: Mapping[str, float]) -> Constant:
+    """The heaviest; the first in the alphabet among equals."""
+    answer = min(weights, key=lambda a: (-weights[a], a))
+    return Constant(answer=answer, accuracy=min(weights[answer], 1.0))
