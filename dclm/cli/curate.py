@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, say
+from dclm.cli.options import ConsoleProgress, engine_options, named_models, say
 
 
 @click.command()
@@ -31,19 +31,13 @@ def curate(
     PATHs are .warc(.gz|.zst), .wet.gz, .arc(.gz), .jsonl(.gz|.zst) or .parquet; a pool of text skips extraction.
     """
     from dclm.engine import open_engine
-    from dclm.errors import ConfigError, IncompleteError
+    from dclm.errors import IncompleteError
     from dclm.pipeline import bind, load_pipeline
     from dclm.pool.files import list_files
     from dclm.stages.curate import CurateOptions
     from dclm.stages.curate import curate as run
 
-    named: dict[str, Path] = {}
-    for item in models:
-        name, separator, path = item.partition("=")
-        if not separator:
-            raise ConfigError(f"--model {item}", "allowed: NAME=PATH")
-        named[name] = Path(path)
-    bound = bind(load_pipeline(pipeline, trust), named)
+    bound = bind(load_pipeline(pipeline, trust), named_models(models))
     options = CurateOptions(seed=seed, limit=limit, max_reject_fraction=max_reject_fraction)
     files = list_files((*pool, *more))  # a shell's glob puts the first path after --pool, the rest after that
     with open_engine(on, workers) as engine:

@@ -11,6 +11,7 @@ from dclm import __version__
 from dclm.errors import DclmError
 
 COMMANDS = {
+    "ablate": "ablate",
     "aggregate": "evaluate",
     "assets": "assets",
     "board": "board",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -20,6 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from dclm.errors import ConfigError
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -33,6 +36,17 @@ def engine_options(command: F) -> F:
     return click.option(
         "--on", default="local", show_default=True, metavar="local|ray[:ADDRESS]", help="Where the units run."
     )(command)
+
+
+def named_models(models: Sequence[str]) -> dict[str, Path]:
+    """The values of `--model NAME=PATH`, by name. Raises: ConfigError for other forms."""
+    named: dict[str, Path] = {}
+    for item in models:
+        name, separator, path = item.partition("=")
+        if not separator:
+            raise ConfigError(f"--model {item}", "allowed: NAME=PATH")
+        named[name] = Path(path)
+    return named
 
 
 class ConsoleProgress:

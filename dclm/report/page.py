@@ -48,8 +48,8 @@ def render_report(report: Report) -> str:
     record = report.artifact.record
     sections = [
         _tiles(report), _alarms(report), render_waterfall(report),
-        _panel("Annotations", _histograms(report.histograms)), *map(_table, report.tables),
-        _panel("What was dropped, by step", _dropped(report)), _panel("What was kept", _kept(report)),
+        panel("Annotations", _histograms(report.histograms)), *map(_table, report.tables),
+        panel("What was dropped, by step", _dropped(report)), panel("What was kept", _kept(report)),
     ]  # fmt: skip
     seed = f"seed {report.artifact.seed}"
     header = f"<header><h1>{escape(record.name)}</h1><p>documents · {seed} · {record.fingerprint[:16]}</p></header>"
@@ -57,22 +57,28 @@ def render_report(report: Report) -> str:
     return render(f"{record.name} · report", f"{header}\n<main>\n{''.join(sections)}</main>", footer)
 
 
-def _panel(title: str, body: str) -> str:
+def panel(title: str, body: str) -> str:
+    """A section; both arguments are HTML."""
     return f'<section class="panel"><h2>{title}</h2>{body}</section>\n'
 
 
 def _tiles(report: Report) -> str:
     read, kept = report.artifact.count("read"), report.artifact.count("kept")
     last = report.artifact.steps[-1]
-    tiles = [
+    numbers = [
         (f"{read:,}", "records read"), (f"{kept:,}", f"documents kept, {kept / read:.1%}"),
         (f"{report.artifact.count('dropped'):,}", "dropped"), (f"{report.artifact.count('rejected'):,}", "rejected"),
         (short(last.characters_out), f"characters kept, {short(last.bytes_out)}B of UTF-8"),
     ]  # fmt: skip
     if report.tokens is not None:
         error = 100 * report.tokens.relative_error
-        tiles.append((f"≈ {short(report.tokens.out[last.index])}", f"tokens kept, ± {error:.2g} %"))
-    shown = "".join(f'<div class="tile"><b>{value}</b><span>{what}</span></div>' for value, what in tiles)
+        numbers.append((f"≈ {short(report.tokens.out[last.index])}", f"tokens kept, ± {error:.2g} %"))
+    return tiles(numbers)
+
+
+def tiles(numbers: Sequence[tuple[str, str]]) -> str:
+    """Large numbers in a row: value and what it is, both HTML."""
+    shown = "".join(f'<div class="tile"><b>{value}</b><span>{what}</span></div>' for value, what in numbers)
     return f'<div class="tiles">{shown}</div>\n'
 
 
@@ -80,7 +86,7 @@ def _alarms(report: Report) -> str:
     if not report.alarms:
         return '<p class="note">No alarms.</p>\n'
     lines = "".join(f"<li>{span(alarm)}</li>" for alarm in report.alarms)
-    return f'<section class="alarms"><h2>{len(report.alarms)} alarms</h2><ul>{lines}</ul></section>\n'
+    return f'<section class="alarms"><h2>Look at this first</h2><ul>{lines}</ul></section>\n'
 
 
 def _histograms(histograms: Sequence[Histogram]) -> str:
@@ -112,7 +118,7 @@ def _table(table: Table) -> str:
         note += f" There were too many to hold: a row may lack up to {table.undercount:,} records."
     lists = "".join(f"<div><h3>{title}</h3>{_groups(groups)}</div>" for title, groups in table.lists.items())
     legend = _LEGEND.format(cut="dropped", other="reject", rest="rejected")
-    return _panel(f"By {span(table.title)}", f'<p class="note">{note}</p>{legend}<div class="grid">{lists}</div>')
+    return panel(f"By {span(table.title)}", f'<p class="note">{note}</p>{legend}<div class="grid">{lists}</div>')
 
 
 def _groups(groups: Sequence[Group]) -> str:
