@@ -19,8 +19,13 @@ class Engine(Protocol):
     def workers(self) -> int:
         """How many units run at once."""
 
-    def map(self, function: Callable[[U], R], units: Sequence[U]) -> Iterator[tuple[int, R]]:
+    def map(
+        self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
+    ) -> Iterator[tuple[int, R]]:
         """`(index of the unit, result)` in order of completion.
+
+        With `one_gpu_each` a worker sees one GPU, which no other worker sees, and there are as many workers as GPUs.
+
 
         `function`, units and results are pickled: a module's function or a `functools.partial` of one, and small
         values (data goes through files on storage that all workers share). The first exception ends the work, and is
@@ -34,6 +39,8 @@ class Serial:
 
     workers = 1
 
-    def map(self, function: Callable[[U], R], units: Sequence[U]) -> Iterator[tuple[int, R]]:
+    def map(
+        self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
+    ) -> Iterator[tuple[int, R]]:
         for index, unit in enumerate(units):
             yield index, function(unit)

@@ -16,6 +16,8 @@ from dclm.eval.aggregate import aggregate as aggregate_scores
 @click.argument("model", required=False)
 @click.option("--suite", help="core, extended, mmlu, light, or another file of eval_suite/suites.")
 @click.option("--tasks", help="Labels of tasks (or lm-eval:NAME), separated by commas, instead of a suite.")
+@click.option("--include-path", type=click.Path(path_type=Path, exists=True, file_okay=False),
+              help="Folder with more of lm-eval's task files, for lm-eval:NAME.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="Only the first N rows of each task (of each category).")
 @click.option("--out", type=click.Path(path_type=Path), help="Directory for the scores.")
 @click.option("--audit", is_flag=True, help="No model: what constant answers get, beside the published baselines.")
@@ -27,6 +29,7 @@ def evaluate(
     model: str | None,
     suite: str | None,
     tasks: str | None,
+    include_path: Path | None,
     limit: int | None,
     out: Path | None,
     audit: bool,
@@ -36,10 +39,15 @@ def evaluate(
     on: str,
     workers: int | None,
 ) -> None:
-    """Score MODEL (a checkpoint, a training run, FILE.pt, hf:DIRECTORY or gguf:FILE) on a suite of tasks."""
+    """Score MODEL on a suite of tasks.
+
+    MODEL is a checkpoint, a training run, open_lm's FILE.pt, hf:DIRECTORY, gguf:FILE, or one of lm-eval's models:
+    lm-eval:KIND,key=value,… (as in lm-eval:hf,pretrained=DIRECTORY).
+    """
     from dclm.cli.audit import print_audit
     from dclm.engine import open_engine
     from dclm.eval.evaluate import evaluate as run
+    from dclm.eval.plan import workers_that_fit
 
     labels = tuple(label.strip() for label in (tasks or "").split(",") if label.strip())
     if audit:
@@ -47,10 +55,12 @@ def evaluate(
         return
     if model is None or out is None:
         raise ConfigError("evaluate", "MODEL and --out are needed", "or pass --audit for what needs no model")
-    with open_engine(on, workers or 1) as engine:
+    if workers is None and on == "local":
+        workers = workers_that_fit(model)
+    with open_engine(on, workers) as engine:
         run(
             model, out, suite=suite, tasks=labels, limit=limit, device=device, dtype=dtype, batch_tokens=batch_tokens,
-            engine=engine, progress=ConsoleProgress(),
+            engine=engine, progress=ConsoleProgress(), include_path=include_path,
         )  # fmt: skip
     print(_table(json.loads((out / "scores.json").read_text(encoding="utf-8"))))
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from dclm.errors import DataError
 
@@ -28,22 +29,32 @@ class LocalEngine:
     def workers(self) -> int:
         return self._workers
 
-    def map(self, function: Callable[[U], R], units: Sequence[U]) -> Iterator[tuple[int, R]]:
+    def map(
+        self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
+    ) -> Iterator[tuple[int, R]]:
         """See `dclm.parallel.Engine.map`. A unit whose process dies is tried again, `ATTEMPTS` times in all."""
-        if self._workers == 1 or len(units) <= 1:
+        gpus = visible_gpus() if one_gpu_each else ()
+        workers = len(gpus) or self._workers
+        if workers == 1 or len(units) <= 1:
             for index, unit in enumerate(units):
                 yield index, function(unit)
             return
         waiting = dict.fromkeys(range(len(units)), 0)
         while waiting:
-            yield from self._round(function, units, waiting)
+            yield from self._round(function, units, waiting, min(workers, len(waiting)), gpus)
 
     def _round(
-        self, function: Callable[[U], R], units: Sequence[U], waiting: dict[int, int]
+        self,
+        function: Callable[[U], R],
+        units: Sequence[U],
+        waiting: dict[int, int],
+        workers: int,
+        gpus: tuple[str, ...],
     ) -> Iterator[tuple[int, R]]:
         """One pool's life: until all units are done, or one of them has killed its process."""
-        workers = min(self._workers, len(waiting))
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+        context = get_context("spawn")
+        started = context.Value("i", 0)
+        pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(started, gpus))
         running: dict[Future[R], int] = {}
         todo = iter(sorted(waiting))
         try:
@@ -69,12 +80,26 @@ class LocalEngine:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start_worker() -> None:
+def visible_gpus() -> tuple[str, ...]:
+    """What CUDA_VISIBLE_DEVICES allows, or all GPUs of the machine."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        return tuple(name for name in allowed.split(",") if name)
+    return tuple(map(str, range(len(list(Path("/dev").glob("nvidia[0-9]*"))))))
+
+
+def _start_worker(started: Any, gpus: tuple[str, ...]) -> None:
     """One thread per process: the engine's workers are the parallelism, and sums do not depend on the machine.
 
-    A worker ends when its parent does, however that ended: nothing is left behind by `kill -9`.
+    A worker ends when its parent does, however that ended: nothing is left behind by `kill -9`. `started` counts the
+    workers of a pool: the n-th sees the n-th GPU alone.
     """
     import pyarrow as pa
+
+    if gpus:
+        with started.get_lock():
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpus[started.value]
+            started.value += 1
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

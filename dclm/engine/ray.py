@@ -36,9 +36,14 @@ class RayEngine:
     def workers(self) -> int:
         return self._limit or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
-    def map(self, function: Callable[[U], R], units: Sequence[U]) -> Iterator[tuple[int, R]]:
-        """See `dclm.parallel.Engine.map`. Ray retries a unit whose worker or node dies."""
-        task = ray.remote(num_cpus=1, max_retries=5)(_call)
+    def map(
+        self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
+    ) -> Iterator[tuple[int, R]]:
+        """See `dclm.parallel.Engine.map`. Ray retries a unit whose worker or node dies.
+
+        A process on a GPU serves one unit: that is how Ray makes sure that the GPU is free again.
+        """
+        task = ray.remote(num_cpus=1, num_gpus=1 if one_gpu_each else 0, max_retries=5)(_call)
         shared = ray.put(function)
         running: dict[Any, int] = {}
         todo = iter(range(len(units)))

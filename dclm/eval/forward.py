@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,6 +27,22 @@ EFFICIENT_PART = 8
 """A batch of one part in so many of `batch_tokens` is large enough to be efficient."""
 SHORTEST_FRACTION = 0.8
 """Of the longest run in an efficient batch."""
+
+
+class Judgement(Protocol):
+    """What a model says of one answer."""
+
+    @property
+    def logprobs(self) -> NDArray[np.float32]:
+        """Natural logarithms of probabilities that multiply to the answer's: one a token, or one alone."""
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the answer is the likeliest token in every place."""
+
+    @property
+    def mean_cross_entropy(self) -> float:
+        """Nats a token."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,8 @@ class Request:
     max_new_tokens: int
     stop: tuple[str, ...] = ()
     """Regular expressions: a row ends where one of them matches its text."""
+    text: str = ""
+    """The prompt as text, for a backend that tokenizes by itself; `Generator` does not read it."""
 
 
 class Generator:

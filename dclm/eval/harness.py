@@ -1,21 +1,27 @@
-"""Our models under lm-eval: `DclmLM` is one of its language models, on the engine that scores our own suite."""
+"""lm-eval's own tasks on any model; `DclmLM` makes ours one of its, on the code that scores our own suite."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import TemplateLM
+from lm_eval.api.model import LM, TemplateLM
 from lm_eval.evaluator import simple_evaluate
+from lm_eval.tasks import TaskManager
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
+from dclm.config import suggest
 from dclm.errors import ConfigError
 from dclm.eval.forward import Scorer
 from dclm.eval.generate import Generator, Request
 from dclm.eval.subject import Subject
 from dclm.eval.tokenizer import Ids
+from dclm.storage import sha256_file
 
 MAX_NEW_TOKENS = 256
 """lm-eval's default where a task does not say."""
@@ -97,16 +103,54 @@ class DclmLM(TemplateLM):  # type: ignore[misc]
         return Request(prompt=prompt, max_new_tokens=longest, stop=stop), until
 
 
-def run_lm_eval(subject: Subject, tasks: Sequence[str], *, limit: int | None, batch_tokens: int) -> dict[str, Any]:
-    """lm-eval's own tasks on our model, by lm-eval's rules: task → metric → value.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ForeignTasks:
+    """Some of lm-eval's own tasks, named as lm-eval names them (groups and tags too)."""
 
-    Raises: ConfigError where lm-eval does not know a task.
-    """
-    try:
-        found = simple_evaluate(
-            model=DclmLM(subject, batch_tokens), tasks=list(tasks), limit=limit, bootstrap_iters=0, log_samples=False
-        )
-    except KeyError as error:
-        raise ConfigError("lm-eval", f"no such task: {error}", "`lm_eval ls tasks` lists them") from None
-    results: dict[str, Any] = found["results"]
-    return results
+    names: tuple[str, ...]
+    include_path: Path | None = None
+    """A folder with more task files, as `lm_eval --include_path` takes it."""
+
+    def identity(self) -> dict[str, object]:
+        """What bears on their scores."""
+        files = sorted(p for p in self.include_path.rglob("*") if p.is_file()) if self.include_path else []
+        return {
+            "tasks": sorted(self.names),
+            "version": version("lm_eval"),
+            "files": [sha256_file(path) for path in files if path.suffix != ".pyc"],
+        }
+
+    def manager(self) -> TaskManager:
+        """lm-eval's index of tasks. Raises: ConfigError where it does not know one of `names`, with the nearest."""
+        manager = TaskManager(include_path=None if self.include_path is None else str(self.include_path))
+        for name in self.names:
+            if name not in manager.all_tasks:
+                hint = suggest(name, manager.all_tasks) or "`lm_eval ls tasks` lists them"
+                raise ConfigError(f"lm-eval task {name}", "no such task, group or tag", hint)
+        return manager
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ForeignScores:
+    """What lm-eval makes of a model."""
+
+    results: dict[str, dict[str, Any]]
+    """Task → metric → value, means as lm-eval takes them."""
+    items: list[dict[str, Any]]
+    """A row of each task: its number, the filter, and the metrics of this row alone."""
+
+
+def run_lm_eval(lm: LM, tasks: ForeignTasks, *, limit: int | None) -> ForeignScores:
+    """lm-eval's own tasks on a model, by lm-eval's rules. Raises: ConfigError as `ForeignTasks.manager`."""
+    found = simple_evaluate(
+        model=lm, tasks=list(tasks.names), task_manager=tasks.manager(), limit=limit, bootstrap_iters=0
+    )
+    items = [
+        {
+            "task": task, "row": sample["doc_id"], "filter": sample["filter"],
+            "metrics": {name: sample[name] for name in sample["metrics"]},
+        }
+        for task, samples in found["samples"].items()
+        for sample in samples
+    ]  # fmt: skip
+    return ForeignScores(results=found["results"], items=items)

@@ -54,6 +54,8 @@ class Item:
     gold: int
     trimmed: bool
     """Whether a context had to be trimmed."""
+    text: str
+    """Examples and question of the first choice, untrimmed."""
 
 
 class Span(NamedTuple):
@@ -130,7 +132,10 @@ def build_items(
         else:
             pairs = _pairs(task, text, contexts, [next(answers) for _ in text.answers], max_seq_len)
         trimmed = any(len(pair[0]) < len(contexts[i % len(contexts)]) for i, pair in enumerate(pairs))
-        items.append(Item(row=text.row, category=text.category, pairs=tuple(pairs), gold=text.gold, trimmed=trimmed))
+        whole = text.examples + text.contexts[0]
+        items.append(
+            Item(row=text.row, category=text.category, pairs=tuple(pairs), gold=text.gold, trimmed=trimmed, text=whole)
+        )
     return items
 
 

@@ -5,22 +5,25 @@ Units are cut the same way whatever the number of workers, so that the batches, 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from functools import cache, lru_cache
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from dclm.errors import DataError
 from dclm.eval.answers import cut_output, is_right, normalise
 from dclm.eval.clusters import cluster_rows
 from dclm.eval.data import Part, load_parts
-from dclm.eval.forward import NotFinite, Scorer
-from dclm.eval.generate import Generator, Request
+from dclm.eval.forward import NotFinite
+from dclm.eval.generate import Request
 from dclm.eval.prompts import Item, Span, build_items, max_new_tokens, right_answers
 from dclm.eval.rows import Row
-from dclm.eval.subject import Subject, load_subject
+from dclm.eval.subject import Candidate, load_subject
 from dclm.eval.task import Task
 from dclm.storage import atomic_file
 
@@ -35,7 +38,9 @@ ITEMS = pa.schema(
         pa.field("cluster", pa.int32(), nullable=False),  # first row of the same cluster
         pa.field("correct", pa.bool_(), nullable=False),
         pa.field("selected", pa.int32()),  # the choice with the lowest score
-        pa.field("scores", pa.list_(pa.float32())),  # mean cross-entropy a choice, or log-probability a token
+        pa.field(
+            "scores", pa.list_(pa.float32())
+        ),  # mean cross-entropy a choice; log-probability a token, or of the whole
         pa.field("output", pa.string()),  # what was generated
         pa.field("trimmed", pa.bool_(), nullable=False),  # the context did not fit the window whole
     ]
@@ -49,6 +54,8 @@ class Unit:
 
     task: Task
     model: str
+    fingerprint: str
+    """Of the model."""
     device: str
     dtype: str
     max_seq_len: int
@@ -77,17 +84,34 @@ def _parts(task: Task) -> list[Part]:
     return load_parts(task)
 
 
-@cache
-def _subject(model: str, device: str, dtype: str) -> Subject:
+@lru_cache(maxsize=1)
+def _subject(model: str, fingerprint: str, device: str, dtype: str) -> Candidate:
     return load_subject(model, device, dtype)
 
 
-def score_unit(unit: Unit) -> UnitCounts:
+def score_unit(unit: Unit, candidate: Candidate | None = None) -> UnitCounts:
     """Score the unit's rows and commit them to its file.
 
+    Without a `candidate` its model is loaded, and kept for the next unit in this process.
     Raises: DataError naming task and row where an item cannot be scored.
     """
-    subject = _subject(unit.model, unit.device, unit.dtype)
+    with _one_thread(unit.device):
+        return _score_unit(unit, candidate or _subject(unit.model, unit.fingerprint, unit.device, unit.dtype))
+
+
+@contextlib.contextmanager
+def _one_thread(device: str) -> Iterator[None]:
+    """On the CPU a sum depends on how many threads share it, so one does it all: workers are the parallelism."""
+    before = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _score_unit(unit: Unit, subject: Candidate) -> UnitCounts:
     parts = _parts(unit.task)
     items = build_items(unit.task, parts, subject.tokenizer, unit.max_seq_len, unit.limit, Span(unit.first, unit.last))
     rows = {n: row for part in parts for n, row in zip(part.row_numbers, part.originals, strict=True)}
@@ -112,8 +136,8 @@ def _common(task: Task, items: list[Item], rows: dict[int, Row]) -> dict[str, li
     }
 
 
-def _score(unit: Unit, subject: Subject, items: list[Item]) -> tuple[dict[str, list[object]], UnitCounts]:
-    scorer = Scorer(subject.model, unit.batch_tokens)
+def _score(unit: Unit, subject: Candidate, items: list[Item]) -> tuple[dict[str, list[object]], UnitCounts]:
+    scorer = subject.scorer(unit.batch_tokens)
     try:
         scores = scorer.score([item.pairs for item in items])
     except NotFinite as error:
@@ -138,12 +162,14 @@ def _score(unit: Unit, subject: Subject, items: list[Item]) -> tuple[dict[str, l
 
 
 def _generate(
-    unit: Unit, subject: Subject, parts: list[Part], items: list[Item], rows: dict[int, Row]
+    unit: Unit, subject: Candidate, parts: list[Part], items: list[Item], rows: dict[int, Row]
 ) -> tuple[dict[str, list[object]], UnitCounts]:
     details = unit.task.metadata
     longest = max_new_tokens(unit.task, parts, subject.tokenizer)
-    requests = [Request(prompt=i.pairs[0][0], max_new_tokens=longest, stop=details.stop) for i in items]
-    generator = Generator(subject.model, subject.tokenizer, unit.batch_tokens)
+    requests = [
+        Request(prompt=item.pairs[0][0], max_new_tokens=longest, stop=details.stop, text=item.text) for item in items
+    ]
+    generator = subject.generator(unit.batch_tokens)
     outputs = generator.generate(requests)
     answers = [normalise(cut_output(output, details.stop, details.cot_delimiter)) for output in outputs]
     counts = UnitCounts(items=len(items), forwarded=generator.counts.forwarded, padding=generator.counts.padding)

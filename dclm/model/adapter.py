@@ -46,7 +46,7 @@ class HuggingFaceModel(nn.Module):
         super().__init__()
         self.model = model
         self.vocab_size: int = model.config.get_text_config().vocab_size
-        self.seq_len: int = getattr(model.config.get_text_config(), "max_position_embeddings", 2048)
+        self.seq_len = _window(model.config)
         self.plain_head = self._head_is_plain()
 
     @property
@@ -109,6 +109,27 @@ class HuggingFaceModel(nn.Module):
             return hidden.shape[-1] == head.weight.shape[-1] and torch.equal(head(hidden), logits)
 
 
+def huggingface_window(path: Path) -> int:
+    """The longest window of the model in the directory `path`, from its config.json. Raises: DataError."""
+    import transformers
+
+    _check_directory(path)
+    try:
+        return _window(transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False))
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"hf:{path}", f"transformers cannot load it: {error}") from error
+
+
+def _window(config: Any) -> int:
+    window: int = getattr(config.get_text_config(), "max_position_embeddings", 2048)
+    return window
+
+
+def _check_directory(path: Path) -> None:
+    if not path.is_dir():
+        raise DataError(f"hf:{path}", "no such directory", "hf: takes a local directory in Hugging Face format")
+
+
 def load_huggingface(path: Path, device: torch.device | str, dtype: torch.dtype) -> HuggingFaceModel:
     """The model in the directory `path`; nothing is downloaded and no code of the directory is run.
 
@@ -118,8 +139,7 @@ def load_huggingface(path: Path, device: torch.device | str, dtype: torch.dtype)
 
     quiet: Any = transformers.utils.logging
     quiet.disable_progress_bar()
-    if not path.is_dir():
-        raise DataError(f"hf:{path}", "no such directory", "hf: takes a local directory in Hugging Face format")
+    _check_directory(path)
     try:
         model: Any = transformers.AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, local_files_only=True, trust_remote_code=False

@@ -11,7 +11,7 @@ from dclm.errors import DataError
 from dclm.model.config import ModelConfig
 from dclm.model.interface import LanguageModel
 from dclm.model.openlm import read_openlm
-from dclm.model.weights import CONFIG, MODEL, TOKENIZER, read_model
+from dclm.model.weights import CONFIG, MODEL, TOKENIZER, read_config, read_model
 
 CHECKPOINTS = "checkpoints"
 STEP = "step-"
@@ -54,6 +54,34 @@ def load_model(path: str | Path, device: torch.device | str = "cpu", dtype: torc
     model = model.to(device=device, dtype=dtype).eval()
     model.rotary.inv_freq = inv_freq.to(device)  # angles stay exact whatever the precision of the weights
     return LoadedModel(model=model, path=directory, tokenizer_path=_tokenizer(directory), config=model.config)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelDescription:
+    """What can be said of a model without its weights."""
+
+    seq_len: int
+    tokenizer_path: Path | None
+    ours: bool
+    """False for a model of `transformers`."""
+
+
+def describe_model(path: str | Path) -> ModelDescription:
+    """The window and the tokenizer of what `load_model` would load; an open_lm file alone has to be read for it.
+
+    Raises: DataError if there is no such model.
+    """
+    if str(path).startswith(HUGGING_FACE):
+        from dclm.model.adapter import huggingface_window
+
+        directory = Path(str(path)[len(HUGGING_FACE) :])
+        return ModelDescription(seq_len=huggingface_window(directory), tokenizer_path=_tokenizer(directory), ours=False)
+    if str(path).endswith(OPEN_LM):
+        seq_len, directory = read_openlm(Path(path)).seq_len, Path(path).parent
+    else:
+        directory = find_checkpoint(Path(path))
+        seq_len = read_config(directory).seq_len
+    return ModelDescription(seq_len=seq_len, tokenizer_path=_tokenizer(directory), ours=True)
 
 
 def find_checkpoint(path: Path) -> Path:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from eval_tasks import ROWS, write_task
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
 
 from dclm.assets import fetch
+from dclm.eval import unit
+from dclm.eval.rows import rows_sha256
 from dclm.eval.subject import Subject
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.config import ModelConfig
 from dclm.model.init import initialize
 from dclm.model.openlm import from_openlm, infer_config
 from dclm.model.transformer import Transformer
-from dclm.model.weights import assemble
+from dclm.model.weights import assemble, write_model
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +72,29 @@ def small_model() -> Transformer:
     """A random model over the letters' vocabulary."""
     config = ModelConfig(hidden_dim=32, num_layers=2, num_heads=2, seq_len=512, vocab_size=272)
     return initialize(Transformer(config), seed=3).eval()
+
+
+@pytest.fixture
+def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of task files whose data lies where assets are looked for."""
+    folder, data = tmp_path / "tasks", tmp_path / "assets" / "eval" / "tests"
+    folder.mkdir()
+    data.mkdir(parents=True)
+    for label, rows in ROWS.items():
+        (data / f"{label}.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(r) + "\n" for r in rows).encode()))
+        write_task(folder, label, len(rows), rows_sha256(rows))
+    monkeypatch.setenv("DCLM_ASSETS", str(tmp_path / "assets"))
+    monkeypatch.setenv("DCLM_SHARED", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("DCLM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DCLM_OFFLINE", "1")
+    monkeypatch.setattr("dclm.eval.evaluate.ROWS", 3)
+    unit._parts.cache_clear()
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path, small_model: Transformer, letters_file: Path) -> str:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write_model(folder, small_model.state_dict(), small_model.config, letters_file)
+    return str(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,63 +9,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from eval_tasks import ROWS, write_task
 
 from dclm.engine.local import LocalEngine
 from dclm.errors import ConfigError, DataError
-from dclm.eval import unit
 from dclm.eval.evaluate import evaluate
-from dclm.eval.rows import Row, rows_sha256
+from dclm.eval.rows import rows_sha256
 from dclm.eval.task import load_task
-from dclm.model.transformer import Transformer
-from dclm.model.weights import write_model
 from dclm.parallel import Serial
-
-ROWS: dict[str, list[Row]] = {
-    "choose": [
-        {"query": f"What is {i}?", "choices": ["a", "bb", "ccc"], "gold": i % 3, "category": f"c{i % 2}"}
-        for i in range(9)
-    ],
-    "complete": [{"context": f"{i} and {i}", "continuation": "more"} for i in range(7)],
-    "say": [{"context": f"Say {i}", "answer": str(i), "aliases": ["one", "two"]} for i in range(5)],
-    "tell": [{"context_options": ["he did", "she did"], "continuation": "so", "gold": 0} for _ in range(4)],
-}
-KINDS = {"choose": "multiple_choice", "complete": "language_modeling", "say": "generation", "tell": "schema"}
-
-
-def write_task(folder: Path, label: str, rows: int, sha256: str) -> None:
-    categories = "true" if label == "choose" else "false"
-    (folder / f"{label}.yaml").write_text(
-        f"task: {label}\ninclude: templates/{KINDS[label]}.yaml\nnum_fewshot: 2\nmetadata:\n  version: 1\n"
-        f"  about: A test.\n  kind: {KINDS[label]}\n  group: tests\n  data:\n    file: tests/{label}.jsonl\n"
-        f'    rows: {rows}\n    sha256: {sha256}\n  continuation_delimiter: " "\n  categories: {categories}\n'
-        "  baseline: {v1: 0.25, v2: 0.25}\n  source: here\n  licence: Apache-2.0\n"
-    )
-
-
-@pytest.fixture
-def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of task files whose data lies where assets are looked for."""
-    folder, data = tmp_path / "tasks", tmp_path / "assets" / "eval" / "tests"
-    folder.mkdir()
-    data.mkdir(parents=True)
-    for label, rows in ROWS.items():
-        (data / f"{label}.jsonl.gz").write_bytes(gzip.compress("".join(json.dumps(r) + "\n" for r in rows).encode()))
-        write_task(folder, label, len(rows), rows_sha256(rows))
-    monkeypatch.setenv("DCLM_ASSETS", str(tmp_path / "assets"))
-    monkeypatch.setenv("DCLM_SHARED", str(tmp_path / "nowhere"))
-    monkeypatch.setenv("DCLM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("DCLM_OFFLINE", "1")
-    monkeypatch.setattr("dclm.eval.evaluate.ROWS", 3)
-    unit._parts.cache_clear()
-    return folder
-
-
-@pytest.fixture
-def model(tmp_path: Path, small_model: Transformer, letters_file: Path) -> str:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    write_model(folder, small_model.state_dict(), small_model.config, letters_file)
-    return str(folder)
 
 
 def read(out: Path) -> dict[str, Any]:
@@ -108,7 +58,9 @@ class Interrupted:
     def __init__(self, after: int) -> None:
         self.after = after
 
-    def map(self, function: Callable[[Any], Any], units: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    def map(
+        self, function: Callable[[Any], Any], units: Sequence[Any], *, one_gpu_each: bool = False
+    ) -> Iterator[tuple[int, Any]]:
         for index, one in enumerate(units):
             if index == self.after:
                 raise KeyboardInterrupt
@@ -121,7 +73,9 @@ class Counting(Serial):
     def __init__(self) -> None:
         self.units = 0
 
-    def map(self, function: Callable[[Any], Any], units: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    def map(
+        self, function: Callable[[Any], Any], units: Sequence[Any], *, one_gpu_each: bool = False
+    ) -> Iterator[tuple[int, Any]]:
         self.units += len(units)
         return super().map(function, units)
 

@@ -1,0 +1,89 @@
+"""What an evaluation is about to do: how the model is run, which tasks can be scored, which cannot and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from dclm.errors import AssetError, ConfigError
+from dclm.eval.data import load_parts
+from dclm.eval.prompts import count_rows, generation_room
+from dclm.eval.subject import DTYPES, Outline, model_bytes, resolve_model
+from dclm.eval.suite import Suite, load_suite, suite_of
+
+BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}
+COPIES = 4
+"""Memory for this many copies of a model's files is enough for a worker: weights in float32, activations, a cache."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What will be scored, and what cannot be."""
+
+    suite: Suite
+    max_seq_len: int
+    rows: Mapping[str, int]
+    """Task → rows that count."""
+    missing: Mapping[str, str]
+    """Task → why it cannot be scored."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a model is run."""
+
+    device: str = "auto"
+    dtype: str = "float32"
+    batch_tokens: int | None = None
+    """Tokens forwarded at once; None: what suits the device."""
+
+    def resolved(self) -> Settings:
+        """With a device and a number of tokens. Raises: ConfigError for a dtype that is none."""
+        if self.dtype not in DTYPES:
+            raise ConfigError("dtype", f"found {self.dtype!r}, allowed: {', '.join(DTYPES)}")
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        tokens = self.batch_tokens or BATCH_TOKENS["cuda" if device.startswith("cuda") else "cpu"]
+        return dataclasses.replace(self, device=device, batch_tokens=tokens)
+
+
+def make_plan(model: Outline, suite: Suite, limit: int | None) -> Plan:
+    """Which tasks can be scored: those whose data is there, and whose answers fit the model's window.
+
+    Raises: ConfigError if no task is left.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError("limit", f"found {limit}, allowed: a number ≥ 1")
+    rows: dict[str, int] = {}
+    missing: dict[str, str] = {}
+    for task in suite.tasks:
+        try:
+            parts = load_parts(task)
+            if task.metadata.kind == "generation":
+                generation_room(task, parts, model.tokenizer, model.window)
+        except (AssetError, ConfigError) as error:
+            missing[task.task] = error.problems[0].what
+            continue
+        rows[task.task] = count_rows(parts, limit)
+    if missing and not rows:
+        label, reason = next(iter(missing.items()))
+        raise ConfigError(f"suite {suite.name}", f"none of its tasks can be scored; {label}: {reason}")
+    return Plan(suite=suite, max_seq_len=model.window, rows=rows, missing=missing)
+
+
+def choose_suite(suite: str | None, tasks: tuple[str, ...], foreign: bool, folder: Path) -> Suite:
+    """The suite called `suite`, or one of `tasks`; `foreign`: tasks of lm-eval's come besides. Raises: ConfigError."""
+    if (suite is None) == (not tasks and not foreign):
+        raise ConfigError("evaluate", "found both or none of suite and tasks, allowed: one", "pass --suite core")
+    return load_suite(suite, folder) if suite is not None else suite_of(tasks, folder)
+
+
+def workers_that_fit(model: str) -> int:
+    """One worker a core, as long as their copies of the model fit into the machine's memory."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(os.cpu_count() or 1, memory // (COPIES * model_bytes(resolve_model(model)))))
