@@ -16,6 +16,7 @@ from dclm.classifier.spec import ClassifierSpec
 from dclm.config import Count, Fraction, NonNegative, Positive, build, load_yaml
 from dclm.errors import ConfigError
 from dclm.pool.spec import PoolSpec
+from dclm.train.trackers import TrackerName
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,12 +44,15 @@ class Recipe:
     validation: PoolSpec | None = None
     """Held-out clean text for the validation loss."""
     tokenizer: str = "gpt-neox-20b"
+    """An asset's name, or the path of a tokenizer.json."""
     scale: str
     """The model's scale, which fixes shape, tokens and every hyper-parameter. See docs/scales.md."""
     tokens: Positive | None = None
     """Train on so many tokens instead of the scale's: this leaves the benchmark, and the result says so."""
     epochs: Positive = 1
     """How often the tokens may be gone through to reach that number."""
+    track: tuple[TrackerName, ...] = ()
+    """Where training metrics go beside the run's own files: tensorboard, wandb."""
     suite: str | None = None
     """What the checkpoint is scored on: a suite of eval_suite/suites, such as core, extended or mmlu."""
     tasks: tuple[str, ...] = ()

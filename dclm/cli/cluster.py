@@ -57,18 +57,21 @@ def status(state: Path | None) -> None:
 @click.option("--out", help="Output directory, on storage that all nodes share. Default: out/NAME beside the project.")
 @click.option("--workers", type=click.IntRange(1), help="Units of work at once. Default: all the cluster's CPUs.")
 @click.option("--limit", type=click.IntRange(1), help="Records read from each input file at most.")
+@click.option("--nproc", type=click.IntRange(1), help="Workers that train (one a GPU). Default: 1.")
+@click.option("--min-nproc", type=click.IntRange(1), help="Train with as few while there is no room for more.")
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Print the job's output; wait for its end.")
 def submit(
-    recipe: Path, address: str | None, out: str | None, workers: int | None, limit: int | None, follow: bool
-) -> None:
+    recipe: Path, address: str | None, out: str | None, workers: int | None, limit: int | None, nproc: int | None,
+    min_nproc: int | None, follow: bool,
+) -> None:  # fmt: skip
     """Run RECIPE on a Ray cluster through its job API. Exits with the job's exit code."""
     from dclm.engine.jobs import project_root
     from dclm.engine.jobs import submit as submit_job
 
     logging.getLogger("ray").setLevel(logging.ERROR)  # the job's own output is what matters here
     running: LocalCluster | None = None if address else cluster_status()
-    arguments = [f"--workers={workers}"] if workers else []
-    arguments += [f"--limit={limit}"] if limit else []
+    given = {"workers": workers, "limit": limit, "nproc": nproc, "min-nproc": min_nproc}
+    arguments = [f"--{name}={value}" for name, value in given.items() if value]
     code = submit_job(
         recipe, address or (running.address if running else "http://127.0.0.1:8265"),
         out or str(project_root() / "out" / recipe.stem), arguments=arguments, write=_write, follow=follow,

@@ -17,10 +17,13 @@ from dclm.cli.options import ConsoleProgress, engine_options, say
     "--until", type=click.Choice(["pool", "curate", "tokenize", "train", "evaluate"]), default="evaluate",
     show_default=True, help="The last stage to run.",
 )  # fmt: skip
-@click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="Training processes (one a GPU).")
+@click.option("--nproc", type=click.IntRange(1), default=1, show_default=True,
+              help="Training processes (one a GPU); several with --on ray: workers of the cluster.")  # fmt: skip
+@click.option("--min-nproc", type=click.IntRange(1), help="On Ray: train with as few while there is no room for more.")
 @engine_options
 def run(
-    recipe: Path, out: Path, limit: int | None, until: str, nproc: int, on: str, workers: int | None
+    recipe: Path, out: Path, limit: int | None, until: str, nproc: int, min_nproc: int | None, on: str,
+    workers: int | None,
 ) -> None:  # fmt: skip
     """Run RECIPE from pool to OUT/result.json. What is finished is reused."""
     from dclm.engine import open_engine
@@ -29,7 +32,10 @@ def run(
     from dclm.stages.run import Run, RunOptions
 
     stage = next(s for s in STAGES if s == until)
-    options = RunOptions(limit=limit, until=stage, num_ranks=nproc, make_progress=ConsoleProgress, say=say)
+    options = RunOptions(
+        limit=limit, until=stage, num_ranks=nproc, min_ranks=min_nproc, on_ray=on.startswith("ray"),
+        make_progress=ConsoleProgress, say=say,
+    )  # fmt: skip
     loaded = load_recipe(recipe)
     with open_engine(on, workers) as engine:
         print(Run(loaded, out, engine, options).execute())

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from dclm.cli.options import ConsoleProgress, say
+from dclm.record import Record
 
 if TYPE_CHECKING:
-    from dclm.train.options import Precision
+    from dclm.train.options import Precision, TrainOptions
     from dclm.train.ranks import Device
+    from dclm.train.trackers import TrackerName
 
 
 @click.command()
@@ -21,7 +24,13 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the run.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --out.")
 @click.option("--validation", type=click.Path(path_type=Path), help="A tokens artifact of held-out text.")
+@click.option("--on", default="local", show_default=True, metavar="local|ray[:ADDRESS]", help="Where the ranks run.")
 @click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="Processes (one a GPU).")
+@click.option("--min-nproc", type=click.IntRange(1), help="On Ray: go on with as few while there is no room for more.")
+@click.option("--shard-over", type=click.IntRange(1), metavar="RANKS",
+              help="Ranks that hold one copy of the parameters. Default: those of a node.")  # fmt: skip
+@click.option("--timeout", type=click.IntRange(1), default=900, show_default=True, metavar="SECONDS",
+              help="A rank that lets the others wait longer ends the run.")  # fmt: skip
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
 @click.option("--epochs", type=click.IntRange(1), default=1, show_default=True, help="Passes allowed over few tokens.")
@@ -29,25 +38,51 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads of a process.")
 @click.option("--checkpoint-every", type=click.IntRange(1), metavar="STEPS", help="Default: a fifth of the run.")
 @click.option("--keep-checkpoints", type=click.IntRange(1), default=2, show_default=True)
-@click.option("--compile", "compile_", is_flag=True, help="torch.compile the blocks.")
+@click.option("--compile/--no-compile", "compile_", default=None, help="torch.compile the blocks. Default: on GPUs.")
 @click.option("--checkpoint-activations", is_flag=True, help="Less memory, more time.")
+@click.option("--track", type=click.Choice(["tensorboard", "wandb"]), multiple=True,
+              help="Send metrics there too (may be given twice).")  # fmt: skip
 def train(
-    tokens: Path, scale: str, seed: int, out: Path, resume: bool, validation: Path | None, nproc: int, device: Device,
-    precision: Precision, epochs: int, num_tokens: int | None, threads: int, checkpoint_every: int | None,
-    keep_checkpoints: int, compile_: bool, checkpoint_activations: bool,
+    tokens: Path, scale: str, seed: int, out: Path, resume: bool, validation: Path | None, on: str, nproc: int,
+    min_nproc: int | None, shard_over: int | None, timeout: int, device: Device, precision: Precision, epochs: int,
+    num_tokens: int | None, threads: int, checkpoint_every: int | None, keep_checkpoints: int, compile_: bool | None,
+    checkpoint_activations: bool, track: tuple[TrackerName, ...],
 ) -> None:  # fmt: skip
-    """Train a model on TOKENS, the output of `dclm tokenize`."""
-    from dclm.train.launch import launch
+    """Train a model on TOKENS, the output of `dclm tokenize`.
+
+    On several machines without Ray: `torchrun --nnodes … --nproc-per-node … -m dclm.cli.main train …` on each.
+    """
     from dclm.train.options import TrainOptions
 
     options = TrainOptions(
         validation=validation, epochs=epochs, num_tokens=num_tokens, resume=resume, device=device, precision=precision,
         threads=threads, checkpoint_every=checkpoint_every, keep_checkpoints=keep_checkpoints, compile=compile_,
-        checkpoint_activations=checkpoint_activations,
+        checkpoint_activations=checkpoint_activations, shard_over=shard_over, timeout_seconds=timeout, track=track,
     )  # fmt: skip
-    record = launch(
-        tokens, out, scale=scale, seed=seed, options=options, num_ranks=nproc, make_progress=ConsoleProgress
-    )
+    record = _launch(on, tokens, out, scale, seed, options, nproc, min_nproc)
+    if os.environ.get("RANK", "0") == "0":  # torchrun starts this command once a rank
+        _tell(record, out)
+
+
+def _launch(
+    on: str, tokens: Path, out: Path, scale: str, seed: int, options: TrainOptions, nproc: int, min_nproc: int | None
+) -> Record:  # fmt: skip
+    from dclm.engine import open_engine
+    from dclm.train.launch import launch
+    from dclm.train.launch_ray import launch_ray
+
+    with open_engine(on):
+        if on.startswith("ray"):
+            return launch_ray(
+                tokens, out, scale=scale, seed=seed, options=options, num_ranks=nproc, min_ranks=min_nproc,
+                make_progress=ConsoleProgress,
+            )  # fmt: skip
+        return launch(
+            tokens, out, scale=scale, seed=seed, options=options, num_ranks=nproc, make_progress=ConsoleProgress
+        )
+
+
+def _tell(record: Record, out: Path) -> None:
     counts = record.counts
     line = f"{out}: {record.name}, {counts['tokens']:,} tokens in {counts['steps']:,} steps"
     line += f", training loss {counts['train_loss']:.3f}"

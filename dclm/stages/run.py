@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ from dclm.stages.layout import STAGES, Layout, StageName
 from dclm.storage import is_local
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.train.launch import launch
+from dclm.train.launch_ray import launch_ray
 from dclm.train.run import TrainOptions
 from dclm.train.scale import Scale, find_scale
 
@@ -46,7 +48,11 @@ class RunOptions:
     until: StageName = "evaluate"
     """The last stage to run."""
     num_ranks: int = 1
-    """Training processes on this machine (one a GPU)."""
+    """Training processes (one a GPU)."""
+    min_ranks: int | None = None
+    """On Ray: go on with as few as these while there is no room for more."""
+    on_ray: bool = False
+    """Train on workers of the Ray cluster that the engine has connected, where there are several; else here."""
     make_progress: Callable[[], Progress] = Silent
     """A class or module's function: training processes make their own."""
     say: Callable[[str], None] = lambda line: None
@@ -56,9 +62,12 @@ class RunOptions:
 class Run:
     """One recipe in one directory."""
 
-    def __init__(self, loaded: LoadedRecipe, out: Path, engine: Engine, options: RunOptions) -> None:
+    def __init__(
+        self, loaded: LoadedRecipe, out: Path, engine: Engine, options: RunOptions, layout: Layout | None = None
+    ) -> None:
+        """`layout`: where the artifacts lie, if not all of them under `out`."""
         self.loaded, self.recipe = loaded, loaded.recipe
-        self.layout = Layout(out=out, loaded=loaded)
+        self.layout = layout or Layout(out=out, loaded=loaded)
         self.engine, self.options = engine, options
         self.progress = options.make_progress()
         self.scale: Scale = find_scale(self.recipe.scale)
@@ -137,8 +146,10 @@ class Run:
         return self.layout.tokens
 
     def _tokenize(self, inputs: list[Path], out: Path, config: TokenizeConfig) -> Record:
+        name = self.recipe.tokenizer
+        tokenizer = self.layout.path(name) if name.endswith(".json") else name
         return tokenize(
-            inputs, out, tokenizer=self.recipe.tokenizer, config=config, engine=self.engine, progress=self.progress,
+            inputs, out, tokenizer=tokenizer, config=config, engine=self.engine, progress=self.progress,
             allow_missing=self.recipe.allow_incomplete,
         )  # fmt: skip
 
@@ -146,9 +157,11 @@ class Run:
         """Train the model, or go on where its last checkpoint is."""
         options = TrainOptions(
             validation=self.layout.validation if self.recipe.validation is not None else None,
-            epochs=self.recipe.epochs, num_tokens=self.recipe.tokens, resume=True,
+            epochs=self.recipe.epochs, num_tokens=self.recipe.tokens, resume=True, track=self.recipe.track,
         )  # fmt: skip
-        record = launch(
+        on_ray = self.options.on_ray and self.options.num_ranks > 1
+        start = functools.partial(launch_ray, min_ranks=self.options.min_ranks) if on_ray else launch
+        record = start(
             self.layout.tokens, self.layout.train, scale=self.scale, seed=self.recipe.seed, options=options,
             num_ranks=self.options.num_ranks, make_progress=self.options.make_progress,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dclm.errors import DclmError
+from dclm.errors import ConfigError, DclmError
 from dclm.progress import Progress, Silent
 from dclm.record import Record, read_record
 from dclm.storage import TEMPORARY
@@ -16,6 +16,7 @@ from dclm.train.checkpoint import require_fresh
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import Scale
+from dclm.train.trackers import require_trackers
 
 
 def launch_ray(
@@ -26,22 +27,25 @@ def launch_ray(
     seed: int,
     options: TrainOptions,
     num_ranks: int,
+    min_ranks: int | None = None,
     max_failures: int = 3,
     make_progress: Callable[[], Progress] = Silent,
 ) -> Record:
     """`train` on `num_ranks` workers of the Ray cluster that is connected, one GPU each where `device` is not cpu.
 
-    `tokens` and `out` lie on storage that all nodes share. When a worker or node is lost, Ray Train starts all ranks
-    again, up to `max_failures` times, and they go on from the last checkpoint.
+    `tokens` and `out` lie on storage that all nodes share. With `min_ranks` the run is elastic: it starts with so many
+    workers as there is room for, and Ray Train changes their number when nodes come or go. Whenever it starts the ranks
+    again (after a loss, up to `max_failures` times) they go on from the last checkpoint, in the same data order.
     Raises: what `train` raises.
     """
     import ray.train
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
 
     require_fresh(out, options.resume)
+    require_trackers(options.track)
     scratch = out.parent / f"{TEMPORARY}ray-{out.name}"
     use_gpu = options.device == "cuda" or (options.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
-    cpus = 1 if use_gpu else options.threads
+    _require_room(ray.cluster_resources().get("GPU" if use_gpu else "CPU", 0), min_ranks or num_ranks, use_gpu)
     trainer = TorchTrainer(
         _rank,
         train_loop_config={
@@ -49,8 +53,10 @@ def launch_ray(
             "options": dataclasses.replace(options, resume=True),
             "make_progress": make_progress,
         },
+        torch_config=TorchConfig(timeout_s=options.timeout_seconds),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=num_ranks, use_gpu=use_gpu, resources_per_worker={"CPU": cpus} | ({"GPU": 1} if use_gpu else {})
+            num_workers=num_ranks if min_ranks is None else (min_ranks, num_ranks),
+            use_gpu=use_gpu, resources_per_worker={"CPU": 1} | ({"GPU": 1} if use_gpu else {}),
         ),
         run_config=ray.train.RunConfig(
             name=f"train-{out.name}",
@@ -68,6 +74,13 @@ def launch_ray(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return read_record(out)
+
+
+def _require_room(there: float, num_ranks: int, use_gpu: bool) -> None:
+    """Raises: ConfigError where the cluster has no place for the ranks: Ray would wait for ever."""
+    if there < num_ranks:
+        what = f"found {there:g} {'GPUs' if use_gpu else 'CPUs'} in the cluster, needed: {num_ranks}, one a worker"
+        raise ConfigError(f"{num_ranks} ranks on Ray", what, "add nodes, or ask for fewer with --nproc or --min-nproc")
 
 
 def _rank(job: dict[str, Any]) -> None:

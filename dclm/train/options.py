@@ -36,8 +36,8 @@ class TrainOptions:
     """Updates between checkpoints; None: a fifth of the run, as the reference."""
     keep_checkpoints: int = 2
     """The last so many are kept."""
-    compile: bool = False
-    """Compile the blocks (torch.compile): faster on GPUs, with other rounding."""
+    compile: bool | None = None
+    """Compile the blocks (torch.compile): faster on GPUs, with other rounding. None: on CUDA."""
     checkpoint_activations: bool = False
     """Recompute blocks in the backward pass: less memory, more time."""
     shard_over: int | None = None

@@ -184,7 +184,8 @@ class _Run:
         loss_model = build_model(config, self.scale.z_loss, self.ranks, values, DTYPES[state.precision])
         model = loss_model.model
         model.checkpoint_activations = self.options.checkpoint_activations
-        if self.options.compile:
+        on_cuda = self.ranks.device.type == "cuda"
+        if on_cuda if self.options.compile is None else self.options.compile:
             for block in model.layers:
                 block.compile()
         optimizer = make_optimizer(model.parameters(), self.scale)

@@ -6,11 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from dclm.errors import ConfigError
+from dclm.record import Record
 from dclm.train.launch_ray import launch_ray
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
@@ -23,27 +24,35 @@ PLAIN = TrainOptions(device="cpu", precision="fp32", threads=1)
 ON_RAY = """
 import json, pickle, sys
 import ray
-from dclm.errors import DataError
+from dclm.errors import ConfigError, DataError
 from dclm.train.launch_ray import launch_ray
 
 job = pickle.loads(bytes.fromhex(sys.argv[1]))
 ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
 rest = {"scale": job["scale"], "seed": 1, "options": job["options"], "num_ranks": 2}
-record = launch_ray(job["tokens"], job["out"], **rest)
+record = launch_ray(job["tokens"], job["out"], min_ranks=1, **rest)
+try:
+    launch_ray(job["tokens"], job["few_out"], **rest | {"num_ranks": 5})
+except ConfigError as error:
+    no_room = str(error)
 try:
     launch_ray(job["few"], job["few_out"], max_failures=0, **rest)
 except DataError as error:
     refused = str(error)
 ray.shutdown()
-print(json.dumps([record.fingerprint, record.counts["train_loss"], record.provenance["world_size"], refused]))
+print(json.dumps([record.fingerprint, record.counts["train_loss"], record.provenance["world_size"], refused, no_room]))
 """
+
+
+def losses(out: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.slow
 def test_ray_workers_train_the_model_of_one_process_and_tell_what_they_refuse(
     make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path
 ) -> None:
-    """In a process of its own, for Ray leaves processes and warnings behind."""
+    """An elastic run of one or two workers. In a process of its own, for Ray leaves processes and warnings behind."""
     import pickle
 
     tokens, out = make_tokens(), tmp_path / "run"
@@ -54,10 +63,12 @@ def test_ray_workers_train_the_model_of_one_process_and_tell_what_they_refuse(
     }  # fmt: skip
     command = [sys.executable, "-c", ON_RAY, pickle.dumps(job).hex()]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=400)
-    fingerprint, loss, world_size, refused = json.loads(done.stdout.splitlines()[-1])
+    fingerprint, loss, world_size, refused, no_room = json.loads(done.stdout.splitlines()[-1])
     assert fingerprint == one.fingerprint
     assert loss == pytest.approx(one.counts["train_loss"], rel=1e-4)
+    assert losses(out) == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
     assert world_size == 2
+    assert "found 4 CPUs in the cluster, needed: 5" in no_room
     assert "needs 2,560 tokens" in refused
     assert not list(tmp_path.glob(".tmp-*"))
 
@@ -68,3 +79,42 @@ def test_an_unfinished_run_is_refused_before_ray_is_asked(
     (tmp_path / "run" / "checkpoints" / "step-000010").mkdir(parents=True)
     with pytest.raises(ConfigError, match="unfinished run"):
         launch_ray(make_tokens(), tmp_path / "run", scale=small_scale, seed=1, options=PLAIN, num_ranks=2)
+
+
+RECIPE = """
+name: small
+data: [{pool: {sample: {seed: 3, documents: 16}}, pipeline: p.yaml}]
+scale: tiny
+tasks: [copa]
+track: [tensorboard]
+"""
+
+
+@pytest.mark.parametrize(("on_ray", "num_ranks", "expected"), [(True, 2, "ray"), (True, 1, "here"), (False, 2, "here")])
+def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_ray: bool, num_ranks: int, expected: str
+) -> None:
+    from dclm.parallel import Serial
+    from dclm.recipe import load_recipe
+    from dclm.stages import run as stages
+
+    called: list[tuple[str, dict[str, Any]]] = []
+
+    def fake(name: str) -> Any:
+        def launch(*_: Path, **rest: Any) -> Record:
+            called.append((name, rest))
+            counts = {"train_loss": 1.0, "validation_loss": None, "unigram_entropy": 2.0}
+            return Record(kind="checkpoint", name="tiny", fingerprint="f", config={}, counts=counts)
+
+        return launch
+
+    monkeypatch.setattr(stages, "launch_ray", fake("ray"))
+    monkeypatch.setattr(stages, "launch", fake("here"))
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    (tmp_path / "p.yaml").write_text("name: p\nsteps:\n  - page_length: {of: word, min: 5}\n")
+    options = stages.RunOptions(on_ray=on_ray, num_ranks=num_ranks, min_ranks=1)
+    stages.Run(load_recipe(tmp_path / "r.yaml"), tmp_path / "out", Serial(), options).train()
+    ((name, rest),) = called
+    assert (name, rest["num_ranks"], rest.get("min_ranks")) == (expected, num_ranks, 1 if expected == "ray" else None)
+    assert rest["options"].resume
+    assert rest["options"].track == ("tensorboard",)
