@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,13 @@ def read_documents(path: Path) -> Iterator[pa.RecordBatch]:
             yield batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
-def write_tables(path: Path, tables: Sequence[pa.Table]) -> None:
-    """Tables of one schema as the record batches of one IPC file: number i is batch i."""
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, tables[0].schema) as writer:
-        for table in tables:
+def write_tables(path: Path, tables: Iterable[pa.Table]) -> None:
+    """Tables of one schema, at least one, as the record batches of one IPC file: number i is batch i."""
+    rest = iter(tables)
+    first = one_batch(next(rest))
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, first.schema) as writer:
+        writer.write_batch(first)
+        for table in rest:
             writer.write_batch(one_batch(table))
 
 
@@ -88,13 +92,24 @@ def read_table(path: Path, index: int) -> pa.Table:
         return pa.Table.from_batches([pa.ipc.open_file(source).get_batch(index)])
 
 
+def read_tables(path: Path) -> Iterator[pa.Table]:
+    """All tables of a file made by `write_tables`, memory-mapped, one at a time."""
+    with pa.memory_map(str(path)) as source:
+        file = pa.ipc.open_file(source)
+        for index in range(file.num_record_batches):
+            yield pa.Table.from_batches([file.get_batch(index)])
+
+
 def partitioned(keys: Sequence[pa.RecordBatch], shard: int, num_partitions: int) -> list[pa.Table]:
     """A shard's keys with their `shard` column, spread by `key % num_partitions`, each part sorted by (key, row)."""
     table = pa.Table.from_batches(keys)
     table = table.add_column(1, KEY_FIELDS[1], pa.array(np.full(table.num_rows, shard, np.int32)))
-    table = table.sort_by([("key", "ascending"), ("row", "ascending")])
-    partition = table.column("key").to_numpy() % np.uint64(num_partitions)
-    return [table.filter(pa.array(partition == p)) for p in range(num_partitions)]
+    key, row = table.column("key").to_numpy(), table.column("row").to_numpy()
+    partition = (key % np.uint64(num_partitions)).astype(np.uint16)
+    order = np.lexsort((row, key, partition))
+    table = table.take(pa.array(order))
+    edges = np.searchsorted(partition[order], np.arange(num_partitions + 1))
+    return [table.slice(a, b - a) for a, b in itertools.pairwise(edges)]
 
 
 def one_batch(table: pa.Table) -> pa.RecordBatch:
