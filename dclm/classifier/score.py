@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,14 +51,14 @@ def read_labelled(path: str) -> Iterator[Labelled]:
             yield Labelled(row["text"], bool(row["label"]))
 
 
-def judge(model: Path, labelled: str, positive: str = "__label__hq") -> Judgement:
-    """Score the documents of `labelled` with the model (a file, or a classifier artifact)."""
+def judge(model: Path, labelled: Sequence[str], positive: str = "__label__hq") -> Judgement:
+    """Score the documents of all files in `labelled` with the model (a file, or a classifier artifact)."""
     path = model / MODEL if model.is_dir() else model
     if not path.exists():
         raise DataError(str(path), "no such file", "give a fastText model or the directory of a classifier")
-    documents = list(read_labelled(labelled))
+    documents = [document for file in labelled for document in read_labelled(file)]
     truth = np.array([d.positive for d in documents], np.bool_)
     if truth.all() or not truth.any():
-        raise DataError(labelled, f"{len(truth)} documents of one class, allowed: both classes")
+        raise DataError(", ".join(labelled), f"{len(truth)} documents of one class, allowed: both classes")
     scores = score_texts(load_classifier(str(path), positive), [d.text for d in documents], positive)
     return Judgement(summarize(scores, truth), precision_recall(scores, truth))

@@ -1,8 +1,7 @@
-"""`dclm classifier`: train fastText quality classifiers, and judge them against labelled documents."""
+"""`dclm classifier`: train fastText quality classifiers. `dclm score` judges them."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -12,7 +11,7 @@ from dclm.cli.options import ConsoleProgress, say
 
 @click.group()
 def classifier() -> None:
-    """Train and judge fastText quality classifiers."""
+    """Train fastText quality classifiers."""
 
 
 @classifier.command()
@@ -33,24 +32,3 @@ def train(spec: Path, out: Path) -> None:
     if held_out["roc_auc"] is not None:
         shown = ", ".join(f"{name} {held_out[name]:.4f}" for name in ("accuracy", "roc_auc", "calibration_error"))
         say(f"held out {held_out['documents']:,}: {shown}")
-
-
-@classifier.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.argument("labelled")
-@click.option("--positive", default="__label__hq", show_default=True, help="The model's label of the positive class.")
-@click.option("--curve", is_flag=True, help="Print the whole precision-recall curve instead of a summary.")
-def score(model: Path, labelled: str, positive: str, curve: bool) -> None:
-    """Judge MODEL (a fastText file or a classifier artifact) against LABELLED.
-
-    LABELLED is JSONL with `text` and `label` (1: good). Prints JSON: accuracy, ROC-AUC, average precision,
-    calibration; or one line for each point of the precision-recall curve.
-    """
-    from dclm.classifier.score import judge
-
-    judgement = judge(model, labelled, positive)
-    if curve:
-        for point in judgement.curve:
-            print(json.dumps(point))
-    else:
-        print(json.dumps(judgement.summary, indent=1))

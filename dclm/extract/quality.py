@@ -50,9 +50,9 @@ class Quality(NamedTuple):
     precision: float
     recall: float
     f1: float
-    present_fraction: float
-    """Of the snippets that must be there, those that are."""
-    absent_fraction: float
+    present_fraction: float | None
+    """Of the snippets that must be there, those that are; None where no page has some."""
+    absent_fraction: float | None
     """Of the snippets that must not be there, those that are not."""
     pages_per_second: float
     """Of CPU time."""
@@ -103,8 +103,8 @@ def measure(name: str, extract: ExtractFunction, pages: Sequence[GoldPage]) -> Q
         mean.precision,
         mean.recall,
         mean.f1,
-        fmean(present) if present else 0.0,
-        fmean(absent) if absent else 0.0,
+        fmean(present) if present else None,
+        fmean(absent) if absent else None,
         len(pages) / seconds,
         sum(len(page.html) for page in pages) / 1e6 / seconds,
     )

@@ -63,8 +63,9 @@ def ablate(
 ) -> Ablation:
     """Run the whole pipeline, every pipeline that lacks one step, and every step alone, over the same documents.
 
-    The sample is the first records of some files (`variants.MAX_FILES`), `sample` in all. Pages are extracted once; the step that does it is in
-    all variants. A Filter that drops nothing is not left out in a run of its own: it cannot change anything.
+    The sample is the first records of some files (`variants.MAX_FILES`), `sample` in all. Pages are extracted once; the
+    step that does it is in all variants. A Filter that drops nothing is not left out in a run of its own: it cannot
+    change anything.
     Raises: DataError if the sample has no document; what a step raises.
     """
     with tempfile.TemporaryDirectory(prefix="dclm-ablate-") as directory:

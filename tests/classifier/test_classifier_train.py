@@ -132,7 +132,7 @@ def test_a_wrong_line_of_labels_is_named(line: str, spec: ClassifierSpec, tmp_pa
     train_classifier(spec, tmp_path / "out")
     (tmp_path / "labels.jsonl").write_text('{"text": "a", "label": 1}\n' + line + "\n")
     with pytest.raises(DataError, match=r"labels.jsonl:2"):
-        judge(tmp_path / "out", str(tmp_path / "labels.jsonl"))
+        judge(tmp_path / "out", [str(tmp_path / "labels.jsonl")])
 
 
 def test_the_command_trains_and_judges(spec: ClassifierSpec, tmp_path: Path) -> None:
@@ -159,5 +159,5 @@ def test_a_model_learns_instructions_from_newsgroups(shared: Path, tmp_path: Pat
     held_out = train_classifier(spec, tmp_path / "out").counts["held_out"]
     assert isinstance(held_out, dict)
     assert held_out["roc_auc"] > 0.98
-    judged = judge(tmp_path / "out", str(shared / "text" / "dclm_human_quality" / "majority_data.jsonl"))
+    judged = judge(tmp_path / "out", [str(shared / "text" / "dclm_human_quality" / "majority_data.jsonl")])
     assert judged.summary["documents"] == 499

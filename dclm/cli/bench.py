@@ -1,0 +1,47 @@
+"""`dclm bench`: measurements that help to choose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dclm.cli.options import say
+
+if TYPE_CHECKING:
+    from dclm.extract.quality import Quality
+
+GENERATED = 300
+"""Pages of the generated crawl."""
+
+
+@click.group()
+def bench() -> None:
+    """Measurements that help to choose."""
+
+
+@bench.command()
+@click.option("--gold", multiple=True, type=click.Path(path_type=Path), metavar="FILE...", help="Default: generated.")
+@click.option("--pages", type=click.IntRange(1), help="Use about so many of the pages, evenly spread.")
+def extract(gold: tuple[Path, ...], pages: int | None) -> None:
+    """Print quality and speed of every extractor, side by side, in this process on one core.
+
+    FILE is gzip JSONL of pages that people marked: `url`, `warc` (a crawl file beside FILE), `text`, and `with` and
+    `without`, snippets that must and must not be extracted. Without --gold, pages are generated, whose text is known.
+    Columns: token precision, recall and F1, snippets that are rightly there and rightly not, pages and MB of HTML a
+    second of CPU time.
+    """
+    from dclm.report.extraction import compare_extractors, generated_pages, marked_pages, thinned
+
+    known = [page for file in gold for page in marked_pages(file)] or generated_pages(GENERATED)
+    print_qualities(compare_extractors(thinned(known, pages), lambda name: say(f"… {name}")))
+
+
+def print_qualities(rows: list[Quality]) -> None:
+    """The table of `dclm bench extract`."""
+    print("extractor      pages     F1  precision  recall    with  without  pages/s   MB/s")
+    for q in rows:
+        snippets = "".join("       –" if f is None else f"{f:8.3f}" for f in (q.present_fraction, q.absent_fraction))
+        speed = f"{q.pages_per_second:9.1f}{q.megabytes_per_second:7.1f}"
+        print(f"{q.extractor:<14}{q.pages:>6}{q.f1:7.3f}{q.precision:11.3f}{q.recall:8.3f}{snippets} {speed}")

@@ -1,0 +1,37 @@
+"""`dclm score`: a quality model against people's labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from dclm.cli.options import say
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("labels", nargs=-1, required=True, metavar="LABELS...")
+@click.option("--positive", default="__label__hq", show_default=True, help="The model's label of the positive class.")
+@click.option("--curve", is_flag=True, help="Print the whole precision-recall curve, a line a point, instead.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Write precision-recall, ROC and calibration as SVG.")
+def score(model: Path, labels: tuple[str, ...], positive: str, curve: bool, picture: Path | None) -> None:
+    """Judge MODEL (a fastText file or a classifier artifact) against the documents of LABELS, all together.
+
+    LABELS are JSONL files with `text` and `label` (1: good). Prints JSON: accuracy, ROC-AUC, average precision,
+    calibration; or one line for each point of the precision-recall curve.
+    """
+    from dclm.classifier.score import judge
+    from dclm.report.curve import draw_curves
+    from dclm.storage import write_atomic
+
+    judgement = judge(model, labels, positive)
+    if curve:
+        for point in judgement.curve:
+            print(json.dumps(point))
+    else:
+        print(json.dumps(judgement.summary, indent=1))
+    if picture is not None:
+        write_atomic(picture, draw_curves(judgement.summary, judgement.curve, model.name).encode("utf-8", "replace"))
+        say(f"{picture}")
