@@ -17,6 +17,7 @@ from dclm.filters.gopher import (
     SymbolRatio,
 )
 from dclm.filters.gopher_published import GopherQuality, GopherRepetition
+from dclm.filters.langdetect import Langdetect
 from dclm.filters.language import Language
 from dclm.filters.length import LineLength, PageLength, WordLength
 from dclm.filters.line_filters import LineWords, LongWordLines, NumericLines, PunctuationLines, UppercaseLines
@@ -38,7 +39,7 @@ from dclm.step import Step
 SHIPPED: tuple[type[Step], ...] = (
     Extract,
     UrlBlocklist, UrlRemoval, BlockedWords,
-    Language,
+    Language, Langdetect,
     PageLength, WordLength, LineLength, Sentences,
     SymbolRatio, BulletLines, EllipsisLines, AlphabeticWords, AlphanumericRatio, StopWords, Repetition, FinewebQuality,
     GopherQuality, GopherRepetition, AlphabeticTokenRatio,

@@ -70,6 +70,42 @@ BASELINE = [
 ]  # fmt: skip
 
 
+SENTENCES = {
+    "func": "page_length_filter", "length_type": "sentence", "min_length": 3, "tokenizer": "nltk",
+    "tokenizer_lang": "english",
+}  # fmt: skip
+POLICIES = ["terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"]
+C4 = [
+    {"func": "move_url_modifier"},
+    {"func": "key_name_modifier"},
+    {"func": "page_length_filter", "length_type": "char", "max_length": 190000},
+    {"func": "word_length_modifier", "max_length": 1000, "model": "split"},
+    {"func": "citation_removal_modifier"},
+    {"func": "punctuation_line_modifier", "remove_ellipses": True},
+    {"func": "line_length_modifier", "min_length": 5},
+    {"func": "substring_filter", "banlist": ["lorem ipsum"]},
+    {"func": "substring_line_modifier", "banlist": ["javascript"]},
+    {"func": "substring_filter", "banlist": ["{"]},
+    {"func": "substring_line_modifier", "banlist": POLICIES},
+    SENTENCES,
+    {"func": "split_lines_modifier", "delimiter": "\n"},
+    {"func": "exact_dedup", "content_key": "url", "normalize": "normalize_url"},
+    {
+        "func": "exact_dedup", "content_key": "text", "normalize": "normalize_whitespace_and_lowercase",
+        "selection_key": "url", "selection_normalize": "hash_text",
+    },
+    {"func": "join_lines_modifier", "delimiter": "\n"},
+    {"func": "within_page_dedup", "granularity": "line", "normalize": True},
+    SENTENCES,
+    {"func": "substring_filter", "banlist_from_fname": "baselines/mappers/banlists/ldnoobw.txt", "exact_word": True},
+    {"func": "detect_lang_whole_page_enricher", "model": "langdetect", "seed": 0, "_aggregate": {"x": {}}},
+    {
+        "func": "language_filter", "key": "language_id_whole_page_langdetect", "keep_languages": ["en"],
+        "threshold": 0.99,
+    },
+]  # fmt: skip
+
+
 def convert(steps: object, folder: Path, source: str | None = None) -> Conversion:
     path = folder / "theirs.yaml"
     path.write_text(yaml.safe_dump([{"source": "cc", "steps": steps}]), encoding="utf-8")
@@ -82,6 +118,14 @@ def test_dclm_baseline_refinedweb_becomes_our_dclm_refinedweb(tmp_path: Path) ->
     ours = tmp_path / "ours.yaml"
     ours.write_text(conversion.as_yaml(), encoding="utf-8")
     assert load_pipeline(ours).steps == load_pipeline(PIPELINES / "dclm_refinedweb.yaml").steps[1:]
+
+
+def test_c4_becomes_our_c4(tmp_path: Path) -> None:
+    conversion = convert(C4, tmp_path)
+    assert conversion.problems == ()
+    ours = tmp_path / "ours.yaml"
+    ours.write_text(conversion.as_yaml(), encoding="utf-8")
+    assert load_pipeline(ours).steps == load_pipeline(PIPELINES / "c4.yaml").steps[1:]
 
 
 def test_the_quality_cut_becomes_the_last_steps_of_dclm_baseline(tmp_path: Path) -> None:
@@ -111,9 +155,14 @@ def test_the_quality_cut_becomes_the_last_steps_of_dclm_baseline(tmp_path: Path)
         ({"func": "repetition_filter", "granularity": 20, "max_fraction": 0.1}, "granularity"),
         ({"func": "repetition_filter", "granularity": 3, "max_fraction": 0.1, "ignore_case": True}, "ignore_case"),
         ({"func": "exact_dedup", "content_key": "text", "selection_key": "url"}, "selection_key"),
+        ({"func": "split_lines_modifier", "delimiter": ";"}, "delimiter"),
+        ({"func": "join_lines_modifier"}, "split_lines_modifier"),
+        ({"func": "page_length_filter", "length_type": "sentence"}, "tokenizer"),
+        ({"func": "alphabetic_characters_to_tokens_filter", "tokenizer_name": "gpt2"}, "tokenizer_name"),
         ({"func": "quality_filter", "key": "q", "key_must_exist": False}, "key_must_exist"),
         ({"func": "word_length_modifier"}, "model"),
-        ({"func": "detect_lang_whole_page_enricher", "model": "langdetect"}, "langdetect"),
+        ({"func": "detect_lang_whole_page_enricher", "model": "langdetect"}, "seed"),
+        ({"func": "detect_lang_whole_page_enricher", "model": "cld3"}, "cld3"),
         ({"function": "x"}, "func"),
         (7, "func"),
     ],

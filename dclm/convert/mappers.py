@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 
 from dclm.convert.arguments import Arguments, Entry, Inexpressible
+from dclm.convert.joined import detect_language, drop_copies, filter_language, join, split
 
 LISTS = {
     "refinedweb_banned_domains_curated.txt": "refinedweb-domains-curated",
@@ -17,11 +18,6 @@ LISTS = {
     "iana_tlds.txt": "iana-tlds",
 }
 """DCLM's own files → assets. Other files are kept as paths."""
-_NORMALIZERS = {
-    "normalize_url": "url",
-    "normalize_whitespace_and_lowercase": "whitespace_and_lowercase",
-    "ccnet_dedup_normalizer": "ccnet",
-}
 _REGEX = re.compile(r"[\^$*+?\[\]\\|()}]")  # an unpaired { stands for itself, as in "{"
 
 
@@ -120,39 +116,13 @@ def _substring_filter(a: Arguments) -> Entry:
     return Entry("blocked_words", fields)
 
 
-def _detect_language(a: Arguments) -> Entry:
-    a.get("overwrite")
-    prefix = a.get("key_prefix", "language_id_whole_page")
-    model = a.get("model")
-    if model != "fasttext":
-        raise a.reject("model", "fasttext (a page's language by langdetect has no equal here)")
-    a.require("seed", None, [None])
-    a.notes.append("lid.176.bin is replaced by lid.176.ftz")
-    return Entry("language", {_KEY: f"{prefix}_fasttext"})
-
-
-_KEY = "# key"  # under which DCLM stores a language; joins `language_filter` to the step that detects
-
-
-def _language_filter(a: Arguments, before: list[Entry]) -> list[Entry]:
-    key = a.get("key", "language_id_whole_page_langdetect")
-    fields = {"keep": a.get("keep_languages"), "min_score": a.get("threshold", 0.0)}
-    for place in range(len(before) - 1, -1, -1):
-        entry = before[place]
-        if entry.fields.get(_KEY) == key:
-            if place != len(before) - 1:
-                raise Inexpressible("`language_filter` must follow the mapper that detects the language at once")
-            return [*before[:place], Entry(entry.step, {**entry.fields, **fields})]
-    raise Inexpressible(f"`language_filter` reads {key!r}, which no mapper before it makes")
-
-
 def _page_length(a: Arguments) -> Entry:
     kind = a.get("length_type")
     least, most = a.get("min_length", 1), a.get("max_length")
     bounds = {"min": least} if most is None else {"min": least, "max": most}
     if kind == "sentence":
-        a.get("tokenizer"), a.get("tokenizer_lang")
-        a.notes.append("sentences are counted by a rule of our own, not by NLTK or BlingFire")
+        a.require("tokenizer", "blingfire", ["nltk"])
+        a.require("tokenizer_lang", None, ["en", "english"])
         return Entry("sentences", bounds)
     fields: dict[str, object] = {"of": kind, **bounds}
     if kind == "word":
@@ -226,19 +196,11 @@ def _quality(a: Arguments) -> Entry:
     return Entry("threshold", {"column": a.get("key", "fasttext_hq_prob"), side: a.get("threshold", 0.0)})
 
 
-def _exact(a: Arguments) -> Entry:
-    of = a.get("content_key", "text")
-    if of not in ("text", "url"):
-        raise a.reject("content_key", "text or url")
-    if a.get("selection_key") is not None:
-        a.get("selection_normalize")
-        raise a.reject("selection_key", "null (lines of several pages are compared by `bloom: {mode: paragraph}`)")
-    fields: dict[str, object] = {"of": of}
-    if (normalize := a.get("normalize")) is not None:
-        if normalize not in _NORMALIZERS:
-            raise a.reject("normalize", " or ".join(_NORMALIZERS))
-        fields["normalize"] = _NORMALIZERS[str(normalize)]
-    return Entry("exact", fields)
+def _letters_per_token(a: Arguments) -> Entry:
+    name = a.get("tokenizer_name", "EleutherAI/pythia-6.9b-deduped")
+    if not str(name).startswith("EleutherAI/pythia-"):
+        raise a.reject("tokenizer_name", "one of EleutherAI/pythia-…, whose tokenizer is GPT-NeoX's")
+    return Entry("alphabetic_token_ratio", {})
 
 
 def _justext(a: Arguments, before: list[Entry]) -> list[Entry]:
@@ -250,14 +212,14 @@ def _justext(a: Arguments, before: list[Entry]) -> list[Entry]:
 MAPPERS: Mapping[str, Mapper] = {
     "move_url_modifier": _nothing("the reader takes the URL from the record"),
     "key_name_modifier": _nothing("the reader knows `text` and `content`", "old_key", "new_key", "allow_overwrite"),
-    "split_lines_modifier": _nothing("texts are never lists here", "delimiter"),
-    "join_lines_modifier": _nothing("texts are never lists here", "delimiter"),
+    "split_lines_modifier": split,
+    "join_lines_modifier": join,
     "html_content_extraction_modifier": _justext,
     "url_substring_filter": _one(_url_substring),
     "url_removal_modifier": _one(_url_removal),
     "newline_removal_modifier": _simple("newlines", {"max_consecutive": "max_consecutive"}),
-    "detect_lang_whole_page_enricher": _one(_detect_language),
-    "language_filter": _language_filter,
+    "detect_lang_whole_page_enricher": _one(detect_language),
+    "language_filter": filter_language,
     "page_length_filter": _one(_page_length),
     "word_length_filter": _simple("word_length", {"min_length": "min", "max_length": "max"}),
     "symbol_ratio_filter": _simple("symbol_ratio", {"max_symbol_to_word_ratio": "max"}),
@@ -268,6 +230,7 @@ MAPPERS: Mapping[str, Mapper] = {
     "massive_web_repetition_filters": _one(_all_repetition),
     "repetition_filter": _one(_repetition),
     "line_length_filter": _simple("line_length", {"length_type": "of", "max_length": "max"}),
+    "alphabetic_characters_to_tokens_filter": _one(_letters_per_token),
     "alphanumeric_char_ratio_filter": _simple("alphanumeric_ratio", {"max_alnum_ratio": "min_fraction"}),
     "word_counter_enricher": _one(_word_count),
     "word_removal_ratio_filter": _one(_word_removal),
@@ -284,11 +247,6 @@ MAPPERS: Mapping[str, Mapper] = {
     "random_sampling_filter": _simple("random_sampling", {"keep_probability": "keep_fraction"}, keep_fraction=0.1),
     "classify_fasttext_hq_prob_enricher": _one(_fasttext_score),
     "quality_filter": _one(_quality),
-    "exact_dedup": _one(_exact),
+    "exact_dedup": drop_copies,
 }
 """DCLM's `func` → what it becomes, given its arguments and the steps before it."""
-
-
-def without_keys(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """The entries without what only conversion needed."""
-    return tuple(Entry(e.step, {k: v for k, v in e.fields.items() if k != _KEY}) for e in entries)

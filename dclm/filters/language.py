@@ -1,4 +1,4 @@
-"""The language of a page, by fastText's lid.176 or by langdetect."""
+"""The language of a page, by fastText's lid.176."""
 
 from __future__ import annotations
 
@@ -59,17 +59,24 @@ class Language(Map):
             empty = pc.match_substring_regex(text, _NOTHING_TO_READ)
             labels, scores = identify(pc.replace_substring(text, "\n", self.join_lines_with))
             labels = pc.if_else(empty, pa.scalar(None, pa.string()), labels)
-            return self._annotate(batch, labels, np.where(empty.to_numpy(zero_copy_only=False), 0, scores))
+            scores = np.where(empty.to_numpy(zero_copy_only=False), 0, scores)
+            return with_language(batch, labels, scores, self._kept(labels, scores) if self.keep else None)
 
         return annotate
 
-    def _annotate(self, batch: pa.RecordBatch, language: pa.StringArray, score: Scores) -> pa.RecordBatch:
-        columns = {"language": language, "language_score": pa.array(score, pa.float32())}
-        if self.keep:
-            known = pc.is_in(columns["language"], value_set=pa.array(self.keep, pa.string()))
-            sure = pa.array(score.astype(np.float64) > self.min_score)
-            columns["_drop"] = pc.invert(pc.and_(known, sure))
-        return with_columns(batch, columns)
+    def _kept(self, language: pa.StringArray, score: Scores) -> pa.BooleanArray:
+        known = pc.is_in(language, value_set=pa.array(self.keep, pa.string()))
+        return pc.and_(known, pa.array(score.astype(np.float64) > self.min_score))
+
+
+def with_language(
+    batch: pa.RecordBatch, language: pa.StringArray, score: Scores, kept: pa.BooleanArray | None
+) -> pa.RecordBatch:
+    """The batch with `language` and `language_score`, and the decision if there is one."""
+    columns = {"language": language, "language_score": pa.array(score, pa.float32())}
+    if kept is not None:
+        columns["_drop"] = pc.invert(kept)
+    return with_columns(batch, columns)
 
 
 def _open_model(path: Path) -> Identify:
