@@ -1,0 +1,29 @@
+"""`dclm experiment`: a grid of recipes, scales, budgets and seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dclm.cli.options import ConsoleProgress, engine_options, say
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the experiment.")
+@engine_options
+def experiment(file: Path, out: Path, on: str, workers: int | None) -> None:
+    """Run every cell of the grid in FILE, and write OUT/report.md with its pictures. What is finished is reused.
+
+    FILE names recipes, scales, token budgets, seeds and the held-out text that all models are measured on.
+    """
+    from dclm.engine import open_engine
+    from dclm.experiment.report import write_report
+    from dclm.experiment.run import run_experiment
+    from dclm.experiment.spec import load_experiment
+
+    loaded = load_experiment(file)
+    with open_engine(on, workers) as engine:
+        outcome = run_experiment(loaded, out, engine, make_progress=ConsoleProgress, say=say)
+    print(write_report(loaded.experiment.name, outcome, out))
