@@ -1,150 +1,153 @@
-"""`decontaminate`: finds documents that share long n-grams with evaluation items."""
+"""`decontaminate`: finds documents that hold text of evaluation items, and says how many items of each task."""
 
 from __future__ import annotations
 
 import dataclasses
-import gzip
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from numba import njit, uint64
+import pyarrow.compute as pc
 
 from dclm.config import Positive
-from dclm.dedup.alphabet import Normalization, alphabet
-from dclm.dedup.columns import I64, U64, distinct
-from dclm.dedup.shingles import room_for, shingles
-from dclm.errors import ConfigError, DataError
-from dclm.step import Context, Map, MapFunction
-from dclm.text.buffers import utf8
+from dclm.dedup.columns import I64, distinct, documents_of, drops_table, edits_table, ints, no_drops, row_of, shard_of
+from dclm.dedup.item_index import SharedNgrams, build_index
+from dclm.dedup.items import Item, read_items
+from dclm.dedup.questions import ANCHOR, SharedQuestions, build_questions
+from dclm.errors import ConfigError
+from dclm.step import Context, Decision, Global, MapFunction
 
-_TOP_BITS = 16
+_NO_ITEM = -1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Decontaminate(Map):
-    """Adds `contamination`, how many n-grams of a document occur in evaluation items, and may drop by it.
+class Decontaminate(Global):
+    """Drops documents that hold text of evaluation items, cuts that text out, or only reports.
 
-    Items are the lines of JSONL files; each of their strings (questions, answers, choices, passages) counts by itself,
-    and one shorter than an n-gram has none. Words are lower-cased and lose ASCII punctuation.
+    Items are the lines of JSONL files, one file a task. By `ngram` all of an item's strings count (questions, answers,
+    choices, passages), each by itself. By `question_option` a document must hold a whole question and one of its
+    options elsewhere; questions of fewer than five words are not looked for. Words are what white space separates,
+    lower-cased and without ASCII punctuation.
 
-    Source: 13-grams as in GPT-3 (Brown et al. 2020, appendix C). DCLM's own rule (question and one option) is another.
+    The report stands in the artifact's record: documents found, and for each task its `items`, those long enough to be
+    looked for (`comparable`), those found in any document (`matched`), and the documents that hold one (`documents`).
+    Table `contamination` (task, item, shard, row) lists what was found where.
+
+    Source: 13-grams as in GPT-3 (Brown et al. 2020, appendix C); DCLM section 4.6 for question and option, whose text
+    DCLM cut out (`action: mask`).
     """
 
     name: ClassVar[str] = "decontaminate"
+    version: ClassVar[int] = 2
 
     items: tuple[str, ...]
-    """Evaluation files: asset names or paths of .jsonl or .jsonl.gz."""
+    """Evaluation files: asset names or paths of .jsonl or .jsonl.gz; what stands before the first dot is the task."""
+    rule: Literal["ngram", "question_option"] = "ngram"
+    """What contaminates: shared n-grams, or a question together with an option."""
     ngram: Positive = 13
     """Words in an n-gram."""
-    action: Literal["drop", "report"] = "drop"
-    """Whether documents go or are only annotated."""
     min_matches: Positive = 1
-    """N-grams found (repeats included) from which on a document is contaminated."""
-    column: str = "contamination"
+    """N-grams found (repeats included) from which on a document is contaminated. For `rule: ngram`."""
+    last_sentence: bool = False
+    """Of a question only its last sentence counts, as DCLM did for MMLU. For `rule: question_option`."""
+    action: Literal["drop", "mask", "report"] = "drop"
+    """Whether documents go, lose the text found (counted as edits; what is left blank is dropped), or stay as they are.
+    """
 
     def __post_init__(self) -> None:
         if not self.items:
             raise ValueError("`items` needs at least one file")
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"two files of one name in `items`: {', '.join(self.tasks)}")
 
     @property
     def assets(self) -> tuple[str, ...]:
         return self.items
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the items' files up to the first dot."""
+        return tuple(Path(name).name.split(".")[0] for name in self.items)
+
     def open(self, context: Context) -> MapFunction:
-        index = build_index([context.file(name) for name in self.items], self.ngram)
+        files = [read_items(context.file(name)) for name in self.items]
+        items = [item for file in files for item in file]
+        search = self._search(items)
+        task = np.repeat(np.arange(len(files)), [len(file) for file in files])
+        number = np.arange(len(items)) - np.searchsorted(task, task)  # in its file
+        tasks = np.arange(len(files))
+        sizes = np.bincount(task, minlength=len(files))
+        comparable = np.bincount(task, search.sizes > 0, len(files)).astype(np.int64)
 
-        def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
-            found = count_matches(batch.column("text"), index, self.ngram)
-            batch = batch.append_column(pa.field(self.column, pa.int64()), pa.array(found))
-            if self.action == "drop":
-                batch = batch.append_column("_drop", pa.array(found >= self.min_matches))
-            return batch
+        def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
+            found = search(batch.column("text"))
+            rows = batch.column("_row").to_numpy()[found.rows]
+            none = np.full(len(files), _NO_ITEM)  # a row of each task without an item, for tasks that are nowhere
+            key = np.concatenate([tasks, task[found.items]])
+            columns = {
+                "row": np.concatenate([none, rows]),
+                "item": np.concatenate([none, number[found.items]]),
+                "start": np.concatenate([none, found.starts]),
+                "end": np.concatenate([none, found.ends]),
+                "size": sizes[key],
+                "comparable": comparable[key],
+            }
+            return pa.RecordBatch.from_pydict({"key": pa.array(key, pa.uint64())} | _arrays(columns))
 
-        return annotate
+        return emit
 
+    def _search(self, items: list[Item]) -> SharedNgrams | SharedQuestions:
+        where = ", ".join(self.tasks)
+        if self.rule == "ngram":
+            ngrams = build_index([item.texts for item in items], self.ngram)
+            if not len(ngrams.hashes):
+                raise ConfigError(self.name, f"no string in {where} has {self.ngram} words", "lower `ngram`")
+            return SharedNgrams(ngrams, self.min_matches)
+        questions = build_questions(items, self.last_sentence)
+        if not questions.sizes.any():
+            what = f"no item in {where} has a question of {ANCHOR} words and options"
+            raise ConfigError(self.name, what, "use `rule: ngram`")
+        return SharedQuestions(questions)
 
-class Index(NamedTuple):
-    """A set of hashes that kernels look into."""
+    def reduce(self, keys: pa.Table) -> pa.Table:
+        item = ints(keys, "item")
+        first = np.zeros(len(item), np.bool_)
+        bare = np.flatnonzero(item == _NO_ITEM)
+        first[bare[np.unique(ints(keys, "key")[bare], return_index=True)[1]]] = True
+        return keys.filter(pa.array(first | (item != _NO_ITEM)))
 
-    hashes: U64
-    """Sorted, distinct."""
-    starts: I64
-    """Where the hashes with each value of the top bits begin."""
+    def decide(self, reduced: Iterable[pa.Table]) -> Decision:
+        found = pa.concat_tables(reduced)
+        hits = found.filter(pc.not_equal(found.column("item"), _NO_ITEM))
+        task, item, document = ints(hits, "key"), ints(hits, "item"), documents_of(hits)
+        report: dict[str, object] = {}
+        for row in found.filter(pc.equal(found.column("item"), _NO_ITEM)).sort_by("key").to_pylist():
+            mine = task == row["key"]
+            report[self.tasks[row["key"]]] = {
+                "items": row["size"], "comparable": row["comparable"], "matched": len(distinct(item[mine])),
+                "documents": len(distinct(document[mine])),
+            }  # fmt: skip
+        documents = distinct(document)
+        return Decision(
+            drops=drops_table(documents, documents) if self.action == "drop" else no_drops(),
+            edits=[edits_table(document, ints(hits, "start"), ints(hits, "end"))] if self.action == "mask" else [],
+            info={"documents": len(documents), "tasks": report},
+            tables={"contamination": self._table(task, item, document)},
+        )
 
-
-NORMALIZATION: Normalization = "lower_no_punctuation"
-
-
-def build_index(files: Sequence[Path], ngram: int) -> Index:
-    """The n-grams of all evaluation items.
-
-    Raises: DataError for a line that is no JSON; ConfigError if no string is as long as an n-gram.
-    """
-    texts = [text for file in files for text in _strings(file)]
-    column = utf8(pa.array(texts, pa.string()))
-    ngrams: U64 = _long_shingles(column.data, column.offsets, alphabet(NORMALIZATION), ngram)
-    found = distinct(ngrams)
-    if not len(found):
-        names = ", ".join(file.name for file in files)
-        raise ConfigError("decontaminate", f"no string in {names} has {ngram} words", "lower `ngram`")
-    tops = (found >> np.uint64(64 - _TOP_BITS)).astype(np.int64)
-    return Index(found, np.searchsorted(tops, np.arange((1 << _TOP_BITS) + 1)).astype(np.int64))
-
-
-def count_matches(texts: pa.StringArray, index: Index, ngram: int) -> I64:
-    """For each text how many of its n-grams are in the index."""
-    column = utf8(texts)
-    found: I64 = _count_matches(column.data, column.offsets, alphabet(NORMALIZATION), ngram, *index)
-    return found
-
-
-def _strings(file: Path) -> Iterator[str]:
-    opened = gzip.open if file.name.endswith(".gz") else open
-    with opened(file, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    yield from _leaves(json.loads(line))
-                except ValueError as error:
-                    raise DataError(f"{file}:{number}", f"not JSON: {error}") from None
-
-
-def _leaves(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(item)
-
-
-@njit(cache=True, nogil=True)
-def _long_shingles(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, ngram: int) -> np.ndarray:
-    """Shingles of the texts that have at least `ngram` words."""
-    out = np.empty(int(offsets[-1]) - int(offsets[0]), np.uint64)
-    single = np.empty(room_for(offsets), np.uint64)
-    filled = 0
-    for row in range(len(offsets) - 1):
-        count = shingles(data, offsets[row], offsets[row + 1], table, True, 1, single)
-        if count >= ngram:
-            filled += shingles(data, offsets[row], offsets[row + 1], table, True, ngram, out[filled:])
-    return out[:filled].copy()
+    def _table(self, task: I64, item: I64, document: I64) -> pa.Table:
+        triples = np.unique(np.stack([task, item, document]), axis=1)
+        return pa.table(
+            {
+                "task": pa.array(self.tasks).take(pa.array(triples[0])),
+                "item": pa.array(triples[1]),
+                "shard": pa.array(shard_of(triples[2]), pa.int32()),
+                "row": pa.array(row_of(triples[2]), pa.int64()),
+            }
+        )
 
 
-@njit(cache=True, nogil=True)
-def _count_matches(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, ngram: int,
-                   known: np.ndarray, starts: np.ndarray) -> np.ndarray:  # fmt: skip
-    found = np.zeros(len(offsets) - 1, np.int64)
-    hashes = np.empty(room_for(offsets), np.uint64)
-    for row in range(len(offsets) - 1):
-        count = shingles(data, offsets[row], offsets[row + 1], table, True, ngram, hashes)
-        for i in range(count):  # a text too short for an n-gram has one of fewer words, which the index has not
-            top = hashes[i] >> uint64(64 - _TOP_BITS)
-            for k in range(starts[top], starts[top + uint64(1)]):
-                if known[k] >= hashes[i]:
-                    found[row] += known[k] == hashes[i]
-                    break
-    return found
+def _arrays(columns: dict[str, I64]) -> dict[str, pa.Array]:
+    return {name: pa.array(values, pa.int64()) for name, values in columns.items()}

@@ -63,6 +63,30 @@ def word_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, out: 
 
 
 @njit(cache=True, nogil=True)
+def word_places(data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray) -> int:
+    """First byte and end of the words that `word_hashes` hashes, as they stand in the text; how many there are."""
+    count = 0
+    first, last = -1, -1  # of what stands between white space; −1: nothing yet
+    is_word = False
+    at = start
+    while at <= end:
+        point, width = (uint32(SPACE), 1) if at == end else decode(data, at)
+        if at < end and point < uint32(TABLE_SIZE):
+            point = table[point]
+        if point == uint32(SPACE):
+            if is_word:
+                out[count, 0], out[count, 1] = first, last
+                count += 1
+            first, is_word = -1, False
+        else:
+            first = at if first < 0 else first
+            last = at + width
+            is_word = is_word or point != uint32(SKIP)
+        at += width
+    return count
+
+
+@njit(cache=True, nogil=True)
 def character_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray) -> int:
     """Hashes of the characters of `data[start:end]` into `out`; a run of whitespace is one space, none at the ends."""
     count = 0
