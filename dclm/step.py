@@ -18,7 +18,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import pyarrow as pa
 
@@ -58,6 +58,11 @@ class Step(ABC):
     def assets(self) -> tuple[str, ...]:
         """External files (asset names or paths) that the step opens; their sha256 is part of its fingerprint."""
         return ()
+
+    @property
+    def memory(self) -> str:
+        """What grows with the corpus of the memory it takes, in words, for `dclm plan`; empty: nothing."""
+        return ""
 
 
 class Map(Step):
@@ -99,8 +104,8 @@ class Decision:
     """Numbers for the record: cluster counts, the literal value of a quantile cut …"""
     tables: Mapping[str, pa.Table] = dataclasses.field(default_factory=dict)
     """Tables kept in the artifact beside the documents, such as `clusters`."""
-    then: Round | None = None
-    """Set where documents must be looked at again before the decision stands; then only `then` counts."""
+    then: Round | Relay | None = None
+    """Set where there is more to do before the decision stands; then only `then` counts."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,6 +124,31 @@ class Round:
     """Called in the process that called `decide`; never pickled."""
 
 
+class Passed(NamedTuple):
+    """What a relay's step makes of some rows."""
+
+    rows: pa.Table
+    """For the next round, in any order: column `key` (uint64) and others, the same in every round."""
+    news: int
+    """0 where these rows say nothing that those before did not."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Relay:
+    """Rounds over tables alone, on all workers, for what no single one could hold.
+
+    Rows are spread over partitions by their key. In each round the next of `steps` is given all rows of some keys,
+    sorted by key, and gives rows for the round after. When each step in turn has had no news, the relay is over.
+    """
+
+    start: Callable[[pa.Table], pa.Table]
+    """Rows for the first round from a reduced table."""
+    steps: tuple[Callable[[pa.Table], Passed], ...]
+    """Functions of a module, as `start`: workers import them."""
+    finish: Callable[[Iterable[pa.Table]], Decision]
+    """From the last rows, all of a key in one table. Called in the process that called `decide`; never pickled."""
+
+
 class Global(Step):
     """Needs all documents: emit keys per shard → reduce per partition → decide once → drop and edit per shard."""
 
@@ -134,13 +164,17 @@ class Global(Step):
 
     @abstractmethod
     def reduce(self, keys: pa.Table) -> pa.Table:
-        """What `decide` needs from one partition; `keys` holds all rows of its keys, sorted by (key, shard, row)."""
+        """What `decide` needs to know of some keys: `keys` holds all their rows, sorted by (key, shard, row).
+
+        Called for each partition, or for one piece of it after the other where it is large: on keys, never on rows of
+        other keys beside them, may the result depend.
+        """
 
     @abstractmethod
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
-        """The decision, from the reduced partitions in order. Runs once, on one worker.
+        """The decision, from the reduced tables in order of partition. Runs once, on one worker.
 
-        `reduced` may be iterated more than once and loads one partition at a time.
+        `reduced` may be iterated more than once and loads one table at a time.
         """
 
 

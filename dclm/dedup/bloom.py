@@ -46,7 +46,9 @@ class Bloom(Ordered):
 
     mode: Mode = "old-both"
     """What is judged: paragraphs; whole documents; paragraphs and then by the same count the document; `both`, where
-    n-grams run across paragraphs and the document is judged first; or documents by their whole text."""
+    n-grams run across paragraphs and the document is judged first; or documents by their whole text. The two differ:
+    in old-both a paragraph repeated within its document goes too, n-grams across paragraphs do not count, and more than
+    `threshold` is needed; in `both` all n-grams are looked up before any is inserted, and `threshold` is enough."""
     min_ngram: Positive = 13
     """A unit shorter than `max_ngram` is one n-gram if it has at least that many words, and none otherwise."""
     max_ngram: Positive = 13
@@ -61,6 +63,12 @@ class Bloom(Ordered):
     def __post_init__(self) -> None:
         if self.min_ngram > self.max_ngram:
             raise ValueError(f"min_ngram {self.min_ngram} > max_ngram {self.max_ngram}")
+
+    @property
+    def memory(self) -> str:
+        each = size_for(1_000_000, self.fp_rate).bytes / 1_000_000
+        found = f"{each:.3g} B an n-gram of one partition of {self.partitions}"
+        return f"{found}; they are counted, and it does not start where memory is short"
 
     def measure(self, context: Context) -> Callable[[pa.RecordBatch], int]:
         mode, classes = _MODES[self.mode], class_table()

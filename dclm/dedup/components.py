@@ -96,15 +96,24 @@ def rows_of_equal_keys(keys: U64, documents: I64) -> Equal:
     return Equal(first[:count], second[:count])
 
 
+def _documents(links: Iterable[Links]) -> I64:
+    """The ends of all links, sorted; elements are merged whenever they hold as many as were found before."""
+    documents = np.zeros(0, np.int64)
+    parts: list[I64] = []
+    for part in links:
+        parts.append(distinct(np.concatenate(part)))
+        if sum(map(len, parts)) >= len(documents):
+            documents, parts = distinct(np.concatenate([documents, *parts])), []
+    return distinct(np.concatenate([documents, *parts]))
+
+
 def components(links: Iterable[Links], cap: int | None = None) -> Components:
     """Components of the graph whose edges are all `links` (iterated twice, one element in memory at a time).
 
     With a `cap`, a link that would make a component of more documents is refused; the order of links then counts.
-    Memory: about 40 bytes a linked document, besides the largest element.
+    Memory: about 40 bytes a linked document, and 100 for each link of the largest element.
     """
-    parts = [distinct(np.concatenate(part)) for part in links]
-    documents = distinct(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
-    del parts
+    documents = _documents(links)
     parent = np.arange(len(documents), dtype=np.int64)
     size = np.ones(len(documents), dtype=np.int64)
     limit = len(documents) if cap is None else cap

@@ -128,7 +128,7 @@ def _mask(entries: int) -> int:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _slot(slots: np.ndarray, shared: np.ndarray, shingle: np.uint64, mask: int) -> int:
+def _slot(slots: np.ndarray, shared: np.ndarray, shingle: np.uint64, mask: int) -> np.int64:
     """Where entries of this shingle begin, or would."""
     at = int64(mix(shingle) & uint64(mask))
     while slots[at] >= 0 and shared[slots[at]] != shingle:

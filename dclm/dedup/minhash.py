@@ -16,9 +16,14 @@ from dclm.dedup.columns import F64, I64, U64, documents_of, drops_table, hashes,
 from dclm.dedup.components import Components, Links, components
 from dclm.dedup.lsh import band_keys, candidate_links
 from dclm.dedup.signatures import Bits, permutations, signatures
+from dclm.dedup.stars import components_of, edges_of, large_star, small_star
 from dclm.dedup.verify import Verify
-from dclm.step import Context, Decision, Global, MapFunction, Round
+from dclm.step import Context, Decision, Global, MapFunction, Relay, Round
 from dclm.text.buffers import utf8
+
+_KEY_BYTES = 2 * 28  # key, shard, row, hash of the whole: as emitted, and sorted
+_DECISION_BYTES = 150  # for components, clusters, edges and drops, at the worst moment
+_NO_DROPS = drops_table(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,10 +61,20 @@ class MinHash(Global):
     """Least exact Jaccard index of a dropped document with the one kept in its place; null: none is computed."""
     max_cluster: Count | None = None
     """Links that would make a candidate cluster of more documents are not followed; null: no limit."""
+    links_in_memory: Count = 200_000_000
+    """More candidate links than this are joined in rounds on all workers instead of at once on one, with the same
+    result. With `max_cluster` their order counts, and one worker joins them all."""
 
     def __post_init__(self) -> None:
         if self.verify == 0:
             raise ValueError("verify: 0 verifies nothing; leave it out")
+
+    @property
+    def memory(self) -> str:
+        each = self.bands * _KEY_BYTES
+        found = f"a worker takes 1 GB and {each:,} B a document of its shard; the one that decides {_DECISION_BYTES} B"
+        verified = "; verified: 8 B a distinct shingle of the largest candidate cluster" if self.verify else ""
+        return f"{found} a document with candidates{verified}"
 
     def open(self, context: Context) -> MapFunction:
         table = alphabet(self.normalize)
@@ -79,7 +94,18 @@ class MinHash(Global):
         return candidate_links(keys)
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
-        found = components(_LinksOf(reduced), self.max_cluster)
+        if self.max_cluster is not None or sum(table.num_rows for table in reduced) <= self.links_in_memory:
+            return self._decision_on(components(_LinksOf(reduced), self.max_cluster), reduced)
+        return Decision(
+            drops=_NO_DROPS,
+            then=Relay(
+                start=edges_of,
+                steps=(large_star, small_star),
+                finish=lambda rows: self._decision_on(components_of(rows), reduced),
+            ),
+        )
+
+    def _decision_on(self, found: Components, reduced: Iterable[pa.Table]) -> Decision:
         kept = found.documents[found.root]
         info: dict[str, object] = {"candidates": len(kept)}
         if self.max_cluster is not None:
@@ -89,7 +115,7 @@ class MinHash(Global):
         first = _first_copies(found, _whole_of(found.documents, reduced))
         step = Verify(threshold=self.verify, words=self.unit == "word", ngram=self.ngram, normalize=self.normalize)
         return Decision(
-            drops=drops_table(found.documents[:0], found.documents[:0]),
+            drops=_NO_DROPS,
             then=Round(step=step, rows=_rows_to_verify(found, first), finish=_Finish(found.documents, first, info)),
         )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.step import Context, Decision, Global, Ordered
+from dclm.step import Context, Decision, Global, Ordered, Relay
 from dclm.text.spans import Spans, without_spans
 
 Shards = Sequence[Sequence[pa.RecordBatch]]
@@ -20,11 +21,26 @@ def decide(step: Global, shards: Shards, context: Context | None = None) -> Deci
     emit = step.open(context)
     parts = [_with_shard(emit(batch), shard) for shard, batches in enumerate(shards) for batch in batches]
     keys = pa.concat_tables([pa.Table.from_batches([part]) for part in parts])
-    decision = step.decide([step.reduce(part) for part in partitions(keys, step.num_partitions)])
+    reduced = [step.reduce(part) for part in partitions(keys, step.num_partitions)]
+    decision = step.decide(reduced)
+    if isinstance(decision.then, Relay):
+        decision = decision.then.finish([relayed(decision.then, reduced)])
     again = decision.then
+    assert not isinstance(again, Relay)
     if again is None:
         return decision
     return again.finish(decide(again.step, [list(_select(again.rows, i, s)) for i, s in enumerate(shards)], context))
+
+
+def relayed(relay: Relay, reduced: Sequence[pa.Table]) -> pa.Table:
+    """The last rows of a relay, in one table."""
+    rows, quiet = pa.concat_tables([relay.start(table) for table in reduced]), 0
+    for step in itertools.cycle(relay.steps):
+        passed = step(rows.sort_by("key"))
+        rows, quiet = passed.rows, 0 if passed.news else quiet + 1
+        if quiet == len(relay.steps):
+            return rows.sort_by("key")
+    raise AssertionError
 
 
 def partitions(keys: pa.Table, count: int) -> list[pa.Table]:

@@ -1,7 +1,7 @@
 """Between segments: keys from all shards → reduce per partition → one decision → drops and edits per shard.
 
 A decision may ask for another round over some documents (see `dclm.step.Round`): their keys are emitted, reduced and
-decided on in the same way before the first decision stands.
+decided on in the same way before the first decision stands. Or for rounds over tables (see `dclm.engine.relay`).
 """
 
 from __future__ import annotations
@@ -18,14 +18,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dclm.engine.files import UNIT, finished, partitioned, read_documents, read_table, write_json, write_tables
+from dclm.engine.files import (
+    UNIT,
+    finished,
+    partitioned,
+    read_documents,
+    read_table,
+    read_tables,
+    write_json,
+    write_tables,
+)  # fmt: skip
+from dclm.engine.pieces import pieces
+from dclm.engine.relay import Leg, run_relay
 from dclm.parallel import Engine
 from dclm.progress import Progress
 from dclm.record import fingerprint
-from dclm.step import Context, Decision, Global, Round
+from dclm.step import Context, Decision, Global, Relay, Round
 from dclm.storage import atomic_directory
 
-U = TypeVar("U", "Reduction", "Emission")
+U = TypeVar("U", "Reduction", "Emission", Leg)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,10 +65,9 @@ class Emission:
 def run_reduction(step: Global, unit: Reduction) -> None:
     """Reduce one partition and commit it."""
     parts = [read_table(Path(path), unit.partition) for path in unit.keys]
-    table = pa.concat_tables(parts).sort_by([("key", "ascending"), ("shard", "ascending"), ("row", "ascending")])
     with atomic_directory(Path(unit.directory)) as directory:
-        write_tables(directory / "reduced.arrow", [step.reduce(table)])
-        write_json(directory / UNIT, {"fingerprint": unit.fingerprint, "keys": table.num_rows})
+        write_tables(directory / "reduced.arrow", map(step.reduce, pieces(parts)))
+        write_json(directory / UNIT, {"fingerprint": unit.fingerprint, "keys": sum(p.num_rows for p in parts)})
 
 
 def run_emission(job: tuple[Global, Context], unit: Emission) -> None:
@@ -118,7 +128,13 @@ class Exchange:
             for p in range(step.num_partitions)
         ]  # fmt: skip
         self._run(f"{step.name}: reduce", partial(run_reduction, step), units)
-        decision = step.decide(_Reduced([Path(u.directory) / "reduced.arrow" for u in units]))
+        reduced = [Path(u.directory) / "reduced.arrow" for u in units]
+        decision = step.decide(_Reduced(reduced))
+        if isinstance(decision.then, Relay):
+            directory = self.directory / f"round-{depth}"
+            identity = fingerprint([self.fingerprint, depth, "relay"])
+            decision = decision.then.finish(run_relay(decision.then, reduced, directory, identity, self._run))
+        assert not isinstance(decision.then, Relay), "one relay a round"
         return decision if decision.then is None else self._again(decision.then, depth + 1)
 
     def _again(self, again: Round, depth: int) -> Decision:
@@ -145,13 +161,13 @@ class Exchange:
 
 
 class _Reduced:
-    """The reduced tables in order of partition, loaded one at a time, as often as asked."""
+    """The reduced tables in order of partition and key, loaded one at a time, as often as asked."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
 
     def __iter__(self) -> Iterator[pa.Table]:
-        return (read_table(path, 0) for path in self._paths)
+        return (table for path in self._paths for table in read_tables(path))
 
 
 def _by_shard(rows: pa.Table, num_shards: int) -> list[pa.Table]:

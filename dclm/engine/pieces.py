@@ -16,14 +16,14 @@ PIECE_BYTES = 128 << 20
 _SAMPLES = 256  # a piece
 
 
-def pieces(parts: Sequence[pa.Table], piece_bytes: int = PIECE_BYTES) -> Iterator[pa.Table]:
-    """The rows of all `parts` in order of (key, part), in tables of about `piece_bytes`; at least one, if empty.
+def pieces(parts: Sequence[pa.Table], piece_bytes: int | None = None) -> Iterator[pa.Table]:
+    """The rows of all `parts` in order of (key, part), in tables of about `PIECE_BYTES`; at least one, if empty.
 
     Each part is sorted by its uint64 column `key`, whose order within the part stays. All rows of one key are in the
     same piece, which is larger than wanted where they are. Parts may be memory-mapped: a piece's rows are all it reads.
     """
     keys = [part.column("key").to_numpy() for part in parts]
-    bounds = _bounds(keys, math.ceil(sum(part.nbytes for part in parts) / piece_bytes))
+    bounds = _bounds(keys, math.ceil(sum(part.nbytes for part in parts) / (piece_bytes or PIECE_BYTES)))
     edges = [[0, *np.searchsorted(key, bounds).tolist(), len(key)] for key in keys]
     for i in range(len(bounds) + 1):
         piece = pa.concat_tables([p.slice(e[i], e[i + 1] - e[i]) for p, e in zip(parts, edges, strict=True)])

@@ -1,0 +1,86 @@
+"""Deduplication through the engine: corpora at the extremes, keys in many pieces, links joined in rounds."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from engine_steps import bound, write_pool
+
+from dclm.dedup.bloom import Bloom
+from dclm.dedup.exact import Exact
+from dclm.dedup.minhash import MinHash
+from dclm.engine import pieces
+from dclm.parallel import Serial
+from dclm.pool.files import list_files
+from dclm.record import Record
+from dclm.stages.curate import CurateOptions, curate
+from dclm.step import Step
+
+PLAIN = MinHash(bands=10, rows=4)
+VERIFIED = MinHash(bands=10, rows=4, verify=0.7)
+STEPS: tuple[Step, ...] = (Exact(), PLAIN, VERIFIED, Bloom(mode="paragraph", min_ngram=5, max_ngram=5, fp_rate=1e-9))
+
+
+def text(number: int, words: int = 40) -> str:
+    return " ".join(f"w{number}x{k}" for k in range(words))
+
+
+def changed(number: int) -> str:
+    words = text(0).split()
+    words[5 + number % 30] = f"only{number}"
+    return " ".join(words)
+
+
+def run(step: Step, shards: list[list[str]], work: Path, name: str = "out") -> tuple[Record, list[str]]:
+    pool = write_pool(work / "pool", shards)
+    record = curate(bound(step), list_files([str(pool)]), work / name, CurateOptions(), Serial())
+    kept = [
+        t for path in sorted((work / name / "documents").iterdir()) for t in pq.read_table(path)["text"].to_pylist()
+    ]
+    return record, kept
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda s: s.name)
+def test_everything_is_one_duplicate(tmp_path: Path, step: Step) -> None:
+    assert run(step, [[text(0)] * 3000] * 3, tmp_path)[1] == [text(0)]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda s: s.name)
+def test_nothing_is_a_duplicate(tmp_path: Path, step: Step) -> None:
+    shards = [[text(i) for i in range(s, 600, 3)] for s in range(3)]
+    assert run(step, shards, tmp_path)[1] == [t for shard in shards for t in shard]
+
+
+@pytest.mark.parametrize("step", [PLAIN, VERIFIED], ids=["plain", "verified"])
+def test_documents_without_words_stay_and_short_ones_are_compared_whole(tmp_path: Path, step: Step) -> None:
+    shards = [["", "a b", " \n"], ["A  B", "", "a b c", "a"], ["", "a"]]
+    assert run(step, shards, tmp_path)[1] == ["", "a b", " \n", "", "a b c", "a", ""]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda s: s.name)
+def test_a_large_document(tmp_path: Path, step: Step) -> None:
+    large = "\n".join(text(i, 20) for i in range(20_000))
+    _, kept = run(step, [[large, text(-1)], [large]], tmp_path)
+    assert kept == [large, text(-1)]
+
+
+def test_one_large_cluster_is_verified_against_who_stays(tmp_path: Path) -> None:
+    shards = [[changed(i) for i in range(s, 9000, 3)] for s in range(3)]
+    record, kept = run(VERIFIED, [[text(0)], *shards], tmp_path)
+    found = record.counts["decisions"]
+    assert isinstance(found, dict)
+    assert found["0:minhash"]["largest_cluster"] > 7000
+    assert kept[0] == text(0)
+
+
+@pytest.mark.parametrize("step", [PLAIN, VERIFIED], ids=["plain", "verified"])
+def test_small_pieces_and_rounds_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: MinHash) -> None:
+    shards = [[changed(i) if i % 3 else text(i) for i in range(s, 600, 4)] for s in range(4)]
+    plain, kept = run(step, shards, tmp_path, "plain")
+    assert 100 < len(kept) < 500
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 500)
+    rounds, _ = run(dataclasses.replace(step, links_in_memory=1), shards, tmp_path, "rounds")
+    assert {f.path: f.sha256 for f in plain.files} == {f.path: f.sha256 for f in rounds.files}
