@@ -114,16 +114,18 @@ def bloom(work: Path, texts: list[str]) -> list[Measured]:
 
 
 def crawl(work: Path) -> list[Measured]:
-    """FineWeb's pipeline from WARC to filtered documents, without its deduplication."""
+    """FineWeb's pipeline from WARC to filtered documents, without its deduplication.
+
+    Ours extracts with resiliparse. With trafilatura both wait for the same parser (see bench_extract).
+    """
     pipeline = load_pipeline(ROOT / "pipelines" / "fineweb.yaml")
     names = [step.name for step in pipeline.steps]
-    pipeline = dataclasses.replace(pipeline, steps=pipeline.steps[: names.index("fineweb_quality") + 1])
-    resiliparse = dataclasses.replace(pipeline, steps=(Extract(encoding="detect"), *pipeline.steps[1:]))
+    filters = pipeline.steps[1 : names.index("fineweb_quality") + 1]
+    pipeline = dataclasses.replace(pipeline, steps=(Extract(encoding="detect"), *filters))
     pool, few = str(SHARED / "web" / "crawl-*.warc.gz"), str(SHARED / "web" / "crawl-00000.warc.gz")
     model = SHARED / "models" / "lid.176.ftz"
     return [
-        ours("crawl, FineWeb's filters: dclm, resiliparse", bind(resiliparse), pool, few),
-        ours("crawl, FineWeb's filters: dclm, trafilatura", bind(pipeline), pool, few),
+        ours("crawl, FineWeb's filters: dclm, resiliparse", bind(pipeline), pool, few),
         of_peer(
             "crawl, FineWeb's filters: datatrove, trafilatura",
             peer("datatrove", "datatrove_crawl.py", SHARED / "web", work / "crawl", model),

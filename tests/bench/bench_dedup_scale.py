@@ -1,0 +1,98 @@
+"""Deduplication through the engine as the corpus grows: `python -m tests.bench.bench_dedup_scale [DOCUMENTS]`.
+
+Generated documents of 60 words in shards of 3,000; every third is a near-copy of an earlier one, anywhere. Each run is
+a process of its own with one worker, so that its peak of memory is that of emit, reduce, decide and drop together.
+Seconds are CPU seconds, without a first run that compiles.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dclm.dedup.bloom import Bloom
+from dclm.dedup.exact import Exact
+from dclm.dedup.minhash import MinHash
+from dclm.filters.length import PageLength
+from dclm.parallel import Serial
+from dclm.pipeline import BoundPipeline, Pipeline
+from dclm.pool.files import list_files
+from dclm.stages.curate import CurateOptions, curate
+from dclm.step import Step
+
+WORDS = 60
+SHARD = 3_000
+STEPS: dict[str, tuple[Step, ...]] = {
+    "read and write": (PageLength(of="word", min=1),),
+    "exact": (Exact(),),
+    "minhash 14×8": (MinHash(bands=14, rows=8),),
+    "minhash 14×8, verified": (MinHash(bands=14, rows=8, verify=0.8),),
+    "minhash 93×15": (MinHash(),),
+    "bloom": (Bloom(mode="paragraph"),),
+}
+
+
+class Cost(NamedTuple):
+    """What a run took."""
+
+    seconds: float
+    peak_bytes: int
+    kept: object
+
+
+def write_pool(root: Path, documents: int) -> Path:
+    """JSONL shards; the first shards of a larger pool are those of a smaller one."""
+    root.mkdir()
+    draw = np.random.default_rng(1)
+    vocabulary = np.array([f"w{i}" for i in range(20_000)])
+    chosen = np.empty((documents, WORDS), np.int32)
+    for start in range(0, documents, SHARD):
+        size = min(SHARD, documents - start)
+        chosen[start : start + size] = draw.integers(0, len(vocabulary), (size, WORDS))
+        near = np.arange(start + 2, start + size, 3)
+        chosen[near] = chosen[(draw.random(len(near)) * near).astype(np.int64)]
+        chosen[near, draw.integers(0, WORDS, len(near))] = draw.integers(0, len(vocabulary), len(near))
+        with (root / f"{start // SHARD:05d}.jsonl").open("w", encoding="utf-8") as lines:
+            for i in range(start, start + size):
+                lines.write(json.dumps({"id": str(i), "text": " ".join(vocabulary[chosen[i]])}) + "\n")
+    return root
+
+
+def run(steps: tuple[Step, ...], pool: str, few: str) -> Cost:
+    """One run in this process."""
+    pipeline = Pipeline(name="scale", steps=steps)
+    bound = BoundPipeline(pipeline=pipeline, files={}, hashes={})
+    with tempfile.TemporaryDirectory() as out:
+        curate(bound, list_files([few]), Path(out) / "few", CurateOptions(), Serial())
+        started = time.process_time()
+        record = curate(bound, list_files([pool]), Path(out) / "all", CurateOptions(), Serial())
+        seconds = time.process_time() - started
+    return Cost(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, record.counts["kept"])
+
+
+def main(sizes: tuple[int, ...] = (3_000, 30_000, 300_000)) -> None:
+    """Print the table."""
+    spawn = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as directory:
+        pools = [str(write_pool(Path(directory) / str(size), size)) for size in sizes]
+        print("| step | documents | documents/s | of the first | peak | kept |\n|---|---|---|---|---|---|")
+        for name, steps in STEPS.items():
+            rates: list[float] = []
+            for pool, size in zip(pools, sizes, strict=True):
+                with spawn.Pool(1) as worker:
+                    cost = worker.apply(run, (steps, pool, pools[0]))
+                rates.append(size / cost.seconds)
+                row = f"{size:,} | {rates[-1]:,.0f} | {rates[-1] / rates[0]:.0%} | {cost.peak_bytes / 1e6:,.0f} MB"
+                print(f"| {name} | {row} | {cost.kept:,} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(tuple(int(a) for a in sys.argv[1:]) or (3_000, 30_000, 300_000))

@@ -1,0 +1,61 @@
+"""Random kills of workers, nodes and drivers of Ray runs on three simulated nodes: `python -m tests.bench.bench_kills`.
+
+Each run is killed up to eight times wherever it stands, and goes on; then its bytes are compared with those of a calm run
+in one process. Ends when so many have been killed in all (`--kills`, 50), about a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from dclm.parallel import Serial
+from dclm.pipeline import bind, load_pipeline
+from dclm.pool.files import list_files
+from dclm.pool.sample import make_sample
+from dclm.stages.curate import CurateOptions, curate
+from tests.engine.engine_kills import PIPELINE, Run, run_with_kills, three_nodes
+
+KILLS_A_RUN = 8
+STRIDE = 14  # units of work between two kills at most; a run has about a hundred
+
+
+def main(kills: int, seed: int) -> None:
+    """Print a line for each run, and what was killed."""
+    draw = random.Random(seed)
+    victims: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as directory, three_nodes() as nodes:
+        work = Path(directory)
+        pipeline = work / "kills.yaml"
+        pipeline.write_text(PIPELINE, encoding="utf-8")
+        pool = make_sample(work / "pool", seed=3, documents=120, files=5)
+        calm = Run(pipeline=pipeline, pool=pool, out=work / "calm")
+        curate(bind(load_pipeline(pipeline)), list_files([str(pool)]), calm.out, CurateOptions(seed=7), Serial())
+        print("| run | seconds | killed (units that stood) | same bytes |\n|---|---|---|---|", flush=True)
+        number = 0
+        while victims.total() < kills:
+            number += 1
+            run = Run(pipeline=pipeline, pool=pool, out=work / "run")
+            started = time.time()
+            killed = run_with_kills(run, nodes, draw, min(KILLS_A_RUN, kills - victims.total()), STRIDE)
+            victims.update(victim for victim, _ in killed)
+            same = run.files() == calm.files()
+            what = ", ".join(f"{victim} ({units})" for victim, units in killed)
+            print(f"| {number} | {time.time() - started:.0f} | {what} | {same} |", flush=True)
+            if not same:
+                raise SystemExit("a killed run gave other bytes")
+            shutil.rmtree(run.out)
+    print(f"\n{victims.total()} kills ({dict(victims)}): identical bytes every time")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    main(arguments.kills, arguments.seed)
