@@ -93,10 +93,25 @@ def _samples(console: Console, artifact: Path) -> None:
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Say what of this directory would be reused.")
-def plan(recipe: Path, out: Path | None) -> None:
+@click.option("--gpu", default="H100", show_default=True, metavar="NAME", help="A100, H100, H200, B200, L40S or A10G.")
+@click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="How many of them.")
+@click.option("--shard-over", type=click.IntRange(1), metavar="GPUS", help="GPUs that hold one copy. Default: all.")
+@click.option("--checkpoint-activations", is_flag=True, help="As for `dclm train`.")
+@click.option("--mfu", type=click.FloatRange(0, 1, min_open=True),
+              help="Share of the peak. Default: as measured in --out, or DCLM's own.")  # fmt: skip
+@click.option("--price", type=click.FloatRange(0), help="Of a GPU-hour.")
+def plan(
+    recipe: Path, out: Path | None, gpu: str, nproc: int, shard_over: int | None, checkpoint_activations: bool,
+    mfu: float | None, price: float | None,
+) -> None:  # fmt: skip
     """Print the stages of RECIPE in order, with what each needs. Runs nothing and downloads nothing."""
     from dclm.recipe import load_recipe
     from dclm.stages.plan import plan_lines
+    from dclm.train.budget import Hardware
 
-    for line in plan_lines(load_recipe(recipe), out):
+    hardware = Hardware(
+        gpu=gpu, num_gpus=nproc, shard_over=shard_over, checkpoint_activations=checkpoint_activations, utilization=mfu,
+        price=price,
+    )  # fmt: skip
+    for line in plan_lines(load_recipe(recipe), out, hardware):
         print(line)

@@ -10,11 +10,18 @@ from dclm.pipeline import load_pipeline
 from dclm.recipe import LoadedRecipe
 from dclm.record import RECORD
 from dclm.stages.layout import Layout
-from dclm.train.scale import find_scale
+from dclm.tokens.dataset import TokenDataset
+from dclm.train.budget import GIGABYTES, Hardware, check_hardware, estimate_memory, estimate_speed, gpu_hours
+from dclm.train.data import check_data
+from dclm.train.scale import Scale, find_scale, with_tokens
 
 
-def plan_lines(loaded: LoadedRecipe, out: Path | None = None) -> Iterator[str]:
-    """One line a stage. Reads the recipe and its pipelines (with all their errors), nothing else."""
+def plan_lines(loaded: LoadedRecipe, out: Path | None = None, hardware: Hardware | None = None) -> Iterator[str]:
+    """One line a stage, and what the training takes. Reads the recipe and its pipelines (with all their errors), and of
+    `out` what tokens and timings are there; nothing else.
+
+    Raises: also ConfigError where the scale cannot be trained on `hardware`, DataError where the tokens are too few.
+    """
     recipe = loaded.recipe
     layout = Layout(out=out or Path("OUT"), loaded=loaded)
     yield f"recipe {recipe.name}, seed {recipe.seed}"
@@ -32,18 +39,51 @@ def plan_lines(loaded: LoadedRecipe, out: Path | None = None) -> Iterator[str]:
             f"curate     {source.name}: {pipeline.name}, {len(pipeline.steps)} steps{cuts}"
             f" → {target}{_there(out, target)}"
         )
-    scale = find_scale(recipe.scale)
-    tokens = recipe.tokens or scale.trained_tokens
+        yield from (f"  memory   {step.name}: {step.memory}" for step in pipeline.steps if step.memory)
+    scale = with_tokens(find_scale(recipe.scale), recipe.tokens)
     seq_len = scale.model.seq_len
     yield f"tokenize   {recipe.tokenizer}, rows of {seq_len} + 1 → {layout.tokens}{_there(out, layout.tokens)}"
-    flops = 6 * scale.model.published_parameters * tokens
     changed = "" if recipe.tokens is None else " (not the scale's own number: leaves the benchmark)"
-    what = f"{scale.name}: {tokens:,} tokens{changed}, {flops:.3g} FLOPs"
+    batch = f"{scale.num_steps:,} updates of {scale.batch_sequences} × {seq_len:,}"
+    what = f"{scale.name}: {scale.trained_tokens:,} tokens{changed} in {batch}, {scale.flops_6nd:.3g} FLOPs (6ND)"
     yield f"train      {what} → {layout.train}{_there(out, layout.train)}"
+    yield f"  tokens   {_tokens(scale, recipe.epochs, layout.tokens if out else None)}"
+    yield from _training(scale, hardware or Hardware(), layout.train if out else None)
     what = recipe.suite or ", ".join(recipe.tasks)
     limit = f", {recipe.limit} items a task (no benchmark score)" if recipe.limit else ""
     yield f"evaluate   {what}{limit} → {layout.scores}{_there(out, layout.scores)}"
     yield f"result     {layout.result}"
+
+
+def _tokens(scale: Scale, epochs: int, artifact: Path | None) -> str:
+    passes = f" in up to {epochs} passes" if epochs > 1 else ""
+    if artifact is None or not (artifact / RECORD).exists():
+        return f"{scale.trained_tokens:,} needed{passes}; how many there are is known after `--until tokenize`"
+    data = TokenDataset(artifact)
+    check_data(data, scale, epochs, str(artifact))
+    return f"{scale.trained_tokens:,} needed{passes}, {data.num_sequences * data.seq_len:,} present"
+
+
+def _training(scale: Scale, hardware: Hardware, measured: Path | None) -> Iterator[str]:
+    """Memory, and hours and cost where a speed is known."""
+    check_hardware(scale, hardware)
+    memory, room = estimate_memory(scale, hardware), GIGABYTES[hardware.gpu]
+    parts = (
+        f"state {memory.state / 1e9:.1f}, activations {memory.activations / 1e9:.1f}, rest {memory.working / 1e9:.1f}"
+    )
+    tight = "" if memory.total < room * 1e9 else ": may not fit, try --checkpoint-activations or more GPUs"
+    machine = f"{hardware.num_gpus} × {hardware.gpu}"
+    yield f"  memory   about {memory.total / 1e9:.1f} GB of {room} on each of {machine} ({parts}){tight}"
+    speed = estimate_speed(scale, hardware, measured)
+    if speed is None:
+        yield "  time     not known: no run has measured it here; pass --mfu"
+        return
+    hours = gpu_hours(scale, hardware, speed)
+    cost = "" if hardware.price is None else f", cost {hours * hardware.price:,.2f} at {hardware.price:g} a GPU-hour"
+    yield (
+        f"  time     {hours / hardware.num_gpus:,.4g} h on {machine} = {hours:,.4g} GPU-hours,"
+        f" {speed.tokens_per_second:,.0f} tokens/s {speed.source}{cost}"
+    )
 
 
 def _there(out: Path | None, artifact: Path) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 PEAK_FLOPS = MappingProxyType(
     {
@@ -23,6 +25,8 @@ def peak_flops(device: torch.device) -> float | None:
     """Peak of the device in bfloat16; None where it is not known (CPUs)."""
     if device.type != "cuda":
         return None
+    import torch
+
     name = torch.cuda.get_device_name(device)
     return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
 
