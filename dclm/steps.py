@@ -6,6 +6,7 @@ from dclm.dedup.bloom import Bloom
 from dclm.dedup.decontaminate import Decontaminate
 from dclm.dedup.exact import Exact
 from dclm.dedup.minhash import MinHash
+from dclm.dedup.substring import Substring
 from dclm.extract.step import Extract
 from dclm.filters.fineweb import FinewebQuality
 from dclm.filters.gopher import (
@@ -47,7 +48,7 @@ SHIPPED: tuple[type[Step], ...] = (
     Citations, WithinPageDedup, PiiMasking,
     WordCount, WordRemovalRatio,
     RandomSampling,
-    Exact, MinHash, Bloom,
+    Exact, MinHash, Bloom, Substring,
     Decontaminate,
     FastTextScore, Threshold, Quantile,
 )  # fmt: skip
