@@ -73,14 +73,14 @@ class Speed:
 def estimate_memory(scale: Scale, hardware: Hardware) -> Memory:
     """Memory of each GPU in bfloat16 training with flash attention.
 
-    A block keeps 12 vectors of the model's width and 4 of the feed-forward's for each token; with activation
+    A block keeps 10 vectors of the model's width and 4 of the feed-forward's for each token; with activation
     checkpointing its input alone, and one block's worth while that is computed again.
     """
     model = scale.model
     shards = hardware.shard_over or hardware.num_gpus
     tokens = min(scale.micro_batch_sequences, -(-scale.batch_sequences // hardware.num_gpus)) * model.seq_len
-    block = 2 * tokens * (12 * model.hidden_dim + 4 * model.ffn_dim)
-    kept = 2 * tokens * model.hidden_dim * model.num_layers + block
+    block = 2 * tokens * (10 * model.hidden_dim + 4 * model.ffn_dim)
+    kept = 2 * tokens * model.hidden_dim * (model.num_layers + 1) + block  # inputs of the blocks and the last norm
     head = model.vocab_size * model.hidden_dim
     logits = min(CHUNK_LOGITS, tokens * model.vocab_size)
     of_block = model.matrix_parameters // model.num_layers

@@ -55,23 +55,22 @@ def test_activations_are_estimated_near_what_autograd_keeps(checkpointed: bool) 
     model = initialize(Transformer(config), seed=0).train()
     model.compute_dtype = torch.bfloat16
     model.checkpoint_activations = checkpointed
-    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    weights = {shape for p in model.parameters() for shape in (tuple(p.shape), tuple(p.shape)[::-1])}
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if (storage.data_ptr() not in weights and tensor.dim() == 3) or tensor.dim() == 4:  # weights and tables are 2-d
-            kept[storage.data_ptr()] = storage
+        if tuple(tensor.shape) not in weights:  # no activation has their shape: 3 × 64 tokens
+            kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model.forward_hidden(torch.zeros(4, 64, dtype=torch.long))
+        model.forward_hidden(torch.zeros(3, 64, dtype=torch.long))
     found = sum(storage.nbytes() for storage in kept.values())
-    scale = dataclasses.replace(SCALES["tiny"], model=config, batch_sequences=4, micro_batch_sequences=4)
+    scale = dataclasses.replace(SCALES["tiny"], model=config, batch_sequences=3, micro_batch_sequences=3)
     estimated = estimate_memory(scale, Hardware(checkpoint_activations=checkpointed)).activations
     if checkpointed:
         estimated -= estimate_memory(scale, Hardware()).activations // config.num_layers  # that of the backward pass
-    assert estimated == pytest.approx(found, rel=0.25)
+    assert estimated == pytest.approx(found, rel=0.1)
 
 
 def test_state_is_cut_by_the_gpus_that_share_it() -> None:
