@@ -22,7 +22,7 @@ LAYERS = (
     {"steps", "classifier"},
     {"pipeline", "convert"},
     {"train", "eval"},
-    {"engine", "board", "inspect", "recipe"},
+    {"engine", "board", "inspect", "duplicates", "recipe"},
     {"stages"},
     {"report"},
     {"experiment"},

@@ -70,7 +70,8 @@ class DataSummary:
     pools: tuple[str, ...] = ()
     pipeline: str | None = None
     counts: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    """The waterfall: documents read, dropped by step, rejected, kept; tokens."""
+    """For each source: documents read, kept, dropped and rejected, and what its steps decided over all documents
+    (clusters of duplicates; of `decontaminate` the items found of each task)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

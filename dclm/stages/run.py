@@ -204,7 +204,7 @@ class Run:
                 pools=tuple(s.name for s in self.recipe.data),
                 pipeline=", ".join(r.name for r in documents),
                 counts={
-                    source.name: {k: record.counts[k] for k in ("read", "kept", "dropped", "rejected")}
+                    source.name: {k: record.counts[k] for k in ("read", "kept", "dropped", "rejected", "decisions")}
                     for source, record in zip(self.recipe.data, documents, strict=True)
                 },
             ),

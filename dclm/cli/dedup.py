@@ -1,0 +1,105 @@
+"""`dclm dedup`: the clusters of near-duplicates that a curation found."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from dclm.duplicates import Member
+
+MAX_WORDS = 2000
+"""Words of each text that are compared: the time grows with their square."""
+CONTEXT_WORDS = 8
+
+_ARTIFACT = click.argument("artifact", type=click.Path(path_type=Path))
+_STEP = click.option(
+    "--step", type=click.IntRange(0), help="Place of the step in the pipeline, if several left clusters."
+)
+
+
+@click.group()
+def dedup() -> None:
+    """Look at clusters of near-duplicates."""
+
+
+@dedup.command()
+@_ARTIFACT
+@_STEP
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+def clusters(artifact: Path, step: int | None, limit: int) -> None:
+    """List the largest clusters of the documents ARTIFACT."""
+    from dclm.duplicates import largest_clusters, tables_of
+
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    for name in ("cluster", "documents", "kept"):
+        table.add_column(name, justify="right")
+    for cluster in largest_clusters(tables_of(artifact, step), limit):
+        table.add_row(str(cluster.number), f"{cluster.documents:,}", f"{cluster.kept:,}")
+    Console().print(table)
+
+
+@dedup.command()
+@_ARTIFACT
+@click.argument("cluster", type=click.IntRange(0))
+@_STEP
+@click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="Members at most.")
+@click.option("--pool", multiple=True, metavar="PATH",
+              help="What the artifact was made of: for the texts of documents that are not in it.")  # fmt: skip
+def show(artifact: Path, cluster: int, step: int | None, limit: int, pool: tuple[str, ...]) -> None:
+    """Show the members of CLUSTER in the documents ARTIFACT, and how the others differ from the first with a text.
+
+    Dropped documents are not in the artifact: with --pool their texts are those of the pool, before any step.
+    """
+    from dclm.duplicates import members, tables_of
+    from dclm.pool.files import list_files
+
+    console = Console()
+    found = members(artifact, tables_of(artifact, step), cluster, limit, list_files(pool) if pool else ())
+    for number, member in enumerate(found):
+        console.print(_headline(number, member))
+    readable = [m for m in found if m.text is not None]
+    if len(readable) < len(found):
+        console.print(f"\n{len(found) - len(readable)} texts are not in the artifact: give --pool to read them there")
+    for other in readable[1:]:
+        console.print(_difference(readable[0], other))
+
+
+def _headline(number: int, member: Member) -> Text:
+    line = Text(f"{number:>3} ")
+    line.append("kept   " if member.kept else "dropped", style="green" if member.kept else "red")
+    if member.kept and member.left_at is not None:
+        line.append(f" (left at {member.left_at})")
+    line.append(f"  jaccard {member.jaccard:.3f}" if member.jaccard is not None else "")
+    line.append(f"  {member.id}  {member.url or member.source}", style="cyan")
+    return line
+
+
+def _difference(first: Member, second: Member) -> Table:
+    """The two texts side by side; what both have is cut to a few words."""
+    a, b = ((member.text or "").split()[:MAX_WORDS] for member in (first, second))
+    title = f"{first.id} ({first.text_from}) and {second.id} ({second.text_from})"
+    table = Table(box=SIMPLE, title=title, title_justify="left", expand=True)
+    table.add_column(first.url or first.id, ratio=1)
+    table.add_column(second.url or second.id, ratio=1)
+    for kind, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if kind == "equal":
+            table.add_row(_shortened(a[i:j]), _shortened(b[k:m]), style="dim")
+        else:
+            table.add_row(Text(" ".join(a[i:j]), style="red"), Text(" ".join(b[k:m]), style="green"))
+    return table
+
+
+def _shortened(words: list[str]) -> Text:
+    if len(words) <= 3 * CONTEXT_WORDS:
+        return Text(" ".join(words))
+    hidden = len(words) - 2 * CONTEXT_WORDS
+    ends = (" ".join(words[:CONTEXT_WORDS]), " ".join(words[-CONTEXT_WORDS:]))
+    return Text(f"{ends[0]} … {hidden:,} words … {ends[1]}")
