@@ -13,18 +13,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from dclm.errors import DataError
 from dclm.model.config import NORM_EPS, ROTARY_BASE, ModelConfig
 from dclm.model.transformer import Transformer, inverse_frequencies
-from dclm.model.weights import assemble
+from dclm.model.weights import TOKENIZER_CONFIG, assemble
 from dclm.storage import atomic_directory
 
-END_OF_TEXT = "<|endoftext|>"
 BLOCK_NAMES = {
     "attention.out_proj.weight": "self_attn.o_proj.weight",
     "attention.q_norm.weight": "self_attn.q_norm.weight",
@@ -40,10 +40,13 @@ TOP_NAMES = {
 
 
 def export_huggingface(model: Transformer, out: Path, tokenizer: Path | None = None) -> None:
-    """Write `model` to the directory `out` as a `transformers` model, with its tokenizer where given."""
+    """Write `model` to the directory `out` as a `transformers` model, with its tokenizer where given.
+
+    Raises: DataError if the tokenizer lacks the token that it says ends a text.
+    """
     import transformers
 
-    config = model.config
+    config, end = model.config, _end_of_text(tokenizer)
     settings = transformers.OlmoeConfig(
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_dim,
@@ -56,8 +59,8 @@ def export_huggingface(model: Transformer, out: Path, tokenizer: Path | None = N
         num_experts=1,
         num_experts_per_tok=1,
         pad_token_id=None,
-        bos_token_id=0,
-        eos_token_id=0,
+        bos_token_id=end.id,
+        eos_token_id=end.id,
         dtype="float32",
     )
     with torch.device("meta"):
@@ -67,7 +70,25 @@ def export_huggingface(model: Transformer, out: Path, tokenizer: Path | None = N
         shell.save_pretrained(directory)
         if tokenizer is not None:
             make_tokenizer: Any = transformers.PreTrainedTokenizerFast
-            make_tokenizer(tokenizer_file=str(tokenizer), eos_token=END_OF_TEXT).save_pretrained(directory)
+            make_tokenizer(tokenizer_file=str(tokenizer), eos_token=end.token).save_pretrained(directory)
+
+
+class EndOfText(NamedTuple):
+    """What ends a document."""
+
+    token: str
+    id: int
+
+
+def _end_of_text(tokenizer: Path | None) -> EndOfText:
+    """From the tokenizer_config.json beside the tokenizer, where there is one; else GPT-NeoX-20B's."""
+    if tokenizer is None or not tokenizer.with_name(TOKENIZER_CONFIG).is_file():
+        return EndOfText("<|endoftext|>", 0)
+    token = json.loads(tokenizer.with_name(TOKENIZER_CONFIG).read_text(encoding="utf-8"))["eos_token"]
+    found = Tokenizer.from_file(str(tokenizer)).token_to_id(token)
+    if found is None:
+        raise DataError(str(tokenizer), f"no token {token!r}, which {TOKENIZER_CONFIG} says ends a text")
+    return EndOfText(token, found)
 
 
 def import_huggingface(directory: Path) -> Transformer:
