@@ -18,6 +18,8 @@ from dclm.eval.aggregate import aggregate as aggregate_scores
 @click.option("--tasks", help="Labels of tasks (or lm-eval:NAME), separated by commas, instead of a suite.")
 @click.option("--include-path", type=click.Path(path_type=Path, exists=True, file_okay=False),
               help="Folder with more of lm-eval's task files, for lm-eval:NAME.")  # fmt: skip
+@click.option("--perplexity", metavar="NAMES",
+              help="Also bits a byte on texts, separated by commas: sample, wikitext2, openstax.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(1), help="Only the first N rows of each task (of each category).")
 @click.option("--out", type=click.Path(path_type=Path), help="Directory for the scores.")
 @click.option("--audit", is_flag=True, help="No model: what constant answers get, beside the published baselines.")
@@ -30,6 +32,7 @@ def evaluate(
     suite: str | None,
     tasks: str | None,
     include_path: Path | None,
+    perplexity: str | None,
     limit: int | None,
     out: Path | None,
     audit: bool,
@@ -49,7 +52,7 @@ def evaluate(
     from dclm.eval.evaluate import evaluate as run
     from dclm.eval.plan import workers_that_fit
 
-    labels = tuple(label.strip() for label in (tasks or "").split(",") if label.strip())
+    labels, texts = _names(tasks), _names(perplexity)
     if audit:
         print_audit(suite, labels, out)
         return
@@ -59,10 +62,14 @@ def evaluate(
         workers = workers_that_fit(model)
     with open_engine(on, workers) as engine:
         run(
-            model, out, suite=suite, tasks=labels, limit=limit, device=device, dtype=dtype, batch_tokens=batch_tokens,
-            engine=engine, progress=ConsoleProgress(), include_path=include_path,
+            model, out, suite=suite, tasks=labels, perplexity=texts, limit=limit, device=device, dtype=dtype,
+            batch_tokens=batch_tokens, engine=engine, progress=ConsoleProgress(), include_path=include_path,
         )  # fmt: skip
     print(_table(json.loads((out / "scores.json").read_text(encoding="utf-8"))))
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def _table(scores: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -73,6 +80,8 @@ def _table(scores: dict[str, dict[str, dict[str, float]]]) -> str:
         value = scores[name]
         shown = f"{value:10.4f}{scores[f'{name}_standard_error']:10.4f}" if value is not None else f"{'null':>10}"
         lines.append(f"{name.removesuffix('_v2').upper():36}{shown}")
+    for name, text in scores.get("perplexity", {}).items():
+        lines.append(f"{f'bits a byte, {name}':36}{text['bits_per_byte']:10.4f}{text['standard_error']:10.4f}")
     missing = scores["reasons"]
     lines += [f"missing: {label}: {reason}" for label, reason in missing.items()]
     if scores["limited"] is not None:

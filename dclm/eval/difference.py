@@ -84,7 +84,8 @@ def _interval(value: float, items: float, seeds: float | None, degrees: float) -
 
 
 def _mean(scores: Sequence[Score]) -> NDArray[np.float64]:
-    return np.mean([score.influence for score in scores], axis=0)
+    total: NDArray[np.float64] = np.mean([score.influence for score in scores], axis=0)
+    return total
 
 
 def _seeds(groups: Sequence[Sequence[Score]], freedom: int) -> float:

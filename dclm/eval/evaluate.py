@@ -1,7 +1,9 @@
 """The evaluation stage: a model and a suite in, an artifact of scores out.
 
 DIR/scores.json      accuracies with n and standard error, CORE and EXTENDED or null with what is missing
+DIR/scores.svg       a picture of the tasks
 DIR/items.parquet    every item: `dclm.eval.unit.ITEMS`
+DIR/texts.parquet    every document whose perplexity was asked for: `dclm.eval.perplexity.DOCUMENTS`
 DIR/lm_eval.jsonl    every item of lm-eval's own tasks, where they were asked for
 DIR/record.json      written last
 DIR/parts/           units that are finished, until the run is
@@ -13,17 +15,21 @@ import dataclasses
 import json
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dclm.eval.perplexity import DOCUMENTS, TextUnit, perplexity_json, score_texts, spans
 from dclm.eval.plan import Plan, Settings, choose_suite, make_plan
+from dclm.eval.plot import draw_scores
 from dclm.eval.report import scores_json
-from dclm.eval.subject import LM_EVAL, Candidate, Outline, load_subject, model_fingerprint, outline, resolve_model
+from dclm.eval.subject import LM_EVAL, Outline, load_subject, model_fingerprint, outline, resolve_model
 from dclm.eval.task import SUITE_DIR
+from dclm.eval.texts import load_text_set, read_documents
 from dclm.eval.unit import ITEMS, ROWS, Unit, UnitCounts, score_unit
 from dclm.parallel import Engine, Serial
 from dclm.progress import Progress, Silent
@@ -34,11 +40,14 @@ if TYPE_CHECKING:
     from dclm.eval.backend import BackendSubject
     from dclm.eval.harness import ForeignTasks
 
-VERSION = 1
+U = TypeVar("U", Unit, TextUnit)
+VERSION = 2
 """Part of the fingerprint: raised whenever scores change."""
 PARTS = "parts"
 ITEMS_FILE = "items.parquet"
+TEXTS_FILE = "texts.parquet"
 LM_EVAL_FILE = "lm_eval.jsonl"
+PICTURE = "scores.svg"
 
 
 def evaluate(
@@ -47,6 +56,7 @@ def evaluate(
     *,
     suite: str | None = None,
     tasks: tuple[str, ...] = (),
+    perplexity: tuple[str, ...] = (),
     limit: int | None = None,
     device: str = "auto",
     dtype: str = "float32",
@@ -56,7 +66,7 @@ def evaluate(
     folder: Path = SUITE_DIR,
     include_path: Path | None = None,
 ) -> Record:
-    """Score `model` on a suite or on tasks, and write the artifact `out`.
+    """Score `model` on a suite or on tasks, and on the texts named in `perplexity`, and write the artifact `out`.
 
     A model is a checkpoint, a training run, open_lm's FILE.pt, `hf:DIRECTORY`, `gguf:FILE`, or one of lm-eval's:
     `lm-eval:KIND,key=value,…`, which is scored in this process, since lm-eval's backends spread over GPUs themselves.
@@ -72,36 +82,49 @@ def evaluate(
     settings = Settings(device=device, dtype=dtype, batch_tokens=batch_tokens).resolved()
     foreign = _foreign_tasks(tasks, include_path)
     own = tuple(name for name in tasks if not name.startswith(LM_EVAL))
-    chosen = choose_suite(suite, own, foreign is not None, folder)
+    chosen = choose_suite(suite, own, foreign is not None or bool(perplexity), folder)
     backend = _backend(model, settings)
-    plan = make_plan(Outline(backend.tokenizer, backend.window) if backend else outline(model), chosen, limit)
+    texts = [load_text_set(name, folder) for name in dict.fromkeys(perplexity)]
+    plan = make_plan(Outline(backend.tokenizer, backend.window) if backend else outline(model), chosen, limit, texts)
     inputs = {"model": model_fingerprint(model), **_checkpoint(model)}
     identity = {
         "version": VERSION, **inputs, "suite": chosen.hash, "scored": sorted(plan.rows), "limit": limit,
         "max_seq_len": plan.max_seq_len, "dtype": dtype, "lm_eval": None if foreign is None else foreign.identity(),
+        "texts": {text.text: text.hash for text in plan.texts},
     }  # fmt: skip
     expected = fingerprint(identity)
     found = find_record(out, expected)
     if found is not None:
         return found
-    units = _units(plan, model, inputs["model"], limit, settings, out / PARTS / expected[:16])
+    parts = out / PARTS / expected[:16]
+    units = _units(plan, model, inputs["model"], limit, settings, parts)
+    text_units = _text_units(plan, model, inputs["model"], settings, parts)
     if engine is None or backend is not None:
         engine = Serial()
-    counts = _score(units, backend, engine, progress or Silent())
-    _join(units, out)
+    run = partial(_run, settings=settings, engine=engine, progress=progress or Silent())
+    counts = run(partial(score_unit, candidate=backend), units, "items")
+    counts += run(partial(score_texts, candidate=backend), text_units, "documents")
+    _join(units, ITEMS, out / ITEMS_FILE)
     report = scores_json(
         chosen, out / ITEMS_FILE, model=inputs["model"], limit=limit, window=plan.max_seq_len, dtype=dtype,
         missing=plan.missing,
     )  # fmt: skip
-    (out / LM_EVAL_FILE).unlink(missing_ok=True)
+    for name in (TEXTS_FILE, LM_EVAL_FILE, PICTURE):
+        (out / name).unlink(missing_ok=True)
+    if text_units:
+        _join(text_units, DOCUMENTS, out / TEXTS_FILE)
+        report["perplexity"] = perplexity_json(pq.read_table(out / TEXTS_FILE), plan.texts)
     if foreign is not None:
         report["lm_eval"] = _run_foreign(model, backend, foreign, limit, settings, out / LM_EVAL_FILE)
     write_atomic(out / "scores.json", (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
+    if plan.rows:
+        draw_scores(out / PICTURE, report, f"suite {chosen.name}", folder)
     shutil.rmtree(out / PARTS, ignore_errors=True)
     items = sum(plan.rows.values())
     record = Record(
         kind="scores", name=chosen.name, fingerprint=expected, config={**identity, **dataclasses.asdict(settings)},
-        inputs=inputs, counts={**counts, "items": items, "tasks": len(plan.rows), "missing": dict(plan.missing)},
+        inputs=inputs,
+        counts={**_counts(counts), "items": items, "tasks": len(plan.rows), "missing": dict(plan.missing)},
         files=describe_files(out, {ITEMS_FILE: items}), provenance=provenance(started),
     )  # fmt: skip
     write_record(out, record)
@@ -168,26 +191,50 @@ def _run_foreign(
     return found.results
 
 
-def _score(units: list[Unit], candidate: Candidate | None, engine: Engine, progress: Progress) -> dict[str, int]:
+def _text_units(plan: Plan, model: str, model_sha256: str, settings: Settings, parts: Path) -> list[TextUnit]:
+    assert settings.batch_tokens is not None
+    return [
+        TextUnit(
+            texts=text, model=model, fingerprint=model_sha256, device=settings.device, dtype=settings.dtype,
+            max_seq_len=plan.max_seq_len, batch_tokens=settings.batch_tokens, first=first, last=last,
+            out=str(parts / f"text-{text.text}-{first:06d}.parquet"),
+        )
+        for text in plan.texts
+        for first, last in spans(read_documents(text))
+    ]  # fmt: skip
+
+
+def _run(
+    function: Callable[[U], UnitCounts],
+    units: list[U],
+    what: str,
+    *,
+    settings: Settings,
+    engine: Engine,
+    progress: Progress,
+) -> list[UnitCounts]:
+    """Do those units of which there is no file yet."""
     todo = [unit for unit in units if not Path(unit.out).exists()]
     for unit in todo[:1]:
         Path(unit.out).parent.mkdir(parents=True, exist_ok=True)
-    progress.start("scoring", len(todo), "batches of items")
-    total = UnitCounts(items=0, forwarded=0, padding=0)
-    on_gpus = bool(units) and units[0].device == "cuda"
-    for index, done in engine.map(partial(score_unit, candidate=candidate), todo, one_gpu_each=on_gpus):
-        progress.advance(1, done.items, todo[index].task.task)
-        total = UnitCounts(
-            items=total.items + done.items,
-            forwarded=total.forwarded + done.forwarded,
-            padding=total.padding + done.padding,
-        )
+    progress.start("scoring", len(todo), f"batches of {what}")
+    counts = []
+    for index, done in engine.map(function, todo, one_gpu_each=settings.device == "cuda"):
+        progress.advance(1, done.items, todo[index].name)
+        counts.append(done)
     progress.finish()
-    return {"tokens_forwarded": total.forwarded, "tokens_padding": total.padding}
+    return counts
 
 
-def _join(units: list[Unit], out: Path) -> None:
-    with atomic_file(out / ITEMS_FILE) as path, pq.ParquetWriter(path, ITEMS, compression="zstd") as writer:
+def _counts(counts: list[UnitCounts]) -> dict[str, int]:
+    return {
+        "tokens_forwarded": sum(done.forwarded for done in counts),
+        "tokens_padding": sum(done.padding for done in counts),
+    }
+
+
+def _join(units: Sequence[Unit | TextUnit], schema: pa.Schema, path: Path) -> None:
+    with atomic_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for unit in units:
             table: pa.Table = pq.read_table(unit.out)
             writer.write_table(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from dclm.eval.data import load_parts
 from dclm.eval.prompts import count_rows, generation_room
 from dclm.eval.subject import DTYPES, Outline, model_bytes, resolve_model
 from dclm.eval.suite import Suite, load_suite, suite_of
+from dclm.eval.texts import TextSet, read_documents
 
 BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}
 COPIES = 4
@@ -25,11 +26,13 @@ class Plan:
     """What will be scored, and what cannot be."""
 
     suite: Suite
+    texts: tuple[TextSet, ...]
+    """For perplexity."""
     max_seq_len: int
     rows: Mapping[str, int]
     """Task → rows that count."""
     missing: Mapping[str, str]
-    """Task → why it cannot be scored."""
+    """Task, or `text NAME` → why it cannot be scored."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,10 +55,10 @@ class Settings:
         return dataclasses.replace(self, device=device, batch_tokens=tokens)
 
 
-def make_plan(model: Outline, suite: Suite, limit: int | None) -> Plan:
-    """Which tasks can be scored: those whose data is there, and whose answers fit the model's window.
+def make_plan(model: Outline, suite: Suite, limit: int | None, texts: Sequence[TextSet] = ()) -> Plan:
+    """Which tasks can be scored: those whose data is there, and whose answers fit the model's window; and which texts.
 
-    Raises: ConfigError if no task is left.
+    Raises: ConfigError if nothing is left.
     """
     if limit is not None and limit < 1:
         raise ConfigError("limit", f"found {limit}, allowed: a number ≥ 1")
@@ -70,15 +73,22 @@ def make_plan(model: Outline, suite: Suite, limit: int | None) -> Plan:
             missing[task.task] = error.problems[0].what
             continue
         rows[task.task] = count_rows(parts, limit)
-    if missing and not rows:
+    found = []
+    for text in texts:
+        try:
+            read_documents(text)
+            found.append(text)
+        except AssetError as error:
+            missing[f"text {text.text}"] = error.problems[0].what
+    if missing and not rows and not found:
         label, reason = next(iter(missing.items()))
         raise ConfigError(f"suite {suite.name}", f"none of its tasks can be scored; {label}: {reason}")
-    return Plan(suite=suite, max_seq_len=model.window, rows=rows, missing=missing)
+    return Plan(suite=suite, texts=tuple(found), max_seq_len=model.window, rows=rows, missing=missing)
 
 
-def choose_suite(suite: str | None, tasks: tuple[str, ...], foreign: bool, folder: Path) -> Suite:
-    """The suite called `suite`, or one of `tasks`; `foreign`: tasks of lm-eval's come besides. Raises: ConfigError."""
-    if (suite is None) == (not tasks and not foreign):
+def choose_suite(suite: str | None, tasks: tuple[str, ...], others: bool, folder: Path) -> Suite:
+    """The suite called `suite`, or one of `tasks`; `others`: something else is scored besides. Raises: ConfigError."""
+    if (suite is not None and tasks) or (suite is None and not tasks and not others):
         raise ConfigError("evaluate", "found both or none of suite and tasks, allowed: one", "pass --suite core")
     return load_suite(suite, folder) if suite is not None else suite_of(tasks, folder)
 

@@ -69,6 +69,11 @@ class Unit:
     out: str
     """The file to commit."""
 
+    @property
+    def name(self) -> str:
+        """For a progress bar."""
+        return self.task.task
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UnitCounts:
@@ -85,7 +90,8 @@ def _parts(task: Task) -> list[Part]:
 
 
 @lru_cache(maxsize=1)
-def _subject(model: str, fingerprint: str, device: str, dtype: str) -> Candidate:
+def keep_subject(model: str, fingerprint: str, device: str, dtype: str) -> Candidate:
+    """The model, loaded once for all units in this process."""
     return load_subject(model, device, dtype)
 
 
@@ -95,12 +101,12 @@ def score_unit(unit: Unit, candidate: Candidate | None = None) -> UnitCounts:
     Without a `candidate` its model is loaded, and kept for the next unit in this process.
     Raises: DataError naming task and row where an item cannot be scored.
     """
-    with _one_thread(unit.device):
-        return _score_unit(unit, candidate or _subject(unit.model, unit.fingerprint, unit.device, unit.dtype))
+    with one_thread(unit.device):
+        return _score_unit(unit, candidate or keep_subject(unit.model, unit.fingerprint, unit.device, unit.dtype))
 
 
 @contextlib.contextmanager
-def _one_thread(device: str) -> Iterator[None]:
+def one_thread(device: str) -> Iterator[None]:
     """On the CPU a sum depends on how many threads share it, so one does it all: workers are the parallelism."""
     before = torch.get_num_threads()
     if device == "cpu":

@@ -1,0 +1,165 @@
+"""Perplexity on named texts, in bits a byte: a measure that tells small models apart long before tasks do.
+
+A text costs the sum of -log2 p over its tokens, each predicted once; bits a byte are the costs of a set's documents
+over their bytes in UTF-8, as they are in the set (whatever a tokenizer normalizes away counts in the bytes). A document
+is cut into windows that do not overlap. The first begins after an end-of-text token, each other one after the last
+token of the one before; the last is filled up with as much context as fits.
+
+Source: lm-eval's `loglikelihood_rolling` and `bits_per_byte`; the windows are the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dclm.errors import DataError
+from dclm.eval.forward import NotFinite
+from dclm.eval.stats import Score
+from dclm.eval.subject import Candidate
+from dclm.eval.texts import TextSet, read_documents
+from dclm.eval.tokenizer import Ids
+from dclm.eval.unit import UnitCounts, keep_subject, one_thread
+from dclm.storage import atomic_file
+
+UNIT_BYTES = 1 << 17
+"""Documents are scored together until they have so many."""
+
+DOCUMENTS = pa.schema(
+    [
+        pa.field("text", pa.string(), nullable=False),  # name of the set
+        pa.field("document", pa.int32(), nullable=False),  # number in the set
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("bits", pa.float64(), nullable=False),  # sum of -log2 p
+    ]
+)
+"""One row for every document scored."""
+
+
+class Window(NamedTuple):
+    """Some tokens of a document, and those before them that the model sees."""
+
+    context: Ids
+    predicted: Ids
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextUnit:
+    """What a worker is told to score: some consecutive documents of a set."""
+
+    texts: TextSet
+    model: str
+    fingerprint: str
+    """Of the model."""
+    device: str
+    dtype: str
+    max_seq_len: int
+    batch_tokens: int
+    first: int
+    last: int
+    """The first document that does not belong to the unit."""
+    out: str
+    """The file to commit."""
+
+    @property
+    def name(self) -> str:
+        """For a progress bar."""
+        return self.texts.text
+
+
+def windows(ids: Ids, start: int, size: int) -> Iterator[Window]:
+    """Cut a document for a model that reads `size` tokens; `start` is the token before it."""
+    whole = (start, *ids)
+    for begin in range(0, len(ids), size):
+        end = min(begin + size, len(ids))
+        first = max(0, end - size) if begin else 0
+        yield Window(context=whole[first : begin + 1], predicted=ids[begin:end])
+
+
+def spans(documents: Sequence[str]) -> list[tuple[int, int]]:
+    """The documents of each unit: the same cut whatever the number of workers."""
+    ends, size = [0], 0
+    for number, text in enumerate(documents, 1):
+        size += len(text.encode())
+        if size >= UNIT_BYTES or number == len(documents):
+            ends.append(number)
+            size = 0
+    return list(pairwise(ends))
+
+
+@lru_cache(maxsize=2)
+def _documents(texts: TextSet) -> list[str]:
+    return read_documents(texts)
+
+
+def score_texts(unit: TextUnit, candidate: Candidate | None = None) -> UnitCounts:
+    """Score the unit's documents and commit them to its file.
+
+    Without a `candidate` its model is loaded. Raises: DataError naming text and document where one cannot be scored.
+    """
+    with one_thread(unit.device):
+        return _score_texts(unit, candidate or keep_subject(unit.model, unit.fingerprint, unit.device, unit.dtype))
+
+
+def _score_texts(unit: TextUnit, subject: Candidate) -> UnitCounts:
+    documents = _documents(unit.texts)[unit.first : unit.last]
+    ids = subject.tokenizer.encode_all(documents)
+    items = [list(windows(i, subject.tokenizer.end_id, unit.max_seq_len)) for i in ids]
+    scorer = subject.scorer(unit.batch_tokens)
+    try:
+        scores = scorer.score(items)
+    except NotFinite as error:
+        where = f"text {unit.texts.text}, document {unit.first + error.item}"
+        raise DataError(where, "the model gives a logit that is not finite", "its weights are damaged") from None
+    nats = [math.fsum(float(answer.logprobs.sum(dtype=np.float64)) for answer in answers) for answers in scores]
+    table = pa.table(
+        {
+            "text": [unit.texts.text] * len(documents),
+            "document": list(range(unit.first, unit.last)),
+            "bytes": [len(text.encode()) for text in documents],
+            "tokens": [len(i) for i in ids],
+            "bits": [-n / math.log(2.0) for n in nats],
+        },
+        schema=DOCUMENTS,
+    )
+    with atomic_file(Path(unit.out)) as path:
+        pq.write_table(table, path, compression="zstd")
+    return UnitCounts(items=len(documents), forwarded=scorer.counts.forwarded, padding=scorer.counts.padding)
+
+
+def bits_per_byte(table: pa.Table) -> Score:
+    """Bits a byte of the documents in `table`; documents are the sample (ratio estimator)."""
+    bits, size = table["bits"].to_numpy(), table["bytes"].to_numpy()
+    value = math.fsum(bits.tolist()) / float(size.sum())
+    return Score(value=value, influence=(bits - value * size) / float(size.sum()))
+
+
+def perplexity_json(table: pa.Table, texts: Sequence[TextSet]) -> dict[str, Mapping[str, object]]:
+    """What scores.json says of each set."""
+    found: dict[str, Mapping[str, object]] = {}
+    for each in texts:
+        mine = table.filter(pc.equal(table["text"], each.text))
+        score = bits_per_byte(mine)
+        tokens = int(pc.sum(mine["tokens"]).as_py())
+        size = int(pc.sum(mine["bytes"]).as_py())
+        found[each.text] = {
+            "bits_per_byte": score.value,
+            "standard_error": score.standard_error,
+            "bits_per_token": score.value * size / tokens,
+            "documents": len(mine),
+            "bytes": size,
+            "tokens": tokens,
+            "hash": each.hash,
+        }
+    return found
