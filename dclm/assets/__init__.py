@@ -4,6 +4,8 @@
     resolve("my-words.txt")           the same for a name or a path, with the sha256
     fetch_asset(Asset(...))           an asset of one's own
 
+Two assets are not pinned, because nobody publishes their hash: for them `fetch` takes the file that is found.
+
 Folders: DCLM_ASSETS (files by name, first choice), DCLM_SHARED, DCLM_CACHE. DCLM_OFFLINE=1 forbids the network.
 """
 
@@ -66,4 +68,5 @@ def resolve(name_or_path: str) -> Resolved:
     if path.is_file() and all(asset.name != name_or_path for asset in CATALOG):
         return Resolved(path, sha256_file(path))
     asset = get_asset(name_or_path)
-    return Resolved(fetch_asset(asset), asset.sha256)
+    found = fetch_asset(asset)
+    return Resolved(found, asset.sha256 or sha256_file(found))

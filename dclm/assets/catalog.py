@@ -21,6 +21,9 @@ _LDNOOBW = (
     "https://raw.githubusercontent.com/LDNOOBW/List-of-Dirty-Naughty-Obscene-and-Otherwise-Bad-Words/"
     "25e679f03d96baa721cde20db9944649e8d0a844/en"
 )
+_HUB = "https://huggingface.co/mlfoundations"
+_HUB_DATA = "https://huggingface.co/datasets/mlfoundations/refinedweb_banned_domains_curated"
+_OH_ELI5 = "openhermes_reddit_eli5_vs_rw_v2_bigram_200k_train.bin"
 _UT1_LICENCE = "CC-BY-SA-4.0"
 
 _REFINEDWEB_WORDS = {
@@ -85,6 +88,13 @@ _MODELS = (
         description="Punkt's English model of NLTK: where sentences end, as C4 counts them",
     ),
     Asset(
+        name="fasttext-oh-eli5",
+        sources=(Url(url=f"{_HUB}/fasttext-oh-eli5/resolve/main/{_OH_ELI5}"),),
+        sha256=None,
+        licence="MIT",
+        description="DCLM's published quality classifier (2.4 GB): OpenHermes and ELI5 against RefinedWeb",
+    ),
+    Asset(
         name="gpt-neox-20b",
         sources=(
             LocalFile(path="tokenizers/gpt-neox-20b-pii.json.gz", transform=gunzip_neox),
@@ -115,6 +125,13 @@ _MODELS = (
 )
 
 _LISTS = (
+    Asset(
+        name="refinedweb-domains-curated",
+        sources=(Url(url=f"{_HUB_DATA}/resolve/main/refinedweb_banned_domains_curated.txt"),),
+        sha256=None,
+        licence="MIT",
+        description="curated domains that DCLM's RefinedWeb pipeline blocks, one a line",
+    ),
     *(
         Asset(
             name=f"refinedweb-words-{kind}",

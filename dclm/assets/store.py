@@ -23,8 +23,9 @@ class Asset:
     name: str
     sources: tuple[Source, ...]
     """Tried in order. A file of the asset's own name in the folder DCLM_ASSETS comes before all of them."""
-    sha256: str
-    """Of the content, after a source's transform."""
+    sha256: str | None
+    """Of the content, after a source's transform. None: not pinned, whatever file is found counts; what uses it records
+    the hash of that file."""
     licence: str
     description: str
 
@@ -70,7 +71,7 @@ def find_asset(asset: Asset) -> Found:
     found = _at_hand(asset)
     if found is not None:
         return found
-    with lock(asset.sha256):
+    with lock(asset.sha256 or asset.name):
         return _at_hand(asset) or _obtain(asset)
 
 
@@ -90,10 +91,14 @@ def _at_hand(asset: Asset) -> Found | None:
             path = source.locate()
         except Unavailable:
             continue
-        if has_content(path, asset.sha256):
+        if _is_content(asset, path):
             return Found(path, "local file")
     cached = _cached(asset)
-    return Found(cached, "cache") if has_content(cached, asset.sha256) else None
+    return Found(cached, "cache") if _is_content(asset, cached) else None
+
+
+def _is_content(asset: Asset, path: Path) -> bool:
+    return path.is_file() if asset.sha256 is None else has_content(path, asset.sha256)
 
 
 def _obtain(asset: Asset) -> Found:
@@ -106,7 +111,7 @@ def _obtain(asset: Asset) -> Found:
     raise AssetError(
         f"asset {asset.name}",
         f"no source has it; tried {' · '.join(failures)}",
-        f"put the file into the folder that DCLM_ASSETS names, as {asset.name}",
+        f"put the file into the folder that DCLM_ASSETS names, as {asset.name}: DCLM_ASSETS=FOLDER dclm …",
     )
 
 
@@ -115,7 +120,7 @@ def _take(asset: Asset, source: Source) -> Found:
     data = source.read()
     content = data if source.transform is None else source.transform(data)
     sha256 = hashlib.sha256(content).hexdigest()
-    if sha256 != asset.sha256:
+    if asset.sha256 is not None and sha256 != asset.sha256:
         raise Unavailable(f"found sha256 {sha256[:12]}…, allowed {asset.sha256[:12]}…")
     write_atomic(_cached(asset), content)
     return Found(_cached(asset), source.describe())
@@ -129,4 +134,4 @@ def _local(asset: Asset) -> Iterator[LocalFile]:
 
 
 def _cached(asset: Asset) -> Path:
-    return cache_root() / "assets" / asset.sha256 / Path(asset.name).name
+    return cache_root() / "assets" / (asset.sha256 or "unpinned") / Path(asset.name).name

@@ -23,15 +23,15 @@ def list_() -> None:
     table = _table("name", "licence", "sha256", "what it is", "sources")
     for asset in CATALOG:
         sources = "\n".join(source.describe() for source in asset.sources)
-        table.add_row(asset.name, asset.licence, asset.sha256[:12], asset.description, sources)
+        table.add_row(asset.name, asset.licence, (asset.sha256 or "not pinned")[:12], asset.description, sources)
     _show(table)
 
 
 @assets.command("fetch")
 @click.argument("names", nargs=-1, metavar="[NAME]…")
 def fetch(names: tuple[str, ...]) -> None:
-    """Bring assets (all, if none is named) onto this machine, and print their paths."""
-    for asset in _chosen(names):
+    """Bring assets (all that are pinned, if none is named) onto this machine, and print their paths."""
+    for asset in _chosen(names) if names else [asset for asset in CATALOG if asset.sha256 is not None]:
         found = find_asset(asset)
         click.echo(f"{asset.name}\t{found.path}")
 
@@ -46,7 +46,7 @@ def check(names: tuple[str, ...]) -> None:
         found = check_asset(asset)
         absent += [] if found else [asset.name]
         where = f"{found.source}: {found.path}" if found else "not here: dclm assets fetch " + asset.name
-        table.add_row(asset.name, where, "ok" if found else "—", asset.licence)
+        table.add_row(asset.name, where, _verdict(asset) if found else "—", asset.licence)
     _show(table)
     if names and absent:
         raise AssetError(", ".join(absent), "not on this machine", f"dclm assets fetch {' '.join(absent)}")
@@ -54,6 +54,10 @@ def check(names: tuple[str, ...]) -> None:
 
 def _chosen(names: tuple[str, ...]) -> list[Asset]:
     return [get_asset(name) for name in names] if names else list(CATALOG)
+
+
+def _verdict(asset: Asset) -> str:
+    return "ok" if asset.sha256 is not None else "not pinned"
 
 
 def _table(*columns: str) -> Table:

@@ -113,7 +113,8 @@ def _assets() -> Iterator[str]:
 
     yield "| asset | what | licence | sha256 |\n|---|---|---|---|"
     for asset in list_assets():
-        yield f"| `{asset.name}` | {_cell(asset.description)} | {asset.licence} | `{asset.sha256[:12]}…` |"
+        sha256 = f"`{asset.sha256[:12]}…`" if asset.sha256 else "not pinned"
+        yield f"| `{asset.name}` | {_cell(asset.description)} | {asset.licence} | {sha256} |"
 
 
 def _cell(text: str) -> str:

@@ -14,11 +14,14 @@ from dclm.assets import CATALOG, LocalFile, Url, WheelMember, check, fetch, fetc
 from dclm.assets.transforms import neox_without_pii, unicode_domains
 from dclm.cli.main import main
 
+UNPINNED = {"fasttext-oh-eli5", "refinedweb-domains-curated"}
+"""Published under an address that can change, with no hash beside it."""
+
 
 def test_every_asset_is_pinned_and_named_once() -> None:
     assert len({asset.name for asset in CATALOG}) == len(CATALOG)
     for asset in CATALOG:
-        assert re.fullmatch("[0-9a-f]{64}", asset.sha256)
+        assert asset.name in UNPINNED or re.fullmatch("[0-9a-f]{64}", asset.sha256 or "")
         assert asset.licence
         assert asset.sources
         for source in asset.sources:
@@ -80,7 +83,7 @@ def test_domains_are_written_in_unicode() -> None:
 def test_the_command_lists_everything(capsys: pytest.CaptureFixture[str]) -> None:
     main(["assets", "list"])
     printed = capsys.readouterr().out
-    assert all(asset.name in printed and asset.sha256[:12] in printed for asset in CATALOG)
+    assert all(asset.name in printed and (asset.sha256 or "not pinned")[:12] in printed for asset in CATALOG)
 
 
 def test_the_command_says_what_is_not_here(

@@ -31,7 +31,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DCLM_OFFLINE", raising=False)
 
 
-def make(*sources: Source, sha256: str = SHA256) -> Asset:
+def make(*sources: Source, sha256: str | None = SHA256) -> Asset:
     return Asset(name="words", sources=sources, sha256=sha256, licence="MIT", description="some words")
 
 
@@ -102,7 +102,7 @@ def test_when_none_has_it_every_source_is_told_with_its_reason(tmp_path: Path) -
         "https://127.0.0.1:9/w: cannot",
     ):
         assert part in lines[1]
-    assert lines[2] == "hint: put the file into the folder that DCLM_ASSETS names, as words"
+    assert lines[2] == "hint: put the file into the folder that DCLM_ASSETS names, as words: DCLM_ASSETS=FOLDER dclm …"
     assert not list((tmp_path / "cache" / "assets").glob("*"))
 
 
@@ -182,3 +182,15 @@ def test_a_path_resolves_to_itself_and_its_hash(tmp_path: Path) -> None:
 def test_an_unknown_name_is_told_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"(?s)no such asset, and no such file.*did you mean `lid\.176\.ftz`"):
         resolve("lid.176.bin")
+
+
+def test_an_asset_that_is_not_pinned_is_whatever_file_is_found(tmp_path: Path) -> None:
+    asset = make(Fake(log=str(tmp_path / "log")), sha256=None)
+    assert check_asset(asset) is None
+    cached = fetch_asset(asset)
+    assert cached.read_bytes() == CONTENT
+    assert fetch_asset(asset) == cached
+    assert (tmp_path / "log").read_text() == "read\n"
+    (tmp_path / "assets" / "words").write_bytes(b"the user's own")
+    assert fetch_asset(asset) == tmp_path / "assets" / "words"
+    assert fetch_assets([asset])["words"].read_bytes() == b"the user's own"
