@@ -11,12 +11,13 @@ from dclm.report.svg import Part, bar, short
 _CELL, _SIDE, _HEAD = 26, 190, 34
 _NOTE = (
     "Each row leaves one step out (and those that cannot do without it) and runs the rest on the same documents."
-    " Only here: documents that come out without the step and do not with it. Caught later: dropped by it, and without"
-    " it by a later step. Lost: documents that come out only thanks to it. Alone: what it drops as the only step;"
-    " shared: of these, what some other step would drop alone too."
+    " Drops: in the whole pipeline. Only here: documents that come out without the step and do not with it. Caught"
+    " later: dropped by it, and without it by a later step. Lost: documents that come out only thanks to it. Alone:"
+    " what it drops as the only step; shared: of these, what some other step would drop alone too. Documents, characters:"
+    " change of what is kept when the step is left out."
 )
 _HEADS = (
-    "in the pipeline", "alone", "shared", "only here", "caught later", "lost", "kept without", "characters without",
+    "drops", "alone", "shared", "only here", "caught later", "lost", "documents", "characters",
 )  # fmt: skip
 
 

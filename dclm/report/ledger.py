@@ -139,6 +139,13 @@ def _settings(name: str, values: Mapping[str, object]) -> str:
     for key, value in values.items():
         if key in ("class", "version") or value == usual.get(key, ...) or value in ([], None):
             continue
-        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        shown.append(f"{key.rstrip('_')}: {text}")
+        shown.append(f"{key.rstrip('_')}: {_plain(value)}")
     return " · ".join(shown)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} → {_plain(item)}" for key, item in value.items())
+    return str(value).lower() if isinstance(value, bool) else str(value)

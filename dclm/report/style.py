@@ -42,8 +42,9 @@ th { font-weight: 600; border-bottom-width: 2px; }
 th.text, td.text { text-align: left; }
 td.wide { white-space: normal; min-width: 12rem; overflow-wrap: anywhere; }
 td.wide small { display: block; color: var(--soft); font-size: .78rem; line-height: 1.3; }
-td.bar { width: 16rem; min-width: 10rem; }
+td.bar { width: 14rem; min-width: 8rem; }
 tbody tr:hover { background: color-mix(in srgb, var(--accent) 7%, transparent); }
+figure { margin: 0; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1.25rem; }
 svg { width: 100%; height: auto; display: block; }
 svg.row { height: 1rem; }
@@ -53,6 +54,7 @@ svg .axis { stroke: var(--line); }
 svg .mark { stroke: var(--reject); stroke-width: 1.5; stroke-dasharray: 4 3; }
 svg .line { stroke: var(--accent); stroke-width: 2; fill: none; }
 svg .faint { stroke: var(--other); stroke-width: 1; stroke-dasharray: 2 3; }
+svg.matrix text { fill: var(--ink); }
 svg text.mark { stroke: none; fill: var(--reject); }
 .legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: .3rem 0 .6rem; padding: 0; list-style: none;
   color: var(--soft); font-size: .9rem; }

@@ -1,0 +1,221 @@
+"""The page on an artifact: exact numbers, the same bytes at any number of workers, proof against hostile text."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dclm.engine.local import LocalEngine
+from dclm.errors import ConfigError
+from dclm.parallel import Engine, Serial
+from dclm.pipeline import bind, load_pipeline
+from dclm.pool.files import list_files
+from dclm.pool.sample import make_sample
+from dclm.record import Record
+from dclm.report.build import Report, build_report
+from dclm.report.escape import escape, excerpt
+from dclm.report.page import render_report
+from dclm.report.style import POLICY
+from dclm.stages.curate import CurateOptions, curate
+
+PIPELINE = """
+name: small
+steps:
+  - extract
+  - page_length: {of: word, min: 50, max: 100000, ignore_punctuation: true}
+  - word_count: {column: words}
+  - exact: {of: text}
+  - quantile: {column: words, keep_top: 0.75}
+"""
+HOSTILE = (
+    "<script>alert(1)</script>", "</style><script>x</script>", '"><img src=x onerror=alert(1)>', "a\0b\x1b[31m",
+    "\u202eevil\u202c \u2066x", "z" + "\u0301" * 500, "&lt;b&gt; &amp;#x3c;", "]]><!-- -- >", "\u2028</p>",
+    "\ufeff\ufffe", "w" * 100_000,
+)  # fmt: skip
+
+
+def run(pipeline: str, paths: list[Path], out: Path, engine: Engine | None = None) -> Record:
+    file = out.parent / f"{out.name}.yaml"
+    file.write_text(pipeline)
+    options = CurateOptions(max_reject_fraction=1.0)
+    return curate(bind(load_pipeline(file)), list_files([str(p) for p in paths]), out, options, engine or Serial())
+
+
+def text_pool(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("report")
+    pool = make_sample(root / "pool", seed=3, documents=120, files=2)
+    run(PIPELINE, [pool / "warc"], root / "out")
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(sample: Path) -> Report:
+    return build_report(sample / "out", None)
+
+
+def test_documents_and_characters_are_exact_at_every_step(sample: Path, report: Report) -> None:
+    ledger = pa.concat_tables([pq.read_table(p) for p in sorted((sample / "out" / "ledger").iterdir())])
+    texts = [pq.read_table(p)["text"].to_pylist() for p in sorted((sample / "out" / "documents").iterdir())]
+    rows = ledger.to_pylist()
+    steps = {step.index: step for step in report.artifact.steps}
+    assert steps[-1].documents_in == len(rows) == 120
+    for index, step in steps.items():
+        assert step.dropped == sum(r["step_index"] == index and r["reason"] is None for r in rows)
+        assert step.rejected == sum(r["step_index"] == index and r["reason"] is not None for r in rows)
+        after = [r["characters"] for r in rows if r["step_index"] is None or r["step_index"] > index]
+        if index >= 0:  # no step of this pipeline edits what extraction gave
+            assert step.characters_out == sum(after)
+            assert step.documents_out == len(after)
+    assert steps[4].characters_out == sum(len(t) for shard in texts for t in shard)
+    assert min(steps[i].dropped for i in (1, 3, 4)) > 0
+
+
+def test_histograms_count_every_record_and_show_the_literal_of_the_quantile(report: Report) -> None:
+    by_name = {h.name: h for h in report.histograms}
+    assert set(by_name) == {"characters", "words"}
+    for histogram in by_name.values():
+        counted = histogram.kept.sum() + histogram.cut.sum() + histogram.other.sum() + histogram.missing
+        assert counted == 120
+        assert histogram.kept.sum() == report.artifact.count("kept")
+    words = by_name["words"]
+    decisions = report.artifact.record.counts["decisions"]
+    assert [cut.low for cut in words.cuts] == [decisions["4:quantile"]["cut"]]  # type: ignore[index]
+    assert words.cut.sum() == next(s.dropped for s in report.artifact.steps if s.index == 4)
+    assert f">{words.cuts[0].low:.6g}</text>" in render_report(report)
+
+
+def test_lists_add_up(report: Report) -> None:
+    for table in report.tables:
+        if table.title == "file of the pool":
+            files = table.lists["most lost"]
+            assert sum(group.read for group in files) == 120
+            assert sum(group.kept for group in files) == report.artifact.count("kept")
+
+
+def test_samples_are_of_the_step_and_the_same_however_the_pool_is_cut(sample: Path, report: Report) -> None:
+    ledger = pa.concat_tables([pq.read_table(p) for p in sorted((sample / "out" / "ledger").iterdir())])
+    step = dict(zip(ledger["id"].to_pylist(), ledger["step_index"].to_pylist(), strict=True))
+    assert all(step[s.id] == index for index, samples in report.dropped.items() for s in samples)
+    assert all(step[s.id] is None for s in report.kept)
+    rows = [{"id": f"d{i}", "text": f"text {i}"} for i in range(60)]
+    drawn = []
+    for parts in (1, 3):
+        folder = sample / f"cut-{parts}"
+        folder.mkdir()
+        for part in range(parts):
+            text_pool(folder / f"{part}.jsonl", rows[part * 60 // parts : (part + 1) * 60 // parts])
+        run("name: n\nsteps: [{word_count: {column: n}}]", [folder], sample / f"cut-out-{parts}")
+        drawn.append([s.id for s in build_report(sample / f"cut-out-{parts}", None).kept])
+    assert drawn[0] == drawn[1]
+    assert sorted(drawn[0]) != drawn[0]
+
+
+def test_the_page_is_the_same_at_one_and_two_workers_and_in_another_place(tmp_path: Path) -> None:
+    (tmp_path / "pool").mkdir()
+    for part in range(2):
+        rows = [{"id": f"{part}-{i}", "text": "w " * (7 * i % 40), "url": f"http://h{i % 7}/"} for i in range(50)]
+        text_pool(tmp_path / "pool" / f"{part}.jsonl", rows)
+    steps = "name: n\nsteps: [{page_length: {of: word, min: 5}}, {word_count: {column: n}}]"
+    run(steps, [tmp_path / "pool"], tmp_path / "one")
+    run(steps, [tmp_path / "pool"], tmp_path / "two", LocalEngine(2))
+    page = render_report(build_report(tmp_path / "one", None))
+    assert render_report(build_report(tmp_path / "two", None)) == page
+    assert str(tmp_path) not in page
+
+
+class Tags(HTMLParser):
+    """What elements and attributes a browser would see."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.seen: dict[str, int] = {}
+        self.attributes: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen[tag] = self.seen.get(tag, 0) + 1
+        self.attributes |= {name for name, _ in attrs}
+
+
+def test_pages_can_do_nothing_to_the_report(tmp_path: Path) -> None:
+    rows = [{"id": f"i{n}{h[:40]}", "url": f"http://{h[:60]}/", "text": h + f" {n}"} for n, h in enumerate(HOSTILE * 2)]
+    rows += [{"id": f"k{h[:40]}", "url": h[:300], "text": h + " and more words " * 9} for h in HOSTILE]
+    raw = "".join(json.dumps(row) + "\n" for row in rows) + '{"id": "lone", "text": "\\ud800 surrogate"}\n'
+    (tmp_path / "pool<b>.jsonl").write_text(raw)
+    pipeline = "name: '<script>n</script>'\nsteps: [{page_length: {of: word, min: 8}}, {word_count: {column: '<i>&'}}]"
+    run(pipeline, [tmp_path / "pool<b>.jsonl"], tmp_path / "out")
+    found = build_report(tmp_path / "out", None)
+    assert found.kept
+    assert found.dropped
+    page = render_report(found)
+    tags = Tags(page)
+    assert not {"script", "img", "iframe", "a", "link", "base", "form"} & set(tags.seen)
+    assert tags.seen["style"] == tags.seen["title"] == tags.seen["body"] == 1
+    assert not any(name.startswith("on") or name in ("href", "src", "style") for name in tags.attributes)
+    assert not re.search("[\0\x1b\u202a-\u202e\u2066-\u2069\u2028\ufffe\ud800-\udfff]", page)
+    assert "default-src &#x27;none&#x27;" in page
+    assert "script-src" not in POLICY
+    assert len(page) < 400_000
+    assert "\u0301" * 5 not in page
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\udfff\ud800x", "a\u202eb", "\x85\x9f", "\u2066<", "\U000e0041"])
+def test_what_cannot_be_seen_is_named(text: str) -> None:
+    shown = escape(text)
+    assert "⟨U+" in shown
+    shown.encode("utf-8")
+    assert "<" not in shown
+
+
+def test_an_excerpt_says_that_it_is_one() -> None:
+    assert excerpt("  a \n b ", 10) == "a b"
+    assert excerpt("abcdef", 3) == "abc …"
+    assert excerpt(" " * 1000 + "x", 3) == " …"
+
+
+def test_an_artifact_without_documents_has_a_page(tmp_path: Path) -> None:
+    pool = text_pool(tmp_path / "p.jsonl", [{"id": str(i), "text": "short"} for i in range(30)])
+    run("name: none\nsteps: [{page_length: {of: word, min: 5}}]", [pool], tmp_path / "out")
+    found = build_report(tmp_path / "out", None)
+    page = render_report(found)
+    assert "no document was kept" in found.alarms
+    assert "step 0, page_length, drops 30 of 30 (100.0%)" in found.alarms
+    assert "Nothing was kept." in page
+
+
+def test_rejects_alone_have_a_page(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text("not json\n" * 25)
+    run("name: none\nsteps: [{page_length: {of: word, min: 5}}]", [tmp_path / "p.jsonl"], tmp_path / "out")
+    found = build_report(tmp_path / "out", None)
+    assert "the reader rejects 25 of 25 (100.0%)" in found.alarms
+    assert "No step added a number" in render_report(found)
+
+
+def test_a_file_and_a_domain_that_lose_nearly_everything_raise_alarms(tmp_path: Path) -> None:
+    good = [{"id": f"g{i}", "url": f"https://good.example/{i}", "text": "many good words here"} for i in range(60)]
+    bad = [{"id": f"b{i}", "url": f"https://www.bad.example:8080/{i}", "text": "bad"} for i in range(40)]
+    (tmp_path / "pool").mkdir()
+    text_pool(tmp_path / "pool" / "a.jsonl", good)
+    text_pool(tmp_path / "pool" / "b.jsonl", bad)
+    run("name: n\nsteps: [{page_length: {of: word, min: 2}}]", [tmp_path / "pool"], tmp_path / "out")
+    assert build_report(tmp_path / "out", None).alarms == (
+        "file b.jsonl loses 40 of 40 (100.0%); 24 kept were to be expected",
+        "domain bad.example loses 40 of 40 (100.0%); 24 kept were to be expected",
+    )
+
+
+def test_another_artifact_is_refused(sample: Path) -> None:
+    with pytest.raises(ConfigError, match="kind pool, allowed: documents"):
+        build_report(sample / "pool", None)
