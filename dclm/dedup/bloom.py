@@ -15,7 +15,7 @@ from dclm.config import Fraction, Positive, Range
 from dclm.dedup import bff
 from dclm.dedup.bloom_filter import Size, empty_filter, size_for
 from dclm.dedup.columns import I64, U8, Bool
-from dclm.dedup.memory import available_bytes, show_bytes
+from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
 from dclm.dedup.tokens import tokenize
 from dclm.errors import ConfigError
 from dclm.step import Context, MapFunction, Ordered
@@ -28,7 +28,6 @@ Mode = Literal["paragraph", "document", "old-both", "both", "exact"]
 _MODES: dict[Mode, int] = {
     "paragraph": bff.PARAGRAPH, "document": bff.DOCUMENT, "old-both": bff.OLD_BOTH, "both": bff.BOTH, "exact": bff.EXACT
 }  # fmt: skip
-_MEMORY_FRACTION = 0.9  # of what is available; as BFF
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,11 +92,11 @@ class Bloom(Ordered):
         return deduplicate
 
     def _check_memory(self, size: Size, total: int, partition: int) -> None:
-        room = int(available_bytes() * _MEMORY_FRACTION)
+        room = room_bytes()
         if size.bytes > room:
             enough = self.partitions * math.ceil(size.bytes / max(room, 1))
             needs = f"{total:,} n-grams at fp_rate {self.fp_rate:g} need {show_bytes(size.bytes)}"
-            machine = show_bytes(int(size.bytes / _MEMORY_FRACTION))
+            machine = show_bytes(int(size.bytes / FRACTION))
             raise ConfigError(
                 f"bloom, partition {partition}",
                 f"{needs}; {show_bytes(room)} can be had",

@@ -12,18 +12,19 @@ import pyarrow as pa
 from dclm.config import Count, Fraction, Positive, Range
 from dclm.dedup.alphabet import Normalization, alphabet
 from dclm.dedup.clusters import cluster_counts, clusters_table, edges_table
-from dclm.dedup.columns import F64, I64, U64, documents_of, drops_table, hashes, ints, row_of, shard_of
+from dclm.dedup.columns import F64, I64, U64, documents_of, drops_table, hashes, ints, no_drops, row_of, shard_of
 from dclm.dedup.components import Components, Links, components
 from dclm.dedup.lsh import band_keys, candidate_links
+from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
 from dclm.dedup.signatures import Bits, permutations, signatures
 from dclm.dedup.stars import components_of, edges_of, large_star, small_star
 from dclm.dedup.verify import Verify
+from dclm.errors import ConfigError
 from dclm.step import Context, Decision, Global, MapFunction, Relay, Round
 from dclm.text.buffers import utf8
 
 _KEY_BYTES = 2 * 28  # key, shard, row, hash of the whole: as emitted, and sorted
 _DECISION_BYTES = 150  # for components, clusters, edges and drops, at the worst moment
-_NO_DROPS = drops_table(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,7 @@ class MinHash(Global):
         if self.max_cluster is not None or sum(table.num_rows for table in reduced) <= self.links_in_memory:
             return self._decision_on(components(_LinksOf(reduced), self.max_cluster), reduced)
         return Decision(
-            drops=_NO_DROPS,
+            drops=no_drops(),
             then=Relay(
                 start=edges_of,
                 steps=(large_star, small_star),
@@ -106,6 +107,7 @@ class MinHash(Global):
         )
 
     def _decision_on(self, found: Components, reduced: Iterable[pa.Table]) -> Decision:
+        _check_memory(len(found.documents))
         kept = found.documents[found.root]
         info: dict[str, object] = {"candidates": len(kept)}
         if self.max_cluster is not None:
@@ -115,8 +117,18 @@ class MinHash(Global):
         first = _first_copies(found, _whole_of(found.documents, reduced))
         step = Verify(threshold=self.verify, words=self.unit == "word", ngram=self.ngram, normalize=self.normalize)
         return Decision(
-            drops=_NO_DROPS,
+            drops=no_drops(),
             then=Round(step=step, rows=_rows_to_verify(found, first), finish=_Finish(found.documents, first, info)),
+        )
+
+
+def _check_memory(candidates: int) -> None:
+    need, room = candidates * _DECISION_BYTES, room_bytes()
+    if need > room:
+        raise ConfigError(
+            "minhash",
+            f"{candidates:,} documents with candidates need {show_bytes(need)}; {show_bytes(room)} can be had",
+            f"put `exact` before it, or decide on a machine with {show_bytes(int(need / FRACTION))} free",
         )
 
 

@@ -1,6 +1,6 @@
 """Deduplication through the engine as the corpus grows: `python -m tests.bench.bench_dedup_scale [DOCUMENTS]`.
 
-Generated documents of 60 words in shards of 3,000; every third is a near-copy of an earlier one, anywhere. Each run is
+Generated documents of 60 words in shards of 5,000; every third is a near-copy of an earlier one, anywhere. Each run is
 a process of its own with one worker, so that its peak of memory is that of emit, reduce, decide and drop together.
 Seconds are CPU seconds, without a first run that compiles.
 """
@@ -29,7 +29,7 @@ from dclm.stages.curate import CurateOptions, curate
 from dclm.step import Step
 
 WORDS = 60
-SHARD = 3_000
+SHARD = 5_000
 STEPS: dict[str, tuple[Step, ...]] = {
     "read and write": (PageLength(of="word", min=1),),
     "exact": (Exact(),),
@@ -78,7 +78,7 @@ def run(steps: tuple[Step, ...], pool: str, few: str) -> Cost:
     return Cost(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, record.counts["kept"])
 
 
-def main(sizes: tuple[int, ...] = (3_000, 30_000, 300_000)) -> None:
+def main(sizes: tuple[int, ...] = (5_000, 50_000, 500_000)) -> None:
     """Print the table."""
     spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as directory:
@@ -95,4 +95,4 @@ def main(sizes: tuple[int, ...] = (3_000, 30_000, 300_000)) -> None:
 
 
 if __name__ == "__main__":
-    main(tuple(int(a) for a in sys.argv[1:]) or (3_000, 30_000, 300_000))
+    main(tuple(int(a) for a in sys.argv[1:]) or (5_000, 50_000, 500_000))

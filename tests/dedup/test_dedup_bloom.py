@@ -134,7 +134,7 @@ def test_white_space_alone_is_dropped() -> None:
 def test_a_filter_that_does_not_fit_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     from dclm.step import Context
 
-    monkeypatch.setattr(bloom, "available_bytes", lambda: 1_000_000_000)
+    monkeypatch.setattr(bloom, "room_bytes", lambda: 900_000_000)
     with pytest.raises(
         ConfigError, match=r"1,000,000,000,000 n-grams .* need 1.24 TB; 900 MB can be had\n.*partitions: 2750 "
     ):

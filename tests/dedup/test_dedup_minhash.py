@@ -12,10 +12,12 @@ from dedup_documents import ids, make_shards, replaced
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dclm.dedup import minhash
 from dclm.dedup.leaders import find_leaders, jaccard_reaches
 from dclm.dedup.minhash import MinHash
 from dclm.dedup.serial import decide, drop
 from dclm.dedup.shingles import text_shingles
+from dclm.errors import ConfigError
 
 
 def make_text(seed: int, words: int = 60) -> str:
@@ -120,6 +122,15 @@ def test_identical_copies_follow_the_document_they_equal() -> None:
     assert [e["jaccard"] for e in edges] == pytest.approx([near_index, near_index, 1.0, 1.0])
     loose = decide(MinHash(bands=100, rows=2), documents).tables["edges"]
     assert loose.column("jaccard").null_count == loose.num_rows == 5
+
+
+def test_a_decision_that_memory_does_not_allow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = make_shards([make_text(i % 10) for i in range(40)])
+    monkeypatch.setattr(minhash, "room_bytes", lambda: 40 * 150)
+    assert decide(MinHash(), documents).drops.num_rows == 30
+    monkeypatch.setattr(minhash, "room_bytes", lambda: 40 * 150 - 1)
+    with pytest.raises(ConfigError, match=r"40 documents with candidates need 6 kB; 6 kB can be had"):
+        decide(MinHash(), documents)
 
 
 SETS = st.sets(st.integers(0, 12), max_size=10)

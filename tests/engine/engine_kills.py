@@ -22,7 +22,7 @@ steps:
   - extract: {with: resiliparse}
   - page_length: {of: word, min: 20}
   - exact: {of: text}
-  - minhash: {ngram: 5, bands: 9, rows: 5, seed: 1, verify: 0.6}
+  - minhash: {ngram: 5, bands: 9, rows: 5, seed: 1, verify: 0.6, links_in_memory: 1}
   - bloom: {mode: paragraph, min_ngram: 5, max_ngram: 5, threshold: 0.8, fp_rate: 0.001, partitions: 3}
   - random_sampling: {keep_fraction: 0.7}
 """
@@ -132,7 +132,8 @@ def run_with_kills(run: Run, nodes: Nodes, draw: random.Random, most: int, strid
     """
     killed: list[tuple[Victim, int]] = []
     process = run.start(f"ray:{nodes.address}")
-    restarts, at, hurt = 0, draw.randint(0, stride), False
+    restarts, hurt = 0, False
+    victim, at = draw.choice(VICTIMS), draw.randint(0, stride)
     while True:
         code = _exit_code(process)
         if code == 0:
@@ -144,16 +145,12 @@ def run_with_kills(run: Run, nodes: Nodes, draw: random.Random, most: int, strid
             process, hurt = run.start(f"ray:{nodes.address}"), False
         if len(killed) >= most or run.committed() < at:
             continue
-        victim = draw.choice(VICTIMS)
         if victim == "node":
             nodes.replace_one(draw)
-        elif victim == "worker" and not nodes.kill_worker(draw):
-            continue
         elif victim == "driver":
-            if process.poll() is not None:
-                continue
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        elif not nodes.kill_worker(draw):
+            continue  # none runs a task just now
         hurt = hurt or victim != "worker"
         killed.append((victim, run.committed()))
-        at = killed[-1][1] + draw.randint(1, stride)
+        victim, at = draw.choice(VICTIMS), killed[-1][1] + draw.randint(1, stride)
