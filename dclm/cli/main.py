@@ -19,6 +19,7 @@ COMMANDS = {
     "classifier": "classifier",
     "cluster": "cluster",
     "compare": "compare",
+    "contamination": "contamination",
     "convert-pipeline": "convert",
     "dedup": "dedup",
     "docs": "docs",

@@ -1,0 +1,188 @@
+"""How much of each task stands in the training documents, and what a model scores on the rest.
+
+An item is its question with the right answer, without lines that many items of the task have (instructions). It occurs
+in the documents where they share a run of 13 words with it, as GPT-3 was judged (Brown et al. 2020, appendix C); an
+item of fewer words cannot be looked for and counts as clean, and the report says how many of those there are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from dclm.dedup.item_index import item_overlap
+from dclm.errors import AssetError, ConfigError, DataError
+from dclm.eval.data import CHOICES, load_parts
+from dclm.eval.prompts import right_answers
+from dclm.eval.report import read_items
+from dclm.eval.rows import Row
+from dclm.eval.stats import TaskItems, accuracy
+from dclm.eval.suite import Suite
+from dclm.eval.task import Task
+from dclm.record import Record, require_complete
+
+NGRAM = 13
+INSTRUCTION_FRACTION = 0.15
+"""A line that this part of a task's items has is an instruction; the passages that most items share are below it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TaskContamination:
+    """One task beside the training documents."""
+
+    n: int
+    """Items."""
+    contaminated: int
+    """Of which a run of words occurs."""
+    short: int
+    """Too short to be looked for."""
+    covered: float
+    """Mean share of an item's runs of words that occur."""
+    accuracy: float | None = None
+    """Of the model, where scores were given: on the items that it was scored on."""
+    clean_n: int | None = None
+    """Of those, the items that do not occur."""
+    clean_accuracy: float | None = None
+    clean_standard_error: float | None = None
+
+    @property
+    def fraction(self) -> float:
+        """Of the items that occur."""
+        return self.contaminated / self.n
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Contamination:
+    """A suite beside the training documents."""
+
+    suite: str
+    ngram: int
+    documents: int
+    inputs: Mapping[str, str]
+    """Fingerprints of the artifacts that were read."""
+    tasks: Mapping[str, TaskContamination]
+    missing: Mapping[str, str]
+    """Task → why its data cannot be had."""
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        tasks = {label: {**dataclasses.asdict(t), "fraction": t.fraction} for label, t in self.tasks.items()}
+        return {**dataclasses.asdict(self), "tasks": tasks}
+
+
+def contamination(
+    documents: Sequence[Path],
+    suite: Suite,
+    *,
+    scores: Path | None = None,
+    ngram: int = NGRAM,
+    allow_missing: bool = False,
+) -> Contamination:
+    """Look for the items of `suite` in documents artifacts; with `scores`, say what is scored on the clean items.
+
+    Documents are read once, in this process. Raises: ConfigError (another kind of artifact, no task has data);
+    IncompleteError; DataError where scores are of other data.
+    """
+    records = [require_complete(path, "documents", allow_missing) for path in documents]
+    rows: dict[str, dict[int, Row]] = {}
+    missing: dict[str, str] = {}
+    for task in suite.tasks:
+        try:
+            parts = load_parts(task)
+        except AssetError as error:
+            missing[task.task] = error.problems[0].what
+            continue
+        rows[task.task] = {n: r for part in parts for n, r in zip(part.row_numbers, part.originals, strict=True)}
+    if not rows:
+        raise ConfigError(f"suite {suite.name}", "the data of none of its tasks is there")
+    tasks = [task for task in suite.tasks if task.task in rows]
+    texts = {task.task: item_texts(task, rows[task.task]) for task in tasks}
+    batches = _batches(documents, records)
+    overlap = item_overlap([[text] for each in texts.values() for text in each], batches, ngram)
+    found: dict[str, TaskContamination] = {}
+    start = 0
+    for task in tasks:
+        end = start + len(texts[task.task])
+        known, seen = overlap.ngrams[start:end], overlap.found[start:end]
+        occurs = dict(zip(sorted(rows[task.task]), (seen > 0).tolist(), strict=True))
+        counted = TaskContamination(
+            n=len(seen),
+            contaminated=int((seen > 0).sum()),
+            short=int((known == 0).sum()),
+            covered=float((seen / np.maximum(known, 1)).mean()),
+        )
+        found[task.task] = counted if scores is None else _with_scores(task, counted, occurs, scores)
+        start = end
+    return Contamination(
+        suite=suite.name,
+        ngram=ngram,
+        documents=sum(file.rows or 0 for record in records for file in record.files if _is_text(file.path)),
+        inputs={record.name: record.fingerprint for record in records},
+        tasks=found,
+        missing=missing,
+    )
+
+
+def item_texts(task: Task, rows: Mapping[int, Row]) -> list[str]:
+    """Question and right answer of each row, in order of row, without instructions."""
+    texts = [_text(task, rows[number]) for number in sorted(rows)]
+    count = Counter(line for text in texts for line in set(text.split("\n")))
+    many = {line for line, times in count.items() if times > 1 and times >= INSTRUCTION_FRACTION * len(texts)}
+    return ["\n".join(line for line in text.split("\n") if line not in many) for text in texts]
+
+
+def _text(task: Task, row: Row) -> str:
+    kind = task.metadata.kind
+    if kind in CHOICES:
+        choice = cast(list[str], row[CHOICES[kind]])[cast(int, row["gold"])]
+        return f"{choice} {row['continuation']}" if kind == "schema" else f"{row['query']} {choice}"
+    answer = right_answers(row)[0] if kind == "generation" else row["continuation"]
+    return f"{row['context']} {answer}"
+
+
+def _is_text(path: str) -> bool:
+    return path.startswith("documents/")
+
+
+def _batches(documents: Sequence[Path], records: Sequence[Record]) -> Iterator[pa.StringArray]:
+    for root, record in zip(documents, records, strict=True):
+        for entry in record.files:
+            if _is_text(entry.path):
+                with pq.ParquetFile(root / entry.path) as file:
+                    for batch in file.iter_batches(columns=["text"]):
+                        yield batch.column(0)
+
+
+def _with_scores(task: Task, counted: TaskContamination, occurs: Mapping[int, bool], scores: Path) -> TaskContamination:
+    report = json.loads((scores / "scores.json").read_text(encoding="utf-8"))["tasks"].get(task.task)
+    if report is None:
+        return counted
+    if report["data_sha256"] != task.metadata.data.sha256:
+        raise DataError(f"task {task.task}", f"{scores} was made from other data", "score the model again")
+    table = pq.read_table(scores / "items.parquet", filters=pc.field("task") == task.task)
+    items = read_items(table)
+    clean = ~np.array([occurs[row] for row in table["row"].to_pylist()], np.bool_)
+    part = accuracy(_subset(items, clean)) if clean.any() else None
+    return dataclasses.replace(
+        counted,
+        accuracy=accuracy(items).value,
+        clean_n=int(clean.sum()),
+        clean_accuracy=None if part is None else part.value,
+        clean_standard_error=None if part is None else part.standard_error,
+    )
+
+
+def _subset(items: TaskItems, chosen: NDArray[np.bool_]) -> TaskItems:
+    """Chosen items; categories of which none is left are left out of the mean."""
+    _, category = np.unique(items.category[chosen], return_inverse=True)
+    return TaskItems(correct=items.correct[chosen], category=category.astype(np.int32), cluster=items.cluster[chosen])

@@ -1,0 +1,111 @@
+"""Items in training documents: planted ones are found, others not, and the clean score is that of the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dclm.cli.main import main
+from dclm.errors import ConfigError, DataError
+from dclm.eval.contamination import contamination, item_texts
+from dclm.eval.data import Part
+from dclm.eval.rows import Row
+from dclm.eval.suite import Suite, suite_of
+from dclm.eval.task import load_task
+from dclm.eval.unit import ITEMS
+from dclm.record import FileEntry, Record, write_record
+
+
+def long_row(number: int) -> Row:
+    words = " ".join(f"word{number}x{i}" for i in range(20))
+    return {"query": f"{words}\nAnswer:", "choices": ["yes of course", "no"], "gold": number % 2}
+
+
+ROWS = [long_row(0), long_row(1), long_row(2), {"query": "short", "choices": ["a", "b"], "gold": 0}]
+
+
+@pytest.fixture
+def suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
+    """One task whose data are the rows above."""
+    part = Part("", list(range(len(ROWS))), ROWS, ROWS)
+    monkeypatch.setattr("dclm.eval.contamination.load_parts", lambda task: [part])
+    return suite_of(("boolq",))
+
+
+def documents(folder: Path, texts: list[str]) -> Path:
+    path = folder / "documents" / "00000.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"id": [str(i) for i in range(len(texts))], "text": texts}), path)
+    entry = FileEntry(path="documents/00000.parquet", sha256="0", bytes=1, rows=len(texts))
+    write_record(folder, Record(kind="documents", name=folder.name, fingerprint="d", config={}, files=(entry,)))
+    return folder
+
+
+def scores(folder: Path, correct: list[bool], data: str | None) -> Path:
+    folder.mkdir()
+    rows = [
+        {"task": "boolq", "row": i, "cluster": i, "correct": right, "trimmed": False} for i, right in enumerate(correct)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, ITEMS), folder / "items.parquet")
+    (folder / "scores.json").write_text(json.dumps({"tasks": {"boolq": {"data_sha256": data}}}))
+    return folder
+
+
+def test_planted_items_are_found_whatever_their_punctuation(suite: Suite, tmp_path: Path) -> None:
+    planted = "Before. " + str(ROWS[1]["query"]).split("\n")[0].upper().replace(" ", ", ") + "! After"
+    found = contamination([documents(tmp_path / "d", ["nothing here " * 20, planted])], suite)
+    task = found.tasks["boolq"]
+    assert (task.n, task.contaminated, task.short, found.documents) == (4, 1, 1, 2)
+    assert task.fraction == 0.25
+    assert 0.0 < task.covered < 0.25
+    assert found.inputs == {"d": "d"}
+
+
+def test_the_clean_score_is_that_of_the_items_that_do_not_occur(suite: Suite, tmp_path: Path) -> None:
+    where = [documents(tmp_path / "d", [str(ROWS[0]["query"]), str(ROWS[2]["query"])])]
+    sha = load_task("boolq").metadata.data.sha256
+    task = contamination(where, suite, scores=scores(tmp_path / "s", [True, False, True, True], sha)).tasks["boolq"]
+    assert (task.contaminated, task.accuracy, task.clean_n, task.clean_accuracy) == (2, 0.75, 2, 0.5)
+    limited = contamination(where, suite, scores=scores(tmp_path / "l", [True], sha)).tasks["boolq"]
+    assert (limited.accuracy, limited.clean_n, limited.clean_accuracy) == (1.0, 0, None)
+    with pytest.raises(DataError, match=r"task boolq\n.*made from other data"):
+        contamination(where, suite, scores=scores(tmp_path / "o", [True], "other"))
+
+
+def test_instructions_are_no_contamination() -> None:
+    line = "the same long instruction that stands before every single item of this very task here"
+    rows: dict[int, Row] = {i: {**long_row(i), "query": f"{line}\n{long_row(i)['query']}"} for i in range(4)}
+    texts = item_texts(load_task("boolq"), rows)
+    assert not any(line in text for text in texts)
+    assert all(f"word{i}x19" in text for i, text in enumerate(texts))
+
+
+def test_the_right_answer_belongs_to_an_item_of_every_kind() -> None:
+    kinds: dict[str, tuple[Row, str]] = {
+        "copa": ({"query": "q", "choices": ["a", "b"], "gold": 1}, "q b"),
+        "winograd": ({"context_options": ["c", "d"], "continuation": "e", "gold": 0}, "c e"),
+        "lambada_openai": ({"context": "c", "continuation": "e"}, "c e"),
+        "triviaqa_sm_sub": ({"context": "c", "answer": "x", "aliases": ["y"]}, "c x"),
+    }
+    for label, (row, text) in kinds.items():
+        assert item_texts(load_task(label), {0: row}) == [text]
+
+
+def test_the_command_prints_and_writes_and_refuses(
+    suite: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = documents(tmp_path / "d", [str(ROWS[0]["query"])])
+    out = tmp_path / "c.json"
+    main(["contamination", str(where), "--tasks", "boolq", "--out", str(out)])
+    assert "25.00" in capsys.readouterr().out
+    assert json.loads(out.read_text())["tasks"]["boolq"]["fraction"] == 0.25
+    with pytest.raises(SystemExit) as caught:
+        main(["contamination", str(where)])
+    assert caught.value.code == 2
+    write_record(tmp_path / "d", Record(kind="tokens", name="t", fingerprint="f", config={}))
+    with pytest.raises(ConfigError, match="kind tokens"):
+        contamination([where], suite)
