@@ -57,12 +57,13 @@ def _explain(error: ChildFailedError, reports: Path) -> DclmError | None:
     """What ended the run: a rank's own error before a death, and that before what other ranks saw of it."""
     told: list[DclmError] = [pickle.loads(path.read_bytes()) for path in sorted(reports.iterdir())]
     own = [each for each in told if not isinstance(each, LostRankError)]
-    killed = [rank for rank, failure in error.failures.items() if failure.exitcode == -signal.SIGKILL]
+    signals = {rank: -failure.exitcode for rank, failure in error.failures.items()}
     if own:
         return own[0]
-    if killed:
-        hint = "was it memory? look at `dmesg`; --resume goes on from the last checkpoint"
-        return LostRankError(f"rank {killed[0]}", "was killed", hint)
+    for rank, number in signals.items():
+        if number > 0 and number != signal.SIGTERM:  # which the launcher sends to the others
+            hint = "SIGKILL: was it memory? SIGABRT: did NCCL wait longer than --timeout? --resume goes on"
+            return LostRankError(f"rank {rank}", f"was ended by {signal.Signals(number).name}", hint)
     return told[0] if told else None
 
 

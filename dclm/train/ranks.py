@@ -75,7 +75,8 @@ def join(device: Device, *, timeout_seconds: int, shard_over: int | None = None)
         return
     owner = not dist.is_initialized()  # Ray Train has made the group already
     if owner:
-        dist.init_process_group("nccl" if use_cuda else "gloo", timeout=timedelta(seconds=timeout_seconds))
+        backend = "cpu:gloo,cuda:nccl" if use_cuda else "gloo"  # gloo: names and plans of checkpoints lie on the CPU
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
     try:
         yield Ranks(
             rank=dist.get_rank(),

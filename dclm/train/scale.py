@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from fractions import Fraction
 from types import MappingProxyType
 
 from dclm.config import suggest
@@ -128,15 +130,26 @@ _ALL = (
     _7B_1X,
     _double(_7B_1X, "7b_2x"),
 )
+_MULTIPLE = re.compile(r"\d+(\.\d+)?")
 SCALES = MappingProxyType({scale.name: scale for scale in _ALL})
 """Name → scale, from small to large."""
 
 
 def find_scale(name: str) -> Scale:
-    """The scale called `name`. Raises: ConfigError naming all there are."""
-    if name not in SCALES:
-        raise ConfigError(f"scale {name}", f"allowed: {', '.join(SCALES)}", suggest(name, list(SCALES)))
-    return SCALES[name]
+    """The scale called `name`, or `NAME_2x`, `NAME_0.5x`, …: with so many times its Chinchilla tokens.
+
+    Raises: ConfigError naming all there are.
+    """
+    if name in SCALES:
+        return SCALES[name]
+    base, _, times = name.removesuffix("x").rpartition("_")
+    scale = SCALES.get(base) or SCALES.get(f"{base}_1x")
+    if scale is None or scale is _TINY or not _MULTIPLE.fullmatch(times) or Fraction(times) in (0, 1):
+        what = f"allowed: {', '.join(SCALES)}, and multiples of their tokens such as 25m_2x"
+        raise ConfigError(f"scale {name}", what, suggest(name, list(SCALES)))
+    tokens = int(Fraction(times) * scale.tokens)
+    multiple = with_tokens(scale, tokens) if tokens < scale.tokens else dataclasses.replace(scale, tokens=tokens)
+    return dataclasses.replace(multiple, name=name, standard=True)
 
 
 def with_tokens(scale: Scale, tokens: int | None) -> Scale:

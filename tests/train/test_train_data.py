@@ -64,6 +64,21 @@ def test_unknown_scales_are_refused_with_the_nearest_name() -> None:
         find_scale("411m_1")
 
 
+def test_multiples_of_a_scale_change_its_tokens_alone() -> None:
+    for name, base, times in (("25m_2x", "25m", 2), ("411m_4x", "411m_1x", 4), ("7b_1.5x", "7b_1x", 1.5)):
+        scale = find_scale(name)
+        assert scale.name == name
+        assert scale.standard
+        assert scale.tokens == times * SCALES[base].tokens
+        assert dataclasses.replace(scale, name=base, tokens=SCALES[base].tokens) == SCALES[base]
+    assert find_scale("7b_2x") is SCALES["7b_2x"]
+    few = find_scale("5m_0.01x")
+    assert few.warmup_steps == few.num_steps // 10
+    for name in ("25m_1x", "25m_0x", "25m_x", "26m_2x", "25m_-2x", "tiny_2x", "2x"):
+        with pytest.raises(ConfigError, match="multiples of their tokens"):
+            find_scale(name)
+
+
 def test_fewer_tokens_shorten_the_warm_up_and_too_few_are_refused() -> None:
     scale = with_tokens(SCALES["5m"], 10_000_000)
     assert not scale.standard

@@ -89,7 +89,7 @@ def test_a_rank_killed_in_mid_write_costs_the_updates_since_the_last_checkpoint(
     """SIGKILL before the sharded checkpoint after update 15 is committed; one process goes on from the one before."""
     tokens, out = make_tokens(), tmp_path / "killed"
     options = dataclasses.replace(PLAIN, checkpoint_every=5)
-    with pytest.raises(LostRankError, match="rank 1\nwas killed"):
+    with pytest.raises(LostRankError, match="rank 1\nwas ended by SIGKILL"):
         launch(
             tokens, out, scale=small_scale, seed=1, options=options, num_ranks=2,
             make_progress=rank_faults.dies_in_mid_write,
@@ -126,7 +126,7 @@ def test_a_ranks_own_error_is_told_before_what_others_saw_of_it(tmp_path: Path) 
 
     lost, own = LostRankError("ranks", "one of them ended"), DataError("tokens", "corrupt")
     assert str(explain(lost, own, killed=True)) == str(own)
-    assert "rank 1\nwas killed" in str(explain(lost, killed=True))
+    assert "rank 1\nwas ended by SIGKILL" in str(explain(lost, killed=True))
     assert str(explain(lost)) == str(lost)
     assert explain() is None
 
