@@ -1,12 +1,12 @@
-"""Deduplication beside datasketch and rensa (where installed), on one core: `python -m tests.bench.bench_dedup`.
+"""Deduplication beside datasketch and rensa, on one core and the same documents: `python -m tests.bench.bench_dedup`.
 
-Seconds are CPU seconds of this process, medians of three runs after one that compiles.
+Seconds are CPU seconds of this process: medians of three runs after one that compiles, for the other two of one run.
+As the corpus grows: bench_dedup_scale. Beside datatrove and dolma: bench_peers.
 """
 
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import os
 import statistics
@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 from datasketch import MinHash as DatasketchMinHash
+from rensa import RMinHash
 
 from dclm.dedup.alphabet import alphabet
 from dclm.dedup.bloom import Bloom, Mode
@@ -30,7 +31,6 @@ from dclm.step import Global, Ordered
 from dclm.text.buffers import utf8
 
 FILES = ("newsgroups20", "instruct_small", "reddit_questions")
-SAMPLE = 2_000  # documents for what is slow
 Shards = list[list[pa.RecordBatch]]
 
 
@@ -61,10 +61,12 @@ def make_shards(texts: Sequence[str], rows: int = 1024) -> Shards:
     return [batches]
 
 
-def timed(what: str, texts: Sequence[str], function: Callable[[], object], warm: Callable[[], object]) -> Row:
+def timed(
+    what: str, texts: Sequence[str], function: Callable[[], object], warm: Callable[[], object], runs: int = 3
+) -> Row:
     warm()
     seconds = []
-    for _ in range(3):
+    for _ in range(runs):
         start = time.process_time()
         function()
         seconds.append(time.process_time() - start)
@@ -96,12 +98,10 @@ def datasketch(texts: Sequence[str], count: int) -> Row:
             sketch.update_batch([gram.encode() for gram in grams(text)])
 
     name = f"signature, {count} permutations: datasketch"
-    return timed(name, texts, lambda: run(texts), lambda: run(texts[:8]))
+    return timed(name, texts, lambda: run(texts), lambda: run(texts[:8]), runs=1)
 
 
 def rensa(texts: Sequence[str], count: int) -> Row:
-    from rensa import RMinHash
-
     def run(part: Sequence[str]) -> None:
         for text in part:
             sketch = RMinHash(num_perm=count, seed=1)
@@ -109,7 +109,7 @@ def rensa(texts: Sequence[str], count: int) -> Row:
             sketch.digest()
 
     name = f"signature, {count} permutations: Python shingles + rensa"
-    return timed(name, texts, lambda: run(texts), lambda: run(texts[:8]))
+    return timed(name, texts, lambda: run(texts), lambda: run(texts[:8]), runs=1)
 
 
 def timed_step(what: str, step: Global | Ordered, texts: Sequence[str]) -> Row:
@@ -129,31 +129,36 @@ def whole_steps(texts: Sequence[str]) -> list[Row]:
     return found + [timed_step(f"whole step: bloom {m}, 13-grams, count and pass", Bloom(mode=m), texts) for m in modes]
 
 
-def growth(texts: Sequence[str]) -> list[Row]:
-    """Documents per second as the corpus grows: copies of it with two words more."""
-    found = []
-    for times in (1, 3, 10):
-        more = [text if i == 0 else f"copy {i} {text}" for i in range(times) for text in texts]
-        found.append(timed_step(f"minhash 14×8, corpus × {times}", MinHash(bands=14, rows=8), more))
-    return found
+def ratios(found: Sequence[Row]) -> dict[str, float]:
+    """How many times as fast as rensa and datasketch ours (64 bits) is for the same number of permutations."""
+    rate = {row.what: row.documents_per_second for row in found}
+    ours = {what: value for what, value in rate.items() if what.endswith("dclm, 64 bits")}
+    return {
+        other: value / rate[other]
+        for what, value in ours.items()
+        for other in rate
+        if other.startswith(what.partition(":")[0]) and "dclm" not in other
+    }
 
 
 def rows(shared: Path, limit: int | None = None) -> list[Row]:
     """All measurements."""
     texts = load_texts(shared, limit)
-    some = texts[:: max(1, len(texts) // SAMPLE)]
-    found = [ours(texts, 128, 64), ours(texts, 128, 32), datasketch(some, 128)]
-    found += [ours(texts, 1395, 64), ours(texts, 1395, 32), datasketch(some[::4], 1395)]
-    if importlib.util.find_spec("rensa") is not None:
-        found += [rensa(some, 128), rensa(some, 1395)]
-    return found + whole_steps(texts) + growth(some)
+    found = []
+    for count in (128, 1395):
+        found += [ours(texts, count, 64), ours(texts, count, 32), rensa(texts, count), datasketch(texts, count)]
+    return found + whole_steps(texts)
 
 
 def main() -> None:
     """Print the table; an argument bounds the number of documents."""
     shared = Path(os.environ.get("DCLM_SHARED", "../shared"))
-    for row in rows(shared, int(sys.argv[1]) if len(sys.argv) > 1 else None):
-        print(f"{row.what:<60} {row.documents_per_second:>10,.0f} documents/s {row.megabytes_per_second:>8.1f} MB/s")
+    found = rows(shared, int(sys.argv[1]) if len(sys.argv) > 1 else None)
+    beside = ratios(found)
+    for row in found:
+        ratio = f"  dclm: {beside[row.what]:.1f}×" if row.what in beside else ""
+        rate = f"{row.documents_per_second:>10,.0f} documents/s {row.megabytes_per_second:>8.1f} MB/s"
+        print(f"{row.what:<60} {rate}{ratio}")
 
 
 if __name__ == "__main__":
