@@ -12,7 +12,7 @@ import pyarrow as pa
 from dclm.config import Range
 from dclm.dedup.columns import I64, documents_of, edits_table, hashes, ints, no_drops, row_of, shard_of
 from dclm.dedup.memory import available_bytes, show_bytes
-from dclm.dedup.winnow import choose_anchors, windows_near
+from dclm.dedup.winnow import anchor_length, choose_anchors, windows_near
 from dclm.errors import ConfigError
 from dclm.step import Context, Decision, Global, MapFunction, Round
 from dclm.text.buffers import utf8
@@ -53,7 +53,9 @@ class Substring(Global):
 
     @property
     def memory(self) -> str:
-        return f"{_ANCHOR_BYTES} bytes for each repeated anchor (one in {self.min_tokens // 4 or 1} repeated tokens)"
+        anchors = 2 / (self.min_tokens - anchor_length(self.min_tokens) + 2)
+        shard = f"{24 * anchors:.2g} B a token of its shard, 44 B a repeated one"
+        return f"a worker takes 1 GB, {shard}; the one that decides {_ANCHOR_BYTES * anchors:.2g} B a repeated token"
 
     def open(self, context: Context) -> MapFunction:
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -1,0 +1,109 @@
+"""Steps that look at pieces of documents, through the engine: any number of workers, stopped after any unit of work."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from engine_steps import bound, write_pool
+from test_engine_curate import data_files
+
+from dclm.dedup.decontaminate import Decontaminate
+from dclm.dedup.exact import Exact
+from dclm.dedup.substring import Substring
+from dclm.engine.local import LocalEngine
+from dclm.parallel import Engine, Serial
+from dclm.pipeline import BoundPipeline
+from dclm.pool.files import list_files
+from dclm.record import Record
+from dclm.stages.curate import CurateOptions, curate
+from dclm.step import Step
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Stopped(Exception):
+    """The process ended."""
+
+
+class StopsAfter(Serial):
+    """Ends the run after so many units."""
+
+    def __init__(self, units: int) -> None:
+        self._left = units
+
+    def map(
+        self, function: Callable[[T], R], units: Sequence[T], *, one_gpu_each: bool = False
+    ) -> Iterator[tuple[int, R]]:
+        for result in super().map(function, units):
+            if self._left == 0:
+                raise Stopped
+            self._left -= 1
+            yield result
+
+
+def corpus(seed: int) -> list[list[str]]:
+    """Shards of documents that share lines and runs of words; some are empty, short or all the same."""
+    rng = random.Random(seed)
+    lines = [" ".join(rng.choices(["red", "green", "blue", "grey", "old", "new"], k=9)) for _ in range(30)]
+    shards = [["\n".join(rng.choices(lines, k=rng.randint(0, 5))) for _ in range(25)] for _ in range(3)]
+    return [*shards, [], ["", " ", "red", lines[0], lines[0]]]
+
+
+def pipeline(root: Path, steps: tuple[Step, ...]) -> BoundPipeline:
+    items = root / "task.jsonl"
+    items.write_text(json.dumps({"query": corpus(1)[4][3], "choices": ["blue"]}) + "\n")
+    return BoundPipeline(pipeline=bound(*steps).pipeline, files={"task": str(items)}, hashes={"task": "0"})
+
+
+def run(steps: BoundPipeline, pool: Path, out: Path, engine: Engine) -> Record:
+    return curate(steps, list_files([str(pool)]), out, CurateOptions(max_reject_fraction=1.0), engine)
+
+
+STEPS: dict[str, tuple[Step, ...]] = {
+    "line": (Exact(of="line", keep="smallest_hash", normalize="whitespace_and_lowercase"),),
+    "paragraph": (Exact(of="paragraph"),),
+    "substring": (Substring(min_tokens=12),),
+    "substring-report": (Substring(min_tokens=12, action="report"),),
+    "decontaminate-drop": (Decontaminate(items=("task",), ngram=4),),
+    "decontaminate-mask": (Decontaminate(items=("task",), ngram=4, action="mask"),),
+    "all": (Exact(of="line"), Substring(min_tokens=5), Decontaminate(items=("task",), ngram=3, action="mask")),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_bytes_do_not_depend_on_workers_or_interruptions(name: str, tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "pool", corpus(1))
+    steps = pipeline(tmp_path, STEPS[name])
+    calm = run(steps, pool, tmp_path / "calm", Serial())
+    assert calm.counts["kept"] != 0
+    done, units = False, 0
+    while not done:
+        try:
+            run(steps, pool, tmp_path / "stopped", StopsAfter(units))
+            done = True
+        except Stopped:
+            units += 3  # the run goes on from what is finished, a little further each time
+    assert units > 0
+    assert data_files(run(steps, pool, tmp_path / "stopped", Serial())) == data_files(calm)
+    if name == "all":
+        two = run(steps, pool, tmp_path / "two", LocalEngine(2))
+        assert data_files(two) == data_files(calm)
+        assert two.counts == calm.counts
+
+
+def test_what_a_step_decided_stands_in_the_record(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "pool", corpus(1))
+    record = run(pipeline(tmp_path, STEPS["decontaminate-drop"]), pool, tmp_path / "out", Serial())
+    decisions = record.counts["decisions"]
+    assert isinstance(decisions, dict)
+    report = decisions["0:decontaminate"]
+    assert report["tasks"]["task"]["items"] == 1
+    assert report["tasks"]["task"]["matched"] == 1
+    assert report["documents"] == record.counts["dropped"] > 0
+    assert any(f.path == "tables/00-decontaminate.contamination.parquet" for f in record.files)
