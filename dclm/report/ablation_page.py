@@ -13,8 +13,8 @@ _NOTE = (
     "Each row leaves one step out (and those that cannot do without it) and runs the rest on the same documents."
     " Drops: in the whole pipeline. Only here: documents that come out without the step and do not with it. Caught"
     " later: dropped by it, and without it by a later step. Lost: documents that come out only thanks to it. Alone:"
-    " what it drops as the only step; shared: of these, what some other step would drop alone too. Documents, characters:"
-    " change of what is kept when the step is left out."
+    " what it drops as the only step; shared: of these, what some other step would drop alone too. Documents,"
+    " characters: change of what is kept when the step is left out."
 )
 _HEADS = (
     "drops", "alone", "shared", "only here", "caught later", "lost", "documents", "characters",
