@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_HERE = {"bench_gpu", "bench_kills", "bench_peers"}  # they need a GPU, a quarter of an hour, other environments
+NOT_HERE = {"bench_gpu", "bench_kills", "bench_peers", "bench_tokens_1b"}  # a GPU, minutes, disk, other packages
 
 
 def main(names: list[str]) -> int:

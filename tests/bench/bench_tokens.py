@@ -1,7 +1,6 @@
-"""Tokenization beside a plain Hugging Face pipeline, on one core: `python -m tests.bench.bench_tokens [--all]`.
+"""Tokenization beside a plain Hugging Face pipeline, on one core: `python -m tests.bench.bench_tokens`.
 
-Seconds are CPU seconds of this process. The encoders start cold. `--all` also compares the ids of every document with
-Hugging Face's, which takes minutes.
+Seconds are CPU seconds of this process. The encoders start cold. Whether their ids are equal: `bench_encoders`.
 """
 
 from __future__ import annotations
@@ -10,10 +9,9 @@ import gzip
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,20 +100,7 @@ def measure(shared: Path, work: Path) -> list[Row]:
     ]
 
 
-def count_differences(folder: Path, path: str) -> tuple[int, int]:
-    """Documents, and how many of them fastokens encodes in another way than Hugging Face."""
-    documents = different = 0
-    for texts in batches(folder):
-        fast, slow = encode(path, "fast", texts), encode(path, "hf", texts)
-        documents += len(texts)
-        different += sum(
-            not np.array_equal(fast.ids[a:b], slow.ids[c:d])
-            for a, b, c, d in zip(fast.offsets, fast.offsets[1:], slow.offsets, slow.offsets[1:], strict=False)
-        )
-    return documents, different
-
-
-def main(arguments: Sequence[str]) -> None:
+def main() -> None:
     """Print the table."""
     for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = "1"  # before the encoders start their threads
@@ -127,12 +112,9 @@ def main(arguments: Sequence[str]) -> None:
         for row in rows:
             base = rows[0] if row.what.startswith("encode") else rows[2]
             print(f"{row.what:<28}{row.megabytes_per_second:8.1f} MB/s{row.megabytes_per_second / base[1]:8.1f}×")
-        if "--all" in arguments:
-            documents, different = count_differences(work / "all", str(fetch("gpt-neox-20b")))
-            print(f"ids differ from Hugging Face's in {different:,} of {documents:,} documents")
     finally:
         shutil.rmtree(work)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -86,3 +86,24 @@ def test_recomputed_activations_change_no_gradient() -> None:
         assert one is not None
         assert other is not None
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch._dynamo looks at it
+def test_blocks_are_captured_once_for_all_layers_and_compute_the_same() -> None:
+    """A graph for each layer would exceed torch.compile's limit, and what lies beyond runs uncompiled."""
+    from torch._dynamo import reset
+    from torch._dynamo.utils import counters
+
+    config = ModelConfig(hidden_dim=16, num_layers=10, num_heads=2, seq_len=16, vocab_size=40)
+    rows = torch.arange(32).reshape(2, 16)
+    model = initialize(Transformer(config), 0).train()
+    expected = model(rows)
+    reset()
+    counters.clear()
+    for block in model.layers:
+        block.compile(backend="eager", fullgraph=True)
+    for _ in range(2):
+        found = model(rows)
+        found.square().mean().backward()
+    assert counters["stats"]["unique_graphs"] == 1
+    torch.testing.assert_close(found, expected)
