@@ -34,7 +34,7 @@ class LocalEngine:
     ) -> Iterator[tuple[int, R]]:
         """See `dclm.parallel.Engine.map`. A unit whose process dies is tried again, `ATTEMPTS` times in all."""
         gpus = visible_gpus() if one_gpu_each else ()
-        workers = len(gpus) or self._workers
+        workers = max(1, len(gpus)) if one_gpu_each else self._workers
         if workers == 1 or len(units) <= 1:
             for index, unit in enumerate(units):
                 yield index, function(unit)

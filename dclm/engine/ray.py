@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from dclm.errors import DataError, DclmError
+from dclm.errors import ConfigError, DataError, DclmError
 
 U = TypeVar("U")
 R = TypeVar("R")
@@ -42,7 +42,10 @@ class RayEngine:
         """See `dclm.parallel.Engine.map`. Ray retries a unit whose worker or node dies.
 
         A process on a GPU serves one unit: that is how Ray makes sure that the GPU is free again.
+        Raises: ConfigError where a GPU is asked for and the cluster has none.
         """
+        if one_gpu_each and not ray.cluster_resources().get("GPU"):
+            raise ConfigError("--on ray", "found a cluster without GPUs, allowed: one with GPUs", "pass --device cpu")
         task = ray.remote(num_cpus=1, num_gpus=1 if one_gpu_each else 0, max_retries=5)(_call)
         shared = ray.put(function)
         running: dict[Any, int] = {}

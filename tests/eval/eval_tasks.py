@@ -1,9 +1,14 @@
-"""Four small tasks, one of each kind, for tests that score something whole."""
+"""Four small tasks, one of each kind, for tests that score something whole; and what their worker processes run."""
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import dclm.eval.evaluate as evaluate_module
 from dclm.eval.rows import Row
 
 ROWS: dict[str, list[Row]] = {
@@ -26,3 +31,26 @@ def write_task(folder: Path, label: str, rows: int, sha256: str) -> None:
         f'    rows: {rows}\n    sha256: {sha256}\n  continuation_delimiter: " "\n  categories: {categories}\n'
         "  baseline: {v1: 0.25, v2: 0.25}\n  source: here\n  licence: Apache-2.0\n"
     )
+
+
+class KilledAfter:
+    """An engine whose process is killed, as by `kill -9`, before the unit after some."""
+
+    workers = 1
+
+    def __init__(self, units: int) -> None:
+        self.units = units
+
+    def map(
+        self, function: Callable[[Any], Any], units: Sequence[Any], *, one_gpu_each: bool = False
+    ) -> Iterator[tuple[int, Any]]:
+        for index, unit in enumerate(units):
+            if index == self.units:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield index, function(unit)
+
+
+def evaluate_and_die(model: str, out: Path, folder: Path, after: int) -> None:
+    """Score ROWS in units of three rows, and be killed after some of them."""
+    evaluate_module.ROWS = 3
+    evaluate_module.evaluate(model, out, tasks=tuple(ROWS), device="cpu", folder=folder, engine=KilledAfter(after))

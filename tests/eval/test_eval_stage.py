@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 from eval_tasks import ROWS, write_task
 
-from dclm.engine.local import LocalEngine
 from dclm.errors import ConfigError, DataError
 from dclm.eval.evaluate import evaluate
 from dclm.eval.rows import rows_sha256
@@ -109,13 +108,6 @@ def test_a_limit_keeps_the_first_rows_of_each_category(model: str, tasks: Path, 
     evaluate(model, tmp_path / "out", tasks=("choose",), limit=2, device="cpu", folder=tasks)
     items = pq.read_table(tmp_path / "out" / "items.parquet").to_pylist()
     assert sorted((item["category"], item["row"]) for item in items) == [("c0", 0), ("c0", 2), ("c1", 1), ("c1", 3)]
-
-
-@pytest.mark.slow
-def test_two_workers_give_the_bytes_of_one(model: str, tasks: Path, tmp_path: Path) -> None:
-    evaluate(model, tmp_path / "one", tasks=tuple(ROWS), device="cpu", folder=tasks)
-    evaluate(model, tmp_path / "two", tasks=tuple(ROWS), device="cpu", folder=tasks, engine=LocalEngine(2))
-    assert (tmp_path / "one" / "items.parquet").read_bytes() == (tmp_path / "two" / "items.parquet").read_bytes()
 
 
 def test_a_task_without_data_is_missing_with_its_reason(model: str, tasks: Path, tmp_path: Path) -> None:
