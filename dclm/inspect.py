@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ from dclm.errors import ConfigError, DataError
 from dclm.record import Record, read_record
 
 EXCERPT = 240
+_PLACE = ("id", "url", "source", "step", "step_index", "reason")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,8 @@ class Fate:
     outcome: str
     """`kept`, `dropped by STEP`, or `rejected by STEP: REASON`."""
     step_index: int | None
+    annotations: Mapping[str, float | str | bool]
+    """What steps had said of it by then, such as `quality`, and the `characters` of its text."""
 
 
 def fates(artifact: Path, what: str) -> list[Fate]:
@@ -56,9 +59,11 @@ def _find(path: Path, what: str) -> Iterator[Fate]:
                     outcome = f"rejected by {row['step']}: {row['reason']}"
                 elif row["step"] is not None:
                     outcome = f"dropped by {row['step']}"
+                said = {k: v for k, v in row.items() if k not in _PLACE and v is not None}
                 yield Fate(
-                    id=row["id"], url=row["url"], source=row["source"], outcome=outcome, step_index=row["step_index"]
-                )
+                    id=row["id"], url=row["url"], source=row["source"], outcome=outcome, step_index=row["step_index"],
+                    annotations=said,
+                )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,12 +15,13 @@ from rich.table import Table
 @click.argument("what", metavar="ID|URL")
 @click.option("--in", "artifact", type=click.Path(path_type=Path), required=True, help="A documents artifact.")
 def why(what: str, artifact: Path) -> None:
-    """Say what became of the record with this id or URL."""
+    """Say what became of the record with this id or URL, and what steps had noted of it by then."""
     from dclm.inspect import fates
 
     for fate in fates(artifact, what):
         place = "" if fate.step_index is None or fate.step_index < 0 else f" (step {fate.step_index})"
-        print(f"{fate.outcome}{place}\t{fate.id}\t{fate.url}\t{fate.source}")
+        said = " ".join(f"{name}={value}" for name, value in fate.annotations.items())
+        print(f"{fate.outcome}{place}\t{fate.id}\t{fate.url}\t{fate.source}\t{said}")
 
 
 @click.command()

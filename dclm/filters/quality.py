@@ -115,7 +115,7 @@ class Threshold(Filter):
 
 
 def numeric_column(batch: pa.RecordBatch, column: str, step: str) -> Values:
-    """The column as float64, NaN for null.
+    """The column as float64 (whole numbers beyond 2⁵³ are rounded), NaN for null.
 
     Raises: ConfigError if there is no such column or it is not numeric.
     """
@@ -125,7 +125,7 @@ def numeric_column(batch: pa.RecordBatch, column: str, step: str) -> Values:
     kind = batch.schema.field(column).type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise ConfigError(step, f"column {column} is {kind}, allowed: numbers")
-    values: Values = pc.cast(batch.column(column), pa.float64()).to_numpy(zero_copy_only=False)
+    values: Values = pc.cast(batch.column(column), pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     return values
 
 
@@ -134,7 +134,13 @@ class Quantile(Global):
     """Keeps the documents with the highest values of a numeric column, as "the top 10 %" of all.
 
     The cut is the value of the last of the ⌈keep_top · n⌉ highest among the n documents that have one; what equals it
-    stays too. It is exact for any number of documents, and stands in the record as `cut`.
+    stays too, and what has no value (null, NaN) goes. The cut stands in the record as `cut`; `threshold` with that
+    literal as `min` keeps the same documents.
+
+    The cut is exact for any number of documents, its error is 0: instead of a sketch, the bits of the values are
+    counted in four passes of 16 bits over the keys on disk, one partition in memory at a time. So it depends on the
+    values alone, not on how they were spread. Beside a partition (a 16th of 20 bytes a document), the decision holds
+    12 bytes for each document that it drops.
     """
 
     name: ClassVar[str] = "quantile"
@@ -162,7 +168,7 @@ class Quantile(Global):
         total = sum(int(np.count_nonzero(~np.isnan(_values(table)))) for table in reduced)
         wanted = math.ceil(self.keep_top * total - 1e-9)  # 0.1 · 30 is a little more than 3
         cut = _value_of_rank(reduced, wanted) if wanted else math.inf
-        below = [t.filter(pa.array(~(_values(t) >= cut))) for t in reduced]
+        below = [t.select(["shard", "row"]).filter(pa.array(~(_values(t) >= cut))) for t in reduced]
         drops = pa.concat_tables(below).sort_by([("shard", "ascending"), ("row", "ascending")])
         info = {"column": self.column, "documents": total, "cut": cut if wanted else None}
         return Decision(drops=drops, info=info)

@@ -113,7 +113,8 @@ class Artifact:
 
 def numbers(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
     """A numeric column as float64, NaN for null."""
-    values: npt.NDArray[np.float64] = pc.cast(batch.column(name), pa.float64()).to_numpy(zero_copy_only=False)
+    column = pc.cast(batch.column(name), pa.float64(), safe=False)
+    values: npt.NDArray[np.float64] = column.to_numpy(zero_copy_only=False)
     return values
 
 

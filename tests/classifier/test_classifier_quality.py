@@ -9,7 +9,7 @@ import fasttext
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dclm.config import build, parse_yaml
@@ -114,6 +114,56 @@ def test_the_quantile_keeps_the_highest_and_what_equals_the_last_of_them(
     assert decision.info == {"column": "quality", "documents": len(ranked), "cut": cut}
     expected = {(s, i) for s, p in enumerate(parts) for i, v in enumerate(p) if cut is None or not v >= cut}
     assert gone == expected
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(width=32, allow_nan=False) | st.sampled_from([0.25, 0.5]), min_size=1, max_size=80),
+    st.integers(1, 100),
+    st.permutations(range(5)),
+)
+def test_the_cut_is_numpys_and_does_not_depend_on_how_values_are_spread(
+    values: list[float], percent: int, order: list[int]
+) -> None:
+    step = Quantile(column="quality", keep_top=percent / 100)
+    wanted = -(-percent * len(values) // 100)  # in whole numbers
+    expected = np.sort(np.array(values))[len(values) - wanted]
+    table = pa.table({"shard": pa.array([0] * len(values), pa.int32()), "row": range(len(values)), "value": values})
+    place = np.arange(len(values)) % 5
+    spread = [table.filter(pa.array(place == part)) for part in order]
+    whole, parts = step.decide([table]), step.decide(spread)
+    assert whole.info["cut"] == expected
+    assert whole.info == parts.info
+    assert whole.drops.equals(parts.drops)
+    keep = Threshold(column="quality", min=float(expected)).open(Context()) if math.isfinite(expected) else None
+    if keep is not None:  # the literal in the record does what the quantile did
+        kept = np.flatnonzero(keep(make_batch(list(values))).to_numpy(zero_copy_only=False))
+        assert sorted({*range(len(values))} - {*kept.tolist()}) == whole.drops["row"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("values", "keep_top", "dropped", "cut"),
+    [
+        ([0.5] * 4, 0.25, [], 0.5),
+        ([0.5], 0.01, [], 0.5),
+        ([None], 1.0, [0], None),
+        ([math.nan, None, 1.0], 1.0, [0, 1], 1.0),
+        ([-math.inf, math.inf, 0.0], 0.3, [0, 2], math.inf),
+        ([-0.0, 0.0], 0.5, [], 0.0),
+        ([], 0.5, [], None),
+    ],
+)
+def test_quantiles_of_few_equal_and_missing_values(
+    values: list[float | None], keep_top: float, dropped: list[int], cut: float | None
+) -> None:
+    decision = decide(Quantile(column="quality", keep_top=keep_top), [[make_batch(values)]])
+    assert decision.drops["row"].to_pylist() == dropped
+    assert decision.info["cut"] == cut
+
+
+def test_whole_numbers_of_any_size_have_quantiles() -> None:
+    batch = make_batch([2**62, 3, 2**60], kind=pa.int64())
+    assert decide(Quantile(column="quality", keep_top=0.5), [[batch]]).info["cut"] == float(2**60)
 
 
 def test_the_top_tenth_of_thirty_is_three() -> None:
