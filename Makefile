@@ -55,7 +55,7 @@ bench-peers: setup .peers/datatrove/ready .peers/dolma/ready  ## Beside datatrov
 	.venv/bin/uv pip install --quiet --python .peers/$*/bin/python -r $<
 	@touch $@
 bench-gpu: setup  ## Training speed and MFU on one GPU
-	.venv/bin/python -m tests.bench.bench_gpu
+	.venv/bin/python -m tests.bench.bench_gpu --steps 200 --plain
 
 run: setup  ## Every stage of RECIPE
 	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON)

@@ -14,13 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from dclm.errors import ConfigError, DataError
 from dclm.model.load import CHECKPOINTS, STEP, list_checkpoints
-from dclm.model.shards import SHARDS, WEIGHTS, is_disk_full, load_shards, write_shards
+from dclm.model.shards import SHARDS, WEIGHTS, load_shards, write_shards
 from dclm.model.transformer import Transformer
 from dclm.model.weights import MODEL, read_weights, write_config, write_model
 from dclm.storage import atomic_directory
@@ -55,32 +54,23 @@ def save_checkpoint(
     out: Path, model: Transformer, optimizer: torch.optim.Optimizer, state: State, tokenizer: Path | None, ranks: Ranks,
     *, last: bool,
 ) -> Path:  # fmt: skip
-    """Write the checkpoint atomically; all ranks call it together. `last`: after the run's last update.
-
-    Raises: DataError if the disk is full.
-    """
-    path = checkpoint_path(out, state.step)
-    sharded = ranks.world_size > 1
-    try:
-        with _directory(path, ranks) as directory:
-            if sharded:
-                write_shards(directory, _tensors(model, _moments(model, optimizer)))
-            weights = _gathered(model, ranks) if last or not sharded else None
-            if not ranks.is_first:
-                return path
-            if weights is None:
-                write_config(directory, model.config, tokenizer)
-            else:
-                write_model(directory, weights, model.config, tokenizer)
-            if not sharded:
-                moments = {name: moment.contiguous() for name, moment in _moments(model, optimizer).items()}
-                save_file(dict(sorted(moments.items())), directory / OPTIMIZER)
-            text = json.dumps(dataclasses.asdict(state), indent=1, sort_keys=True)
-            (directory / STATE).write_text(text + "\n", encoding="utf-8")
-    except (OSError, SafetensorError) as error:
-        if not is_disk_full(error):
-            raise
-        raise DataError(str(path), "the disk is full", "free some space and run again with --resume") from error
+    """Write the checkpoint atomically; all ranks call it together. `last`: after the run's last update."""
+    path, sharded = checkpoint_path(out, state.step), ranks.world_size > 1
+    with _directory(path, ranks) as directory:
+        if sharded:
+            write_shards(directory, _tensors(model, _moments(model, optimizer)))
+        weights = _gathered(model, ranks) if last or not sharded else None
+        if not ranks.is_first:
+            return path
+        if weights is None:
+            write_config(directory, model.config, tokenizer)
+        else:
+            write_model(directory, weights, model.config, tokenizer)
+        if not sharded:
+            moments = {name: moment.contiguous() for name, moment in _moments(model, optimizer).items()}
+            save_file(dict(sorted(moments.items())), directory / OPTIMIZER)
+        text = json.dumps(dataclasses.asdict(state), indent=1, sort_keys=True)
+        (directory / STATE).write_text(text + "\n", encoding="utf-8")
     return path
 
 

@@ -1,13 +1,16 @@
-"""What went wrong in memory or between ranks, said as an error of ours instead of the library's."""
+"""What went wrong in memory, on disk or between ranks, said as an error of ours instead of the library's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 
 from dclm.errors import DataError
+from dclm.model.shards import is_disk_full
 
 NO_MEMORY = ("can't allocate memory", "not enough memory")
 STALLED = ("timed out", "timeout")
@@ -19,14 +22,18 @@ class LostRankError(DataError):
 
 
 @contextmanager
-def faults_explained(scale: str, timeout_seconds: int) -> Iterator[None]:
-    """Raise what torch means: DataError for no memory, LostRankError for a rank that does not answer any more."""
+def faults_explained(scale: str, out: Path, timeout_seconds: int) -> Iterator[None]:
+    """Raise what is meant: DataError for no memory or a full disk, LostRankError for a rank that does not answer."""
     memory = "train on more ranks (--nproc), or pass --checkpoint-activations"
     go_on = "look at what the other ranks said; --resume goes on from the last checkpoint"
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise DataError(f"scale {scale}", f"out of GPU memory: {str(error).splitlines()[0]}", memory) from error
+    except (OSError, SafetensorError) as error:
+        if not is_disk_full(error):
+            raise
+        raise DataError(str(out), "the disk is full", "free some space and run again with --resume") from error
     except RuntimeError as error:
         said = str(error).lower()
         if any(sign in said for sign in NO_MEMORY):

@@ -65,7 +65,7 @@ def train(
     require_trackers(options.track)
     patience = options.timeout_seconds
     with (
-        faults_explained(chosen.name, patience),
+        faults_explained(chosen.name, out, patience),
         join(options.device, timeout_seconds=patience, shard_over=options.shard_over) as ranks,
     ):
         return _Run(tokens, out, chosen, seed, options, ranks).execute(progress or Silent())

@@ -141,7 +141,7 @@ def test_a_ranks_own_error_is_told_before_what_others_saw_of_it(tmp_path: Path) 
     ],
 )
 def test_what_torch_says_of_memory_and_ranks_is_explained(said: str, kind: type[Exception], told: str) -> None:
-    with pytest.raises(kind, match=told), faults_explained("small", 7):
+    with pytest.raises(kind, match=told), faults_explained("small", Path("out"), 7):
         raise RuntimeError(said)
 
 

@@ -191,16 +191,17 @@ def test_divergence_stops_the_run_with_its_step(make_tokens: MakeTokens, small_s
     assert not (tmp_path / "run" / "record.json").exists()
 
 
+@pytest.mark.parametrize("place", ["dclm.train.checkpoint.write_model", "dclm.train.metrics._write"])
 def test_a_full_disk_is_told_and_leaves_no_part_of_a_checkpoint(
-    make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dclm.train.checkpoint.write_model", full)
+    monkeypatch.setattr(place, full)
     with pytest.raises(DataError, match="the disk is full"):
         train(make_tokens(), tmp_path / "run", scale=small_scale, seed=1, options=PLAIN)
-    assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
+    assert list((tmp_path / "run").glob("checkpoints/*")) == []
 
 
 def test_a_disk_too_small_is_refused_before_anything_starts(
