@@ -57,6 +57,10 @@ class Recipe:
     """What the checkpoint is scored on: a suite of eval_suite/suites, such as core, extended or mmlu."""
     tasks: tuple[str, ...] = ()
     """Single tasks, instead of a suite."""
+    perplexity: tuple[str, ...] = ()
+    """Texts of eval_suite/texts, such as sample or wikitext2: what they cost the model, in bits a byte."""
+    contamination: bool = False
+    """Look for the tasks' items in the documents the model was trained on: the result has the scores without them."""
     limit: Positive | None = None
     """Items per task at most: a result with a limit does not count as a benchmark score."""
     max_reject_fraction: Fraction = 0.5

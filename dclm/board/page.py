@@ -54,6 +54,15 @@ def _short(value: float) -> str:
     return f"{value:g}"
 
 
+TEXT = "wikitext2"
+"""The text of whose bits a byte there is a column."""
+
+
+def _bits(result: Result) -> float | None:
+    text = result.perplexity.get(TEXT)
+    return None if text is None else text.bits_per_byte
+
+
 _COLUMNS = (
     _Column("Name", "as submitted", lambda r: r.name),
     _Column("Scale", "of the training run", lambda r: r.training.scale),
@@ -61,6 +70,7 @@ _COLUMNS = (
     _Column("±", "standard error of CORE", lambda r: r.core_v2_stderr, _signed, "low"),
     _Column("EXTENDED", "the same over 53 tasks", lambda r: r.extended_v2, _signed),
     _Column("Tasks", "tasks with a score", lambda r: float(len(r.scores)), _short),
+    _Column("Bits/byte", f"on the text {TEXT}", _bits, "{:.3f}".format, "low"),
     _Column("Val. loss", "nats a token, held-out text", lambda r: r.training.validation_loss, "{:.4f}".format, "low"),
     _Column("Params", "trainable parameters", lambda r: r.training.params, _short),
     _Column("Tokens", "tokens seen in training", lambda r: r.training.tokens, _short),

@@ -31,6 +31,20 @@ class TaskScore:
     """Items scored; null where the source does not say."""
     stderr: float | None = None
     """Standard error of `score`."""
+    clean_n: int | None = None
+    """Of the items scored, those that the training documents do not hold; null where nobody looked."""
+    clean_score: float | None = None
+    """Fraction right of those."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextScore:
+    """What a named text costs a model."""
+
+    bits_per_byte: float
+    stderr: float
+    """Standard error, documents being the sample."""
+    bytes: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,6 +115,8 @@ class Result:
     extended_v2_stderr: float | None = None
     missing: tuple[str, ...] = ()
     """Tasks of EXTENDED without a score. A mean with a missing task is null."""
+    perplexity: Mapping[str, TextScore] = dataclasses.field(default_factory=dict)
+    """By text of eval_suite/texts."""
     limited: int | None = None
     """Items per task at most, where there was a limit: then no benchmark score, only a sketch of one."""
     suite: SuiteIdentity
@@ -138,6 +154,7 @@ def make_result(
     data: DataSummary,
     records: Sequence[Record],
     track: Track = "none",
+    perplexity: Mapping[str, TextScore] | None = None,
     limited: int | None = None,
     imported: str | None = None,
     core_v2_stderr: float | None = None,
@@ -154,7 +171,8 @@ def make_result(
         core_v1=means.core.v1, core_v2=means.core.v2, extended_v1=means.extended.v1, extended_v2=means.extended.v2,
         core_v2_stderr=None if means.core.v2 is None else core_v2_stderr,
         extended_v2_stderr=None if means.extended.v2 is None else extended_v2_stderr,
-        missing=means.extended.missing, limited=limited, suite=suite, training=training, data=data,
+        missing=means.extended.missing, perplexity=dict(sorted((perplexity or {}).items())), limited=limited,
+        suite=suite, training=training, data=data,
         chain=tuple(Link(kind=r.kind, name=r.name, fingerprint=r.fingerprint, inputs=r.inputs) for r in records),
         incomplete=tuple(f"{r.kind} {r.name}: {part}" for r in records for part in r.missing),
         imported=imported, provenance=provenance or {},

@@ -27,6 +27,7 @@ def validate(data: bytes, name: str) -> Result:
 def problems(result: Result, name: str) -> Iterator[Problem]:
     """What contradicts itself in a result that meets the schema."""
     yield from _mean_problems(result, name)
+    yield from _clean_problems(result, name)
     yield from _training_problems(result, name)
     if result.imported is None:
         yield from _chain_problems(result, name)
@@ -52,6 +53,19 @@ def _mean_problems(result: Result, name: str) -> Iterator[Problem]:
     if means.ignored:
         hint = "names are those of `eval_suite/`"
         yield Problem(f"{name}: scores", f"unknown tasks: {', '.join(map(shorten, means.ignored[:5]))}", hint)
+
+
+def _clean_problems(result: Result, name: str) -> Iterator[Problem]:
+    for task, score in result.scores.items():
+        where = f"{name}: scores.{shorten(task)}"
+        if score.clean_n is None:
+            if score.clean_score is not None:
+                yield Problem(where, "clean_score without clean_n")
+            continue
+        if score.n is None or score.clean_n > score.n:
+            yield Problem(where, f"{score.clean_n} clean items of {score.n}")
+        if (score.clean_score is None) != (score.clean_n == 0):
+            yield Problem(where, f"{score.clean_n} clean items, and clean_score is {score.clean_score}")
 
 
 def _training_problems(result: Result, name: str) -> Iterator[Problem]:

@@ -69,7 +69,7 @@ class Contamination:
     ngram: int
     documents: int
     inputs: Mapping[str, str]
-    """Fingerprints of the artifacts that were read."""
+    """Name of a directory → fingerprint of the artifact in it that was read."""
     tasks: Mapping[str, TaskContamination]
     missing: Mapping[str, str]
     """Task → why its data cannot be had."""
@@ -127,7 +127,7 @@ def contamination(
         suite=suite.name,
         ngram=ngram,
         documents=sum(file.rows or 0 for record in records for file in record.files if _is_text(file.path)),
-        inputs={record.name: record.fingerprint for record in records},
+        inputs={root.name: record.fingerprint for root, record in zip(documents, records, strict=True)},
         tasks=found,
         missing=missing,
     )

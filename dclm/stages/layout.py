@@ -18,7 +18,8 @@ POOL_PREFIX = "pool:"
 class Layout:
     """A run's directory.
 
-    OUT/pool/SOURCE · classifiers/NAME · documents/SOURCE · tokens · validation · train · scores · result.json
+    OUT/pool/SOURCE · classifiers/NAME · documents/SOURCE · tokens · validation · train · scores · contamination.json ·
+    result.json
     """
 
     out: Path
@@ -50,6 +51,10 @@ class Layout:
     @property
     def scores(self) -> Path:
         return self.out / "scores"
+
+    @property
+    def contamination(self) -> Path:
+        return self.out / "contamination.json"
 
     @property
     def result(self) -> Path:

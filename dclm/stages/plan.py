@@ -52,6 +52,10 @@ def plan_lines(loaded: LoadedRecipe, out: Path | None = None, hardware: Hardware
     what = recipe.suite or ", ".join(recipe.tasks)
     limit = f", {recipe.limit} items a task (no benchmark score)" if recipe.limit else ""
     yield f"evaluate   {what}{limit} → {layout.scores}{_there(out, layout.scores)}"
+    for text in recipe.perplexity:
+        yield f"perplexity {text} → {layout.scores}"
+    if recipe.contamination:
+        yield f"contamination of the tasks by the documents → {layout.contamination}"
     yield f"result     {layout.result}"
 
 

@@ -8,12 +8,12 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from dclm.board.result import (
     DataSummary,
     Result,
     SuiteIdentity,
-    TaskScore,
     TrainingSummary,
     make_result,
     write_result,
@@ -21,7 +21,9 @@ from dclm.board.result import (
 from dclm.classifier.train import train_classifier
 from dclm.errors import ConfigError
 from dclm.eval.evaluate import evaluate
+from dclm.eval.subject import LM_EVAL
 from dclm.eval.suite import load_suite, suite_of
+from dclm.eval.texts import load_text_set
 from dclm.parallel import Engine
 from dclm.pipeline import Pipeline, bind, load_pipeline
 from dclm.pool.files import InputFile
@@ -30,6 +32,7 @@ from dclm.progress import Progress, Silent
 from dclm.recipe import LoadedRecipe
 from dclm.record import Record, provenance, require_complete
 from dclm.stages.curate import CurateOptions, curate
+from dclm.stages.judgement import find_contamination, task_scores, text_scores
 from dclm.stages.layout import STAGES, Layout, StageName
 from dclm.storage import is_local
 from dclm.tokens.stage import TokenizeConfig, tokenize
@@ -71,10 +74,10 @@ class Run:
         self.engine, self.options = engine, options
         self.progress = options.make_progress()
         self.scale: Scale = find_scale(self.recipe.scale)
-        if self.recipe.suite is not None:  # a wrong name is told now, not after the training
-            load_suite(self.recipe.suite)
-        else:
-            suite_of(tuple(t for t in self.recipe.tasks if not t.startswith("lm-eval:")))
+        own = tuple(task for task in self.recipe.tasks if not task.startswith(LM_EVAL))
+        self.suite = suite_of(own) if self.recipe.suite is None else load_suite(self.recipe.suite)
+        for text in self.recipe.perplexity:  # a wrong name is told now, not after the training
+            load_text_set(text)
         self.pipelines: dict[str, Pipeline] = {s.name: load_pipeline(loaded.path(s.pipeline)) for s in self.recipe.data}
         self.records: list[Record] = []
         self.started = time.time()
@@ -176,7 +179,7 @@ class Run:
         """Score the model and write result.json."""
         record = evaluate(
             str(self.layout.train), self.layout.scores, suite=self.recipe.suite, tasks=self.recipe.tasks,
-            limit=self.recipe.limit, engine=self.engine, progress=self.progress,
+            perplexity=self.recipe.perplexity, limit=self.recipe.limit, engine=self.engine, progress=self.progress,
         )  # fmt: skip
         self.records.append(record)
         scores = json.loads((self.layout.scores / "scores.json").read_text(encoding="utf-8"))
@@ -187,17 +190,22 @@ class Run:
         self.options.say(f"result: {len(result.scores)} tasks, CORE {core}{gone} → {self.layout.result}")
         return self.layout.result
 
-    def _result(self, scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Result:
-        tasks = {
-            label: TaskScore(score=t["accuracy"], n=int(t["n"]), stderr=t["standard_error"])
-            for label, t in scores["tasks"].items()
-        }
+    def _contamination(self) -> Mapping[str, Mapping[str, Any]]:
+        if not self.recipe.contamination or not self.suite.tasks:
+            return {}
+        documents = {source.name: self.layout.documents(source.name) for source in self.recipe.data}
+        return find_contamination(
+            self.layout.contamination, documents, self.suite, self.layout.scores, self.recipe.allow_incomplete
+        )
+
+    def _result(self, scores: Mapping[str, Any]) -> Result:
         trained = next(r for r in self.records if r.kind == "checkpoint")
         documents = [r for r in self.records if r.kind == "documents"]
         suite: Mapping[str, object] = scores["suite"]
         return make_result(
             name=self.recipe.name,
-            scores=tasks,
+            scores=task_scores(scores, self._contamination()),
+            perplexity=text_scores(scores),
             suite=SuiteIdentity(name=str(suite["name"]), version=int(str(suite["version"])), hash=str(suite["hash"])),
             training=self._training(trained),
             data=DataSummary(

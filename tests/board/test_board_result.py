@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from dclm.board.exchange import from_dclm, to_dclm
+from dclm.board.page import render_page
 from dclm.board.result import (
     MAX_RESULT_BYTES,
     Result,
+    TextScore,
     parse_result,
     read_result,
     write_result,
@@ -190,3 +192,23 @@ def test_published_evaluations_come_in_with_their_published_means(shared: Path) 
             if isinstance(expected[column], float):
                 assert again[column] == pytest.approx(expected[column], abs=1e-6), (name, column)
                 assert getattr(result, column.lower()) == again[column]
+
+
+def test_clean_scores_and_perplexity_are_carried_and_checked(make: MakeResult) -> None:
+    def with_copa(**changes: object) -> dict[str, Any]:
+        value = make(perplexity={"wikitext2": TextScore(bits_per_byte=1.25, stderr=0.02, bytes=1_256_447)}).to_json()
+        scores = value["scores"]
+        assert isinstance(scores, dict)
+        scores["copa"].update(changes)
+        return value
+
+    fine = validate(as_bytes(with_copa(clean_n=90, clean_score=0.45)), "r")
+    assert fine.scores["copa"].clean_score == 0.45
+    assert fine.perplexity["wikitext2"].bits_per_byte == 1.25
+    assert 'data-v="1.25"' in render_page([fine])
+    assert "101 clean items of 100" in complaints(with_copa(clean_n=101, clean_score=0.4))
+    assert "clean_score without clean_n" in complaints(with_copa(clean_score=0.4))
+    assert "clean_score is None" in complaints(with_copa(clean_n=5))
+    wrong = with_copa()
+    wrong["perplexity"]["wikitext2"]["bits_per_byte"] = -1
+    assert "bits_per_byte" in complaints(wrong)

@@ -38,6 +38,7 @@ scale: tiny
 tokens: 40960
 tasks: [copa]
 limit: 5
+contamination: true
 allow_incomplete: true
 """
 PIPELINE = """
@@ -70,6 +71,9 @@ def test_the_result_is_one_that_the_board_takes(run: Path) -> None:
     assert result.core_v2 is None
     assert len(result.missing) == 52
     assert result.limited == 5
+    assert result.scores["copa"].clean_n == 5  # no item of it stands in the generated crawl
+    assert result.scores["copa"].clean_score == result.scores["copa"].score
+    assert (run / "out" / "scores" / "scores.svg").read_bytes().startswith(b"<?xml")
     assert [link.kind for link in result.chain] == ["classifier", "documents", "tokens", "checkpoint", "scores"]
     assert result.incomplete
     assert any("40960" in d or "tokens instead" in d for d in result.training.deviations)
