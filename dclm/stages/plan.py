@@ -83,11 +83,10 @@ def _training(scale: Scale, hardware: Hardware, measured: Path | None) -> Iterat
         yield "  time     not known: no run has measured it here; pass --mfu"
         return
     hours = gpu_hours(scale, hardware, speed)
+    on = "" if speed.measured else f" on {machine} = {hours:,.4g} GPU-hours"
     cost = "" if hardware.price is None else f", cost {hours * hardware.price:,.2f} at {hardware.price:g} a GPU-hour"
-    yield (
-        f"  time     {hours / hardware.num_gpus:,.4g} h on {machine} = {hours:,.4g} GPU-hours,"
-        f" {speed.tokens_per_second:,.0f} tokens/s {speed.source}{cost}"
-    )
+    rate = f"{speed.tokens_per_second:,.0f} tokens/s {speed.source}"
+    yield f"  time     {hours / hardware.num_gpus:,.4g} h{on}, {rate}{cost}"
 
 
 def _there(out: Path | None, artifact: Path) -> str:

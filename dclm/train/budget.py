@@ -68,6 +68,8 @@ class Speed:
     tokens_per_second: float
     """Over all GPUs."""
     source: str
+    measured: bool = False
+    """By an earlier run, on whatever that had."""
 
 
 def estimate_memory(scale: Scale, hardware: Hardware) -> Memory:
@@ -111,7 +113,7 @@ def estimate_speed(scale: Scale, hardware: Hardware, measured: Path | None = Non
     Raises: DataError if the measurements there cannot be read.
     """
     if hardware.utilization is None and measured is not None and (measured / TIMINGS).exists():
-        return Speed(tokens_per_second=_measured(measured / TIMINGS), source=f"measured in {measured}")
+        return Speed(tokens_per_second=_measured(measured / TIMINGS), source=f"measured in {measured}", measured=True)
     share = hardware.utilization or DCLM_UTILIZATION.get(scale.name)
     if share is None:
         return None
