@@ -158,7 +158,7 @@ def _foreign_tasks(tasks: tuple[str, ...], include_path: Path | None) -> Foreign
     from dclm.eval.harness import ForeignTasks
 
     found = ForeignTasks(names=names, include_path=include_path)
-    found.manager()  # a wrong name is told before anything is scored
+    _ = found.manager  # a wrong name is told before anything is scored
     return found
 
 

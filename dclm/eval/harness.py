@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -120,8 +121,12 @@ class ForeignTasks:
             "files": [sha256_file(path) for path in files if path.suffix != ".pyc"],
         }
 
+    @cached_property
     def manager(self) -> TaskManager:
-        """lm-eval's index of tasks. Raises: ConfigError where it does not know one of `names`, with the nearest."""
+        """lm-eval's index of tasks, which takes seconds to build.
+
+        Raises: ConfigError where it does not know one of `names`, with the nearest.
+        """
         manager = TaskManager(include_path=None if self.include_path is None else str(self.include_path))
         for name in self.names:
             if name not in manager.all_tasks:
@@ -143,7 +148,7 @@ class ForeignScores:
 def run_lm_eval(lm: LM, tasks: ForeignTasks, *, limit: int | None) -> ForeignScores:
     """lm-eval's own tasks on a model, by lm-eval's rules. Raises: ConfigError as `ForeignTasks.manager`."""
     found = simple_evaluate(
-        model=lm, tasks=list(tasks.names), task_manager=tasks.manager(), limit=limit, bootstrap_iters=0
+        model=lm, tasks=list(tasks.names), task_manager=tasks.manager, limit=limit, bootstrap_iters=0
     )
     items = [
         {

@@ -1,7 +1,8 @@
 """Scoring beside lm-eval's Hugging Face backend, same model, same items, one core: `python -m tests.bench.bench_eval`.
 
 The model is random (what is measured does not depend on its weights), or the directory given as the only argument.
-Both sides get the same token ids, so that only the forwarding differs. Seconds are CPU seconds of this process.
+Both sides get the same prompts, so that only the forwarding differs. Seconds are CPU seconds of this process. `tokens`
+are what ours forwards, padding included; `least` is what any method has to that takes each item for itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
@@ -21,7 +23,8 @@ from transformers.utils.logging import disable_progress_bar
 from dclm.assets import fetch
 from dclm.eval.data import load_parts
 from dclm.eval.forward import Scorer
-from dclm.eval.prompts import Item, Span, build_items
+from dclm.eval.generate import Generator, Request
+from dclm.eval.prompts import Item, Span, build_items, max_new_tokens
 from dclm.eval.task import load_task
 from dclm.eval.tokenizer import Tokenizer
 from dclm.eval.tree import least_tokens
@@ -32,6 +35,7 @@ ITEMS = {
     "arc_easy": 12, "hellaswag": 4, "piqa": 8, "commonsense_qa": 8, "mmlu_fewshot": 8, "lambada_openai": 24,
     "winogrande": 48,
 }  # fmt: skip
+GENERATED = {"triviaqa_sm_sub": 16, "svamp_cot": 8}
 BATCH_SIZES = (1, 8)  # lm-eval gets the best of these
 
 
@@ -73,13 +77,9 @@ def measure(label: str, count: int, directory: str, tokenizer: Tokenizer) -> Lin
     scorer = Scorer(load_model(f"hf:{directory}").model, 2048)
     pairs = [item.pairs for item in items]
     requests = [(("", ""), list(context), list(answer)) for item in items for context, answer in item.pairs]
-    backend = LlamaForCausalLM.from_pretrained(directory, dtype=torch.float32)
-    stock = PreTrainedTokenizerFast(tokenizer_file=str(fetch("gpt-neox-20b")), eos_token="<|endoftext|>")
-    stock.pad_token = stock.eos_token
     results: list[list[tuple[float, bool]]] = []
     times = []
-    for size in BATCH_SIZES:
-        lm = HFLM(pretrained=backend, tokenizer=stock, batch_size=size, max_length=WINDOW, device="cpu")
+    for lm in stock_models(directory):
         times.append(seconds(lambda lm=lm: results.append(lm._loglikelihood_tokens(requests, disable_tqdm=True))))
     scores = scorer.score(pairs)
     counts = scorer.counts.forwarded + scorer.counts.padding
@@ -88,6 +88,37 @@ def measure(label: str, count: int, directory: str, tokenizer: Tokenizer) -> Lin
     worst = max(abs(float(s.logprobs.sum()) - r[0]) for s, r in zip(flat, results[0], strict=True))
     assert worst < 0.01, f"{label}: scores differ by {worst}"
     return Line(label, ours, min(times), counts, least_tokens(pairs), _lm_eval_tokens(items), WINDOW * len(requests))
+
+
+def measure_generation(label: str, count: int, directory: str, tokenizer: Tokenizer) -> Line:
+    """Answer the first `count` questions of one task both ways."""
+    task = load_task(label)
+    parts = load_parts(task)
+    items = build_items(task, parts, tokenizer, WINDOW, span=Span(0, count))
+    longest = max_new_tokens(task, parts, tokenizer)
+    stop = task.metadata.stop
+    generator = Generator(load_model(f"hf:{directory}").model, tokenizer, 2048)
+    requests = [Request(prompt=item.pairs[0][0], max_new_tokens=longest, stop=stop) for item in items]
+    settings = {"until": list(stop), "max_gen_toks": longest, "do_sample": False, "temperature": 0.0}
+    instances = [Instance("generate_until", {}, (item.text, settings), i) for i, item in enumerate(items)]
+    times = [seconds(lambda lm=lm: lm.generate_until(instances, disable_tqdm=True)) for lm in stock_models(directory)]
+    ours = seconds(lambda: generator.generate(requests))
+    prompts = [len(request.prompt) for request in requests]
+    new = generator.counts.forwarded - sum(prompts)
+    theirs = sum(prompts) + count * (longest - 1)
+    counts = generator.counts.forwarded + generator.counts.padding
+    return Line(label, ours, min(times), counts, sum(prompts) + new, theirs, count * (WINDOW - 1))
+
+
+def stock_models(directory: str) -> list[HFLM]:
+    """lm-eval's backend, once a batch size."""
+    backend = LlamaForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    stock = PreTrainedTokenizerFast(tokenizer_file=str(fetch("gpt-neox-20b")), eos_token="<|endoftext|>")
+    stock.pad_token = stock.eos_token
+    return [
+        HFLM(pretrained=backend, tokenizer=stock, batch_size=size, max_length=WINDOW, device="cpu")
+        for size in BATCH_SIZES
+    ]
 
 
 def _lm_eval_tokens(items: list[Item]) -> int:
@@ -103,14 +134,18 @@ def main() -> None:
         directory = sys.argv[1] if len(sys.argv) > 1 else random_model(Path(folder))
         names = ("ours s", "lm-eval s", "faster", "tokens", "least", "lm-eval", "reference")
         print(f"{'task':16}" + "".join(f"{name:>11}" for name in names))
-        for label, count in ITEMS.items():
-            line = measure(label, count, directory, tokenizer)
+        for label, count in (ITEMS | GENERATED).items():
+            line = (measure_generation if label in GENERATED else measure)(label, count, directory, tokenizer)
             faster = line.theirs_seconds / line.ours_seconds
             print(
                 f"{line.task:16}{line.ours_seconds:11.2f}{line.theirs_seconds:11.2f}{faster:10.1f}x"
                 f"{line.forwarded:11}{line.least:11}{line.theirs:11}{line.reference:11}",
                 flush=True,
             )
+    print(
+        "Where lm-eval forwards no more than the least (answers of one token), it reads a context once, as we do: what "
+        "is gained there is its head, which it applies to every token, and we where a score is read."
+    )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,12 @@ TINY = [
     "agi_eval_lsat_rc", "arc_easy", "bigbench_operators", "boolq", "copa", "hellaswag", "jeopardy", "lambada_openai",
     "mmlu_fewshot", "pubmed_qa_labeled", "winograd", "winogrande",
 ]  # fmt: skip
+TINY_GENERATED = ["triviaqa_sm_sub", "svamp_cot", "gsm8k_cot"]
+SMOL = [
+    "bbq", "bigbench_operators", "bigbench_qa_wikidata", "bigbench_strategy_qa", "copa", "hellaswag_zeroshot",
+    "jeopardy", "lambada_openai", "openbook_qa", "simple_arithmetic_nospaces", "winogender_mc_female", "winograd",
+]  # fmt: skip
+SMOL_GENERATED = ["triviaqa_sm_sub", "svamp_cot", "gsm8k_cot"]
 
 
 def reference(folder: Path, model: str, label: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -68,13 +74,21 @@ def check_outputs(subject: Subject, folder: Path, model: str, label: str) -> Non
 
 
 @pytest.mark.shared
+def test_every_task_that_the_reference_scored_is_compared(shared: Path) -> None:
+    folder = shared / "conformance" / "eval" / "scores"
+    for model, compared in (("tiny_open_lm", TINY + TINY_GENERATED), ("smollm2_135m", SMOL + SMOL_GENERATED)):
+        found = {path.name.removesuffix(".jsonl.gz") for path in (folder / model).glob("*.jsonl.gz")}
+        assert found == set(compared)
+
+
+@pytest.mark.shared
 @pytest.mark.parametrize("label", TINY)
 def test_answers_of_the_random_model_score_as_in_the_reference(label: str, shared: Path, tiny_open_lm: Subject) -> None:
     check_scores(tiny_open_lm, shared, "tiny_open_lm", label, exact_tokens=False)
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("label", ["triviaqa_sm_sub", "svamp_cot", "gsm8k_cot"])
+@pytest.mark.parametrize("label", TINY_GENERATED)
 def test_the_random_model_generates_what_the_reference_does(label: str, shared: Path, tiny_open_lm: Subject) -> None:
     check_outputs(tiny_open_lm, shared, "tiny_open_lm", label)
 
@@ -88,7 +102,7 @@ def smollm() -> Subject:
 @pytest.mark.shared
 @pytest.mark.network
 @pytest.mark.slow
-@pytest.mark.parametrize("label", ["copa", "winograd", "lambada_openai", "bigbench_qa_wikidata", "hellaswag_zeroshot"])
+@pytest.mark.parametrize("label", SMOL)
 def test_answers_of_a_real_model_score_as_in_the_reference(label: str, shared: Path, smollm: Subject) -> None:
     check_scores(smollm, shared, "smollm2_135m", label, exact_tokens=True)
 
@@ -96,6 +110,6 @@ def test_answers_of_a_real_model_score_as_in_the_reference(label: str, shared: P
 @pytest.mark.shared
 @pytest.mark.network
 @pytest.mark.slow
-@pytest.mark.parametrize("label", ["triviaqa_sm_sub", "svamp_cot"])
+@pytest.mark.parametrize("label", SMOL_GENERATED)
 def test_a_real_model_generates_what_the_reference_does(label: str, shared: Path, smollm: Subject) -> None:
     check_outputs(smollm, shared, "smollm2_135m", label)

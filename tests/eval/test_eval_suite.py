@@ -12,7 +12,7 @@ import yaml
 from dclm.errors import ConfigError, DataError
 from dclm.eval.data import split
 from dclm.eval.rows import Row, parse_rows, rows_sha256
-from dclm.eval.sources import PACKAGED
+from dclm.eval.sources import PACKAGED, REBUILT, task_asset
 from dclm.eval.suite import load_suite, suite_names
 from dclm.eval.task import SUITE_DIR, Task, load_task, load_tasks
 
@@ -108,6 +108,19 @@ def test_a_line_that_is_not_json_is_named() -> None:
 
 def test_the_hash_of_rows_does_not_depend_on_how_they_were_written() -> None:
     assert rows_sha256([{"a": 1, "b": "é"}]) == rows_sha256(list(parse_rows("", b'{ "b": "\\u00e9", "a": 1 }')))
+
+
+def test_the_readme_counts_the_places_of_the_data_right() -> None:
+    core = set(load_suite("core").labels)
+    tasks = [task for task in load_tasks() if task.metadata.data.sha256 is not None]
+    packaged = {task.task for task in tasks if task.metadata.data.file in PACKAGED}
+    public = packaged | {
+        task.task for task in tasks if any("llm-foundry" in s.describe() for s in task_asset(task).sources)
+    }
+    assert {task.metadata.data.file for task in tasks} >= REBUILT
+    readme = (SUITE_DIR / "README.md").read_text(encoding="utf-8")
+    for found, more in ((packaged, 0), (public, 0), (public, 2)):
+        assert f"| {len(found) + more} | {len(found & core)} of 22 |" in readme
 
 
 @pytest.mark.network
