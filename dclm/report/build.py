@@ -58,11 +58,13 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
     """
     artifact = Artifact(root)
     words = [name for name, number in artifact.annotations().items() if not number]
-    hosts, files = Groups(), Groups()
+    hosts, files, reasons = Groups(), Groups(), Groups()
     values = {name: Groups() for name in words}
     for rows in artifact.rows("url", "source", *words):
         hosts.add(_extract(rows.batch.column("url"), _HOST, "host"), rows)
         files.add(_extract(rows.batch.column("source"), _FILE, "file"), rows)
+        reason = pc.cast(rows.batch.column("reason"), pa.string())
+        reasons.add(pc.replace_substring_regex(reason, "[0-9]+", "N"), rows)
         for name, groups in values.items():
             groups.add(pc.cast(rows.batch.column(name), pa.string()), rows)
     alarms = list(step_alarms(artifact))
@@ -72,6 +74,7 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
     kept, dropped = kept_samples(artifact), dropped_samples(artifact)
     tables = [_table(name, groups, ("read",)) for name, groups in values.items()]
     tables += [_table("domain", hosts, ("kept", "lost")), _table("file of the pool", files, ("lost",))]
+    tables.append(_table("reason of rejection, N for numbers", reasons, ("read",)))
     return Report(
         artifact=artifact,
         tokens=None if tokenizer is None else estimate_tokens(tokenizer, artifact.steps, kept, dropped),

@@ -27,7 +27,7 @@ def _row(step: StepRow, report: Report) -> str:
     tokens = "" if report.tokens is None else short(report.tokens.out[step.index])
     numbers = (
         f"{step.documents_in:,}", _some(step.dropped), share, _some(step.rejected), _some(step.edits),
-        f"{step.documents_out:,}", short(step.characters_out), tokens,
+        f"{step.documents_out:,}", f"{step.characters_out:,}", tokens,
     )  # fmt: skip
     cells = "".join(f"<td>{number}</td>" for number in numbers)
     settings = f'<small><bdi dir="auto">{excerpt(step.settings, 160)}</bdi></small>' if step.settings else ""

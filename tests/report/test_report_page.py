@@ -102,6 +102,8 @@ def test_lists_add_up(report: Report) -> None:
             files = table.lists["most lost"]
             assert sum(group.read for group in files) == 120
             assert sum(group.kept for group in files) == report.artifact.count("kept")
+        if table.title.startswith("reason"):
+            assert sum(group.rejected for group in table.lists["most frequent"]) == report.artifact.count("rejected")
 
 
 def test_samples_are_of_the_step_and_the_same_however_the_pool_is_cut(sample: Path, report: Report) -> None:
@@ -200,6 +202,8 @@ def test_rejects_alone_have_a_page(tmp_path: Path) -> None:
     run("name: none\nsteps: [{page_length: {of: word, min: 5}}]", [tmp_path / "p.jsonl"], tmp_path / "out")
     found = build_report(tmp_path / "out", None)
     assert "the reader rejects 25 of 25 (100.0%)" in found.alarms
+    (reasons,) = (t.lists["most frequent"] for t in found.tables if t.title.startswith("reason"))
+    assert sum(group.rejected for group in reasons) == 25
     assert "No step added a number" in render_report(found)
 
 
