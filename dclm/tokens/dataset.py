@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dclm.errors import DataError
-from dclm.record import FileEntry, Record, require_complete
+from dclm.record import Record, require_complete
 from dclm.storage import sha256_file
 
 Tokens = npt.NDArray[np.int64]
@@ -35,7 +35,9 @@ class TokenDataset:
         """Ids are below this."""
         self.dtype = np.dtype("<u2" if self.record.config["dtype"] == "uint16" else "<u4")
         self._files = [f for f in self.record.files if f.path.startswith("tokens/")]
-        self._check(verify)
+        self._check_sizes()
+        if verify:
+            self.verify()
         sizes = [f.rows or 0 for f in self._files]
         self._starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         self._maps: list[npt.NDArray[np.unsignedinteger] | None] = [None] * len(sizes)
@@ -82,7 +84,19 @@ class TokenDataset:
             self._maps[shard] = mapped
         return mapped
 
-    def _check(self, verify: bool) -> None:
+    def verify(self, part: int = 0, parts: int = 1) -> None:
+        """Compare the sha256 of every file with the record; of `parts` processes, each looks at its own share.
+
+        Raises: DataError naming the first that is not as it was.
+        """
+        for file in self.record.files[part::parts]:
+            found = sha256_file(self.path / file.path)
+            if found != file.sha256:
+                what = f"found sha256 {found[:12]}…, allowed: {file.sha256[:12]}…"
+                hint = "make the tokens again, or copy the file from where it is whole"
+                raise DataError(str(self.path / file.path), what, hint)
+
+    def _check_sizes(self) -> None:
         row_bytes = (self.seq_len + 1) * self.dtype.itemsize
         for file in self._files:
             path = self.path / file.path
@@ -91,15 +105,6 @@ class TokenDataset:
             if found != expected:
                 what = "no such file" if found is None else f"found {found:,} bytes, allowed: {expected:,}"
                 raise DataError(str(path), what, "make the tokens again, or copy the file from where it is whole")
-        for file in self.record.files if verify else ():
-            _verify(self.path / file.path, file)
-
-
-def _verify(path: Path, file: FileEntry) -> None:
-    found = sha256_file(path)
-    if found != file.sha256:
-        what = f"found sha256 {found[:12]}…, allowed: {file.sha256[:12]}…"
-        raise DataError(str(path), what, "make the tokens again, or copy the file from where it is whole")
 
 
 def _whole_number(record: Record, key: str) -> int:

@@ -77,8 +77,9 @@ class _Run:
     def __init__(self, tokens: Path, out: Path, scale: Scale, seed: int, options: TrainOptions, ranks: Ranks) -> None:
         self.out, self.scale, self.options, self.ranks = out, scale, options, ranks
         self.started = time.time()
-        self.data = TokenDataset(tokens, verify=ranks.is_first)
+        self.data = TokenDataset(tokens)
         check_data(self.data, scale, options.epochs, str(tokens))
+        self.data.verify(ranks.rank, ranks.world_size)
         self.validation = _open_validation(options.validation, scale)
         if ranks.world_size > scale.batch_sequences:
             what = f"found {ranks.world_size} ranks, allowed: one for each sequence of a batch, {scale.batch_sequences}"

@@ -76,9 +76,16 @@ def test_changed_bytes_are_found_when_asked(tokens: Path) -> None:
     data = bytearray(path.read_bytes())
     data[4] ^= 1
     path.write_bytes(data)
-    TokenDataset(tokens)
+    dataset = TokenDataset(tokens)
     with pytest.raises(DataError, match=r"(?s)00001\.bin.*found sha256"):
         TokenDataset(tokens, verify=True)
+    found = []
+    for part in range(3):
+        try:
+            dataset.verify(part, 3)
+        except DataError:
+            found.append(part)
+    assert found == [1]  # the second file is the second process's
 
 
 def test_an_id_outside_the_vocabulary_never_reaches_a_model(tokens: Path) -> None:
