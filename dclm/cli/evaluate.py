@@ -96,10 +96,12 @@ def aggregate(scores: Path) -> None:
 
     SCORES is a JSON file: `{"task": accuracy, …}`, or the scores.json that `dclm evaluate` writes.
     """
-    print(json.dumps(aggregate_scores(_accuracies(scores)).to_json(), indent=1))
+    accuracies, limited = _accuracies(scores)
+    print(json.dumps({**aggregate_scores(accuracies).to_json(), "limited": limited}, indent=1))
 
 
-def _accuracies(path: Path) -> dict[str, float]:
+def _accuracies(path: Path) -> tuple[dict[str, float], int | None]:
+    """The accuracies, and the limit of rows a task that they were scored with."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -109,5 +111,5 @@ def _accuracies(path: Path) -> dict[str, float]:
     if not isinstance(found, dict):
         raise DataError(str(path), f"found {type(found).__name__}", 'allowed: {"task": accuracy, …}')
     if isinstance(found.get("tasks"), dict):
-        return {label: score["accuracy"] for label, score in found["tasks"].items()}
-    return {label: value for label, value in found.items() if value is not None}
+        return {label: score["accuracy"] for label, score in found["tasks"].items()}, found.get("limited")
+    return {label: value for label, value in found.items() if value is not None}, None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -79,6 +79,24 @@ class NotFinite(Exception):
         self.item = item
 
 
+class OutOfVocabulary(DataError):
+    """An item has a token for which the model has no logit."""
+
+    item: int
+    """Number of the item."""
+
+
+def check_vocabulary(items: Iterable[Iterable[Sequence[int]]], vocab_size: int) -> None:
+    """Raises: OutOfVocabulary for the first item one of whose texts has a token beyond `vocab_size`."""
+    for number, texts in enumerate(items):
+        largest = max((max(ids, default=0) for ids in texts), default=0)
+        if largest >= vocab_size:
+            what = f"the tokenizer gives id {largest}, and the model has {vocab_size} logits"
+            error = OutOfVocabulary("vocabulary", what, "pass the tokenizer the model was trained with")
+            error.item = number
+            raise error
+
+
 class Scorer:
     """Scores answers with a model; what is shared is forwarded once, and rows of like length go together."""
 
@@ -93,9 +111,9 @@ class Scorer:
     ) -> list[list[AnswerScore]]:
         """The scores of every pair of every item. `done` is told how many more pairs have all their predictions.
 
-        Raises: DataError for a token that the model's vocabulary has not; NotFinite.
+        Raises: OutOfVocabulary; NotFinite.
         """
-        self._check(items)
+        check_vocabulary(((ids for pair in pairs for ids in pair) for pairs in items), self.model.vocab_size)
         logprobs = [[np.zeros(len(answer), np.float32) for _, answer in pairs] for pairs in items]
         predicted = [[np.zeros(len(answer), np.int32) for _, answer in pairs] for pairs in items]
         forest = sorted(plan(items, self.share), key=lambda run: len(run.tokens), reverse=True)
@@ -113,12 +131,6 @@ class Scorer:
             ]
             for lps, bests, pairs in zip(logprobs, predicted, items, strict=True)
         ]
-
-    def _check(self, items: Sequence[Sequence[Pair]]) -> None:
-        largest = max((max(ids, default=0) for pairs in items for pair in pairs for ids in pair), default=0)
-        if largest >= self.model.vocab_size:
-            what = f"the tokenizer gives id {largest}, and the model has {self.model.vocab_size} logits"
-            raise DataError("vocabulary", what, "pass the tokenizer the model was trained with")
 
     def _walk(
         self, runs: Sequence[Run], cache: Cache | None, rows: list[int], filled: int

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from dclm.eval.forward import TokenCounts
+from dclm.eval.forward import NotFinite, TokenCounts, check_vocabulary
 from dclm.eval.tokenizer import Ids, Tokenizer
 from dclm.model.interface import LanguageModel
 
@@ -36,7 +36,11 @@ class Generator:
         self.counts = TokenCounts()
 
     def generate(self, requests: Sequence[Request], done: Callable[[int], None] = lambda _: None) -> list[str]:
-        """The new text of each request, stops included where they were reached."""
+        """The new text of each request, stops included where they were reached.
+
+        Raises: OutOfVocabulary; NotFinite.
+        """
+        check_vocabulary(((request.prompt,) for request in requests), self.model.vocab_size)
         outputs = [""] * len(requests)
         order = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt), reverse=True)
         start = 0
@@ -44,13 +48,13 @@ class Generator:
             width = max(1, len(requests[order[start]].prompt))
             batch = order[start : start + max(1, self.batch_tokens // width)]
             with torch.inference_mode():
-                for index, ids in zip(batch, self._batch([requests[i] for i in batch]), strict=True):
+                for index, ids in zip(batch, self._batch(batch, [requests[i] for i in batch]), strict=True):
                     outputs[index] = self.tokenizer.decode(ids)
             start += len(batch)
             done(len(batch))
         return outputs
 
-    def _batch(self, requests: Sequence[Request]) -> list[list[int]]:
+    def _batch(self, numbers: Sequence[int], requests: Sequence[Request]) -> list[list[int]]:
         device = self.model.device
         lengths = torch.tensor([len(r.prompt) for r in requests], device=device)
         width = int(lengths.max())
@@ -67,7 +71,11 @@ class Generator:
         active = list(range(len(requests)))
         stops = [re.compile("|".join(r.stop)) if r.stop else None for r in requests]
         while True:
-            chosen: Tensor = self.model.head(last).argmax(dim=-1)
+            logits = self.model.head(last)
+            chosen: Tensor = logits.argmax(dim=-1)  # of a row with NaN the place of that
+            finite = torch.isfinite(logits.gather(1, chosen[:, None])[:, 0]).tolist()
+            if not all(finite):
+                raise NotFinite(numbers[active[finite.index(False)]])
             for row, token in zip(active, chosen.tolist(), strict=True):
                 ids[row].append(token)
             going = [i for i, row in enumerate(active) if not self._ended(requests[row], ids[row], stops[row])]

@@ -23,13 +23,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dclm.errors import DataError
-from dclm.eval.forward import NotFinite
 from dclm.eval.stats import Score
 from dclm.eval.subject import Candidate
 from dclm.eval.texts import TextSet, read_documents
 from dclm.eval.tokenizer import Ids
-from dclm.eval.unit import UnitCounts, keep_subject, one_thread
+from dclm.eval.unit import UnitCounts, keep_subject, name_items, one_thread
 from dclm.storage import atomic_file
 
 UNIT_BYTES = 1 << 17
@@ -117,11 +115,8 @@ def _score_texts(unit: TextUnit, subject: Candidate) -> UnitCounts:
     ids = subject.tokenizer.encode_all(documents)
     items = [list(windows(i, subject.tokenizer.end_id, unit.max_seq_len)) for i in ids]
     scorer = subject.scorer(unit.batch_tokens)
-    try:
+    with name_items([f"text {unit.texts.text}, document {number}" for number in range(unit.first, unit.last)]):
         scores = scorer.score(items)
-    except NotFinite as error:
-        where = f"text {unit.texts.text}, document {unit.first + error.item}"
-        raise DataError(where, "the model gives a logit that is not finite", "its weights are damaged") from None
     nats = [math.fsum(float(answer.logprobs.sum(dtype=np.float64)) for answer in answers) for answers in scores]
     table = pa.table(
         {

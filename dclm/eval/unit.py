@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from dclm.errors import DataError
 from dclm.eval.answers import cut_output, is_right, normalise
 from dclm.eval.clusters import cluster_rows
 from dclm.eval.data import Part, load_parts
-from dclm.eval.forward import NotFinite
+from dclm.eval.forward import NotFinite, OutOfVocabulary
 from dclm.eval.generate import Request
 from dclm.eval.prompts import Item, Span, build_items, max_new_tokens, right_answers
 from dclm.eval.rows import Row
@@ -142,13 +142,22 @@ def _common(task: Task, items: list[Item], rows: dict[int, Row]) -> dict[str, li
     }
 
 
+@contextlib.contextmanager
+def name_items(places: Sequence[str]) -> Iterator[None]:
+    """Says which of the items, by `places`, could not be scored. Raises: DataError."""
+    try:
+        yield
+    except NotFinite as error:
+        what, hint = "the model gives a logit that is not finite", "its weights are damaged"
+        raise DataError(places[error.item], what, hint) from None
+    except OutOfVocabulary as error:
+        raise DataError(places[error.item], error.problems[0].what, error.problems[0].hint) from None
+
+
 def _score(unit: Unit, subject: Candidate, items: list[Item]) -> tuple[dict[str, list[object]], UnitCounts]:
     scorer = subject.scorer(unit.batch_tokens)
-    try:
+    with name_items([f"task {unit.task.task}, row {item.row}" for item in items]):
         scores = scorer.score([item.pairs for item in items])
-    except NotFinite as error:
-        where = f"task {unit.task.task}, row {items[error.item].row}"
-        raise DataError(where, "the model gives a logit that is not finite", "its weights are damaged") from None
     counts = UnitCounts(items=len(items), forwarded=scorer.counts.forwarded, padding=scorer.counts.padding)
     if unit.task.metadata.kind == "language_modeling":
         return {
@@ -176,7 +185,8 @@ def _generate(
         Request(prompt=item.pairs[0][0], max_new_tokens=longest, stop=details.stop, text=item.text) for item in items
     ]
     generator = subject.generator(unit.batch_tokens)
-    outputs = generator.generate(requests)
+    with name_items([f"task {unit.task.task}, row {item.row}" for item in items]):
+        outputs = generator.generate(requests)
     answers = [normalise(cut_output(output, details.stop, details.cot_delimiter)) for output in outputs]
     counts = UnitCounts(items=len(items), forwarded=generator.counts.forwarded, padding=generator.counts.padding)
     return {
