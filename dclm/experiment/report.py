@@ -25,7 +25,7 @@ def write_report(name: str, outcome: Outcome, out: Path) -> str:
     )
     write_atomic(out / "points.json", (json.dumps(dataclasses.asdict(outcome), indent=1) + "\n").encode())
     if len(recipes) > 1:
-        draw_order(out / "order.svg", outcome.points, cells, name)
+        draw_order(out / "order.svg", outcome.points, cells, ordered, name)
     for law in laws:
         picture = out / ("curve.svg" if len(recipes) == 1 else f"curve-{law.recipe}.svg")
         draw_power_law(picture, [c for c in cells if c.recipe == law.recipe], law, f"{name}: {law.recipe}")

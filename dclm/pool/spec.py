@@ -22,6 +22,16 @@ class Sample:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Refetched:
+    """Files that stand in the pool several times, as pages do of which several crawls are one pool."""
+
+    files: tuple[str, ...]
+    """Files, directories or globs."""
+    times: Positive
+    """How often each record is there."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PoolMap:
     """One of these keys."""
 
@@ -35,6 +45,8 @@ class PoolMap:
     """A selection of Common Crawl."""
     sample: Sample | None = None
     """A generated crawl."""
+    refetched: Refetched | None = None
+    """Files that count several times."""
 
     def __post_init__(self) -> None:
         given = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) is not None]
@@ -63,6 +75,10 @@ def resolve_pool(
         return spec.commoncrawl.files()
     if spec.sample is not None:
         return list_files([str(_make_sample(workdir, spec.sample))])
+    if spec.refetched is not None:
+        files = list_files([resolve(path) for path in spec.refetched.files])
+        fetches = range(1, spec.refetched.times + 1)
+        return tuple(dataclasses.replace(f, name=f"fetch-{n}/{f.name}") for n in fetches for f in files)
     kinds: tuple[PoolKind, ...] = ("warc", "jsonl", "parquet")
     kind = next(kind for kind in kinds if getattr(spec, kind) is not None)
     files = list_files([resolve(path) for path in getattr(spec, kind)])

@@ -35,7 +35,7 @@ name: small
 recipes: {all: all.yaml, long: long.yaml}
 scales: [bytes-74k, bytes-230k]
 tokens: [20480, 40960]
-seeds: [1, 2]
+seeds: [1]
 held_out: {path: held.jsonl, documents: 3}
 """
 
@@ -72,27 +72,27 @@ def test_a_grid_is_measured_and_reported_and_goes_on_after_a_kill(
 
     train, trained = Run.train, []
 
-    def dies_at_the_seventh(self: Run) -> Path:
+    def dies_at_the_fourth(self: Run) -> Path:
         trained.append(self.layout.train)
-        if len(trained) == 7:
+        if len(trained) == 4:
             raise KeyboardInterrupt
         return train(self)
 
-    monkeypatch.setattr(Run, "train", dies_at_the_seventh)
+    monkeypatch.setattr(Run, "train", dies_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
         run(folder)
     monkeypatch.setattr(Run, "train", train)
     finished = {p: p.stat().st_mtime_ns for p in (folder / "out").rglob("record.json")}
-    assert len([p for p in finished if p.parent.name == "train"]) == 6
+    assert len([p for p in finished if p.parent.name == "train"]) == 3
     main(["experiment", str(folder / "e.yaml"), "--out", str(folder / "out"), "--workers", "1"])
     assert {p: p.stat().st_mtime_ns for p in finished} == finished
     said = capsys.readouterr()
-    assert "[16/16] long bytes-230k/40960/seed-2" in said.err
+    assert "[8/8] long bytes-230k/40960/seed-1" in said.err
 
     again = run(folder, "other")
     points = json.loads((folder / "out" / "points.json").read_text(encoding="utf-8"))["points"]
     assert [p["bits_per_byte"] for p in points] == [p.bits_per_byte for p in again.points]
-    assert len({p["fingerprint"] for p in points}) == 16
+    assert len({p["fingerprint"] for p in points}) == 8
     assert all(p["bits_per_byte"] < 8 for p in points)
     text = write_report("small", again, folder / "other")
     assert text + "\n" == said.out
@@ -125,7 +125,7 @@ def test_documents_that_hold_held_out_text_are_counted(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("[1, 2]", "[]", "`seeds` is empty"),
+        ("seeds: [1]", "seeds: []", "`seeds` is empty"),
         ("[20480, 40960]", "[20480, 20480]", "`tokens` names something twice"),
         ("bytes-74k,", "bytes-75k,", "did you mean `bytes-74k`"),
         ("all: all.yaml", "all: none.yaml", "no such file"),
@@ -149,7 +149,7 @@ def test_shipped_experiments_load_and_so_do_their_pipelines(name: str, monkeypat
     monkeypatch.delenv("DCLM_SHARED", raising=False)
     loaded = load_experiment(BYTES.parent / name)
     assert loaded.held_out.name.endswith(".jsonl.gz")
-    assert len(loaded.cells()) in (9, 12)
+    assert len(loaded.cells()) in (9, 12, 18)
     for recipe in loaded.recipes.values():
         assert list(plan_lines(recipe))
 

@@ -30,6 +30,12 @@ def test_each_form_gives_its_files(tmp_path: Path) -> None:
         "pool: {warc: ['*.warc']}": ["a.warc"],
         "pool: {jsonl: [b.jsonl]}": ["b.jsonl"],
         "pool: {parquet: [c.parquet]}": ["c.parquet"],
+        "pool: {refetched: {files: [b.jsonl, a.warc], times: 2}}": [
+            "fetch-1/b.jsonl",
+            "fetch-1/a.warc",
+            "fetch-2/b.jsonl",
+            "fetch-2/a.warc",
+        ],
     }
     for text, names in here.items():
         assert [f.name for f in resolve_pool(spec(text), tmp_path, lambda path: str(tmp_path / path))] == names
