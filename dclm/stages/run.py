@@ -37,7 +37,7 @@ from dclm.stages.layout import STAGES, Layout, StageName
 from dclm.storage import is_local
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.train.launch import launch
-from dclm.train.launch_ray import launch_ray
+from dclm.train.launch_ray import cluster_has_gpus, launch_ray
 from dclm.train.run import TrainOptions
 from dclm.train.scale import Scale, find_scale
 
@@ -55,7 +55,7 @@ class RunOptions:
     min_ranks: int | None = None
     """On Ray: go on with as few as these while there is no room for more."""
     on_ray: bool = False
-    """Train on workers of the Ray cluster that the engine has connected, where there are several; else here."""
+    """Train on workers of the Ray cluster that the engine has connected, if several are wanted or it has GPUs."""
     make_progress: Callable[[], Progress] = Silent
     """A class or module's function: training processes make their own."""
     say: Callable[[str], None] = lambda line: None
@@ -162,7 +162,7 @@ class Run:
             validation=self.layout.validation if self.recipe.validation is not None else None,
             epochs=self.recipe.epochs, num_tokens=self.recipe.tokens, resume=True, track=self.recipe.track,
         )  # fmt: skip
-        on_ray = self.options.on_ray and self.options.num_ranks > 1
+        on_ray = self.options.on_ray and (self.options.num_ranks > 1 or cluster_has_gpus())
         start = functools.partial(launch_ray, min_ranks=self.options.min_ranks) if on_ray else launch
         record = start(
             self.layout.tokens, self.layout.train, scale=self.scale, seed=self.recipe.seed, options=options,

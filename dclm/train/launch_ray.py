@@ -76,6 +76,13 @@ def launch_ray(
     return read_record(out)
 
 
+def cluster_has_gpus() -> bool:
+    """Whether a Ray cluster is connected and has GPUs, which this process's node may lack."""
+    import ray
+
+    return bool(ray.is_initialized() and ray.cluster_resources().get("GPU", 0) > 0)
+
+
 def _require_room(there: float, num_ranks: int, use_gpu: bool) -> None:
     """Raises: ConfigError where the cluster has no place for the ranks: Ray would wait for ever."""
     if there < num_ranks:

@@ -90,9 +90,12 @@ track: [tensorboard]
 """
 
 
-@pytest.mark.parametrize(("on_ray", "num_ranks", "expected"), [(True, 2, "ray"), (True, 1, "here"), (False, 2, "here")])
+@pytest.mark.parametrize(
+    ("on_ray", "num_ranks", "gpus", "expected"),
+    [(True, 2, False, "ray"), (True, 1, False, "here"), (True, 1, True, "ray"), (False, 2, True, "here")],
+)
 def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_ray: bool, num_ranks: int, expected: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_ray: bool, num_ranks: int, gpus: bool, expected: str
 ) -> None:
     from dclm.parallel import Serial
     from dclm.recipe import load_recipe
@@ -110,6 +113,7 @@ def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
 
     monkeypatch.setattr(stages, "launch_ray", fake("ray"))
     monkeypatch.setattr(stages, "launch", fake("here"))
+    monkeypatch.setattr(stages, "cluster_has_gpus", lambda: gpus)
     (tmp_path / "r.yaml").write_text(RECIPE)
     (tmp_path / "p.yaml").write_text("name: p\nsteps:\n  - page_length: {of: word, min: 5}\n")
     options = stages.RunOptions(on_ray=on_ray, num_ranks=num_ranks, min_ranks=1)
