@@ -16,6 +16,7 @@ from dclm.classifier.score import judge
 from dclm.classifier.spec import ClassifierSpec, TextSource
 from dclm.classifier.train import train_classifier
 from dclm.cli.classifier import classifier
+from dclm.cli.score import score
 from dclm.config import build, parse_yaml
 from dclm.errors import ConfigError, DataError
 from dclm.record import read_record
@@ -143,9 +144,9 @@ def test_the_command_trains_and_judges(spec: ClassifierSpec, tmp_path: Path) -> 
     assert done.exit_code == 0, done.output
     labels = [{"text": " ".join(words), "label": label} for words, label in ((GOOD, 1), (BAD, 0)) for _ in range(3)]
     (tmp_path / "labels.jsonl").write_text("".join(json.dumps(row) + "\n" for row in labels))
-    command = ["score", str(tmp_path / "out"), str(tmp_path / "labels.jsonl")]
-    assert json.loads(CliRunner().invoke(classifier, command).stdout)["roc_auc"] == 1.0
-    curve = CliRunner().invoke(classifier, [*command, "--curve"]).stdout.splitlines()
+    command = [str(tmp_path / "out"), str(tmp_path / "labels.jsonl")]
+    assert json.loads(CliRunner().invoke(score, command).stdout)["roc_auc"] == 1.0
+    curve = CliRunner().invoke(score, [*command, "--curve"]).stdout.splitlines()
     assert json.loads(curve[0])["precision"] == 1.0
 
 
