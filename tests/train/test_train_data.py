@@ -18,12 +18,15 @@ from dclm.train.throughput import model_flops_utilization
 
 
 @settings(deadline=None)
-@given(rows=st.integers(1, 40), share=st.integers(1, 4), ranks=st.integers(1, 4), seed=st.integers(0, 3))
+@given(rows=st.integers(1, 40), batch=st.integers(1, 13), ranks=st.integers(1, 13), seed=st.integers(0, 3))
 def test_ranks_read_parts_of_one_order_and_every_row_once_an_epoch(
-    rows: int, share: int, ranks: int, seed: int
+    rows: int, batch: int, ranks: int, seed: int
 ) -> None:
-    order = Order(num_sequences=rows, batch_sequences=share * ranks, seed=seed)
-    steps = -(-3 * rows // (share * ranks))
+    order = Order(num_sequences=rows, batch_sequences=batch, seed=seed)
+    steps = -(-3 * rows // batch)
+    shares = [len(order.batch(0, rank, ranks)) for rank in range(ranks)]
+    assert max(shares) == order.largest_share(ranks)
+    assert max(shares) - min(shares) <= 1
     alone = np.concatenate([order.batch(step) for step in range(steps)])
     together = np.concatenate([order.batch(step, rank, ranks) for step in range(steps) for rank in range(ranks)])
     np.testing.assert_array_equal(alone, together)
