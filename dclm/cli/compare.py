@@ -64,7 +64,9 @@ def _table(found: Comparison) -> str:
     lines = [head]
     lines += [_row(label, mean) for label, mean in found.means.items()]
     lines += [f"{_row(label, task.difference)}{task.adds:+9.4f}" for label, task in found.tasks.items()]
-    headline = next(iter(found.means.values()))
+    for name, text in found.texts.items():
+        lines.append(_row(f"bits a byte, {name} (less: better)", text, less=True))
+    headline = next(iter([*found.means.values(), *found.texts.values()]))
     if headline.seed_error is None:
         lines.append("one run of each: the intervals are for these two models; another seed would move both")
     else:
@@ -80,5 +82,6 @@ def _table(found: Comparison) -> str:
     return "\n".join(lines)
 
 
-def _row(label: str, d: Difference) -> str:
-    return f"{label:36}{d.value:+11.4f}{d.low:+11.4f}{d.high:+9.4f}{d.probability:13.3f}{d.detectable:12.4f}"
+def _row(label: str, d: Difference, less: bool = False) -> str:
+    better = 1.0 - d.probability if less else d.probability
+    return f"{label:36}{d.value:+11.4f}{d.low:+11.4f}{d.high:+9.4f}{better:13.3f}{d.detectable:12.4f}"

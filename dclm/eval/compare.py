@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 
 from dclm.errors import DataError
 from dclm.eval.difference import Difference, difference
+from dclm.eval.perplexity import TEXTS_FILE, bits_per_byte
 from dclm.eval.report import read_items
-from dclm.eval.stats import TaskItems, mean_score, task_score
+from dclm.eval.stats import Score, TaskItems, mean_score, task_score
 from dclm.eval.suite import load_suite
 from dclm.eval.task import Task, load_task
 from dclm.record import RECORD, require_complete
@@ -42,10 +43,12 @@ class Comparison:
     core: Difference | None
     """Of CORE v2; None where a task of it is not in all runs."""
     extended: Difference | None
-    common: Difference
-    """Of the mean centred accuracy (v2) of the tasks in all runs."""
+    common: Difference | None
+    """Of the mean centred accuracy (v2) of the tasks in all runs; None where there is none."""
     tasks: Mapping[str, TaskDifference]
     """By label; those that drive the mean most come first."""
+    texts: Mapping[str, Difference]
+    """Of bits a byte, by text that all runs were scored on; below zero where B is better."""
     not_common: tuple[str, ...]
     """Tasks that only some of the runs have."""
     limited: tuple[int, ...]
@@ -55,8 +58,9 @@ class Comparison:
     def means(self) -> dict[str, Difference]:
         """Differences of means by name, the headline first. The common mean stands in where EXTENDED is not known."""
         named = {"CORE v2": self.core, "EXTENDED v2": self.extended}
-        known = {name: mean for name, mean in named.items() if mean is not None}
-        return known if self.extended is not None else {**known, "common tasks, centred": self.common}
+        if self.extended is None:
+            named["common tasks, centred"] = self.common
+        return {name: mean for name, mean in named.items() if mean is not None}
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -72,6 +76,8 @@ class Run:
     report: Mapping[str, Any]
     """scores.json"""
     items: pa.Table
+    documents: pa.Table | None
+    """Of the texts for perplexity."""
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, object]]:
@@ -90,7 +96,8 @@ def compare(a: Sequence[Path], b: Sequence[Path]) -> Comparison:
     for group in groups:
         _refuse_repeats(group)
     labels = sorted(set.intersection(*(set(run.tasks) for run in runs)))
-    if not labels:
+    texts = _texts(groups)
+    if not labels and not texts:
         raise DataError(" and ".join(str(run.path) for run in runs), "they have no task in common")
     _refuse_other_items(runs, labels)
     scored = [[_items(run, labels) for run in group] for group in groups]
@@ -101,8 +108,9 @@ def compare(a: Sequence[Path], b: Sequence[Path]) -> Comparison:
         num_runs=(len(a), len(b)),
         core=_mean(scored, core.tasks) if has_core else None,
         extended=_mean(scored, extended.tasks) if has_extended else None,
-        common=_mean(scored, tasks),
+        common=_mean(scored, tasks) if tasks else None,
         tasks=_drivers(scored, tasks, core.tasks if has_core else tasks),
+        texts=texts,
         not_common=tuple(sorted(set().union(*(run.tasks for run in runs)) - set(labels))),
         limited=tuple(sorted({run.report["limited"] for run in runs if run.report["limited"] is not None})),
     )
@@ -114,7 +122,8 @@ def read_run(path: Path) -> Run:
     record = require_complete(root, "scores")
     table = pq.read_table(root / "items.parquet").sort_by([("task", "ascending"), ("row", "ascending")])
     report = json.loads((root / "scores.json").read_text(encoding="utf-8"))
-    return Run(path=path, fingerprint=record.fingerprint, report=report, items=table)
+    documents = pq.read_table(root / TEXTS_FILE) if (root / TEXTS_FILE).exists() else None
+    return Run(path=path, fingerprint=record.fingerprint, report=report, items=table, documents=documents)
 
 
 def _refuse_repeats(group: Sequence[Run]) -> None:
@@ -140,6 +149,23 @@ def _refuse_other_items(runs: Sequence[Run], labels: Sequence[str]) -> None:
             if not found.equals(rows):
                 what = f"scored on {len(rows)} rows in {first.path} and {len(found)} in {other.path}"
                 raise DataError(f"task {label}", what, "score both with the same --limit")
+
+
+def _texts(groups: Sequence[Sequence[Run]]) -> dict[str, Difference]:
+    """Of the texts that all runs were scored on, in the same version."""
+    known = [dict(run.report.get("perplexity", {})) for group in groups for run in group]
+    names = sorted(set.intersection(*(set(each) for each in known)))
+    same = [name for name in names if len({each[name]["hash"] for each in known}) == 1]
+    out = {}
+    for name in same:
+        a, b = ([_bits(run, name) for run in group] for group in groups)
+        out[name] = difference(a, b)
+    return out
+
+
+def _bits(run: Run, name: str) -> Score:
+    assert run.documents is not None
+    return bits_per_byte(run.documents.filter(pc.equal(run.documents["text"], name)))
 
 
 def _rows(run: Run, label: str) -> pa.Table:

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.eval.perplexity import DOCUMENTS, TextUnit, perplexity_json, score_texts, spans
+from dclm.eval.perplexity import DOCUMENTS, TEXTS_FILE, TextUnit, perplexity_json, score_texts, spans
 from dclm.eval.plan import Plan, Settings, choose_suite, make_plan
 from dclm.eval.plot import draw_scores
 from dclm.eval.report import scores_json
-from dclm.eval.subject import LM_EVAL, Outline, load_subject, model_fingerprint, outline, resolve_model
+from dclm.eval.subject import LM_EVAL, load_subject, model_fingerprint, outline, resolve_model
 from dclm.eval.task import SUITE_DIR
 from dclm.eval.texts import load_text_set, read_documents
 from dclm.eval.unit import ITEMS, ROWS, Unit, UnitCounts, score_unit
@@ -45,7 +45,6 @@ VERSION = 2
 """Part of the fingerprint: raised whenever scores change."""
 PARTS = "parts"
 ITEMS_FILE = "items.parquet"
-TEXTS_FILE = "texts.parquet"
 LM_EVAL_FILE = "lm_eval.jsonl"
 PICTURE = "scores.svg"
 
@@ -85,7 +84,7 @@ def evaluate(
     chosen = choose_suite(suite, own, foreign is not None or bool(perplexity), folder)
     backend = _backend(model, settings)
     texts = [load_text_set(name, folder) for name in dict.fromkeys(perplexity)]
-    plan = make_plan(Outline(backend.tokenizer, backend.window) if backend else outline(model), chosen, limit, texts)
+    plan = make_plan(backend or outline(model), chosen, limit, texts)
     inputs = {"model": model_fingerprint(model), **_checkpoint(model)}
     identity = {
         "version": VERSION, **inputs, "suite": chosen.hash, "scored": sorted(plan.rows), "limit": limit,

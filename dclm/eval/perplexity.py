@@ -30,6 +30,8 @@ from dclm.eval.tokenizer import Ids
 from dclm.eval.unit import UnitCounts, keep_subject, name_items, one_thread
 from dclm.storage import atomic_file
 
+TEXTS_FILE = "texts.parquet"
+"""In an artifact of scores."""
 UNIT_BYTES = 1 << 17
 """Documents are scored together until they have so many."""
 

@@ -13,6 +13,7 @@ import pytest
 from dclm.cli.main import main
 from dclm.errors import DataError, IncompleteError
 from dclm.eval.compare import compare
+from dclm.eval.perplexity import DOCUMENTS
 from dclm.eval.suite import load_suite
 from dclm.eval.unit import ITEMS
 from dclm.record import Record, write_record
@@ -97,6 +98,27 @@ def test_several_seeds_are_averaged_and_their_spread_counts(tmp_path: Path) -> N
     assert found.high - found.low > single.high - single.low  # one run of each knows nothing of seeds
     with pytest.raises(DataError, match="the same scores as"):
         compare([a[0], a[0]], b)
+
+
+def test_texts_are_compared_document_by_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generator = np.random.default_rng(4)
+    hard, gain = generator.normal(1.5, 0.4, 50), generator.normal(0.02, 0.01, 50)
+    paths = []
+    for name, bits in (("a", hard), ("b", hard - gain)):
+        path = artifact(tmp_path / name, {})
+        report = {"limited": None, "tasks": {}, "perplexity": {"t": {"hash": "h"}}}
+        (path / "scores.json").write_text(json.dumps(report))
+        rows = [{"text": "t", "document": i, "bytes": 1000, "tokens": 9, "bits": 1000 * b} for i, b in enumerate(bits)]
+        pq.write_table(pa.Table.from_pylist(rows, DOCUMENTS), path / "texts.parquet")
+        paths.append(path)
+    found = compare(paths[:1], paths[1:])
+    assert found.texts["t"].value == pytest.approx(-gain.mean())
+    assert found.texts["t"].high < 0.0  # although documents differ by twenty times as much
+    assert (found.core, found.common, found.tasks) == (None, None, {})
+    main(["compare", *map(str, paths)])
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.startswith("bits a byte, t (less: better)")
+    assert " 1.000 " in row
 
 
 def test_other_rows_other_data_and_other_tasks_are_refused(tmp_path: Path) -> None:
