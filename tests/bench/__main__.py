@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOT_HERE = {"bench_gpu", "bench_kills", "bench_peers", "bench_tokens_1b"}  # a GPU, minutes, disk, other packages
+NOT_HERE = {
+    "bench_components", "bench_dedup_extremes", "bench_gpu", "bench_kills", "bench_peers", "bench_tokens_1b"
+}  # fmt: skip
+"""They need many minutes, memory, disk, a GPU or other environments."""
 
 
 def main(names: list[str]) -> int:
