@@ -48,15 +48,24 @@ def test_the_pipelines_of_dclm_differ_only_where_they_say() -> None:
     assert baseline[-1].min == 0.018112  # type: ignore[attr-defined]
 
 
-def test_the_fixed_baseline_mends_six_steps_and_leaves_the_others() -> None:
+def test_the_fixed_baseline_mends_seven_steps_and_leaves_the_others() -> None:
     baseline, fixed = (
         load_pipeline(PIPELINES / f"{name}.yaml").steps for name in ("dclm_baseline", "dclm_baseline_fixed")
     )
     mended = [ours.name for ours, theirs in zip(fixed, baseline, strict=True) if ours != theirs]
     assert [step.name for step in fixed] == [step.name for step in baseline]
-    assert mended == ["extract", "url_blocklist", "url_removal", "language", "page_length", "substring_lines"]
+    assert mended == [
+        "extract", "url_blocklist", "url_removal", "language", "page_length", "repetition", "substring_lines",
+    ]  # fmt: skip
     header = (PIPELINES / "dclm_baseline_fixed.yaml").read_text(encoding="utf-8").split("name:")[0]
     assert all(f"# {name}:" in header for name in mended)
+
+
+def test_the_page_on_the_fixed_baseline_gives_the_reasons_of_its_file() -> None:
+    from tests.bench.bench_baseline_fixed import TARGET, reasons  # reads ../shared only when it runs
+
+    page = TARGET.read_text(encoding="utf-8")
+    assert page.rstrip().endswith("\n".join(reasons())), "run `python -m tests.bench.bench_baseline_fixed --write`"
 
 
 def test_the_demonstration_is_dclms_heuristics_with_what_everybody_can_get() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -29,11 +29,14 @@ class Repetition(Filter):
     letter or a number; n-grams are of words, and their characters those of the words.
 
     Source: DCLM `massive_web_repetition_filters` (skip_paragraph: null limits on paragraphs) and `repetition_filter`.
-    As there, and unlike Gopher, every copy of a repeated line counts, the first one too.
     """
 
     name: ClassVar[str] = "repetition"
+    version: ClassVar[int] = 2
 
+    copies: Literal["all", "extra"] = "all"
+    """Which of the lines or paragraphs that stand more than once count: all, as in the reference, so that a line that
+    stands twice counts twice; or all but the first, as Gopher's limits are meant."""
     max_line_fraction: NonNegative | None = 0.3
     """Lines that stand more than once, of all lines."""
     max_line_char_fraction: NonNegative | None = 0.2
@@ -74,7 +77,8 @@ class Repetition(Filter):
             ("line_copies", self.max_line_fraction, self.max_line_char_fraction),
             ("paragraph_copies", self.max_paragraph_fraction, self.max_paragraph_char_fraction),
         ):
-            for part, whole, most in (("repeated", "segments", limit), ("repeated_chars", "chars", char_limit)):
+            counted = "repeated" if self.copies == "all" else "extra"
+            for part, whole, most in ((counted, "segments", limit), (f"{counted}_chars", "chars", char_limit)):
                 if most is not None:
                     num = counts(batch, feature, "segments")
                     fraction = _fraction(counts(batch, feature, part), counts(batch, feature, whole))

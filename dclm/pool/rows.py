@@ -12,8 +12,8 @@ import pyarrow as pa
 from dclm.schema import DOCUMENT, PAGE
 
 Payload = bytes | memoryview
-MAX_PAGE_BYTES = 128 << 20
-"""Larger pages and lines are rejects: one page must fit several times into a worker's memory (1.5 GB)."""
+MAX_PAGE_BYTES = 32 << 20
+"""Larger pages and lines are rejects: the steps need up to 17 bytes for each of a page's, and a worker has 1.5 GB."""
 
 
 RowKind = Literal["page", "document"]

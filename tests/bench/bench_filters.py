@@ -1,7 +1,7 @@
-"""Filters on 2,287 real pages, step by step, and what mending the reference's bugs changes.
+"""Filters on 2,287 real pages, step by step.
 
-`python -m tests.bench.bench_filters` prints two Markdown tables. Times are CPU seconds of this process, the least of
-three runs after one that compiles. The second table is docs/baseline_fixed.md.
+`python -m tests.bench.bench_filters` prints a Markdown table. Times are CPU seconds of this process, the least of three
+runs after one that compiles.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -97,35 +96,9 @@ def speed(documents: pa.RecordBatch) -> Iterator[str]:
     yield f"\nlanguage of all pages: {time.process_time() - started:.2f} s, fastText's batch predict: {theirs:.2f} s"
 
 
-def changes(documents: pa.RecordBatch) -> Iterator[str]:
-    """How many pages end otherwise when one bug is mended, and when all are."""
-    theirs = load_pipeline(ROOT / "pipelines" / "dclm_baseline.yaml").steps
-    mended = load_pipeline(ROOT / "pipelines" / "dclm_baseline_fixed.yaml").steps
-    known = [i for i, step in enumerate(theirs) if step.name not in ("extract", "fasttext_score", "threshold")]
-    known = [i for i in known if "refinedweb-domains-curated" not in theirs[i].assets]
-    before = run([theirs[i] for i in known], documents)
-    yield "| mended | pages now kept | now dropped | kept with another text | dropped by another step |"
-    yield "|---|---|---|---|---|"
-    different = [i for i in known if theirs[i] != mended[i]]
-    for chosen, name in [*(([i], theirs[i].name) for i in different), (different, "all of these")]:
-        after = run([mended[i] if i in chosen else theirs[i] for i in known], documents)
-        yield _row(name, before, after, documents.num_rows)
-
-
-def _row(name: str, before: Outcome, after: Outcome, count: int) -> str:
-    kinds: Counter[str] = Counter()
-    for row in range(count):
-        if row in after.kept:
-            same = before.kept.get(row) == after.kept[row]
-            kinds["text" if row in before.kept else "kept"] += not same
-        else:
-            kinds["dropped" if row in before.kept else "step"] += before.dropped.get(row) != after.dropped[row]
-    return f"| {name} | {kinds['kept']} | {kinds['dropped']} | {kinds['text']} | {kinds['step']} |"
-
-
 def main() -> None:
     documents = pages()
-    for line in (*speed(documents), "", *changes(documents)):
+    for line in speed(documents):
         sys.stdout.write(line + "\n")
 
 

@@ -131,6 +131,7 @@ def test_the_union_starts_with_the_first_and_repeats_nothing() -> None:
     assert text.count("paragraph number 3 of") == 1
 
 
+EXTRACTORS = ("resiliparse", "trafilatura", "justext")
 HOSTILE = {
     "nested": "<div>" * 200_000 + "x",
     "attributes": "<p " + " ".join(f"a{n}=1" for n in range(200_000)) + ">x",
@@ -147,10 +148,41 @@ def test_a_page_that_hangs_the_parser_is_a_reject_and_the_next_page_is_read(name
     assert found.column("text").to_pylist()[1] == "next"
 
 
-def test_a_page_that_explodes_in_memory_is_a_reject(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step, "_MAX_MEMORY_BYTES", 200 << 20)
-    found = extract(pages(b"<p>hello world" * 1_000_000, b"<p>a" * 50_000), timeout_seconds=60)
+def test_what_could_take_the_parser_long_is_parsed_in_the_child() -> None:
+    names = " ".join(f"a{n}" for n in range(12_000))  # quadratic, in 80,000 characters
+    for page in ("<" * 400_000, f"<p {names}>", "x" * 600_000, "<p a='>" * 50_000):
+        assert not step._is_harmless(page)
+    for page in ("", "x", "<p>" * 10_000, f"<p>{'x' * 60_000}<p>{'y' * 60_000}<p>"):
+        assert step._is_harmless(page)
+
+
+@given(st.text("<ab", max_size=60))
+def test_a_long_stretch_without_a_tag_is_found_wherever_it_is(html: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, "_IN_PROCESS_TAG", 8)
+        found = step._is_harmless(html)
+    longest = max(map(len, html.split("<")))
+    assert found or longest >= 8
+    assert not found or longest <= 8
+
+
+@pytest.mark.parametrize("name", EXTRACTORS)
+def test_every_extractor_is_stopped_at_its_time_and_goes_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "_IN_PROCESS_CHARACTERS", 0)
+    slow = HOSTILE["nested"] if name == "resiliparse" else "<p>hello <b>world</b>" * 400_000
+    bodies = (ARTICLE.encode(), slow.encode(), ARTICLE.encode())
+    found = extract(pages(*bodies), with_=name, timeout_seconds=2.0)
+    assert found.column("_reject").to_pylist() == [None, "timeout", None]
+
+
+@pytest.mark.parametrize("name", EXTRACTORS)
+def test_every_extractor_is_stopped_at_its_memory_and_goes_on(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "_IN_PROCESS_CHARACTERS", 0)
+    monkeypatch.setattr(step, "_MAX_MEMORY_BYTES", 450 << 20)
+    bodies = (b"<p>hello <b>world</b>" * 600_000, ARTICLE.encode())
+    found = extract(pages(*bodies), with_=name, timeout_seconds=60)
     exploded, fine = found.column("_reject").to_pylist()
+    assert exploded is not None
     assert exploded.startswith("parser failed: ")
     assert fine is None
 
