@@ -11,7 +11,7 @@ import pyarrow as pa
 
 Keys = npt.NDArray[np.uint64]
 
-PIECE_BYTES = 128 << 20
+PIECE_BYTES = 64 << 20
 """Of keys in memory at once; part of the bytes of reduced tables, so it is no setting."""
 _SAMPLES = 256  # a piece
 
