@@ -10,12 +10,13 @@ import dataclasses
 import math
 import tempfile
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import TemplateLM
+from lm_eval.api.model import LM, TemplateLM
 from lm_eval.api.registry import get_model
 from lm_eval.utils import simple_parse_args_string
 from numpy.typing import NDArray
@@ -46,7 +47,7 @@ class TotalScore:
 class BackendScorer:
     """Scores pairs with `_loglikelihood_tokens`. What is forwarded is the backend's affair: `counts` stay zero."""
 
-    def __init__(self, lm: TemplateLM) -> None:
+    def __init__(self, lm: LM) -> None:
         self.lm = lm
         self.counts = TokenCounts()
 
@@ -68,7 +69,7 @@ class BackendScorer:
 class BackendGenerator:
     """Continues the texts of prompts with `generate_until`, greedily."""
 
-    def __init__(self, lm: TemplateLM) -> None:
+    def __init__(self, lm: LM) -> None:
         self.lm = lm
         self.counts = TokenCounts()
 
@@ -90,15 +91,36 @@ def _settings(request: Request) -> dict[str, object]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BackendSubject:
-    """A model of lm-eval's with the tokenizer that goes with it."""
+    """One of lm-eval's models. Its own tasks need `lm` alone; ours need one that takes tokens."""
 
-    lm: TemplateLM
-    tokenizer: Tokenizer
+    name: str
+    lm: LM
 
     @property
     def window(self) -> int:
         """Tokens of context and answer that are scored: the backend's, but no more than the reference's 2,048."""
-        return min(int(self.lm.max_length), REFERENCE_WINDOW)
+        return min(int(getattr(self.lm, "max_length", REFERENCE_WINDOW)), REFERENCE_WINDOW)
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The one of the backend, read from the file that it saves.
+
+        Raises: ConfigError where the backend cannot score tokens, DataError where its tokenizer has no such file.
+        """
+        from transformers import PreTrainedTokenizerFast
+
+        if not isinstance(self.lm, TemplateLM) or not getattr(self.lm, "tokenized_requests", True):
+            what = "this kind takes text, and our prompts are tokens (joined from pieces tokenized apart)"
+            raise ConfigError(self.name, what, "run the suite with `lm_eval --include_path eval_suite` instead")
+        found = self.lm.tokenizer
+        if not isinstance(found, PreTrainedTokenizerFast):
+            what = f"its tokenizer is a {type(found).__name__}, allowed: a fast one of transformers"
+            raise DataError(
+                self.name, what, "pass tokenizer=DIRECTORY among the arguments, with a tokenizer.json there"
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            found.save_pretrained(folder)
+            return Tokenizer(Path(folder) / "tokenizer.json")
 
     def scorer(self, batch_tokens: int) -> BackendScorer:
         return BackendScorer(self.lm)
@@ -110,28 +132,11 @@ class BackendSubject:
 def load_backend(model: str, device: str, dtype: str) -> BackendSubject:
     """The model that `lm-eval:KIND,key=value,…` names; `device` and `dtype` hold where its arguments say nothing.
 
-    Raises: ConfigError where lm-eval has no such kind or refuses the arguments, or the backend cannot score tokens.
+    Raises: ConfigError where lm-eval has no such kind, or refuses the arguments.
     """
     kind, _, arguments = model.removeprefix(LM_EVAL).partition(",")
     settings: dict[str, Any] = {"device": device, "dtype": dtype, **simple_parse_args_string(arguments)}
     try:
-        lm = get_model(kind).create_from_arg_obj(settings)
+        return BackendSubject(name=model, lm=get_model(kind).create_from_arg_obj(settings))
     except (ValueError, TypeError, OSError, ImportError, AssertionError) as error:
         raise ConfigError(model, f"lm-eval cannot load it: {error}", "`lm_eval ls models` lists the kinds") from error
-    if not isinstance(lm, TemplateLM) or not getattr(lm, "tokenized_requests", True):
-        what = f"lm-eval's `{kind}` takes text, and our prompts are tokens (joined from pieces tokenized apart)"
-        raise ConfigError(model, what, "run the suite with `lm_eval --include_path eval_suite` instead")
-    return BackendSubject(lm=lm, tokenizer=_tokenizer(lm, model))
-
-
-def _tokenizer(lm: TemplateLM, model: str) -> Tokenizer:
-    """The backend's tokenizer, read from the file that it saves. Raises: DataError where it has no such file."""
-    from transformers import PreTrainedTokenizerFast
-
-    found = lm.tokenizer
-    if not isinstance(found, PreTrainedTokenizerFast):
-        what = f"its tokenizer is a {type(found).__name__}, allowed: a fast one of transformers"
-        raise DataError(model, what, "pass tokenizer=DIRECTORY among the arguments, with a tokenizer.json there")
-    with tempfile.TemporaryDirectory() as folder:
-        found.save_pretrained(folder)
-        return Tokenizer(Path(folder) / "tokenizer.json")

@@ -12,7 +12,7 @@ import torch
 from dclm.errors import AssetError, ConfigError
 from dclm.eval.data import load_parts
 from dclm.eval.prompts import count_rows, generation_room
-from dclm.eval.subject import DTYPES, Outline, model_bytes, resolve_model
+from dclm.eval.subject import DTYPES, Candidate, Outline, model_bytes, resolve_model
 from dclm.eval.suite import Suite, load_suite, suite_of
 from dclm.eval.texts import TextSet, read_documents
 
@@ -55,7 +55,7 @@ class Settings:
         return dataclasses.replace(self, device=device, batch_tokens=tokens)
 
 
-def make_plan(model: Outline, suite: Suite, limit: int | None, texts: Sequence[TextSet] = ()) -> Plan:
+def make_plan(model: Outline | Candidate, suite: Suite, limit: int | None, texts: Sequence[TextSet] = ()) -> Plan:
     """Which tasks can be scored: those whose data is there, and whose answers fit the model's window; and which texts.
 
     Raises: ConfigError if nothing is left.

@@ -174,6 +174,13 @@ def test_a_backend_that_cannot_score_tokens_is_named(model: str, message: str, t
         evaluate(model, tmp_path / "out", tasks=("tell",), device="cpu", folder=tasks)
 
 
+def test_a_backend_of_text_alone_runs_lm_evals_tasks(foreign: Path, tmp_path: Path) -> None:
+    evaluate("lm-eval:dummy", tmp_path, tasks=("lm-eval:write",), device="cpu", include_path=foreign)
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["lm_eval"]["write"]["exact_match,none"] == 0.0
+    assert scores["tasks"] == {}
+
+
 def test_a_wrong_name_is_told_before_anything_is_scored(llama: Path, foreign: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean `pick`"):
         evaluate(f"hf:{llama}", tmp_path / "out", tasks=("lm-eval:pikc",), device="cpu", include_path=foreign)
