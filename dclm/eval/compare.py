@@ -56,9 +56,9 @@ class Comparison:
 
     @property
     def means(self) -> dict[str, Difference]:
-        """Differences of means by name, the headline first. The common mean stands in where EXTENDED is not known."""
+        """Differences of means by name, the headline first; the common mean where it is neither of the others."""
         named = {"CORE v2": self.core, "EXTENDED v2": self.extended}
-        if self.extended is None:
+        if set(self.tasks) not in (set(load_suite("core").labels), set(load_suite("extended").labels)):
             named["common tasks, centred"] = self.common
         return {name: mean for name, mean in named.items() if mean is not None}
 

@@ -60,18 +60,22 @@ def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path 
 def draw_forest(path: Path, found: Comparison) -> None:
     """Write a forest plot: the differences of the means, then of the tasks from the largest to the smallest.
 
-    Blue intervals lie above zero (B is better), orange ones below, grey ones hold it.
+    Where B is better intervals are blue, where A is orange; grey ones hold zero.
     """
     means = [_forest_line(label, mean, True) for label, mean in found.means.items()]
     tasks = sorted(found.tasks.items(), key=lambda entry: -entry[1].difference.value)
     lines = [_forest_line(label, task.difference, False) for label, task in tasks]
     a, b = found.num_runs
     runs = "one run of each" if a == b == 1 else f"{a} runs of A and {b} of B"
-    _draw(path, [("means", means), ("accuracy by task", lines)], f"B minus A, {runs}", "difference, 95 % intervals")
+    texts = [_forest_line(name, text, False, better=-1.0) for name, text in found.texts.items()]
+    named = (("means", means), ("bits a byte (less is better)", texts), ("accuracy by task", lines))
+    blocks = [(name, block) for name, block in named if block]
+    _draw(path, blocks, f"B minus A, {runs}", "difference, 95 % intervals; blue: B is better, orange: A is")
 
 
-def _forest_line(label: str, d: Difference, bold: bool) -> _Line:
-    color = BLUE if d.low > 0.0 else ORANGE if d.high < 0.0 else GREY
+def _forest_line(label: str, d: Difference, bold: bool, better: float = 1.0) -> _Line:
+    sure = d.low > 0.0 or d.high < 0.0
+    color = GREY if not sure else BLUE if better * d.value > 0.0 else ORANGE
     return _Line(label, d.value, d.low, d.high, color, bold)
 
 
