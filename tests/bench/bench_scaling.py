@@ -1,0 +1,138 @@
+"""Workers: two beside one from WARC to filtered documents, and the most memory that a worker takes of hostile shards.
+
+`python -m tests.bench.bench_scaling` prints two Markdown tables. Every row is a `dclm curate` of its own, kernels
+compiled before; the memory is the greatest of the command and its workers, as the kernel counts it (VmHWM).
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from tests.bench.bench_filters import ROOT, SHARED
+
+_POLL_SECONDS = 0.05
+_PIPELINE = ROOT / "pipelines" / "dclm_refinedweb_open.yaml"
+_NO_LIMITS = """
+name: memory
+steps:
+  - extract: {with: resiliparse}
+  - url_removal: {tlds: iana-tlds-2026}
+  - repetition: {max_line_fraction: null, max_line_char_fraction: null, max_paragraph_fraction: null,
+      max_paragraph_char_fraction: null, top_ngrams: {"2": 10}, repeated_ngrams: {"10": 1}}
+  - uppercase_lines
+  - within_page_dedup
+  - pii_masking
+"""
+"""Steps that need much memory, and keep everything."""
+
+
+class Cost(NamedTuple):
+    """What one run took."""
+
+    seconds: float
+    peak_bytes: int
+    """Of the process that had most."""
+
+
+def curate(pipeline: Path, pool: list[Path], workers: int) -> Cost:
+    """Run `dclm curate` and watch it and its workers."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "dclm.cli.main", "curate", str(pipeline), "--out", f"{folder}/out"]
+        command += ["--workers", str(workers), "--max-reject-fraction", "1", "--pool", *map(str, pool)]
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        peak = 0
+        while process.poll() is None:
+            peak = max([peak, *map(_peak_bytes, _family(process.pid))])
+            time.sleep(_POLL_SECONDS)
+        assert process.returncode == 0, " ".join(command)
+        return Cost(time.perf_counter() - started, peak)
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for child in children:
+        yield from _family(int(child))
+
+
+def _peak_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def scaling() -> Iterator[str]:
+    """One worker and two, three times each by turns; the least of each counts."""
+    pool = sorted((SHARED / "web").glob("crawl-*.warc.gz"))
+    curate(_PIPELINE, pool[:1], 1)
+    costs: dict[int, list[Cost]] = {1: [], 2: []}
+    for _ in range(3):
+        for workers in costs:
+            costs[workers].append(curate(_PIPELINE, pool, workers))
+    best = {workers: min(found) for workers, found in costs.items()}
+    yield "| workers | seconds | times one | peak of a process |\n|---|---|---|---|"
+    for workers, cost in best.items():
+        ratio = best[1].seconds / cost.seconds
+        yield f"| {workers} | {cost.seconds:.1f} | {ratio:.2f} | {cost.peak_bytes / 2**20:,.0f} MiB |"
+    yield f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; start and end of the command are part of the time"
+
+
+def _a_line(size: int, text: bytes) -> Iterator[bytes]:
+    piece = text * (1 + (1 << 20) // len(text))
+    yield b'{"text": "'
+    for at in range(0, size, len(piece)):
+        yield piece[: min(len(piece), size - at)]
+    yield b'"}\n'
+
+
+def hostile() -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Name → the bytes of a JSONL shard."""
+    yield "a line of 32 MB, one-letter words", _a_line(32_000_000, b"a ")
+    yield "a line of 32 MB, one-character lines", _a_line(32_000_000, b"a\\n")
+    yield "a line of 100 MB", _a_line(100_000_000, b"a ")
+    yield "a page of 1 GB", _a_line(1_000_000_000, b"some words ")
+    yield "a million lines of one character", (b"a\n" * 10_000 for _ in range(100))
+    yield "20,000 pages of 50 kB", (line for _ in range(20_000) for line in _a_line(50_000, b"some words "))
+
+
+def memory() -> Iterator[str]:
+    """The greatest memory of one worker for each shard."""
+    yield "| shard | peak of a process | seconds |\n|---|---|---|"
+    folder = Path(tempfile.mkdtemp())
+    (folder / "memory.yaml").write_text(_NO_LIMITS, encoding="utf-8")
+    for name, pieces in hostile():
+        path = folder / "shard.jsonl.gz"
+        with gzip.open(path, "wb", compresslevel=1) as file:
+            _write(file, pieces)
+        cost = curate(folder / "memory.yaml", [path], 1)
+        yield f"| {name} | {cost.peak_bytes / 2**20:,.0f} MiB | {cost.seconds:.1f} |"
+    shutil.rmtree(folder)
+
+
+def _write(file: IO[bytes], pieces: Iterator[bytes]) -> None:
+    for piece in pieces:
+        file.write(piece)
+
+
+def main() -> None:
+    for line in (*scaling(), "", *memory()):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
