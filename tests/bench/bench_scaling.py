@@ -93,11 +93,12 @@ def scaling() -> Iterator[str]:
 
 
 def _a_line(size: int, text: bytes) -> Iterator[bytes]:
-    piece = text * (1 + (1 << 20) // len(text))
+    """A document of about `size` bytes, `text` over and over."""
+    times = size // len(text)
     yield b'{"text": "'
-    for at in range(0, size, len(piece)):
-        yield piece[: min(len(piece), size - at)]
-    yield b'"}\n'
+    for _ in range(times // 10_000):
+        yield text * 10_000
+    yield text * (times % 10_000) + b'"}\n'
 
 
 def hostile() -> Iterator[tuple[str, Iterator[bytes]]]:
