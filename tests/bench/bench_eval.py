@@ -7,6 +7,7 @@ are what ours forwards, padding included; `least` is what any method has to that
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 import time
@@ -129,6 +130,7 @@ def _lm_eval_tokens(items: list[Item]) -> int:
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     tokenizer = Tokenizer(fetch("gpt-neox-20b"))
     with tempfile.TemporaryDirectory() as folder:
         directory = sys.argv[1] if len(sys.argv) > 1 else random_model(Path(folder))

@@ -47,7 +47,8 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("label", ["copa", "winogrande", "lambada_openai"])
 def test_a_task_under_lm_eval_judges_items_as_ours_does(label: str, subject: Subject, tokenizer_folder: Path) -> None:
     """On tasks without examples and with words as answers, joint and separate tokenization mostly agree."""
-    manager = TaskManager(include_path=str(SUITE_DIR), metadata={"tokenizer": str(tokenizer_folder)})
+    metadata = {"tokenizer": str(tokenizer_folder)}
+    manager = TaskManager(include_path=str(SUITE_DIR), include_defaults=False, metadata=metadata)
     stock = manager.load([label])["tasks"][label]
     stock.build_all_requests(limit=12)
     requests: list[Instance] = stock.instances
