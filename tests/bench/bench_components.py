@@ -7,7 +7,6 @@ and in rounds over partitions (1e7), with one worker too, where memory is what a
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from dclm.dedup.stars import components_of, edges_of, large_star, small_star
 from dclm.engine.files import write_tables
 from dclm.engine.relay import Leg, run_relay
 from dclm.step import Decision, Relay
+from tests.bench.bench_dedup_scale import peak_bytes
 
 PART = 1 << 22  # edges in memory at once
 PARTITIONS = 16
@@ -84,8 +84,7 @@ def _run(label: str, function: Callable[[Leg], None], units: Sequence[Leg]) -> N
 
 
 def _found(root: np.ndarray, seconds: float) -> Found:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Found(len(root), int((root == np.arange(len(root))).sum()), seconds, peak)
+    return Found(len(root), int((root == np.arange(len(root))).sum()), seconds, peak_bytes())
 
 
 def main(edges: int = 100_000_000, edges_in_rounds: int = 10_000_000) -> None:
