@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dclm.config import build, parse_yaml
 from dclm.dedup import bloom
 from dclm.dedup.bloom import Bloom
+from dclm.dedup.bloom_filter import empty_filter, size_for
 from dclm.dedup.serial import run_ordered
 from dclm.errors import ConfigError
 
@@ -129,6 +130,12 @@ def test_a_repeated_paragraph_of_one_document_goes_with_its_newline() -> None:
 
 def test_white_space_alone_is_dropped() -> None:
     assert [drop for _, drop, _ in outcome(Bloom(), make_shards(["", " \n\u3000", "x"]))] == [True, True, False]
+
+
+@pytest.mark.parametrize("fp_rate", [0.01, 1e-9])
+def test_the_memory_a_plan_states_is_what_the_filter_takes(fp_rate: float) -> None:
+    stated = float(Bloom(fp_rate=fp_rate).memory.split()[0])
+    assert empty_filter(size_for(200_000, fp_rate)).nbytes == pytest.approx(200_000 * stated, rel=0.01)
 
 
 def test_a_filter_that_does_not_fit_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
