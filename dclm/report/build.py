@@ -64,7 +64,7 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
         hosts.add(_extract(rows.batch.column("url"), _HOST, "host"), rows)
         files.add(_extract(rows.batch.column("source"), _FILE, "file"), rows)
         reason = pc.cast(rows.batch.column("reason"), pa.string())
-        reasons.add(pc.replace_substring_regex(reason, "[0-9]+", "N"), rows)
+        reasons.add(pc.replace_substring_regex(reason, "[0-9]{2,}", "N"), rows)
         for name, groups in values.items():
             groups.add(pc.cast(rows.batch.column(name), pa.string()), rows)
     alarms = list(step_alarms(artifact))
@@ -74,7 +74,7 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
     kept, dropped = kept_samples(artifact), dropped_samples(artifact)
     tables = [_table(name, groups, ("read",)) for name, groups in values.items()]
     tables += [_table("domain", hosts, ("kept", "lost")), _table("file of the pool", files, ("lost",))]
-    tables.append(_table("reason of rejection, N for numbers", reasons, ("read",)))
+    tables.append(_table("reason of rejection, N for long numbers", reasons, ("read",)))
     return Report(
         artifact=artifact,
         tokens=None if tokenizer is None else estimate_tokens(tokenizer, artifact.steps, kept, dropped),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from click.testing import CliRunner
@@ -18,6 +21,8 @@ from dclm.report.ablation import Ablation, ablate
 from dclm.report.ablation_page import render_ablation
 from dclm.report.variants import MAX_FILES, needs
 
+U = TypeVar("U")
+R = TypeVar("R")
 PIPELINE = """
 name: <by hand>
 steps:
@@ -27,6 +32,17 @@ steps:
   - exact: {of: text}
 """
 TEXTS = ["a b c d", "a b c d", "one", "two words", "", "e f g", "a b c d"]
+
+
+class Backwards(Serial):
+    """Runs units last first, and pickles all that goes to them and comes back, as engines with workers do."""
+
+    def map(
+        self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
+    ) -> Iterator[tuple[int, R]]:
+        for index in reversed(range(len(units))):
+            call, unit = pickle.loads(pickle.dumps((function, units[index])))
+            yield index, pickle.loads(pickle.dumps(call(unit)))
 
 
 def bound(text: str, folder: Path) -> BoundPipeline:
@@ -39,7 +55,7 @@ def write(path: Path, texts: list[str]) -> None:
 
 
 def run(tmp_path: Path, pipeline: str = PIPELINE, sample: int = 100) -> Ablation:
-    return ablate(bound(pipeline, tmp_path), list_files([str(tmp_path / "pool")]), sample, 0, Serial(), Silent())
+    return ablate(bound(pipeline, tmp_path), list_files([str(tmp_path / "pool")]), sample, 0, Backwards(), Silent())
 
 
 @pytest.fixture
