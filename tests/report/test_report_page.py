@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def run(pipeline: str, paths: list[Path], out: Path, engine: Engine | None = Non
     return curate(bind(load_pipeline(file)), list_files([str(p) for p in paths]), out, options, engine or Serial())
 
 
-def text_pool(path: Path, rows: list[dict[str, object]]) -> Path:
+def text_pool(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 
