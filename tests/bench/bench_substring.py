@@ -41,7 +41,7 @@ def suffix_array(texts: list[str]) -> Row | None:
     if importlib.util.find_spec("pydivsufsort") is None:
         return None
     peer = importlib.import_module("pydivsufsort")
-    data = np.frombuffer("\0".join(texts).encode(), np.uint8)
+    data = np.frombuffer("\0".join(texts).encode(), np.uint8).copy()  # it takes no read-only array
 
     def run() -> object:
         return peer.kasai(data, peer.divsufsort(data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -65,14 +66,12 @@ def run(steps: BoundPipeline, pool: Path, out: Path, engine: Engine) -> Record:
     return curate(steps, list_files([str(pool)]), out, CurateOptions(max_reject_fraction=1.0), engine)
 
 
+MASK = Decontaminate(items=("task",), ngram=4, action="mask")
 STEPS: dict[str, tuple[Step, ...]] = {
     "line": (Exact(of="line", keep="smallest_hash", normalize="whitespace_and_lowercase"),),
-    "paragraph": (Exact(of="paragraph"),),
     "substring": (Substring(min_tokens=12),),
-    "substring-report": (Substring(min_tokens=12, action="report"),),
-    "decontaminate-drop": (Decontaminate(items=("task",), ngram=4),),
-    "decontaminate-mask": (Decontaminate(items=("task",), ngram=4, action="mask"),),
-    "all": (Exact(of="line"), Substring(min_tokens=5), Decontaminate(items=("task",), ngram=3, action="mask")),
+    "decontaminate": (MASK,),
+    "all": (Exact(of="line"), Substring(min_tokens=5), MASK),
 }
 
 
@@ -82,24 +81,16 @@ def test_bytes_do_not_depend_on_workers_or_interruptions(name: str, tmp_path: Pa
     steps = pipeline(tmp_path, STEPS[name])
     calm = run(steps, pool, tmp_path / "calm", Serial())
     assert calm.counts["kept"] != 0
-    done, units = False, 0
-    while not done:
-        try:
+    for units in (7, 14, 8):  # 5 of them hash the pool's files; what was finished before is not done again
+        with pytest.raises(Stopped):
             run(steps, pool, tmp_path / "stopped", StopsAfter(units))
-            done = True
-        except Stopped:
-            units += 3  # the run goes on from what is finished, a little further each time
-    assert units > 0
-    assert data_files(run(steps, pool, tmp_path / "stopped", Serial())) == data_files(calm)
-    if name == "all":
-        two = run(steps, pool, tmp_path / "two", LocalEngine(2))
-        assert data_files(two) == data_files(calm)
-        assert two.counts == calm.counts
+    last = LocalEngine(2) if name == "all" else Serial()  # starting processes takes longer than all the rest
+    assert data_files(run(steps, pool, tmp_path / "stopped", last)) == data_files(calm)
 
 
 def test_what_a_step_decided_stands_in_the_record(tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "pool", corpus(1))
-    record = run(pipeline(tmp_path, STEPS["decontaminate-drop"]), pool, tmp_path / "out", Serial())
+    record = run(pipeline(tmp_path, (dataclasses.replace(MASK, action="drop"),)), pool, tmp_path / "out", Serial())
     decisions = record.counts["decisions"]
     assert isinstance(decisions, dict)
     report = decisions["0:decontaminate"]
