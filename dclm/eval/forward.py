@@ -118,7 +118,7 @@ class Scorer:
         predicted = [[np.zeros(len(answer), np.int32) for _, answer in pairs] for pairs in items]
         forest = sorted(plan(items, self.share), key=lambda run: len(run.tokens), reverse=True)
         with torch.inference_mode():
-            for span in _spans([len(run.tokens) for run in forest], self.batch_tokens, 0):
+            for span in like_lengths([len(run.tokens) for run in forest], self.batch_tokens, 0):
                 batch = forest[span]
                 for want, logprob, best in self._walk(batch, None, [], 0):
                     logprobs[want.item][want.pair][want.token] = logprob
@@ -154,7 +154,7 @@ class Scorer:
             assert cache is not None
             children = [(child, index) for index, run in enumerate(runs) for child in run.children]
             children.sort(key=lambda pair: len(pair[0].tokens), reverse=True)
-            for span in _spans([len(c.tokens) for c, _ in children], self.batch_tokens, filled + width):
+            for span in like_lengths([len(c.tokens) for c, _ in children], self.batch_tokens, filled + width):
                 part = children[span]
                 yield from self._walk([child for child, _ in part], cache, [row for _, row in part], filled + width)
 
@@ -184,7 +184,7 @@ def _pairs_below(run: Run) -> int:
     return sum(want.token == 0 for want in run.wants) + sum(_pairs_below(child) for child in run.children)
 
 
-def _spans(lengths: Sequence[int], batch_tokens: int, filled: int) -> Iterator[slice]:
+def like_lengths(lengths: Sequence[int], batch_tokens: int, filled: int) -> Iterator[slice]:
     """Cuts runs, longest first, into batches that go on after `filled` slots of cache.
 
     Padded to its first run's length, a batch has at most `batch_tokens` (or one run), and a bounded cache. A batch that

@@ -9,9 +9,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from dclm.eval.forward import NotFinite, TokenCounts, check_vocabulary
+from dclm.eval.forward import CACHE_FACTOR, NotFinite, TokenCounts, check_vocabulary, like_lengths
 from dclm.eval.tokenizer import Ids, Tokenizer
-from dclm.model.interface import LanguageModel
+from dclm.model.interface import Cache, LanguageModel
+
+ROWS = 32
+"""A step for so many rows takes little longer than one for a few, on a CPU too; there is memory for as many as fit
+into a cache of CACHE_FACTOR times `batch_tokens`."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,8 +49,9 @@ class Generator:
         order = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt), reverse=True)
         start = 0
         while start < len(order):
-            width = max(1, len(requests[order[start]].prompt))
-            batch = order[start : start + max(1, self.batch_tokens // width)]
+            width = len(requests[order[start]].prompt) + max(requests[i].max_new_tokens for i in order[start:])
+            rows = max(1, self.batch_tokens // width, min(ROWS, CACHE_FACTOR * self.batch_tokens // width))
+            batch = order[start : start + rows]
             with torch.inference_mode():
                 for index, ids in zip(batch, self._batch(batch, [requests[i] for i in batch]), strict=True):
                     outputs[index] = self.tokenizer.decode(ids)
@@ -54,19 +59,30 @@ class Generator:
             done(len(batch))
         return outputs
 
-    def _batch(self, numbers: Sequence[int], requests: Sequence[Request]) -> list[list[int]]:
+    def _read(self, prompts: Sequence[Ids], longest: int) -> tuple[Tensor, Cache]:
+        """Hidden states [B, d] after prompts, longest first, and a cache with room for `longest` more tokens."""
+        parts = [
+            self._read_part(prompts[span]) for span in like_lengths([len(p) for p in prompts], self.batch_tokens, 0)
+        ]
+        (_, first), *others = parts
+        cache = first.joined([cache for _, cache in others], len(prompts[0]) + longest)
+        return torch.cat([last for last, _ in parts]), cache
+
+    def _read_part(self, prompts: Sequence[Ids]) -> tuple[Tensor, Cache]:
         device = self.model.device
-        lengths = torch.tensor([len(r.prompt) for r in requests], device=device)
-        width = int(lengths.max())
-        longest = max(r.max_new_tokens for r in requests)
-        tokens = torch.zeros(len(requests), width, dtype=torch.long)
-        for index, request in enumerate(requests):
-            tokens[index, : len(request.prompt)] = torch.tensor(request.prompt)
-        cache = self.model.new_cache(len(requests), width + longest)
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        width = len(prompts[0])
+        tokens = torch.zeros(len(prompts), width, dtype=torch.long)
+        for index, prompt in enumerate(prompts):
+            tokens[index, : len(prompt)] = torch.tensor(prompt)
+        cache = self.model.new_cache(len(prompts), width)
         hidden = self.model.forward_hidden(tokens.to(device), cache=cache, lengths=lengths)
         self.counts.forwarded += int(lengths.sum())
-        self.counts.padding += width * len(requests) - int(lengths.sum())
-        last = hidden[torch.arange(len(requests), device=device), lengths - 1]
+        self.counts.padding += width * len(prompts) - int(lengths.sum())
+        return hidden[torch.arange(len(prompts), device=device), lengths - 1], cache
+
+    def _batch(self, numbers: Sequence[int], requests: Sequence[Request]) -> list[list[int]]:
+        last, cache = self._read([r.prompt for r in requests], max(r.max_new_tokens for r in requests))
         ids: list[list[int]] = [[] for _ in requests]
         active = list(range(len(requests)))
         stops = [re.compile("|".join(r.stop)) if r.stop else None for r in requests]
@@ -82,7 +98,7 @@ class Generator:
             if not going:
                 return ids
             if len(going) < len(active):
-                rows = torch.tensor(going, device=device)
+                rows = torch.tensor(going, device=self.model.device)
                 cache, chosen = cache.select(rows), chosen[rows]
                 active = [active[i] for i in going]
             last = self.model.forward_hidden(chosen[:, None], cache=cache)[:, -1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,29 @@ class HuggingFaceCache:
             if layer.is_initialized:
                 layers.update(layer.keys[rows], layer.values[rows], index)
         return HuggingFaceCache(layers, self.valid[rows], self.lengths[rows].clone())
+
+    def joined(self, others: Sequence[Cache], capacity: int) -> HuggingFaceCache:
+        """A copy that holds the rows of this cache and then those of others; it grows by itself."""
+        from transformers import DynamicCache
+
+        parts = [self]
+        for other in others:
+            assert isinstance(other, HuggingFaceCache)
+            parts.append(other)
+        filled = max(part.valid.shape[1] for part in parts)
+        layers = DynamicCache()
+        for index in range(len(self.layers.layers)):
+            found = [part.layers.layers[index] for part in parts]
+            keys = torch.cat([_padded(layer.keys, 2, filled) for layer in found])
+            layers.update(keys, torch.cat([_padded(layer.values, 2, filled) for layer in found]), index)
+        valid = torch.cat([_padded(part.valid, 1, filled) for part in parts])
+        return HuggingFaceCache(layers, valid, torch.cat([part.lengths for part in parts]))
+
+
+def _padded(x: Tensor, dim: int, length: int) -> Tensor:
+    """`x` with zeros behind, so that dimension `dim` has `length`."""
+    shape = [*x.shape[:dim], length - x.shape[dim], *x.shape[dim + 1 :]]
+    return torch.cat((x, x.new_zeros(shape)), dim=dim)
 
 
 class HuggingFaceModel(nn.Module):
@@ -71,13 +95,14 @@ class HuggingFaceModel(nn.Module):
             return self._run(input_ids=tokens, use_cache=False)
         assert isinstance(cache, HuggingFaceCache)
         steps = torch.arange(tokens.shape[1], device=self.device)
+        nothing_before = cache.valid.shape[1] == 0  # padding stands to the right: causal attention never sees it
         real = torch.full_like(cache.lengths, tokens.shape[1]) if lengths is None else lengths
         cache.valid = torch.cat((cache.valid, (steps < real[:, None]).long()), dim=1)
         positions = cache.lengths[:, None] + steps
         cache.lengths = cache.lengths + real
         return self._run(
             input_ids=tokens,
-            attention_mask=cache.valid,
+            attention_mask=None if nothing_before else cache.valid,
             position_ids=positions,
             past_key_values=cache.layers,
             use_cache=True,

@@ -5,10 +5,13 @@ B batch, H heads, C capacity, D width of a head, L layers, T new tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+
+from dclm.model.interface import Cache
 
 if TYPE_CHECKING:
     from dclm.model.config import ModelConfig
@@ -74,6 +77,31 @@ class KVCache:
         values[:, :, :, : self.filled] = self.values[:, rows, :, : self.filled]
         valid[:, : self.filled] = self.valid[rows, : self.filled]
         return KVCache(keys, values, valid, self.lengths[rows].clone(), self.filled)
+
+    def joined(self, others: Sequence[Cache], capacity: int) -> KVCache:
+        """A copy that holds the rows of this cache and then those of others, with room for `capacity` tokens.
+
+        Rows of a cache with fewer slots in use are padded to the most in use.
+        """
+        parts = [self]
+        for other in others:
+            assert isinstance(other, KVCache)
+            parts.append(other)
+        filled = max(part.filled for part in parts)
+        assert capacity >= filled, f"{filled} tokens do not fit into {capacity}"
+        layers, _, heads, _, width = self.keys.shape
+        batch = sum(len(part.lengths) for part in parts)
+        keys = self.keys.new_zeros(layers, batch, heads, capacity, width)
+        values = torch.zeros_like(keys)
+        valid = self.valid.new_zeros(batch, capacity)
+        start = 0
+        for part in parts:
+            end = start + len(part.lengths)
+            keys[:, start:end, :, : part.filled] = part.keys[:, :, :, : part.filled]
+            values[:, start:end, :, : part.filled] = part.values[:, :, :, : part.filled]
+            valid[start:end, : part.filled] = part.valid[:, : part.filled]
+            start = end
+        return KVCache(keys, values, valid, torch.cat([part.lengths for part in parts]), filled)
 
     def window(self, num_new: int, lengths: Tensor | None) -> Window:
         """Positions and mask of the next `num_new` tokens, of which row b has `lengths[b]` real ones (None: all)."""

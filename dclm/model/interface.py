@@ -5,6 +5,7 @@ B batch, T tokens, V vocabulary, d width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -19,6 +20,9 @@ class Cache(Protocol):
 
     def select(self, rows: Tensor, capacity: int | None = None) -> Cache:
         """A copy that holds the given rows ([B'], repeats allowed), with room for `capacity` tokens."""
+
+    def joined(self, others: Sequence[Cache], capacity: int) -> Cache:
+        """A copy that holds the rows of this cache and then those of others, with room for `capacity` tokens."""
 
 
 class LanguageModel(Protocol):

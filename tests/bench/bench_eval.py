@@ -11,7 +11,7 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,8 +36,9 @@ ITEMS = {
     "arc_easy": 12, "hellaswag": 4, "piqa": 8, "commonsense_qa": 8, "mmlu_fewshot": 8, "lambada_openai": 24,
     "winogrande": 48,
 }  # fmt: skip
-GENERATED = {"triviaqa_sm_sub": 16, "svamp_cot": 8}
+GENERATED = {"triviaqa_sm_sub": 32, "svamp_cot": 16}
 BATCH_SIZES = (1, 8)  # lm-eval gets the best of these
+GENERATION_BATCH_SIZES = (8, 16, 32)
 
 
 class Line(NamedTuple):
@@ -80,7 +81,7 @@ def measure(label: str, count: int, directory: str, tokenizer: Tokenizer) -> Lin
     requests = [(("", ""), list(context), list(answer)) for item in items for context, answer in item.pairs]
     results: list[list[tuple[float, bool]]] = []
     times = []
-    for lm in stock_models(directory):
+    for lm in stock_models(directory, BATCH_SIZES):
         times.append(seconds(lambda lm=lm: results.append(lm._loglikelihood_tokens(requests, disable_tqdm=True))))
     scores = scorer.score(pairs)
     counts = scorer.counts.forwarded + scorer.counts.padding
@@ -102,7 +103,8 @@ def measure_generation(label: str, count: int, directory: str, tokenizer: Tokeni
     requests = [Request(prompt=item.pairs[0][0], max_new_tokens=longest, stop=stop) for item in items]
     settings = {"until": list(stop), "max_gen_toks": longest, "do_sample": False, "temperature": 0.0}
     instances = [Instance("generate_until", {}, (item.text, settings), i) for i, item in enumerate(items)]
-    times = [seconds(lambda lm=lm: lm.generate_until(instances, disable_tqdm=True)) for lm in stock_models(directory)]
+    models = stock_models(directory, GENERATION_BATCH_SIZES)
+    times = [seconds(lambda lm=lm: lm.generate_until(instances, disable_tqdm=True)) for lm in models]
     ours = seconds(lambda: generator.generate(requests))
     prompts = [len(request.prompt) for request in requests]
     new = generator.counts.forwarded - sum(prompts)
@@ -111,14 +113,14 @@ def measure_generation(label: str, count: int, directory: str, tokenizer: Tokeni
     return Line(label, ours, min(times), counts, sum(prompts) + new, theirs, count * (WINDOW - 1))
 
 
-def stock_models(directory: str) -> list[HFLM]:
+def stock_models(directory: str, batch_sizes: Sequence[int]) -> list[HFLM]:
     """lm-eval's backend, once a batch size."""
     backend = LlamaForCausalLM.from_pretrained(directory, dtype=torch.float32)
     stock = PreTrainedTokenizerFast(tokenizer_file=str(fetch("gpt-neox-20b")), eos_token="<|endoftext|>")
     stock.pad_token = stock.eos_token
     return [
         HFLM(pretrained=backend, tokenizer=stock, batch_size=size, max_length=WINDOW, device="cpu")
-        for size in BATCH_SIZES
+        for size in batch_sizes
     ]
 
 

@@ -60,6 +60,24 @@ def test_a_selected_cache_is_independent_of_its_origin() -> None:
         torch.testing.assert_close(again[1, 0], whole(model, [4, 5, 9])[-1])
 
 
+def test_joined_caches_go_on_as_each_would_alone() -> None:
+    model = initialize(Transformer(SHAPE), 2).eval()
+    with torch.no_grad():
+        long, short = model.new_cache(1, 4), model.new_cache(2, 2)
+        model(torch.tensor([[1, 2, 3, 4]]), cache=long)
+        model(torch.tensor([[5, 6], [7, 0]]), cache=short, lengths=torch.tensor([2, 1]))
+        for caches, order in (((long, short), (0, 1, 2)), ((short, long), (1, 2, 0))):
+            joined = caches[0].joined(caches[1:], capacity=6)
+            rows = [[1, 2, 3, 4], [5, 6], [7]]
+            for token in (8, 9):
+                found = model(torch.full((3, 1), token), cache=joined)
+                for row in rows:
+                    row.append(token)
+                for place, number in enumerate(order):
+                    torch.testing.assert_close(found[place, 0], whole(model, rows[number])[-1], atol=1e-5, rtol=1e-4)
+    assert (long.filled, short.filled) == (4, 2)
+
+
 def test_a_full_cache_is_refused() -> None:
     model = initialize(Transformer(SHAPE), 2).eval()
     cache = model.new_cache(1, 4)

@@ -148,8 +148,12 @@ def test_a_foreign_model_reads_through_its_cache_as_at_once(
         picked = cache.select(torch.tensor([1, 2]))
         new = torch.stack([tokens[1, 5:12], tokens[2, 9:16]])
         found = model.head(model.forward_hidden(new, cache=picked))
+        joined = picked.joined([cache], 24)
+        places = [1, 2, 0, 1, 2], [12, 16, 12, 5, 9]
+        last = model.head(model.forward_hidden(tokens[places][:, None], cache=joined))
     torch.testing.assert_close(found[0], expected[1, 5:12], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(found[1], expected[2, 9:16], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(last[:, 0], expected[places], atol=1e-5, rtol=1e-4)
 
 
 def test_foreign_directories_that_cannot_be_loaded_are_refused(tmp_path: Path) -> None:
