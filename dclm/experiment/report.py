@@ -34,12 +34,15 @@ def write_report(name: str, outcome: Outcome, out: Path) -> str:
 
 
 def _means(cells: Sequence[Mean]) -> Iterator[str]:
-    yield "| recipe | scale | parameters | tokens | seeds | bits a byte | standard error | 95 % from | to |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    titles = ("recipe", "scale", "parameters", "tokens", "read before", "seeds", "bits a byte", "standard error",
+              "95 % from", "to")  # fmt: skip
+    yield f"| {' | '.join(titles)} |"
+    yield "|---" * len(titles) + "|"
     for c in cells:
         yield (
-            f"| {c.recipe} | {c.scale} | {c.parameters:,} | {c.tokens:,} | {c.seeds} | {c.bits.value:.4f} "
-            f"| {_or_dash(c.bits.standard_error)} | {_or_dash(c.bits.low)} | {_or_dash(c.bits.high)} |"
+            f"| {c.recipe} | {c.scale} | {c.parameters:,} | {c.tokens:,} | {c.repeated:.1%} | {c.seeds} "
+            f"| {c.bits.value:.4f} | {_or_dash(c.bits.standard_error)} "
+            f"| {_or_dash(c.bits.low)} | {_or_dash(c.bits.high)} |"
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dclm.experiment.held_out import Overlap, overlap, write_held_out
+from dclm.experiment.repeats import repeated_share
 from dclm.experiment.spec import Cell, LoadedExperiment
 from dclm.parallel import Engine
 from dclm.progress import Progress, Silent
@@ -30,6 +31,8 @@ class Point:
     """Of the held-out text."""
     train_loss: float
     """Nats a token, over the last updates: of another text for each recipe, so that it does not compare them."""
+    repeated: float
+    """Share of the text trained on that it had read before. See `dclm.experiment.repeats`."""
     fingerprint: str
     """Of the checkpoint."""
 
@@ -106,10 +109,12 @@ def _measure(
     run.tokenize()
     record = read_record(run.train())
     counts = record.counts
+    trained = int(_number(counts["tokens"])) // run.scale.model.seq_len
     return Point(
         recipe=cell.recipe, scale=cell.scale, seed=cell.seed, parameters=int(_number(counts["parameters"])),
         tokens=int(_number(counts["tokens"])), bits_per_byte=_number(counts["validation_bits_per_byte"]),
-        train_loss=_number(counts["train_loss"]), fingerprint=record.fingerprint,
+        train_loss=_number(counts["train_loss"]), repeated=repeated_share(layout.tokens, trained),
+        fingerprint=record.fingerprint,
     )  # fmt: skip
 
 

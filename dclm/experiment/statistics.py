@@ -39,6 +39,8 @@ class Mean:
     tokens: int
     seeds: int
     bits: Estimate
+    repeated: float
+    """Share of the text trained on that the model had read before."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,7 +109,8 @@ def means(points: Sequence[Point]) -> list[Mean]:
         groups.setdefault((point.recipe, point.scale, point.tokens), []).append(point)
     return [
         Mean(recipe=recipe, scale=scale, tokens=tokens, parameters=group[0].parameters, seeds=len(group),
-             bits=estimate([p.bits_per_byte for p in group]))
+             bits=estimate([p.bits_per_byte for p in group]),
+             repeated=math.fsum(p.repeated for p in group) / len(group))
         for (recipe, scale, tokens), group in groups.items()
     ]  # fmt: skip
 

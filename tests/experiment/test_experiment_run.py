@@ -11,11 +11,12 @@ import pytest
 from dclm.cli.main import main
 from dclm.errors import ConfigError, DataError
 from dclm.experiment.held_out import overlap, write_held_out
+from dclm.experiment.repeats import repeated_share
 from dclm.experiment.report import write_report
 from dclm.experiment.run import Outcome, run_experiment
 from dclm.experiment.spec import HeldOut, load_experiment
 from dclm.parallel import Serial
-from dclm.tokens.stage import tokenize
+from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.tokens.tokenizer import decode, encode
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -120,6 +121,20 @@ def test_documents_that_hold_held_out_text_are_counted(folder: Path) -> None:
     Run(recipe, folder / "o", Serial(), RunOptions(until="curate")).execute()
     found = overlap([folder / "o" / "documents" / "data"], folder / "held.jsonl")
     assert (found.documents, found.shared) == (81, 1)
+
+
+def test_what_was_read_before_is_measured_in_what_is_trained_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    texts = ["".join(chr(c) for c in rng.integers(97, 123, 5000)) for _ in range(8)]
+    for name, chosen in (("once", texts), ("thrice", texts * 3)):
+        rows = "".join(json.dumps({"text": text}) + "\n" for text in chosen)
+        (tmp_path / f"{name}.jsonl").write_text(rows, encoding="utf-8")
+        config = TokenizeConfig(seq_len=256)
+        tokenize([tmp_path / f"{name}.jsonl"], tmp_path / name, tokenizer=str(BYTES), config=config)
+    assert repeated_share(tmp_path / "once", 150) < 0.002  # the one padded row
+    assert 0.5 < repeated_share(tmp_path / "thrice", 467) < 2 / 3
+    assert 0.05 < repeated_share(tmp_path / "thrice", 100) < 0.3  # a part of the pool has fewer pairs of copies
+    assert repeated_share(tmp_path / "once", 312) == pytest.approx(0.5, abs=0.01)  # two passes
 
 
 @pytest.mark.parametrize(

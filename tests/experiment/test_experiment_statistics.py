@@ -18,7 +18,7 @@ BUDGETS = (1_000_000, 4_000_000)
 def point(bits: float, *, recipe: str = "r", parameters: int = 74_080, tokens: int = 1_000_000, seed: int = 1) -> Point:
     return Point(
         recipe=recipe, scale=f"s{parameters}", seed=seed, parameters=parameters, tokens=tokens, bits_per_byte=bits,
-        train_loss=1.0, fingerprint="f",
+        train_loss=1.0, repeated=0.0, fingerprint="f",
     )  # fmt: skip
 
 
