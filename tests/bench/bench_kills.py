@@ -1,7 +1,7 @@
 """Random kills of workers, nodes and drivers of Ray runs on three simulated nodes: `python -m tests.bench.bench_kills`.
 
-Each run is killed up to eight times wherever it stands, and goes on; then its bytes are compared with those of a calm run
-in one process. Ends when so many have been killed in all (`--kills`, 50), about a quarter of an hour.
+Each run is killed up to eight times wherever it stands, and goes on; then its bytes are compared with those of a calm
+run in one process. Ends when so many have been killed in all (`--kills`, 50), about a quarter of an hour.
 """
 
 from __future__ import annotations
