@@ -90,8 +90,8 @@ def test_extractors_stand_side_by_side(pages: list[GoldPage], capsys: pytest.Cap
     ("data", "message"),
     [
         (b"plain", "not gzip JSONL"),
-        (gzip.compress(b'{"url": "u"}\n'), "allowed: an object with `url`, `warc` and `text`"),
-        (gzip.compress(b'{"url": "u", "warc": "w.warc.gz", "text": "t"}\n'), "matches no file"),
+        (gzip.compress(b'{"url": "u"}\n', mtime=0), "allowed: an object with `url`, `warc` and `text`"),
+        (gzip.compress(b'{"url": "u", "warc": "w.warc.gz", "text": "t"}\n', mtime=0), "matches no file"),
     ],
 )
 def test_a_file_of_marked_pages_that_is_none_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
