@@ -31,9 +31,10 @@ def render_plot(results: Sequence[Result], tone: Mapping[str, int]) -> str:
     known = [(r, math.log10(flops), 100 * core) for r, flops, core in points if flops is not None and core is not None]
     if not known:
         return '<p class="note">No result has both CORE and training FLOPs yet.</p>'
-    x = _Axis(*_bounds([p[1] for p in known], 1.0), _LEFT, _WIDTH - _RIGHT)
-    step = _step([p[2] for p in known])
-    y = _Axis(*_bounds([p[2] for p in known], step), _HEIGHT - _BOTTOM, _TOP)
+    x = _Axis(*_bounds([power + side for _, power, _ in known for side in (-0.1, 0.1)], 1.0), _LEFT, _WIDTH - _RIGHT)
+    ends = [core + sign * 100 * (r.core_v2_stderr or 0.0) for r, _, core in known for sign in (-1, 1)]
+    step = _step(ends)
+    y = _Axis(*_bounds(ends, step), _HEIGHT - _BOTTOM, _TOP)
     shapes = [*_grid(x, y, step), *(_point(r, x.at(flops), core, y, tone) for r, flops, core in known)]
     label = f"Scatter plot of CORE against training FLOPs, {len(known)} results"
     body = "\n".join(shapes)
@@ -46,8 +47,8 @@ def _bounds(values: Sequence[float], step: float) -> tuple[float, float]:
 
 
 def _step(values: Sequence[float]) -> float:
-    """A round distance between grid lines that gives at most about eight of them."""
-    spread = max(max(values) - min(values), 1e-6)
+    """A round distance between grid lines that gives at most about eight of them over the values, or over a point."""
+    spread = max(max(values) - min(values), 1.0)
     power: float = 10.0 ** math.floor(math.log10(spread / 4))
     return next(factor * power for factor in (1, 2, 5, 10) if spread / (factor * power) <= 8)
 

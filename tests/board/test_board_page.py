@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dclm.board.page import POLICY, export_site, render_page
+from dclm.board.plot import render_plot
 from dclm.board.result import Result
 
 MakeResult = Callable[..., Result]
@@ -229,3 +230,21 @@ def test_the_page_names_no_outside_resource(page: Path) -> None:
 
 def test_an_empty_board_has_a_page() -> None:
     assert "0 of 0" in render_page([])
+
+
+@pytest.mark.parametrize("stderr", [0.026, 1e-9, None])
+@pytest.mark.parametrize("accuracies", [(0.5,), (0.5, 0.5), (0.0, 1.0)])
+def test_points_and_error_bars_lie_inside_the_plot(
+    make: MakeResult, accuracies: tuple[float, ...], stderr: float | None
+) -> None:
+    results = [make(f"r{i}", accuracy=a, core_v2_stderr=stderr) for i, a in enumerate(accuracies)]
+    plot = render_plot(results, {"tiny": 0})
+    width, height = map(float, re.findall(r'viewBox="0 0 (\d+) (\d+)"', plot)[0])
+    circles = re.findall(r'<circle cx="([\d.-]+)" cy="([\d.-]+)"', plot)
+    bars = re.findall(r'<line class="error" x1="([\d.-]+)" x2="[\d.-]+" y1="([\d.-]+)" y2="([\d.-]+)"', plot)
+    assert len(circles) == len(results)
+    assert len(bars) == (len(results) if stderr else 0)
+    assert all(60 < float(x) < width - 20 and 10 < float(y) < height - 40 for x, y in circles)
+    assert all(10 < float(y) < height - 40 for _, *ends in bars for y in ends)
+    labels = re.findall(r'text-anchor="end">(-?[\d.]+)<', plot)
+    assert all(len(label) <= 6 for label in labels), labels
