@@ -25,14 +25,12 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
     are rejects. Where a row group is broken, its rows from there on are missing, with a line in `damage`.
     Raises: DataError if there is no column `text` of strings.
     """
-    stream = open_stream(file.path)
-    try:
-        parquet = pq.ParquetFile(stream, pre_buffer=False)
-    except (pa.ArrowInvalid, OSError) as error:
-        damage.append(f"not a Parquet file: {error}"[:300])
-        stream.close()
-        return
-    with contextlib.closing(stream):
+    with contextlib.closing(open_stream(file.path)) as stream:
+        try:
+            parquet = pq.ParquetFile(stream, pre_buffer=False)
+        except (pa.ArrowInvalid, OSError) as error:
+            damage.append(f"not a Parquet file: {error}"[:300])
+            return
         columns = _columns(file, parquet.schema_arrow)
         first = 0
         for group in range(parquet.num_row_groups):
