@@ -27,8 +27,6 @@ def warc() -> bytes:
         body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>" + bytes(range(64, 123)) * 20
         kind = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://a.example/{i}\r\n"
         records.append(f"{kind}Content-Length: {len(body)}\r\n\r\n".encode() + body + b"\r\n\r\n")
-        )
-        records.append(head.encode() + b"\r\n\r\n" + body + b"\r\n\r\n")
     return b"".join(gzip.compress(record, mtime=0) for record in records)
 
 
