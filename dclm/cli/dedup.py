@@ -1,4 +1,4 @@
-"""`dclm dedup`: the clusters of near-duplicates that a curation found."""
+"""`dclm dedup`: the clusters of near-duplicates that a curation found, and the bands that find them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,28 @@ _STEP = click.option(
 
 @click.group()
 def dedup() -> None:
-    """Look at clusters of near-duplicates."""
+    """Look at clusters of near-duplicates; choose the bands that find them."""
+
+
+@dedup.command()
+@click.argument("threshold", type=float)
+@click.option("--permutations", default=1395, show_default=True, help="Hashes of a document at most: bands × rows.")
+@click.option("--recall-weight", default=0.5, show_default=True,
+              help="Weight of missing a pair above THRESHOLD; the rest is that of finding one below.")  # fmt: skip
+def bands(threshold: float, permutations: int, recall_weight: float) -> None:
+    """Print the bands and rows for `minhash` that datasketch chooses for this Jaccard THRESHOLD, and what they find."""
+    from dclm.dedup.bands import best_bands
+
+    chosen = best_bands(threshold, permutations, recall_weight)
+    used = chosen.bands * chosen.rows
+    click.echo(f"minhash: {{bands: {chosen.bands}, rows: {chosen.rows}}}  # {used:,} of {permutations:,} permutations")
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("Jaccard", justify="right")
+    table.add_column("found", justify="right")
+    for jaccard in sorted({*(n / 20 for n in range(6, 20)), threshold}):
+        table.add_row(f"{jaccard:.2f}", f"{chosen.found(jaccard):.2%}")
+    Console().print(table)
+    click.echo(f"half of the pairs are found at {chosen.threshold:.3f}")
 
 
 @dedup.command()

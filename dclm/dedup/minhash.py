@@ -53,6 +53,7 @@ class MinHash(Global):
     normalize: Normalization = "lower"
     """What is done to the text first: nothing, lower case, or lower case without ASCII punctuation."""
     bands: Positive = 93
+    """`dclm dedup bands` says which bands and rows datasketch chooses for a threshold."""
     rows: Positive = 15
     seed: Annotated[int, Range(0, 2**32 - 1)] = 1
     """Of the permutations."""
