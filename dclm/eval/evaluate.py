@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from dclm.eval.harness import ForeignTasks
 
 U = TypeVar("U", Unit, TextUnit)
-VERSION = 2
+VERSION = 3
 """Part of the fingerprint: raised whenever scores change."""
 PARTS = "parts"
 ITEMS_FILE = "items.parquet"

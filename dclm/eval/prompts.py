@@ -36,7 +36,7 @@ class PromptText:
     examples: str
     """Everything before the question."""
     contexts: tuple[str, ...]
-    """The question, right-stripped; one a choice in a schema task."""
+    """The question, right-stripped; in a schema task one a choice, its space kept as the reference keeps it."""
     answers: tuple[str, ...]
     """What is scored: one a choice, one alone, or none where text is generated."""
     gold: int
@@ -203,12 +203,14 @@ def _pairs(
 
 def _example(task: Task, row: Row, first: bool) -> str:
     details = task.metadata
-    if details.kind == "schema":
+    before = "" if first else details.example_delimiter
+    if details.kind == "schema":  # here, and in its contexts, the reference puts the two delimiters the other way round
         question = cast(list[str], row["context_options"])[cast(int, row["gold"])]
+        opening = details.prelimiter + before
     else:
         question = _question(row)
-    before = "" if first else details.example_delimiter
-    return f"{before}{details.prelimiter}{question}{details.continuation_delimiter}{_example_answer(task, row)}"
+        opening = before + details.prelimiter
+    return f"{opening}{question}{details.continuation_delimiter}{_example_answer(task, row)}"
 
 
 def _contexts(task: Task, row: Row, first: bool) -> tuple[str, ...]:
@@ -217,7 +219,7 @@ def _contexts(task: Task, row: Row, first: bool) -> tuple[str, ...]:
     if details.kind == "schema":
         after = "" if first else details.continuation_delimiter.rstrip()
         options = cast(list[str], row["context_options"])
-        return tuple(f"{details.prelimiter}{before}{option}{after}".rstrip() for option in options)
+        return tuple(f"{details.prelimiter}{before}{option}{after}" for option in options)
     return (f"{before}{details.prelimiter}{_question(row)}{details.continuation_delimiter}".rstrip(),)
 
 
@@ -242,8 +244,9 @@ def _answers(task: Task, row: Row) -> tuple[str, ...]:
 
 
 def _response(task: Task, row: Row, answer: str) -> str:
-    thought = cast(str, row.get("chain_of_thought") or "")
-    return f"{thought}{task.metadata.cot_delimiter}{answer}" if thought else answer
+    if "chain_of_thought" not in row:
+        return answer
+    return f"{row['chain_of_thought'] or ''}{task.metadata.cot_delimiter}{answer}"
 
 
 def _with_space(answer: str) -> str:

@@ -11,10 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dclm.eval.data import load_parts
+from dclm.eval.data import load_parts, split
 from dclm.eval.fewshot import FewShotDraw
-from dclm.eval.prompts import Item, build_items, context_sha, max_new_tokens, right_answers
-from dclm.eval.task import load_task, task_labels
+from dclm.eval.prompts import (
+    Item,
+    PromptText,
+    build_items,
+    context_sha,
+    max_new_tokens,
+    prompt_texts,
+    right_answers,
+)
+from dclm.eval.rows import Row
+from dclm.eval.task import Baseline, Details, Kind, Task, TaskData, load_task, task_labels
 from dclm.eval.tokenizer import Tokenizer
 
 SCORED = [label for label in task_labels() if not label.startswith("gpqa")]
@@ -70,3 +79,47 @@ def test_every_draw_of_every_task_is_the_references(shared: Path) -> None:
                     assert chosen == expected["first_rows"][row]
                 digest.update(np.asarray([*chosen, -1], dtype="<i4").tobytes())
             assert digest.hexdigest() == expected["sha256_all_rows"]
+
+
+def made_up(kind: Kind, rows: list[Row], shots: int, cot_delimiter: str = "") -> list[PromptText]:
+    """The prompts of a task that no file describes."""
+    task = Task(
+        task="made_up",
+        include="",
+        num_fewshot=shots,
+        metadata=Details(
+            version=1, about="", kind=kind, group="", data=TaskData(file="none", rows=len(rows), sha256=None),
+            baseline=Baseline(v1=0, v2=0), source="", licence="", continuation_delimiter=": ", prelimiter="Q ",
+            cot_delimiter=cot_delimiter,
+        ),
+    )  # fmt: skip
+    return list(prompt_texts(task, split(task, rows), prefix_space=True))
+
+
+def test_a_schema_prompt_has_its_delimiters_where_the_reference_puts_them() -> None:
+    """Prelimiter before example delimiter, and no space is cut off a context: both unlike the other kinds."""
+    rows: list[Row] = [{"context_options": ["he \n", "she\t"], "continuation": " so ", "gold": 0} for _ in range(3)]
+    alone = made_up("schema", rows, 0)[0]
+    assert (alone.examples, alone.contexts, alone.answers) == ("", ("Q he \n", "Q she\t"), (" so",))
+    after_two = made_up("schema", rows, 2)[0]
+    assert after_two.examples == "Q he \n: soQ \nhe \n: so"
+    assert after_two.contexts == ("Q \nhe \n:", "Q \nshe\t:")
+
+
+def test_the_other_kinds_lose_the_space_before_an_answer() -> None:
+    rows: list[Row] = [{"context": " he \n", "continuation": " so "} for _ in range(3)]
+    after_two = made_up("language_modeling", rows, 2)[0]
+    assert after_two.examples == "Q he: so\nQ he: so"
+    assert after_two.contexts == ("\nQ he:",)
+
+
+@pytest.mark.parametrize(
+    ("thought", "example"),
+    [({}, "Q 1: 2"), ({"chain_of_thought": ""}, "Q 1:  # 2"), ({"chain_of_thought": "so"}, "Q 1: so # 2")],
+)
+def test_an_answer_stands_behind_the_delimiter_wherever_the_data_has_thoughts(
+    thought: dict[str, object], example: str
+) -> None:
+    """An empty thought is one: the reference asks whether the file has the column."""
+    rows: list[Row] = [{"context": "1", "answer": "2", **thought} for _ in range(2)]
+    assert made_up("generation", rows, 1, cot_delimiter=" # ")[0].examples == example
