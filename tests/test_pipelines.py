@@ -28,8 +28,8 @@ def test_every_pipeline_loads_under_its_own_name_and_says_what_it_is(path: Path)
 
 def test_the_published_ones_are_all_there() -> None:
     expected = {
-        "c4", "dclm_baseline", "dclm_baseline_fixed", "dclm_refinedweb", "dclm_refinedweb_open", "demo", "fineweb",
-        "refinedweb",
+        "c4", "dclm_baseline", "dclm_baseline_fixed", "dclm_baseline_minhash", "dclm_refinedweb",
+        "dclm_refinedweb_open", "demo", "fineweb", "refinedweb",
     }  # fmt: skip
     assert expected <= {path.stem for path in FILES}
 
@@ -46,6 +46,9 @@ def test_the_pipelines_of_dclm_differ_only_where_they_say() -> None:
     assert baseline[: len(whole)] == whole
     assert [step.name for step in baseline[len(whole) :]] == ["bloom", "fasttext_score", "threshold"]
     assert baseline[-1].min == 0.018112  # type: ignore[attr-defined]
+    minhash = load_pipeline(PIPELINES / "dclm_baseline_minhash.yaml").steps
+    assert minhash[: len(whole)] + minhash[len(whole) + 2 :] == baseline[: len(whole)] + baseline[len(whole) + 1 :]
+    assert [step.name for step in minhash[len(whole) :]] == ["minhash", "substring", "fasttext_score", "threshold"]
 
 
 def test_the_fixed_baseline_mends_seven_steps_and_leaves_the_others() -> None:

@@ -62,7 +62,7 @@ def test_what_is_nowhere_is_named_with_the_way_to_give_it(monkeypatch: pytest.Mo
 
 @pytest.mark.shared
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dclm_baseline", "dclm_baseline_fixed", "refinedweb"])
+@pytest.mark.parametrize("name", ["dclm_baseline", "dclm_baseline_fixed", "dclm_baseline_minhash", "refinedweb"])
 def test_with_the_users_files_it_runs_and_records_their_hashes(
     name: str, pool: Path, own_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
