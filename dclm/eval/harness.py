@@ -13,11 +13,12 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, TemplateLM
 from lm_eval.evaluator import simple_evaluate
+from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from dclm.config import suggest
-from dclm.errors import ConfigError
+from dclm.errors import ConfigError, DataError
 from dclm.eval.forward import Scorer
 from dclm.eval.generate import Generator, Request
 from dclm.eval.subject import Subject
@@ -39,25 +40,35 @@ class DclmLM(TemplateLM):  # type: ignore[misc]
 
     @property
     def eot_token_id(self) -> int:
-        """The token that ends a text, and begins one without a context."""
+        """The token that ends a text."""
         return self.subject.tokenizer.end_id
 
     @property
+    def prefix_token_id(self) -> int:
+        """The token before a text without a context."""
+        return self.subject.tokenizer.start_id
+
+    @property
     def max_length(self) -> int:
-        """Tokens of context and answer."""
+        """Tokens that the model reads: context and answer without its last, which is predicted alone."""
         return self.subject.window
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: object) -> list[int]:
-        """Ids of a text."""
-        return list(self.subject.tokenizer.encode(string, special=bool(add_special_tokens)))
+        """Ids of a text, with the special tokens that its tokenizer puts around it unless it begins with one."""
+        tokenizer = self.subject.tokenizer
+        special = not string.startswith(tokenizer.start) if add_special_tokens is None else add_special_tokens
+        return list(tokenizer.encode(string, special=special))
 
     def _loglikelihood_tokens(
         self, requests: Sequence[tuple[object, Sequence[int], Sequence[int]]], **kwargs: object
     ) -> list[tuple[float, bool]]:
         items: dict[Ids, list[tuple[int, Ids]]] = {}
-        for number, (_text, context, answer) in enumerate(requests):
-            kept = tuple(answer)[-(self.max_length - 1) :]
-            items.setdefault(tuple(context)[-(self.max_length - len(kept)) :], []).append((number, kept))
+        for number, (text, context, answer) in enumerate(requests):
+            if not 0 < len(answer) <= self.max_length:
+                what = f"found an answer of {len(answer)} tokens, allowed: 1 to {self.max_length}, the model's window"
+                raise DataError(f"lm-eval request {number}: {text!r:.80}", what)
+            room = self.max_length + 1 - len(answer)
+            items.setdefault(tuple(context)[-room:], []).append((number, tuple(answer)))
         scores = self.scorer.score([[(context, answer) for _, answer in group] for context, group in items.items()])
         out: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
         for group, found in zip(items.values(), scores, strict=True):
@@ -72,7 +83,7 @@ class DclmLM(TemplateLM):  # type: ignore[misc]
         for number, request in enumerate(requests):
             cut = get_rolling_token_windows(
                 token_list=self.tok_encode(request.args[0]),
-                prefix_token=self.eot_token_id,
+                prefix_token=self.prefix_token_id,
                 max_seq_len=self.max_length,
                 context_len=1,
             )
@@ -93,12 +104,14 @@ class DclmLM(TemplateLM):  # type: ignore[misc]
         ]
 
     def _request(self, context: str, settings: Mapping[str, Any]) -> tuple[Request, list[str]]:
-        if settings.get("do_sample") or float(settings.get("temperature") or 0.0) > 0.0:
+        asked = normalize_gen_kwargs(dict(settings), MAX_NEW_TOKENS)
+        if asked["do_sample"]:
             raise ConfigError("generation", f"found {dict(settings)}, allowed: greedy", "sampling is not offered")
-        until = settings.get("until") or []
-        until = [until] if isinstance(until, str) else list(until)
-        longest = int(settings.get("max_gen_toks") or settings.get("max_tokens") or MAX_NEW_TOKENS)
-        longest = min(longest, self.max_length - 1)
+        longest = asked["max_gen_toks"]
+        if longest >= self.max_length:
+            what = f"found max_gen_toks {longest}, allowed: less than {self.max_length}, the model's window"
+            raise ConfigError("generation", what, "score the task with a model that has a longer window")
+        until = [text for text in asked["until"] if text]
         prompt = tuple(self.tok_encode(context))[-(self.max_length - longest) :]
         stop = tuple(re.escape(text) for text in until)
         return Request(prompt=prompt, max_new_tokens=longest, stop=stop), until

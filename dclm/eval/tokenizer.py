@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import tokenizers
 
@@ -28,11 +29,17 @@ class Tokenizer:
             raise DataError(str(path), f"not a tokenizer.json: {error}") from None
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        end, self.clean_up = _settings(path)
-        found = self._tokenizer.token_to_id(end)
+        settings = _settings(path)
+        self.clean_up = settings.clean_up
+        found = self._tokenizer.token_to_id(settings.end)
         if found is None:
-            raise DataError(str(path), f"no token {end!r} to end a text", "name it in tokenizer_config.json: eos_token")
+            what = f"no token {settings.end!r} to end a text"
+            raise DataError(str(path), what, "name it in tokenizer_config.json: eos_token")
         self.end_id: int = found
+        start = self._tokenizer.token_to_id(settings.start)
+        self.start: str = settings.end if start is None else settings.start
+        """Begins a text: the beginning-of-text token where the tokenizer has one, else the end-of-text token."""
+        self.start_id: int = found if start is None else start
         self.vocab_size: int = self._tokenizer.get_vocab_size()
 
     def encode(self, text: str, special: bool = False) -> Ids:
@@ -69,12 +76,25 @@ def clean_up_spaces(text: str) -> str:
     return text
 
 
-def _settings(path: Path) -> tuple[str, bool]:
-    """The end-of-text token, and whether decoding cleans up spaces: from the file's neighbour, or GPT-NeoX's."""
+class _Settings(NamedTuple):
+    start: str
+    end: str
+    clean_up: bool
+    """Whether decoding cleans up spaces."""
+
+
+def _settings(path: Path) -> _Settings:
+    """What the file's neighbour, tokenizer_config.json, says; where there is none, what holds for GPT-NeoX's."""
     beside = path.with_name("tokenizer_config.json")
     if not beside.is_file():
-        return _NEOX_END, True
+        return _Settings(_NEOX_END, _NEOX_END, True)
     settings = json.loads(beside.read_text(encoding="utf-8"))
-    end = settings.get("eos_token") or _NEOX_END
-    name = end["content"] if isinstance(end, dict) else str(end)
-    return name, bool(settings.get("clean_up_tokenization_spaces", False))
+    end = _token(settings.get("eos_token")) or _NEOX_END
+    start = _token(settings.get("bos_token")) or end
+    return _Settings(start, end, bool(settings.get("clean_up_tokenization_spaces", False)))
+
+
+def _token(setting: object) -> str | None:
+    """The text of a token, which may be given with its properties."""
+    found = setting.get("content") if isinstance(setting, dict) else setting
+    return found if isinstance(found, str) else None

@@ -6,6 +6,7 @@ the same ids, and nothing is left that may differ.
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from functools import partial
@@ -16,15 +17,21 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from eval_tasks import KINDS, ROWS
+from lm_eval.api.instance import Instance
 from lm_eval.evaluator import simple_evaluate
+from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from dclm.errors import ConfigError
+from dclm.errors import ConfigError, DataError
 from dclm.eval.evaluate import evaluate
+from dclm.eval.harness import DclmLM
 from dclm.eval.subject import load_subject, model_fingerprint
 from dclm.eval.task import SUITE_DIR
 
+START = "<|start|>"
 FOREIGN = """
 task: {name}
 dataset_path: json
@@ -145,6 +152,64 @@ def test_tasks_of_lm_evals_score_the_same_with_our_models(llama: Path, foreign: 
     assert stock["results"] == scores["lm_eval"]
     generated = [sample["filtered_resps"] for sample in stock["samples"]["write"]]
     assert len({text for texts in generated for text in texts}) > 1
+
+
+@pytest.fixture(scope="module")
+def opening(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model with a tokenizer that puts a token of its own before each text."""
+    folder = tmp_path_factory.mktemp("opening") / "llama"
+    shutil.copytree(llama, folder)
+    backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    backend.add_special_tokens([START])
+    backend.post_processor = TemplateProcessing(f"{START} $A", special_tokens=[(START, backend.token_to_id(START))])
+    backend.save(str(folder / "tokenizer.json"))
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "bos_token": START}))
+    return folder
+
+
+def both_models(folder: Path) -> tuple[DclmLM, HFLM]:
+    """A model as ours behind lm-eval's interface, and as lm-eval's own."""
+    theirs = HFLM(pretrained=str(folder), dtype="float32", device="cpu", batch_size=2)
+    return DclmLM(load_subject(f"hf:{folder}", "cpu", "float32"), 2048), theirs
+
+
+def ask(lm: DclmLM | HFLM, kind: str, *arguments: tuple[Any, ...]) -> list[Any]:
+    """What the model answers to requests of a kind."""
+    requests = [Instance(kind, {}, each, index) for index, each in enumerate(arguments)]
+    found: list[Any] = getattr(lm, kind)(requests, disable_tqdm=True)
+    return found
+
+
+@pytest.mark.parametrize("name", ["llama", "opening"])
+def test_every_kind_of_request_is_answered_as_by_lm_evals_own_model(name: str, request: pytest.FixtureRequest) -> None:
+    """At the edges of the window (512 tokens, one a letter) too, where a token more or less would change a score."""
+    ours, theirs = both_models(request.getfixturevalue(name))
+    letters = "how now brown cow " * 80
+    pairs = [("", "bob"), (f"{START}o", "ok"), (" what ", "is it")]
+    pairs += [(letters[:size], " an answer") for size in (500, 502, 503, 504, 600)]
+    pairs += [(letters[:9], letters[:size]) for size in (509, 511, 512)]
+    found, expected = (ask(lm, "loglikelihood", *pairs) for lm in (ours, theirs))
+    assert [greedy for _, greedy in found] == [greedy for _, greedy in expected]
+    assert [total for total, _ in found] == pytest.approx([total for total, _ in expected], abs=1e-3)
+    texts = [(letters[:size],) for size in (1, 510, 511, 512, 513, 514, 1023, 1024, 1025, 1400)]
+    found, expected = (ask(lm, "loglikelihood_rolling", *texts) for lm in (ours, theirs))
+    assert found == pytest.approx(expected, abs=1e-2)
+    settings: list[dict[str, Any]] = [
+        {"until": [], "max_gen_toks": 20}, {"until": ["Z", "q"], "max_new_tokens": 30, "temperature": 0.0},
+        {"until": "w", "max_tokens": 7, "do_sample": False},
+    ]  # fmt: skip
+    prompts = [(letters[:size], each) for size in (1, 491, 492, 493, 520) for each in settings]
+    found, expected = (ask(lm, "generate_until", *map(copy.deepcopy, prompts)) for lm in (ours, theirs))
+    assert found == expected
+
+
+def test_what_does_not_fit_the_window_is_refused(llama: Path) -> None:
+    ours, _ = both_models(llama)
+    with pytest.raises(DataError, match="found an answer of 513 tokens, allowed: 1 to 512"):
+        ask(ours, "loglikelihood", ("a", "b" * 513))
+    with pytest.raises(ConfigError, match="found max_gen_toks 512, allowed: less than 512"):
+        ask(ours, "generate_until", ("a", {"until": [], "max_gen_toks": 512}))
 
 
 def test_a_changed_task_file_or_model_is_other_work(llama: Path, foreign: Path, tmp_path: Path) -> None:
