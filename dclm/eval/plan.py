@@ -39,20 +39,23 @@ class Plan:
 class Settings:
     """How a model is run."""
 
-    device: str = "auto"
-    dtype: str = "float32"
-    batch_tokens: int | None = None
-    """Tokens forwarded at once; None: what suits the device."""
+    device: str
+    dtype: str
+    batch_tokens: int
+    """Tokens forwarded at once."""
 
-    def resolved(self) -> Settings:
-        """With a device and a number of tokens. Raises: ConfigError for a dtype that is none."""
-        if self.dtype not in DTYPES:
-            raise ConfigError("dtype", f"found {self.dtype!r}, allowed: {', '.join(DTYPES)}")
-        device = self.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        tokens = self.batch_tokens or BATCH_TOKENS["cuda" if device.startswith("cuda") else "cpu"]
-        return dataclasses.replace(self, device=device, batch_tokens=tokens)
+
+def choose_settings(device: str, dtype: str, batch_tokens: int | None) -> Settings:
+    """`auto` is a GPU where there is one, and no `batch_tokens` are as many as suit the device.
+
+    Raises: ConfigError for a dtype that is none.
+    """
+    if dtype not in DTYPES:
+        raise ConfigError("dtype", f"found {dtype!r}, allowed: {', '.join(DTYPES)}")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    suited = BATCH_TOKENS["cuda" if device.startswith("cuda") else "cpu"]
+    return Settings(device=device, dtype=dtype, batch_tokens=batch_tokens or suited)
 
 
 def make_plan(model: Outline | Candidate, suite: Suite, limit: int | None, texts: Sequence[TextSet] = ()) -> Plan:

@@ -27,9 +27,6 @@ from dclm.eval.subject import Candidate, load_subject
 from dclm.eval.task import Task
 from dclm.storage import atomic_file
 
-ROWS = 512
-"""Rows of a unit."""
-
 ITEMS = pa.schema(
     [
         pa.field("task", pa.string(), nullable=False),

@@ -87,7 +87,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DCLM_SHARED", str(tmp_path / "nowhere"))
     monkeypatch.setenv("DCLM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("DCLM_OFFLINE", "1")
-    monkeypatch.setattr("dclm.eval.evaluate.ROWS", 3)
+    monkeypatch.setattr("dclm.eval.job.ROWS", 3)
     unit._parts.cache_clear()
     return folder
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import dclm.eval.evaluate as evaluate_module
+import dclm.eval.job as job_module
+from dclm.eval.evaluate import evaluate
 from dclm.eval.rows import Row
 
 ROWS: dict[str, list[Row]] = {
@@ -52,5 +53,5 @@ class KilledAfter:
 
 def evaluate_and_die(model: str, out: Path, folder: Path, after: int) -> None:
     """Score ROWS in units of three rows, and be killed after some of them."""
-    evaluate_module.ROWS = 3
-    evaluate_module.evaluate(model, out, tasks=tuple(ROWS), device="cpu", folder=folder, engine=KilledAfter(after))
+    job_module.ROWS = 3
+    evaluate(model, out, tasks=tuple(ROWS), device="cpu", folder=folder, engine=KilledAfter(after))

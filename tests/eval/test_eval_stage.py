@@ -104,6 +104,20 @@ def test_a_finished_run_is_used_again_and_a_changed_one_is_not(model: str, tasks
     assert read(out)["limited"] == 2
 
 
+@pytest.mark.parametrize("other", [{"batch_tokens": 64}, {"dtype": "bfloat16"}])
+def test_what_may_change_last_digits_is_other_work(
+    model: str, tasks: Path, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    """Units of a run that was stopped are not mixed with those of one with other batches or another precision."""
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(model, out, tasks=tuple(ROWS), device="cpu", folder=tasks, engine=Interrupted(4))
+    engine = Counting()
+    second = evaluate(model, out, tasks=tuple(ROWS), device="cpu", folder=tasks, engine=engine, **other)
+    assert engine.units == 10
+    assert evaluate(model, out, tasks=tuple(ROWS), device="cpu", folder=tasks).fingerprint != second.fingerprint
+
+
 def test_a_limit_keeps_the_first_rows_of_each_category(model: str, tasks: Path, tmp_path: Path) -> None:
     evaluate(model, tmp_path / "out", tasks=("choose",), limit=2, device="cpu", folder=tasks)
     items = pq.read_table(tmp_path / "out" / "items.parquet").to_pylist()
