@@ -102,6 +102,7 @@ class StopWords(Filter):
     """
 
     name: ClassVar[str] = "stop_words"
+    version: ClassVar[int] = 2
     features: ClassVar[tuple[str, ...]] = ("words",)
 
     min_count: Count = 2
@@ -118,19 +119,23 @@ class StopWords(Filter):
 class AlphanumericRatio(Filter):
     """Keeps documents in which at least `min_fraction` of the characters, white space included, are alphanumeric.
 
+    Empty documents are dropped.
+
     Source: DCLM `alphanumeric_char_ratio_filter`, whose argument `max_alnum_ratio` is this least fraction.
     """
 
     name: ClassVar[str] = "alphanumeric_ratio"
+    version: ClassVar[int] = 2
     features: ClassVar[tuple[str, ...]] = ("words",)
 
     min_fraction: Fraction = 0.25
-    """Of the code points; an empty document has the fraction 0."""
+    """Of the code points."""
 
     def open(self, context: Context) -> FilterFunction:
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            chars = np.maximum(counts(batch, "words", "chars"), 1)
-            return pa.array(counts(batch, "words", "alnum_chars") / chars >= self.min_fraction)
+            chars = counts(batch, "words", "chars")
+            fraction = counts(batch, "words", "alnum_chars") / np.maximum(chars, 1)
+            return pa.array((chars > 0) & (fraction >= self.min_fraction))
 
         return keep
 

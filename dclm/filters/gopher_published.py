@@ -26,6 +26,7 @@ class GopherQuality(Filter):
     """
 
     name: ClassVar[str] = "gopher_quality"
+    version: ClassVar[int] = 2
     features: ClassVar[tuple[str, ...]] = ("unicode_words", "symbols", "lines")
 
     min_words: Count = 50

@@ -35,6 +35,7 @@ class PageLength(Filter):
     """
 
     name: ClassVar[str] = "page_length"
+    version: ClassVar[int] = 2
 
     of: Literal["char", "word", "line", "paragraph"] = "word"
     """What is counted."""
@@ -43,7 +44,8 @@ class PageLength(Filter):
     max: Count | None = None
     """Most allowed; null: any number."""
     words: WordKind = "fasttext"
-    """What a word is: fastText's tokens (of which "\\n" is one), UAX #29's, or those between white space."""
+    """What a word is: fastText's tokens (of which "\\n" is one, and other white space none), UAX #29's, or those
+    between white space."""
     ignore_punctuation: bool = False
     """Count only words whose first character is a letter or a number."""
 
@@ -94,13 +96,16 @@ class WordLength(Filter):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LineLength(Filter):
-    """Keeps documents whose longest (or mean) line has at most `max` code points. Blank lines count, as lines of 0.
+    """Keeps documents whose longest (or mean) line has at most `max` code points; no empty ones.
+
+    Lines are those of `str.splitlines`, which end at "\\r", U+2028 and others too. Blank ones count.
 
     Source: DCLM `line_length_filter` (length_type, max_length), for code as in RedPajama.
     """
 
     name: ClassVar[str] = "line_length"
-    features: ClassVar[tuple[str, ...]] = ("lines", "words")
+    version: ClassVar[int] = 2
+    features: ClassVar[tuple[str, ...]] = ("split_lines",)
 
     of: Literal["max", "avg"] = "max"
     """Judge by the longest line or by the mean of all."""
@@ -109,10 +114,10 @@ class LineLength(Filter):
 
     def open(self, context: Context) -> FilterFunction:
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            lines = counts(batch, "split_lines", "lines")
             if self.of == "max":
-                return pa.array(counts(batch, "lines", "longest_line") <= self.max)
-            breaks = counts(batch, "lines", "breaks")
-            return pa.array((counts(batch, "words", "chars") - breaks) / (breaks + 1) <= self.max)
+                return pa.array((lines > 0) & (counts(batch, "split_lines", "longest") <= self.max))
+            return pa.array((lines > 0) & (counts(batch, "split_lines", "chars") / np.maximum(lines, 1) <= self.max))
 
         return keep
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dclm.config import NonNegative
 from dclm.step import Context, Filter, FilterFunction
+from dclm.text.buffers import utf8
 from dclm.text.features import counts
 from dclm.text.ngrams import SIZES
 
@@ -25,14 +26,15 @@ class Repetition(Filter):
     """Keeps documents in which no fraction below is above its limit. A limit of null is not asked.
 
     Lines end at "\\n", paragraphs at "\\n\\n"; both are stripped, blank ones left out. A document without any is
-    dropped if a limit on them is asked; one with a single one passes that limit. Words are UAX #29's that start with a
-    letter or a number; n-grams are of words, and their characters those of the words.
+    dropped if a limit on them is asked, and an empty one in any case; one with a single one passes that limit.
+    Words are UAX #29's that start with a letter or a number; n-grams are of words, and their characters those of the
+    words.
 
     Source: DCLM `massive_web_repetition_filters` (skip_paragraph: null limits on paragraphs) and `repetition_filter`.
     """
 
     name: ClassVar[str] = "repetition"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     copies: Literal["all", "extra"] = "all"
     """Which of the lines or paragraphs that stand more than once count: all, as in the reference, so that a line that
@@ -65,7 +67,7 @@ class Repetition(Filter):
 
     def open(self, context: Context) -> FilterFunction:
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            kept = np.ones(batch.num_rows, np.bool_)
+            kept: NDArray[np.bool_] = np.diff(utf8(batch["text"]).offsets) > 0
             for answer in self._answers(batch):
                 kept &= answer
             return pa.array(kept)

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dclm.text.segments import count_chars, next_break, strip
+from dclm.text.segments import next_break, strip
 from dclm.text.stop_words import num_bits, stop_word_bit
 from dclm.text.unicode import ALNUM, ALPHA, SPACE, decode
 from dclm.text.words import skip_letters
@@ -37,19 +37,20 @@ LINES = (
     "ellipsis_lines",
     "gopher_ellipsis_lines",
     "paragraphs",
-    "breaks",
-    "longest_line",
     "all_lines",
 )
-"""Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. `breaks` is the number of "\\n"; `longest_line`
-is in code points; `all_lines` counts blank ones too, but none after the last "\\n". Bullets are ● • * - (DCLM) or • -
-(Gopher); ellipses are "...", ". . .", "…" or, with `gopher_`, the same without the spaced one.
+"""Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. `all_lines` counts blank ones too, but none
+after the last "\\n". Bullets are ● • * - (DCLM) or • - (Gopher); ellipses are "...", ". . .", "…" or, with `gopher_`,
+the same without the spaced one.
 """
+
+SPLIT_LINES = ("lines", "chars", "longest")
+"""Lines of `str.splitlines`; the code points in them; those of the longest."""
 
 _DOT = ord(".")
 _BULLETS = tuple(map(ord, "●•*-"))
 _GOPHER_BULLETS = tuple(map(ord, "•-"))
-_ELLIPSIS = ord("…")
+_LINE_ENDS = tuple(map(ord, "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"))  # and "\r\n"
 
 
 @njit(cache=True, nogil=True)
@@ -160,7 +161,7 @@ def _count_lines_of(
 ) -> None:
     blank = True  # the paragraph so far
     single = False  # the "\n" before was not the second of a paragraph's end
-    out[8] = end > start and data[end - 1] != 10
+    out[6] = end > start and data[end - 1] != 10
     at = start
     while at < end:
         stop = next_break(data, at, end, 1)
@@ -170,8 +171,6 @@ def _count_lines_of(
             out[5] += blank
             blank = False
         out[6] += stop < end
-        out[8] += stop < end
-        out[7] = max(out[7], count_chars(data, at, stop))
         if single and stop == at:
             blank, single = True, False
         else:
@@ -186,3 +185,26 @@ def count_lines(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: ND
     for row in range(len(offsets) - 1):
         _count_lines_of(data, offsets[row], offsets[row + 1], classes, out[row])
     return out.T.copy()
+
+
+@njit(cache=True, nogil=True)
+def count_split_lines(
+    data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]
+) -> NDArray[np.int64]:
+    """Counts named SPLIT_LINES."""
+    out = np.zeros((len(SPLIT_LINES), len(offsets) - 1), np.int64)
+    for row in range(len(offsets) - 1):
+        at, end = int(offsets[row]), int(offsets[row + 1])
+        length = 0
+        while at < end:
+            code, at = decode(data, at, end)
+            if code in _LINE_ENDS:
+                at += code == 13 and at < end and data[at] == 10
+                out[0, row] += 1
+                length = 0
+            else:
+                out[1, row] += 1
+                length += 1
+                out[2, row] = max(out[2, row], length)
+        out[0, row] += length > 0
+    return out

@@ -13,7 +13,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dclm.text.buffers import utf8
-from dclm.text.counts import LINES, SYMBOLS, WORDS, count_lines, count_symbols, count_words
+from dclm.text.counts import (
+    LINES,
+    SPLIT_LINES,
+    SYMBOLS,
+    WORDS,
+    count_lines,
+    count_split_lines,
+    count_symbols,
+    count_words,
+)
 from dclm.text.gopher import GOPHER_COPIES, GOPHER_NGRAMS, count_gopher_copies, count_gopher_ngrams
 from dclm.text.ngrams import NGRAMS, count_ngrams
 from dclm.text.segments import SEGMENTS, count_segments
@@ -21,7 +30,7 @@ from dclm.text.unicode import class_table
 from dclm.text.words import UNICODE_WORDS, count_tokens, count_unicode_words
 
 TOKENS = ("tokens", "token_words")
-"""fastText's tokens ("\\n" is one); those that start alphanumeric."""
+"""fastText's tokens that are no white space, and newlines; those that start alphanumeric."""
 
 Kernel = Callable[[NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint16]], NDArray[np.int64]]
 
@@ -49,6 +58,7 @@ FEATURES: dict[str, Callable[[pa.StringArray], pa.Array]] = {
     "unicode_words": _feature(count_unicode_words, UNICODE_WORDS),
     "symbols": _feature(count_symbols, SYMBOLS),
     "lines": _feature(count_lines, LINES),
+    "split_lines": _feature(count_split_lines, SPLIT_LINES),
     "line_copies": _feature(_lines, SEGMENTS),
     "paragraph_copies": _feature(_paragraphs, SEGMENTS),
     "ngrams": _feature(count_ngrams, NGRAMS),

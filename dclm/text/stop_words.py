@@ -20,6 +20,8 @@ def stop_word_bit(data: NDArray[np.uint8], start: int, end: int, fold_case: bool
     packed = 0
     for at in range(start, end):
         byte = int(data[at])
+        if byte == 0:  # "be" and "be\0" are packed alike
+            return 0
         if fold_case and 65 <= byte <= 90:
             byte += 32
         packed |= byte << (8 * (at - start))

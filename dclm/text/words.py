@@ -218,7 +218,8 @@ def is_separator(byte: int) -> bool:
 def count_tokens(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]) -> NDArray[np.int64]:
     """int64[2, rows]: fastText's tokens, where each newline is one too ("</s>"); and those that start alphanumeric.
 
-    Source: DCLM `split_words(model="fasttext")` without and with `ignore_punctuation`. A word that opens with a quote
+    Source: DCLM `split_words(model="fasttext")` without and with `ignore_punctuation`. Both leave out tokens of white
+    space, such as a no-break space between others. A word that opens with a quote
     or a bracket is not counted by the latter, a quirk that parity needs.
     """
     counts = np.zeros((2, len(offsets) - 1), np.int64)
@@ -231,10 +232,11 @@ def count_tokens(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: N
                 at += 1
                 continue
             code, _ = decode(data, at, end)
-            tokens += 1
-            words += (classes[code] & ALNUM) != 0
+            start = at
             while at < end and not is_separator(data[at]):
                 at += 1
+            words += (classes[code] & ALNUM) != 0
+            tokens += not (classes[code] & SPACE and is_space(data, start, at, classes))
         counts[0, row] = tokens
         counts[1, row] = words
     return counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from plain_rules import (
     alnum_first,
@@ -80,7 +80,7 @@ def test_page_length_counts_what_it_is_told_to(text: str, low: int, more: int) -
         PageLength(of="char", min=low, max=high): len(text),
         PageLength(of="line", min=low, max=high): len(pieces(text, "\n")),
         PageLength(of="paragraph", min=low, max=high): len(pieces(text, "\n\n")),
-        PageLength(min=low, max=high): len(fasttext_tokens(text)),
+        PageLength(min=low, max=high): sum(not token.isspace() for token in fasttext_tokens(text)),
         PageLength(min=low, max=high, ignore_punctuation=True): len(alnum_first(fasttext_tokens(text))),
         PageLength(words="whitespace", min=low, max=high): len(text.split()),
         PageLength(words="whitespace", min=low, max=high, ignore_punctuation=True): len(alnum_first(text.split())),
@@ -102,10 +102,16 @@ def test_word_length_is_the_mean_over_words_between_white_space(text: str, low: 
 
 @on_any_text
 @given(TEXTS, st.integers(0, 30))
-def test_line_length_counts_blank_lines(text: str, limit: int) -> None:
-    lengths = [len(line) for line in text.split("\n")]
-    assert kept(LineLength(of="max", max=limit), text) == [max(lengths) <= limit]
-    assert kept(LineLength(of="avg", max=limit), text) == [sum(lengths) / len(lengths) <= limit]
+@example("a\nb\n", 0)
+@example("a\r\nb\u2028c\x85", 0)
+@example("a\r\r\n\x1e\n", 0)
+@example("\n", 0)
+@example("", 0)
+def test_line_length_counts_all_lines_that_python_splits_at(text: str, limit: int) -> None:
+    lengths = [len(line) for line in text.splitlines()]
+    for most in (limit, 0.5, 1):
+        assert kept(LineLength(of="max", max=most), text) == [bool(lengths) and max(lengths) <= most]
+        assert kept(LineLength(of="avg", max=most), text) == [bool(lengths) and sum(lengths) / len(lengths) <= most]
 
 
 @on_any_text
@@ -119,7 +125,7 @@ def test_fractions_of_words_lines_and_characters(text: str, limit: float) -> Non
         AlphabeticWords(max_other_fraction=limit): bool(words) and other_words(text) / len(words) <= limit,
         BulletLines(max_fraction=limit): bullets <= limit * len(lines),
         EllipsisLines(max_fraction=limit): ellipses <= limit * len(lines),
-        AlphanumericRatio(min_fraction=limit): sum(c.isalnum() for c in text) / max(len(text), 1) >= limit,
+        AlphanumericRatio(min_fraction=limit): bool(text) and sum(map(str.isalnum, text)) / len(text) >= limit,
     }
     for step, decision in expected.items():
         assert kept(step, text) == [decision], step
@@ -127,6 +133,7 @@ def test_fractions_of_words_lines_and_characters(text: str, limit: float) -> Non
 
 @on_any_text
 @given(TEXTS, st.integers(0, 9))
+@example("be\0 to\0 the\0", 1)
 def test_stop_words_are_whole_words_in_lower_case(text: str, least: int) -> None:
     assert kept(StopWords(min_count=least), text) == [len(stop_words(text)) >= least]
     assert kept(StopWords(min_count=least, unique=True), text) == [len(set(stop_words(text))) >= least]
@@ -177,11 +184,11 @@ def test_gopher_quality_follows_every_one_of_its_rules(text: str, least: int, li
     assert kept(step, text) == [alnum and passes_gopher_quality(text, least, limit)]
 
 
-def test_repetition_without_limits_keeps_even_the_empty_document() -> None:
+def test_repetition_without_limits_drops_the_empty_document_alone() -> None:
     fields = {f"max_{of}_fraction": None for of in ("line", "line_char", "paragraph", "paragraph_char")}
     step = Repetition(**fields, top_ngrams={}, repeated_ngrams={})
     assert step.features == ()
-    assert kept(step, "", "a a a a") == [True, True]
+    assert kept(step, "", " ", "a a a a") == [False, True, True]
 
 
 @on_any_text

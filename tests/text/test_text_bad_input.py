@@ -21,7 +21,7 @@ def features_of(text: str) -> dict[str, dict[str, int]]:
 
 def test_a_million_lines_of_one_character() -> None:
     found = features_of("a\n" * MILLION)
-    assert found["lines"]["lines"] == found["lines"]["breaks"] == found["words"]["words"] == MILLION
+    assert found["lines"]["lines"] == found["split_lines"]["lines"] == found["words"]["words"] == MILLION
     assert found["line_copies"]["repeated"] == found["line_copies"]["extra"] + 1 == MILLION
     assert found["paragraph_copies"]["segments"] == 1
     assert found["ngrams"]["top_2_gram_chars"] == 2 * (MILLION - 1)
@@ -37,7 +37,7 @@ def test_a_million_different_words() -> None:
 def test_one_long_word() -> None:
     found = features_of("x" * (10 * MILLION))
     assert found["words"]["words"] == found["tokens"]["tokens"] == found["ngrams"]["words"] == 1
-    assert found["words"]["word_chars"] == found["lines"]["longest_line"] == 10 * MILLION
+    assert found["words"]["word_chars"] == found["split_lines"]["longest"] == 10 * MILLION
 
 
 @pytest.mark.slow
