@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -49,23 +50,30 @@ def named_models(models: Sequence[str]) -> dict[str, Path]:
     return named
 
 
-class ConsoleProgress:
-    """Draws progress on stderr where that is a terminal, and is quiet elsewhere.
+PLAIN_SECONDS = 60.0
+"""Between lines, where progress cannot be drawn."""
 
-    Work of under two seconds leaves no trace.
-    """
+
+class ConsoleProgress:
+    """Draws progress on stderr where that is a terminal; elsewhere, in a job's log, it writes a line a minute."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._label, self._unit = "", ""
+        self._total: int | None = None
         self._started = 0.0
         self._items = 0
+        self._done = 0
+        self._told = (0.0, 0)
+        """When the last line was written, and what was done by then."""
 
     def start(self, label: str, total: int | None, unit: str = "shards") -> None:
         """See `dclm.progress.Progress`."""
-        self._started, self._items = time.monotonic(), 0
+        self._started, self._items, self._done = time.monotonic(), 0, 0
         if not self._console.is_terminal:
+            self._label, self._unit, self._total, self._told = label, unit, total, (self._started, 0)
             return
         self._progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
@@ -78,11 +86,25 @@ class ConsoleProgress:
     def advance(self, units: int = 1, items: int = 0, note: str = "") -> None:
         """See `dclm.progress.Progress`."""
         self._items += items
-        if self._progress is None or self._task is None:
-            return
-        elapsed = time.monotonic() - self._started
+        self._done += units
+        now = time.monotonic()
+        elapsed = now - self._started
         rate = note or (f"{self._items / elapsed:,.0f} documents/s" if self._items and elapsed > 0.5 else "")
-        self._progress.update(self._task, advance=units, rate=rate)
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, advance=units, rate=rate)
+        elif elapsed < 1.0:  # what was there before this run says nothing of its speed
+            self._told = (now, self._done)
+        elif now - self._told[0] >= PLAIN_SECONDS and self._done > self._told[1]:
+            self._write_line(now, rate)
+
+    def _write_line(self, now: float, rate: str) -> None:
+        since, done = self._told
+        line = f"{self._label}: {self._done:,}"
+        if self._total is not None:
+            left = (now - since) / (self._done - done) * (self._total - self._done)
+            line += f" of {self._total:,} {self._unit}, {datetime.timedelta(seconds=round(left))} left"
+        say(f"{line} · {rate}" if rate else line)
+        self._told = (now, self._done)
 
     def finish(self) -> None:
         """See `dclm.progress.Progress`."""

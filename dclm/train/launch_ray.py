@@ -13,9 +13,10 @@ from dclm.progress import Progress, Silent
 from dclm.record import Record, read_record
 from dclm.storage import TEMPORARY
 from dclm.train.checkpoint import require_fresh
+from dclm.train.follow import followed
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
-from dclm.train.scale import Scale
+from dclm.train.scale import Scale, find_scale, with_tokens
 from dclm.train.trackers import require_trackers
 
 
@@ -36,6 +37,7 @@ def launch_ray(
     `tokens` and `out` lie on storage that all nodes share. With `min_ranks` the run is elastic: it starts with so many
     workers as there is room for, and Ray Train changes their number when nodes come or go. Whenever it starts the ranks
     again (after a loss, up to `max_failures` times) they go on from the last checkpoint, in the same data order.
+    Progress is told in this process, by what the ranks write down under `out`.
     Raises: what `train` raises.
     """
     import ray.train
@@ -51,7 +53,6 @@ def launch_ray(
         train_loop_config={
             "tokens": tokens, "out": out, "scale": scale, "seed": seed,
             "options": dataclasses.replace(options, resume=True),
-            "make_progress": make_progress,
         },
         torch_config=TorchConfig(timeout_s=options.timeout_seconds),
         scaling_config=ray.train.ScalingConfig(
@@ -64,8 +65,10 @@ def launch_ray(
             failure_config=ray.train.FailureConfig(max_failures=max_failures),
         ),
     )  # fmt: skip
+    chosen = with_tokens(find_scale(scale) if isinstance(scale, str) else scale, options.num_tokens)
     try:
-        trainer.fit()
+        with followed(out, chosen, make_progress()):
+            trainer.fit()
     except ray.train.TrainingFailedError as error:
         told = _deliberate(error)
         if told is None:
@@ -92,10 +95,7 @@ def _require_room(there: float, num_ranks: int, use_gpu: bool) -> None:
 
 def _rank(job: dict[str, Any]) -> None:
     """One rank, in the process group that Ray Train has made."""
-    train(
-        job["tokens"], job["out"], scale=job["scale"], seed=job["seed"], options=job["options"],
-        progress=job["make_progress"](),
-    )  # fmt: skip
+    train(job["tokens"], job["out"], scale=job["scale"], seed=job["seed"], options=job["options"])
 
 
 def _deliberate(error: BaseException) -> DclmError | None:

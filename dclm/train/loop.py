@@ -14,7 +14,7 @@ from torch import Tensor
 from dclm.errors import DataError
 from dclm.progress import Progress
 from dclm.train.data import Order, Sequences
-from dclm.train.metrics import MetricsWriter, StepMetrics
+from dclm.train.metrics import MetricsWriter, StepMetrics, speed_note
 from dclm.train.optim import MAX_GRAD_NORM, learning_rate, set_learning_rate
 from dclm.train.parallel import LossModel
 from dclm.train.ranks import Ranks
@@ -116,8 +116,7 @@ class Trainer:
         utilization = self._utilization(speed)
         if writer is not None:
             writer.timing(done, seconds, speed, utilization)
-        note = f"loss {loss:.3f} · {speed:,.0f} tokens/s"
-        note += "" if utilization is None else f" · MFU {utilization:.1%}"
+        note = speed_note(loss, speed, utilization)
         progress.advance(len(pending), len(pending) * batch_tokens, note=note)
 
     def _utilization(self, speed: float) -> float | None:

@@ -73,6 +73,12 @@ class MetricsWriter:
             tracker.write(step, values)
 
 
+def speed_note(loss: float, tokens_per_second: float, utilization: float | None) -> str:
+    """What a progress bar says beside the updates that are done."""
+    note = f"loss {loss:.3f} · {tokens_per_second:,.0f} tokens/s"
+    return note if utilization is None else f"{note} · MFU {utilization:.1%}"
+
+
 def read_metrics(out: Path) -> list[StepMetrics]:
     """All updates written down under `out`. Raises: DataError if the file is missing or a line is not whole."""
     path = out / METRICS

@@ -1,0 +1,38 @@
+"""What is written where progress cannot be drawn."""
+
+from __future__ import annotations
+
+import pytest
+
+from dclm.cli import options
+from dclm.cli.options import ConsoleProgress
+
+
+def test_a_log_gets_a_line_a_minute_with_the_time_that_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(options.time, "monotonic", lambda: now[0])
+    progress = ConsoleProgress()
+    progress.start("train tiny", 1000, "steps")
+    progress.advance(400)  # of an earlier run
+    for second in range(1, 91):
+        now[0] = 1000.0 + second
+        progress.advance(2, note="loss 3.210 · 1,234 tokens/s")
+    progress.advance(0)
+    progress.finish()
+    assert capsys.readouterr().err == "train tiny: 520 of 1,000 steps, 0:04:00 left · loss 3.210 · 1,234 tokens/s\n"
+
+
+def test_work_of_unknown_length_and_short_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(options.time, "monotonic", lambda: now[0])
+    progress = ConsoleProgress()
+    progress.start("short", 2)
+    progress.advance(2, 100)
+    progress.start("fetch", None, "files")
+    now[0] = 100.0
+    progress.advance(7, 300)
+    assert capsys.readouterr().err == "fetch: 7 · 3 documents/s\n"
