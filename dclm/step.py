@@ -102,8 +102,8 @@ class Decision:
     """
     info: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Numbers for the record: cluster counts, the literal value of a quantile cut …"""
-    tables: Mapping[str, pa.Table] = dataclasses.field(default_factory=dict)
-    """Tables kept in the artifact beside the documents, such as `clusters`."""
+    tables: Mapping[str, Iterable[pa.Table]] = dataclasses.field(default_factory=dict)
+    """Tables kept in the artifact beside the documents, such as `clusters`: each in parts, at least one."""
     then: Round | Relay | None = None
     """Set where there is more to do before the decision stands; then only `then` counts."""
 

@@ -61,8 +61,9 @@ def row_of(document: I64) -> I64:
 
 def drops_table(dropped: I64, kept: I64) -> pa.Table:
     """The `drops` of a decision: each dropped document beside the one that stays in its place, in document order."""
-    order = np.argsort(dropped, kind="stable")
-    dropped, kept = dropped[order], kept[order]
+    if np.any(dropped[1:] < dropped[:-1]):
+        order = np.argsort(dropped, kind="stable")
+        dropped, kept = dropped[order], kept[order]
     return pa.table(
         {
             "shard": pa.array(shard_of(dropped), pa.int32()),

@@ -38,18 +38,22 @@ def _find(parent: np.ndarray, i: int) -> int:
 
 @njit(cache=True, nogil=True)
 def unite(parent: np.ndarray, size: np.ndarray, first: np.ndarray, second: np.ndarray, cap: int) -> int:
-    """Join the two ends of every edge, in order; the smaller index becomes the root. Gives the edges refused."""
+    """Join the two ends of every edge, in order; the smaller index becomes the root. Gives the edges refused.
+
+    `size` of each component, for `cap`; empty: there is none.
+    """
     refused = 0
     for e in range(len(first)):
         a, b = _find(parent, first[e]), _find(parent, second[e])
         if a == b:
             continue
-        if size[a] + size[b] > cap:
-            refused += 1
-            continue
         low, high = min(a, b), max(a, b)
+        if len(size):
+            if size[low] + size[high] > cap:
+                refused += 1
+                continue
+            size[low] += size[high]
         parent[high] = low
-        size[low] += size[high]
     return refused
 
 
@@ -98,30 +102,39 @@ def rows_of_equal_keys(keys: U64, documents: I64) -> Equal:
 
 def _documents(links: Iterable[Links]) -> I64:
     """The ends of all links, sorted; elements are merged whenever they hold as many as were found before."""
-    documents = np.zeros(0, np.int64)
-    parts: list[I64] = []
+    found = [np.zeros(0, np.int64)]
     for part in links:
-        parts.append(distinct(np.concatenate(part)))
-        if sum(map(len, parts)) >= len(documents):
-            documents, parts = distinct(np.concatenate([documents, *parts])), []
-    return distinct(np.concatenate([documents, *parts]))
+        found.append(distinct(np.concatenate(part)))
+        if sum(map(len, found[1:])) >= len(found[0]):
+            _merge(found)
+    _merge(found)
+    return found[0]
+
+
+def _merge(found: list[I64]) -> None:
+    """Leaves one array of the distinct values, sorted."""
+    values = np.concatenate(found)
+    found.clear()  # before there is more
+    values.sort()
+    new = np.ones(len(values), np.bool_)
+    new[1:] = values[1:] != values[:-1]
+    found.append(values[new])
 
 
 def components(links: Iterable[Links], cap: int | None = None) -> Components:
     """Components of the graph whose edges are all `links` (iterated twice, one element in memory at a time).
 
     With a `cap`, a link that would make a component of more documents is refused; the order of links then counts.
-    Memory: about 40 bytes a linked document, and 100 for each link of the largest element.
+    Memory: at most 40 bytes a linked document, and 100 for each link of the largest element.
     """
     documents = _documents(links)
     parent = np.arange(len(documents), dtype=np.int64)
-    size = np.ones(len(documents), dtype=np.int64)
-    limit = len(documents) if cap is None else cap
+    size = np.ones(0 if cap is None else len(documents), dtype=np.int64)
     refused = 0
     for part in links:
         linked, inverse = np.unique(np.concatenate(part), return_inverse=True)
         first, second = np.searchsorted(documents, linked)[inverse].reshape(2, -1)
-        refused += unite(parent, size, first, second, limit)
+        refused += unite(parent, size, first, second, cap or 0)
     flatten(parent)
     return Components(documents, parent, refused)
 

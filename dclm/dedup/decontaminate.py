@@ -134,7 +134,7 @@ class Decontaminate(Global):
             drops=drops_table(documents, documents) if self.action == "drop" else no_drops(),
             edits=[edits_table(document, ints(hits, "start"), ints(hits, "end"))] if self.action == "mask" else [],
             info={"documents": len(documents), "tasks": report},
-            tables={"contamination": self._table(task, item, document)},
+            tables={"contamination": [self._table(task, item, document)]},
         )
 
     def _table(self, task: I64, item: I64, document: I64) -> pa.Table:

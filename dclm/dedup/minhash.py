@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from dclm.config import Count, Fraction, Positive, Range
 from dclm.dedup.alphabet import Normalization, alphabet
-from dclm.dedup.clusters import cluster_counts, clusters_table, edges_table
-from dclm.dedup.columns import F64, I64, U64, documents_of, drops_table, hashes, ints, no_drops, row_of, shard_of
+from dclm.dedup.clusters import Clusters, Parts
+from dclm.dedup.columns import I64, U64, documents_of, hashes, ints, no_drops, row_of, shard_of
 from dclm.dedup.components import Components, Links, components
 from dclm.dedup.lsh import band_keys, candidate_links
 from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
@@ -44,7 +44,7 @@ class MinHash(Global):
     """
 
     name: ClassVar[str] = "minhash"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     ngram: Positive = 5
     """Units in a shingle."""
@@ -109,12 +109,11 @@ class MinHash(Global):
 
     def _decision_on(self, found: Components, reduced: Iterable[pa.Table]) -> Decision:
         _check_memory(len(found.documents))
-        kept = found.documents[found.root]
-        info: dict[str, object] = {"candidates": len(kept)}
+        info: dict[str, object] = {"candidates": len(found.documents)}
         if self.max_cluster is not None:
             info["refused_links"] = found.refused
         if self.verify is None:
-            return _decision(found.documents, kept, info)
+            return _decision(Clusters(found.documents, found.root), info)
         first = _first_copies(found, _whole_of(found.documents, reduced))
         step = Verify(threshold=self.verify, words=self.unit == "word", ngram=self.ngram, normalize=self.normalize)
         return Decision(
@@ -185,20 +184,14 @@ class _Finish:
         self._documents, self._first, self._info = documents, first, info
 
     def __call__(self, verified: Decision) -> Decision:
-        documents, kept = self._documents, self._documents.copy()
-        dropped = documents_of(verified.drops)
-        stays = documents_of(verified.drops, "kept_")
-        place = np.searchsorted(documents, dropped)
-        kept[place] = stays
-        jaccard = np.ones(len(documents), np.float64)  # copies of one that stays
-        jaccard[place] = verified.drops.column("jaccard").to_numpy()
-        return _decision(documents, kept[self._first], self._info, jaccard[self._first])
+        dropped = np.searchsorted(self._documents, documents_of(verified.drops))
+        kept = np.arange(len(self._documents))
+        kept[dropped] = np.searchsorted(self._documents, documents_of(verified.drops, "kept_"))
+        jaccard = np.ones(len(self._documents), np.float64)  # copies of one that stays
+        jaccard[dropped] = verified.drops.column("jaccard").to_numpy()
+        return _decision(Clusters(self._documents, kept[self._first], jaccard[self._first]), self._info)
 
 
-def _decision(documents: I64, kept: I64, info: dict[str, object], jaccard: F64 | None = None) -> Decision:
-    gone = documents != kept
-    return Decision(
-        drops=drops_table(documents[gone], kept[gone]),
-        info={**info, **cluster_counts(kept)},
-        tables={"clusters": clusters_table(documents, kept), "edges": edges_table(documents, kept, jaccard)},
-    )
+def _decision(found: Clusters, info: dict[str, object]) -> Decision:
+    tables = {"clusters": Parts(found.members), "edges": Parts(found.edges)}
+    return Decision(drops=found.drops(), info={**info, **found.counts()}, tables=tables)

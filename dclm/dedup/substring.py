@@ -148,7 +148,7 @@ class RepeatedSpans(Global):
         spans = _merged(pa.concat_tables(reduced))
         documents = len(np.unique(documents_of(spans)))
         info = {"documents": documents, "bytes": int((ints(spans, "end") - ints(spans, "start")).sum())}
-        return Decision(drops=no_drops(), info=info, tables={"spans": spans})
+        return Decision(drops=no_drops(), info=info, tables={"spans": [spans]})
 
 
 def _repeated(keys: np.ndarray) -> np.ndarray:

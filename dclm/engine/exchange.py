@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from dclm.engine.files import (
     UNIT,
     finished,
+    map_tables,
     partitioned,
     read_documents,
     read_table,
@@ -64,10 +65,11 @@ class Emission:
 
 def run_reduction(step: Global, unit: Reduction) -> None:
     """Reduce one partition and commit it."""
-    parts = [read_table(Path(path), unit.partition) for path in unit.keys]
+    parts = [map_tables(Path(path), slice(unit.partition, unit.partition + 1)) for path in unit.keys]
+    rows = sum(table.num_rows for part in parts for table in part.tables)
     with atomic_directory(Path(unit.directory)) as directory:
         write_tables(directory / "reduced.arrow", map(step.reduce, pieces(parts)))
-        write_json(directory / UNIT, {"fingerprint": unit.fingerprint, "keys": sum(p.num_rows for p in parts)})
+        write_json(directory / UNIT, {"fingerprint": unit.fingerprint, "keys": rows})
 
 
 def run_emission(job: tuple[Global, Context], unit: Emission) -> None:
@@ -114,8 +116,8 @@ class Exchange:
             write_tables(directory / "drops.arrow", _by_shard(decision.drops, len(self.documents)))
             for part, edits in enumerate(decision.edits):
                 write_tables(directory / f"edits-{part:04d}.arrow", _by_shard(edits, len(self.documents)))
-            for name, table in decision.tables.items():
-                pq.write_table(table, directory / f"{name}.parquet", compression="zstd")
+            for name, tables in decision.tables.items():
+                _write_parquet(directory / f"{name}.parquet", tables)
             write_json(directory / UNIT, result)
         return result
 
@@ -170,7 +172,18 @@ class _Reduced:
         return (table for path in self._paths for table in read_tables(path))
 
 
+def _write_parquet(path: Path, tables: Iterable[pa.Table]) -> None:
+    rest = iter(tables)
+    first = next(rest)
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        for table in itertools.chain([first], rest):
+            writer.write_table(table)
+
+
 def _by_shard(rows: pa.Table, num_shards: int) -> list[pa.Table]:
-    rows = rows.sort_by([("shard", "ascending"), ("row", "ascending")])
-    edges = np.searchsorted(rows.column("shard").to_numpy(), np.arange(num_shards + 1))
+    shard = rows.column("shard").to_numpy()
+    if np.any(shard[1:] < shard[:-1]):
+        rows = rows.sort_by([("shard", "ascending"), ("row", "ascending")])
+        shard = rows.column("shard").to_numpy()
+    edges = np.searchsorted(shard, np.arange(num_shards + 1))
     return [rows.slice(a, b - a) for a, b in itertools.pairwise(edges)]

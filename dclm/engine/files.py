@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import json
+import mmap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -86,10 +89,37 @@ def write_tables(path: Path, tables: Iterable[pa.Table]) -> None:
             writer.write_batch(one_batch(table))
 
 
+class Mapped(NamedTuple):
+    """Some tables of a memory-mapped file."""
+
+    tables: list[pa.Table]
+    memory: pa.Buffer
+    """The whole mapping."""
+
+    def release(self) -> None:
+        """Give the pages that were read back to the system. The tables stay: what is looked at again is read again."""
+        _MADVISE(self.memory.address, self.memory.size, mmap.MADV_DONTNEED)
+
+
+_MADVISE = ctypes.CDLL(None).madvise  # `mmap` objects have it too, but each keeps its file open
+_MADVISE.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+
+
+def map_tables(path: Path, which: slice) -> Mapped:
+    """Those tables of a file made by `write_tables`."""
+    with pa.memory_map(str(path)) as source:
+        memory = source.read_buffer(source.size())
+    file = pa.ipc.open_file(memory)
+    chosen = range(*which.indices(file.num_record_batches))
+    mapped = Mapped([pa.Table.from_batches([file.get_batch(index)]) for index in chosen], memory)
+    mapped.release()
+    return mapped
+
+
 def read_table(path: Path, index: int) -> pa.Table:
     """Table `index` of a file made by `write_tables`, memory-mapped."""
-    with pa.memory_map(str(path)) as source:
-        return pa.Table.from_batches([pa.ipc.open_file(source).get_batch(index)])
+    (table,) = map_tables(path, slice(index, index + 1)).tables
+    return table
 
 
 def read_tables(path: Path) -> Iterator[pa.Table]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dclm.engine.files import UNIT, finished, read_tables, write_json, write_tables
+from dclm.engine.files import UNIT, Mapped, finished, map_tables, read_tables, write_json, write_tables
 from dclm.engine.pieces import pieces
 from dclm.record import fingerprint
 from dclm.step import Relay
@@ -97,8 +97,8 @@ def _news(leg: Leg) -> int:
     return int(str(done["news"]))
 
 
-def _rows_for(files: Sequence[str], partition: int, partitions: int) -> list[pa.Table]:
-    return [table for path in files for table in itertools.islice(read_tables(Path(path)), partition, None, partitions)]
+def _rows_for(files: Sequence[str], partition: int, partitions: int) -> list[Mapped]:
+    return [map_tables(Path(path), slice(partition, None, partitions)) for path in files]
 
 
 def _spread(rows: pa.Table, partitions: int) -> list[pa.Table]:

@@ -19,10 +19,10 @@ from dclm.pipeline import bind, load_pipeline
 from dclm.pool.files import list_files
 from dclm.pool.sample import make_sample
 from dclm.stages.curate import CurateOptions, curate
-from tests.engine.engine_kills import PIPELINE, Run, run_with_kills, three_nodes
+from tests.engine.engine_kills import Run, run_with_kills, three_nodes, write_pipeline
 
 KILLS_A_RUN = 8
-STRIDE = 14  # units of work between two kills at most; a run has about a hundred
+STRIDE = 20  # units of work between two kills at most; a run has some two hundred
 
 
 def main(kills: int, seed: int) -> None:
@@ -31,8 +31,7 @@ def main(kills: int, seed: int) -> None:
     victims: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as directory, three_nodes() as nodes:
         work = Path(directory)
-        pipeline = work / "kills.yaml"
-        pipeline.write_text(PIPELINE, encoding="utf-8")
+        pipeline = write_pipeline(work)
         pool = make_sample(work / "pool", seed=3, documents=120, files=5)
         calm = Run(pipeline=pipeline, pool=pool, out=work / "calm")
         curate(bind(load_pipeline(pipeline)), list_files([str(pool)]), calm.out, CurateOptions(seed=7), Serial())

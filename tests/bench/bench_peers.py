@@ -19,6 +19,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from dclm.dedup.bloom import Bloom
+from dclm.dedup.exact import Exact
 from dclm.dedup.minhash import MinHash
 from dclm.extract.step import Extract
 from dclm.parallel import Serial
@@ -106,11 +107,25 @@ def minhash(work: Path) -> list[Measured]:
 
 def bloom(work: Path, texts: list[str]) -> list[Measured]:
     """Paragraphs by their 13-grams: ours counts them first, dolma is told their number."""
-    step = Bloom(mode="paragraph")
-    count = num_ngrams(step, texts)
-    found = peer("dolma", "dolma_bloom.py", work / "all", work / "bloom", step.max_ngram, count)
-    mine = ours("Bloom 13-grams: dclm", of(step), str(work / "all" / "documents"), str(work / "few" / "documents"))
-    return [mine, of_peer("Bloom 13-grams: dolma", found)]
+    return _bloom(work, texts, "Bloom 13-grams", Bloom(mode="paragraph"), 13)
+
+
+def bloom_paragraphs(work: Path, texts: list[str]) -> list[Measured]:
+    """Whole paragraphs: for ours an n-gram of all their words, so that case and punctuation count and spacing does not.
+
+    Where paragraphs are only to be compared whole, `exact: {of: line}` is exact and needs no filter: the second row.
+    """
+    whole = Bloom(mode="paragraph", min_ngram=1, max_ngram=1_000_000)
+    documents, few = str(work / "all" / "documents"), str(work / "few" / "documents")
+    lines = ours("lines: dclm, exact", of(Exact(of="line", min_length=1)), documents, few)
+    mine, theirs = _bloom(work, texts, "Bloom, whole paragraphs", whole, 0)
+    return [mine, lines, theirs]
+
+
+def _bloom(work: Path, texts: list[str], what: str, step: Bloom, ngram: int) -> list[Measured]:
+    documents, few = str(work / "all" / "documents"), str(work / "few" / "documents")
+    found = peer("dolma", "dolma_bloom.py", work / "all", work / f"bloom-{ngram}", ngram, num_ngrams(step, texts))
+    return [ours(f"{what}: dclm", of(step), documents, few), of_peer(f"{what}: dolma", found)]
 
 
 def crawl(work: Path) -> list[Measured]:
@@ -151,6 +166,7 @@ def main() -> None:
         write_documents(work / "all" / "documents" / "all.jsonl.gz", texts)
         write_documents(work / "few" / "documents" / "few.jsonl.gz", texts[:100])
         report(bloom(work, texts), len(texts), size)
+        report(bloom_paragraphs(work, texts), len(texts), size)
         report(minhash(work), len(texts), size)
         found = list_files([str(SHARED / "web" / "crawl-*.warc.gz")])
         report(crawl(work), 2_299, sum(file.size for file in found))

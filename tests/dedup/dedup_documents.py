@@ -11,6 +11,10 @@ from dclm.step import Decision
 Shards = list[list[pa.RecordBatch]]
 
 
+def table(decision: Decision, name: str) -> pa.Table:
+    return pa.concat_tables(decision.tables[name])
+
+
 def make_shards(texts: Sequence[str], shards: int = 3, rows: int = 7, **columns: Sequence[object]) -> Shards:
     """Contiguous shards of batches of at most `rows` documents; document i has the id `d<i>`."""
     size = -(-max(len(texts), 1) // shards)

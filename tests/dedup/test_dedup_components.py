@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.dedup.clusters import cluster_counts, clusters_table
+from dclm.dedup.clusters import Clusters
 from dclm.dedup.components import Links, components, rows_of_equal_keys, spanning_links
 
 EDGES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).filter(lambda e: e[0] != e[1]), max_size=40)
@@ -74,8 +74,11 @@ def test_one_cluster_of_a_million_members() -> None:
         found = components(links)
         assert len(found.root) == count
         assert not found.root.any()
-    kept = np.zeros(count, np.int64)
-    assert cluster_counts(kept) == {"clusters": 1, "duplicates": count - 1, "largest_cluster": count}
+    assert Clusters(found.documents, found.root).counts() == {
+        "clusters": 1,
+        "duplicates": count - 1,
+        "largest_cluster": count,
+    }
 
 
 def test_no_links_make_no_components() -> None:
@@ -85,7 +88,8 @@ def test_no_links_make_no_components() -> None:
 
 def test_clusters_are_numbered_by_their_kept_documents() -> None:
     shard = 1 << 40
-    table = clusters_table(np.array([0, 1, 2, shard, shard + 5]), np.array([0, 1, 1, 0, shard + 5]))
+    found = Clusters(np.array([0, 1, 2, shard, shard + 5]), np.array([0, 1, 1, 0, 4]))
+    (table,) = found.members()
     assert table.to_pylist() == [
         {"cluster": 0, "shard": 0, "row": 0, "kept": True},
         {"cluster": 0, "shard": 1, "row": 0, "kept": False},

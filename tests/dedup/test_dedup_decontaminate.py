@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from dedup_documents import ids, make_shards
+from dedup_documents import ids, make_shards, table
 
 from dclm.config import build, parse_yaml
 from dclm.dedup.decontaminate import Decontaminate
@@ -52,7 +52,7 @@ def test_documents_that_quote_an_item_are_dropped_and_reported_by_task(context: 
             "other": {"items": 1, "comparable": 1, "matched": 0, "documents": 0},
         },
     }
-    rows = decision.tables["contamination"].to_pylist()
+    rows = table(decision, "contamination").to_pylist()
     assert [(r["task"], r["item"]) for r in rows] == [("first", 0)] * 3
 
 

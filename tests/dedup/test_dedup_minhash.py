@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from dedup_documents import ids, make_shards, replaced
+from dedup_documents import ids, make_shards, replaced, table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,7 +52,7 @@ def test_results_do_not_depend_on_batches(verify: float | None) -> None:
     assert decisions[0].drops.num_rows > 10
     for other in decisions[1:]:
         assert other.drops.equals(decisions[0].drops)
-        assert other.tables["clusters"].equals(decisions[0].tables["clusters"])
+        assert table(other, "clusters").equals(table(decisions[0], "clusters"))
         assert other.info == decisions[0].info
 
 
@@ -74,7 +74,7 @@ def test_no_documents_at_all() -> None:
     for step in (MinHash(), MinHash(verify=0.5)):
         decision = decide(step, make_shards([]))
         assert decision.drops.num_rows == 0
-        assert decision.tables["clusters"].num_rows == 0
+        assert table(decision, "clusters").num_rows == 0
 
 
 def test_documents_shorter_than_the_ngram_are_compared_whole() -> None:
@@ -112,15 +112,15 @@ def test_identical_copies_follow_the_document_they_equal() -> None:
     documents = make_shards([base, far, near, near, far, base])
     decision = decide(MinHash(bands=100, rows=2, verify=0.8), documents)
     assert replaced(decision, documents) == {2: 0, 3: 0, 4: 1, 5: 0}
-    clusters = decision.tables["clusters"].to_pylist()
+    clusters = table(decision, "clusters").to_pylist()
     assert [c["cluster"] for c in clusters] == [0, 0, 0, 0, 1, 1]
     assert [c["kept"] for c in clusters] == [True, False, False, False, True, False]
-    edges = decision.tables["edges"].to_pylist()
+    edges = table(decision, "edges").to_pylist()
     assert [e["cluster"] for e in edges] == [0, 0, 0, 1]
     sets = text_shingles([base, far, near], 5)
     near_index = jaccard(sets[0], sets[2])
     assert [e["jaccard"] for e in edges] == pytest.approx([near_index, near_index, 1.0, 1.0])
-    loose = decide(MinHash(bands=100, rows=2), documents).tables["edges"]
+    loose = table(decide(MinHash(bands=100, rows=2), documents), "edges")
     assert loose.column("jaccard").null_count == loose.num_rows == 5
 
 

@@ -71,7 +71,7 @@ def test_through_files_of_many_partitions(tmp_path: Path, shape: str) -> None:
 
 @pytest.mark.parametrize("verify", [None, 0.7])
 def test_minhash_decides_the_same_whichever_way_links_are_joined(verify: float | None) -> None:
-    from dedup_documents import make_shards
+    from dedup_documents import make_shards, table
     from test_dedup_minhash import change, make_text
 
     from dclm.dedup.serial import decide
@@ -82,4 +82,4 @@ def test_minhash_decides_the_same_whichever_way_links_are_joined(verify: float |
     assert one.drops.num_rows > 20
     assert one.drops.equals(many.drops)
     assert one.info == many.info
-    assert all(one.tables[name].equals(many.tables[name]) for name in one.tables)
+    assert all(table(one, name).equals(table(many, name)) for name in one.tables)

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pyarrow as pa
 import pytest
-from dedup_documents import ids, make_shards
+from dedup_documents import ids, make_shards, table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,7 +87,7 @@ def test_reported_spans_are_those_that_would_be_cut() -> None:
     place = {(s, r): int(i[1:]) for s, shard in enumerate(documents) for b in shard
              for r, i in zip(b["_row"].to_pylist(), b["id"].to_pylist(), strict=True)}  # fmt: skip
     found: list[list[str]] = [[] for _ in texts]
-    for span in decision.tables["spans"].to_pylist():
+    for span in table(decision, "spans").to_pylist():
         number = place[span["shard"], span["row"]]
         found[number] += texts[number].encode()[span["start"] : span["end"]].decode().split()
     assert found == [[w for i, w in enumerate(words) if i in gone[n]] for n, words in enumerate(corpus)]

@@ -16,19 +16,33 @@ from typing import Any, Literal
 
 from dclm.engine.cluster import ENVIRONMENT
 
-PIPELINE = """
+_PIPELINE = """
 name: kills
 steps:
-  - extract: {with: resiliparse}
-  - page_length: {of: word, min: 20}
-  - exact: {of: text}
-  - minhash: {ngram: 5, bands: 9, rows: 5, seed: 1, verify: 0.6, links_in_memory: 1}
-  - bloom: {mode: paragraph, min_ngram: 5, max_ngram: 5, threshold: 0.8, fp_rate: 0.001, partitions: 3}
-  - random_sampling: {keep_fraction: 0.7}
+  - extract: {{with: resiliparse}}
+  - page_length: {{of: word, min: 20}}
+  - exact: {{of: text}}
+  - minhash: {{ngram: 5, bands: 9, rows: 5, seed: 1, verify: 0.6, links_in_memory: 1}}
+  - decontaminate: {{items: ["{items}"], ngram: 3, action: mask}}
+  - substring: {{min_tokens: 12}}
+  - bloom: {{mode: paragraph, min_ngram: 5, max_ngram: 5, threshold: 0.8, fp_rate: 0.001, partitions: 3}}
+  - random_sampling: {{keep_fraction: 0.7}}
 """
+_ITEM = {
+    "query": "Top rated!!! Win win win with cheap sunglasses",
+    "choices": ["has tried to explain why", "fell after 2009"],
+}
 Victim = Literal["worker", "node", "driver"]
 VICTIMS: tuple[Victim, ...] = ("worker", "node", "driver")
 MOST_RESTARTS = 20
+
+
+def write_pipeline(directory: Path) -> Path:
+    """A pipeline with steps of every kind, for the pages of `dclm.pool.sample`."""
+    items, pipeline = directory / "spam.jsonl", directory / "kills.yaml"
+    items.write_text(json.dumps(_ITEM) + "\n", encoding="utf-8")
+    pipeline.write_text(_PIPELINE.format(items=items), encoding="utf-8")
+    return pipeline
 
 
 class Nodes:

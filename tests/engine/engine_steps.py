@@ -83,7 +83,7 @@ class FirstOfLength(Global):
         if self.verify:
             rows = drops.append_column("even", pc.equal(pc.bit_wise_and(drops.column("row"), 1), 0))
             return Decision(drops=drops, then=Round(step=KeepOdd(), rows=rows, finish=lambda d: d))
-        return Decision(drops=drops, info={"dropped": drops.num_rows}, tables={"drops": drops})
+        return Decision(drops=drops, info={"dropped": drops.num_rows}, tables={"drops": [drops]})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

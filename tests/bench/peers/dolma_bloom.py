@@ -1,6 +1,6 @@
 """dolma's Bloom filter over paragraphs: `dolma_bloom.py FOLDER WORK NGRAM NUM_KEYS`, one process, stride 1.
 
-FOLDER holds documents/*.jsonl.gz. Prints CPU seconds, as JSON in the last line.
+NGRAM 0: whole paragraphs. FOLDER holds documents/*.jsonl.gz. Prints CPU seconds, as JSON in the last line.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ def cpu_seconds() -> float:
 
 
 def main(folder: str, work: str, ngram: int, num_keys: int) -> None:
-    """Mark the paragraphs of which 80 % is known."""
-    by_ngram = {"ngram_length": ngram, "stride": 1, "overlap_threshold": 0.8}
+    """Mark the paragraphs that are known, or of which 80 % is."""
+    paragraphs: dict[str, object] = {"attribute_name": "known"}
+    if ngram:
+        paragraphs["by_ngram"] = {"ngram_length": ngram, "stride": 1, "overlap_threshold": 0.8}
     config = {
         "documents": [f"{folder}/documents/*.gz"],
         "work_dir": {"input": f"{work}/input", "output": f"{work}/output"},
         "dedupe": {
             "name": "bench", "skip_empty": True, "min_length": 0, "min_words": 0, "num_partitions": 1,
-            "partition_index": 0, "paragraphs": {"attribute_name": "known", "by_ngram": by_ngram},
+            "partition_index": 0, "paragraphs": paragraphs,
         },
         "bloom_filter": {
             "file": f"{work}/filter.bin", "read_only": False, "size_in_bytes": 0,
