@@ -30,6 +30,7 @@ from dclm.filters.quality import FastTextScore, Quantile, Threshold
 from dclm.filters.repetition import Repetition
 from dclm.filters.sampling import RandomSampling
 from dclm.filters.sentences import Sentences
+from dclm.filters.strip_lines import StripLines
 from dclm.filters.substring import BlockedWords
 from dclm.filters.token_ratio import AlphabeticTokenRatio
 from dclm.filters.url import UrlBlocklist
@@ -44,8 +45,8 @@ SHIPPED: tuple[type[Step], ...] = (
     PageLength, WordLength, LineLength, Sentences,
     SymbolRatio, BulletLines, EllipsisLines, AlphabeticWords, AlphanumericRatio, StopWords, Repetition, FinewebQuality,
     GopherQuality, GopherRepetition, AlphabeticTokenRatio,
-    Newlines, UppercaseLines, NumericLines, CounterLines, LineWords, LongWordLines, PunctuationLines, SubstringLines,
-    Citations, WithinPageDedup, PiiMasking,
+    Newlines, StripLines, UppercaseLines, NumericLines, CounterLines, LineWords, LongWordLines, PunctuationLines,
+    SubstringLines, Citations, WithinPageDedup, PiiMasking,
     WordCount, WordRemovalRatio,
     RandomSampling,
     Exact, MinHash, Bloom, Substring,

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Literal, get_args
 
-ExtractorName = Literal["resiliparse", "trafilatura", "justext"]
+ExtractorName = Literal["resiliparse", "trafilatura", "trafilatura_precise", "justext"]
 NAMES: tuple[ExtractorName, ...] = get_args(ExtractorName)
 ExtractFunction = Callable[[str], str]
 

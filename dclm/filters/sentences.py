@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 
 from dclm.config import Count
+from dclm.filters.line_table import split_lines
 from dclm.step import Context, Filter, FilterFunction
 from dclm.text.buffers import utf8
 from dclm.text.punkt import count_sentences
@@ -26,12 +28,14 @@ class Sentences(Filter):
     """
 
     name: ClassVar[str] = "sentences"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     min: Count = 1
     """Fewest allowed."""
     max: Count | None = None
     """Most allowed; null: any number."""
+    by_line: bool = False
+    """Split every line for itself, so that no sentence goes on behind a "\\n"; so datatrove's `C4QualityFilter`."""
     model: str = "punkt-english"
     """A Punkt model: asset name or path."""
 
@@ -48,7 +52,13 @@ class Sentences(Filter):
         classes, most = class_table(), _UNLIMITED if self.max is None else self.max
 
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            found = count_sentences(*utf8(batch["text"]), classes, model)
+            data, offsets = utf8(batch["text"])
+            if self.by_line:
+                starts, _, first = split_lines(data, offsets)
+                in_lines = count_sentences(data, np.append(starts, offsets[-1:]), classes, model)
+                found = np.diff(np.append(0, np.cumsum(in_lines))[first])
+            else:
+                found = count_sentences(data, offsets, classes, model)
             return pa.array((found >= self.min) & (found <= most))
 
         return keep

@@ -18,7 +18,9 @@ from dclm.step import Context, Filter, FilterFunction
 from dclm.text.buffers import utf8
 from dclm.text.unicode import class_table
 
-_WHOLE = ("domain", "host", "url")
+_HOSTS = ("host", "site")
+_WHOLE = ("domain", *_HOSTS, "url")
+_MAX_LABELS = 128  # a host name of DNS has no more
 _AROUND_HOST = r"^(?:.*@)?(?i:www\.)?(.*?)(?::[0-9]*)?$"
 _PLAIN_URL = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://[!-Z\\^-~]+$"  # ASCII, no white space, no brackets
 _AUTHORITY = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://(?P<netloc>[^/?#]*).*$"
@@ -38,10 +40,11 @@ class UrlBlocklist(Filter):
     """A list, one entry a line, plain or gzip: asset name or path."""
     words: tuple[str, ...] = ()
     """The entries themselves, instead of `list`."""
-    match: Literal["domain", "host", "url", "substring", "word"] = "substring"
+    match: Literal["domain", "host", "site", "url", "substring", "word"] = "substring"
     """domain: the authority (host, port and user, after `ignore`) is an entry; so DCLM. host: the host name without
-    user, port and one leading `www.` is an entry. url: the whole URL is. substring: an entry stands anywhere in the
-    URL. word: an entry stands anywhere in the URL between word boundaries."""
+    user, port and one leading `www.` is an entry. site: that or a domain above it is, as `b.org` is above `a.b.org`.
+    url: the whole URL is. substring: an entry stands anywhere in the URL. word: an entry stands anywhere in the URL
+    between word boundaries."""
     ignore: tuple[str, ...] = ()
     """Strings that are deleted, in this order, wherever they stand in what is looked at. `www` leaves `.foo.com`."""
     min_matches: Positive = 1
@@ -64,15 +67,17 @@ class UrlBlocklist(Filter):
         return self._open_whole(entries) if self.match in _WHOLE else self._open_words(entries)
 
     def _open_whole(self, entries: list[str]) -> FilterFunction:
-        blocked = DomainSet.build([e.removeprefix("www.") for e in entries] if self.match == "host" else entries)
+        blocked = DomainSet.build([e.removeprefix("www.") for e in entries] if self.match in _HOSTS else entries)
 
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
             if self.match == "url":
                 return pc.invert(blocked.contains(self._normalize(pc.fill_null(batch["url"], ""))))
             authority, broken = _authorities(batch["url"])
-            if self.match == "host":
+            if self.match in _HOSTS:
                 authority = pc.replace_substring_regex(authority, _AROUND_HOST, r"\1")
-            return pc.invert(pc.or_(blocked.contains(self._normalize(authority)), broken))
+            authority = self._normalize(authority)
+            found = _contains_parent(blocked, authority) if self.match == "site" else blocked.contains(authority)
+            return pc.invert(pc.or_(found, broken))
 
         return keep
 
@@ -102,6 +107,19 @@ class UrlBlocklist(Filter):
         for text in self.ignore:
             column = pc.replace_substring(column, text, "") if text else column
         return column
+
+
+def _contains_parent(blocked: DomainSet, hosts: pa.StringArray) -> pa.BooleanArray:
+    """Which hosts are in the set themselves, or have a domain above them there."""
+    found = np.zeros(len(hosts), np.bool_)
+    rows = np.arange(len(hosts))
+    for _ in range(_MAX_LABELS):
+        found[rows] = blocked.contains(hosts).to_numpy(zero_copy_only=False)
+        dotted = pc.match_substring(hosts, ".").to_numpy(zero_copy_only=False) & ~found[rows]
+        if not dotted.any():
+            break
+        hosts, rows = pc.replace_substring_regex(hosts.filter(pa.array(dotted)), r"^[^.]*\.", ""), rows[dotted]
+    return pa.array(found)
 
 
 def _authorities(urls: pa.StringArray) -> tuple[pa.StringArray, pa.BooleanArray]:

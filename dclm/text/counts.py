@@ -50,7 +50,8 @@ SPLIT_LINES = ("lines", "chars", "longest")
 _DOT = ord(".")
 _BULLETS = tuple(map(ord, "●•*-"))
 _GOPHER_BULLETS = tuple(map(ord, "•-"))
-_LINE_ENDS = tuple(map(ord, "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"))  # and "\r\n"
+LINE_ENDS = tuple(map(ord, "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"))
+"""Where `str.splitlines` splits; "\\r\\n" is one end."""
 
 
 @njit(cache=True, nogil=True)
@@ -198,7 +199,7 @@ def count_split_lines(
         length = 0
         while at < end:
             code, at = decode(data, at, end)
-            if code in _LINE_ENDS:
+            if code in LINE_ENDS:
                 at += code == 13 and at < end and data[at] == 10
                 out[0, row] += 1
                 length = 0

@@ -156,4 +156,4 @@ def test_resiliparse_finds_most_of_what_people_marked(shared: Path) -> None:
     assert quality.recall > 0.9
     assert quality.present_fraction > 0.7
     assert quality.absent_fraction > 0.8
-    assert set(NAMES) == {"resiliparse", "trafilatura", "justext"}
+    assert set(NAMES) == {"resiliparse", "trafilatura", "trafilatura_precise", "justext"}

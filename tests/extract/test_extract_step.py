@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dclm.config import build, parse_yaml
 from dclm.errors import ConfigError
 from dclm.extract import step
+from dclm.extract.extractors import NAMES
 from dclm.extract.step import Extract
 from dclm.pool.files import list_files
 from dclm.pool.read import Tally, read_file
@@ -97,7 +98,7 @@ def test_an_empty_batch_has_the_columns_of_a_full_one() -> None:
 
 def test_an_empty_page_keeps_its_empty_text() -> None:
     bodies = [b"", b"   ", b"<html></html>", b"<!--", b"\0"]
-    for name in ("resiliparse", "trafilatura", "justext"):
+    for name in NAMES:
         found = extract(pages(*bodies), with_=name)
         assert found.column("_reject").to_pylist() == [None] * 5, name
         assert found.column("text").to_pylist()[:4] == [""] * 4, name
@@ -116,7 +117,7 @@ def test_a_page_larger_than_allowed_is_a_reject() -> None:
 
 
 def test_every_extractor_finds_the_article_and_leaves_the_navigation() -> None:
-    for name in ("resiliparse", "trafilatura", "justext"):
+    for name in NAMES:
         (text,) = extract(pages(ARTICLE.encode()), with_=name).column("text").to_pylist()
         assert all(f"paragraph number {n} of" in text for n in range(8)), name
         assert "Home" not in text, name
@@ -131,7 +132,7 @@ def test_the_union_starts_with_the_first_and_repeats_nothing() -> None:
     assert text.count("paragraph number 3 of") == 1
 
 
-EXTRACTORS = ("resiliparse", "trafilatura", "justext")
+EXTRACTORS = ("resiliparse", "trafilatura", "justext")  # trafilatura_precise is the same parser
 HOSTILE = {
     "nested": "<div>" * 200_000 + "x",
     "attributes": "<p " + " ".join(f"a{n}=1" for n in range(200_000)) + ">x",

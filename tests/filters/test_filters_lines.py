@@ -14,6 +14,7 @@ from dclm.config import build, parse_yaml
 from dclm.errors import ConfigError
 from dclm.filters.line_filters import LineWords, LongWordLines, NumericLines, PunctuationLines, UppercaseLines
 from dclm.filters.line_patterns import CounterLines, SubstringLines
+from dclm.filters.strip_lines import StripLines
 from dclm.step import Context, Map
 
 LINES = st.sampled_from(
@@ -87,6 +88,13 @@ def test_lines_stay_by_the_rule(step: Map, keep: Callable[[str], bool], strips: 
     assert edit(step, texts) == [(text.strip() if strips else text) or None for text in joined]
 
 
+@settings(deadline=None)
+@given(st.lists(TEXTS | st.text("a \n\r\v\x1c\x85\u2028\u3000é", max_size=12), min_size=1, max_size=4))
+def test_stripped_lines_are_those_python_splits_and_strips(texts: list[str]) -> None:
+    stripped = [[line.strip() for line in text.splitlines()] for text in texts]
+    assert edit(StripLines(), texts) == ["\n".join(filter(None, lines)) or None for lines in stripped]
+
+
 def reference_substring(step: SubstringLines, pattern: re.Pattern[str], page: str) -> str | None:
     kept = []
     for line in page.split("\n"):
@@ -127,6 +135,8 @@ def test_removed_lines_are_counted() -> None:
     batch = batch_of(["A\nb\nC", "x", "3 likes\n4 views\nok"])
     assert UppercaseLines().open(Context())(batch).column("_edits").to_pylist() == [2, 0, 0]
     assert CounterLines().open(Context())(batch).column("_edits").to_pylist() == [0, 0, 2]
+    spaced = batch_of(["a\nb", "a \n\n b\nc", " \n", "a\n"])
+    assert StripLines().open(Context())(spaced).column("_edits").to_pylist() == [0, 3, 1, 0]
 
 
 def test_a_page_that_keeps_its_text_keeps_its_buffers() -> None:

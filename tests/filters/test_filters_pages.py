@@ -78,6 +78,10 @@ def test_pages_with_enough_sentences_stay(tmp_path: Path) -> None:
     texts = ["", "One.", "One. Dr. Two.", "One. Two? Three!"]
     for step, kept in ((Sentences(min=2), [0, 0, 1, 1]), (Sentences(min=1, max=2), [0, 1, 1, 0])):
         assert keeps(step, texts, files={"punkt-english": model}) == list(map(bool, kept))
+    lines = ["", "\n", "One\ntwo", "One.\n\n Two. \n", "One"]
+    assert keeps(Sentences(min=2), lines, files={"punkt-english": model}) == [False, False, False, True, False]
+    by_line = keeps(Sentences(min=2, by_line=True), lines, files={"punkt-english": model})
+    assert by_line == [False, False, True, True, False]
 
 
 def test_fineweb_drops_lists_short_lines_and_repetitions() -> None:

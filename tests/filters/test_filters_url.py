@@ -58,6 +58,26 @@ def test_ignoring_www_leaves_the_dot_in_domains_as_the_reference_does() -> None:
     assert keeps_urls(host, [*urls, "http://me@WWW.foo.com:8080/"]) == [False, False, False, True, True, False]
 
 
+def test_a_site_is_blocked_with_all_that_is_below_it() -> None:
+    names = [
+        "foo.com",
+        "a.b.foo.com",
+        "WWW.foo.com:80",
+        "xfoo.com",
+        "foo.com.org",
+        "com",
+        "x.a.net",
+        "a.net",
+        "net",
+        "",
+    ]
+    step = UrlBlocklist(words=("foo.com", "www.a.net"), match="site")
+    kept = keeps_urls(step, [f"http://{name}/foo.com" for name in names])
+    assert kept == [False, False, False, True, True, True, False, False, True, True]
+    deep = "http://" + "a." * 5000 + "foo.com/"
+    assert keeps_urls(step, [deep, "http://x.foo.com/"]) == [True, False]
+
+
 @settings(deadline=None)
 @given(st.lists(st.text("ab:/?#@[]. \t\né%", max_size=20) | st.text(max_size=10), max_size=5))
 def test_authorities_are_those_of_urlsplit(urls: list[str]) -> None:
@@ -74,7 +94,7 @@ def test_authorities_are_those_of_urlsplit(urls: list[str]) -> None:
 
 
 def test_a_page_without_url_is_kept() -> None:
-    for match in ("domain", "host", "url", "substring", "word"):
+    for match in ("domain", "host", "site", "url", "substring", "word"):
         assert keeps_urls(UrlBlocklist(words=("a",), match=match), [None, "http://a/"])[0] is True
 
 

@@ -77,13 +77,13 @@ def test_tokens_of_real_pages(shared: Path) -> None:
     with gzip.open(shared / "conformance" / "refinedweb_input.jsonl.gz") as file:
         texts = [json.loads(line)["text"] for line in file]
     for text, found in zip(texts, FEATURES["tokens"](pa.array(texts)).to_pylist(), strict=True):
-        tokens = fasttext.FastText.tokenize(text)
+        tokens = [token for token in fasttext.FastText.tokenize(text) if token.strip()]
         assert found == {"tokens": len(tokens), "token_words": sum(token[0].isalnum() for token in tokens)}
 
 
 @settings(deadline=None)
 @given(st.text(st.sampled_from('ab\0\n\t\v\f\r \x1c\x85\u2028é"(²'), max_size=30))
 def test_tokens_of_any_text(text: str) -> None:
-    tokens = fasttext.FastText.tokenize(text)
+    tokens = [token for token in fasttext.FastText.tokenize(text) if token.strip()]
     expected = {"tokens": len(tokens), "token_words": sum(token[0].isalnum() for token in tokens)}
     assert FEATURES["tokens"](pa.array([text])).to_pylist() == [expected]
