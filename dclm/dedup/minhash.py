@@ -24,7 +24,7 @@ from dclm.step import Context, Decision, Global, MapFunction, Relay, Round
 from dclm.text.buffers import utf8
 
 _KEY_BYTES = 2 * 28  # key, shard, row, hash of the whole: as emitted, and sorted
-_DECISION_BYTES = 150  # for components, clusters, edges and drops, at the worst moment
+_DECISION_BYTES = 100  # for components, clusters, edges and drops, at the worst moment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

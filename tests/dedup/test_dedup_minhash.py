@@ -126,10 +126,10 @@ def test_identical_copies_follow_the_document_they_equal() -> None:
 
 def test_a_decision_that_memory_does_not_allow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     documents = make_shards([make_text(i % 10) for i in range(40)])
-    monkeypatch.setattr(minhash, "room_bytes", lambda: 40 * 150)
+    monkeypatch.setattr(minhash, "room_bytes", lambda: 40 * 100)
     assert decide(MinHash(), documents).drops.num_rows == 30
-    monkeypatch.setattr(minhash, "room_bytes", lambda: 40 * 150 - 1)
-    with pytest.raises(ConfigError, match=r"40 documents with candidates need 6 kB; 6 kB can be had"):
+    monkeypatch.setattr(minhash, "room_bytes", lambda: 40 * 100 - 1)
+    with pytest.raises(ConfigError, match=r"40 documents with candidates need 4 kB; 4 kB can be had"):
         decide(MinHash(), documents)
 
 

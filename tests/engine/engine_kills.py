@@ -20,7 +20,7 @@ _PIPELINE = """
 name: kills
 steps:
   - extract: {{with: resiliparse}}
-  - page_length: {{of: word, min: 20}}
+  - page_length: {{of: word, min: 3}}
   - exact: {{of: text}}
   - minhash: {{ngram: 5, bands: 9, rows: 5, seed: 1, verify: 0.6, links_in_memory: 1}}
   - decontaminate: {{items: ["{items}"], ngram: 3, action: mask}}
@@ -28,17 +28,14 @@ steps:
   - bloom: {{mode: paragraph, min_ngram: 5, max_ngram: 5, threshold: 0.8, fp_rate: 0.001, partitions: 3}}
   - random_sampling: {{keep_fraction: 0.7}}
 """
-_ITEM = {
-    "query": "Top rated!!! Win win win with cheap sunglasses",
-    "choices": ["has tried to explain why", "fell after 2009"],
-}
+_ITEM = {"query": "Top rated!!! Win win win with cheap sunglasses"}
 Victim = Literal["worker", "node", "driver"]
 VICTIMS: tuple[Victim, ...] = ("worker", "node", "driver")
 MOST_RESTARTS = 20
 
 
 def write_pipeline(directory: Path) -> Path:
-    """A pipeline with steps of every kind, for the pages of `dclm.pool.sample`."""
+    """Steps of every kind, for the pages of `dclm.pool.sample` and the texts of `engine_steps.write_lines`."""
     items, pipeline = directory / "spam.jsonl", directory / "kills.yaml"
     items.write_text(json.dumps(_ITEM) + "\n", encoding="utf-8")
     pipeline.write_text(_PIPELINE.format(items=items), encoding="utf-8")
@@ -115,9 +112,9 @@ class Run:
     pool: Path
     out: Path
 
-    def start(self, on: str) -> subprocess.Popen[bytes]:
+    def start(self, on: str, workers: int = 3) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "dclm.cli.main", "curate", str(self.pipeline), "--pool", str(self.pool)]
-        command += ["--out", str(self.out), "--on", on, "--workers", "3", "--seed", "7", "--allow-incomplete"]
+        command += ["--out", str(self.out), "--on", on, "--workers", str(workers), "--seed", "7", "--allow-incomplete"]
         with self.out.with_suffix(".log").open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -207,3 +208,13 @@ def write_pool(root: Path, shards: list[list[str]]) -> Path:
         ]
         (root / f"shard-{number}.jsonl").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return root
+
+
+def write_lines(root: Path) -> Path:
+    """A pool of documents that share lines, or are near-copies of others; some are empty, or all the same."""
+    draw = random.Random(3)
+    words = ["red", "green", "blue", "grey", "old", "new"]
+    lines = [" ".join(draw.choices(words, k=9)) for _ in range(30)] + ["WIN WIN WIN with cheap sunglasses"]
+    shards = [["\n".join(draw.choices(lines, k=draw.randint(0, 5))) for _ in range(40)] for _ in range(3)]
+    near = [f"{text}\nand {i} more" for i, text in enumerate(shards[0])]
+    return write_pool(root, [*shards, [], near])

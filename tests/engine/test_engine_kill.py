@@ -2,79 +2,58 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from engine_kills import Run, write_pipeline
+from engine_steps import write_lines
 
-from dclm.pool.sample import make_sample
-
-PIPELINE = """
-name: kill
-steps:
-  - extract: {with: resiliparse}
-  - page_length: {of: word, min: 20}
-  - exact: {of: text}
-  - minhash: {ngram: 5, bands: 9, rows: 5, seed: 1, verify: 0.6}
-  - bloom: {mode: paragraph, min_ngram: 5, max_ngram: 5, threshold: 0.8, fp_rate: 0.001, partitions: 2}
-  - random_sampling: {keep_fraction: 0.7}
-"""
+from dclm.parallel import Serial
+from dclm.pipeline import bind, load_pipeline
+from dclm.pool.files import list_files
+from dclm.stages.curate import CurateOptions, curate
 
 
-def start(pipeline: Path, pool: Path, out: Path, on: str, workers: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "dclm.cli.main", "curate", str(pipeline), "--pool", str(pool), "--out", str(out)]
-    command += ["--on", on, "--workers", str(workers), "--seed", "7", "--allow-incomplete"]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+def calm_run(work: Path) -> Run:
+    """In this process, undisturbed."""
+    run = Run(pipeline=write_pipeline(work), pool=write_lines(work / "pool"), out=work / "calm")
+    options = CurateOptions(seed=7)
+    record = curate(bind(load_pipeline(run.pipeline)), list_files([str(run.pool)]), run.out, options, Serial())
+    steps = record.counts["steps"]
+    assert isinstance(steps, list)
+    idle = [step["step"] for step in steps if not step["dropped"] and not step["edits"]]
+    assert idle == ["read", "extract"]
+    return run
 
 
-def finish(process: subprocess.Popen[bytes]) -> None:
-    _, error = process.communicate(timeout=500)
-    assert process.returncode == 0, error.decode()
-
-
-def files(out: Path) -> dict[str, str]:
-    return {f["path"]: f["sha256"] for f in json.loads((out / "record.json").read_text())["files"]}
-
-
-def kill_after(process: subprocess.Popen[bytes], out: Path, units: int) -> bool:
+def kill_after(run: Run, units: int, workers: int) -> bool:
     """SIGKILL the whole group once so many units are committed; False if the run ended first."""
+    process = run.start("local", workers)
     while process.poll() is None:
-        committed = sum("unit.json" in names for _, _, names in os.walk(out / ".work"))
-        if committed >= units:
+        if run.committed() >= units:
             os.killpg(process.pid, signal.SIGKILL)
             break
-    process.communicate()
-    return process.returncode == -signal.SIGKILL
+    return process.wait() == -signal.SIGKILL
 
 
 @pytest.mark.slow
 def test_kill_and_resume_gives_the_same_bytes(tmp_path: Path) -> None:
-    pipeline = tmp_path / "kill.yaml"
-    pipeline.write_text(PIPELINE, encoding="utf-8")
-    pool = make_sample(tmp_path / "pool", seed=3, documents=200, files=5)
-    finish(start(pipeline, pool, tmp_path / "calm", "local", 1))
-    killed = 0
-    for units in (0, 1, 4, 7, 15, 30, 45):
-        killed += kill_after(start(pipeline, pool, tmp_path / "killed", "local", 4), tmp_path / "killed", units)
-        assert not (tmp_path / "killed" / "record.json").exists() or killed == 0
-    assert killed >= 5
-    finish(start(pipeline, pool, tmp_path / "killed", "local", 4))
-    assert files(tmp_path / "calm") == files(tmp_path / "killed")
-    assert sorted(p.name for p in (tmp_path / "killed").iterdir()) == sorted(
-        p.name for p in (tmp_path / "calm").iterdir()
-    )
+    calm = calm_run(tmp_path)
+    run = Run(pipeline=calm.pipeline, pool=calm.pool, out=tmp_path / "killed")
+    for units, workers in ((0, 2), (4, 2), (30, 1), (50, 1), (80, 1), (110, 1), (130, 1), (160, 1), (180, 1)):
+        assert kill_after(run, units, workers)
+        assert not (run.out / "record.json").exists()
+    assert run.start("local", 1).wait(timeout=500) == 0
+    assert run.files() == calm.files()
+    assert sorted(p.name for p in run.out.iterdir()) == sorted(p.name for p in calm.out.iterdir())
 
 
 @pytest.mark.slow
 def test_ray_gives_the_same_bytes_as_one_local_worker(tmp_path: Path) -> None:
-    pipeline = tmp_path / "kill.yaml"
-    pipeline.write_text(PIPELINE, encoding="utf-8")
-    pool = make_sample(tmp_path / "pool", seed=3, documents=200, files=5)
-    finish(start(pipeline, pool, tmp_path / "local", "local", 1))
-    kill_after(start(pipeline, pool, tmp_path / "ray", "ray", 2), tmp_path / "ray", 3)
-    finish(start(pipeline, pool, tmp_path / "ray", "ray", 2))
-    assert files(tmp_path / "local") == files(tmp_path / "ray")
+    """On a cluster that the command starts for itself; kills of such runs: test_engine_kills."""
+    calm = calm_run(tmp_path)
+    run = Run(pipeline=calm.pipeline, pool=calm.pool, out=tmp_path / "ray")
+    assert run.start("ray", 2).wait(timeout=500) == 0
+    assert run.files() == calm.files()
