@@ -13,11 +13,15 @@ from dclm.progress import Progress, Silent
 from dclm.record import Record, read_record
 from dclm.storage import TEMPORARY
 from dclm.train.checkpoint import require_fresh
+from dclm.train.faults import LostRankError
 from dclm.train.follow import followed
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import Scale, find_scale, with_tokens
 from dclm.train.trackers import require_trackers
+
+START_SECONDS = 60
+"""Ray Train waits so long for the ranks to start, and then tries again."""
 
 
 def launch_ray(
@@ -38,7 +42,8 @@ def launch_ray(
     workers as there is room for, and Ray Train changes their number when nodes come or go. Whenever it starts the ranks
     again (after a loss, up to `max_failures` times) they go on from the last checkpoint, in the same data order.
     Progress is told in this process, by what the ranks write down under `out`.
-    Raises: what `train` raises.
+    Raises: what `train` raises; LostRankError where a node is lost and no other takes its place for as long as a rank
+    may let others wait.
     """
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -62,7 +67,9 @@ def launch_ray(
         run_config=ray.train.RunConfig(
             name=f"train-{out.name}",
             storage_path=str(scratch.absolute()),
-            failure_config=ray.train.FailureConfig(max_failures=max_failures),
+            failure_config=ray.train.FailureConfig(
+                max_failures=max_failures, controller_failure_limit=options.timeout_seconds // START_SECONDS
+            ),
         ),
     )  # fmt: skip
     chosen = with_tokens(find_scale(scale) if isinstance(scale, str) else scale, options.num_tokens)
@@ -70,7 +77,7 @@ def launch_ray(
         with followed(out, chosen, make_progress()):
             trainer.fit()
     except ray.train.TrainingFailedError as error:
-        told = _deliberate(error)
+        told = _deliberate(error) or lost_ranks(error, num_ranks, out)
         if told is None:
             raise
         raise told from error
@@ -96,6 +103,17 @@ def _require_room(there: float, num_ranks: int, use_gpu: bool) -> None:
 def _rank(job: dict[str, Any]) -> None:
     """One rank, in the process group that Ray Train has made."""
     train(job["tokens"], job["out"], scale=job["scale"], seed=job["seed"], options=job["options"])
+
+
+def lost_ranks(error: BaseException, num_ranks: int, out: Path) -> LostRankError | None:
+    """What to say where Ray Train has tried to start the ranks again and again, and found no place for all of them."""
+    from ray.train import ControllerError
+
+    if not isinstance(error, ControllerError):
+        return None
+    what = f"the cluster had no room for all of them again: {str(error.controller_failure).splitlines()[0]}"
+    hint = "add nodes, or ask for fewer ranks with --nproc or --min-nproc; --resume goes on from the last checkpoint"
+    return LostRankError(f"{out}: {num_ranks} ranks on Ray", what, hint)
 
 
 def _deliberate(error: BaseException) -> DclmError | None:

@@ -12,7 +12,7 @@ import pytest
 
 from dclm.errors import ConfigError
 from dclm.record import Record
-from dclm.train.launch_ray import launch_ray
+from dclm.train.launch_ray import launch_ray, lost_ranks
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import Scale
@@ -122,3 +122,14 @@ def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
     assert (name, rest["num_ranks"], rest.get("min_ranks")) == (expected, num_ranks, 1 if expected == "ray" else None)
     assert rest["options"].resume
     assert rest["options"].track == ("tensorboard",)
+
+
+def test_a_cluster_that_has_no_room_again_ends_the_run_with_what_to_do(tmp_path: Path) -> None:
+    """What Ray Train raises when it has given up; it would try for ever if it were not told when to."""
+    from ray.train import ControllerError, WorkerGroupError
+
+    waited = ControllerError(TimeoutError("startup timed out waiting for 2 workers\nand more"))
+    told = lost_ranks(waited, 2, tmp_path / "run")
+    assert "no room for all of them again: startup timed out waiting for 2 workers\n" in str(told)
+    assert "--min-nproc" in str(told)
+    assert lost_ranks(WorkerGroupError("worker 0", {0: ValueError("x")}), 2, tmp_path / "run") is None
