@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dclm.engine.cluster import ENVIRONMENT
+from dclm.engine.ray import START_ATTEMPTS
 
 _PIPELINE = """
 name: kills
@@ -76,13 +77,24 @@ class Nodes:
 def three_nodes() -> Iterator[Nodes]:
     """Started here, stopped in the end."""
     os.environ.update(ENVIRONMENT)
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster = _started()
     try:
         yield Nodes(cluster)
     finally:
         cluster.shutdown()
+
+
+def _started() -> Any:
+    """A head. Ray allows it 30 seconds; where the machine is too busy for that, it is tried again (see `RayEngine`)."""
+    from ray.cluster_utils import Cluster
+
+    for _ in range(START_ATTEMPTS):
+        try:
+            return Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+    raise TimeoutError(f"Ray did not start in {START_ATTEMPTS} attempts")
 
 
 def _children(parents: set[int]) -> list[int]:
