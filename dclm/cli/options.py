@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import sys
 import time
@@ -80,6 +81,7 @@ class ConsoleProgress:
             TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(), console=self._console,
             transient=True,
         )  # fmt: skip
+        atexit.register(self.finish)  # an error ends the work too, and must not leave the cursor hidden
         self._progress.start()
         self._task = self._progress.add_task(label, total=total, rate="")
 
@@ -110,6 +112,7 @@ class ConsoleProgress:
         """See `dclm.progress.Progress`."""
         if self._progress is not None:
             self._progress.stop()
+            atexit.unregister(self.finish)
         self._progress, self._task = None, None
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+
 import pytest
+from rich.console import Console
 
 from dclm.cli import options
 from dclm.cli.options import ConsoleProgress
@@ -36,3 +40,17 @@ def test_work_of_unknown_length_and_short_work(
     now[0] = 100.0
     progress.advance(7, 300)
     assert capsys.readouterr().err == "fetch: 7 · 3 documents/s\n"
+
+
+def test_the_cursor_is_back_when_an_error_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[Callable[[], None]] = []
+    terminal = io.StringIO()
+    monkeypatch.setattr(options, "Console", lambda **_: Console(file=terminal, force_terminal=True))
+    monkeypatch.setattr(options.atexit, "register", at_exit.append)
+    progress = ConsoleProgress()
+    progress.start("train tiny", 1000, "steps")
+    assert "\x1b[?25l" in terminal.getvalue()
+    (leave,) = at_exit
+    leave()
+    assert "\x1b[?25h" in terminal.getvalue()
+    leave()
