@@ -100,7 +100,8 @@ def find_checkpoint(path: Path) -> Path:
 
 def list_checkpoints(run: Path) -> list[Path]:
     """The committed checkpoints of a training run, by step."""
-    return sorted((run / CHECKPOINTS).glob(f"{STEP}*"))
+    found = ((path.name.removeprefix(STEP), path) for path in (run / CHECKPOINTS).glob(f"{STEP}*"))
+    return [path for _, path in sorted((int(step), path) for step, path in found if step.isdecimal())]
 
 
 def _tokenizer(directory: Path) -> Path | None:

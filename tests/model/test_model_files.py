@@ -12,7 +12,7 @@ import torch
 from dclm.errors import ConfigError, DataError
 from dclm.model.config import ModelConfig
 from dclm.model.hf import export_huggingface, import_huggingface
-from dclm.model.load import load_model
+from dclm.model.load import find_checkpoint, list_checkpoints, load_model
 from dclm.model.openlm import read_openlm, to_openlm, write_openlm
 from dclm.model.transformer import Transformer
 from dclm.model.weights import CONFIG, MODEL, write_model
@@ -52,6 +52,14 @@ def test_half_precision_weights_keep_exact_angles(make_model: MakeModel, tmp_pat
     found = logits(loaded, tokens)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, logits(model, tokens), atol=0.3, rtol=0.1)
+
+
+def test_a_runs_last_checkpoint_is_the_one_after_most_updates(tmp_path: Path) -> None:
+    """A million updates have a name that comes before those of fewer."""
+    for name in ("step-999999", "step-1000000", "step-000010", "step-old"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["step-000010", "step-999999", "step-1000000"]
+    assert find_checkpoint(tmp_path).name == "step-1000000"
 
 
 def test_what_is_no_model_is_refused_with_a_hint(tmp_path: Path) -> None:
