@@ -39,9 +39,9 @@ def launch_ray(
     """`train` on `num_ranks` workers of the Ray cluster that is connected, one GPU each where `device` is not cpu.
 
     `tokens` and `out` lie on storage that all nodes share. With `min_ranks` the run is elastic: it starts with so many
-    workers as there is room for, and Ray Train changes their number when nodes come or go; while there is room for fewer
-    than `min_ranks` it waits, for as long as it takes. Whenever it starts the ranks again (after a loss, up to
-    `max_failures` times) they go on from the last checkpoint, in the same data order.
+    workers as there is room for, Ray Train changes their number when nodes come or go, and while there is room for
+    fewer it waits, for as long as it takes. Whenever it starts the ranks again (after a loss, up to `max_failures`
+    times) they go on from the last checkpoint, in the same data order.
     Progress is told in this process, by what the ranks write down under `out`.
     Raises: what `train` raises; LostRankError where a run that is not elastic loses a node, and no other takes its
     place for as long as a rank may let others wait.
