@@ -105,7 +105,10 @@ class Exchange:
     progress: Progress
 
     def settle(self, step: Global, keys: Sequence[str]) -> dict[str, object]:
-        """Reduce `keys`, decide, and commit the drops and edits of every shard; gives the decision's `unit.json`."""
+        """Reduce `keys`, decide, and commit the drops and edits of every shard; gives the decision's `unit.json`.
+
+        What led to the decision is deleted once it stands: keys alone may take more room than the documents.
+        """
         target = self.directory / "decision"
         done = finished(target, self.fingerprint)
         if done is not None:
@@ -119,6 +122,8 @@ class Exchange:
             for name, tables in decision.tables.items():
                 _write_parquet(directory / f"{name}.parquet", tables)
             write_json(directory / UNIT, result)
+        for path in (*map(Path, keys), *self.directory.glob("round-*/**/*.arrow")):  # units stay finished without them
+            path.unlink(missing_ok=True)
         return result
 
     def _decide(self, step: Global, keys: Sequence[str], depth: int) -> Decision:

@@ -15,6 +15,7 @@ Keys = npt.NDArray[np.uint64]
 
 PIECE_BYTES = 16 << 20
 """Of keys in memory at once; part of the bytes of reduced tables, so it is no setting."""
+PART_BYTES = 8 << 10  # of a piece for each part, at least: to look at a part takes as long as to sort so much of it
 _SAMPLES = 256  # a piece
 _MAPPED = 32  # files whose pages are held at once
 
@@ -26,7 +27,7 @@ def pieces(parts: Sequence[Mapped], piece_bytes: int | None = None) -> Iterator[
     same piece, which is larger than wanted where they are. In memory is what makes up one piece, and a table's keys.
     """
     size = sum(table.nbytes for part in parts for table in part.tables)
-    bounds = _bounds(parts, math.ceil(size / (piece_bytes or PIECE_BYTES)))
+    bounds = _bounds(parts, math.ceil(size / (piece_bytes or max(PIECE_BYTES, len(parts) * PART_BYTES))))
     edges = [[0, *np.searchsorted(key, bounds).tolist(), len(key)] for key in _keys(parts)]
     for i in range(len(bounds) + 1):
         yield _by_key(pa.concat_tables(_copied(parts, [(e[i], e[i + 1]) for e in edges])))

@@ -86,6 +86,8 @@ def run_relay(relay: Relay, reduced: Sequence[Path], directory: Path, identity: 
             break
         legs = units(number, (number - 1) % len(relay.steps), [files] * count)
         run(f"relay: round {number}", _Leg(relay), legs)
+        for path in files:  # of the round before: what made something of it is finished
+            Path(path).unlink(missing_ok=True)
         quiet = 0 if any(_news(leg) for leg in legs) else quiet + 1
     for partition in range(count):
         yield from pieces(_rows_for(files, partition, count))

@@ -6,8 +6,8 @@ Seconds are CPU seconds, without a first run that compiles.
 
 This is about the cost of a document, so it begins where a run's own cost is small: some 0.1 s, for about 60 units of
 work that are committed (fsync, unit.json, a file opened for each shard and partition) whatever is in them. Of 5,000
-documents that would be a third. `50000 500000 5000000` takes half an hour and 30 GB of disk. Memory of a worker is
-flat but for what its deciding takes: some 100 bytes for each document that has a candidate, in one process.
+documents that would be a third. `50000 500000 5000000` takes half an hour and 30 GB of disk. What a worker holds does
+not grow; the one that decides holds up to 100 bytes more for each document that has a candidate.
 """
 
 from __future__ import annotations

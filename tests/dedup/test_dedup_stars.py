@@ -67,6 +67,8 @@ def test_through_files_of_many_partitions(tmp_path: Path, shape: str) -> None:
 
     assert_same(edges, list(run_relay(STARS, reduced, tmp_path, "print", run)))  # type: ignore[arg-type]
     assert len(rounds) <= 3 * np.log2(count)
+    left = {path.parent.parent.name for path in tmp_path.glob("relay-*/*/rows.arrow")}
+    assert left == {f"relay-{len(rounds) - 1:03d}"}
 
 
 @pytest.mark.parametrize("verify", [None, 0.7])

@@ -82,5 +82,6 @@ def test_small_pieces_and_rounds_change_no_byte(tmp_path: Path, monkeypatch: pyt
     plain, kept = run(step, shards, tmp_path, "plain")
     assert 100 < len(kept) < 500
     monkeypatch.setattr(pieces, "PIECE_BYTES", 500)
+    monkeypatch.setattr(pieces, "PART_BYTES", 0)
     rounds, _ = run(dataclasses.replace(step, links_in_memory=1), shards, tmp_path, "rounds")
     assert {f.path: f.sha256 for f in plain.files} == {f.path: f.sha256 for f in rounds.files}
