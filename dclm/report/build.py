@@ -13,6 +13,7 @@ from dclm.report.alarms import source_alarms, step_alarms
 from dclm.report.groups import Group, Groups, top
 from dclm.report.histogram import Histogram, histograms
 from dclm.report.ledger import Artifact
+from dclm.report.passed import Passed, passed_samples
 from dclm.report.samples import Sample, dropped_samples, kept_samples
 from dclm.report.tokens import TokenEstimate, estimate_tokens
 
@@ -48,6 +49,7 @@ class Report:
     tables: tuple[Table, ...]
     kept: tuple[Sample, ...]
     dropped: Mapping[int, Sequence[Sample]]
+    passed: Mapping[int, Sequence[Passed]]
 
 
 def build_report(root: Path, tokenizer: str | None) -> Report:
@@ -79,7 +81,7 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
         artifact=artifact,
         tokens=None if tokenizer is None else estimate_tokens(tokenizer, artifact.steps, kept, dropped),
         alarms=tuple(alarms), histograms=tuple(histograms(artifact)), tables=tuple(tables), kept=tuple(kept),
-        dropped=dropped,
+        dropped=dropped, passed=passed_samples(artifact, kept, dropped),
     )  # fmt: skip
 
 

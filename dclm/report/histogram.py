@@ -52,7 +52,7 @@ class Histogram:
 
 
 def find_cuts(artifact: Artifact) -> tuple[Cut, ...]:
-    """The literal cuts that the record tells of: `threshold`, `quantile` (resolved) and `language`."""
+    """The literal cuts that the record tells of: `threshold`, `quantile` (resolved), `language` and `langdetect`."""
     settings, decisions = artifact.record.config["steps"], artifact.record.counts["decisions"]
     assert isinstance(settings, list)
     assert isinstance(decisions, dict)
@@ -66,7 +66,7 @@ def find_cuts(artifact: Artifact) -> tuple[Cut, ...]:
         elif step.name == "quantile":
             cut = decisions[f"{step.index}:quantile"]["cut"]
             cuts.append(Cut(step=step.index, column=values["column"], label=label, low=cut))
-        elif step.name == "language" and values["keep"]:
+        elif step.name in ("language", "langdetect") and values["keep"]:
             cuts.append(Cut(step=step.index, column="language_score", label=label, low=values["min_score"]))
     return tuple(cuts)
 

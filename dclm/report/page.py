@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from dclm import __version__
 from dclm.report.alarms import RULES
@@ -10,6 +10,7 @@ from dclm.report.build import Report, Table
 from dclm.report.escape import escape, excerpt, span
 from dclm.report.groups import Group
 from dclm.report.histogram import LENGTH, Histogram, totals
+from dclm.report.ledger import StepRow
 from dclm.report.samples import Sample
 from dclm.report.style import POLICY, STYLE
 from dclm.report.svg import Part, bar, draw_histogram, short
@@ -49,7 +50,7 @@ def render_report(report: Report) -> str:
     sections = [
         _tiles(report), _alarms(report), render_waterfall(report),
         panel("Annotations", _histograms(report.histograms)), *map(_table, report.tables),
-        panel("What was dropped, by step", _dropped(report)), panel("What was kept", _kept(report)),
+        panel("What each step dropped and let through", _by_step(report)), panel("What was kept", _kept(report)),
     ]  # fmt: skip
     seed = f"seed {report.artifact.seed}"
     header = f"<header><h1>{escape(record.name)}</h1><p>documents · {seed} · {record.fingerprint[:16]}</p></header>"
@@ -136,19 +137,30 @@ def _groups(groups: Sequence[Group]) -> str:
     return f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _dropped(report: Report) -> str:
-    return "".join(_dropped_by_step(report)) or '<p class="note">No step dropped a document that had text.</p>'
+def _by_step(report: Report) -> str:
+    shown = "".join(_samples_of(report, step) for step in report.artifact.steps if step.index in report.dropped)
+    if not shown:
+        return '<p class="note">No step dropped a document that had text.</p>'
+    note = (
+        "Drawn by the hash of seed and id; of what a step let through by a number, those nearest to its cut among the"
+        " samples. Texts are as they were when the document left."
+    )
+    return f'<p class="note">{note}</p>{shown}'
 
 
-def _dropped_by_step(report: Report) -> Iterator[str]:
-    for step in report.artifact.steps:
-        samples = report.dropped.get(step.index, ())
-        if samples:
-            title = f"<b>{step.index}. {escape(step.name)}</b>"
-            note = f"{step.dropped:,} documents · {len(samples)} drawn by the hash of seed and id"
-            shown = "".join(_sample(sample, "sample") for sample in samples)
-            summary = f'<summary>{title}<span class="note">{note}</span></summary>'
-            yield f"<details>{summary}{shown}</details>\n"
+def _samples_of(report: Report, step: StepRow) -> str:
+    names = {other.index: other.name for other in report.artifact.steps}
+    dropped = "".join(_sample(sample, "sample") for sample in report.dropped[step.index])
+    passed = ""
+    for one in report.passed[step.index]:
+        fate = "came out" if one.left_at is None else f"dropped later, by {one.left_at}. {names[one.left_at]}"
+        number = "" if one.number is None else f" · {one.number:.4g}"
+        passed += _sample(one.sample, "sample good" if one.left_at is None else "sample", f" · {escape(fate)}{number}")
+    title = f"<b>{step.index}. {escape(step.name)}</b>"
+    note = f'<span class="note">{step.dropped:,} documents dropped, {step.documents_out:,} let through</span>'
+    lists = [("dropped", dropped), ("let through", passed or '<p class="note">No sample.</p>')]
+    columns = "".join(f"<div><h3>{heading}</h3>{samples}</div>" for heading, samples in lists)
+    return f'<details><summary>{title}{note}</summary><div class="grid">{columns}</div></details>\n'
 
 
 def _kept(report: Report) -> str:
@@ -157,10 +169,10 @@ def _kept(report: Report) -> str:
     return f'<p class="note">{note}</p>{shown}' if shown else '<p class="note">Nothing was kept.</p>'
 
 
-def _sample(sample: Sample, kind: str) -> str:
+def _sample(sample: Sample, kind: str, note: str = "") -> str:
+    """`note` is HTML."""
     length = "" if sample.characters is None else f" · {sample.characters:,} characters"
     link = excerpt(sample.url or sample.id, 160)
     text = excerpt(sample.text, EXCERPT) or "(no text)"
-    return (
-        f'<div class="{kind}"><p class="url"><bdi dir="auto">{link}</bdi>{length}</p><p dir="auto">{text}</p></div>\n'
-    )
+    title = f'<p class="url"><bdi dir="auto">{link}</bdi>{length}{note}</p>'
+    return f'<div class="{kind}">{title}<p dir="auto">{text}</p></div>\n'

@@ -22,6 +22,7 @@ from dclm.record import Record
 from dclm.report.build import Report, build_report
 from dclm.report.escape import escape, excerpt
 from dclm.report.page import render_report
+from dclm.report.passed import PASSED_SHOWN
 from dclm.report.style import POLICY
 from dclm.stages.curate import CurateOptions, curate
 
@@ -123,6 +124,24 @@ def test_samples_are_of_the_step_and_the_same_however_the_pool_is_cut(sample: Pa
         drawn.append([s.id for s in build_report(sample / f"cut-out-{parts}", None).kept])
     assert drawn[0] == drawn[1]
     assert sorted(drawn[0]) != drawn[0]
+
+
+def test_what_a_step_let_through_stands_beside_what_it_dropped(sample: Path, report: Report) -> None:
+    ledger = pa.concat_tables([pq.read_table(p) for p in sorted((sample / "out" / "ledger").iterdir())]).to_pylist()
+    rows = {row["id"]: row for row in ledger}
+    assert set(report.passed) == set(report.dropped)
+    for index, passed in report.passed.items():
+        assert 0 < len(passed) <= PASSED_SHOWN
+        for one in passed:
+            left = rows[one.sample.id]["step_index"]
+            assert left == one.left_at
+            assert left is None or left > index
+    assert any(one.left_at is not None for passed in report.passed.values() for one in passed)
+    (cut,) = (c for h in report.histograms for c in h.cuts if c.low is not None)
+    numbers = [one.number for one in report.passed[cut.step]]
+    assert numbers == [rows[one.sample.id]["words"] for one in report.passed[cut.step]]
+    assert numbers == sorted(rows[s.id]["words"] for s in report.kept)[:PASSED_SHOWN]
+    assert "dropped later, by" in render_report(report)
 
 
 def test_the_page_is_the_same_at_one_and_two_workers_and_in_another_place(tmp_path: Path) -> None:
