@@ -14,6 +14,8 @@ from dclm.pool.rows import MAX_PAGE_BYTES, Payload
 
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 _FIELD = re.compile(rb"(?im)^(content-type|content-encoding|transfer-encoding)[ \t]*:[ \t]*([^\r\n]*)")
+_FOLD = re.compile(rb"\r?\n[ \t]+")  # a field goes on in the next line
+_INTERIM = re.compile(rb"HTTP/[0-9.]{1,8} 1[0-9]{2}\b[^\r\n]{0,1000}(?:\r?\n[^\r\n]{1,8000}){0,100}\r?\n\r?\n(?=HTTP/)")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 MAX_CODINGS = 10
 """Content codings undone, one inside the other; more is no honest server."""
@@ -35,21 +37,26 @@ def parse_response(block: bytes) -> Response:
     """Headers and payload of the block of a `response` record.
 
     A coding that the header names but the payload does not have (crawls keep the header and store the plain bytes) is
-    passed over. No status check: an error page is a page.
+    passed over. Of "100 Continue" and the like what follows is read. No status check: an error page is a page.
     """
-    if block[:5] != b"HTTP/":
+    start = 0
+    while interim := _INTERIM.match(block, start):
+        start = interim.end()
+    if block[start : start + 5].upper() != b"HTTP/":
         return Response(None, None, "no HTTP response in the record")
-    end = _END_OF_HEADERS.search(block)
-    head = block[: end.start()] if end else block
+    end = _END_OF_HEADERS.search(block, start)
+    head = block[start : end.start()] if end else block[start:]
     body: Payload = memoryview(block)[end.end() :] if end else b""
     fields: dict[bytes, bytes] = {}
-    for name, value in _FIELD.findall(head):
+    for name, value in _FIELD.findall(_FOLD.sub(b" ", head)):
         name = name.lower()
         fields[name] = fields[name] + b"," + value if name in fields and name != b"content-type" else value
     content_type = fields[b"content-type"].strip().decode("utf-8", "replace") if b"content-type" in fields else None
     try:
-        if b"chunked" in fields.get(b"transfer-encoding", b"").lower():
+        transfer = fields.get(b"transfer-encoding", b"")
+        if b"chunked" in transfer.lower():
             body = join_chunks(body)
+        body = undo_codings(body, transfer)
         body = undo_codings(body, fields.get(b"content-encoding", b""))
     except UndecodableError as error:
         return Response(content_type, None, str(error))
@@ -84,7 +91,9 @@ def join_chunks(body: Payload) -> Payload:
 
 
 def undo_codings(body: Payload, header: bytes) -> Payload:
-    """Undo the content codings that a Content-Encoding header lists, last one first; unknown words are ignored.
+    """Undo the codings that a Content-Encoding or Transfer-Encoding header lists, last one first.
+
+    Unknown words are ignored.
 
     Raises: UndecodableError if the data is corrupt or longer than `MAX_PAGE_BYTES`, or the list longer than
     `MAX_CODINGS`.

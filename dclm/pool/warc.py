@@ -101,8 +101,13 @@ class _Reader:
         elif what == _NOT_A_RECORD and not self._magic:
             self._lose(self._end, "no record")
             following = find_magic(self._stream, max(self._end, self._start + 1), b"WARC/")
-        elif self._lenient:
-            self._lose(self._last, what)
+        elif self._lenient:  # such as an endless header
+            self._lose(self._last if self._magic else self._end, what.rstrip("."))
+            following = (
+                find_magic(self._stream, max(self._start, self._last) + 1, self._magic)
+                if self._magic
+                else find_magic(self._stream, max(self._end, self._start + 1), b"WARC/")
+            )
         else:
             if what == _NOT_A_RECORD:
                 self._damage.append(f"after the record at byte {self._last} comes none: passed over up to the next one")

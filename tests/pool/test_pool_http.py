@@ -106,6 +106,30 @@ def test_headers_end_at_the_first_empty_line(end: bytes) -> None:
     assert (found.content_type, bytes(found.body or b"")) == ("text/html", b"body\r\n\r\nmore")
 
 
+@pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+def test_a_header_field_goes_on_in_the_next_line(end: bytes) -> None:
+    lines = [b"HTTP/1.1 200 OK", b"Content-Type: text/html;", b"\tcharset=latin-1", b"Content-Encoding:", b" gzip"]
+    found = parse_response(end.join([*lines, b"", gzip.compress(PAGE)]))
+    assert (found.content_type, found.body, found.reject) == ("text/html; charset=latin-1", PAGE, None)
+
+
+def test_transfer_codings_are_undone_behind_the_chunks() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\nContent-Encoding: br\r\n\r\n"
+    assert parse_response(head + chunked(gzip.compress(brotli.compress(PAGE)))).body == PAGE
+
+
+def test_what_follows_an_interim_response_is_the_response() -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nX: y\r\n\r\n"
+    final = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nHTTP/1.1 100 Continue"
+    found = parse_response(interim + final)
+    assert (found.content_type, found.body) == ("text/plain", b"HTTP/1.1 100 Continue")
+    assert parse_response(b"HTTP/1.1 100 Continue\r\n\r\n").body == b""
+
+
+def test_the_protocol_may_be_in_lower_case() -> None:
+    assert parse_response(b"http/1.1 200 ok\r\n\r\n" + PAGE).body == PAGE
+
+
 def test_a_response_without_payload_is_an_empty_page() -> None:
     assert parse_response(b"HTTP/1.1 301 Moved\r\nLocation: /x").body == b""
     assert parse_response(b"HTTP/1.1 301 Moved\r\n\r\n").body == b""

@@ -127,6 +127,15 @@ def test_junk_between_and_after_records_is_passed_over(tmp_path: Path, junk: byt
     assert tally.damage
 
 
+@pytest.mark.parametrize(("ending", "pack"), [(".warc", b"".join), (".warc.gz", lambda records: members(*records))])
+def test_an_endless_header_costs_its_own_record_alone(tmp_path: Path, ending: str, pack) -> None:
+    endless = record(1).replace(b"WARC-Date:", b"X: " + b"a" * 200_000 + b"\r\nWARC-Date:")
+    archive = pack([record(0), endless, endless, record(2), endless, record(3)])
+    table, tally = read_all(put(tmp_path / f"a{ending}", archive))
+    assert bodies(table) == [PAGES[0], PAGES[2], PAGES[3]]
+    assert [what.rpartition(": ")[2] for what in tally.damage] == ["Maximum header length exceeded"] * 2
+
+
 def test_bare_line_feeds_are_read_and_are_no_damage(tmp_path: Path) -> None:
     archive = b"".join(record(n, end=b"\n") for n in range(5))
     table, tally = read_all(put(tmp_path / "a.warc", archive))
