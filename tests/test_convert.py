@@ -142,6 +142,14 @@ def test_the_quality_cut_becomes_the_last_steps_of_dclm_baseline(tmp_path: Path)
     assert any("commit" in note for note in conversion.notes)
 
 
+def test_arguments_left_out_are_dclms_own_defaults(tmp_path: Path) -> None:
+    names = ("word_length_filter", "numeric_ratio_line_modifier", "random_sampling_filter")
+    entries = convert([{"func": name} for name in names], tmp_path).entries
+    assert [e.fields for e in entries] == [{"min": 0, "max": None}, {"max_ratio": 1.0}, {"keep_fraction": 0.1}]
+    (entry,) = convert([{"func": "word_length_filter", "min_length": 3}], tmp_path).entries
+    assert entry.fields == {"min": 3, "max": None}
+
+
 @pytest.mark.parametrize(
     ("step", "named"),
     [

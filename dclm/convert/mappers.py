@@ -221,7 +221,7 @@ MAPPERS: Mapping[str, Mapper] = {
     "detect_lang_whole_page_enricher": _one(detect_language),
     "language_filter": filter_language,
     "page_length_filter": _one(_page_length),
-    "word_length_filter": _simple("word_length", {"min_length": "min", "max_length": "max"}),
+    "word_length_filter": _simple("word_length", {"min_length": "min", "max_length": "max"}, min=0, max=None),
     "symbol_ratio_filter": _simple("symbol_ratio", {"max_symbol_to_word_ratio": "max"}),
     "bullet_count_filter": _simple("bullet_lines", {"max_bullet_start_ratio": "max_fraction"}),
     "ellipsis_count_filter": _simple("ellipsis_lines", {"max_ellipsis_end_ratio": "max_fraction"}),

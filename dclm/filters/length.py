@@ -79,8 +79,8 @@ class WordLength(Filter):
 
     min: NonNegative = 3.0
     """Least mean number of code points."""
-    max: NonNegative = 10.0
-    """Greatest mean number of code points."""
+    max: NonNegative | None = 10.0
+    """Greatest mean number of code points; null: any."""
 
     def __post_init__(self) -> None:
         _check_order(self.min, self.max)
@@ -89,7 +89,8 @@ class WordLength(Filter):
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
             words = counts(batch, "words", "words")
             mean = counts(batch, "words", "word_chars") / np.maximum(words, 1)
-            return pa.array((words > 0) & (mean >= self.min) & (mean <= self.max))
+            most = np.inf if self.max is None else self.max
+            return pa.array((words > 0) & (mean >= self.min) & (mean <= most))
 
         return keep
 

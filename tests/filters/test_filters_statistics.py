@@ -98,6 +98,7 @@ def test_word_length_is_the_mean_over_words_between_white_space(text: str, low: 
         lengths = [len(word) for word in text.split()]
         expected = bool(lengths) and low <= sum(lengths) / len(lengths) <= high
         assert kept(WordLength(min=low, max=high), text) == [expected]
+        assert kept(WordLength(min=low, max=None), text) == [bool(lengths) and low <= sum(lengths) / len(lengths)]
 
 
 @on_any_text
