@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -122,8 +123,10 @@ class Exchange:
             for name, tables in decision.tables.items():
                 _write_parquet(directory / f"{name}.parquet", tables)
             write_json(directory / UNIT, result)
-        for path in (*map(Path, keys), *self.directory.glob("round-*/**/*.arrow")):  # units stay finished without them
+        for path in map(Path, keys):
             path.unlink(missing_ok=True)
+        for rounds in self.directory.glob("round-*"):
+            shutil.rmtree(rounds)
         return result
 
     def _decide(self, step: Global, keys: Sequence[str], depth: int) -> Decision:

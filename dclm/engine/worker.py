@@ -9,7 +9,7 @@ A unit is a pure function of its input files and the segment's steps. It leaves 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,6 +26,8 @@ from dclm.schema import DOCUMENT
 from dclm.step import Context, Global, MapFunction, Ordered
 from dclm.storage import atomic_directory
 from dclm.text.spans import Spans, without_spans
+
+KEYS = ".keys.arrow"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,17 @@ class Unit:
     partition: int = 0
     total: int = 0
     """After an Ordered step: the sum of its measure over the partition."""
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether what it emitted for a Global step is (still) there."""
+        return all((Path(self.directory) / f"{shard.index:05d}{KEYS}").exists() for shard in self.shards)
+
+
+def shard_prints(units: Iterable[Unit]) -> list[str]:
+    """Of each shard, in order, the fingerprint of the unit that it is in."""
+    owner = {shard.index: unit.fingerprint for unit in units for shard in unit.shards}
+    return [owner[index] for index in sorted(owner)]
 
 
 def run_unit(job: Job, unit: Unit) -> dict[str, object]:
@@ -126,7 +139,7 @@ def _run_shard(
     pq.write_table(flow.ledger.samples(), prefix.with_suffix(".samples.parquet"), compression="zstd")
     if emit is not None:
         assert isinstance(segment.tail, Global)
-        write_tables(prefix.with_suffix(".keys.arrow"), partitioned(keys, shard.index, segment.tail.num_partitions))
+        write_tables(prefix.with_suffix(KEYS), partitioned(keys, shard.index, segment.tail.num_partitions))
     counts = [dataclasses.asdict(c) for _, c in sorted(flow.counts.items())]
     return {
         "documents": writer.rows, "counts": counts, "measured": measured, "skipped": tally.skipped,

@@ -11,7 +11,8 @@ import fsspec
 from fsspec import AbstractFileSystem
 
 from dclm.errors import DataError
-from dclm.record import RECORD
+from dclm.record import RECORD, fingerprint
+from dclm.storage import is_local, sha256_file
 
 PoolKind = Literal["warc", "jsonl", "parquet"]
 
@@ -163,3 +164,11 @@ def with_ranges(file: InputFile, ranges: Sequence[ByteRange]) -> InputFile:
     """The file restricted to these parts, in order of offset."""
     parts = tuple(sorted(ranges))
     return replace(file, ranges=parts, size=sum(part.length for part in parts))
+
+
+def file_identity(file: InputFile) -> str:
+    """sha256 of a local file; of a remote one, its filesystem's checksum (size, time or ETag)."""
+    if is_local(file.path):
+        return sha256_file(file.path)
+    filesystem, path = fsspec.core.url_to_fs(file.path)
+    return fingerprint(["remote", file.size, str(filesystem.checksum(path)), [list(r) for r in file.ranges]])

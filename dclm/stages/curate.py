@@ -14,17 +14,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import fsspec
-
 from dclm.engine.exchange import Exchange
 from dclm.engine.files import finished
 from dclm.engine.plan import Segment, segments
 from dclm.engine.tally import READER, StepCount, sum_counts
-from dclm.engine.worker import Job, Shard, Unit, run_unit
+from dclm.engine.worker import KEYS, Job, Shard, Unit, run_unit, shard_prints
 from dclm.errors import DataError
 from dclm.parallel import Engine
 from dclm.pipeline import BoundPipeline
-from dclm.pool.files import InputFile
+from dclm.pool.files import InputFile, file_identity
 from dclm.progress import Progress, Silent
 from dclm.record import (
     RECORD,
@@ -38,8 +36,8 @@ from dclm.record import (
     write_record,
 )  # fmt: skip
 from dclm.stages.gather import Parts, gather_shard
-from dclm.step import Context, Ordered
-from dclm.storage import is_local, remove_temporary, sha256_file
+from dclm.step import Context, Global, Ordered
+from dclm.storage import remove_temporary
 
 WORK = ".work"
 VERSION = 2
@@ -81,14 +79,6 @@ def curate(
     return record
 
 
-def file_identity(file: InputFile) -> str:
-    """sha256 of a local file; of a remote one, its filesystem's checksum (size, time or ETag)."""
-    if is_local(file.path):
-        return sha256_file(file.path)
-    filesystem, path = fsspec.core.url_to_fs(file.path)
-    return fingerprint(["remote", file.size, str(filesystem.checksum(path)), [list(r) for r in file.ranges]])
-
-
 class _Run:
     """One execution: the units of every segment, in order."""
 
@@ -126,7 +116,7 @@ class _Run:
             outcome = self._run_segment(segment, units)
             self.results.append(outcome)
             owner = {s.index: u for u in units for s in u.shards}
-            prints = [owner[i].fingerprint for i in range(len(self.files))]
+            prints = shard_prints(units)
             stems = [f"{owner[i].directory}/{i:05d}" for i in range(len(self.files))]
             documents = [f"{stem}.documents.parquet" for stem in stems]
             parts = [p.plus(stem) for p, stem in zip(parts, stems, strict=True)]
@@ -157,11 +147,11 @@ class _Run:
         if isinstance(segment.head, Ordered):
             return self._ordered_units(segment.head, root, [identity, head], prints, documents), None
         exchange = Exchange(
-            directory=root, fingerprint=fingerprint([head, prints]), documents=tuple(documents), context=self.context,
-            engine=self.engine, progress=self.progress,
+            directory=root, fingerprint=self._decision_print(segment.first - 1, prints), documents=tuple(documents),
+            context=self.context, engine=self.engine, progress=self.progress,
         )  # fmt: skip
         stems = [d.removesuffix(".documents.parquet") for d in documents]
-        settled = exchange.settle(segment.head, [f"{stem}.keys.arrow" for stem in stems])
+        settled = exchange.settle(segment.head, [f"{stem}{KEYS}" for stem in stems])
         decision = root / "decision"
         for path in sorted(decision.glob("*.parquet")):
             self.tables[f"{segment.first - 1:02d}-{segment.head.name}.{path.name}"] = path
@@ -196,6 +186,8 @@ class _Run:
             ),
         )  # fmt: skip
         done = [finished(Path(u.directory), u.fingerprint) for u in units]
+        if isinstance(segment.tail, Global) and not self._is_settled(segment, units):
+            done = [d if d is None or u.has_keys else None for d, u in zip(done, units, strict=True)]
         todo = [i for i, d in enumerate(done) if d is None]
         label = " → ".join(s.name for s in segment.steps[:1] + segment.steps[-1:]) or "apply"
         self.progress.start(f"curate {segment.index + 1}/{len(self.segments)}: {label}", len(units))
@@ -211,6 +203,14 @@ class _Run:
             assert isinstance(shards, dict)
             outcome.update({int(k): v for k, v in shards.items()})
         return outcome
+
+    def _is_settled(self, segment: Segment, units: Sequence[Unit]) -> bool:
+        """Whether the decision on what these units emit stands. Then their keys are gone, else they are needed."""
+        decision = self.out / WORK / f"segment-{segment.index + 1}" / "decision"
+        return finished(decision, self._decision_print(segment.last, shard_prints(units))) is not None
+
+    def _decision_print(self, place: int, prints: list[str]) -> str:
+        return fingerprint([self.bound.identity(place, place + 1), prints])
 
     def _limits(self) -> list[int | None]:
         if self.options.limit is None:

@@ -127,6 +127,29 @@ def test_finished_units_are_reused_after_a_failure(tmp_path: Path) -> None:
     assert [p.stat().st_mtime_ns for p in first] == before
 
 
+@pytest.mark.parametrize("verify", [False, True])
+def test_an_unfinished_run_goes_on_with_more_files_and_with_as_many_again(tmp_path: Path, verify: bool) -> None:
+    """What units emitted is deleted when a decision stands; where another decision is needed, it is made again."""
+    pool = write_pool(tmp_path / "pool", texts(5))
+    step = FirstOfLength(verify=verify)
+    before = run(bound(Edit(), step), pool, tmp_path / "before")
+    more = pool / "shard-9.jsonl"
+
+    def fail() -> None:
+        with pytest.raises(ZeroDivisionError):
+            run(bound(Edit(), step, Fail()), pool, tmp_path / "out")
+
+    fail()
+    more.write_text(json.dumps({"id": "new", "text": "y" * 50}) + "\n")
+    fail()
+    after = run(bound(Edit(), step), pool, tmp_path / "after")
+    assert data_files(run(bound(Edit(), step), pool, tmp_path / "out")) == data_files(after) != data_files(before)
+    fail()
+    more.unlink()
+    fail()
+    assert data_files(run(bound(Edit(), step), pool, tmp_path / "out")) == data_files(before)
+
+
 def test_a_finished_artifact_is_reused_and_a_changed_one_is_not(tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "pool", texts(6))
     first = run(bound(MinLength(characters=4)), pool, tmp_path / "out")
