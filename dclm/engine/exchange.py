@@ -114,6 +114,9 @@ class Exchange:
         done = finished(target, self.fingerprint)
         if done is not None:
             return done
+        if target.exists():  # another decision, whose rounds have lost their files
+            for path in (*self.directory.glob("round-*"), target):
+                shutil.rmtree(path)
         decision = self._decide(step, keys, 0)
         result: dict[str, object] = {"fingerprint": self.fingerprint, "info": dict(decision.info)}
         with atomic_directory(target) as directory:
@@ -123,10 +126,8 @@ class Exchange:
             for name, tables in decision.tables.items():
                 _write_parquet(directory / f"{name}.parquet", tables)
             write_json(directory / UNIT, result)
-        for path in map(Path, keys):
+        for path in (*map(Path, keys), *self.directory.glob("round-*/**/*.arrow")):  # units stay finished without them
             path.unlink(missing_ok=True)
-        for rounds in self.directory.glob("round-*"):
-            shutil.rmtree(rounds)
         return result
 
     def _decide(self, step: Global, keys: Sequence[str], depth: int) -> Decision:
