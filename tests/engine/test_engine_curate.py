@@ -145,6 +145,9 @@ def test_an_unfinished_run_goes_on_with_more_files_and_with_as_many_again(tmp_pa
     after = run(bound(Edit(), step), pool, tmp_path / "after")
     assert data_files(run(bound(Edit(), step), pool, tmp_path / "out")) == data_files(after) != data_files(before)
     fail()
+    with pytest.raises(ZeroDivisionError):
+        run(bound(Edit(), FirstOfLength(verify=not verify), Fail()), pool, tmp_path / "out")
+    fail()
     more.unlink()
     fail()
     assert data_files(run(bound(Edit(), step), pool, tmp_path / "out")) == data_files(before)
