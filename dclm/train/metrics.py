@@ -61,9 +61,10 @@ class MetricsWriter:
 
     def timing(self, step: int, seconds: float, tokens_per_second: float, utilization: float | None) -> None:
         """Write down how fast the updates up to `step` went, and their MFU where the device's peak is known."""
-        values = {"seconds": round(seconds, 3), "tokens_per_second": round(tokens_per_second, 1)}
+        # Unrounded: who follows the file rounds once, as the run's own progress does, and says the same.
+        values = {"seconds": seconds, "tokens_per_second": tokens_per_second}
         if utilization is not None:
-            values["mfu"] = round(utilization, 4)
+            values["mfu"] = utilization
         _write(self._timings, {"step": step, **values})
         self.track(step, values)
 

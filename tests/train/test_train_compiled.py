@@ -25,8 +25,10 @@ PLAIN = TrainOptions(device="cpu", precision="fp32", threads=1, checkpoint_every
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 @pytest.mark.filterwarnings("default")  # of inductor
 def test_a_compiled_run_has_the_losses_of_the_plain_one(
-    make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path
+    make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Inductor's own cache is the machine's: what another checkout's torch has left there may no longer load.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     tokens = make_tokens()
     found = {}
     counters.clear()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dclm.train.follow import Follower, followed, last_line
+from dclm.train.metrics import StepMetrics, open_metrics, speed_note
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import Scale
@@ -46,6 +47,16 @@ def test_a_finished_run_has_been_told_as_by_its_own_process(
     assert there.started == here.started == [("train small", 20, "steps")]
     assert (there.units, there.items, there.finished) == (here.units, here.items, here.finished) == (20, 2560, 1)
     assert there.notes[-1] == here.notes[-1]
+
+
+def test_speeds_are_not_rounded_on_their_way_through_the_file(small_scale: Scale, tmp_path: Path) -> None:
+    told = Told()
+    speed, utilization = 8493.46, 0.40549  # rounded twice: 8,494 and 40.6 %
+    with open_metrics(tmp_path, 0) as writer:
+        writer.step(StepMetrics(step=1, loss=2.5, z_loss=0.0, lr=0.1, grad_norm=1.0, tokens=128))
+        writer.timing(1, 0.25, speed, utilization)
+    Follower(tmp_path, small_scale, told).look()
+    assert told.notes == [speed_note(2.5, speed, utilization)] == ["loss 2.500 · 8,493 tokens/s · MFU 40.5%"]
 
 
 def test_updates_are_told_once_and_again_only_when_the_run_is_further(
