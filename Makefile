@@ -15,20 +15,24 @@ UV := .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/pyt
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-network check fix docs bench bench-peers bench-gpu pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
+.PHONY: help setup lock demo test test-network check fix docs bench bench-peers bench-gpu pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  RECIPE=$(RECIPE) OUT=$(OUT) ON=$(ON) BOARD=$(BOARD) ADDRESS=$(ADDRESS)"
 
 setup: .venv/ready  ## Make .venv with everything (CPU torch where there is no GPU)
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml constraints.txt
 	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@if nvidia-smi >/dev/null 2>&1; then echo "torch: CUDA build"; $(UV) "$(TORCH)"; else echo "torch: CPU build"; \
 	  $(UV) "$(TORCH)+cpu" 2>/dev/null || .venv/bin/python -m pip install --quiet "$(TORCH)+cpu" 2>/dev/null || $(UV) --torch-backend cpu "$(TORCH)"; fi
-	$(UV) -e '.[train,eval,board,dev]'
+	$(UV) -c constraints.txt -e '.[train,eval,board,dev]'
 	@touch .venv/ready
+lock: setup  ## Write constraints.txt anew: the newest versions that pyproject.toml allows (then run the tests)
+	.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --quiet \
+	  --no-emit-package torch --no-emit-package pip --custom-compile-command 'make lock' \
+	  | grep -vE '^(nvidia|cuda|triton)' > constraints.txt
 
 demo: setup  ## The main job on the embedded sample pool, from crawl to leaderboard
 	$(DCLM) run recipes/demo.yaml --out out/demo

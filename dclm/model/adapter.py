@@ -104,7 +104,7 @@ class HuggingFaceModel(nn.Module):
             input_ids=tokens,
             attention_mask=None if nothing_before else cache.valid,
             position_ids=positions,
-            past_key_values=cache.layers,
+            cache=cache.layers,
             use_cache=True,
         )
 
