@@ -1,7 +1,8 @@
 """YAML → frozen dataclasses, with every error at once: file:line, what was found, what is allowed, a hint.
 
 A dataclass's annotations are its schema. Understood: bool, int, float, str, `Literal`, `X | None`, `tuple[X, ...]`,
-`Mapping[str, X]`, nested dataclasses, `object` (any plain YAML value) and `Annotated[number, Range(…)]`.
+`Mapping[str, X]`, nested dataclasses, `object` (any plain YAML value) and `Annotated[number, Range(…)]`. Where a list
+of words or numbers is wanted, one alone is a list of it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -21,6 +23,8 @@ from dclm.errors import ConfigError, Problem
 
 T = TypeVar("T")
 Key = tuple[str | int, ...]
+MAX_VALUES = 200_000
+"""In one YAML file: lists longer than that belong into files of their own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,24 +78,46 @@ def load_yaml(path: str | Path) -> Source:
     return parse_yaml(text, name)
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain scalars mean what they do in YAML 1.2: `no` and `2024-01-01` are text, `1e-9` is a number."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", [*"~nN", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(0|[1-9][0-9_]*)|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?([0-9][0-9_]*\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
+):  # fmt: skip
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first))
+
+
 def parse_yaml(text: str, name: str = "<config>") -> Source:
-    """Parse YAML text; `name` stands for the file in errors."""
+    """Parse YAML text; `name` stands for the file in errors.
+
+    Raises: ConfigError, also for text that a stranger made to be endless: nested in itself, or grown by aliases.
+    """
+    lines: dict[Key, int] = {}
+    problems: list[Problem] = []
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
+        value = _plain(node, (), lines, problems, name) if node is not None else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         what = getattr(error, "problem", None) or str(error)
         raise ConfigError(f"{name}:{line}", f"not valid YAML: {what}") from None
-    lines: dict[Key, int] = {}
-    problems: list[Problem] = []
-    value = _plain(node, (), lines, problems, name) if node is not None else None
+    except RecursionError:
+        raise ConfigError(name, "nested too deeply, or within itself by an alias") from None
     _raise(problems)
     return Source(name, value, lines)
 
 
 def _plain(node: yaml.Node, key: Key, lines: dict[Key, int], problems: list[Problem], name: str) -> object:
     lines.setdefault(key, node.start_mark.line + 1)
+    if len(lines) > MAX_VALUES:
+        raise ConfigError(name, f"more than {MAX_VALUES:,} values (those of an alias count wherever it stands)")
     if isinstance(node, yaml.MappingNode):
         out: dict[str, object] = {}
         for key_node, value_node in node.value:
@@ -103,7 +129,7 @@ def _plain(node: yaml.Node, key: Key, lines: dict[Key, int], problems: list[Prob
         return out
     if isinstance(node, yaml.SequenceNode):
         return [_plain(child, (*key, i), lines, problems, name) for i, child in enumerate(node.value)]
-    loader = yaml.SafeLoader("")
+    loader = _Loader("")
     try:
         return loader.construct_object(node, deep=True)
     except yaml.YAMLError:
@@ -166,6 +192,8 @@ def convert(kind: Any, value: object, key: Key, source: Source, problems: list[P
             fail(" | ".join(map(str, args)), _suggest(str(value), [str(a) for a in args]))
         return value
     if origin is tuple:
+        if isinstance(value, bool | int | float | str) and _form(args[0]) == "one":
+            return (convert(args[0], value, key, source, problems),)  # `keep: en` for `keep: [en]`
         if not isinstance(value, list):
             fail(_describe(kind))
             return None
