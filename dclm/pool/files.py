@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import fsspec
 from fsspec import AbstractFileSystem
 
-from dclm.errors import DataError
+from dclm.errors import DataError, DclmError
 from dclm.record import RECORD, fingerprint
 from dclm.storage import is_local, sha256_file
 
@@ -71,7 +72,7 @@ def list_files(paths: Sequence[str]) -> tuple[InputFile, ...]:
     A path is a file, a directory (searched recursively), a glob, or an artifact of kind pool or documents; local or an
     fsspec URL. In directories, files with unknown endings, plain `.json` files (as a rule they describe the others)
     and hidden files are passed over. A file that several paths name counts once.
-    Raises: DataError for a path that matches nothing or a file whose ending is unknown.
+    Raises: DataError for a path that matches nothing, a file whose ending is unknown, or storage that does not answer.
     """
     found: dict[str, _Found] = {}
     for order, path in enumerate(paths):
@@ -89,15 +90,33 @@ def list_files(paths: Sequence[str]) -> tuple[InputFile, ...]:
 
 def _expand(path: str, order: int) -> list[_Found]:
     fs, root = _filesystem(path)
-    try:
+    with _asking(fs, path):
         if fs.isdir(root):
             return _directory(fs, root, path, order)
         if fs.isfile(root):
             names = [root]
         else:
             names = sorted(str(n) for n in fs.glob(root) if not fs.isdir(n)) if any(c in root for c in "*?[") else []
+        return _files(fs, names, path, order)
+
+
+@contextmanager
+def _asking(fs: AbstractFileSystem, path: str) -> Iterator[None]:
+    """Turns what a filesystem raises when it cannot be asked into a DataError."""
+    try:
+        yield
+    except DclmError:
+        raise
     except PermissionError as error:
         raise DataError(path, f"cannot be read: {error}", "check the permissions") from None
+    except Exception as error:  # each remote filesystem has errors of its own
+        if _is_local(fs):
+            raise
+        what = f"cannot be asked for its files: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        raise DataError(path, what, "check the address, the network and the credentials") from error
+
+
+def _files(fs: AbstractFileSystem, names: Sequence[str], path: str, order: int) -> list[_Found]:
     if not names:
         raise DataError(path, f"matches no file, allowed: a file, directory or glob of {_ALLOWED}", "check the path")
     unknown = [n for n in names if kind_of(n) is None]
@@ -170,5 +189,7 @@ def file_identity(file: InputFile) -> str:
     """sha256 of a local file; of a remote one, its filesystem's checksum (size, time or ETag)."""
     if is_local(file.path):
         return sha256_file(file.path)
-    filesystem, path = fsspec.core.url_to_fs(file.path)
-    return fingerprint(["remote", file.size, str(filesystem.checksum(path)), [list(r) for r in file.ranges]])
+    filesystem, path = _filesystem(file.path)
+    with _asking(filesystem, file.path):
+        checksum = str(filesystem.checksum(path))
+    return fingerprint(["remote", file.size, checksum, [list(r) for r in file.ranges]])

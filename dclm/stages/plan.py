@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 from dclm.engine.plan import segments
 from dclm.pipeline import load_pipeline
+from dclm.pool.spec import PoolSpec
 from dclm.recipe import LoadedRecipe
 from dclm.record import RECORD
 from dclm.stages.layout import Layout
@@ -26,7 +28,7 @@ def plan_lines(loaded: LoadedRecipe, out: Path | None = None, hardware: Hardware
     layout = Layout(out=out or Path("OUT"), loaded=loaded)
     yield f"recipe {recipe.name}, seed {recipe.seed}"
     for source in recipe.data:
-        yield f"pool       {source.name}: {source.pool}"
+        yield f"pool       {source.name}: {_pool(source.pool)}"
     for name in recipe.classifiers:
         yield f"classifier {name} → {layout.classifier(name)}{_there(out, layout.classifier(name))}"
     for source in recipe.data:
@@ -57,6 +59,19 @@ def plan_lines(loaded: LoadedRecipe, out: Path | None = None, hardware: Hardware
     if recipe.contamination:
         yield f"contamination of the tasks by the documents → {layout.contamination}"
     yield f"result     {layout.result}"
+
+
+def _pool(spec: PoolSpec) -> str:
+    """As the recipe says it, without what is not set."""
+    if isinstance(spec, str):
+        return spec
+    if isinstance(spec, tuple):
+        return ", ".join(spec)
+    key, value = next((f.name, v) for f in dataclasses.fields(spec) if (v := getattr(spec, f.name)) is not None)
+    if isinstance(value, tuple):
+        return f"{key} {', '.join(value)}"
+    given = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+    return f"{key} ({', '.join(f'{name} {v}' for name, v in given if v not in (None, ()))})"
 
 
 def _tokens(scale: Scale, epochs: int, artifact: Path | None) -> str:

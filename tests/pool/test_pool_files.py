@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import fsspec
 import pytest
+from fsspec import AbstractFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dclm.errors import DataError
-from dclm.pool.files import kind_of, list_files
+from dclm.pool.files import InputFile, file_identity, kind_of, list_files
 from dclm.pool.read import Tally, read_file
 
 
@@ -73,6 +75,20 @@ def test_what_matches_nothing_or_has_an_unknown_ending_is_an_error_that_says_wha
 def test_an_unknown_storage_is_an_error_with_a_hint() -> None:
     with pytest.raises(DataError, match="hint: install the fsspec package"):
         list_files(["nowhere://bucket/x.warc"])
+
+
+@pytest.mark.parametrize("path", ["http://127.0.0.1:9/a.jsonl", "http://127.0.0.1:9/pool/*.jsonl", "broken://pool"])
+def test_storage_that_does_not_answer_is_an_error_not_a_traceback(path: str) -> None:
+    class Broken(AbstractFileSystem):  # type: ignore[misc]
+        def info(self, path: str, **options: object) -> dict[str, object]:
+            raise RuntimeError("no credentials\nand many more lines")
+
+    fsspec.register_implementation("broken", Broken, clobber=True)
+    with pytest.raises(DataError, match=r"cannot be asked for its files: (no credentials\n|.*[Cc]onnect)") as caught:
+        list_files([path])
+    assert len(str(caught.value).splitlines()) == 3
+    with pytest.raises(DataError, match="cannot be asked"):
+        file_identity(InputFile(path=path, name="a", kind="jsonl", size=1))
 
 
 def test_file_that_vanished_is_an_error_when_it_is_read(tmp_path: Path) -> None:
