@@ -34,6 +34,7 @@ def curate(
     from dclm.errors import IncompleteError
     from dclm.pipeline import bind, load_pipeline
     from dclm.pool.files import list_files
+    from dclm.stages.cost import Cost
     from dclm.stages.curate import CurateOptions
     from dclm.stages.curate import curate as run
 
@@ -47,6 +48,8 @@ def curate(
         f"{out}: read {counts['read']:,} = kept {counts['kept']:,} + dropped {counts['dropped']:,}"
         f" + rejected {counts['rejected']:,}"
     )
+    cost = Cost.of(out, record)
+    say(f"{cost.cpu_seconds:,.1f} CPU seconds, {cost.documents_per_second:,.0f} documents/s a core")
     if record.missing and not allow_incomplete:
         what = f"{len(record.missing)} damaged inputs, first: {record.missing[0]}"
         raise IncompleteError(str(out), what, "what could be read is there; pass --allow-incomplete to accept that")

@@ -101,12 +101,19 @@ def _samples(console: Console, artifact: Path) -> None:
 @click.option("--mfu", type=click.FloatRange(0, 1, min_open=True),
               help="Share of the peak. Default: as measured in --out, or DCLM's own.")  # fmt: skip
 @click.option("--price", type=click.FloatRange(0), help="Of a GPU-hour.")
+@click.option("--measured", multiple=True, type=click.Path(path_type=Path), metavar="ARTIFACT",
+              help="Documents that the recipe's pipeline made of a few whole files of its pool.")  # fmt: skip
+@click.option("--pool-size", metavar="SIZE", help="Such as 340TB. Default: that of the files the recipe names.")
+@click.option("--cores", type=click.IntRange(1), default=1, show_default=True, help="That curation will run on.")
+@click.option("--core-price", type=click.FloatRange(0), help="Of a core-hour.")
 def plan(
     recipe: Path, out: Path | None, gpu: str, nproc: int, shard_over: int | None, checkpoint_activations: bool,
-    mfu: float | None, price: float | None,
+    mfu: float | None, price: float | None, measured: tuple[Path, ...], pool_size: str | None, cores: int,
+    core_price: float | None,
 ) -> None:  # fmt: skip
     """Print the stages of RECIPE in order, with what each needs. Runs nothing and downloads nothing."""
     from dclm.recipe import load_recipe
+    from dclm.stages.cost import Curation, parse_size
     from dclm.stages.plan import plan_lines
     from dclm.train.budget import Hardware
 
@@ -114,5 +121,9 @@ def plan(
         gpu=gpu, num_gpus=nproc, shard_over=shard_over, checkpoint_activations=checkpoint_activations, utilization=mfu,
         price=price,
     )  # fmt: skip
-    for line in plan_lines(load_recipe(recipe), out, hardware):
+    curation = Curation(
+        measured=measured, pool_bytes=None if pool_size is None else parse_size(pool_size), cores=cores,
+        price=core_price,
+    )  # fmt: skip
+    for line in plan_lines(load_recipe(recipe), out, hardware, curation):
         print(line)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from dclm.engine.files import (
     read_documents,
     read_table,
     read_tables,
+    unit_directory,
     write_json,
     write_tables,
 )  # fmt: skip
@@ -68,28 +70,27 @@ def run_reduction(step: Global, unit: Reduction) -> None:
     """Reduce one partition and commit it."""
     parts = [map_tables(Path(path), slice(unit.partition, unit.partition + 1)) for path in unit.keys]
     rows = sum(table.num_rows for part in parts for table in part.tables)
-    with atomic_directory(Path(unit.directory)) as directory:
+    with unit_directory(unit.directory, unit.fingerprint) as (directory, result):
         write_tables(directory / "reduced.arrow", map(step.reduce, pieces(parts)))
-        write_json(directory / UNIT, {"fingerprint": unit.fingerprint, "keys": rows})
+        result["keys"] = rows
 
 
 def run_emission(job: tuple[Global, Context], unit: Emission) -> None:
     """Emit the keys of the documents that a round wants to see again, and commit them."""
     step, context = job
-    emit = step.open(context)
-    wanted = read_table(Path(unit.rows), unit.shard).combine_chunks()
-    rows, extra = wanted.column("row").combine_chunks(), wanted.drop_columns(["shard", "row"])
-    keys = []
-    for batch in read_documents(Path(unit.documents)):
-        place = pc.index_in(batch.column("_row"), rows)
-        batch = batch.filter(pc.is_valid(place))
-        place = place.drop_null()
-        for name in extra.column_names:
-            batch = batch.append_column(name, extra.column(name).combine_chunks().take(place))
-        keys.append(emit(batch))
-    with atomic_directory(Path(unit.directory)) as directory:
+    with unit_directory(unit.directory, unit.fingerprint) as (directory, _):
+        emit = step.open(context)
+        wanted = read_table(Path(unit.rows), unit.shard).combine_chunks()
+        rows, extra = wanted.column("row").combine_chunks(), wanted.drop_columns(["shard", "row"])
+        keys = []
+        for batch in read_documents(Path(unit.documents)):
+            place = pc.index_in(batch.column("_row"), rows)
+            batch = batch.filter(pc.is_valid(place))
+            place = place.drop_null()
+            for name in extra.column_names:
+                batch = batch.append_column(name, extra.column(name).combine_chunks().take(place))
+            keys.append(emit(batch))
         write_tables(directory / "keys.arrow", partitioned(keys, unit.shard, step.num_partitions))
-        write_json(directory / UNIT, {"fingerprint": unit.fingerprint})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,6 +105,8 @@ class Exchange:
     context: Context
     engine: Engine
     progress: Progress
+    deciding: list[float] = dataclasses.field(default_factory=list)
+    """CPU seconds of the decisions themselves, which are made in this process."""
 
     def settle(self, step: Global, keys: Sequence[str]) -> dict[str, object]:
         """Reduce `keys`, decide, and commit the drops and edits of every shard; gives the decision's `unit.json`.
@@ -125,7 +128,7 @@ class Exchange:
                 write_tables(directory / f"edits-{part:04d}.arrow", _by_shard(edits, len(self.documents)))
             for name, tables in decision.tables.items():
                 _write_parquet(directory / f"{name}.parquet", tables)
-            write_json(directory / UNIT, result)
+            write_json(directory / UNIT, result | {"cpu_seconds": round(sum(self.deciding), 3)})
         for path in (*map(Path, keys), *self.directory.glob("round-*/**/*.arrow")):  # units stay finished without them
             path.unlink(missing_ok=True)
         return result
@@ -140,7 +143,9 @@ class Exchange:
         ]  # fmt: skip
         self._run(f"{step.name}: reduce", partial(run_reduction, step), units)
         reduced = [Path(u.directory) / "reduced.arrow" for u in units]
+        started = time.process_time()
         decision = step.decide(_Reduced(reduced))
+        self.deciding.append(time.process_time() - started)
         if isinstance(decision.then, Relay):
             directory = self.directory / f"round-{depth}"
             identity = fingerprint([self.fingerprint, depth, "relay"])

@@ -6,7 +6,9 @@ import ctypes
 import itertools
 import json
 import mmap
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dclm.step import KEY_FIELDS
+from dclm.storage import atomic_directory
 
 UNIT = "unit.json"
 ROW_GROUP_ROWS = 1024
@@ -152,6 +155,20 @@ def one_batch(table: pa.Table) -> pa.RecordBatch:
 def write_json(path: Path, value: Mapping[str, object]) -> None:
     """A small JSON file with sorted keys."""
     path.write_text(json.dumps(value, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def unit_directory(path: str, fingerprint: str) -> Iterator[tuple[Path, dict[str, object]]]:
+    """A directory that is committed at `path` when the block ends well, and what its `unit.json` will hold.
+
+    That is the fingerprint, the CPU seconds of this process meanwhile, and what the block puts in.
+    """
+    started = time.process_time()
+    with atomic_directory(Path(path)) as directory:
+        result: dict[str, object] = {"fingerprint": fingerprint}
+        yield directory, result
+        result["cpu_seconds"] = round(time.process_time() - started, 3)
+        write_json(directory / UNIT, result)
 
 
 def finished(directory: Path, fingerprint: str) -> dict[str, object] | None:

@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dclm.engine.files import UNIT, Mapped, finished, map_tables, read_tables, write_json, write_tables
+from dclm.engine.files import Mapped, finished, map_tables, read_tables, unit_directory, write_tables
 from dclm.engine.pieces import pieces
 from dclm.record import fingerprint
 from dclm.step import Relay
-from dclm.storage import atomic_directory
 
 Run = Callable[[str, Callable[["Leg"], None], Sequence["Leg"]], None]
 """Does the units that are not finished: label, function, units."""
@@ -59,9 +58,9 @@ class _Leg:
                 news += found.news
                 yield from _spread(found.rows, unit.partitions)
 
-        with atomic_directory(Path(unit.directory)) as directory:
+        with unit_directory(unit.directory, unit.fingerprint) as (directory, result):
             write_tables(directory / "rows.arrow", passed())
-            write_json(directory / UNIT, {"fingerprint": unit.fingerprint, "news": news})
+            result["news"] = news
 
 
 def run_relay(relay: Relay, reduced: Sequence[Path], directory: Path, identity: str, run: Run) -> Iterator[pa.Table]:

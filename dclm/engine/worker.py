@@ -3,7 +3,7 @@
 A unit is a pure function of its input files and the segment's steps. It leaves a directory, renamed into place whole:
 
     00012.documents.parquet · 00012.ledger.parquet · 00012.samples.parquet · 00012.keys.arrow (before a Global step)
-    unit.json   fingerprint, counts, damage
+    unit.json   fingerprint, counts, damage, CPU seconds
 """
 
 from __future__ import annotations
@@ -17,14 +17,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.engine.batches import Flow, Opened
-from dclm.engine.files import UNIT, DocumentWriter, partitioned, read_documents, read_table, write_json, write_tables
+from dclm.engine.files import (
+    DocumentWriter,
+    partitioned,
+    read_documents,
+    read_table,
+    unit_directory,
+    write_tables,
+)  # fmt: skip
 from dclm.engine.plan import Segment
 from dclm.errors import ConfigError
 from dclm.pool.files import InputFile
 from dclm.pool.read import Tally, read_file
 from dclm.schema import DOCUMENT
 from dclm.step import Context, Global, MapFunction, Ordered
-from dclm.storage import atomic_directory
 from dclm.text.spans import Spans, without_spans
 
 KEYS = ".keys.arrow"
@@ -87,16 +93,15 @@ def run_unit(job: Job, unit: Unit) -> dict[str, object]:
     head: MapFunction | None = None
     if isinstance(job.segment.head, Ordered):
         head = job.segment.head.begin(job.context, unit.total, unit.partition)
-    result: dict[str, object] = {"fingerprint": unit.fingerprint, "shards": {}}
-    with atomic_directory(Path(unit.directory)) as directory:
+    with unit_directory(unit.directory, unit.fingerprint) as (directory, result):
+        shards = result["shards"] = {}
         for shard in unit.shards:
             try:
                 outcome = _run_shard(job, shard, opened, head, directory)
             except Exception as error:
                 error.add_note(f"shard {shard.index} ({shard.file.name if shard.file else shard.documents})")
                 raise
-            result["shards"][str(shard.index)] = outcome  # type: ignore[index]
-        write_json(directory / UNIT, result)
+            shards[str(shard.index)] = outcome
     return result
 
 

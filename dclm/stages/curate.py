@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,7 @@ from dclm.record import (
     provenance,
     write_record,
 )  # fmt: skip
+from dclm.stages.cost import Meter
 from dclm.stages.gather import Parts, gather_shard
 from dclm.step import Context, Global, Ordered
 from dclm.storage import remove_temporary
@@ -97,6 +99,7 @@ class _Run:
         self.results: list[dict[int, Mapping[str, object]]] = []
         self.info: dict[str, object] = {}
         self.tables: dict[str, Path] = {}
+        self.meter = Meter(out / WORK)
 
     def _hash_files(self) -> list[str]:
         self.progress.start("hash the pool", len(self.files), "files")
@@ -115,6 +118,7 @@ class _Run:
             units, decision = self._units(segment, prints, documents)
             outcome = self._run_segment(segment, units)
             self.results.append(outcome)
+            self.meter.look()
             owner = {s.index: u for u in units for s in u.shards}
             prints = shard_prints(units)
             stems = [f"{owner[i].directory}/{i:05d}" for i in range(len(self.files))]
@@ -257,10 +261,9 @@ class _Run:
         dropped, rejected = sum(c.dropped for c in counts), sum(c.rejected for c in counts)
         kept = sum(e.rows or 0 for e in entries if e.path.startswith("documents/"))
         assert read == kept + dropped + rejected, f"{read} read, but {kept} + {dropped} + {rejected} accounted for"
-        skipped: dict[str, int] = {}
+        skipped: Counter[str] = Counter()
         for outcome in self.results[0].values():
-            for kind, number in outcome["skipped"].items():  # type: ignore[attr-defined]
-                skipped[kind] = skipped.get(kind, 0) + number
+            skipped.update(outcome["skipped"])  # type: ignore[call-overload]
         seconds = {f"{c.index}:{c.step}": round(c.seconds, 3) for c in counts}
         steps = [{k: v for k, v in dataclasses.asdict(c).items() if k != "seconds"} for c in counts]
         pipeline = self.bound.pipeline
@@ -272,12 +275,12 @@ class _Run:
             },
             inputs={"pool": self.pool},
             counts={
-                "read": read, "kept": kept, "dropped": dropped, "rejected": rejected, "skipped": skipped,
-                "steps": steps, "decisions": self.info,
+                "read": read, "kept": kept, "dropped": dropped, "rejected": rejected, "skipped": dict(skipped),
+                "steps": steps, "decisions": self.info, "pool_bytes": sum(f.size for f in self.files),
             },
             files=tuple(entries),
             missing=tuple(d for i in sorted(self.results[0]) for d in self.results[0][i]["damage"]),  # type: ignore[attr-defined]
-            provenance=provenance(started) | {"step_seconds": seconds},
+            provenance=provenance(started) | self.meter.cost() | {"step_seconds": seconds},
         )  # fmt: skip
 
 

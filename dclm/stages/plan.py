@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dclm.engine.plan import segments
-from dclm.pipeline import load_pipeline
-from dclm.pool.spec import PoolSpec
+from dclm.pipeline import Pipeline, load_pipeline
+from dclm.pool.spec import PoolMap, PoolSpec, resolve_pool
 from dclm.recipe import LoadedRecipe
-from dclm.record import RECORD
+from dclm.record import RECORD, read_record
+from dclm.stages.cost import Curation, cost_lines, measured_cost
 from dclm.stages.layout import Layout
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.budget import GIGABYTES, Hardware, check_hardware, estimate_memory, estimate_speed, gpu_hours
@@ -18,10 +19,13 @@ from dclm.train.data import check_data
 from dclm.train.scale import Scale, find_scale, with_tokens
 
 
-def plan_lines(loaded: LoadedRecipe, out: Path | None = None, hardware: Hardware | None = None) -> Iterator[str]:
-    """One line a stage, and what the training takes. Reads the recipe and its pipelines (with all their errors), and of
-    `out` what tokens and timings are there; nothing else.
+def plan_lines(
+    loaded: LoadedRecipe, out: Path | None = None, hardware: Hardware | None = None, curation: Curation | None = None
+) -> Iterator[str]:
+    """One line a stage, and what curation and training take.
 
+    Reads the recipe and its pipelines (with all their errors), of `out` what tokens and timings are there, and the
+    records and sizes that `curation` goes by; nothing else.
     Raises: also ConfigError where the scale cannot be trained on `hardware`, DataError where the tokens are too few.
     """
     recipe = loaded.recipe
@@ -42,6 +46,7 @@ def plan_lines(loaded: LoadedRecipe, out: Path | None = None, hardware: Hardware
             f" → {target}{_there(out, target)}"
         )
         yield from (f"  memory   {step.name}: {step.memory}" for step in pipeline.steps if step.memory)
+        yield from (f"  {line}" for line in _cost(source.pool, pipeline, layout, curation or Curation()))
     scale = with_tokens(find_scale(recipe.scale), recipe.tokens)
     seq_len = scale.model.seq_len
     yield f"tokenize   {recipe.tokenizer}, rows of {seq_len} + 1 → {layout.tokens}{_there(out, layout.tokens)}"
@@ -72,6 +77,20 @@ def _pool(spec: PoolSpec) -> str:
         return f"{key} {', '.join(value)}"
     given = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
     return f"{key} ({', '.join(f'{name} {v}' for name, v in given if v not in (None, ()))})"
+
+
+def _cost(spec: PoolSpec, pipeline: Pipeline, layout: Layout, curation: Curation) -> Iterator[str]:
+    """Time and disk of one source's curation. Raises: what `measured_cost` and listing the pool's files raise."""
+    measured = [artifact for artifact in curation.measured if read_record(artifact).name == pipeline.name]
+    made = isinstance(spec, PoolMap) and (spec.sample is not None or spec.commoncrawl is not None)
+    if not measured or (made and curation.pool_bytes is None):
+        missing = "--pool-size" if measured else f"--measured with what {pipeline.name} made of a few files of the pool"
+        yield f"time     not known: pass {missing}"
+        return
+    size = curation.pool_bytes
+    if size is None:
+        size = sum(file.size for file in resolve_pool(spec, layout.out, layout.path))
+    yield from cost_lines(measured_cost(measured[0], pipeline), size, curation)
 
 
 def _tokens(scale: Scale, epochs: int, artifact: Path | None) -> str:
