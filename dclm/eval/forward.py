@@ -22,9 +22,11 @@ from dclm.model.interface import Cache, LanguageModel
 HEAD_ROWS = 512
 """Predictions turned into logits at once: 512 · 50,432 · 4 bytes = 103 MB."""
 CACHE_FACTOR = 4
-"""A pass below the roots may hold this many times `batch_tokens` in its cache."""
+"""A pass below the roots may hold this many times `batch_tokens` in its cache, and SMALLEST_CACHE in any case."""
+SMALLEST_CACHE = 8192
 EFFICIENT_PART = 8
-"""A batch of one part in so many of `batch_tokens` is large enough to be efficient."""
+"""A batch of one part in so many of `batch_tokens` is large enough to be efficient, if it has SMALLEST_EFFICIENT."""
+SMALLEST_EFFICIENT = 256
 SHORTEST_FRACTION = 0.8
 """Of the longest run in an efficient batch."""
 
@@ -184,18 +186,24 @@ def _pairs_below(run: Run) -> int:
     return sum(want.token == 0 for want in run.wants) + sum(_pairs_below(child) for child in run.children)
 
 
+def cache_tokens(batch_tokens: int) -> int:
+    """How many tokens the rows of one cache may hold together."""
+    return max(CACHE_FACTOR * batch_tokens, SMALLEST_CACHE)
+
+
 def like_lengths(lengths: Sequence[int], batch_tokens: int, filled: int) -> Iterator[slice]:
     """Cuts runs, longest first, into batches that go on after `filled` slots of cache.
 
     Padded to its first run's length, a batch has at most `batch_tokens` (or one run), and a bounded cache. A batch that
     is large enough to be efficient takes no run much shorter than its first: padding would cost more than a new batch.
     """
+    efficient = max(batch_tokens // EFFICIENT_PART, SMALLEST_EFFICIENT)
     start = 0
     while start < len(lengths):
         width = lengths[start]
-        rows = max(1, min(batch_tokens // width, CACHE_FACTOR * batch_tokens // (filled + width)))
+        rows = max(1, min(batch_tokens // width, cache_tokens(batch_tokens) // (filled + width)))
         end = min(start + rows, len(lengths))
-        enough = start + math.ceil(batch_tokens / (EFFICIENT_PART * width))
+        enough = start + math.ceil(efficient / width)
         while end > enough and lengths[end - 1] < SHORTEST_FRACTION * width:
             end -= 1
         yield slice(start, end)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from dclm.eval.forward import CACHE_FACTOR, NotFinite, TokenCounts, check_vocabulary, like_lengths
+from dclm.eval.forward import NotFinite, TokenCounts, cache_tokens, check_vocabulary, like_lengths
 from dclm.eval.tokenizer import Ids, Tokenizer
 from dclm.model.interface import Cache, LanguageModel
 
 ROWS = 32
 """A step for so many rows takes little longer than one for a few, on a CPU too; there is memory for as many as fit
-into a cache of CACHE_FACTOR times `batch_tokens`."""
+into a cache (`cache_tokens`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Generator:
         start = 0
         while start < len(order):
             width = len(requests[order[start]].prompt) + max(requests[i].max_new_tokens for i in order[start:])
-            rows = max(1, self.batch_tokens // width, min(ROWS, CACHE_FACTOR * self.batch_tokens // width))
+            rows = max(1, self.batch_tokens // width, min(ROWS, cache_tokens(self.batch_tokens) // width))
             batch = order[start : start + rows]
             with torch.inference_mode():
                 for index, ids in zip(batch, self._batch(batch, [requests[i] for i in batch]), strict=True):

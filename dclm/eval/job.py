@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ROWS = 512
 """Of a task, in a unit."""
-VERSION = 4
+VERSION = 5
 """Part of the fingerprint: raised whenever scores change."""
 
 

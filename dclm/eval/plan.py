@@ -16,7 +16,8 @@ from dclm.eval.subject import DTYPES, Candidate, Outline, model_bytes, resolve_m
 from dclm.eval.suite import Suite, load_suite, suite_of
 from dclm.eval.texts import TextSet, read_documents
 
-BATCH_TOKENS = {"cpu": 2048, "cuda": 32_768}
+BATCH_TOKENS = {"cpu": 512, "cuda": 32_768}
+"""On a CPU activations of few tokens stay in its caches."""
 COPIES = 4
 """Memory for this many copies of a model's files is enough for a worker: weights in float32, activations, a cache."""
 

@@ -25,6 +25,7 @@ from dclm.assets import fetch
 from dclm.eval.data import load_parts
 from dclm.eval.forward import Scorer
 from dclm.eval.generate import Generator, Request
+from dclm.eval.plan import BATCH_TOKENS
 from dclm.eval.prompts import Item, Span, build_items, max_new_tokens
 from dclm.eval.task import load_task
 from dclm.eval.tokenizer import Tokenizer
@@ -76,7 +77,7 @@ def measure(label: str, count: int, directory: str, tokenizer: Tokenizer) -> Lin
     """Score the first `count` rows of one task both ways, and check that the scores agree."""
     task = load_task(label)
     items = build_items(task, load_parts(task), tokenizer, WINDOW, span=Span(0, count))
-    scorer = Scorer(load_model(f"hf:{directory}").model, 2048)
+    scorer = Scorer(load_model(f"hf:{directory}").model, BATCH_TOKENS["cpu"])
     pairs = [item.pairs for item in items]
     requests = [(("", ""), list(context), list(answer)) for item in items for context, answer in item.pairs]
     results: list[list[tuple[float, bool]]] = []
@@ -99,7 +100,7 @@ def measure_generation(label: str, count: int, directory: str, tokenizer: Tokeni
     items = build_items(task, parts, tokenizer, WINDOW, span=Span(0, count))
     longest = max_new_tokens(task, parts, tokenizer)
     stop = task.metadata.stop
-    generator = Generator(load_model(f"hf:{directory}").model, tokenizer, 2048)
+    generator = Generator(load_model(f"hf:{directory}").model, tokenizer, BATCH_TOKENS["cpu"])
     requests = [Request(prompt=item.pairs[0][0], max_new_tokens=longest, stop=stop) for item in items]
     settings = {"until": list(stop), "max_gen_toks": longest, "do_sample": False, "temperature": 0.0}
     instances = [Instance("generate_until", {}, (item.text, settings), i) for i, item in enumerate(items)]
