@@ -111,5 +111,12 @@ def _accuracies(path: Path) -> tuple[dict[str, float], int | None]:
     if not isinstance(found, dict):
         raise DataError(str(path), f"found {type(found).__name__}", 'allowed: {"task": accuracy, …}')
     if isinstance(found.get("tasks"), dict):
-        return {label: score["accuracy"] for label, score in found["tasks"].items()}, found.get("limited")
+        return {label: _accuracy(path, label, score) for label, score in found["tasks"].items()}, found.get("limited")
     return {label: value for label, value in found.items() if value is not None}, None
+
+
+def _accuracy(path: Path, label: str, score: object) -> float:
+    if not isinstance(score, dict) or "accuracy" not in score:
+        raise DataError(str(path), f"task {label}: found {score!r:.60}, allowed: an object with `accuracy`")
+    accuracy: float = score["accuracy"]
+    return accuracy

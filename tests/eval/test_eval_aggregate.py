@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dclm.cli.main import main
 from dclm.errors import DataError
 from dclm.eval.aggregate import aggregate, centred
 from dclm.eval.suite import load_suite
@@ -101,3 +102,14 @@ def test_centring() -> None:
     assert centred(0.25, 0.25) == 0.0
     assert centred(0.0, 0.5) == -1.0
     assert centred(0.62, 0.0) == 0.62
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"copa": "0.5"}', '{"copa": NaN}', '{"tasks": {"copa": 0.5}}', '{"tasks": {"copa": {}}}']
+)
+def test_a_file_without_accuracies_is_refused_by_the_command(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    path.write_text(content)
+    with pytest.raises(SystemExit) as stopped:
+        main(["aggregate", str(path)])
+    assert stopped.value.code == 3
