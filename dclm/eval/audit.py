@@ -18,10 +18,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar, cast
 
-from dclm.errors import AssetError, ConfigError
 from dclm.eval.aggregate import Aggregate, aggregate
 from dclm.eval.answers import normalise
-from dclm.eval.data import CHOICES, Part, load_parts
+from dclm.eval.data import CHOICES, Part, available_parts
 from dclm.eval.prompts import right_answers
 from dclm.eval.rows import Row
 from dclm.eval.suite import Suite
@@ -91,18 +90,8 @@ def audit(suite: Suite) -> Audit:
 
     Raises: DataError where data is not what the task's file says; ConfigError if no task has data.
     """
-    tasks: dict[str, TaskAudit] = {}
     missing: dict[str, str] = {}
-    for task in suite.tasks:
-        try:
-            parts = load_parts(task)
-        except AssetError as error:
-            missing[task.task] = error.problems[0].what
-            continue
-        tasks[task.task] = audit_task(task, parts)
-    if not tasks:
-        label, reason = next(iter(missing.items()))
-        raise ConfigError(f"suite {suite.name}", f"the data of none of its tasks is there; {label}: {reason}")
+    tasks = {task.task: audit_task(task, parts) for task, parts in available_parts(suite, missing)}
     means = aggregate({label: found.constant.accuracy for label, found in tasks.items()})
     return Audit(suite=suite.name, tasks=tasks, means=means, missing=missing)
 

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dclm.dedup.item_index import item_overlap
-from dclm.errors import AssetError, ConfigError, DataError
-from dclm.eval.data import CHOICES, load_parts
+from dclm.errors import DataError
+from dclm.eval.data import CHOICES, available_parts
 from dclm.eval.prompts import right_answers
 from dclm.eval.report import read_items
 from dclm.eval.rows import Row
@@ -94,17 +94,11 @@ def contamination(
     IncompleteError; DataError where scores are of other data.
     """
     records = [require_complete(path, "documents", allow_missing) for path in documents]
-    rows: dict[str, dict[int, Row]] = {}
     missing: dict[str, str] = {}
-    for task in suite.tasks:
-        try:
-            parts = load_parts(task)
-        except AssetError as error:
-            missing[task.task] = error.problems[0].what
-            continue
-        rows[task.task] = {n: r for part in parts for n, r in zip(part.row_numbers, part.originals, strict=True)}
-    if not rows:
-        raise ConfigError(f"suite {suite.name}", "the data of none of its tasks is there")
+    rows: dict[str, dict[int, Row]] = {
+        task.task: {n: row for part in parts for n, row in zip(part.row_numbers, part.originals, strict=True)}
+        for task, parts in available_parts(suite, missing)
+    }
     tasks = [task for task in suite.tasks if task.task in rows]
     texts = {task.task: item_texts(task, rows[task.task]) for task in tasks}
     batches = _batches(documents, records)

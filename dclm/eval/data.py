@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from dclm.assets import fetch_asset
-from dclm.errors import DataError
+from dclm.errors import AssetError, ConfigError, DataError
 from dclm.eval.gpqa import gpqa_rows
 from dclm.eval.rows import Row, parse_rows
 from dclm.eval.sources import task_asset
+from dclm.eval.suite import Suite
 from dclm.eval.task import Kind, Task
 
 COLUMNS: dict[Kind, dict[str, type]] = {
@@ -43,6 +45,23 @@ def load_parts(task: Task) -> list[Part]:
         return split(task, gpqa_rows(task))
     content = fetch_asset(task_asset(task)).read_bytes()
     return split(task, list(parse_rows(task.metadata.data.file, content)))
+
+
+def available_parts(suite: Suite, missing: dict[str, str]) -> Iterator[tuple[Task, list[Part]]]:
+    """The tasks of `suite` whose data can be had; of every other one the reason is put into `missing`.
+
+    Raises: DataError as `load_parts`; ConfigError after the last task if there was none.
+    """
+    for task in suite.tasks:
+        try:
+            parts = load_parts(task)
+        except AssetError as error:
+            missing[task.task] = error.problems[0].what
+            continue
+        yield task, parts
+    if len(missing) == len(suite.tasks):
+        label, reason = next(iter(missing.items()))
+        raise ConfigError(f"suite {suite.name}", f"the data of none of its tasks is there; {label}: {reason}")
 
 
 def split(task: Task, rows: list[Row]) -> list[Part]:

@@ -34,7 +34,8 @@ class _Line(NamedTuple):
 def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path = SUITE_DIR) -> None:
     """Write a picture of the centred accuracies in `scores` (the content of scores.json), by group of abilities.
 
-    0 is the published baseline and 1 is no mistake; bars are 95 % confidence intervals. Tasks of CORE are blue.
+    0 is the published baseline and 1 is no mistake; bars are 95 % confidence intervals. Tasks of CORE are blue, and
+    diamonds are means: of a group only where all its tasks have a score.
     """
     core = set(load_suite("core").labels)
     groups: dict[str, list[_Line]] = {}
@@ -52,9 +53,14 @@ def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path 
         if (value := scores[f"{name}_v2"]) is not None and (error := scores[f"{name}_v2_standard_error"]) is not None
     ]
     blocks = [("", means)] if means else []
-    blocks += [(name, sorted(lines, key=lambda line: -line.value)) for name, lines in sorted(groups.items())]
+    for name, lines in sorted(groups.items()):
+        ordered = sorted(lines, key=lambda line: -line.value)
+        mean = scores["groups"].get(name, {}).get("v2")
+        head = [] if mean is None else [_Line(name, mean, mean, mean, "black", True)]
+        blocks.append(("", [*head, *ordered]) if head else (name, ordered))
     note = "" if scores["limited"] is None else f" (first {scores['limited']} rows of each task)"
-    _draw(path, blocks, f"{title}{note}", "centred accuracy (0: published baseline v2, 1: no mistake); CORE in blue")
+    axis = "centred accuracy (0: published baseline v2, 1: no mistake); CORE in blue, means: diamonds"
+    _draw(path, blocks, f"{title}{note}", axis)
 
 
 def draw_forest(path: Path, found: Comparison) -> None:

@@ -32,7 +32,7 @@ ROWS = [long_row(0), long_row(1), long_row(2), {"query": "short", "choices": ["a
 def suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
     """One task whose data are the rows above."""
     part = Part("", list(range(len(ROWS))), ROWS, ROWS)
-    monkeypatch.setattr("dclm.eval.contamination.load_parts", lambda task: [part])
+    monkeypatch.setattr("dclm.eval.data.load_parts", lambda task: [part])
     return suite_of(("boolq",))
 
 
