@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,8 +54,12 @@ def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | No
     if plot is not None:
         from dclm.eval.plot import draw_forest
 
-        draw_forest(plot, found)
+        draw_forest(plot, found, _name(scores), _name(against))
     print(json.dumps(found.to_json(), indent=1) if as_json else _table(found))
+
+
+def _name(paths: Sequence[Path]) -> str:
+    return ", ".join(str(path) for path in paths)
 
 
 def _table(found: Comparison) -> str:

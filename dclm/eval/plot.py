@@ -18,6 +18,7 @@ from dclm.storage import atomic_file
 FORMATS = (".svg", ".png", ".pdf")
 BLUE, ORANGE, GREY = "#08519c", "#d95f0e", "#8c8c8c"
 NORMAL_REACH = 1.96
+NAME_WIDTH = 90
 
 
 class _Line(NamedTuple):
@@ -59,24 +60,33 @@ def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path 
         head = [] if mean is None else [_Line(name, mean, mean, mean, "black", True)]
         blocks.append(("", [*head, *ordered]) if head else (name, ordered))
     note = "" if scores["limited"] is None else f" (first {scores['limited']} rows of each task)"
-    axis = "centred accuracy (0: published baseline v2, 1: no mistake); CORE in blue, means: diamonds"
+    axis = "centred accuracy (0: published baseline v2, 1: no mistake)\ntasks of CORE are blue, means are diamonds"
     _draw(path, blocks, f"{title}{note}", axis)
 
 
-def draw_forest(path: Path, found: Comparison) -> None:
+def draw_forest(path: Path, found: Comparison, a: str, b: str) -> None:
     """Write a forest plot: the differences of the means, then of the tasks from the largest to the smallest.
 
-    Where B is better intervals are blue, where A is orange; grey ones hold zero.
+    Where B is better intervals are blue, where A is orange; grey ones hold zero. `a` and `b` name the two recipes.
     """
     means = [_forest_line(label, mean, True) for label, mean in found.means.items()]
     tasks = sorted(found.tasks.items(), key=lambda entry: -entry[1].difference.value)
     lines = [_forest_line(label, task.difference, False) for label, task in tasks]
-    a, b = found.num_runs
-    runs = "one run of each" if a == b == 1 else f"{a} runs of A and {b} of B"
+    num_a, num_b = found.num_runs
+    runs = "one run of each" if num_a == num_b == 1 else f"{num_a} runs of A and {num_b} of B"
+    rows = " and ".join(map(str, found.limited))
+    note = f" (first {rows} rows of each task)" if rows else ""
     texts = [_forest_line(name, text, False, better=-1.0) for name, text in found.texts.items()]
     named = (("means", means), ("bits a byte (less is better)", texts), ("accuracy by task", lines))
     blocks = [(name, block) for name, block in named if block]
-    _draw(path, blocks, f"B minus A, {runs}", "difference, 95 % intervals; blue: B is better, orange: A is")
+    names = "\n".join(f"{letter}: {_end(name)}" for letter, name in (("A", a), ("B", b)))
+    _draw(
+        path, blocks, f"B minus A, {runs}{note}\n{names}", "difference, 95 % intervals; blue: B is better, orange: A is"
+    )
+
+
+def _end(name: str) -> str:
+    return name if len(name) <= NAME_WIDTH else f"…{name[1 - NAME_WIDTH :]}"
 
 
 def _forest_line(label: str, d: Difference, bold: bool, better: float = 1.0) -> _Line:
@@ -112,7 +122,7 @@ def _draw(path: Path, blocks: Sequence[tuple[str, Sequence[_Line]]], title: str,
         axes.grid(axis="x", color="#e5e5e5", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.set_title(title, fontsize=9, loc="left")
+        axes.set_title(title, fontsize=9, loc="left", parse_math=False)
         axes.set_xlabel(axis, fontsize=8)
 
 
