@@ -6,14 +6,15 @@ gradient while a chunk's logits are at hand saves memory of order N·V and the p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 CHUNK_ELEMENTS_CPU = 1 << 23  # logits of a chunk: 32 MB, measured best of 1 << 19 … 24 with a 32 MB cache
-CHUNK_ELEMENTS_GPU = 1 << 28  # about 5,000 tokens at V = 50,432: large products, 1.6 GB of logits
+CHUNK_ELEMENTS_GPU = 1 << 28  # 4,096 tokens at V = 50,432: large products of 0.4 GB in bfloat16
 SMALLEST_SHARE = 1e-30  # far above where float32 loses digits (1e-38)
 
 
@@ -28,13 +29,16 @@ class LossSums(NamedTuple):
     """z · Σ logsumexp²"""
 
 
-def linear_cross_entropy(hidden: Tensor, weight: Tensor, targets: Tensor, *, z_loss: float, scale: float) -> LossSums:
+def linear_cross_entropy(
+    hidden: Tensor, weight: Tensor, targets: Tensor, *, z_loss: float, scale: float, compiled: bool = False
+) -> LossSums:
     """The training loss of hidden states [N, d] under a head `weight` [V, d] and `targets` [N].
 
-    Products run at the precision of `hidden`; softmax and sums in float32.
+    Products run at the precision of `hidden`; softmax and sums in float32. `compiled` fuses what is done to each logit
+    (torch.compile): on GPUs that would otherwise take longer than the products.
     Source: open_lm losses.py `CrossEntropyLossWithZLoss` (mean over tokens: scale = 1/N).
     """
-    loss, cross_entropy, z = _LinearCrossEntropy.apply(hidden, weight, targets, z_loss, scale)  # type: ignore[no-untyped-call]
+    loss, cross_entropy, z = _LinearCrossEntropy.apply(hidden, weight, targets, z_loss, scale, compiled)  # type: ignore[no-untyped-call]
     return LossSums(loss, cross_entropy, z)
 
 
@@ -47,37 +51,66 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, z_loss: float, scale: float
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, z_loss: float, scale: float, compiled: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         cast = weight.to(hidden.dtype)
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
         cross_entropy = torch.zeros((), dtype=torch.float32, device=weight.device)
         squares = torch.zeros_like(cross_entropy)
-        buffers = _Buffers(_rows_at_once(len(hidden), weight), cast)
+        softmax = _softmax_of(cast, _rows_at_once(len(hidden), weight), compiled)
         for part in _chunks(len(hidden), weight):
             inputs, goals = hidden[part], targets[part]
-            logits, softmax, low = buffers.fill(inputs)
-            at_target = logits.gather(1, goals[:, None])
-            logsumexp = _logsumexp(logits, at_target, softmax.gather(1, goals[:, None]))
+            shares, logsumexp, at_target = softmax(inputs, goals[:, None])
             cross_entropy += (logsumexp - at_target).sum()
             squares += logsumexp.square().sum()
             row_scale = scale * (1 + 2 * z_loss * logsumexp)
-            grad_hidden[part] = torch.mm(low, cast) * row_scale - scale * cast[goals]
-            _add_product(grad_weight, low.T, (inputs * row_scale).to(hidden.dtype))
+            grad_hidden[part] = torch.mm(shares, cast) * row_scale - scale * cast[goals]
+            _add_product(grad_weight, shares.T, (inputs * row_scale).to(hidden.dtype))
         grad_weight.index_add_(0, targets, hidden.float(), alpha=-scale)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         return (cross_entropy + z_loss * squares) * scale, cross_entropy, z_loss * squares
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         grad_hidden, grad_weight = ctx.saved_tensors
-        return grad_hidden * grad, (grad_weight * grad).to(ctx.weight_dtype), None, None, None
+        return grad_hidden * grad, (grad_weight * grad).to(ctx.weight_dtype), None, None, None, None
+
+
+class _Softmax(NamedTuple):
+    """Of a chunk's logits."""
+
+    shares: Tensor
+    """[C, V], the softmax, in the precision of the products."""
+    logsumexp: Tensor
+    """[C, 1], float32."""
+    at_target: Tensor
+    """[C, 1], float32: the logit of each row's target."""
+
+
+def _softmax_of(weight: Tensor, num_rows: int, compiled: bool) -> Callable[[Tensor, Tensor], _Softmax]:
+    """What makes the softmax of chunks of up to `num_rows` hidden states [C, d] and targets [C, 1]."""
+    if not (compiled or weight.is_cuda):
+        return _Buffers(num_rows, weight).fill
+    of_logits = _compiled_softmax() if compiled else _softmax
+    return lambda inputs, goals: of_logits(torch.mm(inputs, weight.T), goals)
+
+
+def _softmax(product: Tensor, goals: Tensor) -> _Softmax:
+    """Compiled it reads products and writes shares, and nothing as large as they in float32."""
+    logits = product.float()
+    logsumexp = logits.logsumexp(dim=1, keepdim=True)
+    return _Softmax((logits - logsumexp).exp_().to(product.dtype), logsumexp, logits.gather(1, goals))
+
+
+@functools.cache
+def _compiled_softmax() -> Callable[[Tensor, Tensor], _Softmax]:
+    return torch.compile(_softmax)
 
 
 class _Buffers:
-    """Room for one chunk's logits and softmax, used again and again: fresh memory would cost more than the work."""
+    """Room for one chunk's logits and softmax on a CPU, where fresh memory each time would cost more than the work."""
 
     def __init__(self, num_rows: int, weight: Tensor) -> None:
         self.weight = weight
@@ -85,23 +118,27 @@ class _Buffers:
         self.logits = self.product.float()
         self.softmax = torch.empty_like(self.logits)
 
-    def fill(self, inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits and their softmax, [C, V] float32, and the softmax in the precision of the products."""
+    def fill(self, inputs: Tensor, goals: Tensor) -> _Softmax:
+        """The softmax of a chunk, until the next one."""
         rows = len(inputs)
         product, logits, softmax = self.product[:rows], self.logits[:rows], self.softmax[:rows]
         torch.mm(inputs, self.weight.T, out=product)
-        if product.data_ptr() != logits.data_ptr():
+        apart = product.data_ptr() != logits.data_ptr()
+        if apart:
             logits.copy_(product)
         torch.softmax(logits, dim=1, out=softmax)
-        if product.data_ptr() == logits.data_ptr():
-            return logits, softmax, softmax
-        return logits, softmax, product.copy_(softmax)
+        at_target = logits.gather(1, goals)
+        logsumexp = _logsumexp(logits, at_target, softmax.gather(1, goals))
+        return _Softmax(product.copy_(softmax) if apart else softmax, logsumexp, at_target)
 
 
 def _rows_at_once(num_rows: int, weight: Tensor) -> int:
     """Rows of a chunk: no fewer than d, or passes over the weight's gradient would cost more than the logits."""
     elements = CHUNK_ELEMENTS_GPU if weight.is_cuda else CHUNK_ELEMENTS_CPU
-    return min(num_rows, max(elements // len(weight), weight.shape[1]))
+    rows = max(elements // len(weight), weight.shape[1])
+    if weight.is_cuda:  # a power of two cuts micro-batches evenly: compiled kernels are of one shape
+        rows = 1 << (rows.bit_length() - 1)
+    return min(num_rows, rows)
 
 
 def _chunks(num_rows: int, weight: Tensor) -> Iterator[slice]:
@@ -112,9 +149,9 @@ def _chunks(num_rows: int, weight: Tensor) -> Iterator[slice]:
 def _logsumexp(logits: Tensor, at_target: Tensor, share: Tensor) -> Tensor:
     """[C, 1], from the target's logit and its share in the softmax, which spares a pass over the logits.
 
-    Where a share is too small for that, and on GPUs, which looking at it would hold up, over the logits.
+    Where a share is too small for that, over the logits.
     """
-    if not logits.is_cuda and float(share.min()) > SMALLEST_SHARE:
+    if float(share.min()) > SMALLEST_SHARE:
         return at_target - share.log()
     return logits.logsumexp(dim=1, keepdim=True)
 

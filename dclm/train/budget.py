@@ -19,7 +19,8 @@ DCLM_UTILIZATION = MappingProxyType({"411m_1x": 0.22, "1b_1x": 0.29, "3b_1x": 0.
 """MFU on H100 that follows from the GPU-hours which DCLM's paper gives for its own runs (6ND / 989e12)."""
 STATE_BYTES = 16  # a parameter: itself, its gradient and two moments, float32
 CHUNK_LOGITS = 1 << 28  # dclm.model.loss.CHUNK_ELEMENTS_GPU, which would import torch
-CHUNK_BYTES = 10  # a logit of the chunk: float32, its softmax, and one of them in bfloat16
+CHUNK_BYTES = 6  # a logit of the chunk in bfloat16, its softmax, and that of the chunk before
+HEAD_BYTES = 6  # a weight of the head: its gradient in float32, and in bfloat16 what a chunk adds to it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ class Memory:
     activations: int
     """Kept of one micro-batch for the backward pass; an estimate."""
     working: int
-    """Parameters in bfloat16 (where sharded: embedding, head and two blocks), the loss's logits; an estimate."""
+    """Parameters in bfloat16 (where sharded: embedding, head and two blocks), what the loss holds; an estimate."""
 
     @property
     def total(self) -> int:
@@ -90,7 +91,7 @@ def estimate_memory(scale: Scale, hardware: Hardware) -> Memory:
     return Memory(
         state=STATE_BYTES * model.num_parameters // shards,
         activations=kept if hardware.checkpoint_activations else block * model.num_layers,
-        working=2 * whole + CHUNK_BYTES * logits + 4 * head,
+        working=2 * whole + CHUNK_BYTES * logits + HEAD_BYTES * head,
     )
 
 

@@ -67,8 +67,7 @@ class Trainer:
     def update(self, step: int) -> Tensor:
         """One update; (Σ cross-entropy, Σ z-loss) over the global batch and the gradient's norm, on the device."""
         scale, ranks = self.scale, self.ranks
-        rows = torch.from_numpy(self.data.rows(self.order.batch(step, ranks.rank, ranks.world_size)))
-        rows = rows.to(ranks.device)
+        rows = ranks.to_device(self.data.rows(self.order.batch(step, ranks.rank, ranks.world_size)))
         # FSDP takes the mean of the ranks' gradients, so each rank's share counts world_size times.
         weight = ranks.world_size / (scale.batch_sequences * scale.model.seq_len)
         sums = torch.zeros(2, device=ranks.device)
@@ -136,7 +135,7 @@ def validation_loss(loss_model: LossModel, data: Sequences, scale: Scale, ranks:
         # All ranks run the same number of passes: one that has no rows left reads row 0, uncounted.
         rows = data.rows(np.arange(start, min(start + micro, present)) if start < present else np.zeros(1, np.int64))
         with torch.no_grad():
-            losses = loss_model(torch.from_numpy(rows).to(ranks.device), 1.0)
+            losses = loss_model(ranks.to_device(rows), 1.0)
         if start < present:
             total += losses.cross_entropy
     loss_model.train()

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -32,6 +34,13 @@ class Ranks:
     def is_first(self) -> bool:
         """Whether this one writes files and draws progress."""
         return self.rank == 0
+
+    def to_device(self, rows: npt.NDArray[np.int64]) -> Tensor:
+        """`rows` on this rank's device; from pinned memory, so that the host need not wait for a GPU to take them."""
+        tensor = torch.from_numpy(rows)
+        if self.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.device, non_blocking=True)
 
     def sum(self, values: Tensor) -> Tensor:
         """`values` added up over all ranks."""

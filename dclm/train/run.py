@@ -187,8 +187,7 @@ class _Run:
         model.checkpoint_activations = self.options.checkpoint_activations
         on_cuda = self.ranks.device.type == "cuda"
         if on_cuda if self.options.compile is None else self.options.compile:
-            for block in model.layers:
-                block.compile()
+            loss_model.compile_parts()
         optimizer = make_optimizer(model.parameters(), self.scale)
         if checkpoint is not None:
             load_checkpoint(checkpoint, model, optimizer, state.step)

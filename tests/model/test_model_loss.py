@@ -26,16 +26,20 @@ def example(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 
 @pytest.mark.parametrize("chunk", [1, 9, N, 1000])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("compiled", [False, True])
 def test_chunks_change_neither_loss_nor_gradients(
-    monkeypatch: pytest.MonkeyPatch, chunk: int, dtype: torch.dtype
+    monkeypatch: pytest.MonkeyPatch, chunk: int, dtype: torch.dtype, compiled: bool
 ) -> None:
+    """As on CPUs, and as on GPUs, there with a backend that makes no code."""
     monkeypatch.setattr(loss_module, "CHUNK_ELEMENTS_CPU", chunk * V)
+    softmax = torch.compile(loss_module._softmax, backend="aot_eager", fullgraph=True)
+    monkeypatch.setattr(loss_module, "_compiled_softmax", lambda: softmax)
     hidden, weight, targets = example(dtype)
     logits = F.linear(hidden, weight.to(dtype)).float()
     squares = 0.1 * logits.logsumexp(-1).square().mean()
     expected = F.cross_entropy(logits, targets) + squares
     wanted = torch.autograd.grad(2 * expected, (hidden, weight))
-    found = linear_cross_entropy(hidden, weight, targets, z_loss=0.1, scale=1 / N)
+    found = linear_cross_entropy(hidden, weight, targets, z_loss=0.1, scale=1 / N, compiled=compiled)
     gradients = torch.autograd.grad(2 * found.loss, (hidden, weight))
     tolerance = {"atol": 1e-6, "rtol": 1e-5} if dtype == torch.float32 else {"atol": 5e-3, "rtol": 5e-2}
     torch.testing.assert_close(found.loss, expected, atol=1e-5, rtol=1e-5)
@@ -45,10 +49,15 @@ def test_chunks_change_neither_loss_nor_gradients(
     torch.testing.assert_close(cross_entropy_sum(hidden, weight, targets), found.cross_entropy)
 
 
-def test_large_logits_do_not_overflow() -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_large_logits_do_not_overflow(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
+    monkeypatch.setattr(loss_module, "_compiled_softmax", lambda: loss_module._softmax)
     hidden, weight, targets = example(torch.float32)
-    found = linear_cross_entropy(hidden * 1000, weight * 1000, targets, z_loss=0.0, scale=1.0)
+    found = linear_cross_entropy(hidden * 1000, weight * 1000, targets, z_loss=0.0, scale=1.0, compiled=compiled)
+    found.loss.backward()
     assert math.isfinite(found.loss.item())
+    assert weight.grad is not None
+    assert weight.grad.isfinite().all()
 
 
 def test_first_weights_have_open_lms_deviations_and_cut() -> None:
