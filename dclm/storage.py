@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -110,3 +111,9 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether `error`, of any library, says that there is no space left. NumPy's has no number, others' are wrapped."""
+    said = str(error)
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in said or "Not enough free space" in said

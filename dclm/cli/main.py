@@ -8,7 +8,7 @@ import sys
 import click
 
 from dclm import __version__
-from dclm.errors import DclmError
+from dclm.errors import DataError, DclmError
 
 COMMANDS = {
     "ablate": "ablate",
@@ -75,6 +75,14 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
+    except OSError as error:
+        from dclm.storage import is_disk_full
+
+        if not is_disk_full(error):
+            raise
+        hint = "free some space and run the same command again"
+        print(f"error: {error.filename or 'no space left'}\nthe disk is full\nhint: {hint}", file=sys.stderr)
+        sys.exit(DataError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         print("interrupted: run the same command again to go on from what is finished", file=sys.stderr)
         sys.exit(130)

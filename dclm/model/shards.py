@@ -6,7 +6,6 @@ any other number wrote.
 
 from __future__ import annotations
 
-import errno
 import pickle
 import warnings
 from pathlib import Path
@@ -68,11 +67,6 @@ def read_shards(directory: Path) -> dict[str, Tensor]:
     }
     load_shards(directory, tensors)
     return {name.removeprefix(WEIGHTS): tensor for name, tensor in tensors.items()}
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether `error`, of any library, says that there is no space left."""
-    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
 
 
 def _first(error: CheckpointException, kind: type[OSError]) -> OSError | None:

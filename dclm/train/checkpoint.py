@@ -152,9 +152,10 @@ def require_fresh(out: Path, resume: bool) -> None:
 
 
 def require_space(out: Path, parameters: int, keep: int) -> None:
-    """Raises: DataError if the disk has no room for the checkpoints kept and the one being written."""
-    needed = BYTES_PER_PARAMETER * parameters * (keep + 1)
+    """Raises: DataError if the disk has no room for the checkpoints kept (those not there yet) and one more."""
+    missing = max(1, keep + 1 - len(list_checkpoints(out)))
+    needed = BYTES_PER_PARAMETER * parameters * missing
     free = shutil.disk_usage(out).free
     if free < needed:
-        what = f"{free / 1e9:.1f} GB are free, needed for {keep + 1} checkpoints: {needed / 1e9:.1f} GB"
+        what = f"{free / 1e9:.2f} GB are free, needed for {missing} checkpoints: {needed / 1e9:.2f} GB"
         raise DataError(str(out), what, "choose another --out, or keep fewer checkpoints")

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from dclm.errors import DataError
-from dclm.model.shards import is_disk_full
+from dclm.storage import is_disk_full
 
 NO_MEMORY = ("can't allocate memory", "not enough memory")
 STALLED = ("timed out", "timeout")

@@ -76,3 +76,24 @@ def test_a_missing_input_is_a_data_error(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as error:
         main(arguments)
     assert error.value.code == 3
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        OSError(28, "No space left on device"),
+        OSError("Not enough free space to write 48 bytes"),  # NumPy's own
+    ],
+)
+def test_a_full_disk_is_told_in_three_lines(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], said: OSError
+) -> None:
+    def full(*_: object) -> None:
+        raise said
+
+    monkeypatch.setattr("dclm.tokens.pack.write_run", full)
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert error.value.code == 3
+    told = capsys.readouterr().err.splitlines()[-3:]
+    assert told[1:] == ["the disk is full", "hint: free some space and run the same command again"]

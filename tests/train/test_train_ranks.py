@@ -20,7 +20,8 @@ from torch.distributed.checkpoint.filesystem import FileSystemWriter
 
 from dclm.errors import ConfigError, DataError
 from dclm.model.load import load_model
-from dclm.model.shards import is_disk_full, load_shards, read_shards, write_shards
+from dclm.model.shards import load_shards, read_shards, write_shards
+from dclm.storage import is_disk_full
 from dclm.train.faults import LostRankError, faults_explained
 from dclm.train.launch import _explain, launch
 from dclm.train.options import TrainOptions

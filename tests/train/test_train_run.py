@@ -19,7 +19,7 @@ from dclm.model.load import load_model
 from dclm.record import read_record, require_complete
 from dclm.storage import sha256_file
 from dclm.train import run as run_module
-from dclm.train.checkpoint import checkpoint_path
+from dclm.train.checkpoint import checkpoint_path, require_space
 from dclm.train.data import unigram_entropy
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
@@ -212,6 +212,11 @@ def test_a_disk_too_small_is_refused_before_anything_starts(
     monkeypatch.setattr("dclm.train.checkpoint.shutil.disk_usage", lambda _: usage(10**9, 10**9, 10**5))
     with pytest.raises(DataError, match="GB are free, needed for 3 checkpoints"):
         train(make_tokens(), tmp_path / "run", scale=small_scale, seed=1, options=PLAIN)
+    for step in (5, 10):  # those are there already, and one of them is deleted when the next one stands
+        checkpoint_path(tmp_path / "run", step).mkdir(parents=True)
+    require_space(tmp_path / "run", 10**5 // 12, keep=2)
+    with pytest.raises(DataError, match="needed for 1 checkpoints"):
+        require_space(tmp_path / "run", 10**5 // 12 + 1, keep=2)
 
 
 def test_no_memory_is_told_with_a_hint(
