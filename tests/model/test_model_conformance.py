@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from dclm.model.config import ModelConfig
 from dclm.model.loss import linear_cross_entropy
 from dclm.model.openlm import from_openlm
-from dclm.model.transformer import Transformer
+from dclm.model.transformer import Rotary, Transformer
 from dclm.train.optim import MAX_GRAD_NORM, learning_rate, make_optimizer, set_learning_rate
 from dclm.train.scale import SCALES
 
@@ -173,6 +173,48 @@ def test_norms_of_weights_and_moments_after_updates_are_open_lms(shared: Path, n
     np.testing.assert_allclose(norms, expected[f"after{num_steps}_param_norm"], rtol=1e-6)
     found = [float(optimizer.state[p]["exp_avg"].double().norm()) for p in parameters]
     np.testing.assert_allclose(found, expected[f"after{num_steps}_exp_avg_norm"], rtol=1e-4)
+
+
+def test_a_batch_in_two_halves_gives_open_lms_weights(shared: Path) -> None:
+    model, expected = read_case(shared, NAMES[0], "train")
+
+    def halves(model: Transformer, rows: torch.Tensor) -> torch.Tensor:
+        first, second = (loss_of(model, half) / 2 for half in rows.chunk(2))
+        return first + second
+
+    update(model, expected["chunks"][:1], halves, fused=True)
+    parameters = [model.get_parameter(key) for key in expected["after1_names"].tolist()]
+    norms = [float(p.detach().double().norm()) for p in parameters]
+    np.testing.assert_allclose(norms, expected["accum2_param_norm"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_greedy_continuations_are_open_lms(shared: Path, name: str) -> None:
+    """Of its Hugging Face wrapper, through the cache one token at a time."""
+    model, expected = read_case(shared, name, "hf_eval")
+    tokens = torch.from_numpy(expected["ids"]).long()
+    whole = expected["generated_nopad_nocache"]
+    cache = model.new_cache(len(tokens), whole.shape[1])
+    found = [tokens]
+    with torch.no_grad():
+        while len(found) <= whole.shape[1] - tokens.shape[1]:
+            logits = model(found[-1], cache=cache)
+            if len(found) == 1:
+                np.testing.assert_array_equal(logits.argmax(-1).numpy(), expected["argmax"])
+                if "logits" in expected:
+                    np.testing.assert_allclose(logits.numpy(), expected["logits"], atol=1e-4)
+            found.append(logits[:, -1:].argmax(-1))
+    np.testing.assert_array_equal(torch.cat(found, 1).numpy(), whole)
+
+
+@pytest.mark.parametrize(("head_dim", "seq_len"), [(16, 128), (128, 2048)])
+def test_rotary_tables_are_open_lms(shared: Path, head_dim: int, seq_len: int) -> None:
+    expected = read(shared / "conformance" / "open_lm" / "rotary_tables.npz")
+    name = f"hd{head_dim}_s{seq_len}"
+    tables = Rotary(head_dim)(torch.from_numpy(expected[f"{name}_pos"]), torch.float32)
+    for found, kind in zip(tables, ("cos", "sin"), strict=True):
+        both = torch.cat((found, found), dim=-1)[:, 0].numpy()  # theirs hold each frequency twice
+        np.testing.assert_allclose(both, expected[f"{name}_fp32_{kind}"], atol=1e-6)
 
 
 def test_rounded_rotary_frequencies_of_a_checkpoint_are_honoured(shared: Path) -> None:
