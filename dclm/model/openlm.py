@@ -6,7 +6,9 @@ import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +22,13 @@ OURS = "rotary.inv_freq"
 THEIRS = re.compile(r"layers\.\d+\.attention\.pos_embed\.inv_freq")
 PREFIXES = ("module.", "_orig_mod.")
 """What DistributedDataParallel and torch.compile put before names; FSDP and a single process put nothing."""
+
+_SCALAR: Any = np.float64(0).__reduce__()[0]
+NUMPY_NUMBERS: list[Any] = [
+    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),  # NumPy 2 renamed it
+    np.dtype, *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
+]  # fmt: skip
+"""What NumPy's numbers are made of when unpickled: the bounds of losses in `evaluation_metrics` are such."""
 
 
 def from_openlm(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
@@ -61,12 +70,13 @@ def infer_config(state: Mapping[str, Tensor], where: str, *, seq_len: int) -> Mo
 
 
 def read_openlm(path: Path, *, seq_len: int = 2048) -> Transformer:
-    """The model in an open_lm checkpoint file, on the CPU. Only tensors and plain values are unpickled.
+    """The model in an open_lm checkpoint file, on the CPU. Only tensors, numbers and plain values are unpickled.
 
     Raises: DataError if the file is missing, corrupt or of another model.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with torch.serialization.safe_globals(NUMPY_NUMBERS):
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except FileNotFoundError:
         raise DataError(str(path), "no such file", "check the path") from None
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:

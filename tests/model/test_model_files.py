@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,8 @@ from dclm.model.weights import CONFIG, MODEL, write_model
 
 if TYPE_CHECKING:
     from conftest import MakeModel
+
+METRICS = [{"loss": 3.5, "loss_sequences_lower_95": np.float64(3.4), "samples": np.int64(8)}]
 
 
 def write(model: Transformer, directory: Path) -> Path:
@@ -99,7 +102,7 @@ def test_open_lm_files_are_read_whatever_wrapped_the_model(
     model = make_model()
     model.rotary.inv_freq = model.rotary.inv_freq.bfloat16().float()
     state = {prefix + name: tensor for name, tensor in to_openlm(model.state_dict(), 2).items()}
-    torch.save({"epoch": 5, "name": "x", "state_dict": state, "evaluation_metrics": []}, tmp_path / "epoch_5.pt")
+    torch.save({"epoch": 5, "name": "x", "state_dict": state, "evaluation_metrics": METRICS}, tmp_path / "epoch_5.pt")
     loaded = load_model(tmp_path / "epoch_5.pt").model
     assert isinstance(loaded, Transformer)
     assert torch.equal(loaded.rotary.inv_freq, model.rotary.inv_freq)
