@@ -135,21 +135,22 @@ def write_record(root: Path, record: Record) -> None:
 def read_record(root: Path | str) -> Record:
     """The record of the artifact at `root`.
 
-    Raises: IncompleteError where there is none.
+    Raises: IncompleteError where there is none, or it is not whole.
     """
     path = Path(root) / RECORD
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
+        data["files"] = tuple(FileEntry(**f) for f in data["files"])
+        data["missing"] = tuple(data["missing"])
+        return Record(**data)
     except (FileNotFoundError, NotADirectoryError):
         raise IncompleteError(
             str(root), f"no {RECORD}: not an artifact, or one whose making did not finish",
             "run the stage that makes it again; finished work is reused",
         ) from None  # fmt: skip
-    except json.JSONDecodeError as error:
-        raise IncompleteError(str(path), f"not JSON: {error}", "delete it and run the stage again") from None
-    data["files"] = tuple(FileEntry(**f) for f in data["files"])
-    data["missing"] = tuple(data["missing"])
-    return Record(**data)
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"not the record of an artifact: {type(error).__name__}: {error}"
+        raise IncompleteError(str(path), what, "delete it and run the stage again") from None
 
 
 def find_record(root: Path, expected: str) -> Record | None:

@@ -24,7 +24,8 @@ def model() -> None:
 def export(checkpoint: str, to: Format, out: Path) -> None:
     """Write CHECKPOINT (a checkpoint, the --out of `dclm train`, or an open_lm .pt file) in another format.
 
-    Logits are equal up to rounding.
+    Logits are equal up to rounding. In Hugging Face's format it is an OLMoE of one expert (`OlmoeForCausalLM`), which
+    `transformers` has: nothing needs trust_remote_code.
     """
     from dclm.model.convert import export_model
 

@@ -36,7 +36,8 @@ class TokenizeConfig:
     """Rows hold one token more."""
     seed: int = 0
     packing: Packing = "stream"
-    """`stream`: nothing lost, one padded row a source at most. `dclm`: each file's last row padded, as open_lm does."""
+    """`stream`: nothing lost, one padded row a source at most. `dclm`: each file's last row padded, as open_lm's Ray
+    script does (its Rust one also adds a row of padding alone to a file that fills its rows exactly)."""
     weights: tuple[float, ...] | None = None
     """Of the sources, in order; None: all of everything."""
     num_tokens: int | None = None

@@ -102,3 +102,10 @@ def test_what_is_not_a_tokens_artifact_is_refused(tokens: Path, tmp_path: Path) 
     (tokens / "record.json").write_text(json.dumps(record | {"kind": "documents"}))
     with pytest.raises(ConfigError, match="kind documents, allowed: tokens"):
         TokenDataset(tokens)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[1]", b"\xff", b'{"files": [{"name": "a"}], "missing": []}'])
+def test_a_record_that_is_not_whole_is_refused(tokens: Path, content: bytes) -> None:
+    (tokens / "record.json").write_bytes(content)
+    with pytest.raises(IncompleteError, match="not the record of an artifact"):
+        TokenDataset(tokens)
