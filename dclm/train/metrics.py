@@ -14,6 +14,7 @@ from dclm.train.trackers import Tracker
 
 METRICS = "metrics.jsonl"
 TIMINGS = "timings.jsonl"
+MOST_SMOOTHED = 50
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,11 @@ def speed_note(loss: float, tokens_per_second: float, utilization: float | None)
     """What a progress bar says beside the updates that are done."""
     note = f"loss {loss:.3f} · {tokens_per_second:,.0f} tokens/s"
     return note if utilization is None else f"{note} · MFU {utilization:.1%}"
+
+
+def smoothed_updates(num_updates: int) -> int:
+    """Over how many updates the loss of a run of `num_updates` is averaged: a tenth of them, and 50 at most."""
+    return min(MOST_SMOOTHED, max(1, num_updates // 10))
 
 
 def read_metrics(out: Path) -> list[StepMetrics]:

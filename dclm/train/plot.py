@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dclm.storage import atomic_file
-from dclm.train.metrics import StepMetrics
-
-SMOOTHING = 0.98
+from dclm.train.metrics import StepMetrics, smoothed_updates
 
 
 def draw_loss(path: Path, metrics: Sequence[StepMetrics], title: str, lines: dict[str, float]) -> None:
@@ -39,8 +37,9 @@ def draw_loss(path: Path, metrics: Sequence[StepMetrics], title: str, lines: dic
 def _smooth(values: Sequence[float]) -> list[float]:
     """Exponential average, without the start's pull towards zero."""
     out, total, weight = [], 0.0, 0.0
+    new = 1 / smoothed_updates(len(values))
     for value in values:
-        total = SMOOTHING * total + (1 - SMOOTHING) * value
-        weight = SMOOTHING * weight + (1 - SMOOTHING)
+        total = (1 - new) * total + new * value
+        weight = (1 - new) * weight + new
         out.append(total / weight)
     return out

@@ -10,14 +10,12 @@ from pathlib import Path
 from dclm.record import Record, describe_files
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.data import unigram_entropy
-from dclm.train.metrics import TIMINGS, read_metrics
+from dclm.train.metrics import TIMINGS, read_metrics, smoothed_updates
 from dclm.train.plot import draw_loss
 from dclm.train.scale import Scale
 from dclm.train.trackers import TRACKERS
 
 LOSS_PICTURE = "loss.svg"
-FINAL_STEPS = 50
-"""Updates over which the final training loss is the mean."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +37,7 @@ def report(
     """Draw the picture and make the record of the finished run in `out`; `loss` is the validation loss."""
     scale = plan.scale
     metrics = read_metrics(out)
-    final = metrics[-FINAL_STEPS:]
+    final = metrics[-smoothed_updates(len(metrics)) :]
     entropy = unigram_entropy(data, scale.num_sequences)
     lines = {"entropy of single tokens": entropy} | ({} if loss is None else {"validation loss": loss})
     draw_loss(out / LOSS_PICTURE, metrics, f"{scale.name}, seed {plan.seed}", lines)
