@@ -94,7 +94,13 @@ def _samples(console: Console, artifact: Path) -> None:
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Say what of this directory would be reused.")
-@click.option("--gpu", default="H100", show_default=True, metavar="NAME", help="A100, H100, H200, B200, L40S or A10G.")
+@click.option(
+    "--gpu",
+    default="H100",
+    show_default=True,
+    metavar="NAME",
+    help="A100, H100, H100 PCIe, H100 NVL, H200, B200, L40S or A10G.",
+)
 @click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="How many of them.")
 @click.option("--shard-over", type=click.IntRange(1), metavar="GPUS", help="GPUs that hold one copy. Default: all.")
 @click.option("--checkpoint-activations", is_flag=True, help="As for `dclm train`.")

@@ -16,6 +16,7 @@ from dclm.train.checkpoint import require_fresh
 from dclm.train.faults import LostRankError
 from dclm.train.follow import followed
 from dclm.train.options import TrainOptions
+from dclm.train.ranks import backends
 from dclm.train.run import train
 from dclm.train.scale import Scale, find_scale, with_tokens
 from dclm.train.trackers import require_trackers
@@ -60,7 +61,7 @@ def launch_ray(
             "tokens": tokens, "out": out, "scale": scale, "seed": seed,
             "options": dataclasses.replace(options, resume=True),
         },
-        torch_config=TorchConfig(timeout_s=options.timeout_seconds),
+        torch_config=TorchConfig(backend=backends(use_gpu), timeout_s=options.timeout_seconds),
         scaling_config=ray.train.ScalingConfig(
             num_workers=num_ranks if min_ranks is None else (min_ranks, num_ranks),
             use_gpu=use_gpu, resources_per_worker={"CPU": 1} | ({"GPU": 1} if use_gpu else {}),

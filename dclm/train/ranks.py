@@ -84,8 +84,7 @@ def join(device: Device, *, timeout_seconds: int, shard_over: int | None = None)
         return
     owner = not dist.is_initialized()  # Ray Train has made the group already
     if owner:
-        backend = "cpu:gloo,cuda:nccl" if use_cuda else "gloo"  # gloo: names and plans of checkpoints lie on the CPU
-        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
+        dist.init_process_group(backends(use_cuda), timeout=timedelta(seconds=timeout_seconds))
     try:
         yield Ranks(
             rank=dist.get_rank(),
@@ -96,6 +95,11 @@ def join(device: Device, *, timeout_seconds: int, shard_over: int | None = None)
     finally:
         if owner:
             dist.destroy_process_group()
+
+
+def backends(use_cuda: bool) -> str:
+    """What ranks talk through. gloo is there on GPUs too, for names and plans of checkpoints lie on the CPU."""
+    return "cpu:gloo,cuda:nccl" if use_cuda else "gloo"
 
 
 def _ranks_of_a_node(world_size: int) -> int:

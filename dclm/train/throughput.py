@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 PEAK_FLOPS = MappingProxyType(
     {
         "A100": 312e12,
+        "H100 PCIe": 756e12,
+        "H100 NVL": 835e12,
         "H100": 989e12,
         "H200": 989e12,
         "B200": 2250e12,
@@ -18,7 +20,7 @@ PEAK_FLOPS = MappingProxyType(
         "A10G": 70e12,
     }
 )
-"""Part of a CUDA device's name → dense bfloat16 peak, FLOP/s, from the makers' data sheets."""
+"""Part of a CUDA device's name, the first that fits → dense bfloat16 peak, FLOP/s, from the makers' data sheets."""
 
 
 def peak_flops(device: torch.device) -> float | None:
@@ -27,7 +29,11 @@ def peak_flops(device: torch.device) -> float | None:
         return None
     import torch
 
-    name = torch.cuda.get_device_name(device)
+    return peak_of(torch.cuda.get_device_name(device))
+
+
+def peak_of(name: str) -> float | None:
+    """Peak in bfloat16 of the CUDA device called `name`, as its driver has it; None where it is not known."""
     return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
 
 

@@ -22,6 +22,7 @@ from dclm.train.budget import Hardware, check_hardware, estimate_memory, estimat
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import SCALES, Scale
+from dclm.train.throughput import PEAK_FLOPS, peak_of
 
 if TYPE_CHECKING:
     from conftest import MakeTokens
@@ -127,3 +128,18 @@ def test_the_plan_takes_the_speed_of_an_earlier_run_and_refuses_too_few_tokens(
     (out / "train" / "timings.jsonl").write_text("{}\n")
     with pytest.raises(DataError, match=r"timings\.jsonl"):
         estimate_speed(small_scale, Hardware(), out / "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12), ("NVIDIA H200", 989e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12), ("Tesla V100-SXM2-16GB", None),
+    ],
+)  # fmt: skip
+def test_a_devices_peak_follows_from_its_name(name: str, peak: float | None) -> None:
+    assert peak_of(name) == peak
+
+
+def test_every_gpu_of_known_peak_has_a_memory() -> None:
+    assert budget.GIGABYTES.keys() == PEAK_FLOPS.keys()
