@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads of a process.")
 @click.option("--checkpoint-every", type=click.IntRange(1), metavar="STEPS", help="Default: a fifth of the run.")
 @click.option("--keep-checkpoints", type=click.IntRange(1), default=2, show_default=True)
-@click.option("--compile/--no-compile", "compile_", default=None, help="torch.compile the blocks. Default: on GPUs.")
+@click.option(
+    "--compile/--no-compile", "compile_", default=None, help="torch.compile blocks and loss. Default: on GPUs."
+)
 @click.option("--checkpoint-activations", is_flag=True, help="Less memory, more time.")
 @click.option("--track", type=click.Choice(["tensorboard", "wandb"]), multiple=True,
               help="Send metrics there too (may be given twice).")  # fmt: skip

@@ -12,6 +12,7 @@ import gzip
 import io
 import itertools
 import json
+import shutil
 import tarfile
 import time
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ def import_webdataset(
     progress = progress or Silent()
     shards = _find_shards(folder)
     (out / RECORD).unlink(missing_ok=True)
+    shutil.rmtree(out / "tokens", ignore_errors=True)  # of an import before, which may have had more shards
     dtype: Literal["uint16", "uint32"] = "uint16" if vocab_size <= 1 << 16 else "uint32"
     units = [
         ImportUnit(tar=_tar(folder, shard.name), num_sequences=shard.num_sequences, seq_len=seq_len, dtype=dtype,

@@ -37,7 +37,7 @@ class TrainOptions:
     keep_checkpoints: int = 2
     """The last so many are kept."""
     compile: bool | None = None
-    """Compile the blocks (torch.compile): faster on GPUs, with other rounding. None: on CUDA."""
+    """Compile the blocks and the loss (torch.compile): faster on GPUs, with other rounding. None: on CUDA."""
     checkpoint_activations: bool = False
     """Recompute blocks in the backward pass: less memory, more time."""
     shard_over: int | None = None

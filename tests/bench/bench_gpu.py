@@ -2,6 +2,7 @@
 
     python -m tests.bench.bench_gpu                              speed
     python -m tests.bench.bench_gpu --steps 200 --plain          also the first 200 losses beside the plain ones
+    python -m tests.bench.bench_gpu --profile                    also which kernels the time of an update goes to
     python -m tests.bench.bench_gpu --device cpu --scales tiny --steps 6 --plain      a dry run without a GPU
 
 Needs CUDA and no data: tokens are random with a text's frequencies, which costs a model the same. Each scale runs with
@@ -38,6 +39,7 @@ GOAL = 0.50
 WARM_UP = 3  # updates that are not timed: compilation, allocation
 PLAIN_PARTS = 4  # micro-batches of plain for one of ours: its logits, their gradient and more are float32
 WINDOW = 20
+KERNELS = 30
 NOISE = 0.02
 """Nats by which means of `WINDOW` losses may differ: what bfloat16 sums in another order come to."""
 
@@ -115,6 +117,17 @@ def measure(scale: Scale, steps: int, device: torch.device, plain: bool) -> Meas
     return Measured(losses, tokens / statistics.median(seconds[WARM_UP:]), peak)
 
 
+def profile(scale: Scale, device: torch.device) -> None:
+    """Print the kernels that take most of an update."""
+    trainer = make_trainer(scale, device, plain=False)
+    for step in range(WARM_UP):
+        trainer.update(step)
+    with torch.profiler.profile() as profiler:
+        float(trainer.update(WARM_UP)[0])
+    order = f"self_{device.type}_time_total"
+    print(profiler.key_averages().table(sort_by=order, row_limit=KERNELS, max_name_column_width=60))
+
+
 def report(scale: Scale, kind: str, measured: Measured, peak: float | None) -> None:
     speed = measured.tokens_per_second
     line = f"{scale.name} {kind}: {speed:,.0f} tokens/s, {measured.peak_gib:.1f} GiB, last {measured.losses[-1]:.4f}"
@@ -147,6 +160,7 @@ def main() -> None:
     parser.add_argument("--micro-batches", type=int, default=4)
     parser.add_argument("--micro", type=int, help="Sequences of a micro-batch; default: the scale's.")
     parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
@@ -158,6 +172,8 @@ def main() -> None:
         cut = dataclasses.replace(scale, micro_batch_sequences=micro, batch_sequences=micro * arguments.micro_batches)
         ours = measure(cut, arguments.steps, device, plain=False)
         report(cut, "ours", ours, peak)
+        if arguments.profile:
+            profile(cut, device)
         if arguments.plain:
             small = dataclasses.replace(cut, micro_batch_sequences=max(1, micro // PLAIN_PARTS))
             plain = measure(small, arguments.steps, device, plain=True)

@@ -69,6 +69,15 @@ def test_without_a_manifest_shards_come_by_name(tmp_path: Path) -> None:
     assert TokenDataset(tmp_path / "out")[0].tolist() == [50256, 0, 0, 9]
 
 
+def test_nothing_is_left_of_an_import_before(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set", None)
+    import_webdataset(folder, tmp_path / "out", seq_len=3)
+    (folder / "00000001.tar").unlink()
+    record = import_webdataset(folder, tmp_path / "out", seq_len=3)
+    left = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert left == {"record.json", *(f.path for f in record.files)}
+
+
 @pytest.mark.parametrize("suffix", [".json", ".txt"])
 def test_members_need_not_be_compressed(tmp_path: Path, suffix: str) -> None:
     write_tar(tmp_path / "0.tar", ROWS[:1], suffix)
