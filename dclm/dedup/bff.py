@@ -12,9 +12,18 @@ from numba import njit, uint64
 from dclm.dedup.bloom_filter import contains, insert
 from dclm.dedup.hashing import hash_bytes
 from dclm.dedup.shingles import combine
-from dclm.dedup.tokens import is_token, word_end
+from dclm.dedup.tokens import count_tokens
 
 PARAGRAPH, DOCUMENT, OLD_BOTH, BOTH, EXACT = 0, 1, 2, 3, 4
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _unit_end(data: np.ndarray, start: int, end: int) -> int:
+    """Where the paragraph that begins at `start` ends: before the next newline."""
+    stop = start + 1
+    while stop < end and data[stop] != 10:
+        stop += 1
+    return stop
 
 
 @njit(cache=True, nogil=True)
@@ -52,17 +61,11 @@ def count_ngrams(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, mod
         return len(offsets) - 1
     total = 0
     for row in range(len(offsets) - 1):
-        end = int(offsets[row + 1])
-        at = int(offsets[row])
-        tokens = 0
+        at, end = int(offsets[row]), int(offsets[row + 1])
         while at < end:
-            stop = word_end(data, at, end, classes)
-            if data[at] == 10 and mode != DOCUMENT and mode != BOTH:
-                total += num_ngrams(tokens, min_ngram, max_ngram)
-                tokens = 0
-            tokens += is_token(data, at, stop, classes)
+            stop = end if mode in (DOCUMENT, BOTH) else _unit_end(data, at, end)
+            total += num_ngrams(count_tokens(data, at, stop, classes), min_ngram, max_ngram)
             at = stop
-        total += num_ngrams(tokens, min_ngram, max_ngram)
     return total
 
 

@@ -16,13 +16,11 @@ from dclm.dedup import bff
 from dclm.dedup.bloom_filter import Size, empty_filter, size_for
 from dclm.dedup.columns import I64, U8, Bool
 from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
-from dclm.dedup.tokens import tokenize
+from dclm.dedup.tokens import is_blank, tokenize, trimmed_end
 from dclm.errors import ConfigError
 from dclm.step import Context, MapFunction, Ordered
 from dclm.text.buffers import utf8
-from dclm.text.spans import trimmed_end
 from dclm.text.unicode import class_table
-from dclm.text.words import is_space
 
 Mode = Literal["paragraph", "document", "old-both", "both", "exact"]
 _MODES: dict[Mode, int] = {
@@ -42,6 +40,7 @@ class Bloom(Ordered):
     """
 
     name: ClassVar[str] = "bloom"
+    version: ClassVar[int] = 2
 
     mode: Mode = "old-both"
     """What is judged: paragraphs; whole documents; paragraphs and then by the same count the document; `both`, where
@@ -156,6 +155,6 @@ def _deduplicate(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, mod
                 filled += length
         if trim:
             filled = trimmed_end(out, out_offsets[row], filled, classes)
-        dropped[row] = is_space(out, out_offsets[row], filled, classes)
+        dropped[row] = is_blank(out, out_offsets[row], filled, classes)
         out_offsets[row + 1] = filled
     return out[:filled], out_offsets, counts, dropped

@@ -43,6 +43,7 @@ class Substring(Global):
     """
 
     name: ClassVar[str] = "substring"
+    version: ClassVar[int] = 2
 
     min_tokens: Annotated[int, Range(2, 1_000_000)] = 50
     """Length of the shortest span."""

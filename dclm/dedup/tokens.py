@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import string
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, uint64
 
 from dclm.dedup.columns import U8
 from dclm.dedup.hashing import mix
-from dclm.text.words import is_space, next_word
+from dclm.text.unicode import SPACE, decode
+from dclm.text.words import next_word
 
 _START = np.uint64(0xCBF29CE484222325)  # FNV-1a, 64 bit: offset basis
 _PRIME = np.uint64(0x100000001B3)  # and prime
@@ -17,6 +19,8 @@ _PRIME = np.uint64(0x100000001B3)  # and prime
 _ALONE, _ALPHANUMERIC, _MIDDLE, _JOINER, _RETURN, _SPACES, _NEWLINE, _BEYOND = range(8)
 _KIND = 7
 _BLANK = 8
+_WIDE = 0  # added, makes an int32 an int64, so that all tokens have one type
+_WHITE = "\t\n\v\f\r "  # Unicode's White_Space, as in Rust; `str.isspace` has the separators U+001C to U+001F, too
 
 
 def _byte_table() -> U8:
@@ -26,7 +30,7 @@ def _byte_table() -> U8:
     kinds = {string.ascii_letters + string.digits: _ALPHANUMERIC, "'.:,;": _MIDDLE, "_": _JOINER}
     for characters, kind in {**kinds, "\r": _RETURN, " ": _SPACES, "\n": _NEWLINE}.items():
         table[[ord(c) for c in characters]] = kind
-    table[[c for c in range(128) if chr(c).isspace()]] |= _BLANK
+    table[[ord(c) for c in _WHITE]] |= _BLANK
     return table
 
 
@@ -39,44 +43,86 @@ def _kind(data: np.ndarray, at: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def word_end(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> int:
-    """Where the word that starts at byte `start` < `end` ends: that of `dclm.text.words.next_word`.
-
-    Runs of ASCII letters and digits before a character that does not join them, runs of spaces and single ASCII
-    characters are decided here; they are nearly all there is in most texts.
-    """
-    stop = start + 1
-    kind = _kind(data, start)
-    decided = False
-    if kind == _ALPHANUMERIC:
-        while stop < end and _kind(data, stop) == _ALPHANUMERIC:
-            stop += 1
-        if stop == end:
-            decided = True
+def is_blank(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> bool:
+    """Whether all characters are white space."""
+    while at < end:
+        if data[at] < 128:
+            if not _BYTES[data[at]] & _BLANK:
+                return False
+            at += 1
         else:
-            after = _kind(data, stop)
-            if after == _MIDDLE:
-                decided = stop + 1 == end or _kind(data, stop + 1) not in (_ALPHANUMERIC, _BEYOND)
-            else:
-                decided = after not in (_JOINER, _BEYOND)
-    elif kind == _SPACES:
-        while stop < end and data[stop] == 32:
-            stop += 1
-        decided = stop == end or data[stop] < 128
-    elif kind == _NEWLINE:
-        decided = True
-    elif kind in (_ALONE, _MIDDLE):
-        decided = stop == end or data[stop] < 128
-    return stop if decided else int(next_word(data, start, end, classes)[0])
+            code, at = decode(data, at, end)
+            if not classes[code] & SPACE:
+                return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def trimmed_end(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> int:
+    """The end of `data[start:end]` without the white space at its end."""
+    while end > start:
+        at = end - 1
+        while at > start and data[at] & 0xC0 == 0x80:
+            at -= 1
+        if not is_blank(data, at, end, classes):
+            break
+        end = at
+    return end
 
 
 @njit(cache=True, nogil=True, inline="always")
-def is_token(data: np.ndarray, at: int, stop: int, classes: np.ndarray) -> bool:
-    """Whether the word `data[at:stop]` has a character that is no white space."""
-    first = _BYTES[data[at]]
-    if first == _BEYOND or (first & _BLANK and stop > at + 1):
-        return not is_space(data, at, stop, classes)
-    return not first & _BLANK
+def _breaks(data: np.ndarray, first: int, stop: int, end: int) -> bool:
+    """Whether a word ends before byte `stop` for certain: a run of letters and digits, or the one character `first`."""
+    if stop == end:
+        return True
+    after = _kind(data, stop)
+    if first != _ALPHANUMERIC:
+        return after != _BEYOND and first in (_ALONE, _MIDDLE)
+    if after == _MIDDLE:
+        return stop + 1 == end or _kind(data, stop + 1) not in (_ALPHANUMERIC, _BEYOND)
+    return after not in (_JOINER, _BEYOND)
+
+
+class Token(NamedTuple):
+    """Bytes `start` … `end`, and their hash (FNV-1a)."""
+
+    start: int
+    end: int
+    hash: np.uint64
+
+
+@njit(cache=True, nogil=True)
+def next_token(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> Token:
+    """The first token of `data[at:end]`, where a word begins at `at`; an empty one at `end` if there is none.
+
+    Words are those of `dclm.text.words.next_word`. White space, runs of letters and digits and single characters are
+    decided here where they are ASCII and what follows does not join them: that is nearly all there is in most texts.
+    """
+    while at < end:
+        first = int(_BYTES[data[at]])
+        stop = at + 1
+        if first & _BLANK:
+            while first & _KIND == _SPACES and stop < end and data[stop] == 32:
+                stop += 1
+            if stop == end or data[stop] < 128:
+                at = stop
+                continue
+            stop = at
+        h = _START
+        if stop > at:
+            h = (h ^ uint64(data[at])) * _PRIME
+            while first == _ALPHANUMERIC and stop < end and _kind(data, stop) == _ALPHANUMERIC:
+                h = (h ^ uint64(data[stop])) * _PRIME
+                stop += 1
+        if stop == at or not _breaks(data, first, stop, end):
+            hashed, stop = stop, int(next_word(data, at, end, classes)[0])
+            if is_blank(data, at, stop, classes):
+                at = stop
+                continue
+            for i in range(hashed, stop):
+                h = (h ^ uint64(data[i])) * _PRIME
+        return Token(at + _WIDE, stop + _WIDE, h)
+    return Token(end + _WIDE, end + _WIDE, _START)
 
 
 @njit(cache=True, nogil=True)
@@ -92,16 +138,22 @@ def tokenize(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> tup
     hashes = np.empty(max(16, (end - start) // 4), np.uint64)
     starts = np.empty(len(hashes), np.int64)
     count = 0
-    at = start
-    while at < end:
-        stop = word_end(data, at, end, classes)
-        if is_token(data, at, stop, classes):
-            if count == len(hashes):
-                hashes, starts = _grow(hashes), _grow(starts)
-            h = _START
-            for i in range(at, stop):
-                h = (h ^ uint64(data[i])) * _PRIME
-            hashes[count], starts[count] = mix(h), at
-            count += 1
-        at = stop
+    token = next_token(data, start, end, classes)
+    while token.start < end:
+        if count == len(hashes):
+            hashes, starts = _grow(hashes), _grow(starts)
+        hashes[count], starts[count] = mix(token.hash), token.start
+        count += 1
+        token = next_token(data, token.end, end, classes)
     return hashes[:count], starts[:count]
+
+
+@njit(cache=True, nogil=True)
+def count_tokens(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> int:
+    """How many tokens `tokenize` finds."""
+    count = 0
+    token = next_token(data, start, end, classes)
+    while token.start < end:
+        count += 1
+        token = next_token(data, token.end, end, classes)
+    return count

@@ -1,55 +1,80 @@
-"""The short way through ASCII gives the words of UAX #29."""
+"""The short way through ASCII gives the words of UAX #29 that are not all white space."""
 
 from __future__ import annotations
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.dedup.tokens import tokenize, word_end
+from dclm.dedup.tokens import count_tokens, is_blank, next_token, tokenize, trimmed_end
 from dclm.text.unicode import class_table
 from dclm.text.words import unicode_word_ends
 
 MIXED = st.text(
-    st.sampled_from("ab1_ \t\r\n\x0b\x0c\x1c.,:;'\"!-()$\u0301\u200d\ufeffא\u05f3カ漢é\u00a0\u2003😀🇩\U0001f3fb"),
+    st.sampled_from("ab1_ \t\r\n\v\f\x1c\x1f\x85.,:;'\"!-()$\u0301\u200d\ufeffא\u05f3カ漢é\u00a0\u2003😀🇩\U0001f3fb"),
     max_size=25,
 )
+WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 
-def ends(text: str) -> list[int]:
-    data = np.frombuffer(text.encode(), np.uint8)
+class Span(NamedTuple):
+    """Bytes of a text."""
+
+    start: int
+    end: int
+
+
+def bytes_of(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+def tokens(text: str) -> list[Span]:
+    data = bytes_of(text)
     at, found = 0, []
-    while at < len(data):
-        at = word_end(data, at, len(data), class_table())
-        found.append(at)
+    while (token := next_token(data, at, len(data), class_table())).start < len(data):
+        at = int(token.end)
+        found.append(Span(int(token.start), at))
+    assert token.end == len(data)
     return found
 
 
+def expected(text: str) -> list[Span]:
+    ends = unicode_word_ends(bytes_of(text), 0, len(text.encode()), class_table()).tolist()
+    words = [Span(*pair) for pair in itertools.pairwise([0, *ends])]
+    return [word for word in words if text.encode()[word.start : word.end].decode().strip(WHITE_SPACE)]
+
+
 @given(MIXED | st.text(max_size=25) | st.text(st.characters(max_codepoint=127), max_size=25))
-def test_words_end_where_the_standard_says(text: str) -> None:
-    data = np.frombuffer(text.encode(), np.uint8)
-    assert ends(text) == unicode_word_ends(data, 0, len(data), class_table()).tolist()
+def test_tokens_are_words_that_are_not_blank(text: str) -> None:
+    assert tokens(text) == expected(text)
 
 
-def test_every_pair_and_triple_of_ascii_kinds() -> None:
-    kinds = "a1_ \t\r\n.,:;'\"!"
-    for text in (x + y + z for x in kinds for y in kinds for z in kinds):
-        data = np.frombuffer(text.encode(), np.uint8)
-        assert ends(text) == unicode_word_ends(data, 0, len(data), class_table()).tolist(), repr(text)
+def test_every_triple_of_ascii_kinds_and_what_joins_them() -> None:
+    kinds = "a1_ \t\r\n\x1c.,'!\u0301é\u00a0\u2003"
+    for text in map("".join, itertools.product(kinds, repeat=3)):
+        assert tokens(text) == expected(text), repr(text)
 
 
 @given(MIXED)
-def test_tokens_are_words_that_are_not_blank(text: str) -> None:
-    data = np.frombuffer(text.encode(), np.uint8)
-    bounds = [0, *ends(text)]
-    words = [text.encode()[a:b].decode() for a, b in itertools.pairwise(bounds)]
-    starts = [a for a, word in zip(bounds, words, strict=False) if word.strip()]
-    hashes, found = tokenize(data, 0, len(data), class_table())
-    assert found.tolist() == starts
-    assert len(set(hashes.tolist())) == len({word for word in words if word.strip()})
+def test_equal_tokens_have_equal_hashes_and_others_do_not(text: str) -> None:
+    data, places = bytes_of(text), expected(text)
+    hashes, starts = tokenize(data, 0, len(data), class_table())
+    assert starts.tolist() == [place.start for place in places]
+    assert count_tokens(data, 0, len(data), class_table()) == len(places)
+    by_word = dict(zip([text.encode()[p.start : p.end] for p in places], hashes.tolist(), strict=True))
+    assert [by_word[text.encode()[p.start : p.end]] for p in places] == hashes.tolist()
+    assert len(set(by_word.values())) == len(by_word)
+
+
+@given(MIXED)
+def test_white_space_is_unicodes_and_not_pythons(text: str) -> None:
+    data, left = bytes_of(text), text.rstrip(WHITE_SPACE)
+    assert trimmed_end(data, 0, len(data), class_table()) == len(left.encode())
+    assert is_blank(data, 0, len(data), class_table()) == (not left)
 
 
 @pytest.mark.parametrize("count", [10, 1000])
