@@ -71,6 +71,7 @@ def curate(
     run = _Run(bound, files, out, options, engine, progress or Silent())
     reused = find_record(out, run.fingerprint)
     if reused is not None:
+        shutil.rmtree(out / WORK, ignore_errors=True)  # of a run that was killed after its record was written
         return reused
     (out / RECORD).unlink(missing_ok=True)
     remove_temporary(out)

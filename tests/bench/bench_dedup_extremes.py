@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from dclm.dedup.bloom import Bloom
 from dclm.dedup.exact import Exact
 from dclm.dedup.minhash import MinHash
+from dclm.dedup.substring import Substring
 from dclm.step import Step
 from tests.bench.bench_dedup_scale import Cost, run
 
@@ -82,7 +83,7 @@ def main(members: int = 1_000_000, megabytes: int = 500) -> None:
         root = Path(directory)
         few = write_documents(root / "few", 50, near)
         giant = write_giant(root / "giant", megabytes)
-        for step in (Exact(), MINHASH, Bloom(mode="old-both"), Bloom(mode="exact")):
+        for step in (Exact(), MINHASH, Bloom(mode="old-both"), Bloom(mode="exact"), Substring()):
             measure(f"one of {megabytes} MB", step, giant, few, 1)
         pool = write_documents(root / "near", members, near)
         for step in (MINHASH, VERIFIED):

@@ -166,6 +166,14 @@ def test_a_finished_artifact_is_reused_and_a_changed_one_is_not(tmp_path: Path) 
     assert run(bound(MinLength(characters=9)), pool, tmp_path / "out").counts["read"] != first.counts["read"]
 
 
+def test_what_a_run_killed_after_its_record_left_behind_goes_with_the_next(tmp_path: Path) -> None:
+    pool = write_pool(tmp_path / "pool", texts(1))
+    first = run(bound(MinLength(characters=4)), pool, tmp_path / "out")
+    (tmp_path / "out" / ".work" / "segment-0" / "shard-00000").mkdir(parents=True)
+    assert run(bound(MinLength(characters=4)), pool, tmp_path / "out") == first
+    assert not (tmp_path / "out" / ".work").exists()
+
+
 def test_a_pool_renamed_or_moved_gives_the_same_bytes(tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "pool", texts(7))
     moved = write_pool(tmp_path / "elsewhere" / "else", texts(7))
