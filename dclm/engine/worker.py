@@ -9,7 +9,7 @@ A unit is a pure function of its input files and the segment's steps. It leaves 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -103,6 +103,13 @@ def run_unit(job: Job, unit: Unit) -> dict[str, object]:
                 raise
             shards[str(shard.index)] = outcome
     return result
+
+
+def documents_in(result: Mapping[str, object]) -> int:
+    """How many documents entered a unit, from what it holds in `unit.json`."""
+    shards = result["shards"]
+    assert isinstance(shards, dict)
+    return sum(o["counts"][0]["documents_in"] for o in shards.values() if o["counts"])
 
 
 _OPEN: dict[str, list[Opened]] = {}

@@ -19,7 +19,7 @@ from dclm.engine.exchange import Exchange
 from dclm.engine.files import finished
 from dclm.engine.plan import Segment, segments
 from dclm.engine.tally import READER, StepCount, sum_counts
-from dclm.engine.worker import KEYS, Job, Shard, Unit, run_unit, shard_prints
+from dclm.engine.worker import KEYS, Job, Shard, Unit, documents_in, run_unit, shard_prints
 from dclm.errors import DataError
 from dclm.parallel import Engine
 from dclm.pipeline import BoundPipeline
@@ -199,7 +199,7 @@ class _Run:
         self.progress.advance(units=len(units) - len(todo))
         for index, result in self.engine.map(partial(run_unit, job), [units[i] for i in todo]):
             done[todo[index]] = result
-            self.progress.advance(items=_documents_in(result))
+            self.progress.advance(items=documents_in(result))
         self.progress.finish()
         outcome: dict[int, Mapping[str, object]] = {}
         for unit in done:
@@ -287,12 +287,6 @@ class _Run:
 
 def _unit(root: Path, shard: Shard, key: str) -> Unit:
     return Unit(fingerprint=key, directory=str(root / f"shard-{shard.index:05d}"), shards=(shard,))
-
-
-def _documents_in(result: Mapping[str, object]) -> int:
-    shards = result["shards"]
-    assert isinstance(shards, dict)
-    return sum(o["counts"][0]["documents_in"] for o in shards.values() if o["counts"])
 
 
 def _reasons(path: Path) -> list[str]:
