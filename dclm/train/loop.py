@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from dclm.errors import DataError
 from dclm.progress import Progress
@@ -83,7 +84,7 @@ class Trainer:
                 sums += torch.stack((losses.cross_entropy, losses.z_loss)).detach()
         parameters = list(self.loss_model.parameters())
         norm = torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
-        full_norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+        full_norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         set_learning_rate(self.optimizer, learning_rate(scale, step))
         self.optimizer.step()
         self.optimizer.zero_grad()

@@ -26,7 +26,7 @@ class LossModel(nn.Module):
         super().__init__()
         self.model = model
         self.z_loss = z_loss
-        self.compiled = False
+        self._compiled = False
 
     def forward(self, rows: Tensor, scale: float) -> LossSums:
         """The loss of `rows` [B, T + 1], summed over tokens, times `scale`; without gradients, cross-entropy alone."""
@@ -36,14 +36,14 @@ class LossModel(nn.Module):
             entropy = cross_entropy_sum(hidden, weight, targets)
             return LossSums(entropy * scale, entropy, torch.zeros_like(entropy))
         return linear_cross_entropy(
-            hidden, weight, targets, z_loss=self.z_loss, scale=scale, compiled=self.compiled
+            hidden, weight, targets, z_loss=self.z_loss, scale=scale, compiled=self._compiled
         )  # fmt: skip
 
     def compile_parts(self) -> None:
         """torch.compile for the blocks, where one graph serves all, and for the loss: with other rounding."""
         for block in self.model.layers:
             block.compile()
-        self.compiled = True
+        self._compiled = True
 
 
 def build_model(
