@@ -12,7 +12,7 @@ from dclm.eval.perplexity import TextUnit, spans
 from dclm.eval.plan import Plan, Settings, choose_suite, make_plan
 from dclm.eval.subject import LM_EVAL, load_subject, model_fingerprint, outline, resolve_model
 from dclm.eval.texts import load_text_set, read_documents
-from dclm.eval.unit import Unit
+from dclm.eval.unit import Setup, Unit
 from dclm.record import RECORD, fingerprint, read_record
 
 if TYPE_CHECKING:
@@ -64,13 +64,22 @@ class Job:
     def fingerprint(self) -> str:
         return fingerprint(self.identity)
 
+    @property
+    def setup(self) -> Setup:
+        """What every unit is scored with."""
+        return Setup(
+            model=self.model,
+            fingerprint=self.inputs["model"],
+            settings=self.settings,
+            max_seq_len=self.plan.max_seq_len,
+        )
+
     def units(self, parts: Path) -> list[Unit]:
         """The rows of all tasks, cut into pieces that are committed under `parts`."""
         return [
             Unit(
-                task=task, model=self.model, fingerprint=self.inputs["model"], device=self.settings.device,
-                dtype=self.settings.dtype, max_seq_len=self.plan.max_seq_len, batch_tokens=self.settings.batch_tokens,
-                limit=self.limit, first=first, last=min(first + ROWS, self.plan.rows[task.task]),
+                setup=self.setup, task=task, limit=self.limit,
+                first=first, last=min(first + ROWS, self.plan.rows[task.task]),
                 out=str(parts / f"{task.task}-{first // ROWS:05d}.parquet"),
             )
             for task in self.plan.suite.tasks
@@ -81,9 +90,8 @@ class Job:
         """The documents of all texts, cut likewise."""
         return [
             TextUnit(
-                texts=text, model=self.model, fingerprint=self.inputs["model"], device=self.settings.device,
-                dtype=self.settings.dtype, max_seq_len=self.plan.max_seq_len, batch_tokens=self.settings.batch_tokens,
-                first=first, last=last, out=str(parts / f"text-{text.text}-{first:06d}.parquet"),
+                setup=self.setup, texts=text, first=first, last=last,
+                out=str(parts / f"text-{text.text}-{first:06d}.parquet"),
             )
             for text in self.plan.texts
             for first, last in spans(read_documents(text))

@@ -27,7 +27,7 @@ from dclm.eval.stats import Score
 from dclm.eval.subject import Candidate
 from dclm.eval.texts import TextSet, read_documents
 from dclm.eval.tokenizer import Ids
-from dclm.eval.unit import UnitCounts, keep_subject, name_items, one_thread
+from dclm.eval.unit import Setup, UnitCounts, name_items, scored_with
 from dclm.storage import atomic_file
 
 TEXTS_FILE = "texts.parquet"
@@ -58,14 +58,8 @@ class Window(NamedTuple):
 class TextUnit:
     """What a worker is told to score: some consecutive documents of a set."""
 
+    setup: Setup
     texts: TextSet
-    model: str
-    fingerprint: str
-    """Of the model."""
-    device: str
-    dtype: str
-    max_seq_len: int
-    batch_tokens: int
     first: int
     last: int
     """The first document that does not belong to the unit."""
@@ -108,15 +102,15 @@ def score_texts(unit: TextUnit, candidate: Candidate | None = None) -> UnitCount
 
     Without a `candidate` its model is loaded. Raises: DataError naming text and document where one cannot be scored.
     """
-    with one_thread(unit.device):
-        return _score_texts(unit, candidate or keep_subject(unit.model, unit.fingerprint, unit.device, unit.dtype))
+    with scored_with(unit.setup, candidate) as subject:
+        return _score_texts(unit, subject)
 
 
 def _score_texts(unit: TextUnit, subject: Candidate) -> UnitCounts:
     documents = _documents(unit.texts)[unit.first : unit.last]
     ids = subject.tokenizer.encode_all(documents)
-    items = [list(windows(i, subject.tokenizer.end_id, unit.max_seq_len)) for i in ids]
-    scorer = subject.scorer(unit.batch_tokens)
+    items = [list(windows(i, subject.tokenizer.end_id, unit.setup.max_seq_len)) for i in ids]
+    scorer = subject.scorer(unit.setup.settings.batch_tokens)
     with name_items([f"text {unit.texts.text}, document {number}" for number in range(unit.first, unit.last)]):
         scores = scorer.score(items)
     nats = [math.fsum(float(answer.logprobs.sum(dtype=np.float64)) for answer in answers) for answers in scores]

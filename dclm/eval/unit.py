@@ -21,6 +21,7 @@ from dclm.eval.clusters import cluster_rows
 from dclm.eval.data import Part, load_parts
 from dclm.eval.forward import NotFinite, OutOfVocabulary
 from dclm.eval.generate import Request
+from dclm.eval.plan import Settings
 from dclm.eval.prompts import Item, Span, build_items, max_new_tokens, right_answers
 from dclm.eval.rows import Row
 from dclm.eval.subject import Candidate, load_subject
@@ -46,17 +47,22 @@ ITEMS = pa.schema(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Unit:
-    """What a worker is told to score."""
+class Setup:
+    """The model that a worker scores with, and how."""
 
-    task: Task
     model: str
     fingerprint: str
     """Of the model."""
-    device: str
-    dtype: str
+    settings: Settings
     max_seq_len: int
-    batch_tokens: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unit:
+    """What a worker is told to score."""
+
+    setup: Setup
+    task: Task
     limit: int | None
     """Rows of each category (or of the task) that count at all."""
     first: int
@@ -87,9 +93,23 @@ def _parts(task: Task) -> list[Part]:
 
 
 @lru_cache(maxsize=1)
-def keep_subject(model: str, fingerprint: str, device: str, dtype: str) -> Candidate:
-    """The model, loaded once for all units in this process."""
-    return load_subject(model, device, dtype)
+def _keep_subject(setup: Setup) -> Candidate:
+    return load_subject(setup.model, setup.settings.device, setup.settings.dtype)
+
+
+@contextlib.contextmanager
+def scored_with(setup: Setup, candidate: Candidate | None) -> Iterator[Candidate]:
+    """`candidate`, or the model of `setup`, which is loaded once for all units in this process.
+
+    On the CPU a sum depends on how many threads share it, so one does it all: workers are the parallelism.
+    """
+    threads = torch.get_num_threads()
+    if setup.settings.device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield candidate or _keep_subject(setup)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def score_unit(unit: Unit, candidate: Candidate | None = None) -> UnitCounts:
@@ -98,25 +118,15 @@ def score_unit(unit: Unit, candidate: Candidate | None = None) -> UnitCounts:
     Without a `candidate` its model is loaded, and kept for the next unit in this process.
     Raises: DataError naming task and row where an item cannot be scored.
     """
-    with one_thread(unit.device):
-        return _score_unit(unit, candidate or keep_subject(unit.model, unit.fingerprint, unit.device, unit.dtype))
-
-
-@contextlib.contextmanager
-def one_thread(device: str) -> Iterator[None]:
-    """On the CPU a sum depends on how many threads share it, so one does it all: workers are the parallelism."""
-    before = torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    with scored_with(unit.setup, candidate) as subject:
+        return _score_unit(unit, subject)
 
 
 def _score_unit(unit: Unit, subject: Candidate) -> UnitCounts:
     parts = _parts(unit.task)
-    items = build_items(unit.task, parts, subject.tokenizer, unit.max_seq_len, unit.limit, Span(unit.first, unit.last))
+    items = build_items(
+        unit.task, parts, subject.tokenizer, unit.setup.max_seq_len, unit.limit, Span(unit.first, unit.last)
+    )
     rows = {n: row for part in parts for n, row in zip(part.row_numbers, part.originals, strict=True)}
     if unit.task.metadata.kind == "generation":
         columns, counts = _generate(unit, subject, parts, items, rows)
@@ -152,7 +162,7 @@ def name_items(places: Sequence[str]) -> Iterator[None]:
 
 
 def _score(unit: Unit, subject: Candidate, items: list[Item]) -> tuple[dict[str, list[object]], UnitCounts]:
-    scorer = subject.scorer(unit.batch_tokens)
+    scorer = subject.scorer(unit.setup.settings.batch_tokens)
     with name_items([f"task {unit.task.task}, row {item.row}" for item in items]):
         scores = scorer.score([item.pairs for item in items])
     counts = UnitCounts(items=len(items), forwarded=scorer.counts.forwarded, padding=scorer.counts.padding)
@@ -181,7 +191,7 @@ def _generate(
     requests = [
         Request(prompt=item.pairs[0][0], max_new_tokens=longest, stop=details.stop, text=item.text) for item in items
     ]
-    generator = subject.generator(unit.batch_tokens)
+    generator = subject.generator(unit.setup.settings.batch_tokens)
     with name_items([f"task {unit.task.task}, row {item.row}" for item in items]):
         outputs = generator.generate(requests)
     answers = [normalise(cut_output(output, details.stop, details.cot_delimiter)) for output in outputs]
