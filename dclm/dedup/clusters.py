@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numba import njit
 
-from dclm.dedup.columns import F64, I64, drops_table, row_of, shard_of
+from dclm.dedup.columns import F64, I64, U32, drops_table, row_of, shard_of
 
 ROWS = 1 << 20
 """Of a table in memory at a time: a row group of its file."""
@@ -27,7 +28,7 @@ class Parts:
 class Clusters(NamedTuple):
     """For each of some documents the one that stays in its place. Clusters are numbered in the order of those.
 
-    Memory: 24 bytes a document, for tables up to 50 more while they are made.
+    Memory: 24 bytes a document, for drops and tables up to 40 more while they are made.
     """
 
     documents: I64
@@ -51,11 +52,10 @@ class Clusters(NamedTuple):
 
     def members(self) -> Iterator[pa.Table]:
         """Columns cluster, shard, row, kept: members of clusters of two or more, by cluster and document order."""
-        order, number = self._in_clusters()
-        for rows in _slices(order):
+        for rows, number in self._in_clusters():
             yield pa.table(
                 {
-                    "cluster": pa.array(number[self.kept[rows]], pa.int64()),
+                    "cluster": pa.array(number),
                     "shard": pa.array(shard_of(self.documents[rows]), pa.int32()),
                     "row": pa.array(row_of(self.documents[rows]), pa.int64()),
                     "kept": pa.array(self.kept[rows] == rows),
@@ -68,13 +68,13 @@ class Clusters(NamedTuple):
         In the order of `members`. Without an index the column is null: the two were linked by keys they share, or
         through others, and not compared.
         """
-        order, number = self._in_clusters()
-        order = order[self.kept[order] != order]
-        for rows in _slices(order):
+        for members, numbers in self._in_clusters():
+            gone = self.kept[members] != members
+            rows, number = members[gone], numbers[gone]
             documents, kept = self.documents[rows], self.documents[self.kept[rows]]
             yield pa.table(
                 {
-                    "cluster": pa.array(number[self.kept[rows]], pa.int64()),
+                    "cluster": pa.array(number),
                     "shard": pa.array(shard_of(documents), pa.int32()),
                     "row": pa.array(row_of(documents), pa.int64()),
                     "kept_shard": pa.array(shard_of(kept), pa.int32()),
@@ -85,21 +85,42 @@ class Clusters(NamedTuple):
                 }
             )
 
-    def _in_clusters(self) -> tuple[I64, I64]:
-        """Places of the documents in clusters of two or more, cluster after cluster; the cluster's number of each place
-        that stays."""
-        shared = np.bincount(self.kept, minlength=len(self.kept)) > 1
-        order = np.argsort(self.kept, kind="stable")
-        order = order[shared[self.kept[order]]]
-        return order, np.cumsum(shared) - 1
+    def _in_clusters(self) -> Iterator[tuple[U32, I64]]:
+        """Places of the documents in clusters of two or more, cluster after cluster, and the numbers of these.
+
+        Some at a time, at least once.
+        """
+        order = _by_cluster(self.kept)
+        last, number = -1, -1
+        for start in range(0, max(1, len(order)), ROWS):
+            rows = order[start : start + ROWS]
+            kept = self.kept[rows]
+            numbers = number + np.cumsum(np.diff(kept, prepend=last) != 0)
+            yield rows, numbers
+            if len(rows):
+                last, number = kept[-1], numbers[-1]
+
+
+@njit(cache=True, nogil=True)
+def _by_cluster(kept: np.ndarray) -> np.ndarray:
+    """Places in clusters of two or more, by the place that stays, in order: a counting sort, 8 bytes a document."""
+    alone = np.uint32(0xFFFFFFFF)
+    place = np.zeros(len(kept), np.uint32)  # how many are in the cluster of each that stays; where the next one goes
+    for k in kept:
+        place[k] += np.uint32(1)
+    filled = 0
+    for i in range(len(place)):
+        size = place[i]
+        place[i] = alone if size < 2 else np.uint32(filled)
+        filled += size if size >= 2 else 0
+    order = np.empty(filled, np.uint32)
+    for i in range(len(kept)):
+        if place[kept[i]] != alone:
+            order[place[kept[i]]] = i
+            place[kept[i]] += np.uint32(1)
+    return order
 
 
 def _largest(size: I64) -> int:
     largest = int(size.max())
     return largest if largest > 1 else 0
-
-
-def _slices(order: I64) -> Iterator[I64]:
-    """At least one, if empty."""
-    for start in range(0, max(1, len(order)), ROWS):
-        yield order[start : start + ROWS]

@@ -44,7 +44,7 @@ class MinHash(Global):
     """
 
     name: ClassVar[str] = "minhash"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     ngram: Positive = 5
     """Units in a shingle."""
