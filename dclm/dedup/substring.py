@@ -11,14 +11,13 @@ import pyarrow as pa
 
 from dclm.config import Range
 from dclm.dedup.columns import I64, documents_of, edits_table, hashes, ints, no_drops, row_of, shard_of
-from dclm.dedup.memory import available_bytes, show_bytes
+from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
 from dclm.dedup.winnow import anchor_length, choose_anchors, windows_near
 from dclm.errors import ConfigError
 from dclm.step import Context, Decision, Global, MapFunction, Round
 from dclm.text.buffers import utf8
 
 _ANCHOR_BYTES = 64  # of an anchor that repeats, while they are sorted by document
-_MEMORY_FRACTION = 0.9
 
 Keep = Literal["first", "none"]
 
@@ -87,9 +86,9 @@ class Substring(Global):
         return Decision(drops=no_drops(), then=Round(step=step, rows=_anchors_by_document(reduced), finish=finish))
 
     def _check_memory(self, anchors: int) -> None:
-        need, room = anchors * _ANCHOR_BYTES, int(available_bytes() * _MEMORY_FRACTION)
+        need, room = anchors * _ANCHOR_BYTES, room_bytes()
         if need > room:
-            machine = show_bytes(int(need / _MEMORY_FRACTION))
+            machine = show_bytes(int(need / FRACTION))
             raise ConfigError(
                 self.name,
                 f"{anchors:,} repeated places need {show_bytes(need)}; {show_bytes(room)} can be had",
