@@ -1,24 +1,66 @@
-"""jusText with its English stop words: a page in another language is boilerplate to it."""
+"""jusText with the stop words of the page's own language; English ones make all of another language boilerplate."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from functools import cache
 
 import justext
+from justext.core import (
+    STOPWORDS_HIGH_DEFAULT,
+    STOPWORDS_LOW_DEFAULT,
+    ParagraphMaker,
+    classify_paragraphs,
+    html_to_dom,
+    preprocessor,
+    revise_paragraph_classification,
+)
 from lxml.etree import LxmlError
+
+_LEAST_SHARE = 0.15  # of a page's characters but white space: Chinese text is few and long words, its menu English
 
 
 @cache
-def _stop_words() -> frozenset[str]:
-    return frozenset(justext.get_stoplist("English"))
+def _languages() -> Mapping[str, tuple[str, ...]]:
+    """Word → the languages in whose list it is."""
+    known: defaultdict[str, list[str]] = defaultdict(list)
+    for language in sorted(justext.get_stoplists()):
+        for word in justext.get_stoplist(language):
+            known[word.lower()].append(language)
+    return {word: tuple(languages) for word, languages in known.items()}
+
+
+@cache
+def _stop_words(language: str | None) -> frozenset[str]:
+    return frozenset(justext.get_stoplist(language)) if language else frozenset()
+
+
+def language_of(text: str) -> str | None:
+    """The language (jusText's name) whose stop words make up most of the text; None where no list fits it."""
+    words = text.lower().split()
+    found: Counter[str] = Counter()
+    for word, count in Counter(words).items():
+        for language in _languages().get(word, ()):
+            found[language] += count * len(word)
+    best = max(sorted(found), key=lambda language: (found[language], language == "English"), default=None)
+    return best if best is not None and found[best] >= _LEAST_SHARE * sum(map(len, words)) else None
 
 
 def extract(html: str) -> str:
-    """The paragraphs that are no boilerplate, one a line. A page without any element has none."""
+    """The paragraphs that are no boilerplate, one a line. A page without any element has none.
+
+    Where no list of stop words fits the page they are not asked for, as jusText advises for such languages.
+    """
     if not html.strip():
         return ""
     try:
-        paragraphs = justext.justext(html.encode("utf-8", "replace"), _stop_words(), encoding="utf-8")
+        dom = preprocessor(html_to_dom(html.encode("utf-8", "replace"), encoding="utf-8"))
     except LxmlError:  # nothing in the page is an element
         return ""
+    paragraphs = ParagraphMaker.make_paragraphs(dom)
+    language = language_of("\n".join(paragraph.text for paragraph in paragraphs))
+    low, high = (STOPWORDS_LOW_DEFAULT, STOPWORDS_HIGH_DEFAULT) if language else (0.0, 0.0)
+    classify_paragraphs(paragraphs, _stop_words(language), stopwords_low=low, stopwords_high=high)
+    revise_paragraph_classification(paragraphs)
     return "\n".join(paragraph.text for paragraph in paragraphs if not paragraph.is_boilerplate)

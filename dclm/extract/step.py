@@ -32,6 +32,7 @@ class Extract(Map):
     """
 
     name: ClassVar[str] = "extract"
+    version: ClassVar[int] = 2
 
     with_: ExtractorName | tuple[ExtractorName, ...] = "resiliparse"
     """Extractor. Of a list, the first one's text is followed by the lines that only the others found."""

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dclm.extract import justext
 from dclm.extract.encoding import decode_detected, decode_utf8
 from dclm.extract.extractors import NAMES, load_extractor
 from dclm.extract.guard import ExtractionError, Guard
@@ -137,6 +138,22 @@ def test_agreement_counts_tokens() -> None:
     assert agreement("", "") == (1, 1, 1)
     assert agreement("a", "") == (0, 0, 0)
     assert agreement("日本語", "日本") == (2 / 3, 1, 4 / 5)
+
+
+PROSE = {
+    "English": "It was the best of times, it was the worst of times, it was the age of wisdom, and of doubt.",
+    "Russian": "Все счастливые семьи похожи друг на друга, а каждая несчастливая семья несчастлива по-своему.",
+    "Polish": "Ile cię trzeba cenić, ten tylko się dowie, kto cię stracił; dziś piękność twą w całej ozdobie widzę.",
+    None: "幸福的家庭都是相似的，不幸的家庭各有各的不幸。奥布朗斯基家里一切都混乱了。",
+}
+
+
+@pytest.mark.parametrize("language", PROSE)
+def test_justext_takes_the_stop_words_of_the_pages_language(language: str | None) -> None:
+    text = " ".join([PROSE[language]] * 8)
+    links = "".join(f"<li><a href='/{n}'>Menu {n}</a></li>" for n in range(9))
+    assert justext.language_of(text) == language
+    assert justext.extract(f"<body><ul>{links}</ul><p>{text}</p><p>{text}</p></body>") == f"{text}\n{text}"
 
 
 def test_quality_is_the_mean_over_pages() -> None:
