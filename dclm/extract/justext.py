@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import cache
 
 import justext
 from justext.core import (
+    LENGTH_HIGH_DEFAULT,
+    LENGTH_LOW_DEFAULT,
     STOPWORDS_HIGH_DEFAULT,
     STOPWORDS_LOW_DEFAULT,
     ParagraphMaker,
@@ -19,6 +22,9 @@ from justext.core import (
 from lxml.etree import LxmlError
 
 _LEAST_SHARE = 0.15  # of a page's characters but white space: Chinese text is few and long words, its menu English
+_IDEOGRAPH = re.compile(r"[぀-ヿ㐀-鿿]")  # kana and Han: a character says as much as about three letters
+_LENGTHS = {"length_low": LENGTH_LOW_DEFAULT, "length_high": LENGTH_HIGH_DEFAULT}
+_IDEOGRAPHIC_LENGTHS = {"length_low": 25, "length_high": 70}  # about a third of jusText's own 70 and 200
 
 
 @cache
@@ -50,7 +56,8 @@ def language_of(text: str) -> str | None:
 def extract(html: str) -> str:
     """The paragraphs that are no boilerplate, one a line. A page without any element has none.
 
-    Where no list of stop words fits the page they are not asked for, as jusText advises for such languages.
+    Where no list of stop words fits the page they are not asked for, as jusText advises for such languages; and where
+    it is written in Chinese or Japanese, paragraphs need be a third as long.
     """
     if not html.strip():
         return ""
@@ -59,8 +66,11 @@ def extract(html: str) -> str:
     except LxmlError:  # nothing in the page is an element
         return ""
     paragraphs = ParagraphMaker.make_paragraphs(dom)
-    language = language_of("\n".join(paragraph.text for paragraph in paragraphs))
+    text = "\n".join(paragraph.text for paragraph in paragraphs)
+    language = language_of(text)
+    is_ideographic = language is None and 3 * len(_IDEOGRAPH.findall(text)) > len(text)
     low, high = (STOPWORDS_LOW_DEFAULT, STOPWORDS_HIGH_DEFAULT) if language else (0.0, 0.0)
-    classify_paragraphs(paragraphs, _stop_words(language), stopwords_low=low, stopwords_high=high)
+    lengths = _IDEOGRAPHIC_LENGTHS if is_ideographic else _LENGTHS
+    classify_paragraphs(paragraphs, _stop_words(language), stopwords_low=low, stopwords_high=high, **lengths)
     revise_paragraph_classification(paragraphs)
     return "\n".join(paragraph.text for paragraph in paragraphs if not paragraph.is_boilerplate)

@@ -150,7 +150,7 @@ PROSE = {
 
 @pytest.mark.parametrize("language", PROSE)
 def test_justext_takes_the_stop_words_of_the_pages_language(language: str | None) -> None:
-    text = " ".join([PROSE[language]] * 8)
+    text = " ".join([PROSE[language]] * (4 if language else 3))
     links = "".join(f"<li><a href='/{n}'>Menu {n}</a></li>" for n in range(9))
     assert justext.language_of(text) == language
     assert justext.extract(f"<body><ul>{links}</ul><p>{text}</p><p>{text}</p></body>") == f"{text}\n{text}"
