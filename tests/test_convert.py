@@ -157,18 +157,17 @@ def test_arguments_left_out_are_dclms_own_defaults(tmp_path: Path) -> None:
         ({"func": "my.code.mapper"}, "one's own"),
         ({"func": "counter_line_modifier", "extra": 1}, "extra"),
         ({"func": "substring_line_modifier", "banlist": "a|b"}, "regular expression"),
-        ({"func": "substring_filter", "banlist": ["a"], "case_sensitive": True}, "case_sensitive"),
         ({"func": "url_substring_filter", "banlist_from_fname": "x/list.pkl"}, "pickle"),
         ({"func": "language_filter", "keep_languages": ["en"]}, "no mapper before it makes"),
         ({"func": "repetition_filter", "granularity": 20, "max_fraction": 0.1}, "granularity"),
-        ({"func": "repetition_filter", "granularity": 3, "max_fraction": 0.1, "ignore_case": True}, "ignore_case"),
         ({"func": "exact_dedup", "content_key": "text", "selection_key": "url"}, "selection_key"),
         ({"func": "split_lines_modifier", "delimiter": ";"}, "delimiter"),
         ({"func": "join_lines_modifier"}, "split_lines_modifier"),
         ({"func": "page_length_filter", "length_type": "sentence"}, "tokenizer"),
         ({"func": "alphabetic_characters_to_tokens_filter", "tokenizer_name": "gpt2"}, "tokenizer_name"),
         ({"func": "quality_filter", "key": "q", "key_must_exist": False}, "key_must_exist"),
-        ({"func": "word_length_modifier"}, "model"),
+        ({"func": "word_length_modifier", "model": "spacy"}, "model"),
+        ({"func": "word_counter_enricher", "ignore_whitespace": False}, "ignore_whitespace"),
         ({"func": "detect_lang_whole_page_enricher", "model": "langdetect"}, "seed"),
         ({"func": "detect_lang_whole_page_enricher", "model": "cld3"}, "cld3"),
         ({"function": "x"}, "func"),
@@ -182,6 +181,47 @@ def test_what_cannot_be_expressed_is_named_with_its_place(tmp_path: Path, step: 
     assert named in problem.what
     assert "theirs.yaml" in problem.where
     assert "NOT EXPRESSED" in conversion.as_yaml()
+
+
+@pytest.mark.parametrize(
+    ("step", "ours"),
+    [
+        (
+            {"func": "substring_filter", "banlist": "A", "case_sensitive": True},
+            {"words": ["A"], "case_sensitive": True},
+        ),
+        ({"func": "word_length_modifier"}, {"max_length": 1000, "words": "fasttext"}),
+        ({"func": "word_counter_enricher", "model": "split"}, {"column": "word_count", "words": "whitespace"}),
+        ({"func": "stop_word_filter", "min_stop_word": 0}, {"min_count": 1, "unique": False}),
+        ({"func": "line_length_modifier", "max_length": float("inf")}, {"max": None}),
+        ({"func": "page_length_filter", "length_type": "char", "max_length": float("inf")}, {"of": "char", "min": 1}),
+        (
+            {"func": "page_length_filter", "length_type": "line", "remove_empty": False},
+            {"of": "line", "min": 1, "count_blank": True},
+        ),
+        (
+            {"func": "url_substring_filter", "banlist": ["a"], "ignore_chars": "-."},
+            {"words": ["a"], "match": "substring", "ignore": ["-", "."]},
+        ),
+        (
+            {"func": "word_removal_ratio_filter", "prev_word_count_key": "n", "ignore_punctuation": False},
+            {"column": "n", "max_fraction": 0.05, "ignore_punctuation": False},
+        ),
+    ],
+)
+def test_arguments_that_pipelines_seldom_give_are_kept(
+    tmp_path: Path, step: dict[str, object], ours: dict[str, object]
+) -> None:
+    conversion = convert([step], tmp_path)
+    assert conversion.problems == ()
+    assert conversion.entries[0].fields == ours
+    path = tmp_path / "ours.yaml"
+    path.write_text(conversion.as_yaml(), encoding="utf-8")
+    assert len(load_pipeline(path).steps) == 1
+
+
+def test_what_justext_does_otherwise_is_noted(tmp_path: Path) -> None:
+    assert "every paragraph" in convert([{"func": "html_content_extraction_modifier"}], tmp_path).notes[0]
 
 
 def test_histograms_are_noted_and_dots_kept_wild(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
@@ -33,6 +34,7 @@ def _simple(step: str, arguments: Mapping[str, str], **fixed: object) -> Mapper:
 
     def make(a: Arguments) -> Entry:
         given = {field: a.get(name) for name, field in arguments.items() if a.get(name) is not None}
+        given = {field: None if value == math.inf else value for field, value in given.items()}
         return Entry(step, {**fixed, **given})
 
     return _one(make)
@@ -81,7 +83,7 @@ def _url_substring(a: Arguments) -> Entry:
         if (least := a.get("num_banned_substrs", 1)) != 1:
             fields["min_matches"] = least
     if ignore := a.get("ignore_chars"):
-        fields["ignore"] = ignore
+        fields["ignore"] = ignore if isinstance(ignore, list) else list(str(ignore))  # text is a list of characters
     if a.get("case_sensitive", False):
         fields["case_sensitive"] = True
     return Entry("url_blocklist", fields)
@@ -95,8 +97,9 @@ def _url_removal(a: Arguments) -> Entry:
 
 
 def _substring_lines(a: Arguments) -> Entry:
-    a.require("case_sensitive", False, [False])
     fields = _literals(a, {"words": a.words()})
+    if a.get("case_sensitive", False):
+        fields["case_sensitive"] = True
     if (location := a.get("location", "any")) != "any":
         fields["location"] = location
     if (most := a.get("max_length")) is not None:
@@ -107,8 +110,9 @@ def _substring_lines(a: Arguments) -> Entry:
 
 
 def _substring_filter(a: Arguments) -> Entry:
-    a.require("case_sensitive", False, [False])
     fields = _literals(a, _list(a))
+    if a.get("case_sensitive", False):
+        fields["case_sensitive"] = True
     if a.get("exact_word", False):
         fields["whole_word"] = True
     if (location := a.get("location", "any")) != "any":
@@ -119,21 +123,32 @@ def _substring_filter(a: Arguments) -> Entry:
 def _page_length(a: Arguments) -> Entry:
     kind = a.get("length_type")
     least, most = a.get("min_length", 1), a.get("max_length")
-    bounds = {"min": least} if most is None else {"min": least, "max": most}
+    bounds = {"min": least} if most in (None, math.inf) else {"min": least, "max": most}
     if kind == "sentence":
         a.require("tokenizer", "blingfire", ["nltk"])
         a.require("tokenizer_lang", None, ["en", "english"])
         return Entry("sentences", bounds)
     fields: dict[str, object] = {"of": kind, **bounds}
     if kind == "word":
-        a.require("ignore_whitespace", True, [True])
-        words = {"fasttext": "fasttext", "uniseg": "unicode", "split": "whitespace"}.get(
-            str(a.get("model", "fasttext"))
-        )
-        if words is None:
-            raise a.reject("model", "fasttext, uniseg or split")
-        fields.update({"words": words, "ignore_punctuation": a.get("ignore_punctuation", False)})
+        fields.update({"words": _kind_of_word(a), "ignore_punctuation": a.get("ignore_punctuation", False)})
+    if kind in ("line", "paragraph") and not a.get("remove_empty", True):
+        fields["count_blank"] = True
     return Entry("page_length", fields)
+
+
+def _kind_of_word(a: Arguments) -> str:
+    """The arguments that mappers hand on to DCLM's `split_words`, but for `ignore_punctuation`."""
+    a.require("ignore_whitespace", True, [True])
+    words = {"fasttext": "fasttext", "uniseg": "unicode", "split": "whitespace"}.get(str(a.get("model", "fasttext")))
+    if words is None:
+        raise a.reject("model", "fasttext, uniseg or split")
+    return words
+
+
+def _words_of_column(a: Arguments) -> dict[str, object]:
+    words, starts = _kind_of_word(a), a.get("ignore_punctuation", True)
+    fields: dict[str, object] = {} if words == "fasttext" else {"words": words}
+    return fields if starts else {**fields, "ignore_punctuation": False}
 
 
 _NO_REPETITION: dict[str, object] = {
@@ -148,40 +163,40 @@ def _all_repetition(a: Arguments) -> Entry:
 
 
 def _repetition(a: Arguments) -> Entry:
-    a.require("ignore_case", False, [False])
     unit, limit = a.get("granularity"), a.get("max_fraction")
+    asked = {**_NO_REPETITION, "ignore_case": True} if a.get("ignore_case", False) else _NO_REPETITION
     if unit in ("line", "paragraph"):
         field = f"max_{unit}_char_fraction" if a.get("count_characters", True) else f"max_{unit}_fraction"
-        return Entry("repetition", {**_NO_REPETITION, field: limit})
+        return Entry("repetition", {**asked, field: limit})
     if not isinstance(unit, int) or not 2 <= unit <= 10:
         raise a.reject("granularity", "line, paragraph, or a whole number in [2, 10]")
     ratio = a.get("ngram_char_ratio") or ("most_common" if unit <= 4 else "all")
     if ratio not in ("most_common", "all"):
         raise a.reject("ngram_char_ratio", "most_common or all")
     kind = "top_ngrams" if ratio == "most_common" else "repeated_ngrams"
-    return Entry("repetition", {**_NO_REPETITION, kind: {str(unit): limit}})
+    return Entry("repetition", {**asked, kind: {str(unit): limit}})
 
 
 def _word_count(a: Arguments) -> Entry:
-    a.require("ignore_punctuation", True, [True])
-    a.require("model", "fasttext", ["fasttext"])
     a.require("overwrite", False, [False])
-    return Entry("word_count", {"column": a.get("key", "word_count")})
+    return Entry("word_count", {"column": a.get("key", "word_count"), **_words_of_column(a)})
 
 
 def _word_removal(a: Arguments) -> Entry:
-    a.require("ignore_punctuation", True, [True])
-    a.require("model", "fasttext", ["fasttext"])
     a.require("new_word_count_key", None, [None])
-    return Entry(
-        "word_removal_ratio",
-        {"column": a.get("prev_word_count_key"), "max_fraction": a.get("max_removed_ratio", 0.05)},
-    )
+    bounds = {"column": a.get("prev_word_count_key"), "max_fraction": a.get("max_removed_ratio", 0.05)}
+    return Entry("word_removal_ratio", {**bounds, **_words_of_column(a)})
 
 
 def _long_words(a: Arguments) -> Entry:
-    a.require("model", "fasttext", ["split"])
-    return Entry("long_word_lines", {"max_length": a.get("max_length", 1000)})
+    a.require("ignore_punctuation", False, [False])
+    words, most = _kind_of_word(a), {"max_length": a.get("max_length", 1000)}
+    return Entry("long_word_lines", most if words == "whitespace" else {**most, "words": words})
+
+
+def _stop_words(a: Arguments) -> Entry:
+    least = a.get("min_stop_word", 2)
+    return Entry("stop_words", {"min_count": least or 1, "unique": a.get("count_unique", False)})  # 0 asks for one too
 
 
 def _fasttext_score(a: Arguments) -> Entry:
@@ -206,6 +221,7 @@ def _letters_per_token(a: Arguments) -> Entry:
 def _justext(a: Arguments, before: list[Entry]) -> list[Entry]:
     if before:
         raise Inexpressible("`html_content_extraction_modifier` must come before all other mappers")
+    a.notes.append("justext keeps the main text here; in DCLM, which gives it no stop words, every paragraph")
     return [Entry("extract", {"with": "justext"})]
 
 
@@ -226,7 +242,7 @@ MAPPERS: Mapping[str, Mapper] = {
     "bullet_count_filter": _simple("bullet_lines", {"max_bullet_start_ratio": "max_fraction"}),
     "ellipsis_count_filter": _simple("ellipsis_lines", {"max_ellipsis_end_ratio": "max_fraction"}),
     "alphabetic_word_ratio_filter": _simple("alphabetic_words", {"max_ratio": "max_other_fraction"}),
-    "stop_word_filter": _simple("stop_words", {"min_stop_word": "min_count", "count_unique": "unique"}),
+    "stop_word_filter": _one(_stop_words),
     "massive_web_repetition_filters": _one(_all_repetition),
     "repetition_filter": _one(_repetition),
     "line_length_filter": _simple("line_length", {"length_type": "of", "max_length": "max"}),

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dclm.config import Count, NonNegative, Range
@@ -15,7 +16,7 @@ from dclm.text.features import counts
 
 WordKind = Literal["fasttext", "unicode", "whitespace"]
 
-_WORD_FEATURES: dict[tuple[WordKind, bool], tuple[str, str]] = {
+WORD_FEATURES: dict[tuple[WordKind, bool], tuple[str, str]] = {
     ("fasttext", False): ("tokens", "tokens"),
     ("fasttext", True): ("tokens", "token_words"),
     ("unicode", False): ("unicode_words", "words"),
@@ -23,6 +24,7 @@ _WORD_FEATURES: dict[tuple[WordKind, bool], tuple[str, str]] = {
     ("whitespace", False): ("words", "words"),
     ("whitespace", True): ("words", "alnum_words"),
 }
+"""Kind of word, and whether only those that start alphanumeric count → feature and the number in it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class PageLength(Filter):
     """
 
     name: ClassVar[str] = "page_length"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     of: Literal["char", "word", "line", "paragraph"] = "word"
     """What is counted."""
@@ -48,21 +50,28 @@ class PageLength(Filter):
     between white space."""
     ignore_punctuation: bool = False
     """Count only words whose first character is a letter or a number."""
+    count_blank: bool = False
+    """Count blank lines and paragraphs too, also the one behind a separator at the end."""
 
     def __post_init__(self) -> None:
         _check_order(self.min, self.max)
+        if self.count_blank and self.of not in ("line", "paragraph"):
+            raise ValueError("`count_blank` is for `of: line` and `of: paragraph`")
 
     @property
     def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what is counted
-        return (self._count[0],)
+        return () if self.count_blank else (self._count[0],)
 
     @property
     def _count(self) -> tuple[str, str]:
         if self.of == "word":
-            return _WORD_FEATURES[self.words, self.ignore_punctuation]
+            return WORD_FEATURES[self.words, self.ignore_punctuation]
         return {"char": ("words", "chars"), "line": ("lines", "lines"), "paragraph": ("lines", "paragraphs")}[self.of]
 
     def open(self, context: Context) -> FilterFunction:
+        if self.count_blank:
+            separator = "\n" if self.of == "line" else "\n\n"
+            return lambda batch: _within(_num_pieces(batch["text"], separator), self.min, self.max)
         feature, number = self._count
         return lambda batch: _within(counts(batch, feature, number), self.min, self.max)
 
@@ -126,6 +135,11 @@ class LineLength(Filter):
 def _check_order(low: float, high: float | None) -> None:
     if high is not None and low > high:
         raise ValueError(f"min is {low:g} and max is {high:g}, allowed: min ≤ max")
+
+
+def _num_pieces(text: pa.StringArray, separator: str) -> NDArray[np.int64]:
+    pieces: NDArray[np.int64] = pc.count_substring(text, separator).to_numpy(zero_copy_only=False).astype(np.int64) + 1
+    return pieces
 
 
 def _within(values: NDArray[np.int64], low: int, high: int | None) -> pa.BooleanArray:

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from dclm.config import Count, Fraction, Positive
 from dclm.filters.columns import string_array, with_edits
+from dclm.filters.length import WordKind
 from dclm.filters.line_table import Lines, join_lines, split_lines
 from dclm.filters.places import character_before
 from dclm.step import Context, Map, MapFunction
 from dclm.text.buffers import utf8
+from dclm.text.segments import count_chars
 from dclm.text.unicode import DIGIT, SPACE, UPPER, class_table, decode
+from dclm.text.words import is_separator, is_space, next_word
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int32]
@@ -163,24 +166,50 @@ class LineWords(LineFilter):
         return choose
 
 
+@njit(cache=True, nogil=True)
+def _longest_words(data: Bytes, starts: Ints, ends: Ints, unicode: bool, classes: Classes) -> Ints:
+    """Per line, the characters of its longest UAX #29 word, or else of fastText's longest token, but white space."""
+    longest = np.zeros(len(starts), np.int32)
+    for line in range(len(starts)):
+        place, end = int(starts[line]), int(ends[line])
+        while place < end:
+            start = place
+            if unicode:
+                place, length, _ = next_word(data, start, end, classes)
+            else:
+                while place < end and not is_separator(data[place]):
+                    place += 1
+                length = count_chars(data, start, place)
+            if length > longest[line] and not is_space(data, start, place, classes):
+                longest[line] = length
+            place += place == start  # over a separator
+    return longest
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LongWordLines(LineFilter):
     """Removes lines that have a word longer than `max_length` characters.
 
-    Source: C4's code; DCLM's `word_length_modifier` with `model: split`.
+    Source: C4's code; DCLM's `word_length_modifier` (max_length, model).
     """
 
     name: ClassVar[str] = "long_word_lines"
+    version: ClassVar[int] = 2
     strips: ClassVar[bool] = False
 
     max_length: Positive = 1000
-    """In characters of a white-space-separated word."""
+    """Most characters of a word."""
+    words: WordKind = "whitespace"
+    """What a word is: see `page_length`."""
 
     def open_lines(self, context: Context) -> Choose:
         classes = class_table()
 
         def choose(data: Bytes, lines: Lines) -> Mask:
-            _, longest = count_words(data, lines.starts, lines.ends, classes)
+            if self.words == "whitespace":
+                _, longest = count_words(data, lines.starts, lines.ends, classes)
+            else:
+                longest = _longest_words(data, lines.starts, lines.ends, self.words == "unicode", classes)
             chosen: Mask = longest <= self.max_length
             return chosen
 

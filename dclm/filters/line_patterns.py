@@ -88,14 +88,15 @@ def _not_blank(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> Mask:
 class SubstringLines(LineFilter):
     """Removes lines that have one of some strings in them, or only the strings, with a white space beside each.
 
-    Case is ignored (as `re.IGNORECASE` does). With `remove: substring` a line that is only white space afterwards goes
-    too, even one in which there was no string.
+    Case is ignored as `re.IGNORECASE` does with lower-cased strings. With `remove: substring` a line that is only white
+    space afterwards goes too, even one in which there was no string.
 
     Source: RefinedWeb (appendix G.2), C4; DCLM's `substring_line_modifier`, whose strings are regular expressions by
     mistake. Here they are literal, but for `dot_matches_any`.
     """
 
     name: ClassVar[str] = "substring_lines"
+    version: ClassVar[int] = 2
 
     words: tuple[str, ...]
     """The strings."""
@@ -107,6 +108,8 @@ class SubstringLines(LineFilter):
     """What goes. The white space that goes with a string stands behind a prefix, before any other."""
     dot_matches_any: bool = False
     """`.` in a string stands for any character, as in the reference: "Read more..." is then also "read more of"."""
+    case_sensitive: bool = False
+    """Whether `A` differs from `a`."""
 
     def __post_init__(self) -> None:
         if not self.words or not all(self.words):
@@ -125,10 +128,12 @@ class SubstringLines(LineFilter):
 
     def open(self, context: Context) -> MapFunction:
         plain = super().open(context)  # right for every page that has none of the strings
-        words = "|".join(literal(word, self.dot_matches_any) for word in self.words)
-        anywhere = f"(?i:{words})|{_MORE_CASES}"
+        wanted = self.words if self.case_sensitive else [word.lower() for word in self.words]
+        words = "|".join(literal(word, self.dot_matches_any) for word in wanted)
+        other_case = _MORE_CASES if words.isascii() else "[^\\x00-\\x7f]"
+        anywhere = words if self.case_sensitive else f"(?i:{words})|{other_case}"
         pattern = re.compile({"prefix": rf"^(?:{words})\s?", "suffix": rf"\s?(?:{words})$"}.get(
-            self.location, rf"\s?(?:{words})"), re.IGNORECASE)  # fmt: skip
+            self.location, rf"\s?(?:{words})"), 0 if self.case_sensitive else re.IGNORECASE)  # fmt: skip
 
         def edit(batch: pa.RecordBatch) -> pa.RecordBatch:
             found = pc.match_substring_regex(batch["text"], anywhere)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from dclm.config import Positive
+from dclm.config import Count
 from dclm.filters.columns import string_array, with_columns
 from dclm.step import Context, Map, MapFunction
 from dclm.text.buffers import utf8
@@ -49,9 +49,10 @@ class Newlines(Map):
     """
 
     name: ClassVar[str] = "newlines"
+    version: ClassVar[int] = 2
 
-    max_consecutive: Positive = 2
-    """Newlines that may follow each other."""
+    max_consecutive: Count = 2
+    """Newlines that may follow each other; 0 deletes all."""
 
     def open(self, context: Context) -> MapFunction:
         def edit(batch: pa.RecordBatch) -> pa.RecordBatch:

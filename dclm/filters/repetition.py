@@ -34,8 +34,10 @@ class Repetition(Filter):
     """
 
     name: ClassVar[str] = "repetition"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
+    ignore_case: bool = False
+    """Whether everything is looked at in lower case."""
     copies: Literal["all", "extra"] = "all"
     """Which of the lines or paragraphs that stand more than once count: all, as in the reference, so that a line that
     stands twice counts twice; or all but the first, as Gopher's limits are meant."""
@@ -63,7 +65,10 @@ class Repetition(Filter):
             "paragraph_copies": (self.max_paragraph_fraction, self.max_paragraph_char_fraction) != (None, None),
             "ngrams": bool(self.top_ngrams or self.repeated_ngrams),
         }
-        return tuple(name for name, is_used in used.items() if is_used)
+        return tuple(self._feature(name) for name, is_used in used.items() if is_used)
+
+    def _feature(self, name: str) -> str:
+        return f"lower_{name}" if self.ignore_case else name
 
     def open(self, context: Context) -> FilterFunction:
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
@@ -75,20 +80,21 @@ class Repetition(Filter):
         return keep
 
     def _answers(self, batch: pa.RecordBatch) -> Iterator[NDArray[np.bool_]]:
-        for feature, limit, char_limit in (
+        for name, limit, char_limit in (
             ("line_copies", self.max_line_fraction, self.max_line_char_fraction),
             ("paragraph_copies", self.max_paragraph_fraction, self.max_paragraph_char_fraction),
         ):
-            counted = "repeated" if self.copies == "all" else "extra"
+            feature, counted = self._feature(name), "repeated" if self.copies == "all" else "extra"
             for part, whole, most in ((counted, "segments", limit), (f"{counted}_chars", "chars", char_limit)):
                 if most is not None:
                     num = counts(batch, feature, "segments")
                     fraction = _fraction(counts(batch, feature, part), counts(batch, feature, whole))
                     yield (num == 1) | ((num > 0) & (fraction <= most))
+        feature = self._feature("ngrams")
         for kind, limits in (("top", self.top_ngrams), ("repeated", self.repeated_ngrams)):
             for n, most in limits.items():
-                chars = counts(batch, "ngrams", f"{kind}_{n}_gram_chars")
-                yield _fraction(chars, counts(batch, "ngrams", "word_chars")) <= most
+                chars = counts(batch, feature, f"{kind}_{n}_gram_chars")
+                yield _fraction(chars, counts(batch, feature, "word_chars")) <= most
 
 
 def check_sizes(*limits: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ from dclm.filters.word_lists import check_source, load_words
 from dclm.filters.word_trie import build_trie, count_distinct
 from dclm.step import Context, Filter, FilterFunction
 from dclm.text.buffers import utf8
+from dclm.text.lower import lower
 from dclm.text.unicode import class_table
 
 _LOWERS_TO_ASCII = "[\u0130\u212a]"  # whose str.lower() has an ASCII letter in it
@@ -22,13 +23,14 @@ _LOWERS_TO_ASCII = "[\u0130\u212a]"  # whose str.lower() has an ASCII letter in 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BlockedWords(Filter):
-    """Drops pages that have an entry of a list in their lower-cased text.
+    """Drops pages that have an entry of a list in their text, letter case ignored by lower-casing both.
 
     Source: C4 (bad words, "lorem ipsum", "{"); DCLM's `substring_filter`, whose entries are regular expressions by
     mistake: here they are literal, but for `dot_matches_any`. Blank lines of a list are skipped.
     """
 
     name: ClassVar[str] = "blocked_words"
+    version: ClassVar[int] = 2
 
     list_: str | None = None
     """A list, one entry a line, plain or gzip: asset name or path."""
@@ -40,6 +42,8 @@ class BlockedWords(Filter):
     """Where in the page an entry must stand. A suffix may be followed by one newline."""
     dot_matches_any: bool = False
     """`.` in an entry stands for any character but a newline, as in the reference."""
+    case_sensitive: bool = False
+    """Whether `A` differs from `a`."""
 
     def __post_init__(self) -> None:
         check_source(self.list_, self.words)
@@ -49,14 +53,16 @@ class BlockedWords(Filter):
         return (self.list_,) if self.list_ is not None else ()
 
     def open(self, context: Context) -> FilterFunction:
-        words = [word.lower() for word in load_words(context, self.list_, self.words)]
+        words = load_words(context, self.list_, self.words)
+        words = words if self.case_sensitive else [word.lower() for word in words]
         wild = self.dot_matches_any and any("." in word for word in words)
         if self.location == "any" and not wild:
-            return _open_trie(words, self.whole_word)
+            return _open_trie(words, self.whole_word, self.case_sensitive)
         pattern = self._pattern(words)
 
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            return pa.array([pattern.search(text.lower()) is None for text in batch["text"].to_pylist()], pa.bool_())
+            text = batch["text"] if self.case_sensitive else lower(batch["text"])
+            return pa.array([pattern.search(page) is None for page in text.to_pylist()], pa.bool_())
 
         return keep
 
@@ -66,18 +72,23 @@ class BlockedWords(Filter):
         return re.compile({"prefix": f"^{pattern}", "suffix": f"{pattern}$"}.get(self.location, pattern))
 
 
-def _open_trie(words: list[str], whole: bool) -> FilterFunction:
+def _open_trie(words: list[str], whole: bool, case_sensitive: bool) -> FilterFunction:
     trie, classes = build_trie(words), class_table()
     nodes = (trie.first, trie.edges, trie.targets, trie.word)
     other_case = _LOWERS_TO_ASCII if all(word.isascii() for word in words) else "[^\\x00-\\x7f]"
 
     def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
         text = batch["text"]
+        if case_sensitive:
+            return absent(text)
         lowered, special = pc.ascii_lower(text), pc.match_substring_regex(text, other_case)
         if pc.any(special, min_count=0).as_py():
             pages = [page.lower() for page in text.filter(special).to_pylist()]
             lowered = pc.replace_with_mask(lowered, special, pa.array(pages, pa.string()))
-        data, offsets = utf8(lowered)
+        return absent(lowered)
+
+    def absent(text: pa.StringArray) -> pa.BooleanArray:
+        data, offsets = utf8(text)
         return pa.array(np.equal(count_distinct(data, offsets, classes, whole, 1, *nodes), 0))
 
     return keep

@@ -24,6 +24,7 @@ from dclm.text.counts import (
     count_words,
 )
 from dclm.text.gopher import GOPHER_COPIES, GOPHER_NGRAMS, count_gopher_copies, count_gopher_ngrams
+from dclm.text.lower import lower
 from dclm.text.ngrams import NGRAMS, count_ngrams
 from dclm.text.segments import SEGMENTS, count_segments
 from dclm.text.unicode import class_table
@@ -52,6 +53,17 @@ def _paragraphs(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: ND
     return count_segments(data, offsets, classes, 2)
 
 
+_COPIES: dict[str, Callable[[pa.StringArray], pa.Array]] = {
+    "line_copies": _feature(_lines, SEGMENTS),
+    "paragraph_copies": _feature(_paragraphs, SEGMENTS),
+    "ngrams": _feature(count_ngrams, NGRAMS),
+}
+
+
+def _lowered(compute: Callable[[pa.StringArray], pa.Array]) -> Callable[[pa.StringArray], pa.Array]:
+    return lambda text: compute(lower(text))
+
+
 FEATURES: dict[str, Callable[[pa.StringArray], pa.Array]] = {
     "words": _feature(count_words, WORDS),
     "tokens": _feature(count_tokens, TOKENS),
@@ -59,9 +71,8 @@ FEATURES: dict[str, Callable[[pa.StringArray], pa.Array]] = {
     "symbols": _feature(count_symbols, SYMBOLS),
     "lines": _feature(count_lines, LINES),
     "split_lines": _feature(count_split_lines, SPLIT_LINES),
-    "line_copies": _feature(_lines, SEGMENTS),
-    "paragraph_copies": _feature(_paragraphs, SEGMENTS),
-    "ngrams": _feature(count_ngrams, NGRAMS),
+    **_COPIES,
+    **{f"lower_{name}": _lowered(compute) for name, compute in _COPIES.items()},
     "gopher_copies": _feature(count_gopher_copies, GOPHER_COPIES),
     "gopher_ngrams": _feature(count_gopher_ngrams, GOPHER_NGRAMS),
 }

@@ -9,6 +9,8 @@ import pytest
 from edited import batch_of, edit
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_rules import fasttext_tokens
+from uniseg.wordbreak import words as unicode_words
 
 from dclm.config import build, parse_yaml
 from dclm.errors import ConfigError
@@ -68,6 +70,10 @@ def ends_well(line: str, ellipses: bool) -> bool:
     return well and (ellipses or not re.search(r"(?:\.\.\.|\u2026)\s*$", line))
 
 
+def longest(words: list[str]) -> int:
+    return max((len(word) for word in words if word.strip()), default=0)
+
+
 RULES: list[tuple[Map, Callable[[str], bool], bool]] = [
     (UppercaseLines(max_ratio=0.5), lambda line: ratio(line, str.isupper, 0.5), True),
     (NumericLines(), lambda line: ratio(line, str.isdigit, 0.999999), True),
@@ -75,6 +81,8 @@ RULES: list[tuple[Map, Callable[[str], bool], bool]] = [
     (LineWords(min=2), lambda line: len(line.split()) >= 2 or not line, False),
     (LineWords(min=1, max=2), lambda line: 1 <= len(line.split()) <= 2 or not line, False),
     (LongWordLines(max_length=12), lambda line: all(len(word) <= 12 for word in line.split()), False),
+    (LongWordLines(max_length=3, words="fasttext"), lambda line: longest(fasttext_tokens(line)) <= 3, False),
+    (LongWordLines(max_length=3, words="unicode"), lambda line: longest(list(unicode_words(line))) <= 3, False),
     (PunctuationLines(), lambda line: ends_well(line, True), False),
     (PunctuationLines(remove_ellipses=True), lambda line: ends_well(line, False), False),
 ]
@@ -120,6 +128,8 @@ SUBSTRINGS = [
     (SubstringLines(words=("Sign-in",), location="prefix", max_words=2, remove="substring"), r"^(?:Sign-in)\s?"),
     (SubstringLines(words=("sign", "cart"), max_words=0), r"\s?(?:sign|cart)"),
     (SubstringLines(words=("sign", "cart")), r"\s?(?:sign|cart)"),
+    (SubstringLines(words=("SİGN", "É"), remove="substring"), r"\s?(?:si\u0307gn|é)"),
+    (SubstringLines(words=("Sign", "ITEMS"), case_sensitive=True), r"\s?(?:Sign|ITEMS)"),
 ]
 
 
@@ -127,7 +137,7 @@ SUBSTRINGS = [
 @settings(deadline=None)
 @given(texts=BATCHES)
 def test_substrings_go_as_the_reference_takes_them(step: SubstringLines, pattern: str, texts: list[str]) -> None:
-    compiled = re.compile(pattern, re.IGNORECASE)
+    compiled = re.compile(pattern, 0 if step.case_sensitive else re.IGNORECASE)
     assert edit(step, texts) == [reference_substring(step, compiled, text) for text in texts]
 
 

@@ -61,15 +61,17 @@ PAGES = st.lists(st.text("abABsS &.K\u212aİ🖕éÉ\n_", max_size=20), min_size
 
 
 @settings(deadline=None)
-@given(WORDS, PAGES, st.booleans(), st.booleans(), st.sampled_from(["any", "prefix", "suffix"]))
+@given(WORDS, PAGES, st.booleans(), st.booleans(), st.booleans(), st.sampled_from(["any", "prefix", "suffix"]))
 def test_blocked_words_are_found_as_an_expression_finds_them(
-    words: list[str], pages: list[str], whole: bool, dots: bool, location: str
+    words: list[str], pages: list[str], whole: bool, dots: bool, case: bool, location: str
 ) -> None:
-    choice = "|".join(re.escape(w.lower()).replace(r"\.", "." if dots else r"\.") for w in words)
+    fold = str if case else str.lower
+    choice = "|".join(re.escape(fold(w)).replace(r"\.", "." if dots else r"\.") for w in words)
     pattern = rf"\b(?:{choice})\b" if whole else f"(?:{choice})"
     compiled = re.compile({"any": pattern, "prefix": f"^{pattern}", "suffix": f"{pattern}$"}[location])
-    step = BlockedWords(words=tuple(words), whole_word=whole, location=location, dot_matches_any=dots)  # type: ignore[arg-type]
-    assert keeps(step, pages) == [compiled.search(page.lower()) is None for page in pages]
+    fields = {"whole_word": whole, "location": location, "dot_matches_any": dots, "case_sensitive": case}
+    step = BlockedWords(words=tuple(words), **fields)  # type: ignore[arg-type]
+    assert keeps(step, pages) == [compiled.search(fold(page)) is None for page in pages]
 
 
 def test_pages_with_enough_sentences_stay(tmp_path: Path) -> None:

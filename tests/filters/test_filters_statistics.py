@@ -80,6 +80,8 @@ def test_page_length_counts_what_it_is_told_to(text: str, low: int, more: int) -
         PageLength(of="char", min=low, max=high): len(text),
         PageLength(of="line", min=low, max=high): len(pieces(text, "\n")),
         PageLength(of="paragraph", min=low, max=high): len(pieces(text, "\n\n")),
+        PageLength(of="line", count_blank=True, min=low, max=high): len(text.split("\n")),
+        PageLength(of="paragraph", count_blank=True, min=low, max=high): len(text.split("\n\n")),
         PageLength(min=low, max=high): sum(not token.isspace() for token in fasttext_tokens(text)),
         PageLength(min=low, max=high, ignore_punctuation=True): len(alnum_first(fasttext_tokens(text))),
         PageLength(words="whitespace", min=low, max=high): len(text.split()),
@@ -141,9 +143,11 @@ def test_stop_words_are_whole_words_in_lower_case(text: str, least: int) -> None
 
 
 @on_any_text
-@given(TEXTS, FRACTIONS)
-def test_repetition_follows_every_one_of_its_rules(text: str, limit: float) -> None:
+@given(TEXTS, FRACTIONS, st.booleans())
+@example("İx i̇x\nİX i̇X", 0.4, True)
+def test_repetition_follows_every_one_of_its_rules(text: str, limit: float, ignore_case: bool) -> None:
     step = Repetition(
+        ignore_case=ignore_case,
         max_line_fraction=limit,
         max_line_char_fraction=limit,
         max_paragraph_fraction=limit,
@@ -151,7 +155,7 @@ def test_repetition_follows_every_one_of_its_rules(text: str, limit: float) -> N
         top_ngrams=dict.fromkeys("234", limit),
         repeated_ngrams=dict.fromkeys(("5", "6", "7", "8", "9", "10"), limit),
     )
-    assert kept(step, text) == [passes_repetition(text, limit)]
+    assert kept(step, text) == [passes_repetition(text.lower() if ignore_case else text, limit)]
 
 
 @on_any_text
