@@ -108,7 +108,7 @@ def _samples(console: Console, artifact: Path) -> None:
               help="Share of the peak. Default: as measured in --out, or DCLM's own.")  # fmt: skip
 @click.option("--price", type=click.FloatRange(0), help="Of a GPU-hour.")
 @click.option("--measured", multiple=True, type=click.Path(path_type=Path), metavar="ARTIFACT",
-              help="Documents that the recipe's pipeline made of a few whole files of its pool.")  # fmt: skip
+              help="Documents that the recipe's pipeline made of a few whole files, not on its first run.")  # fmt: skip
 @click.option("--pool-size", metavar="SIZE", help="Such as 340TB. Default: that of the files the recipe names.")
 @click.option("--cores", type=click.IntRange(1), default=1, show_default=True, help="That curation will run on.")
 @click.option("--core-price", type=click.FloatRange(0), help="Of a core-hour.")

@@ -37,7 +37,10 @@ class Meter:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a pipeline took for a part of a pool. Everything grows with the pool's bytes."""
+    """What a pipeline took for a part of a pool. Everything grows with the pool's bytes.
+
+    The first run on a machine compiles kernels, about a minute of CPU a worker, which counts here: measure a later one.
+    """
 
     artifact: Path
     pool_bytes: int
