@@ -19,13 +19,16 @@ class Engine(Protocol):
     def workers(self) -> int:
         """How many units run at once."""
 
+    @property
+    def on_this_machine(self) -> bool:
+        """Whether all workers share this machine's memory."""
+
     def map(
         self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
         """`(index of the unit, result)` in order of completion.
 
         With `one_gpu_each` a worker sees one GPU, which no other worker sees, and there are as many workers as GPUs.
-
 
         `function`, units and results are pickled: a module's function or a `functools.partial` of one, and small
         values (data goes through files on storage that all workers share). The first exception ends the work, and is
@@ -38,6 +41,7 @@ class Serial:
     """An engine that runs every unit here, one after the other."""
 
     workers = 1
+    on_this_machine = True
 
     def map(
         self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False

@@ -188,6 +188,10 @@ class Ordered(Step):
     def measure(self, context: Context) -> Callable[[pa.RecordBatch], int]:
         """A function whose sum over a partition is given to `begin` (such as the number of n-grams). May be 0."""
 
+    def holds(self, total: int) -> int:
+        """Bytes of memory that a partition of this measure takes from `begin` on, until it is done."""
+        return 0
+
     @abstractmethod
     def begin(self, context: Context, total: int, partition: int) -> MapFunction:
         """A function with state, called on the partition's batches in document order. Acts like a Map's."""

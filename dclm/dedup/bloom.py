@@ -77,6 +77,9 @@ class Bloom(Ordered):
 
         return count
 
+    def holds(self, total: int) -> int:
+        return size_for(total, self.fp_rate).bytes
+
     def begin(self, context: Context, total: int, partition: int) -> MapFunction:
         size = size_for(total, self.fp_rate)
         self._check_memory(size, total, partition)

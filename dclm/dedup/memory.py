@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import os
+from collections.abc import Sequence
 from pathlib import Path
+
+from dclm.errors import ConfigError
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
@@ -22,6 +27,19 @@ def available_bytes(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int:
 def room_bytes() -> int:
     """What a step may plan with: nine tenths of what is available, as BFF."""
     return int(available_bytes() * FRACTION)
+
+
+def check_together(name: str, needs: Sequence[int], workers: int) -> None:
+    """Raises: ConfigError if so many of `needs` (bytes, each of one worker) as there are workers may not fit at once.
+
+    Where not even one fits, who needs it says so itself, and what would do.
+    """
+    room = room_bytes()
+    largest = sorted(needs, reverse=True)[:workers]
+    fitting = bisect.bisect_right(list(itertools.accumulate(largest)), room)
+    if 0 < fitting < len(largest):
+        what = f"{len(largest)} partitions at once need {show_bytes(sum(largest))}; {show_bytes(room)} can be had"
+        raise ConfigError(name, what, f"--workers {fitting} would do")
 
 
 def _machine_bytes(meminfo: Path) -> int:

@@ -22,6 +22,8 @@ ATTEMPTS = 3
 class LocalEngine:
     """Runs units in `workers` processes; with one, in this process."""
 
+    on_this_machine = True
+
     def __init__(self, workers: int | None = None) -> None:
         self._workers = workers or os.cpu_count() or 1
 

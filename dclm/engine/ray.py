@@ -20,6 +20,8 @@ START_ATTEMPTS = 3
 class RayEngine:
     """Runs units as Ray tasks of one CPU each."""
 
+    on_this_machine = False
+
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
         """`address`: of a running cluster; None: the one this process is in (a Ray job), or a new local one."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

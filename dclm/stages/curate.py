@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from dclm.dedup.memory import check_together
 from dclm.engine.exchange import Exchange
 from dclm.engine.files import finished
 from dclm.engine.plan import Segment, segments
@@ -194,6 +195,9 @@ class _Run:
         if isinstance(segment.tail, Global) and not self._is_settled(segment, units):
             done = [d if d is None or u.has_keys else None for d, u in zip(done, units, strict=True)]
         todo = [i for i, d in enumerate(done) if d is None]
+        if isinstance(segment.head, Ordered) and self.engine.on_this_machine:
+            needs = [segment.head.holds(units[i].total) for i in todo]
+            check_together(segment.head.name, needs, self.engine.workers)
         label = " → ".join(s.name for s in segment.steps[:1] + segment.steps[-1:]) or "apply"
         self.progress.start(f"curate {segment.index + 1}/{len(self.segments)}: {label}", len(units))
         self.progress.advance(units=len(units) - len(todo))

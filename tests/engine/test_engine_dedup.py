@@ -9,10 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from engine_steps import bound, write_pool
 
+from dclm.dedup import memory
 from dclm.dedup.bloom import Bloom
 from dclm.dedup.exact import Exact
 from dclm.dedup.minhash import MinHash
 from dclm.engine import pieces
+from dclm.engine.local import LocalEngine
+from dclm.errors import ConfigError
 from dclm.parallel import Serial
 from dclm.pool.files import list_files
 from dclm.record import Record
@@ -85,3 +88,18 @@ def test_small_pieces_and_rounds_change_no_byte(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(pieces, "PART_BYTES", 0)
     rounds, _ = run(dataclasses.replace(step, links_in_memory=1), shards, tmp_path, "rounds")
     assert {f.path: f.sha256 for f in plain.files} == {f.path: f.sha256 for f in rounds.files}
+
+
+def test_filters_that_fit_one_by_one_but_not_together_are_refused_with_the_workers_that_would_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = write_pool(tmp_path / "pool", [[text(i) for i in range(s * 50, s * 50 + 50)] for s in range(3)])
+    step = Bloom(mode="paragraph", min_ngram=5, max_ngram=5, partitions=3)
+    files, options = list_files([str(pool)]), CurateOptions()
+    one = step.holds(50 * 36)  # n-grams of a partition
+    monkeypatch.setattr(memory, "room_bytes", lambda: 2 * one)
+    with pytest.raises(ConfigError, match=r"3 partitions at once need .*\n.*--workers 2 would do"):
+        curate(bound(step), files, tmp_path / "three", options, LocalEngine(3))
+    assert curate(bound(step), files, tmp_path / "two", options, LocalEngine(2)).counts["kept"] == 150
+    monkeypatch.setattr(memory, "room_bytes", lambda: one - 1)  # not even one: the step says what would do
+    memory.check_together("bloom", [one] * 3, 3)
