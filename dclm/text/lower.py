@@ -7,9 +7,16 @@ import pyarrow.compute as pc
 
 
 def lower(text: pa.StringArray) -> pa.StringArray:
-    """`str.lower()` of every text, which Arrow's own function is for ASCII only ("İ" becomes two characters)."""
+    """`str.lower()` of every text, which Arrow's own function is for ASCII only ("İ" becomes two characters).
+
+    Bytes that are not UTF-8 stay as they are.
+    """
     lowered, other = pc.ascii_lower(text), pc.invert(pc.string_is_ascii(text))
     if pc.any(other, min_count=0).as_py():
-        values = [value.lower() for value in text.filter(other).to_pylist()]
-        lowered = pc.replace_with_mask(lowered, other, pa.array(values, pa.string()))
+        lowered = pc.replace_with_mask(lowered, other, _lowered(text.filter(other)))
     return lowered
+
+
+def _lowered(text: pa.StringArray) -> pa.StringArray:
+    values = [value.decode(errors="surrogateescape").lower() for value in text.view(pa.binary()).to_pylist()]
+    return pa.array([value.encode(errors="surrogateescape") for value in values], pa.binary()).view(pa.string())
