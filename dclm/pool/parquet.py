@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from dclm.errors import DataError
 from dclm.pool.files import InputFile
-from dclm.pool.rows import identifier
+from dclm.pool.rows import MAX_PAGE_BYTES, identifier
 from dclm.pool.streams import open_stream
 from dclm.schema import DOCUMENT
 
@@ -21,9 +21,9 @@ _TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa
 def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_bytes: int) -> Iterator[pa.RecordBatch]:
     """Batches of DOCUMENT columns, `_reject` and `_row`; the other columns too if these are an artifact's documents.
 
-    url, id and date are looked for as in JSON lines, `metadata` being a struct. Rows whose text is null or not UTF-8
-    are rejects. Where a row group is broken, its rows from there on are missing, with a line in `damage`.
-    Raises: DataError if there is no column `text` of strings.
+    url, id and date are looked for as in JSON lines, `metadata` being a struct. Rows whose text is null, not UTF-8 or
+    longer than `MAX_PAGE_BYTES` are rejects. Where a row group is broken, its rows from there on are missing, with a
+    line in `damage`. Raises: DataError if there is no column `text` of strings, which may be dictionary-encoded.
     """
     with contextlib.closing(open_stream(file.path)) as stream:
         try:
@@ -32,17 +32,18 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
             damage.append(f"not a Parquet file: {error}"[:300])
             return
         columns = _columns(file, parquet.schema_arrow)
-        first = 0
+        end = 0
         for group in range(parquet.num_row_groups):
+            first, end = end, end + parquet.metadata.row_group(group).num_rows
             size = _rows_per_batch(parquet.metadata.row_group(group), batch_rows, batch_bytes)
             try:
                 for batch in parquet.iter_batches(size, row_groups=[group], columns=columns):
-                    for part in _split(batch, batch_bytes):
+                    for part in _split(_plain(batch), batch_bytes):
                         yield _documents(file, part, first)
                         first += part.num_rows
             except (pa.ArrowInvalid, OSError) as error:
                 damage.append(f"row group {group} breaks off before row {first}: {error}"[:300])
-        if first == 0 and not damage and _is_artifact(parquet.schema_arrow):  # a shard of which nothing was kept
+        if end == 0 and not damage and _is_artifact(parquet.schema_arrow):  # a shard of which nothing was kept
             schema = pa.schema([parquet.schema_arrow.field(name) for name in columns])
             yield _documents(file, pa.RecordBatch.from_pylist([], schema=schema), 0)
 
@@ -50,12 +51,27 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
 def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
     """The columns to read. Raises: DataError without a `text` column of strings."""
     found = schema.field("text").type if schema.get_field_index("text") >= 0 else None
-    if found not in _TEXT_TYPES:
+    if found is None or not (pa.types.is_null(found) or _plain_type(found) in _TEXT_TYPES):
         what = f"found the columns {', '.join(f'{f.name} ({f.type})' for f in schema)}"
         raise DataError(file.path, f"{what[:600]}; needed: `text`, of strings", "rename the column that holds the text")
     if _is_artifact(schema):
         return [name for name in schema.names if not name.startswith("_")]
     return [name for name in ("id", "url", "date", "text", "metadata") if schema.get_field_index(name) >= 0]
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """What the values are, whether they stand in a dictionary or under a logical type of their own (JSON, UUID)."""
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with its dictionaries dissolved, so that its size in memory is that of its values."""
+    for index, field in enumerate(batch.schema):
+        if pa.types.is_dictionary(field.type):
+            values = batch.column(index).dictionary_decode()
+            batch = batch.set_column(index, field.with_type(values.type), values)
+    return batch
 
 
 def _is_artifact(schema: pa.Schema) -> bool:
@@ -107,13 +123,18 @@ def _documents(file: InputFile, batch: pa.RecordBatch, first: int) -> pa.RecordB
 
 def _text(column: pa.Array) -> tuple[pa.Array, pa.Array]:
     """The text as strings, null where it cannot be used, and why (null: it can)."""
+    column = column.storage if isinstance(column, pa.ExtensionArray) else column
     plain = column.cast(pa.binary())
+    long = pc.fill_null(pc.greater(pc.binary_length(plain), MAX_PAGE_BYTES), False)
+    if pc.any(long).as_py():
+        plain = pc.if_else(long, pa.scalar(None, pa.binary()), plain)
     try:
         text = plain.cast(pa.string())
     except pa.ArrowInvalid:
         text = pa.array([_utf8(value) for value in plain.to_pylist()], pa.string())
-    null = pc.if_else(column.is_null(), "`text` is null", "`text` is not UTF-8")
-    return text, pc.if_else(text.is_null(), null, pa.scalar(None, pa.string()))
+    why = pc.if_else(long, f"longer than {MAX_PAGE_BYTES} bytes", "`text` is not UTF-8")
+    why = pc.if_else(column.is_null(), "`text` is null", why)
+    return text, pc.if_else(text.is_null(), why, pa.scalar(None, pa.string()))
 
 
 def _utf8(value: bytes | None) -> str | None:
@@ -128,6 +149,18 @@ def _first_of(batch: pa.RecordBatch, metadata: pa.Array | None, name: str, keys:
     columns = [batch.column(name)] if batch.schema.get_field_index(name) >= 0 else []
     if metadata is not None and pa.types.is_struct(metadata.type):
         columns += [pc.struct_field(metadata, k) for k in keys if metadata.type.get_field_index(k) >= 0]
-    columns = [c.cast(pa.string()) for c in columns if not pa.types.is_nested(c.type)]
+    columns = [_strings(c) for c in columns if not pa.types.is_nested(c.type)]
     empty = pa.nulls(batch.num_rows, pa.string())
     return pc.coalesce(*columns, empty)
+
+
+def _strings(column: pa.Array) -> pa.Array:
+    """Any values as strings, null where these are empty; bytes that are not UTF-8 become U+FFFD."""
+    try:
+        if isinstance(column, pa.ExtensionArray):
+            raise pa.ArrowNotImplementedError("its values as they are stored are not what they mean")
+        text = column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        values = ((v.decode("utf-8", "replace") if isinstance(v, bytes) else v) for v in column.to_pylist())
+        text = pa.array([None if v is None else str(v) for v in values], pa.string())
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)

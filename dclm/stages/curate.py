@@ -43,7 +43,7 @@ from dclm.step import Context, Global, Ordered
 from dclm.storage import remove_temporary
 
 WORK = ".work"
-VERSION = 2
+VERSION = 3
 """Of the readers, the features and the engine: raise it when their bytes change. Steps have versions of their own."""
 
 

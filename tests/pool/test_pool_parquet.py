@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -67,6 +68,43 @@ def test_text_that_is_not_utf8_is_a_reject(tmp_path: Path) -> None:
     assert found["_reject"].to_pylist() == [None, "`text` is not UTF-8", None]
 
 
+def test_text_may_stand_in_a_dictionary_or_be_missing_altogether(tmp_path: Path) -> None:
+    texts = pa.array(["a", None, "a", "b"])
+    table = pa.table({"text": texts.dictionary_encode(), "url": pa.array(["u", None, "u", ""]).dictionary_encode()})
+    found, tally = read_all(write(tmp_path / "a.parquet", table))
+    assert found["text"].to_pylist() == texts.to_pylist()
+    assert found["url"].to_pylist() == ["u", None, "u", None]
+    assert tally.damage == []
+    found, _ = read_all(write(tmp_path / "none.parquet", pa.table({"text": pa.nulls(2)})))
+    assert found["_reject"].to_pylist() == ["`text` is null"] * 2
+
+
+def test_a_text_longer_than_the_limit_is_a_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dclm.pool.parquet.MAX_PAGE_BYTES", 1000)
+    found, _ = read_all(write(tmp_path / "a.parquet", pa.table({"text": ["x" * 1001, "y" * 1000, None]})))
+    assert found["text"].to_pylist() == [None, "y" * 1000, None]
+    assert found["_reject"].to_pylist() == ["longer than 1000 bytes", None, "`text` is null"]
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (pa.array([b"\xff", b"ok"]), ["\ufffd", "ok"]),
+        (pa.array([b"\xff" * 4, b"okok"], pa.binary(4)), ["\ufffd" * 4, "okok"]),
+        (pa.array([UUID(int=1).bytes, b"a" * 16], pa.uuid()), [str(UUID(int=1)), str(UUID(bytes=b"a" * 16))]),
+        (pa.array([7, 8]), ["7", "8"]),
+        (pa.array([["a"], ["b"]]), [identifier("a.parquet#0"), identifier("a.parquet#1")]),
+        (pa.array(["", "x"]), [identifier("a.parquet#0"), "x"]),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
+)
+def test_ids_of_any_type_cost_no_row(tmp_path: Path, values: pa.Array, wanted: list[str]) -> None:
+    found, tally = read_all(write(tmp_path / "a.parquet", pa.table({"text": ["a", "b"], "id": values, "url": values})))
+    assert found["id"].to_pylist() == wanted
+    assert found["_reject"].to_pylist() == [None, None]
+    assert tally.damage == []
+
+
 @pytest.mark.parametrize("column", [{"content": ["a"]}, {"text": [1]}, {"text": [["a"]]}])
 def test_without_a_text_column_the_error_names_the_columns(tmp_path: Path, column: dict[str, object]) -> None:
     file = write(tmp_path / "a.parquet", pa.table({**column, "n": [1]}))
@@ -90,8 +128,10 @@ def test_a_broken_or_empty_file_is_damage(tmp_path: Path) -> None:
     assert tally.damage[0].startswith("not a Parquet file")
     middle = len(data) // 2
     data[middle : middle + 100] = b"\xff" * 100
-    found, tally = read_all(put(tmp_path / "broken.parquet", bytes(data)))
+    tally = Tally()
+    found = pa.Table.from_batches(read_file(put(tmp_path / "broken.parquet", bytes(data)), tally))
     texts = table["text"].to_pylist()
+    assert found["source"].to_pylist()[-1000:] == [f"broken.parquet#{row}" for row in range(2000, 3000)]
     assert found["text"].to_pylist()[:1000] == texts[:1000]
     assert found["text"].to_pylist()[-1000:] == texts[-1000:]
     assert len(tally.damage) == 1
