@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zlib
 from collections.abc import Iterator
@@ -109,6 +110,24 @@ def breaks_off(stream: GuardedStream, offset: int) -> bool:
     except zlib.error:
         return True
     return not packed.eof
+
+
+def gzip_member(stream: GuardedStream, offset: int, mark: bytes) -> tuple[int, int]:
+    """Of the gzip member at `offset`: its bytes after the first `mark` (which is sought in 256 KiB), and where it ends.
+
+    A member that is corrupt or breaks off ends where it can be read no more.
+    """
+    stream.seek(offset)
+    packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    rest = b""
+    size = 0
+    begin: int | None = None
+    with contextlib.suppress(zlib.error):
+        while not packed.eof and (rest := packed.unconsumed_tail or stream.read(_CHUNK)):
+            data = packed.decompress(rest, _CHUNK)
+            begin = data.find(mark) + len(mark) if begin is None else begin
+            size += len(data)
+    return size - (begin or 0), stream.tell() - len(packed.unused_data or packed.unconsumed_tail)
 
 
 def unpacked(stream: GuardedStream, name: str, damage: list[str]) -> Iterator[bytes]:

@@ -152,6 +152,26 @@ def test_a_wrong_length_costs_no_other_record(tmp_path: Path) -> None:
     table, tally = read_all(put(tmp_path / "long.warc", record(0) + record(1, length=1_000_000)))
     assert bodies(table) == [PAGES[0], None]
     assert table["_reject"][1].as_py().startswith("truncated: ")
+    assert tally.damage == [f"the file breaks off in the record at byte {len(record(0))}"]
+
+
+@pytest.mark.parametrize("kind", ["response", "request"])
+@pytest.mark.parametrize("more", [20, 400, 100_000, 1 << 30])
+@pytest.mark.parametrize(("ending", "pack"), [(".warc", b"".join), (".warc.gz", lambda records: members(*records))])
+def test_a_record_that_claims_too_many_bytes_swallows_no_other(tmp_path: Path, ending: str, pack, more, kind) -> None:
+    wrong = record(1, response(b"x"), kind=kind, length=len(response(b"x")) + more)
+    table, tally = read_all(put(tmp_path / f"a{ending}", pack([record(0), wrong, record(2), record(3), record(4)])))
+    sound = [body for body in bodies(table) if body in PAGES]
+    assert sound == [PAGES[0], PAGES[2], PAGES[3], PAGES[4]]
+    assert len(tally.damage) == 1
+    assert tally.records == 4 + (kind == "response")
+
+
+def test_a_plain_file_that_breaks_off_says_so(tmp_path: Path) -> None:
+    whole = record(0) + record(1)
+    table, tally = read_all(put(tmp_path / "a.warc", whole[:-12]))
+    assert bodies(table) == [PAGES[0], None]
+    assert tally.damage == [f"the file breaks off in the record at byte {len(record(0))}"]
 
 
 def test_a_record_larger_than_the_limit_is_a_reject_that_is_never_held(tmp_path: Path, monkeypatch) -> None:
