@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from dclm.pool.files import InputFile
-from dclm.pool.rows import MAX_PAGE_BYTES, Row
+from dclm.pool.rows import MAX_FIELD_BYTES, MAX_PAGE_BYTES, Row
 from dclm.pool.streams import open_stream, unpacked
 
 _ID_PREFIX = "<urn:uuid:"
@@ -41,6 +41,10 @@ def _row(line: bytes | None, source: str, number: int) -> Row:
     name = _string(metadata.get("WARC-Record-ID"), value.get("id"))
     name = name[len(_ID_PREFIX) :].rstrip(">") if name and name.startswith(_ID_PREFIX) else name
     date = _string(metadata.get("WARC-Date"), value.get("date"))
+    long = [value is not None and len(value.encode()) > MAX_FIELD_BYTES for value in (url, name, date)]
+    if any(long):
+        url, name, date = (None if is_long else v for v, is_long in zip((url, name, date), long, strict=True))
+        return reject(f"its id, URL or date is longer than {MAX_FIELD_BYTES} bytes", url, name, date)
     if "text" not in value:
         return reject("no `text`", url, name, date)
     text = value["text"]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from dclm.errors import DataError
 from dclm.pool.files import InputFile
-from dclm.pool.rows import MAX_PAGE_BYTES, identifier
+from dclm.pool.rows import MAX_FIELD_BYTES, MAX_PAGE_BYTES, identifier
 from dclm.pool.streams import open_stream
 from dclm.schema import DOCUMENT
 
@@ -105,16 +105,19 @@ def _documents(file: InputFile, batch: pa.RecordBatch, first: int) -> pa.RecordB
         return batch.append_column("_reject", reject).append_column("_row", rows)
     sources = [f"{file.name}#{row}" for row in range(first, first + count)]
     metadata = batch.column("metadata") if batch.schema.get_field_index("metadata") >= 0 else None
-    ids = _first_of(batch, metadata, "id", ("WARC-Record-ID",))
+    ids, long_id = _short(_first_of(batch, metadata, "id", ("WARC-Record-ID",)))
+    urls, long_url = _short(_first_of(batch, metadata, "url", ("WARC-Target-URI", "url")))
+    dates, long_date = _short(_first_of(batch, metadata, "date", ("WARC-Date",)))
+    long = pc.or_(pc.or_(long_id, long_url), long_date)
     ids = pc.replace_substring_regex(ids, r"^<?(?:urn:uuid:)?([^<>]*)>?$", r"\1")
     ids = pc.coalesce(ids, pa.array([identifier(source) for source in sources], pa.string()))
     columns = {
         "id": ids,
-        "url": _first_of(batch, metadata, "url", ("WARC-Target-URI", "url")),
-        "date": _first_of(batch, metadata, "date", ("WARC-Date",)),
+        "url": urls,
+        "date": dates,
         "source": pa.array(sources, pa.string()),
-        "text": text,
-        "_reject": reject,
+        "text": pc.if_else(long, pa.scalar(None, pa.string()), text),
+        "_reject": pc.if_else(long, f"its id, URL or date is longer than {MAX_FIELD_BYTES} bytes", reject),
         "_row": rows,
     }
     schema = DOCUMENT.append(pa.field("_reject", pa.string())).append(pa.field("_row", pa.int64()))
@@ -152,6 +155,12 @@ def _first_of(batch: pa.RecordBatch, metadata: pa.Array | None, name: str, keys:
     columns = [_strings(c) for c in columns if not pa.types.is_nested(c.type)]
     empty = pa.nulls(batch.num_rows, pa.string())
     return pc.coalesce(*columns, empty)
+
+
+def _short(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """The strings, null where they are longer than a field may be, and where that is."""
+    long = pc.fill_null(pc.greater(pc.binary_length(column), MAX_FIELD_BYTES), False)
+    return pc.if_else(long, pa.scalar(None, pa.string()), column), long
 
 
 def _strings(column: pa.Array) -> pa.Array:

@@ -14,7 +14,8 @@ from dclm.schema import DOCUMENT, PAGE
 Payload = bytes | memoryview
 MAX_PAGE_BYTES = 32 << 20
 """Larger pages and lines are rejects: the steps need up to 17 bytes for each of a page's, and a worker has 1.5 GB."""
-
+MAX_FIELD_BYTES = 1 << 16
+"""A record with a longer id, URL or date is a reject: batches and the ledger hold these beside the page."""
 
 RowKind = Literal["page", "document"]
 

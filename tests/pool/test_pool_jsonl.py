@@ -65,6 +65,14 @@ def test_bad_lines_are_rejects_that_name_the_line_and_cost_no_other(tmp_path: Pa
     assert tally.damage == []
 
 
+def test_an_endless_url_is_a_reject_that_keeps_the_other_fields(tmp_path: Path) -> None:
+    data = lines({"text": "x", "url": "u" * 65_537, "id": "i"}, {"text": "x", "url": "u" * 65_536})
+    table, _ = read_all(put(tmp_path / "a.jsonl", data))
+    assert table["url"].to_pylist() == [None, "u" * 65_536]
+    assert table["id"][0].as_py() == "i"
+    assert table["_reject"].to_pylist() == ["line 1: its id, URL or date is longer than 65536 bytes", None]
+
+
 def test_lone_surrogates_in_a_url_do_not_cost_the_document(tmp_path: Path) -> None:
     table, _ = read_all(put(tmp_path / "a.jsonl", b'{"text": "x", "url": "http://\\udc80/"}\n'))
     assert table["url"].to_pylist() == ["http://?/"]

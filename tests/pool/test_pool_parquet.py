@@ -86,6 +86,14 @@ def test_a_text_longer_than_the_limit_is_a_reject(tmp_path: Path, monkeypatch: p
     assert found["_reject"].to_pylist() == ["longer than 1000 bytes", None, "`text` is null"]
 
 
+def test_an_endless_url_is_a_reject_that_keeps_the_other_fields(tmp_path: Path) -> None:
+    table = pa.table({"text": ["x", "y"], "url": ["u" * 65_537, "u" * 65_536], "id": ["i", "j"]})
+    found, _ = read_all(write(tmp_path / "a.parquet", table))
+    assert found["url"].to_pylist() == [None, "u" * 65_536]
+    assert found["id"].to_pylist() == ["i", "j"]
+    assert found["_reject"].to_pylist() == ["its id, URL or date is longer than 65536 bytes", None]
+
+
 @pytest.mark.parametrize(
     ("values", "wanted"),
     [
