@@ -69,10 +69,12 @@ class StepCount:
 
 
 class Ledger:
-    """Collects, for one shard, the rows that left and why, and a few samples of what each step dropped."""
+    """Collects the rows of a shard that left and why, until they are taken, and samples of what each step dropped."""
 
     def __init__(self, seed: int) -> None:
         self._parts: list[pa.RecordBatch] = []
+        self.bytes = 0
+        """Of the rows collected."""
         self._seed = seed
         self._samples: dict[int, list[tuple[float, str, str, str, str]]] = {}
 
@@ -101,6 +103,7 @@ class Ledger:
         schema = pa.schema([*LEDGER_PART, *(pa.field(f.name, f.type) for f in fields)])
         columns += [rows.column(field.name) for field in fields]
         self._parts.append(pa.RecordBatch.from_arrays(columns, schema=schema))
+        self.bytes += self._parts[-1].nbytes
 
     def _sample(self, rows: pa.RecordBatch, step: str, index: int) -> None:
         heap = self._samples.setdefault(index, [])
@@ -111,9 +114,10 @@ class Ledger:
                 item = (rank, identifier, step, rows.column("url")[i].as_py() or "", text)
                 (heapq.heappush if len(heap) < SAMPLE_PER_STEP else heapq.heapreplace)(heap, item)
 
-    def table(self) -> pa.Table:
-        """The ledger rows collected, in document order, with `_row`."""
+    def take(self) -> pa.Table:
+        """The ledger rows collected since the last call, in document order, with `_row`."""
         parts = [pa.Table.from_batches([part]) for part in self._parts]
+        self._parts, self.bytes = [], 0
         return merge_ledgers([LEDGER_PART.empty_table(), *parts]).sort_by("_row")
 
     def samples(self) -> pa.Table:
@@ -138,20 +142,23 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def merge_ledgers(ledgers: Sequence[pa.Table]) -> pa.Table:
-    """Ledger tables, at least one, as one; annotations that some of them lack are null there.
+    """Ledger tables, at least one, as one of their common schema."""
+    schema = common_schema([ledger.schema for ledger in ledgers])
+    return pa.concat_tables([with_schema(ledger, schema) for ledger in ledgers])
+
+
+def common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """The columns that ledgers have in common, and all annotations, which are null where one lacks them.
 
     An annotation that has several types is float64 if all are numbers, else text.
     """
-    first = ledgers[0].schema
-    base = [field for field in first if field.name in LEDGER_PART.names]
+    base = [field for field in schemas[0] if field.name in LEDGER_PART.names]
     kinds: dict[str, set[pa.DataType]] = {}
-    for ledger in ledgers:
-        for field in ledger.schema:
+    for schema in schemas:
+        for field in schema:
             if field.name not in LEDGER_PART.names:
                 kinds.setdefault(field.name, set()).add(field.type)
-    common = [pa.field(name, _common(kinds[name])) for name in sorted(kinds)]
-    schema = pa.schema([*base, *common])
-    return pa.concat_tables([_with_schema(ledger, schema) for ledger in ledgers])
+    return pa.schema([*base, *(pa.field(name, _common(kinds[name])) for name in sorted(kinds))])
 
 
 def _common(kinds: set[pa.DataType]) -> pa.DataType:
@@ -160,7 +167,8 @@ def _common(kinds: set[pa.DataType]) -> pa.DataType:
     return pa.float64() if all(_is_number(kind) for kind in kinds) else pa.string()
 
 
-def _with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The ledger with the columns of a common schema."""
     columns = [
         table.column(f.name).cast(f.type, safe=False) if f.name in table.schema.names else pa.nulls(len(table), f.type)
         for f in schema

@@ -25,6 +25,7 @@ from dclm.engine.files import (
     unit_directory,
     write_tables,
 )  # fmt: skip
+from dclm.engine.ledger import LedgerWriter
 from dclm.engine.plan import Segment
 from dclm.errors import ConfigError
 from dclm.pool.files import InputFile
@@ -34,6 +35,7 @@ from dclm.step import Context, Global, MapFunction, Ordered
 from dclm.text.spans import Spans, without_spans
 
 KEYS = ".keys.arrow"
+_LEDGER_BYTES = 32 << 20  # of the ledger in memory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,10 @@ def _run_shard(
     keys: list[pa.RecordBatch] = []
     measured = 0
     prefix = directory / f"{shard.index:05d}"
-    with DocumentWriter(prefix.with_suffix(".documents.parquet"), keep_row=not job.final) as writer:
+    with (
+        DocumentWriter(prefix.with_suffix(".documents.parquet"), keep_row=not job.final) as writer,
+        LedgerWriter(prefix.with_suffix(".ledger.parquet")) as ledger,
+    ):
         for batch in _input(shard, flow, tally, segment, head):
             batch = flow.run(batch)
             if "text" not in batch.schema.names:
@@ -147,7 +152,9 @@ def _run_shard(
             if job.final:
                 flow.ledger.keep(batch)
             writer.write(batch)
-    pq.write_table(flow.ledger.table(), prefix.with_suffix(".ledger.parquet"), compression="zstd")
+            if flow.ledger.bytes > _LEDGER_BYTES:
+                ledger.write(flow.ledger.take())
+        ledger.write(flow.ledger.take())
     pq.write_table(flow.ledger.samples(), prefix.with_suffix(".samples.parquet"), compression="zstd")
     if emit is not None:
         assert isinstance(segment.tail, Global)

@@ -11,7 +11,7 @@ import dataclasses
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -293,7 +293,9 @@ def _unit(root: Path, shard: Shard, key: str) -> Unit:
     return Unit(fingerprint=key, directory=str(root / f"shard-{shard.index:05d}"), shards=(shard,))
 
 
-def _reasons(path: Path) -> list[str]:
+def _reasons(path: Path) -> Iterator[str]:
     import pyarrow.parquet as pq
 
-    return [r for r in pq.read_table(path, columns=["reason"]).column(0).to_pylist() if r is not None]
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["reason"]):
+            yield from batch.column(0).drop_null().to_pylist()

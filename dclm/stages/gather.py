@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.engine.tally import merge_ledgers
+from dclm.engine.ledger import merge
 from dclm.record import FileEntry
 from dclm.storage import atomic_file, sha256_file
 
@@ -33,12 +33,11 @@ def gather_shard(out: str, parts: Parts) -> list[FileEntry]:
     documents = root / "documents" / name
     documents.unlink(missing_ok=True)
     _link(Path(f"{parts.stems[-1]}.documents.parquet"), documents)
-    ledger = merge_ledgers([pq.read_table(f"{stem}.ledger.parquet") for stem in parts.stems])
-    ledger = ledger.sort_by("_row").drop_columns("_row")
+    with atomic_file(root / "ledger" / name) as temporary:
+        merge([Path(f"{stem}.ledger.parquet") for stem in parts.stems], temporary)
     samples = pa.concat_tables([pq.read_table(f"{stem}.samples.parquet") for stem in parts.stems])
-    for table, place in ((ledger, root / "ledger" / name), (samples, root / "samples" / name)):
-        with atomic_file(place) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+    with atomic_file(root / "samples" / name) as temporary:
+        pq.write_table(samples, temporary, compression="zstd")
     paths = [documents, root / "ledger" / name, root / "samples" / name]
     return [
         FileEntry(

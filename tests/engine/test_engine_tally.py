@@ -39,7 +39,7 @@ def test_the_ledger_takes_numbers_and_words_and_nothing_else() -> None:
     ledger = Ledger(0)
     ledger.leave(rows(), "early", 0)
     ledger.leave(rows(score=pa.array([0.5, None]), body=pa.array([b"", b""]), parts=pa.array([[1], [2]])), "late", 1)
-    table = ledger.table()
+    table = ledger.take()
     assert table.column_names == [*LEDGER_PART.names, "score"]
     assert table["characters"].to_pylist() == [1, 1, None, None]
     assert sorted(table["score"].to_pylist(), key=str) == [0.5, None, None, None]
@@ -50,7 +50,7 @@ def test_annotations_of_several_types_become_one() -> None:
     for a, b in ((pa.array([1, 2]), pa.array([True, False])), (pa.array([0.5, None]), pa.array(["x", "y"]))):
         ledger = Ledger(0)
         ledger.keep(rows(a=a, b=b))
-        ledgers.append(ledger.table())
+        ledgers.append(ledger.take())
     merged = merge_ledgers([*ledgers, LEDGER_PART.empty_table()])
     assert merged["a"].to_pylist() == [1.0, 2.0, 0.5, None]
     assert merged["b"].to_pylist() == ["true", "false", "x", "y"]
