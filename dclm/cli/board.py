@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from dclm.board.exchange import from_dclm, to_dclm
@@ -18,6 +19,7 @@ from dclm.board.result import MAX_RESULT_BYTES, Result, load_json, parse_result,
 from dclm.board.upload import TOKEN_VARIABLE, fetch_results
 from dclm.board.upload import upload as send
 from dclm.board.validate import validate
+from dclm.cli.options import plain
 from dclm.errors import ConfigError, DclmError
 from dclm.storage import open_input, write_atomic
 
@@ -114,7 +116,7 @@ def result_table(results: list[Result]) -> Table:
     for result in rank(results):
         training = result.training
         table.add_row(
-            _plain(result.name), _plain(training.scale), _percent(result.core_v2, result.core_v2_stderr),
+            escape(plain(result.name)), escape(plain(training.scale)), _percent(result.core_v2, result.core_v2_stderr),
             _percent(result.extended_v2), str(len(result.scores)), _number(training.validation_loss, "{:.4f}"),
             _number(training.params, "{:,}"), _number(training.tokens, "{:,}"), _number(training.flops, "{:.2e}"),
             _notes(result),
@@ -141,8 +143,3 @@ def _notes(result: Result) -> str:
     if result.imported is not None:
         notes.append("imported")
     return ", ".join(notes)
-
-
-def _plain(text: str) -> str:
-    """Text of strangers for a terminal: no control characters, no markup."""
-    return "".join(c if c.isprintable() else "�" for c in text).replace("[", "\\[")

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dclm.cli.options import plain
+
 
 @click.command()
 @click.argument("what", metavar="ID|URL")
@@ -21,7 +23,8 @@ def why(what: str, artifact: Path) -> None:
     for fate in fates(artifact, what):
         place = "" if fate.step_index is None or fate.step_index < 0 else f" (step {fate.step_index})"
         said = " ".join(f"{name}={value}" for name, value in fate.annotations.items())
-        print(f"{fate.outcome}{place}\t{fate.id}\t{fate.url}\t{fate.source}\t{said}")
+        fields = (f"{fate.outcome}{place}", fate.id, str(fate.url), fate.source, said)
+        print("\t".join(map(plain, fields)))
 
 
 @click.command()
@@ -87,8 +90,8 @@ def _samples(console: Console, artifact: Path) -> None:
             last = row["step_index"]
         if shown < 3:
             text = " ".join(row["text"].split())[:EXCERPT]
-            console.print(f"  {escape(row['url'] or row['id'])}", style="cyan", highlight=False)
-            console.print(f"    {escape(text) or '(empty)'}", highlight=False)
+            console.print(f"  {escape(plain(row['url'] or row['id']))}", style="cyan", highlight=False)
+            console.print(f"    {escape(plain(text)) or '(empty)'}", highlight=False)
 
 
 @click.command()

@@ -119,3 +119,8 @@ class ConsoleProgress:
 def say(text: str) -> None:
     """A line for the user on stderr; stdout is for data."""
     print(text, file=sys.stderr)
+
+
+def plain(text: str) -> str:
+    """Text of strangers for a terminal, in one line: what cannot be seen, escape codes above all, becomes U+FFFD."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)

@@ -243,7 +243,8 @@ class _Run:
             allowed = f"allowed: {self.options.max_reject_fraction:.0%}"
             what = f"{rejected:,} of {read:,} records were rejected ({rejected / read:.0%}, {allowed})"
             first = next(r for p in sorted((self.out / WORK).rglob("*.ledger.parquet")) for r in _reasons(p))
-            raise DataError(str(self.out), f"{what}; first: {first}", "mend the pool, or pass --max-reject-fraction")
+            what = f"{what}; first: {' '.join(first.split())}"
+            raise DataError(str(self.out), what, "mend the pool, or pass --max-reject-fraction")
 
     def _gather(self, parts: Sequence[Parts]) -> list[FileEntry]:
         for name in ("documents", "ledger", "samples", "tables"):

@@ -189,3 +189,31 @@ def test_several_paths_may_follow_pool(tmp_path: Path) -> None:
         for text in pq.read_table(part).column("text").to_pylist()
     ]
     assert texts == ["one two three a", "one two three b", "one two three c"]
+
+
+def test_no_page_writes_to_the_terminal_what_it_likes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path / "p.yaml", "name: p\nsteps:\n  - page_length: {of: word, min: 3}\n")
+    line = '{"text": "\\u001b[2Jtwo \\u202e", "url": "http://a/\\u001b]0;x\\u0007\\n[red]", "id": "one"}\n'
+    pool = write(tmp_path / "pool.jsonl", line + '{"text": "one two three"}\n')
+    main(["curate", str(file), "--pool", str(pool), "--out", str(tmp_path / "out")])
+    capsys.readouterr()
+    main(["why", "one", "--in", str(tmp_path / "out")])
+    line, end = capsys.readouterr().out.split("\n")
+    assert line.split("\t")[:3] == ["dropped by page_length (step 0)", "one", "http://a/\ufffd]0;x\ufffd\ufffd[red]"]
+    assert end == ""
+    main(["show", str(tmp_path / "out")])
+    shown = capsys.readouterr().out
+    assert "[2Jtwo" in shown
+    assert "[red]" in shown
+    assert not {"\x1b", "\x07", "\u202e"} & set(shown)
+
+
+def test_why_gives_every_record_of_an_url(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path / "p.yaml", "name: p\nsteps:\n  - page_length: {of: word, min: 3}\n")
+    lines = ['{"text": "one two three", "url": "u"}', '{"text": "one", "url": "u"}', '{"text": null, "url": "u"}']
+    pool = write(tmp_path / "pool.jsonl", "\n".join(lines))
+    main(["curate", str(file), "--pool", str(pool), "--out", str(tmp_path / "out")])
+    capsys.readouterr()
+    main(["why", "u", "--in", str(tmp_path / "out")])
+    outcomes = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    assert outcomes == ["kept", "dropped by page_length (step 0)", "rejected by read: line 3: `text` is null"]
