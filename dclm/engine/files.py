@@ -6,7 +6,6 @@ import ctypes
 import itertools
 import json
 import mmap
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dclm.extract.guard import cpu_seconds
 from dclm.step import KEY_FIELDS
 from dclm.storage import atomic_directory
 
@@ -161,13 +161,13 @@ def write_json(path: Path, value: Mapping[str, object]) -> None:
 def unit_directory(path: str, fingerprint: str) -> Iterator[tuple[Path, dict[str, object]]]:
     """A directory that is committed at `path` when the block ends well, and what its `unit.json` will hold.
 
-    That is the fingerprint, the CPU seconds of this process meanwhile, and what the block puts in.
+    That is the fingerprint, the CPU seconds of this process and its children meanwhile, and what the block puts in.
     """
-    started = time.process_time()
+    started = cpu_seconds()
     with atomic_directory(Path(path)) as directory:
         result: dict[str, object] = {"fingerprint": fingerprint}
         yield directory, result
-        result["cpu_seconds"] = round(time.process_time() - started, 3)
+        result["cpu_seconds"] = round(cpu_seconds() - started, 3)
         write_json(directory / UNIT, result)
 
 

@@ -1,15 +1,17 @@
 """The process in which risky pages are parsed: `python -m dclm.extract.child NAME MAX_MEMORY_BYTES MAX_SECONDS`.
 
 Both ways, a message is eight bytes of length (little endian) and so many bytes; replies begin with one more byte,
-b"t" for the text, b"e" for what the parser complained of. Before all that the process says b"r": it is ready. It ends
-when its input does.
+b"t" for the text, b"e" for what the parser complained of, and the CPU seconds of the process so far, as a double.
+Before all that the process says b"r": it is ready. It ends when its input does.
 """
 
 from __future__ import annotations
 
 import resource
 import signal
+import struct
 import sys
+import time
 from typing import BinaryIO
 
 from dclm.extract.extractors import load_extractor
@@ -18,6 +20,8 @@ TEXT = b"t"
 ERROR = b"e"
 READY = b"r"
 LENGTH_BYTES = 8
+HEAD = struct.Struct("<cdQ")
+"""Of a reply: status, CPU seconds, length."""
 
 
 def serve(name: str, max_memory_bytes: int, max_seconds: float, requests: BinaryIO, replies: BinaryIO) -> None:
@@ -39,7 +43,7 @@ def serve(name: str, max_memory_bytes: int, max_seconds: float, requests: Binary
             status, reply = ERROR, f"{type(error).__name__}: {error}"[:300]
         signal.setitimer(signal.ITIMER_REAL, 0)
         data = reply.encode("utf-8", "replace")
-        replies.write(status + len(data).to_bytes(LENGTH_BYTES, "little") + data)
+        replies.write(HEAD.pack(status, time.process_time(), len(data)) + data)
         replies.flush()
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
 import subprocess
 import sys
 import time
 import weakref
 
-from dclm.extract.child import LENGTH_BYTES, READY, TEXT
+from dclm.extract.child import HEAD, LENGTH_BYTES, READY, TEXT
 from dclm.extract.extractors import ExtractorName
 
 _START_SECONDS = 120.0  # imports take a second; on a machine that is very busy, more
@@ -33,6 +34,9 @@ class Guard:
         self._max_memory_bytes = max_memory_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._finalizer: weakref.finalize[..., Guard] | None = None
+        self.child_seconds = 0.0
+        """CPU seconds of the child that runs, as of its last page."""
+        _GUARDS.add(self)
 
     def extract(self, html: str) -> str:
         """The text.
@@ -47,8 +51,8 @@ class Guard:
         try:
             process.stdin.write(len(data).to_bytes(LENGTH_BYTES, "little") + data)
             process.stdin.flush()
-            head = self._receive(process, 1 + LENGTH_BYTES, deadline)
-            reply = self._receive(process, int.from_bytes(head[1:], "little"), deadline).decode("utf-8")
+            status, self.child_seconds, size = HEAD.unpack(self._receive(process, HEAD.size, deadline))
+            reply = self._receive(process, size, deadline).decode("utf-8")
         except TimeoutError:
             self.close()
             raise ExtractionError("timeout") from None
@@ -57,7 +61,7 @@ class Guard:
             self.close()
             limit = self._max_memory_bytes >> 20
             raise ExtractionError(f"parser failed: it died or needed more than {limit} MiB") from None
-        if head[:1] != TEXT:
+        if status != TEXT:
             self.close()  # a parser that ran out of memory may hold on to what it had
             raise ExtractionError(f"parser failed: {reply}")
         return reply
@@ -66,7 +70,7 @@ class Guard:
         """Kill the child, if there is one."""
         if self._finalizer is not None:
             self._finalizer()
-        self._process, self._finalizer = None, None
+        self._process, self._finalizer, self.child_seconds = None, None, 0.0
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
@@ -96,6 +100,16 @@ class Guard:
             parts.append(data)
             size -= len(data)
         return b"".join(parts)
+
+
+_GUARDS: weakref.WeakSet[Guard] = weakref.WeakSet()
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process and its children: those that have ended, and guards' as of their last pages."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    running = sum(guard.child_seconds for guard in _GUARDS)
+    return time.process_time() + ended.ru_utime + ended.ru_stime + running
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from dclm.extract import justext
 from dclm.extract.encoding import decode_detected, decode_utf8
 from dclm.extract.extractors import NAMES, load_extractor
-from dclm.extract.guard import ExtractionError, Guard
+from dclm.extract.guard import ExtractionError, Guard, cpu_seconds
 from dclm.extract.quality import GoldPage, agreement, load_gold, measure
 from dclm.extract.union import union
 from dclm.pool.files import list_files
@@ -91,6 +92,18 @@ def test_a_killed_process_costs_one_page() -> None:
         guard.extract("<p>b")
     assert guard.extract("<p>c") == "c"
     guard.close()
+
+
+def test_what_the_process_works_is_counted_once_while_it_runs_and_after() -> None:
+    before = cpu_seconds() - time.process_time()
+    guard = Guard("trafilatura", 30, 1 << 30)
+    guard.extract("<p>one two three</p>" * 1000)
+    running = cpu_seconds() - time.process_time() - before
+    assert running > 0
+    assert guard.child_seconds == pytest.approx(running, abs=0.02)
+    guard.close()
+    ended = cpu_seconds() - time.process_time() - before
+    assert running - 0.02 <= ended < 1.5 * running + 0.02  # the system counts in ticks
 
 
 def test_no_page_is_blamed_when_the_process_cannot_start() -> None:
