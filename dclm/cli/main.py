@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 
 import click
 
 from dclm import __version__
-from dclm.errors import DataError, DclmError
+from dclm.errors import ConfigError, DataError, DclmError
 
 COMMANDS = {
     "ablate": "ablate",
@@ -76,16 +77,27 @@ def main(arguments: list[str] | None = None) -> None:
         error.show()
         sys.exit(2)
     except OSError as error:
-        from dclm.storage import is_disk_full
-
-        if not is_disk_full(error):
+        known = _environment(error)
+        if known is None:
             raise
-        hint = "free some space and run the same command again"
-        print(f"error: {error.filename or 'no space left'}\nthe disk is full\nhint: {hint}", file=sys.stderr)
-        sys.exit(DataError.exit_code)
+        print(f"error: {known}", file=sys.stderr)
+        sys.exit(known.exit_code)
     except (click.Abort, KeyboardInterrupt):
         print("interrupted: run the same command again to go on from what is finished", file=sys.stderr)
         sys.exit(130)
+
+
+def _environment(error: OSError) -> DclmError | None:
+    """What is wrong with the machine or the paths that were given; None where it is a bug."""
+    from dclm.storage import is_disk_full
+
+    if is_disk_full(error):
+        where = str(error.filename or "no space left")
+        return DataError(where, "the disk is full", "free some space and run the same command again")
+    if error.errno in (errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS) and error.filename is not None:
+        hint = "name a directory that you may write to, or check the permissions"
+        return ConfigError(str(error.filename), f"cannot be used: {error.strerror}", hint)
+    return None
 
 
 if __name__ == "__main__":

@@ -173,6 +173,17 @@ def test_an_unknown_engine(tmp_path: Path, run) -> None:  # type: ignore[no-unty
     assert "allowed: local, ray, ray:ADDRESS" in error
 
 
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_a_file_where_the_artifact_should_stand(tmp_path: Path, run, below: str) -> None:  # type: ignore[no-untyped-def]
+    file = write(tmp_path / "p.yaml", PIPELINE)
+    pool = write(tmp_path / "pool.jsonl", '{"text": "a"}\n')
+    code, error = run("curate", str(file), "--pool", str(pool), "--out", str(pool / below))
+    assert code == 2
+    assert_three_lines(error)
+    assert "Not a directory" in error
+    assert pool.read_text("utf-8") == '{"text": "a"}\n'
+
+
 def test_a_bug_shows_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dclm.pipeline.load_pipeline", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
