@@ -76,3 +76,10 @@ def _windows(file: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.Table]:
             yield held.slice(0, cut)
             held, end = held.slice(cut), end + _WINDOW_ROWS
     yield held
+
+
+def reasons(path: Path) -> Iterator[str]:
+    """The reasons of a ledger file's rejects, in order."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["reason"]):
+            yield from batch.column(0).drop_null().to_pylist()

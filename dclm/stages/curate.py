@@ -11,13 +11,14 @@ import dataclasses
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from dclm.dedup.memory import check_together
 from dclm.engine.exchange import Exchange
 from dclm.engine.files import finished
+from dclm.engine.ledger import reasons
 from dclm.engine.plan import Segment, segments
 from dclm.engine.tally import READER, StepCount, sum_counts
 from dclm.engine.worker import KEYS, Job, Shard, Unit, documents_in, run_unit, shard_prints
@@ -242,7 +243,7 @@ class _Run:
         if rejected > self.options.max_reject_fraction * read:
             allowed = f"allowed: {self.options.max_reject_fraction:.0%}"
             what = f"{rejected:,} of {read:,} records were rejected ({rejected / read:.0%}, {allowed})"
-            first = next(r for p in sorted((self.out / WORK).rglob("*.ledger.parquet")) for r in _reasons(p))
+            first = next(r for p in sorted((self.out / WORK).rglob("*.ledger.parquet")) for r in reasons(p))
             what = f"{what}; first: {' '.join(first.split())}"
             raise DataError(str(self.out), what, "mend the pool, or pass --max-reject-fraction")
 
@@ -292,11 +293,3 @@ class _Run:
 
 def _unit(root: Path, shard: Shard, key: str) -> Unit:
     return Unit(fingerprint=key, directory=str(root / f"shard-{shard.index:05d}"), shards=(shard,))
-
-
-def _reasons(path: Path) -> Iterator[str]:
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=["reason"]):
-            yield from batch.column(0).drop_null().to_pylist()
