@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 
 from dclm.assets import resolve
@@ -34,11 +35,16 @@ class BoundPipeline:
     """Asset name → sha256."""
 
     def identity(self, first: int, last: int) -> str:
-        """Fingerprint of steps `first` … `last - 1` with the files they open."""
-        steps = self.pipeline.steps[first:last]
+        """Fingerprint of steps `first` … `last - 1` with the files they open and the libraries they go by."""
         return fingerprint(
-            [{"step": canonical(s), "from": _origin(s), "files": [self.hashes[a] for a in s.assets]} for s in steps]
-        )
+            [
+                {
+                    "step": canonical(step), "from": _origin(step), "files": [self.hashes[a] for a in step.assets],
+                    "libraries": {name: metadata.version(name) for name in step.libraries},
+                }
+                for step in self.pipeline.steps[first:last]
+            ]
+        )  # fmt: skip
 
 
 def _origin(step: Step) -> str | None:

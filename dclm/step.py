@@ -60,6 +60,11 @@ class Step(ABC):
         return ()
 
     @property
+    def libraries(self) -> tuple[str, ...]:
+        """Installed distributions whose version decides its output, and so is part of its fingerprint."""
+        return ()
+
+    @property
     def memory(self) -> str:
         """What grows with the corpus of the memory it takes, in words, for `dclm plan`; empty: nothing."""
         return ""

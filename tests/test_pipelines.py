@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from dclm.pipeline import load_pipeline
+from dclm.extract.extractors import DISTRIBUTIONS, NAMES
+from dclm.pipeline import bind, load_pipeline
 
 PIPELINES = Path(__file__).resolve().parents[1] / "pipelines"
 FILES = sorted(PIPELINES.glob("*.yaml"))
@@ -86,3 +88,22 @@ def test_steps_are_values(path: Path) -> None:
     steps = load_pipeline(path).steps
     assert steps == load_pipeline(path).steps
     assert all(dataclasses.replace(step) == step for step in steps)
+
+
+def test_another_version_of_an_extractor_is_another_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def identity(extractors: str) -> str:
+        path = tmp_path / "p.yaml"
+        path.write_text(f"name: p\nsteps: [{{extract: {{with: {extractors}}}}}, {{newlines: {{}}}}]\n")
+        return bind(load_pipeline(path)).identity(0, 2)
+
+    installed = metadata.version
+    lists = ("resiliparse", "[resiliparse, trafilatura]", "justext")
+    before = [identity(extractors) for extractors in lists]
+    monkeypatch.setattr(metadata, "version", lambda name: "9.9" if name == "trafilatura" else installed(name))
+    after = [identity(extractors) for extractors in lists]
+    assert [a == b for a, b in zip(after, before, strict=True)] == [True, False, True]
+
+
+def test_every_extractor_says_what_it_is_installed_with() -> None:
+    assert set(DISTRIBUTIONS) == set(NAMES)
+    assert all(metadata.version(name) for name in DISTRIBUTIONS.values())

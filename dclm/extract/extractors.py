@@ -8,6 +8,11 @@ from typing import Literal, get_args
 
 ExtractorName = Literal["resiliparse", "trafilatura", "trafilatura_precise", "justext"]
 NAMES: tuple[ExtractorName, ...] = get_args(ExtractorName)
+DISTRIBUTIONS: dict[ExtractorName, str] = {
+    "resiliparse": "resiliparse", "trafilatura": "trafilatura", "trafilatura_precise": "trafilatura",
+    "justext": "justext",
+}  # fmt: skip
+"""What each is installed with. Its version decides the texts: Resiliparse 2.0 gives others than 1.1 on most pages."""
 ExtractFunction = Callable[[str], str]
 
 

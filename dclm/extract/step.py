@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from dclm.config import Positive, Range
 from dclm.extract.encoding import decode_detected, decode_utf8
-from dclm.extract.extractors import ExtractorName, load_extractor
+from dclm.extract.extractors import DISTRIBUTIONS, ExtractorName, load_extractor
 from dclm.extract.guard import ExtractionError, Guard
 from dclm.extract.union import union
 from dclm.step import Context, Map, MapFunction
@@ -50,6 +50,10 @@ class Extract(Map):
     @property
     def _names(self) -> tuple[ExtractorName, ...]:
         return (self.with_,) if isinstance(self.with_, str) else self.with_
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        return tuple(sorted({DISTRIBUTIONS[name] for name in self._names}))
 
     def open(self, context: Context) -> MapFunction:
         """See the class."""
