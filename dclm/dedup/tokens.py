@@ -10,7 +10,7 @@ from numba import njit, uint64
 
 from dclm.dedup.columns import U8
 from dclm.dedup.hashing import mix
-from dclm.text.unicode import SPACE, decode
+from dclm.text.unicode import SPACE, character_before, decode
 from dclm.text.words import next_word
 
 _START = np.uint64(0xCBF29CE484222325)  # FNV-1a, 64 bit: offset basis
@@ -42,29 +42,27 @@ def _kind(data: np.ndarray, at: int) -> int:
     return int(_BYTES[data[at]] & _KIND)
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _is_white(code: int, classes: np.ndarray) -> bool:
+    return bool(_BYTES[code] & _BLANK) if code < 128 else bool(classes[code] & SPACE)
+
+
 @njit(cache=True, nogil=True)
 def is_blank(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> bool:
     """Whether all characters are white space."""
     while at < end:
-        if data[at] < 128:
-            if not _BYTES[data[at]] & _BLANK:
-                return False
-            at += 1
-        else:
-            code, at = decode(data, at, end)
-            if not classes[code] & SPACE:
-                return False
+        code, at = decode(data, at, end)
+        if not _is_white(code, classes):
+            return False
     return True
 
 
 @njit(cache=True, nogil=True)
 def trimmed_end(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> int:
     """The end of `data[start:end]` without the white space at its end."""
-    while end > start:
-        at = end - 1
-        while at > start and data[at] & 0xC0 == 0x80:
-            at -= 1
-        if not is_blank(data, at, end, classes):
+    while start < end:
+        code, at = character_before(data, start, end)
+        if not _is_white(code, classes):
             break
         end = at
     return end

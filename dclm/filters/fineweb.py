@@ -11,12 +11,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.config import Count, Fraction, NonNegative
-from dclm.filters.line_table import split_lines, strip_span
-from dclm.filters.places import character_before
+from dclm.filters.line_table import split_lines
 from dclm.step import Context, Filter, FilterFunction
 from dclm.text.buffers import utf8
 from dclm.text.features import counts
-from dclm.text.unicode import class_table, decode
+from dclm.text.segments import strip
+from dclm.text.unicode import character_before, class_table, decode
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int32]
@@ -49,7 +49,7 @@ def _line_statistics(
                 value = (value ^ np.uint64(code)) * np.uint64(0x100000001B3)
                 length += 1
             out[4, row] += length
-            left, right = strip_span(data, start, end, classes)
+            left, right = strip(data, start, end, classes)
             if left == right:
                 continue
             out[0, row] += 1

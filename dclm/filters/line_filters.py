@@ -16,11 +16,10 @@ from dclm.config import Count, Fraction, Positive
 from dclm.filters.columns import string_array, with_edits
 from dclm.filters.length import WordKind
 from dclm.filters.line_table import Lines, join_lines, split_lines
-from dclm.filters.places import character_before
 from dclm.step import Context, Map, MapFunction
 from dclm.text.buffers import utf8
 from dclm.text.segments import count_chars
-from dclm.text.unicode import DIGIT, SPACE, UPPER, class_table, decode
+from dclm.text.unicode import DIGIT, SPACE, UPPER, character_before, class_table, decode
 from dclm.text.words import is_separator, is_space, next_word
 
 Bytes = NDArray[np.uint8]

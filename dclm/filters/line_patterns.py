@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from dclm.config import Count
 from dclm.filters.columns import with_edits
 from dclm.filters.line_filters import Choose, LineFilter
-from dclm.filters.line_table import Lines, strip_span
-from dclm.filters.places import character_before, is_word
+from dclm.filters.line_table import Lines
+from dclm.filters.places import is_word
 from dclm.step import Context, MapFunction
-from dclm.text.unicode import DIGIT, class_table, decode
+from dclm.text.segments import strip
+from dclm.text.unicode import DIGIT, character_before, class_table, decode
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int32]
@@ -79,7 +80,7 @@ def _not_blank(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> Mask:
     """Per line, whether it is empty or has something that is not white space."""
     keep = np.ones(len(starts), np.bool_)
     for line in range(len(starts)):
-        left, right = strip_span(data, starts[line], ends[line], classes)
+        left, right = strip(data, starts[line], ends[line], classes)
         keep[line] = left < right or starts[line] == ends[line]
     return keep
 

@@ -8,8 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dclm.filters.places import character_before
-from dclm.text.unicode import SPACE, decode
+from dclm.text.segments import strip
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int32]
@@ -51,24 +50,8 @@ def split_lines(data: Bytes, offsets: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 @njit(cache=True, nogil=True)
-def strip_span(data: Bytes, start: int, end: int, classes: Classes) -> tuple[int, int]:
-    """Where `str.strip()` of `data[start:end]` starts and ends."""
-    while start < end:
-        code, after = decode(data, start, end)
-        if (classes[code] & SPACE) == 0:
-            break
-        start = after
-    while start < end:
-        code, before = character_before(data, start, end)
-        if (classes[code] & SPACE) == 0:
-            break
-        end = before
-    return start, end
-
-
-@njit(cache=True, nogil=True)
 def join_lines(
-    data: Bytes, starts: Ints, ends: Ints, first: Ints, keep: NDArray[np.bool_], strip: bool, classes: Classes
+    data: Bytes, starts: Ints, ends: Ints, first: Ints, keep: NDArray[np.bool_], strips: bool, classes: Classes
 ) -> tuple[Bytes, Ints, NDArray[np.int64]]:
     """The kept lines of each row with "\\n" between them (stripped, if asked for): bytes, offsets, lines removed."""
     rows = len(first) - 1
@@ -95,8 +78,8 @@ def join_lines(
             out[size : size + length] = data[start : ends[line]]
             size += length
             line += 1
-        if strip:
-            left, right = strip_span(out, begin, size, classes)
+        if strips:
+            left, right = strip(out, begin, size, classes)
             if left > begin:
                 for place in range(right - left):
                     out[begin + place] = out[left + place]

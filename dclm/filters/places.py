@@ -1,4 +1,4 @@
-"""Places between characters, for kernels: the character before, and word boundaries as Python's `re` has them."""
+"""Word boundaries as Python's `re` has them, for kernels."""
 
 from __future__ import annotations
 
@@ -6,17 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dclm.text.unicode import ALNUM, decode
-
-
-@njit(cache=True, nogil=True)
-def character_before(data: NDArray[np.uint8], start: int, at: int) -> tuple[int, int]:
-    """The code point that ends at byte `at`, and the place where it starts; never looks before `start`."""
-    place = at - 1
-    while place > start and at - place < 4 and (data[place] & 0xC0) == 0x80:
-        place -= 1
-    code, following = decode(data, place, at)
-    return (code, place) if following == at else (0xFFFD, at - 1)
+from dclm.text.unicode import ALNUM, character_before, decode
 
 
 @njit(cache=True, nogil=True)

@@ -11,10 +11,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.filters.columns import string_array, with_edits
-from dclm.filters.line_table import strip_span
 from dclm.step import Context, Map, MapFunction
 from dclm.text.buffers import utf8
 from dclm.text.counts import LINE_ENDS
+from dclm.text.segments import strip
 from dclm.text.unicode import class_table, decode
 
 
@@ -35,7 +35,7 @@ def _strip_lines(
             while at < end and code not in LINE_ENDS:  # which are white space: the line may keep its own
                 code, at = decode(data, at, end)
                 stop = at
-            left, right = strip_span(data, start, stop, classes)
+            left, right = strip(data, start, stop, classes)
             edits[row] += left > start or right < stop - (code == 10)
             if left < right:
                 if size > out_offsets[row]:

@@ -79,15 +79,8 @@ def _open_trie(words: list[str], whole: bool, case_sensitive: bool) -> FilterFun
 
     def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
         text = batch["text"]
-        if case_sensitive:
-            return absent(text)
-        lowered, special = pc.ascii_lower(text), pc.match_substring_regex(text, other_case)
-        if pc.any(special, min_count=0).as_py():
-            pages = [page.lower() for page in text.filter(special).to_pylist()]
-            lowered = pc.replace_with_mask(lowered, special, pa.array(pages, pa.string()))
-        return absent(lowered)
-
-    def absent(text: pa.StringArray) -> pa.BooleanArray:
+        if not case_sensitive:
+            text = lower(text, pc.match_substring_regex(text, other_case))
         data, offsets = utf8(text)
         return pa.array(np.equal(count_distinct(data, offsets, classes, whole, 1, *nodes), 0))
 

@@ -13,12 +13,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.filters.columns import string_array, with_edits
-from dclm.filters.places import character_before
 from dclm.filters.word_lists import fold_case, load_words
 from dclm.filters.word_trie import build_trie, longest_word
 from dclm.step import Context, Map, MapFunction
 from dclm.text.buffers import utf8
-from dclm.text.unicode import SPACE, class_table
+from dclm.text.unicode import SPACE, character_before, class_table
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int32]

@@ -164,12 +164,21 @@ def _short(column: pa.Array) -> tuple[pa.Array, pa.Array]:
 
 
 def _strings(column: pa.Array) -> pa.Array:
-    """Any values as strings, null where these are empty; bytes that are not UTF-8 become U+FFFD."""
-    try:
-        if isinstance(column, pa.ExtensionArray):
-            raise pa.ArrowNotImplementedError("its values as they are stored are not what they mean")
-        text = column.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        values = ((v.decode("utf-8", "replace") if isinstance(v, bytes) else v) for v in column.to_pylist())
-        text = pa.array([None if v is None else str(v) for v in values], pa.string())
+    """Any values as strings, null where these are empty; bytes that are not UTF-8 become U+FFFD.
+
+    Arrow casts text, numbers and times. It would refuse all bytes for the sake of some, and of a logical type (a UUID,
+    say) it casts what is stored, not what is meant: there Python says what the values are.
+    """
+    in_python = isinstance(column, pa.ExtensionArray) or any(is_kind(column.type) for is_kind in _BYTES)
+    text = _values_as_strings(column) if in_python else column.cast(pa.string())
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+
+
+_BYTES = (
+    pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view,
+)  # fmt: skip
+
+
+def _values_as_strings(column: pa.Array) -> pa.Array:
+    values = (v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in column.to_pylist())
+    return pa.array([None if v is None else str(v) for v in values], pa.string())

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text.interning import EMPTY, intern_span, num_slots
-from dclm.text.unicode import SPACE, decode, is_trail
+from dclm.text.unicode import SPACE, character_before, decode, is_trail
 
 SEGMENTS = ("segments", "repeated", "repeated_chars", "extra", "extra_chars", "chars")
 """Segments are stripped, blank ones left out. `repeated`: all copies of what stands more than once. `extra`: all copies
@@ -32,15 +32,18 @@ def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uin
         if not classes[code] & SPACE:
             break
         start = after
+    return start, strip_end(data, start, end, classes)
+
+
+@njit(cache=True, nogil=True)
+def strip_end(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16]) -> int:
+    """Where the span ends without the white space at its end, as `str.rstrip` has it."""
     while start < end:
-        at = end - 1
-        while at > start and is_trail(data[at]) and end - at < 4:
-            at -= 1
-        code, after = decode(data, at, end)
-        if after != end or not classes[code] & SPACE:  # bytes that are no UTF-8 are no white space
+        code, at = character_before(data, start, end)  # bytes that are no UTF-8 are no white space
+        if not classes[code] & SPACE:
             break
         end = at
-    return start, end
+    return end
 
 
 @njit(inline="always")

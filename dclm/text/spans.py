@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text.buffers import utf8
+from dclm.text.segments import strip_end
 from dclm.text.unicode import class_table
 from dclm.text.words import is_space
 
@@ -72,19 +73,6 @@ def without_spans(batch: pa.RecordBatch, spans: Spans) -> pa.RecordBatch:
 
 
 @njit(cache=True, nogil=True)
-def trimmed_end(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> int:
-    """The end of `data[start:end]` without the white space at its end."""
-    while end > start:
-        at = end - 1
-        while at > start and data[at] & 0xC0 == 0x80:
-            at -= 1
-        if not is_space(data, at, end, classes):
-            break
-        end = at
-    return end
-
-
-@njit(cache=True, nogil=True)
 def _remove(data: np.ndarray, offsets: np.ndarray, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray,
             classes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Spans sorted by (row, start)."""
@@ -112,7 +100,7 @@ def _remove(data: np.ndarray, offsets: np.ndarray, rows: np.ndarray, starts: np.
         filled += end - at
         if counts[row]:
             if at == end:
-                filled = trimmed_end(out, out_offsets[row], filled, classes)
+                filled = strip_end(out, out_offsets[row], filled, classes)
             blank[row] = is_space(out, out_offsets[row], filled, classes)
         out_offsets[row + 1] = filled
     return out[:filled], out_offsets, counts, blank

@@ -93,3 +93,13 @@ def decode(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
         if 0x10000 <= code < 0x110000 and is_trail(data[at + 3]):
             return code, at + 4
     return REPLACEMENT, at + 1
+
+
+@njit(cache=True, nogil=True)
+def character_before(data: NDArray[np.uint8], start: int, at: int) -> tuple[int, int]:
+    """The code point that ends at byte `at`, and the place where it starts; never looks before `start`."""
+    place = at - 1
+    while place > start and at - place < 4 and is_trail(data[place]):
+        place -= 1
+    code, following = decode(data, place, at)
+    return (code, place) if following == at else (REPLACEMENT, at - 1)
