@@ -172,8 +172,10 @@ def run_with_kills(run: Run, nodes: Nodes, draw: random.Random, most: int, strid
             nodes.replace_one(draw)
         elif victim == "driver":
             os.killpg(process.pid, signal.SIGKILL)
-        elif not nodes.kill_worker(draw):
-            continue  # none runs a task just now
+        elif not nodes.kill_worker(draw):  # none runs a task just now
+            if run.committed() > at + stride // 3:
+                victim = "driver"  # which is always there
+            continue
         hurt = hurt or victim != "worker"
         killed.append((victim, run.committed()))
         victim, at = draw.choice(VICTIMS), killed[-1][1] + draw.randint(1, stride)

@@ -17,5 +17,5 @@ def test_kills_on_three_nodes_change_no_byte(tmp_path: Path) -> None:
     hurt = Run(pipeline=calm.pipeline, pool=calm.pool, out=tmp_path / "hurt")
     with three_nodes() as nodes:
         killed = run_with_kills(hurt, nodes, random.Random(1), most=3, stride=60)
-    assert len(killed) >= 2  # on a busy machine the run may end before the third finds something to kill
+    assert len(killed) == 3
     assert hurt.files() == calm.files()
