@@ -53,8 +53,8 @@ class Exact(Global):
     @property
     def memory(self) -> str:
         if self.of in _UNITS:
-            return f"a worker takes 1 GB and 36 B a {self.of} of its shard"
-        return "a worker takes 1 GB and 28 B a document of its shard; the one that decides 24 B a duplicate"
+            return f"a worker takes 1 GB and 36 B a {self.of} removed from its shard"
+        return "a worker takes 1 GB; the one that decides 24 B a duplicate"
 
     def open(self, context: Context) -> MapFunction:
         return self._emit

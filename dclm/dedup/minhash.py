@@ -23,7 +23,6 @@ from dclm.errors import ConfigError
 from dclm.step import Context, Decision, Global, MapFunction, Relay, Round
 from dclm.text.buffers import utf8
 
-_KEY_BYTES = 2 * 28  # key, shard, row, hash of the whole: as emitted, and sorted
 _DECISION_BYTES = 100  # for components, clusters, edges and drops, at the worst moment
 
 
@@ -73,8 +72,7 @@ class MinHash(Global):
 
     @property
     def memory(self) -> str:
-        each = self.bands * _KEY_BYTES
-        found = f"a worker takes 1 GB and {each:,} B a document of its shard; the one that decides {_DECISION_BYTES} B"
+        found = f"a worker takes 1 GB; the one that decides {_DECISION_BYTES} B"
         verified = "; verified: 8 B a distinct shingle of the largest candidate cluster" if self.verify else ""
         return f"{found} a document with candidates{verified}"
 

@@ -54,8 +54,8 @@ class Substring(Global):
     @property
     def memory(self) -> str:
         anchors = 2 / (self.min_tokens - anchor_length(self.min_tokens) + 2)
-        shard = f"{24 * anchors:.2g} B a token of its shard, 44 B a repeated one"
-        return f"a worker takes 1 GB, {shard}; the one that decides {_ANCHOR_BYTES * anchors:.2g} B a repeated token"
+        decides = f"the one that decides {_ANCHOR_BYTES * anchors:.2g} B a repeated token"
+        return f"a worker takes 1 GB and 44 B a repeated token of its shard; {decides}"
 
     def open(self, context: Context) -> MapFunction:
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -23,8 +23,6 @@ import pyarrow.parquet as pq
 from dclm.engine.files import (
     UNIT,
     finished,
-    map_tables,
-    partitioned,
     read_documents,
     read_table,
     read_tables,
@@ -32,6 +30,7 @@ from dclm.engine.files import (
     write_json,
     write_tables,
 )  # fmt: skip
+from dclm.engine.keys import KeyWriter, map_partition
 from dclm.engine.pieces import pieces
 from dclm.engine.relay import Leg, run_relay
 from dclm.parallel import Engine
@@ -68,7 +67,7 @@ class Emission:
 
 def run_reduction(step: Global, unit: Reduction) -> None:
     """Reduce one partition and commit it."""
-    parts = [map_tables(Path(path), slice(unit.partition, unit.partition + 1)) for path in unit.keys]
+    parts = map_partition(unit.keys, unit.partition, step.num_partitions)
     rows = sum(table.num_rows for part in parts for table in part.tables)
     with unit_directory(unit.directory, unit.fingerprint) as (directory, result):
         write_tables(directory / "reduced.arrow", map(step.reduce, pieces(parts)))
@@ -79,18 +78,16 @@ def run_emission(job: tuple[Global, Context], unit: Emission) -> None:
     """Emit the keys of the documents that a round wants to see again, and commit them."""
     step, context = job
     with unit_directory(unit.directory, unit.fingerprint) as (directory, _):
-        emit = step.open(context)
         wanted = read_table(Path(unit.rows), unit.shard).combine_chunks()
         rows, extra = wanted.column("row").combine_chunks(), wanted.drop_columns(["shard", "row"])
-        keys = []
-        for batch in read_documents(Path(unit.documents)):
-            place = pc.index_in(batch.column("_row"), rows)
-            batch = batch.filter(pc.is_valid(place))
-            place = place.drop_null()
-            for name in extra.column_names:
-                batch = batch.append_column(name, extra.column(name).combine_chunks().take(place))
-            keys.append(emit(batch))
-        write_tables(directory / "keys.arrow", partitioned(keys, unit.shard, step.num_partitions))
+        with KeyWriter(directory / "keys.arrow", unit.shard, step, context) as keys:
+            for batch in read_documents(Path(unit.documents)):
+                place = pc.index_in(batch.column("_row"), rows)
+                batch = batch.filter(pc.is_valid(place))
+                place = place.drop_null()
+                for name in extra.column_names:
+                    batch = batch.append_column(name, extra.column(name).combine_chunks().take(place))
+                keys.write(batch)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from dclm.engine.files import Mapped, finished, map_tables, read_tables, unit_directory, write_tables
+from dclm.engine.files import finished, read_tables, unit_directory, write_tables
+from dclm.engine.keys import map_partition
 from dclm.engine.pieces import pieces
 from dclm.record import fingerprint
 from dclm.step import Relay
@@ -53,7 +54,7 @@ class _Leg:
                 for table in read_tables(Path(unit.sources[0])):
                     yield from _spread(self._start(table), unit.partitions)
                 return
-            for piece in pieces(_rows_for(unit.sources, unit.partition, unit.partitions)):
+            for piece in pieces(map_partition(unit.sources, unit.partition, unit.partitions)):
                 found = self._steps[unit.turn](piece)
                 news += found.news
                 yield from _spread(found.rows, unit.partitions)
@@ -89,17 +90,13 @@ def run_relay(relay: Relay, reduced: Sequence[Path], directory: Path, identity: 
             Path(path).unlink(missing_ok=True)
         quiet = 0 if any(_news(leg) for leg in legs) else quiet + 1
     for partition in range(count):
-        yield from pieces(_rows_for(files, partition, count))
+        yield from pieces(map_partition(files, partition, count))
 
 
 def _news(leg: Leg) -> int:
     done = finished(Path(leg.directory), leg.fingerprint)
     assert done is not None
     return int(str(done["news"]))
-
-
-def _rows_for(files: Sequence[str], partition: int, partitions: int) -> list[Mapped]:
-    return [map_tables(Path(path), slice(partition, None, partitions)) for path in files]
 
 
 def _spread(rows: pa.Table, partitions: int) -> list[pa.Table]:

@@ -8,6 +8,7 @@ A unit is a pure function of its input files and the segment's steps. It leaves 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,14 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.engine.batches import Flow, Opened
-from dclm.engine.files import (
-    DocumentWriter,
-    partitioned,
-    read_documents,
-    read_table,
-    unit_directory,
-    write_tables,
-)  # fmt: skip
+from dclm.engine.files import DocumentWriter, read_documents, read_table, unit_directory
+from dclm.engine.keys import KeyWriter
 from dclm.engine.ledger import LedgerWriter
 from dclm.engine.plan import Segment
 from dclm.errors import ConfigError
@@ -131,12 +126,11 @@ def _run_shard(
     flow = Flow(opened, job.context.seed)
     tally = Tally()
     segment = job.segment
-    emit = segment.tail.open(job.context) if isinstance(segment.tail, Global) else None
     measure = segment.tail.measure(job.context) if isinstance(segment.tail, Ordered) else None
-    keys: list[pa.RecordBatch] = []
     measured = 0
     prefix = directory / f"{shard.index:05d}"
     with (
+        _key_writer(job, prefix.with_suffix(KEYS), shard.index) as keys,
         DocumentWriter(prefix.with_suffix(".documents.parquet"), keep_row=not job.final) as writer,
         LedgerWriter(prefix.with_suffix(".ledger.parquet")) as ledger,
     ):
@@ -145,8 +139,8 @@ def _run_shard(
             if "text" not in batch.schema.names:
                 hint = "add `extract: {with: resiliparse}` as the first step"
                 raise ConfigError("pipeline", "no step makes a `text` column from the pages of this pool", hint)
-            if emit is not None:
-                keys.append(emit(batch))
+            if keys is not None:
+                keys.write(batch)
             if measure is not None:
                 measured += measure(batch)
             if job.final:
@@ -156,14 +150,16 @@ def _run_shard(
                 ledger.write(flow.ledger.take())
         ledger.write(flow.ledger.take())
     pq.write_table(flow.ledger.samples(), prefix.with_suffix(".samples.parquet"), compression="zstd")
-    if emit is not None:
-        assert isinstance(segment.tail, Global)
-        write_tables(prefix.with_suffix(KEYS), partitioned(keys, shard.index, segment.tail.num_partitions))
     counts = [dataclasses.asdict(c) for _, c in sorted(flow.counts.items())]
     return {
         "documents": writer.rows, "counts": counts, "measured": measured, "skipped": tally.skipped,
         "damage": [f"{shard.file.name}: {d}" if shard.file else d for d in tally.damage],
     }  # fmt: skip
+
+
+def _key_writer(job: Job, path: Path, shard: int) -> contextlib.AbstractContextManager[KeyWriter | None]:
+    tail = job.segment.tail
+    return KeyWriter(path, shard, tail, job.context) if isinstance(tail, Global) else contextlib.nullcontext()
 
 
 def _input(

@@ -13,7 +13,7 @@ from dclm.dedup import memory
 from dclm.dedup.bloom import Bloom
 from dclm.dedup.exact import Exact
 from dclm.dedup.minhash import MinHash
-from dclm.engine import pieces
+from dclm.engine import keys, pieces
 from dclm.engine.local import LocalEngine
 from dclm.errors import ConfigError
 from dclm.parallel import Serial
@@ -77,6 +77,24 @@ def test_one_large_cluster_is_verified_against_who_stays(tmp_path: Path) -> None
     assert isinstance(found, dict)
     assert found["0:minhash"]["largest_cluster"] > 7000
     assert kept[0] == text(0)
+
+
+@pytest.mark.parametrize(
+    "step", [Exact(), Exact(of="line"), PLAIN, VERIFIED], ids=["exact", "line", "plain", "verified"]
+)
+def test_keys_that_are_written_in_many_parts_change_no_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: Step
+) -> None:
+    shards = [[f"{changed(i) if i % 3 else text(i % 50)}\nline {i % 7}" for i in range(s, 6000, 2)] for s in range(2)]
+    once, kept = run(step, shards, tmp_path, "once")
+    assert 50 < len(kept) <= 6000
+    rounds: list[int] = []
+    flush = keys.KeyWriter._flush
+    monkeypatch.setattr(keys, "KEY_BYTES", 1000)
+    monkeypatch.setattr(keys.KeyWriter, "_flush", lambda writer: (rounds.append(1), flush(writer))[1])
+    often, _ = run(step, shards, tmp_path, "often")
+    assert len(rounds) > 2 * len(shards)
+    assert {f.path: f.sha256 for f in once.files} == {f.path: f.sha256 for f in often.files}
 
 
 @pytest.mark.parametrize("step", [PLAIN, VERIFIED], ids=["plain", "verified"])
