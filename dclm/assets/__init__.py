@@ -17,9 +17,9 @@ from typing import NamedTuple
 from dclm.assets.catalog import CATALOG
 from dclm.assets.sources import LocalFile, Source, Url, WheelMember
 from dclm.assets.store import Asset, Found, check_asset, fetch_asset, fetch_assets, find_asset
-from dclm.config import suggest
-from dclm.errors import ConfigError
-from dclm.storage import sha256_file
+from dclm.core.config import suggest
+from dclm.core.errors import ConfigError
+from dclm.core.storage import sha256_file
 
 __all__ = [
     "CATALOG", "Asset", "Found", "LocalFile", "Resolved", "Source", "Url", "WheelMember", "check", "check_asset",

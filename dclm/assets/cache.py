@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from dclm.storage import sha256_file
+from dclm.core.storage import sha256_file
 
 
 class Unavailable(Exception):

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dclm.assets.cache import Unavailable, cache_root, has_content, is_offline, lock
-from dclm.storage import atomic_file, write_atomic
+from dclm.core.storage import atomic_file, write_atomic
 
 _SECRET = re.compile(r"//[^/@\s]+@")  # user:password in an index URL
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from dclm.assets import packages
 from dclm.assets.cache import Unavailable, cache_root, has_content, lock
 from dclm.assets.sources import LocalFile, Source, WheelMember
-from dclm.errors import AssetError
-from dclm.storage import write_atomic
+from dclm.core.errors import AssetError
+from dclm.core.storage import write_atomic
 
 
 @dataclass(frozen=True, kw_only=True)

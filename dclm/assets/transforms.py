@@ -48,7 +48,7 @@ def fineweb_urls(data: bytes) -> bytes:
 
 
 def punkt_english(data: bytes) -> bytes:
-    """Punkt's model as the JSON that `dclm.text.punkt_model` reads, out of a module of literals, which is not run."""
+    """Punkt's model as the JSON that `dclm.text.punkt.model` reads, out of a module of literals, which is not run."""
     values: dict[str, ast.expr] = {}
     for line in ast.parse(data).body:
         if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):

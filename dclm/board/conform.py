@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 
-from dclm.errors import DataError, Problem
+from dclm.core.errors import DataError, Problem
 
 
 @cache

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping
 
 from dclm.board.result import DataSummary, Result, SuiteIdentity, TaskScore, TrainingSummary, make_result
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.eval.aggregate import aggregate, centred
 from dclm.eval.suite import load_suite
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from dclm.board.plot import render_plot
 from dclm.board.rank import rank, tones
 from dclm.board.result import Result, write_result
-from dclm.storage import write_atomic
+from dclm.core.storage import write_atomic
 
 
 def _asset(name: str) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from dclm.board.conform import check_schema
-from dclm.config import Source, build
-from dclm.errors import DataError
+from dclm.core.config import Source, build
+from dclm.core.errors import DataError
+from dclm.core.record import Record
+from dclm.core.storage import open_input, write_atomic
 from dclm.eval.aggregate import aggregate
-from dclm.record import Record
-from dclm.storage import open_input, write_atomic
 
 SCHEMA_VERSION = 1
 MAX_RESULT_BYTES = 1 << 20  # a full result has about 30 kB

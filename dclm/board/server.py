@@ -16,7 +16,7 @@ from dclm.board.page import POLICY, render_page
 from dclm.board.result import MAX_RESULT_BYTES, Result
 from dclm.board.store import DuplicateError, Store, Stored
 from dclm.board.validate import validate
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",

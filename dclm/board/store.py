@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dclm.board.result import Result, parse_result
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS results (

@@ -15,8 +15,8 @@ from dclm.board.conform import shorten
 from dclm.board.result import MAX_RESULT_BYTES, Result, load_json, parse_result, read_result
 from dclm.board.store import Store
 from dclm.board.validate import validate
-from dclm.errors import ConfigError, DataError
-from dclm.storage import is_local, open_input, write_atomic
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.storage import is_local, open_input, write_atomic
 
 TOKEN_VARIABLE = "DCLM_BOARD_TOKEN"
 _TIMEOUT_SECONDS = 30.0

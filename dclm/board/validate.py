@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dclm.board.conform import raise_problems, shorten
 from dclm.board.result import Result, parse_result
-from dclm.errors import Problem
+from dclm.core.errors import Problem
 from dclm.eval.aggregate import aggregate
 
 _TOLERANCE = 1e-6

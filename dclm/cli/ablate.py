@@ -16,7 +16,7 @@ from rich.table import Table
 from dclm.cli.options import ConsoleProgress, named_models
 
 if TYPE_CHECKING:
-    from dclm.report.ablation import Ablation
+    from dclm.report.ablation.run import Ablation
 
 
 @click.command()
@@ -44,12 +44,12 @@ def ablate(
 
     Every step also runs alone, which shows how much of its work others would do, and what the order is worth.
     """
+    from dclm.core.storage import write_atomic
+    from dclm.curate.pipeline import bind, load_pipeline
     from dclm.engine import open_engine
-    from dclm.pipeline import bind, load_pipeline
     from dclm.pool.files import list_files
-    from dclm.report.ablation import ablate as run
-    from dclm.report.ablation_page import render_ablation
-    from dclm.storage import write_atomic
+    from dclm.report.ablation.page import render_ablation
+    from dclm.report.ablation.run import ablate as run
 
     bound = bind(load_pipeline(pipeline, trust), named_models(models))
     with open_engine(workers=workers) as engine:

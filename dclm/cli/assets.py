@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dclm.assets import CATALOG, Asset, check_asset, find_asset, get_asset
-from dclm.errors import AssetError
+from dclm.core.errors import AssetError
 
 
 @click.group()

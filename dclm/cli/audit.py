@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
+from dclm.core.storage import write_atomic
 from dclm.eval.audit import NOTABLE, Audit, audit
 from dclm.eval.suite import load_suite, suite_of
-from dclm.storage import write_atomic
 
 
 def print_audit(suite: str | None, labels: tuple[str, ...], out: Path | None) -> None:

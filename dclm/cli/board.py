@@ -20,8 +20,8 @@ from dclm.board.upload import TOKEN_VARIABLE, fetch_results
 from dclm.board.upload import upload as send
 from dclm.board.validate import validate
 from dclm.cli.options import plain
-from dclm.errors import ConfigError, DclmError
-from dclm.storage import open_input, write_atomic
+from dclm.core.errors import ConfigError, DclmError
+from dclm.core.storage import open_input, write_atomic
 
 
 @click.group()

@@ -19,10 +19,10 @@ def classifier() -> None:
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the classifier artifact.")
 def train(spec: Path, out: Path) -> None:
     """Train the classifier that the YAML file SPEC declares. Its paths are relative to the file."""
-    from dclm.classifier.spec import ClassifierSpec
-    from dclm.classifier.train import train_classifier
-    from dclm.config import build, load_yaml
-    from dclm.recipe import resolve_path
+    from dclm.core.config import build, load_yaml
+    from dclm.recipe.recipe import resolve_path
+    from dclm.select.classifier.spec import ClassifierSpec
+    from dclm.select.classifier.train import train_classifier
 
     declared = build(ClassifierSpec, load_yaml(spec)).with_paths(lambda path: resolve_path(path, spec.parent))
     counts = train_classifier(declared, out, ConsoleProgress()).counts

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from dclm.eval.compare import Comparison
-    from dclm.eval.difference import Difference
+    from dclm.eval.statistics.compare import Comparison
+    from dclm.eval.statistics.difference import Difference
 
 
 class _SeveralAfterAgainst(click.Command):
@@ -40,7 +40,7 @@ def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | No
     `dclm compare A B` compares two models. `dclm compare A1 A2 A3 --against B1 B2 B3` compares two recipes by several
     seeds of each: then the intervals hold for the recipes. A and B are what `dclm evaluate` or `dclm run` wrote.
     """
-    from dclm.eval.compare import compare as run
+    from dclm.eval.statistics.compare import compare as run
 
     if not against:
         if len(scores) != 2:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from dclm.eval.contamination import Contamination
@@ -27,9 +27,9 @@ def contamination(
     allow_incomplete: bool, out: Path | None,
 ) -> None:  # fmt: skip
     """Say for each task how many of its items occur in DOCUMENTS (artifacts of `dclm curate`)."""
+    from dclm.core.storage import write_atomic
     from dclm.eval.contamination import contamination as run
     from dclm.eval.suite import load_suite, suite_of
-    from dclm.storage import write_atomic
 
     labels = tuple(name.strip() for name in (tasks or "").split(",") if name.strip())
     if (suite is None) == (not labels):

@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from dclm.convert import convert_pipeline as convert
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
+from dclm.curate.convert import convert_pipeline as convert
 
 
 @click.command("convert-pipeline")

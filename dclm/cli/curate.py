@@ -30,13 +30,13 @@ def curate(
 
     PATHs are .warc(.gz|.zst), .wet.gz, .arc(.gz), .jsonl(.gz|.zst) or .parquet; a pool of text skips extraction.
     """
+    from dclm.core.errors import IncompleteError
+    from dclm.curate.cost import Cost
+    from dclm.curate.pipeline import bind, load_pipeline
+    from dclm.curate.stage import CurateOptions
+    from dclm.curate.stage import curate as run
     from dclm.engine import open_engine
-    from dclm.errors import IncompleteError
-    from dclm.pipeline import bind, load_pipeline
     from dclm.pool.files import list_files
-    from dclm.stages.cost import Cost
-    from dclm.stages.curate import CurateOptions
-    from dclm.stages.curate import curate as run
 
     bound = bind(load_pipeline(pipeline, trust), named_models(models))
     options = CurateOptions(seed=seed, limit=limit, max_reject_fraction=max_reject_fraction)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from dclm.duplicates import Member
+    from dclm.documents.duplicates import Member
 
 MAX_WORDS = 2000
 """Words of each text that are compared: the time grows with their square."""
@@ -37,7 +37,7 @@ def dedup() -> None:
               help="Weight of missing a pair above THRESHOLD; the rest is that of finding one below.")  # fmt: skip
 def bands(threshold: float, permutations: int, recall_weight: float) -> None:
     """Print the bands and rows for `minhash` that datasketch chooses for this Jaccard THRESHOLD, and what they find."""
-    from dclm.dedup.bands import best_bands
+    from dclm.dedup.minhash.bands import best_bands
 
     chosen = best_bands(threshold, permutations, recall_weight)
     used = chosen.bands * chosen.rows
@@ -57,7 +57,7 @@ def bands(threshold: float, permutations: int, recall_weight: float) -> None:
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
 def clusters(artifact: Path, step: int | None, limit: int) -> None:
     """List the largest clusters of the documents ARTIFACT."""
-    from dclm.duplicates import largest_clusters, tables_of
+    from dclm.documents.duplicates import largest_clusters, tables_of
 
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     for name in ("cluster", "documents", "kept"):
@@ -79,7 +79,7 @@ def show(artifact: Path, cluster: int, step: int | None, limit: int, pool: tuple
 
     Dropped documents are not in the artifact: with --pool their texts are those of the pool, before any step.
     """
-    from dclm.duplicates import members, tables_of
+    from dclm.documents.duplicates import members, tables_of
     from dclm.pool.files import list_files
 
     console = Console()

@@ -34,8 +34,8 @@ def pages() -> dict[str, str]:
 
 
 def _steps() -> Iterator[str]:
-    from dclm.step import Filter, Global, Map
-    from dclm.steps import STEPS
+    from dclm.curate.catalog import STEPS
+    from dclm.curate.step import Filter, Global, Map
 
     yield "What a pipeline file can name, in the form `- name: {field: value}`.\n"
     for name, step in sorted(STEPS.items()):

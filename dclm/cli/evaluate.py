@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dclm.cli.options import ConsoleProgress, engine_options
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
 from dclm.eval.aggregate import aggregate as aggregate_scores
 
 
@@ -49,8 +49,8 @@ def evaluate(
     """
     from dclm.cli.audit import print_audit
     from dclm.engine import open_engine
-    from dclm.eval.evaluate import evaluate as run
-    from dclm.eval.plan import workers_that_fit
+    from dclm.eval.run.plan import workers_that_fit
+    from dclm.eval.run.stage import evaluate as run
 
     labels, texts = _names(tasks), _names(perplexity)
     if audit:

@@ -19,9 +19,9 @@ def experiment(file: Path, out: Path, on: str, workers: int | None) -> None:
     FILE names recipes, scales, token budgets, seeds and the held-out text that all models are measured on.
     """
     from dclm.engine import open_engine
-    from dclm.experiment.report import write_report
-    from dclm.experiment.run import run_experiment
-    from dclm.experiment.spec import load_experiment
+    from dclm.science.experiment.report import write_report
+    from dclm.science.experiment.run import run_experiment
+    from dclm.science.experiment.spec import load_experiment
 
     loaded = load_experiment(file)
     with open_engine(on, workers) as engine:

@@ -18,7 +18,7 @@ from dclm.cli.options import plain
 @click.option("--in", "artifact", type=click.Path(path_type=Path), required=True, help="A documents artifact.")
 def why(what: str, artifact: Path) -> None:
     """Say what became of the record with this id or URL, and what steps had noted of it by then."""
-    from dclm.inspect import fates
+    from dclm.documents.why import fates
 
     for fate in fates(artifact, what):
         place = "" if fate.step_index is None or fate.step_index < 0 else f" (step {fate.step_index})"
@@ -33,7 +33,7 @@ def why(what: str, artifact: Path) -> None:
 @click.option("--samples/--no-samples", default=True, help="Show a few of the documents that each step dropped.")
 def show(artifact: Path, tokenizer: str, samples: bool) -> None:
     """Show what ARTIFACT is, what it was made from, and for documents the waterfall by step."""
-    from dclm.record import read_record
+    from dclm.core.record import read_record
 
     record = read_record(artifact)
     console = Console()
@@ -52,8 +52,8 @@ def show(artifact: Path, tokenizer: str, samples: bool) -> None:
 
 
 def _waterfall(console: Console, artifact: Path, tokenizer: str) -> None:
-    from dclm.inspect import measure_tokens_per_byte, waterfall
-    from dclm.record import read_record
+    from dclm.core.record import read_record
+    from dclm.documents.why import measure_tokens_per_byte, waterfall
 
     rate = measure_tokens_per_byte(artifact, tokenizer)
     title = f"Tokens are estimated at {rate:.3f} a byte, measured on what was kept" if rate else None
@@ -79,8 +79,8 @@ def _short(number: float) -> str:
 
 
 def _samples(console: Console, artifact: Path) -> None:
-    from dclm.inspect import EXCERPT
-    from dclm.inspect import samples as read_samples
+    from dclm.documents.why import EXCERPT
+    from dclm.documents.why import samples as read_samples
 
     last, shown = -2, 0
     for row in read_samples(artifact).to_pylist():
@@ -121,9 +121,9 @@ def plan(
     core_price: float | None,
 ) -> None:  # fmt: skip
     """Print the stages of RECIPE in order, with what each needs. Runs nothing and downloads nothing."""
-    from dclm.recipe import load_recipe
-    from dclm.stages.cost import Curation, parse_size
-    from dclm.stages.plan import plan_lines
+    from dclm.curate.cost import Curation, parse_size
+    from dclm.recipe.plan import plan_lines
+    from dclm.recipe.recipe import load_recipe
     from dclm.train.budget import Hardware
 
     hardware = Hardware(

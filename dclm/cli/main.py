@@ -9,7 +9,7 @@ import sys
 import click
 
 from dclm import __version__
-from dclm.errors import ConfigError, DataError, DclmError
+from dclm.core.errors import ConfigError, DataError, DclmError
 
 COMMANDS = {
     "ablate": "ablate",
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _environment(error: OSError) -> DclmError | None:
     """What is wrong with the machine or the paths that were given; None where it is a bug."""
-    from dclm.storage import is_disk_full
+    from dclm.core.storage import is_disk_full
 
     if is_disk_full(error):
         where = str(error.filename or "no space left")

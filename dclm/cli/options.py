@@ -23,7 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,7 +71,7 @@ class ConsoleProgress:
         """When the last line was written, and what was done by then."""
 
     def start(self, label: str, total: int | None, unit: str = "shards") -> None:
-        """See `dclm.progress.Progress`."""
+        """See `dclm.core.progress.Progress`."""
         self._started, self._items, self._done = time.monotonic(), 0, 0
         if not self._console.is_terminal:
             self._label, self._unit, self._total, self._told = label, unit, total, (self._started, 0)
@@ -86,7 +86,7 @@ class ConsoleProgress:
         self._task = self._progress.add_task(label, total=total, rate="")
 
     def advance(self, units: int = 1, items: int = 0, note: str = "") -> None:
-        """See `dclm.progress.Progress`."""
+        """See `dclm.core.progress.Progress`."""
         self._items += items
         self._done += units
         now = time.monotonic()
@@ -109,7 +109,7 @@ class ConsoleProgress:
         self._told = (now, self._done)
 
     def finish(self) -> None:
-        """See `dclm.progress.Progress`."""
+        """See `dclm.core.progress.Progress`."""
         if self._progress is not None:
             self._progress.stop()
             atexit.unregister(self.finish)

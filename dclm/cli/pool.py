@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
 from dclm.pool.files import InputFile
 
 
@@ -23,7 +23,7 @@ def pool() -> None:
 @click.option("--files", default=4, show_default=True, type=click.IntRange(1), help="WARC files to spread them over.")
 def sample(out: Path, seed: int, documents: int, files: int) -> None:
     """Generate a crawl in real WARC files, with a table that says what is true of each page."""
-    from dclm.pool.sample import make_sample
+    from dclm.pool.sample.crawl import make_sample
 
     click.echo(make_sample(out, seed, documents, files))
 

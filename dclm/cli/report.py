@@ -19,9 +19,9 @@ def report(artifact: Path, out: Path | None, tokenizer: str) -> None:
     Waterfall of documents, characters and tokens, histograms of the annotations with the cuts drawn in, domains,
     languages, samples of what each step dropped, alarms. The page has no script and loads nothing.
     """
+    from dclm.core.storage import write_atomic
     from dclm.report.build import build_report
     from dclm.report.page import render_report
-    from dclm.storage import write_atomic
 
     found = build_report(artifact, None if tokenizer == "none" else tokenizer)
     target = out or artifact / "report.html"

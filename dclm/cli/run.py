@@ -27,9 +27,9 @@ def run(
 ) -> None:  # fmt: skip
     """Run RECIPE from pool to OUT/result.json. What is finished is reused."""
     from dclm.engine import open_engine
-    from dclm.recipe import load_recipe
-    from dclm.stages.layout import STAGES
-    from dclm.stages.run import Run, RunOptions
+    from dclm.recipe.layout import STAGES
+    from dclm.recipe.recipe import load_recipe
+    from dclm.recipe.run import Run, RunOptions
 
     stage = next(s for s in STAGES if s == until)
     options = RunOptions(

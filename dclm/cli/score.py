@@ -22,9 +22,9 @@ def score(model: Path, labels: tuple[str, ...], positive: str, curve: bool, pict
     LABELS are JSONL files with `text` and `label` (1: good). Prints JSON: accuracy, ROC-AUC, average precision,
     calibration; or one line for each point of the precision-recall curve.
     """
-    from dclm.classifier.score import judge
-    from dclm.report.curve import draw_curves
-    from dclm.storage import write_atomic
+    from dclm.core.storage import write_atomic
+    from dclm.report.pictures.curve import draw_curves
+    from dclm.select.classifier.score import judge
 
     judgement = judge(model, labels, positive)
     if curve:

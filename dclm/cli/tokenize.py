@@ -8,8 +8,8 @@ from typing import cast
 import click
 
 from dclm.cli.options import ConsoleProgress, engine_options, say
+from dclm.core.record import Record
 from dclm.engine import open_engine
-from dclm.record import Record
 from dclm.tokens.pack import Packing
 from dclm.tokens.stage import TokenizeConfig
 from dclm.tokens.stage import tokenize as run

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dclm.cli.options import ConsoleProgress, say
-from dclm.record import Record
+from dclm.core.record import Record
 
 if TYPE_CHECKING:
     from dclm.train.options import Precision, TrainOptions

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.config import Count
+from dclm.core.config import Count
+from dclm.curate.step import Context, Decision, Global, MapFunction
 from dclm.dedup.columns import documents_of, drops_table, edits_table, hashes, ints, no_drops
 from dclm.dedup.hashing import hash_values
 from dclm.dedup.normalize import Normalizer, normalize_column
 from dclm.dedup.units import Unit, cut
-from dclm.step import Context, Decision, Global, MapFunction
 from dclm.text.buffers import utf8
 
 Keep = Literal["first", "newest", "longest", "smallest_hash"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.step import Context, Decision, Global, Ordered, Relay
+from dclm.curate.step import Context, Decision, Global, Ordered, Relay
 from dclm.text.spans import Spans, without_spans
 
 Shards = Sequence[Sequence[pa.RecordBatch]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from dclm.core.engine import Engine
+from dclm.core.errors import ConfigError
 from dclm.engine.local import LocalEngine
-from dclm.errors import ConfigError
-from dclm.parallel import Engine
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from dclm.errors import ConfigError, DclmError
-from dclm.storage import write_atomic
+from dclm.core.errors import ConfigError, DclmError
+from dclm.core.storage import write_atomic
 
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 """What head, workers and clients of a cluster that only this machine can reach must agree on."""

@@ -13,8 +13,8 @@ from typing import Any
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 import dclm
+from dclm.core.errors import ConfigError
 from dclm.engine.cluster import ENVIRONMENT
-from dclm.errors import ConfigError
 
 _POLL_SECONDS = 0.5
 _EXCLUDED = ("/tests/", "/docs/", "/out/", "/.git/", "/.venv*/", "/.ci/", "*.warc.gz", "*.parquet", "*.safetensors")

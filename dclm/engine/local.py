@@ -11,7 +11,7 @@ from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 
 U = TypeVar("U")
 R = TypeVar("R")
@@ -34,7 +34,7 @@ class LocalEngine:
     def map(
         self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
-        """See `dclm.parallel.Engine.map`. A unit whose process dies is tried again, `ATTEMPTS` times in all."""
+        """See `dclm.core.engine.Engine.map`. A unit whose process dies is tried again, `ATTEMPTS` times in all."""
         gpus = visible_gpus() if one_gpu_each else ()
         workers = max(1, len(gpus)) if one_gpu_each else self._workers
         if workers == 1 or len(units) <= 1:

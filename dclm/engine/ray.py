@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from dclm.errors import ConfigError, DataError, DclmError
+from dclm.core.errors import ConfigError, DataError, DclmError
 
 U = TypeVar("U")
 R = TypeVar("R")
@@ -41,7 +41,7 @@ class RayEngine:
     def map(
         self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
-        """See `dclm.parallel.Engine.map`. Ray retries a unit whose worker or node dies.
+        """See `dclm.core.engine.Engine.map`. Ray retries a unit whose worker or node dies.
 
         A process on a GPU serves one unit: that is how Ray makes sure that the GPU is free again.
         Raises: ConfigError where a GPU is asked for and the cluster has none.

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.eval.suite import Suite, load_suite, suite_names
 from dclm.eval.task import SUITE_DIR, Task
 

@@ -19,10 +19,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar, cast
 
 from dclm.eval.aggregate import Aggregate, aggregate
-from dclm.eval.answers import normalise
-from dclm.eval.data import CHOICES, Part, available_parts
+from dclm.eval.data.load import CHOICES, Part, available_parts
+from dclm.eval.data.rows import Row
 from dclm.eval.prompts import right_answers
-from dclm.eval.rows import Row
+from dclm.eval.run.answers import normalise
 from dclm.eval.suite import Suite
 from dclm.eval.task import Baseline, Task
 

@@ -20,16 +20,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dclm.dedup.item_index import item_overlap
-from dclm.errors import DataError
-from dclm.eval.data import CHOICES, available_parts
+from dclm.core.errors import DataError
+from dclm.core.record import Record, require_complete
+from dclm.dedup.decontaminate.item_index import item_overlap
+from dclm.eval.data.load import CHOICES, available_parts
+from dclm.eval.data.rows import Row
 from dclm.eval.prompts import right_answers
 from dclm.eval.report import read_items
-from dclm.eval.rows import Row
-from dclm.eval.stats import TaskItems, accuracy
+from dclm.eval.statistics.stats import TaskItems, accuracy
 from dclm.eval.suite import Suite
 from dclm.eval.task import Task
-from dclm.record import Record, require_complete
 
 NGRAM = 13
 INSTRUCTION_FRACTION = 0.15

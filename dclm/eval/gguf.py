@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from dclm.errors import DataError
-from dclm.storage import atomic_directory
+from dclm.core.errors import DataError
+from dclm.core.storage import atomic_directory
 
 
 def huggingface_from_gguf(gguf: Path, out: Path) -> Path:

@@ -23,12 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dclm.eval.stats import Score
-from dclm.eval.subject import Candidate
+from dclm.core.storage import atomic_file
+from dclm.eval.run.subject import Candidate
+from dclm.eval.run.unit import Setup, UnitCounts, name_items, scored_with
+from dclm.eval.statistics.stats import Score
 from dclm.eval.texts import TextSet, read_documents
 from dclm.eval.tokenizer import Ids
-from dclm.eval.unit import Setup, UnitCounts, name_items, scored_with
-from dclm.storage import atomic_file
 
 TEXTS_FILE = "texts.parquet"
 """In an artifact of scores."""

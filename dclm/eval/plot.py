@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
+from dclm.core.storage import atomic_file
 from dclm.eval.aggregate import centred
-from dclm.eval.compare import Comparison
-from dclm.eval.difference import Difference
+from dclm.eval.statistics.compare import Comparison
+from dclm.eval.statistics.difference import Difference
 from dclm.eval.suite import load_suite
 from dclm.eval.task import SUITE_DIR, load_task
-from dclm.storage import atomic_file
 
 FORMATS = (".svg", ".png", ".pdf")
 BLUE, ORANGE, GREY = "#08519c", "#d95f0e", "#8c8c8c"

@@ -15,10 +15,10 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from dclm.errors import ConfigError, DataError
-from dclm.eval.data import Part
+from dclm.core.errors import ConfigError, DataError
+from dclm.eval.data.load import Part
+from dclm.eval.data.rows import Row
 from dclm.eval.fewshot import FewShotDraw
-from dclm.eval.rows import Row
 from dclm.eval.task import Task
 from dclm.eval.tokenizer import Ids, Tokenizer
 

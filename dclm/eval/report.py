@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.eval.aggregate import aggregate
-from dclm.eval.stats import TaskItems, accuracy, category_accuracies, mean_error
+from dclm.eval.statistics.stats import TaskItems, accuracy, category_accuracies, mean_error
 from dclm.eval.suite import Suite, load_suite
 from dclm.eval.task import Task
 

@@ -6,10 +6,10 @@ import dataclasses
 from functools import cache, cached_property
 from pathlib import Path
 
-from dclm.config import Positive, build, load_yaml, suggest
-from dclm.errors import ConfigError
+from dclm.core.config import Positive, build, load_yaml, suggest
+from dclm.core.errors import ConfigError
+from dclm.core.record import fingerprint
 from dclm.eval.task import SUITE_DIR, Task, load_task
-from dclm.record import fingerprint
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """A task of the evaluation suite, read from its YAML file: which data, which prompt, which kind of score.
 
 The files follow lm-eval's task format. What lm-eval has no field for stands under `metadata`, which it carries along;
-the template named in `include` tells lm-eval how to run the task (see `dclm.eval.stock`).
+the template named in `include` tells lm-eval how to run the task (see `dclm.eval.lm_eval.stock`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from dclm.config import Count, Fraction, Positive, build, load_yaml, suggest
-from dclm.errors import ConfigError
+from dclm.core.config import Count, Fraction, Positive, build, load_yaml, suggest
+from dclm.core.errors import ConfigError
 
 Kind = Literal["language_modeling", "multiple_choice", "schema", "generation"]
 SUITE_DIR = Path(__file__).resolve().parents[2] / "eval_suite"
@@ -28,7 +28,7 @@ class TaskData:
     rows: Positive
     """How many rows it has; anything else is refused."""
     sha256: str | None
-    """Of the rows in canonical JSON (`dclm.eval.data.rows_sha256`). Null only where the rows may not be published."""
+    """Of the rows in canonical JSON (see `rows_sha256`). Null only where the rows may not be published."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ from typing import Literal
 
 from dclm.assets import Asset, LocalFile, fetch_asset
 from dclm.assets.sources import Source, Transform
-from dclm.config import Positive, build, load_yaml, suggest
-from dclm.errors import ConfigError, DataError
-from dclm.eval.rows import Row, canonical_rows, parse_rows
+from dclm.core.config import Positive, build, load_yaml, suggest
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.record import fingerprint
+from dclm.eval.data.rows import Row, canonical_rows, parse_rows
 from dclm.eval.task import SUITE_DIR
-from dclm.pool.sample_text import article, plain_text
-from dclm.record import fingerprint
+from dclm.pool.sample.text import article, plain_text
 
 Form = Literal["jsonl", "wikitext", "generated"]
 GENERATED_ARTICLES = 40
@@ -40,7 +40,7 @@ class TextData:
     bytes: Positive
     """Of their texts in UTF-8."""
     sha256: str
-    """Of all documents of the file as rows `{"text": …}` in canonical JSON (`dclm.eval.rows.rows_sha256`)."""
+    """Of all documents of the file as rows `{"text": …}` in canonical JSON (`dclm.eval.data.rows.rows_sha256`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tokenizers
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 
 Ids = tuple[int, ...]
 _NEOX_END = "<|endoftext|>"

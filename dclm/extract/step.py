@@ -9,12 +9,12 @@ from typing import Annotated, ClassVar, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.config import Positive, Range
+from dclm.core.config import Positive, Range
+from dclm.curate.step import Context, Map, MapFunction
 from dclm.extract.encoding import decode_detected, decode_utf8
 from dclm.extract.extractors import DISTRIBUTIONS, ExtractorName, load_extractor
 from dclm.extract.guard import ExtractionError, Guard
 from dclm.extract.union import union
-from dclm.step import Context, Map, MapFunction
 
 _MAX_MEMORY_BYTES = 1 << 30  # address space of a child that parses; 16 MiB of HTML need about 0.7 GB at worst
 _IN_PROCESS_CHARACTERS = 1 << 19

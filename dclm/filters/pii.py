@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
 
-from dclm.filters.page_edits import edit_pages
-from dclm.filters.places import is_boundary
-from dclm.step import Context, Map, MapFunction
+from dclm.curate.step import Context, Map, MapFunction
+from dclm.filters.lines.page_edits import edit_pages
+from dclm.filters.url.places import is_boundary
 from dclm.text.unicode import class_table
 
 _LOCAL = np.zeros(256, np.bool_)

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from dclm.config import Fraction
-from dclm.step import Context, Filter, FilterFunction, random_fraction
+from dclm.core.config import Fraction
+from dclm.curate.step import Context, Filter, FilterFunction, random_fraction
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.model.interface import Cache
 
 PROBE_TOKENS = 5

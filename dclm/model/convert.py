@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.storage import atomic_directory
 from dclm.model.hf import export_huggingface, import_huggingface
 from dclm.model.load import HUGGING_FACE, OPEN_LM, load_model
 from dclm.model.openlm import read_openlm, write_openlm
 from dclm.model.transformer import Transformer
 from dclm.model.weights import TOKENIZER, write_model
-from dclm.storage import atomic_directory
 
 Format = Literal["hf", "openlm"]
 

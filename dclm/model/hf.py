@@ -19,11 +19,11 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
+from dclm.core.storage import atomic_directory
 from dclm.model.config import NORM_EPS, ROTARY_BASE, ModelConfig
 from dclm.model.transformer import Transformer, inverse_frequencies
 from dclm.model.weights import TOKENIZER_CONFIG, assemble
-from dclm.storage import atomic_directory
 
 BLOCK_NAMES = {
     "attention.out_proj.weight": "self_attn.o_proj.weight",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.model.config import ModelConfig
 from dclm.model.interface import LanguageModel
 from dclm.model.openlm import read_openlm

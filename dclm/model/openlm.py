@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.storage import atomic_file
 from dclm.model.config import ModelConfig
 from dclm.model.transformer import Transformer
 from dclm.model.weights import assemble
-from dclm.storage import atomic_file
 
 OURS = "rotary.inv_freq"
 THEIRS = re.compile(r"layers\.\d+\.attention\.pos_embed\.inv_freq")

@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 
 SHARDS = "shards"
 WEIGHTS = "model."

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dclm.config import Source, build
-from dclm.errors import DataError
+from dclm.core.config import Source, build
+from dclm.core.errors import DataError
 from dclm.model.config import ModelConfig
 from dclm.model.shards import SHARDS, read_shards
 from dclm.model.transformer import Transformer

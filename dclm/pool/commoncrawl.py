@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dclm.config import Count, Positive
-from dclm.errors import DataError
+from dclm.core.config import Count, Positive
+from dclm.core.errors import DataError
 from dclm.pool.files import ByteRange, InputFile, with_ranges
 from dclm.pool.remote import HttpFile, fetch, read_exactly
 from dclm.pool.surt import Pattern, parse_pattern

@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 import fsspec
 from fsspec import AbstractFileSystem
 
-from dclm.errors import DataError, DclmError
-from dclm.record import RECORD, fingerprint
-from dclm.storage import is_local, sha256_file
+from dclm.core.errors import DataError, DclmError
+from dclm.core.record import RECORD, fingerprint
+from dclm.core.storage import is_local, sha256_file
 
 PoolKind = Literal["warc", "jsonl", "parquet"]
 

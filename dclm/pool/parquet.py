@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
+from dclm.documents.schema import DOCUMENT
 from dclm.pool.files import InputFile
 from dclm.pool.rows import MAX_FIELD_BYTES, MAX_PAGE_BYTES, identifier
 from dclm.pool.streams import open_stream
-from dclm.schema import DOCUMENT
 
 _TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
 

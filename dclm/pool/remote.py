@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from typing import cast
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 
 _ATTEMPTS = 5
 _FIRST_WAIT_SECONDS = 1.0  # doubled after every failure: 15 s in all

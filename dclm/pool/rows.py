@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from dclm.schema import DOCUMENT, PAGE
+from dclm.documents.schema import DOCUMENT, PAGE
 
 Payload = bytes | memoryview
 MAX_PAGE_BYTES = 32 << 20

@@ -6,15 +6,15 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from dclm.config import Count, Positive
-from dclm.errors import ConfigError
+from dclm.core.config import Count, Positive
+from dclm.core.errors import ConfigError
 from dclm.pool.commoncrawl import CommonCrawl
 from dclm.pool.files import InputFile, PoolKind, list_files
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A generated crawl in real WARC files. See `dclm.pool.sample`."""
+    """A generated crawl in real WARC files. See `dclm.pool.sample.crawl`."""
 
     seed: Count = 0
     documents: Positive = 2000
@@ -89,7 +89,7 @@ def resolve_pool(
 
 
 def _make_sample(workdir: Path, sample: Sample) -> Path:
-    from dclm.pool.sample import make_sample  # its word lists are needed only here
+    from dclm.pool.sample.crawl import make_sample  # its word lists are needed only here
 
     name = f"sample-{sample.seed}-{sample.documents}-{sample.files}"
     return make_sample(workdir / name, sample.seed, sample.documents, sample.files)

@@ -10,10 +10,10 @@ from typing import Protocol
 
 import zstandard
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
+from dclm.core.storage import open_input
 from dclm.pool.files import ByteRange
 from dclm.pool.remote import HttpFile, fetch
-from dclm.storage import open_input
 
 GZIP = b"\x1f\x8b\x08"
 """How a gzip member begins: two magic bytes and the only method there is."""

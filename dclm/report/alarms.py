@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dclm.documents.artifact import Artifact
 from dclm.report.groups import Group
-from dclm.report.ledger import Artifact
 
 LOST_FRACTION = 0.95
 """A step or a source that loses more than this share of what came to it is suspicious."""

@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.documents.artifact import Artifact
+from dclm.documents.samples import Sample, dropped_samples, kept_samples
+from dclm.report.ablation.passed import Passed, passed_samples
 from dclm.report.alarms import source_alarms, step_alarms
 from dclm.report.groups import Group, Groups, top
-from dclm.report.histogram import Histogram, histograms
-from dclm.report.ledger import Artifact
-from dclm.report.passed import Passed, passed_samples
-from dclm.report.samples import Sample, dropped_samples, kept_samples
+from dclm.report.pictures.histogram import Histogram, histograms
 from dclm.report.tokens import TokenEstimate, estimate_tokens
 
 TOP = 15

@@ -11,15 +11,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
+from dclm.core.storage import open_input
 from dclm.extract.encoding import decode_detected
 from dclm.extract.extractors import NAMES, load_extractor
 from dclm.extract.quality import GoldPage, Quality, load_gold, measure
 from dclm.extract.union import union
 from dclm.pool.files import list_files
 from dclm.pool.read import Tally, read_file
-from dclm.pool.sample import make_sample
-from dclm.storage import open_input
+from dclm.pool.sample.crawl import make_sample
 
 UNION = "union of all"
 

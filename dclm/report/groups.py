@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.report.ledger import Rows
+from dclm.documents.artifact import Rows
 
 CAPACITY = 1_000_000
 """Keys held at most, in about 100 MB. Up to so many different ones the counts are exact."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dclm import __version__
+from dclm.documents.artifact import StepRow
+from dclm.documents.samples import Sample
 from dclm.report.alarms import RULES
 from dclm.report.build import Report, Table
-from dclm.report.escape import escape, excerpt, span
 from dclm.report.groups import Group
-from dclm.report.histogram import LENGTH, Histogram, totals
-from dclm.report.ledger import StepRow
-from dclm.report.samples import Sample
-from dclm.report.style import POLICY, STYLE
-from dclm.report.svg import Part, bar, draw_histogram, short
+from dclm.report.pictures.escape import escape, excerpt, span
+from dclm.report.pictures.histogram import LENGTH, Histogram, totals
+from dclm.report.pictures.style import POLICY, STYLE
+from dclm.report.pictures.svg import Part, bar, draw_histogram, short
 from dclm.report.waterfall import render_waterfall
 
 EXCERPT = 500

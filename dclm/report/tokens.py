@@ -10,8 +10,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from dclm.assets import resolve
-from dclm.report.ledger import StepRow
-from dclm.report.samples import Sample
+from dclm.documents.artifact import StepRow
+from dclm.documents.samples import Sample
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

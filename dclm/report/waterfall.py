@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dclm.documents.artifact import StepRow
 from dclm.report.build import Report
-from dclm.report.escape import excerpt, span
-from dclm.report.ledger import StepRow
-from dclm.report.svg import Part, bar, short
+from dclm.report.pictures.escape import excerpt, span
+from dclm.report.pictures.svg import Part, bar, short
 
 _HEADS = (
     ("", ""), ("step", "text"), ("", ""), ("in", ""), ("dropped", ""), ("of these", ""), ("rejected", ""),

@@ -19,7 +19,7 @@ def sources_digest() -> str:
     """Of the names and contents of all files that hold kernels."""
     digest = hashlib.sha256()
     package = Path(__file__).parent.parent
-    for path in sorted(path for folder in KERNEL_FOLDERS for path in (package / folder).glob("*.py")):
+    for path in sorted(path for folder in KERNEL_FOLDERS for path in (package / folder).rglob("*.py")):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 

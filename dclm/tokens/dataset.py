@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dclm.errors import DataError
-from dclm.record import Record, require_complete
-from dclm.storage import sha256_file
+from dclm.core.errors import DataError
+from dclm.core.record import Record, require_complete
+from dclm.core.storage import sha256_file
 
 Tokens = npt.NDArray[np.int64]
 

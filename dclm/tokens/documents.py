@@ -13,9 +13,9 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.errors import DataError
-from dclm.record import RECORD, fingerprint, require_complete
-from dclm.storage import open_input, sha256_file
+from dclm.core.errors import DataError
+from dclm.core.record import RECORD, fingerprint, require_complete
+from dclm.core.storage import open_input, sha256_file
 
 _SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst")
 _BATCH_ROWS = 1024

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dclm.errors import DataError
-from dclm.record import FileEntry
-from dclm.storage import write_atomic
+from dclm.core.errors import DataError
+from dclm.core.record import FileEntry
+from dclm.core.storage import write_atomic
 
 MANIFEST = "manifest.jsonl"
 

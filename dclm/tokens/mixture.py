@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dclm.errors import ConfigError
-from dclm.storage import atomic_directory
+from dclm.core.errors import ConfigError
+from dclm.core.storage import atomic_directory
 from dclm.tokens.runs import Run, row_keys, write_run
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from dclm.storage import atomic_directory
+from dclm.core.storage import atomic_directory
 from dclm.tokens.documents import read_texts
 from dclm.tokens.runs import Rows, Run, row_keys, write_run
 from dclm.tokens.tokenizer import CHECKED_EVERY, Encoder, encode, verify

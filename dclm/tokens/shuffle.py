@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dclm.record import FileEntry
-from dclm.storage import atomic_file, write_atomic
+from dclm.core.record import FileEntry
+from dclm.core.storage import atomic_file, write_atomic
 from dclm.tokens.runs import Rows, Run, count_bins
 
 GROUP_BYTES = 128 << 20

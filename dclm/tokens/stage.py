@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from dclm.errors import DataError
-from dclm.parallel import Engine, Serial
-from dclm.progress import Progress, Silent
-from dclm.record import RECORD, FileEntry, Record, find_record, fingerprint, provenance, write_record
-from dclm.storage import remove_temporary
+from dclm.core.engine import Engine, Serial
+from dclm.core.errors import DataError
+from dclm.core.progress import Progress, Silent
+from dclm.core.record import RECORD, FileEntry, Record, find_record, fingerprint, provenance, write_record
+from dclm.core.storage import remove_temporary
 from dclm.tokens.documents import DocumentSource, find_documents
 from dclm.tokens.manifest import write_manifest
 from dclm.tokens.mixture import plan_copies, shares, write_copy

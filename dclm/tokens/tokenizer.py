@@ -21,10 +21,10 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from dclm.assets import resolve
-from dclm.config import suggest
-from dclm.errors import ConfigError, DataError
-from dclm.record import FileEntry
-from dclm.storage import write_atomic
+from dclm.core.config import suggest
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.record import FileEntry
+from dclm.core.storage import write_atomic
 
 Encoder = Literal["fast", "hf"]
 CHECKED_EVERY = 1024

@@ -22,11 +22,11 @@ from typing import Literal
 
 import numpy as np
 
-from dclm.errors import DataError
-from dclm.parallel import Engine, Serial
-from dclm.progress import Progress, Silent
-from dclm.record import RECORD, FileEntry, Record, fingerprint, provenance, write_record
-from dclm.storage import atomic_file, is_local, open_input, sha256_file, write_atomic
+from dclm.core.engine import Engine, Serial
+from dclm.core.errors import DataError
+from dclm.core.progress import Progress, Silent
+from dclm.core.record import RECORD, FileEntry, Record, fingerprint, provenance, write_record
+from dclm.core.storage import atomic_file, is_local, open_input, sha256_file, write_atomic
 from dclm.tokens.dataset import TokenDataset
 from dclm.tokens.manifest import MANIFEST, Shard, format_manifest, parse_manifest, write_manifest
 

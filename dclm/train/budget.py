@@ -8,7 +8,7 @@ import statistics
 from pathlib import Path
 from types import MappingProxyType
 
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
 from dclm.train.metrics import TIMINGS
 from dclm.train.scale import Scale
 from dclm.train.throughput import PEAK_FLOPS

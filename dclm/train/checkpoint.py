@@ -17,12 +17,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.storage import atomic_directory
 from dclm.model.load import CHECKPOINTS, STEP, list_checkpoints
 from dclm.model.shards import SHARDS, WEIGHTS, load_shards, write_shards
 from dclm.model.transformer import Transformer
 from dclm.model.weights import MODEL, read_weights, write_config, write_model
-from dclm.storage import atomic_directory
 from dclm.train.parallel import fill, gather, scatter
 from dclm.train.ranks import Ranks
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
 from dclm.train.scale import Scale
 
 Indices = npt.NDArray[np.int64]

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from dclm.errors import DataError
-from dclm.storage import is_disk_full
+from dclm.core.errors import DataError
+from dclm.core.storage import is_disk_full
 
 NO_MEMORY = ("can't allocate memory", "not enough memory")
 STALLED = ("timed out", "timeout")

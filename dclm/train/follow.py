@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dclm.progress import Progress
+from dclm.core.progress import Progress
 from dclm.train.metrics import METRICS, TIMINGS, speed_note
 from dclm.train.scale import Scale
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from dclm.errors import DclmError
-from dclm.progress import Progress, Silent
-from dclm.record import Record, read_record
+from dclm.core.errors import DclmError
+from dclm.core.progress import Progress, Silent
+from dclm.core.record import Record, read_record
 from dclm.train.faults import LostRankError
 from dclm.train.options import TrainOptions
 from dclm.train.run import train

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dclm.errors import ConfigError, DclmError
-from dclm.progress import Progress, Silent
-from dclm.record import Record, read_record
-from dclm.storage import TEMPORARY
+from dclm.core.errors import ConfigError, DclmError
+from dclm.core.progress import Progress, Silent
+from dclm.core.record import Record, read_record
+from dclm.core.storage import TEMPORARY
 from dclm.train.checkpoint import require_fresh
 from dclm.train.faults import LostRankError
 from dclm.train.follow import followed

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from dclm.errors import DataError
-from dclm.progress import Progress
+from dclm.core.errors import DataError
+from dclm.core.progress import Progress
 from dclm.train.data import Order, Sequences
 from dclm.train.metrics import MetricsWriter, StepMetrics, speed_note
 from dclm.train.optim import MAX_GRAD_NORM, learning_rate, set_learning_rate

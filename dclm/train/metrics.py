@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.train.trackers import Tracker
 
 METRICS = "metrics.jsonl"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dclm.storage import atomic_file
+from dclm.core.storage import atomic_file
 from dclm.train.metrics import StepMetrics, smoothed_updates
 
 

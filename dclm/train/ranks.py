@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from dclm.record import Record, describe_files
+from dclm.core.record import Record, describe_files
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.data import unigram_entropy
 from dclm.train.metrics import TIMINGS, read_metrics, smoothed_updates

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.progress import Progress, Silent
+from dclm.core.record import Record, find_record, fingerprint, provenance, read_record, write_record
+from dclm.core.storage import remove_temporary
 from dclm.model.init import initial_weight
 from dclm.model.load import list_checkpoints
 from dclm.model.weights import TOKENIZER
-from dclm.progress import Progress, Silent
-from dclm.record import Record, find_record, fingerprint, provenance, read_record, write_record
-from dclm.storage import remove_temporary
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.checkpoint import (
     State,

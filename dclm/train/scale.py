@@ -7,8 +7,8 @@ import re
 from fractions import Fraction
 from types import MappingProxyType
 
-from dclm.config import suggest
-from dclm.errors import ConfigError
+from dclm.core.config import suggest
+from dclm.core.errors import ConfigError
 from dclm.model.config import ModelConfig
 
 CHINCHILLA = 20  # training tokens a parameter: training/configs/*.json, Hoffmann et al. 2022

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
 
 TrackerName = Literal["tensorboard", "wandb"]
 """Also the folder under the run's directory where each keeps its files, and the package it needs."""

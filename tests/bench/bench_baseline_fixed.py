@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from dclm.pipeline import load_pipeline
+from dclm.curate.pipeline import load_pipeline
 from tests.bench.bench_filters import ROOT, Outcome, pages, run
 
 TARGET = ROOT / "docs" / "baseline_fixed.md"

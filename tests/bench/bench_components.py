@@ -17,11 +17,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from dclm.dedup.components import Links, components
-from dclm.dedup.stars import components_of, edges_of, large_star, small_star
-from dclm.engine.files import write_tables
-from dclm.engine.relay import Leg, run_relay
-from dclm.step import Decision, Relay
+from dclm.curate.files import write_tables
+from dclm.curate.relay import Leg, run_relay
+from dclm.curate.step import Decision, Relay
+from dclm.dedup.groups.components import Links, components
+from dclm.dedup.groups.stars import components_of, edges_of, large_star, small_star
 from tests.bench.bench_dedup_scale import peak_bytes
 
 PART = 1 << 22  # edges in memory at once

@@ -21,13 +21,13 @@ import pyarrow as pa
 from datasketch import MinHash as DatasketchMinHash
 from rensa import RMinHash
 
-from dclm.dedup.alphabet import alphabet
-from dclm.dedup.bloom import Bloom, Mode
+from dclm.curate.step import Global, Ordered
+from dclm.dedup.bloom.step import Bloom, Mode
 from dclm.dedup.exact import Exact
-from dclm.dedup.minhash import MinHash
+from dclm.dedup.minhash.alphabet import alphabet
+from dclm.dedup.minhash.signatures import Bits, permutations, signatures
+from dclm.dedup.minhash.step import MinHash
 from dclm.dedup.serial import decide, run_ordered
-from dclm.dedup.signatures import Bits, permutations, signatures
-from dclm.step import Global, Ordered
 from dclm.text.buffers import utf8
 
 FILES = ("newsgroups20", "instruct_small", "reddit_questions")

@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.dedup.bloom import Bloom
+from dclm.curate.step import Step
+from dclm.dedup.bloom.step import Bloom
 from dclm.dedup.exact import Exact
-from dclm.dedup.minhash import MinHash
-from dclm.dedup.substring import Substring
-from dclm.step import Step
+from dclm.dedup.minhash.step import MinHash
+from dclm.dedup.substring.step import Substring
 from tests.bench.bench_dedup_scale import Cost, run
 
 WORDS = 40

@@ -23,15 +23,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dclm.dedup.bloom import Bloom
+from dclm.core.engine import Serial
+from dclm.curate.pipeline import BoundPipeline, Pipeline
+from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.step import Step
+from dclm.dedup.bloom.step import Bloom
 from dclm.dedup.exact import Exact
-from dclm.dedup.minhash import MinHash
-from dclm.filters.length import PageLength
-from dclm.parallel import Serial
-from dclm.pipeline import BoundPipeline, Pipeline
+from dclm.dedup.minhash.step import MinHash
+from dclm.filters.rules.length import PageLength
 from dclm.pool.files import list_files
-from dclm.stages.curate import CurateOptions, curate
-from dclm.step import Step
 
 WORDS = 60
 SHARD = 5_000

@@ -22,14 +22,14 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from dclm.assets import fetch
-from dclm.eval.data import load_parts
-from dclm.eval.forward import Scorer
-from dclm.eval.generate import Generator, Request
-from dclm.eval.plan import BATCH_TOKENS
+from dclm.eval.data.load import load_parts
 from dclm.eval.prompts import Item, Span, build_items, max_new_tokens
+from dclm.eval.run.forward import Scorer
+from dclm.eval.run.generate import Generator, Request
+from dclm.eval.run.plan import BATCH_TOKENS
+from dclm.eval.run.tree import least_tokens
 from dclm.eval.task import load_task
 from dclm.eval.tokenizer import Tokenizer
-from dclm.eval.tree import least_tokens
 from dclm.model.load import load_model
 
 WINDOW = 2048

@@ -19,10 +19,10 @@ import fasttext
 import pyarrow as pa
 
 from dclm.assets import fetch
-from dclm.engine.batches import Flow, Opened
-from dclm.filters.language import Language
-from dclm.pipeline import Pipeline, bind, load_pipeline
-from dclm.step import Context, Filter, Map, Step
+from dclm.curate.batches import Flow, Opened
+from dclm.curate.pipeline import Pipeline, bind, load_pipeline
+from dclm.curate.step import Context, Filter, Map, Step
+from dclm.filters.language.fasttext import Language
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("DCLM_SHARED", ROOT.parent / "shared"))

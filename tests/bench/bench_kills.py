@@ -14,12 +14,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from dclm.parallel import Serial
-from dclm.pipeline import bind, load_pipeline
+from dclm.core.engine import Serial
+from dclm.curate.pipeline import bind, load_pipeline
+from dclm.curate.stage import CurateOptions, curate
 from dclm.pool.files import list_files
-from dclm.pool.sample import make_sample
-from dclm.stages.curate import CurateOptions, curate
-from tests.engine.engine_kills import Run, run_with_kills, three_nodes, write_pipeline
+from dclm.pool.sample.crawl import make_sample
+from tests.curate.engine_kills import Run, run_with_kills, three_nodes, write_pipeline
 
 KILLS_A_RUN = 8
 STRIDE = 20  # units of work between two kills at most; a run has some two hundred

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dclm.core.record import Record, describe_files, write_record
 from dclm.model.config import ModelConfig
-from dclm.record import Record, describe_files, write_record
 from dclm.train.launch_ray import launch_ray
 from dclm.train.options import TrainOptions
 from dclm.train.run import train

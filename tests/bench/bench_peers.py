@@ -18,16 +18,16 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from dclm.dedup.bloom import Bloom
+from dclm.core.engine import Serial
+from dclm.core.record import Record
+from dclm.curate.pipeline import BoundPipeline, Pipeline, bind, load_pipeline
+from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.step import Context, Step
+from dclm.dedup.bloom.step import Bloom
 from dclm.dedup.exact import Exact
-from dclm.dedup.minhash import MinHash
+from dclm.dedup.minhash.step import MinHash
 from dclm.extract.step import Extract
-from dclm.parallel import Serial
-from dclm.pipeline import BoundPipeline, Pipeline, bind, load_pipeline
 from dclm.pool.files import list_files
-from dclm.record import Record
-from dclm.stages.curate import CurateOptions, curate
-from dclm.step import Context, Step
 from tests.bench.bench_dedup import load_texts
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from resiliparse.extract.html2text import extract_plain_text
 
+from dclm.core.engine import Serial
+from dclm.curate.pipeline import bind, load_pipeline
+from dclm.curate.stage import CurateOptions, curate
 from dclm.extract.guard import cpu_seconds
-from dclm.parallel import Serial
-from dclm.pipeline import bind, load_pipeline
 from dclm.pool.files import InputFile, list_files
 from dclm.pool.read import Tally, read_file
-from dclm.stages.curate import CurateOptions, curate
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = Path(os.environ.get("DCLM_SHARED", ROOT.parent / "shared"))

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dclm.filters.gopher import AlphabeticWords, BulletLines, EllipsisLines, StopWords, SymbolRatio
-from dclm.filters.gopher_published import GopherQuality, GopherRepetition
-from dclm.filters.length import PageLength, WordLength
-from dclm.filters.repetition import Repetition
-from dclm.filters.words import WordCount
-from dclm.step import Context, Filter, Map
+from dclm.curate.step import Context, Filter, Map
+from dclm.filters.rules.gopher import AlphabeticWords, BulletLines, EllipsisLines, StopWords, SymbolRatio
+from dclm.filters.rules.gopher_published import GopherQuality, GopherRepetition
+from dclm.filters.rules.length import PageLength, WordLength
+from dclm.filters.rules.repetition import Repetition
+from dclm.filters.rules.words import WordCount
 from dclm.text.features import FEATURES
 
 ROOT = Path(__file__).resolve().parents[2]

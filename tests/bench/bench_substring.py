@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dclm.curate.step import Global
 from dclm.dedup.exact import Exact
 from dclm.dedup.serial import apply, decide
-from dclm.dedup.substring import Substring
-from dclm.dedup.winnow import choose_anchors
-from dclm.step import Global
+from dclm.dedup.substring.step import Substring
+from dclm.dedup.substring.winnow import choose_anchors
 from dclm.text.buffers import utf8
 from tests.bench.bench_dedup import Row, Shards, load_texts, make_shards, timed
 

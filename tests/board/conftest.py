@@ -18,8 +18,8 @@ from dclm.board.result import (
     make_result,
     write_result,
 )
+from dclm.core.record import Kind, Record
 from dclm.eval.suite import load_suite
-from dclm.record import Kind, Record
 
 MakeResult = Callable[..., Result]
 

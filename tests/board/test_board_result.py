@@ -23,7 +23,7 @@ from dclm.board.result import (
     write_result,
 )
 from dclm.board.validate import validate
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.eval.suite import load_suite
 
 MakeResult = Callable[..., Result]

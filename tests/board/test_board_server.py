@@ -19,7 +19,7 @@ from dclm.board.result import MAX_RESULT_BYTES, Result, write_result
 from dclm.board.server import make_app
 from dclm.board.store import Store
 from dclm.board.upload import fetch_results, upload
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
 
 MakeResult = Callable[..., Result]
 TOKEN = "correct-horse-battery-staple"

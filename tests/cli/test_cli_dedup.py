@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from dclm.cli.main import main
+from dclm.core.engine import Serial
+from dclm.core.errors import ConfigError, DataError
+from dclm.curate.pipeline import BoundPipeline, Pipeline
+from dclm.curate.stage import CurateOptions, curate
 from dclm.dedup.exact import Exact
-from dclm.dedup.minhash import MinHash
-from dclm.duplicates import largest_clusters, members, tables_of
-from dclm.errors import ConfigError, DataError
-from dclm.filters.length import PageLength
-from dclm.parallel import Serial
-from dclm.pipeline import BoundPipeline, Pipeline
+from dclm.dedup.minhash.step import MinHash
+from dclm.documents.duplicates import largest_clusters, members, tables_of
+from dclm.filters.rules.length import PageLength
 from dclm.pool.files import InputFile, list_files
-from dclm.stages.curate import CurateOptions, curate
 
 WORDS = [f"word{i}" for i in range(300)]
 

@@ -185,7 +185,7 @@ def test_a_file_where_the_artifact_should_stand(tmp_path: Path, run, below: str)
 
 
 def test_a_bug_shows_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dclm.pipeline.load_pipeline", lambda *_: 1 / 0)
+    monkeypatch.setattr("dclm.curate.pipeline.load_pipeline", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         main(["curate", "p.yaml", "--pool", "x.jsonl", "--out", str(tmp_path / "out")])
 

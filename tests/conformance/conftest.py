@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import pyarrow as pa
 import pytest
 
-from dclm.engine.batches import Flow, Opened
-from dclm.pipeline import Pipeline, bind
-from dclm.step import Context, Filter, Map, Step
+from dclm.curate.batches import Flow, Opened
+from dclm.curate.pipeline import Pipeline, bind
+from dclm.curate.step import Context, Filter, Map, Step
 
 BATCH_ROWS = 1024
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dclm.pipeline import load_pipeline
+from dclm.curate.pipeline import load_pipeline
 
 PIPELINES = Path(__file__).resolve().parents[2] / "pipelines"
 DETECTION_AND_FILTER = 5

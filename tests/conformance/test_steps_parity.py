@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dclm.convert import convert_pipeline
-from dclm.pipeline import load_pipeline
-from dclm.step import Step
+from dclm.curate.convert import convert_pipeline
+from dclm.curate.pipeline import load_pipeline
+from dclm.curate.step import Step
 
 
 def converted(func: str, args: dict[str, object], folder: Path) -> tuple[Step, ...]:

@@ -6,8 +6,8 @@ import pytest
 from datasketch import MinHashLSH
 
 from dclm.cli.main import main
-from dclm.dedup.bands import Bands, best_bands
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
+from dclm.dedup.minhash.bands import Bands, best_bands
 
 
 @pytest.mark.parametrize(("threshold", "permutations"), [(0.8, 128), (0.5, 256), (0.9, 300), (0.1, 64)])

@@ -11,12 +11,12 @@ from dedup_documents import Shards, make_shards
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.config import build, parse_yaml
-from dclm.dedup import bloom
-from dclm.dedup.bloom import Bloom
-from dclm.dedup.bloom_filter import empty_filter, size_for
+from dclm.core.config import build, parse_yaml
+from dclm.core.errors import ConfigError
+from dclm.dedup.bloom import step as bloom
+from dclm.dedup.bloom.filter import empty_filter, size_for
+from dclm.dedup.bloom.step import Bloom
 from dclm.dedup.serial import run_ordered
-from dclm.errors import ConfigError
 
 Grams = list[tuple[str, ...]]
 
@@ -140,7 +140,7 @@ def test_the_memory_a_plan_states_is_what_the_filter_takes(fp_rate: float) -> No
 
 
 def test_a_filter_that_does_not_fit_is_refused_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dclm.step import Context
+    from dclm.curate.step import Context
 
     monkeypatch.setattr(bloom, "room_bytes", lambda: 900_000_000)
     with pytest.raises(
@@ -158,7 +158,7 @@ def test_wrong_fields_are_named(fields: str) -> None:
 
 
 def test_the_count_is_that_of_what_can_be_inserted() -> None:
-    from dclm.step import Context
+    from dclm.curate.step import Context
 
     texts = ["a b c d\ne f\r\ng h i j k", "", "\n", "a"]
     batch = make_shards(texts, 1)[0][0]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from dclm.dedup.bloom_filter import contains, empty_filter, insert, size_for
+from dclm.dedup.bloom.filter import contains, empty_filter, insert, size_for
 from dclm.dedup.memory import available_bytes, show_bytes
 
 

@@ -15,14 +15,14 @@ from dedup_documents import ids, make_shards, replaced, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dclm.dedup.alphabet import alphabet
-from dclm.dedup.decontaminate import Decontaminate
-from dclm.dedup.minhash import MinHash
-from dclm.dedup.questions import ANCHOR
+from dclm.curate.step import Context
+from dclm.dedup.decontaminate.questions import ANCHOR
+from dclm.dedup.decontaminate.step import Decontaminate
+from dclm.dedup.minhash.alphabet import alphabet
+from dclm.dedup.minhash.shingles import text_shingles
+from dclm.dedup.minhash.signatures import permutations, signatures
+from dclm.dedup.minhash.step import MinHash
 from dclm.dedup.serial import apply, decide
-from dclm.dedup.shingles import text_shingles
-from dclm.dedup.signatures import permutations, signatures
-from dclm.step import Context
 from dclm.text.buffers import utf8
 
 FEW = settings(max_examples=50)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.dedup import clusters
-from dclm.dedup.clusters import Clusters
 from dclm.dedup.columns import pack
+from dclm.dedup.groups import clusters
+from dclm.dedup.groups.clusters import Clusters
 
 KEPT = st.lists(st.none() | st.integers(0, 30), max_size=30).map(
     lambda wanted: _kept([None if w is None or w >= i else w for i, w in enumerate(wanted)])

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.dedup.clusters import Clusters
-from dclm.dedup.components import Links, components, rows_of_equal_keys, spanning_links
+from dclm.dedup.groups.clusters import Clusters
+from dclm.dedup.groups.components import Links, components, rows_of_equal_keys, spanning_links
 
 EDGES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).filter(lambda e: e[0] != e[1]), max_size=40)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from dedup_documents import ids, make_shards, table
 
-from dclm.config import build, parse_yaml
-from dclm.dedup.decontaminate import Decontaminate
+from dclm.core.config import build, parse_yaml
+from dclm.core.errors import ConfigError
+from dclm.curate.step import Context, Decision
+from dclm.dedup.decontaminate.step import Decontaminate
 from dclm.dedup.serial import apply, decide
-from dclm.errors import ConfigError
-from dclm.step import Context, Decision
 
 QUESTION = "What is the capital of the country whose flag shows three stripes and a star?"
 ITEMS = [

@@ -90,8 +90,8 @@ def test_the_order_in_which_partitions_are_reduced_does_not_matter() -> None:
 
 
 def _keys(step: Exact, documents: list[list[pa.RecordBatch]]) -> list[pa.Table]:
+    from dclm.curate.step import Context
     from dclm.dedup.serial import partitions
-    from dclm.step import Context
 
     emit = step.open(Context())
     parts = [

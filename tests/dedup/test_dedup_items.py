@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.dedup.item_index import build_index, count_matches, find_matches, item_overlap
-from dclm.dedup.items import make_item, read_items
-from dclm.errors import DataError
+from dclm.core.errors import DataError
+from dclm.dedup.decontaminate.item_index import build_index, count_matches, find_matches, item_overlap
+from dclm.dedup.decontaminate.items import make_item, read_items
 
 TEXTS = st.lists(st.lists(st.sampled_from(["a", "b", "C", "c!", "!", "ä,"]), max_size=9).map(" ".join), max_size=5)
 

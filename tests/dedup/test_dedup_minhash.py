@@ -12,12 +12,12 @@ from dedup_documents import ids, make_shards, replaced, table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.dedup import minhash
-from dclm.dedup.leaders import find_leaders, jaccard_reaches
-from dclm.dedup.minhash import MinHash
+from dclm.core.errors import ConfigError
+from dclm.dedup.minhash import step as minhash
+from dclm.dedup.minhash.leaders import find_leaders, jaccard_reaches
+from dclm.dedup.minhash.shingles import text_shingles
+from dclm.dedup.minhash.step import MinHash
 from dclm.dedup.serial import decide, drop
-from dclm.dedup.shingles import text_shingles
-from dclm.errors import ConfigError
 
 
 def make_text(seed: int, words: int = 60) -> str:
@@ -190,9 +190,9 @@ def test_shingle_sets_have_the_reference_jaccard(
 @pytest.mark.shared
 def test_recall_follows_the_formula(known_texts: list[str], known_duplicates: dict[str, list[Any]]) -> None:
     """Pairs found by 93 × 15 among those of each Jaccard bin: 1 − (1 − s¹⁵)⁹³ within 4 standard deviations."""
-    from dclm.dedup.alphabet import alphabet
-    from dclm.dedup.lsh import band_keys
-    from dclm.dedup.signatures import permutations, signatures
+    from dclm.dedup.minhash.alphabet import alphabet
+    from dclm.dedup.minhash.lsh import band_keys
+    from dclm.dedup.minhash.signatures import permutations, signatures
     from dclm.text.buffers import utf8
 
     column = utf8(pa.array(known_texts, pa.string()))

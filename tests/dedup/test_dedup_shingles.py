@@ -9,9 +9,9 @@ from datasketch import MinHash as DatasketchMinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.dedup.alphabet import alphabet
-from dclm.dedup.shingles import shingle_hash, text_shingles
-from dclm.dedup.signatures import Bits, permutations, signatures
+from dclm.dedup.minhash.alphabet import alphabet
+from dclm.dedup.minhash.shingles import shingle_hash, text_shingles
+from dclm.dedup.minhash.signatures import Bits, permutations, signatures
 from dclm.text.buffers import utf8
 
 TEXT = st.text(st.sampled_from("aAbB  \n\tÄäΣσς.!漢😀\u00a0\u3000"), max_size=60)

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.dedup.components import Links, components
-from dclm.dedup.minhash import MinHash
+from dclm.curate.files import write_tables
+from dclm.curate.relay import Leg, run_relay
+from dclm.curate.step import Decision, Relay
+from dclm.dedup.groups.components import Links, components
+from dclm.dedup.groups.stars import components_of, edges_of, large_star, small_star
+from dclm.dedup.minhash.step import MinHash
 from dclm.dedup.serial import relayed
-from dclm.dedup.stars import components_of, edges_of, large_star, small_star
-from dclm.engine.files import write_tables
-from dclm.engine.relay import Leg, run_relay
-from dclm.step import Decision, Relay
 
 STARS = Relay(start=edges_of, steps=(large_star, small_star), finish=lambda rows: Decision(drops=pa.table({})))
 EDGES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).filter(lambda e: e[0] != e[1]), max_size=60)

@@ -11,11 +11,11 @@ from dedup_documents import ids, make_shards, table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.dedup import substring
+from dclm.core.errors import ConfigError
 from dclm.dedup.serial import apply, decide
-from dclm.dedup.substring import Substring
-from dclm.dedup.winnow import anchor_length, choose_anchors
-from dclm.errors import ConfigError
+from dclm.dedup.substring import step as substring
+from dclm.dedup.substring.step import Substring
+from dclm.dedup.substring.winnow import anchor_length, choose_anchors
 from dclm.text.buffers import utf8
 
 WORDS = st.lists(st.sampled_from(["a", "b", "ccc", "."]), max_size=24)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.dedup.tokens import count_tokens, is_blank, next_token, tokenize, trimmed_end
+from dclm.dedup.bloom.tokens import count_tokens, is_blank, next_token, tokenize, trimmed_end
 from dclm.text.unicode import class_table
 from dclm.text.words import unicode_word_ends
 

@@ -15,9 +15,9 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
 
 from dclm.assets import fetch
-from dclm.eval import unit
-from dclm.eval.rows import rows_sha256
-from dclm.eval.subject import Subject
+from dclm.eval.data.rows import rows_sha256
+from dclm.eval.run import unit
+from dclm.eval.run.subject import Subject
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.config import ModelConfig
 from dclm.model.init import initialize
@@ -87,7 +87,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DCLM_SHARED", str(tmp_path / "nowhere"))
     monkeypatch.setenv("DCLM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("DCLM_OFFLINE", "1")
-    monkeypatch.setattr("dclm.eval.job.ROWS", 3)
+    monkeypatch.setattr("dclm.eval.run.job.ROWS", 3)
     unit._parts.cache_clear()
     return folder
 

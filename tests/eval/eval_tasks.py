@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import dclm.eval.job as job_module
-from dclm.eval.evaluate import evaluate
-from dclm.eval.rows import Row
+import dclm.eval.run.job as job_module
+from dclm.eval.data.rows import Row
+from dclm.eval.run.stage import evaluate
 
 ROWS: dict[str, list[Row]] = {
     "choose": [

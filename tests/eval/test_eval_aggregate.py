@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dclm.cli.main import main
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.eval.aggregate import aggregate, centred
 from dclm.eval.suite import load_suite
 

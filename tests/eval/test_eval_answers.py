@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.eval.answers import cut_output, is_right, normalise
+from dclm.eval.run.answers import cut_output, is_right, normalise
 
 
 @pytest.mark.shared

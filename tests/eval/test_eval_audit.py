@@ -10,8 +10,8 @@ import pytest
 
 from dclm.cli.main import main
 from dclm.eval.audit import Audit, TaskAudit, audit, audit_task
-from dclm.eval.data import split
-from dclm.eval.rows import Row
+from dclm.eval.data.load import split
+from dclm.eval.data.rows import Row
 from dclm.eval.suite import load_suite
 from dclm.eval.task import load_task
 

@@ -12,9 +12,9 @@ import torch
 from eval_tasks import write_task
 
 from dclm.cli.main import main
-from dclm.errors import DataError
-from dclm.eval.evaluate import evaluate
-from dclm.eval.rows import Row, rows_sha256
+from dclm.core.errors import DataError
+from dclm.eval.data.rows import Row, rows_sha256
+from dclm.eval.run.stage import evaluate
 from dclm.eval.task import load_task
 from dclm.model.config import ModelConfig
 from dclm.model.init import initialize

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from dclm.config import build, parse_yaml
-from dclm.errors import ConfigError
-from dclm.eval.clusters import cluster_rows
-from dclm.eval.data import load_parts
-from dclm.eval.rows import Row
+from dclm.core.config import build, parse_yaml
+from dclm.core.errors import ConfigError
+from dclm.eval.data.load import load_parts
+from dclm.eval.data.rows import Row
+from dclm.eval.statistics.clusters import cluster_rows
 from dclm.eval.task import Details, Task, load_task
 
 CLUSTERS = {

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from dclm.cli.main import main
-from dclm.errors import DataError, IncompleteError
-from dclm.eval.compare import compare
+from dclm.core.errors import DataError, IncompleteError
+from dclm.core.record import Record, write_record
 from dclm.eval.perplexity import DOCUMENTS
+from dclm.eval.run.unit import ITEMS
+from dclm.eval.statistics.compare import compare
 from dclm.eval.suite import load_suite
-from dclm.eval.unit import ITEMS
-from dclm.record import Record, write_record
 
 Rights = dict[str, list[bool]]
 

@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from dclm.cli.main import main
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.record import FileEntry, Record, write_record
 from dclm.eval.contamination import contamination, item_texts
-from dclm.eval.data import Part
-from dclm.eval.rows import Row
+from dclm.eval.data.load import Part
+from dclm.eval.data.rows import Row
+from dclm.eval.run.unit import ITEMS
 from dclm.eval.suite import Suite, suite_of
 from dclm.eval.task import load_task
-from dclm.eval.unit import ITEMS
-from dclm.record import FileEntry, Record, write_record
 
 
 def long_row(number: int) -> Row:
@@ -32,7 +32,7 @@ ROWS = [long_row(0), long_row(1), long_row(2), {"query": "short", "choices": ["a
 def suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
     """One task whose data are the rows above."""
     part = Part("", list(range(len(ROWS))), ROWS, ROWS)
-    monkeypatch.setattr("dclm.eval.data.load_parts", lambda task: [part])
+    monkeypatch.setattr("dclm.eval.data.load.load_parts", lambda task: [part])
     return suite_of(("boolq",))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dclm.eval.evaluate import evaluate
+from dclm.eval.run.stage import evaluate
 from dclm.model.config import ModelConfig
 from dclm.model.init import initialize
 from dclm.model.transformer import Transformer

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from dclm.eval.difference import Difference, difference
-from dclm.eval.stats import Score, TaskItems, task_score
+from dclm.eval.statistics.difference import Difference, difference
+from dclm.eval.statistics.stats import Score, TaskItems, task_score
 
 ITEMS = 200
 REPEATS = 800

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from dclm.errors import DataError
-from dclm.eval.forward import NotFinite, Scorer
-from dclm.eval.tree import Pair, least_tokens, plan
+from dclm.core.errors import DataError
+from dclm.eval.run.forward import NotFinite, Scorer
+from dclm.eval.run.tree import Pair, least_tokens, plan
 from dclm.model.transformer import Transformer
 
 Items = list[list[Pair]]

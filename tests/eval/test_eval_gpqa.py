@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from dclm.assets import LocalFile
-from dclm.errors import AssetError
-from dclm.eval.data import load_parts
-from dclm.eval.gpqa import ARCHIVE, PASSWORD, convert_gpqa, gpqa_rows
+from dclm.core.errors import AssetError
+from dclm.eval.data.gpqa import ARCHIVE, PASSWORD, convert_gpqa, gpqa_rows
+from dclm.eval.data.load import load_parts
 from dclm.eval.task import load_task
 
 HEAD = ["Record ID", "Question", "Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3"]

@@ -13,11 +13,11 @@ import torch
 from eval_tasks import ROWS, evaluate_and_die
 from eval_workers import gpu_and_process
 
+from dclm.core.engine import Engine, Serial
 from dclm.engine import open_engine
 from dclm.engine.local import LocalEngine, visible_gpus
-from dclm.eval.evaluate import evaluate
-from dclm.eval.plan import workers_that_fit
-from dclm.parallel import Engine, Serial
+from dclm.eval.run.plan import workers_that_fit
+from dclm.eval.run.stage import evaluate
 
 FILES = ("items.parquet", "scores.json")
 

@@ -25,10 +25,10 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from dclm.errors import ConfigError, DataError
-from dclm.eval.evaluate import evaluate
-from dclm.eval.harness import DclmLM
-from dclm.eval.subject import load_subject, model_fingerprint
+from dclm.core.errors import ConfigError, DataError
+from dclm.eval.lm_eval.harness import DclmLM
+from dclm.eval.run.stage import evaluate
+from dclm.eval.run.subject import load_subject, model_fingerprint
 from dclm.eval.task import SUITE_DIR
 
 START = "<|start|>"
@@ -67,7 +67,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory, letters_file: Path) -> Path:
 @pytest.fixture
 def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of lm-eval's own task files: a choice, and a text to generate. Reading all that ship takes long."""
-    monkeypatch.setattr("dclm.eval.harness.TaskManager", partial(TaskManager, include_defaults=False))
+    monkeypatch.setattr("dclm.eval.lm_eval.harness.TaskManager", partial(TaskManager, include_defaults=False))
     folder = tmp_path / "foreign"
     folder.mkdir()
     rows = [{"question": f"What is {i}?", "answer": i % 3, "text": "one"} for i in range(12)]

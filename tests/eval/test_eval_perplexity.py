@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from torch.nn import functional as F
 
-from dclm.errors import ConfigError, DataError
+from dclm.core.engine import Serial
+from dclm.core.errors import ConfigError, DataError
 from dclm.eval import perplexity
-from dclm.eval.evaluate import evaluate
 from dclm.eval.perplexity import DOCUMENTS, bits_per_byte, spans, windows
+from dclm.eval.run.stage import evaluate
 from dclm.eval.texts import load_text_set, read_documents, rows_of_jsonl, rows_of_wikitext, text_names
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.transformer import Transformer
 from dclm.model.weights import write_model
-from dclm.parallel import Serial
 
 
 @given(ids=st.lists(st.integers(0, 9), max_size=40).map(tuple), size=st.integers(1, 12))

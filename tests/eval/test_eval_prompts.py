@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dclm.eval.data import load_parts, split
+from dclm.eval.data.load import load_parts, split
+from dclm.eval.data.rows import Row
 from dclm.eval.fewshot import FewShotDraw
 from dclm.eval.prompts import (
     Item,
@@ -22,7 +23,6 @@ from dclm.eval.prompts import (
     prompt_texts,
     right_answers,
 )
-from dclm.eval.rows import Row
 from dclm.eval.task import Baseline, Details, Kind, Task, TaskData, load_task, task_labels
 from dclm.eval.tokenizer import Tokenizer
 

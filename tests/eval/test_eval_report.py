@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dclm.eval.report import scores_json
+from dclm.eval.run.unit import ITEMS
 from dclm.eval.suite import load_suite
-from dclm.eval.unit import ITEMS
 
 ROWS = 40
 

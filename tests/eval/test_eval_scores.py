@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from dclm.eval.answers import cut_output, is_right, normalise
-from dclm.eval.data import load_parts
-from dclm.eval.forward import Scorer
-from dclm.eval.generate import Generator, Request
+from dclm.eval.data.load import load_parts
 from dclm.eval.prompts import build_items, max_new_tokens, right_answers
-from dclm.eval.subject import Subject, load_subject, resolve_model
+from dclm.eval.run.answers import cut_output, is_right, normalise
+from dclm.eval.run.forward import Scorer
+from dclm.eval.run.generate import Generator, Request
+from dclm.eval.run.subject import Subject, load_subject, resolve_model
 from dclm.eval.task import load_task
 
 TINY = [

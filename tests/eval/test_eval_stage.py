@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from eval_tasks import ROWS, write_task
 
-from dclm.errors import ConfigError, DataError
-from dclm.eval.evaluate import evaluate
-from dclm.eval.rows import rows_sha256
+from dclm.core.engine import Serial
+from dclm.core.errors import ConfigError, DataError
+from dclm.eval.data.rows import rows_sha256
+from dclm.eval.run.stage import evaluate
 from dclm.eval.task import load_task
-from dclm.parallel import Serial
 
 
 def read(out: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from dclm.eval.stats import TaskItems, accuracy, mean_error
+from dclm.eval.statistics.stats import TaskItems, accuracy, mean_error
 from dclm.eval.suite import load_suite
 
 

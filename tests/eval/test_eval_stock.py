@@ -11,13 +11,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.tasks import TaskManager
 
 from dclm.assets import fetch
-from dclm.errors import ConfigError
-from dclm.eval.data import load_parts
-from dclm.eval.forward import Scorer
-from dclm.eval.harness import DclmLM
+from dclm.core.errors import ConfigError
+from dclm.eval.data.load import load_parts
+from dclm.eval.lm_eval.harness import DclmLM
+from dclm.eval.lm_eval.stock import mean_of_categories
 from dclm.eval.prompts import build_items
-from dclm.eval.stock import mean_of_categories
-from dclm.eval.subject import Subject
+from dclm.eval.run.forward import Scorer
+from dclm.eval.run.subject import Subject
 from dclm.eval.task import SUITE_DIR, load_task
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.config import ModelConfig

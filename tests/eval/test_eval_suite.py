@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dclm.errors import ConfigError, DataError
-from dclm.eval.data import split
-from dclm.eval.rows import Row, parse_rows, rows_sha256
-from dclm.eval.sources import PACKAGED, REBUILT, task_asset
+from dclm.core.errors import ConfigError, DataError
+from dclm.eval.data.load import split
+from dclm.eval.data.rows import Row, parse_rows, rows_sha256
+from dclm.eval.data.sources import PACKAGED, REBUILT, task_asset
 from dclm.eval.suite import load_suite, suite_names
 from dclm.eval.task import SUITE_DIR, Task, load_task, load_tasks
 

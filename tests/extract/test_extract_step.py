@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.config import build, parse_yaml
-from dclm.errors import ConfigError
+from dclm.core.config import build, parse_yaml
+from dclm.core.errors import ConfigError
+from dclm.core.record import fingerprint
+from dclm.curate.step import Context
+from dclm.documents.schema import DOCUMENT, PAGE
 from dclm.extract import step
 from dclm.extract.extractors import NAMES
 from dclm.extract.step import Extract
 from dclm.pool.files import list_files
 from dclm.pool.read import Tally, read_file
-from dclm.record import fingerprint
-from dclm.schema import DOCUMENT, PAGE
-from dclm.step import Context
 
 
 def pages(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from dclm.step import Context, Filter, Map
+from dclm.curate.step import Context, Filter, Map
 from dclm.text.features import FEATURES
 
 

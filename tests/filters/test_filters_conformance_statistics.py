@@ -10,10 +10,17 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from dclm.filters.gopher import AlphabeticWords, AlphanumericRatio, BulletLines, EllipsisLines, StopWords, SymbolRatio
-from dclm.filters.length import LineLength, PageLength, WordLength
-from dclm.filters.repetition import REPEATED_NGRAMS, TOP_NGRAMS, Repetition
-from dclm.step import Context, Filter
+from dclm.curate.step import Context, Filter
+from dclm.filters.rules.gopher import (
+    AlphabeticWords,
+    AlphanumericRatio,
+    BulletLines,
+    EllipsisLines,
+    StopWords,
+    SymbolRatio,
+)
+from dclm.filters.rules.length import LineLength, PageLength, WordLength
+from dclm.filters.rules.repetition import REPEATED_NGRAMS, TOP_NGRAMS, Repetition
 from dclm.text.features import FEATURES
 
 pytestmark = pytest.mark.shared

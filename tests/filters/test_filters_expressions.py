@@ -15,9 +15,9 @@ from edited import batch_of
 from langdetect.detector import Detector
 from langdetect.utils.ngram import NGram
 
-from dclm.filters.line_patterns import SubstringLines
-from dclm.filters.substring import BlockedWords
-from dclm.step import Context
+from dclm.curate.step import Context
+from dclm.filters.lines.patterns import SubstringLines
+from dclm.filters.lines.substring import BlockedWords
 
 PACKAGE = Path(__file__).resolve().parents[2] / "dclm"
 FOLDERS = ("filters", "text", "extract", "pool")

@@ -6,8 +6,8 @@ import pytest
 from edited import batch_of
 from langdetect import DetectorFactory, detect_langs
 
-from dclm.filters.langdetect import Langdetect, open_langdetect
-from dclm.step import Context
+from dclm.curate.step import Context
+from dclm.filters.language.langdetect import Langdetect, open_langdetect
 
 ENGLISH = "The quick brown fox jumps over the lazy dog, and then it goes home to sleep for the rest of the day."
 GERMAN = "Der schnelle braune Fuchs springt über den faulen Hund und geht dann nach Hause, um zu schlafen."

@@ -14,11 +14,11 @@ from edited import batch_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dclm.errors import AssetError
-from dclm.filters.language import Language
-from dclm.filters.lid_kernel import predict
-from dclm.filters.lid_model import load_lid_model
-from dclm.step import Context
+from dclm.core.errors import AssetError
+from dclm.curate.step import Context
+from dclm.filters.language.fasttext import Language
+from dclm.filters.language.kernel import predict
+from dclm.filters.language.model import load_lid_model
 from dclm.text.buffers import utf8
 
 SYLLABLES = {

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from plain_rules import fasttext_tokens
 from uniseg.wordbreak import words as unicode_words
 
-from dclm.config import build, parse_yaml
-from dclm.errors import ConfigError
-from dclm.filters.line_filters import LineWords, LongWordLines, NumericLines, PunctuationLines, UppercaseLines
-from dclm.filters.line_patterns import CounterLines, SubstringLines
-from dclm.filters.strip_lines import StripLines
-from dclm.step import Context, Map
+from dclm.core.config import build, parse_yaml
+from dclm.core.errors import ConfigError
+from dclm.curate.step import Context, Map
+from dclm.filters.lines.keep import LineWords, LongWordLines, NumericLines, PunctuationLines, UppercaseLines
+from dclm.filters.lines.patterns import CounterLines, SubstringLines
+from dclm.filters.lines.strip import StripLines
 
 LINES = st.sampled_from(
     [

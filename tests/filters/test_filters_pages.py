@@ -10,15 +10,15 @@ from edited import batch_of, edit, keeps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dclm.config import build, parse_yaml
-from dclm.errors import ConfigError
-from dclm.filters.fineweb import FinewebQuality
-from dclm.filters.newlines import Newlines
-from dclm.filters.page_edits import Citations, WithinPageDedup
+from dclm.core.config import build, parse_yaml
+from dclm.core.errors import ConfigError
+from dclm.curate.step import Context
+from dclm.filters.lines.newlines import Newlines
+from dclm.filters.lines.page_edits import Citations, WithinPageDedup
+from dclm.filters.lines.sentences import Sentences
+from dclm.filters.lines.substring import BlockedWords
+from dclm.filters.rules.fineweb import FinewebQuality
 from dclm.filters.sampling import RandomSampling
-from dclm.filters.sentences import Sentences
-from dclm.filters.substring import BlockedWords
-from dclm.step import Context
 
 TEXTS = st.lists(st.text(max_size=30) | st.text("a\nA Éé.\u00a0", max_size=30), min_size=1, max_size=5)
 

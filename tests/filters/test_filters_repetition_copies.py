@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from edited import keeps
 
-from dclm.filters.repetition import Repetition
+from dclm.filters.rules.repetition import Repetition
 
 NO_NGRAMS: dict[str, dict[str, float]] = {"top_ngrams": {}, "repeated_ngrams": {}}
 TWICE = "one line\nanother line\na third line\na fourth line\na fifth line\nsixth line here\nsixth line here"

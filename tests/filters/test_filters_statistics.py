@@ -20,15 +20,22 @@ from plain_rules import (
     unicode_words,
 )
 
-from dclm.config import build as build_config
-from dclm.config import parse_yaml
-from dclm.errors import ConfigError
-from dclm.filters.gopher import AlphabeticWords, AlphanumericRatio, BulletLines, EllipsisLines, StopWords, SymbolRatio
-from dclm.filters.gopher_published import GopherQuality, GopherRepetition
-from dclm.filters.length import LineLength, PageLength, WordLength
-from dclm.filters.repetition import Repetition
-from dclm.filters.words import WordCount, WordRemovalRatio
-from dclm.step import Context, Filter, Step
+from dclm.core.config import build as build_config
+from dclm.core.config import parse_yaml
+from dclm.core.errors import ConfigError
+from dclm.curate.step import Context, Filter, Step
+from dclm.filters.rules.gopher import (
+    AlphabeticWords,
+    AlphanumericRatio,
+    BulletLines,
+    EllipsisLines,
+    StopWords,
+    SymbolRatio,
+)
+from dclm.filters.rules.gopher_published import GopherQuality, GopherRepetition
+from dclm.filters.rules.length import LineLength, PageLength, WordLength
+from dclm.filters.rules.repetition import Repetition
+from dclm.filters.rules.words import WordCount, WordRemovalRatio
 from dclm.text.features import FEATURES
 
 SHARDS_OF_TEXT = [

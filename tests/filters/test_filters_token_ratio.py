@@ -9,8 +9,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from dclm.filters.token_ratio import AlphabeticTokenRatio
-from dclm.step import Context
+from dclm.curate.step import Context
+from dclm.filters.rules.token_ratio import AlphabeticTokenRatio
 
 
 def test_letters_are_counted_for_each_token(tmp_path: Path) -> None:

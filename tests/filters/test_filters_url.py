@@ -12,9 +12,9 @@ from edited import keeps_urls
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dclm.config import build, parse_yaml
-from dclm.errors import AssetError, ConfigError
-from dclm.filters.url import UrlBlocklist
+from dclm.core.config import build, parse_yaml
+from dclm.core.errors import AssetError, ConfigError
+from dclm.filters.url.blocklist import UrlBlocklist
 
 WORDS = st.lists(st.text("abs-.é&", min_size=1, max_size=4), min_size=1, max_size=6)
 URLS = st.lists(st.text("abBsSéÉ-./_:&ſİK", max_size=30), min_size=1, max_size=5)

@@ -10,7 +10,7 @@ from edited import edit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dclm.filters.url_removal import UrlRemoval
+from dclm.filters.url.removal import UrlRemoval
 
 TLDS = ("com", "co", "co2", "th", "рф", "ком", "कॉम", "ab\u200e")
 CHOICE = "|".join(re.escape(tld) for tld in sorted(TLDS, key=len, reverse=True))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
 from dclm.model.config import ModelConfig
 from dclm.model.hf import export_huggingface, import_huggingface
 from dclm.model.load import find_checkpoint, list_checkpoints, load_model

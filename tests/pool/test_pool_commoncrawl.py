@@ -12,7 +12,7 @@ from pool_archives import members, read_all, record
 from pool_server import Site, serve
 
 from dclm.cli.main import main
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.pool.commoncrawl import CommonCrawl, find_blocks
 from dclm.pool.surt import comparable, parse_pattern
 

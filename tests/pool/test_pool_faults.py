@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.pool import streams
 from dclm.pool.files import list_files
 from dclm.pool.read import Tally, read_file

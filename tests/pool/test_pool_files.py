@@ -11,7 +11,7 @@ from fsspec import AbstractFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.pool.files import InputFile, file_identity, kind_of, list_files
 from dclm.pool.read import Tally, read_file
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pool_archives import put, read_all
 
+from dclm.documents.schema import DOCUMENT
 from dclm.pool.rows import identifier
-from dclm.schema import DOCUMENT
 
 WARC = {"WARC-Target-URI": "http://a.b/", "WARC-Record-ID": "<urn:uuid:1234>", "WARC-Date": "2020-01-01T00:00:00Z"}
 

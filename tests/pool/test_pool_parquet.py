@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from pool_archives import put, read_all
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
+from dclm.documents.schema import DOCUMENT
 from dclm.pool.files import InputFile, list_files
 from dclm.pool.read import Tally, read_file
 from dclm.pool.rows import identifier
-from dclm.schema import DOCUMENT
 
 
 def write(path: Path, table: pa.Table, **options: object) -> InputFile:

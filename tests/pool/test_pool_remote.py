@@ -9,7 +9,7 @@ import pytest
 from pool_archives import members, read_all, record
 from pool_server import Site, serve
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.pool.files import InputFile, list_files
 from dclm.pool.read import Tally, read_file
 from dclm.pool.remote import HttpFile, fetch

@@ -14,15 +14,15 @@ import pytest
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
 
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
+from dclm.core.record import read_record
+from dclm.core.storage import sha256_file
 from dclm.pool.files import list_files
 from dclm.pool.read import Tally, read_file
-from dclm.pool.sample import make_sample
-from dclm.pool.sample_grammar import Speaker
-from dclm.pool.sample_pages import FILE_FAULTS, RECORD_FAULTS
-from dclm.pool.sample_text import LANGUAGES
-from dclm.record import read_record
-from dclm.storage import sha256_file
+from dclm.pool.sample.crawl import make_sample
+from dclm.pool.sample.grammar import Speaker
+from dclm.pool.sample.pages import FILE_FAULTS, RECORD_FAULTS
+from dclm.pool.sample.text import LANGUAGES
 
 DOCUMENTS = 560
 Rows = list[dict[str, object]]

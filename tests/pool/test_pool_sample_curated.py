@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dclm.parallel import Serial
-from dclm.pipeline import bind, load_pipeline
+from dclm.core.engine import Serial
+from dclm.core.progress import Silent
+from dclm.curate.pipeline import bind, load_pipeline
+from dclm.curate.stage import CurateOptions, curate
 from dclm.pool.files import list_files
-from dclm.pool.sample import make_sample
-from dclm.progress import Silent
-from dclm.stages.curate import CurateOptions, curate
+from dclm.pool.sample.crawl import make_sample
 
 PIPELINE = """
 name: heuristics

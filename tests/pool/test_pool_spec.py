@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dclm.config import build, parse_yaml
-from dclm.errors import ConfigError
+from dclm.core.config import build, parse_yaml
+from dclm.core.errors import ConfigError
 from dclm.pool.spec import PoolSpec, resolve_pool
 
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pool_archives import members, put, read_all, record, response
 
+from dclm.documents.schema import DOCUMENT, PAGE
 from dclm.pool import rows
 from dclm.pool.files import ByteRange, with_ranges
 from dclm.pool.read import Tally, read_file
-from dclm.schema import DOCUMENT, PAGE
 
 
 def bodies(table: pa.Table) -> list[bytes | None]:

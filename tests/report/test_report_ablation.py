@@ -12,14 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from dclm.cli.ablate import ablate as command
-from dclm.errors import DataError
-from dclm.parallel import Serial
-from dclm.pipeline import BoundPipeline, bind, load_pipeline
+from dclm.core.engine import Serial
+from dclm.core.errors import DataError
+from dclm.core.progress import Silent
+from dclm.curate.pipeline import BoundPipeline, bind, load_pipeline
 from dclm.pool.files import list_files
-from dclm.progress import Silent
-from dclm.report.ablation import Ablation, ablate
-from dclm.report.ablation_page import render_ablation
-from dclm.report.variants import MAX_FILES, needs
+from dclm.report.ablation.page import render_ablation
+from dclm.report.ablation.run import Ablation, ablate
+from dclm.report.ablation.variants import MAX_FILES, needs
 
 U = TypeVar("U")
 R = TypeVar("R")
@@ -92,7 +92,7 @@ def test_needed_columns_are_found_through_others(tmp_path: Path) -> None:
 
 
 def test_pages_are_extracted_once_and_the_sample_is_bounded(tmp_path: Path) -> None:
-    from dclm.pool.sample import make_sample
+    from dclm.pool.sample.crawl import make_sample
 
     pool = make_sample(tmp_path / "made", documents=40, files=1)
     (pool / "warc").rename(tmp_path / "pool")

@@ -9,8 +9,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dclm.documents.artifact import KEPT, Rows
 from dclm.report.groups import Groups, top
-from dclm.report.ledger import KEPT, Rows
 
 
 def rows(steps: list[int]) -> Rows:

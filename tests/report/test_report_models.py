@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from dclm.classifier.metrics import precision_recall, summarize
 from dclm.cli.bench import print_qualities
 from dclm.cli.score import score
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.extract.extractors import NAMES
 from dclm.extract.quality import GoldPage
-from dclm.report.curve import draw_curves
 from dclm.report.extraction import UNION, compare_extractors, generated_pages, marked_pages, thinned
+from dclm.report.pictures.curve import draw_curves
+from dclm.select.classifier.metrics import precision_recall, summarize
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -12,19 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dclm.core.engine import Engine, Serial
+from dclm.core.errors import ConfigError
+from dclm.core.record import Record
+from dclm.curate.pipeline import bind, load_pipeline
+from dclm.curate.stage import CurateOptions, curate
 from dclm.engine.local import LocalEngine
-from dclm.errors import ConfigError
-from dclm.parallel import Engine, Serial
-from dclm.pipeline import bind, load_pipeline
 from dclm.pool.files import list_files
-from dclm.pool.sample import make_sample
-from dclm.record import Record
+from dclm.pool.sample.crawl import make_sample
+from dclm.report.ablation.passed import PASSED_SHOWN
 from dclm.report.build import Report, build_report
-from dclm.report.escape import escape, excerpt
 from dclm.report.page import render_report
-from dclm.report.passed import PASSED_SHOWN
-from dclm.report.style import POLICY
-from dclm.stages.curate import CurateOptions, curate
+from dclm.report.pictures.escape import escape, excerpt
+from dclm.report.pictures.style import POLICY
 
 PIPELINE = """
 name: small

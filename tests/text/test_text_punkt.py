@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from nltk.tokenize.punkt import PunktLanguageVars, PunktParameters, PunktSentenceTokenizer, PunktToken
 
 from dclm.assets.transforms import punkt_english
-from dclm.errors import AssetError
+from dclm.core.errors import AssetError
 from dclm.text.buffers import utf8
-from dclm.text.punkt import count_sentences
-from dclm.text.punkt_model import load_punkt
+from dclm.text.punkt.model import load_punkt
+from dclm.text.punkt.sentences import count_sentences
 from dclm.text.unicode import class_table
 
 MODEL = {

@@ -9,7 +9,7 @@ import pytest
 from tokens_texts import make_shards
 
 from dclm.cli.main import main
-from dclm.record import read_record
+from dclm.core.record import read_record
 from dclm.tokens.dataset import TokenDataset
 
 Write = Callable[[str, Sequence[Sequence[str]]], Path]

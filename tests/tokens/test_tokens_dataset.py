@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokens_texts import make_shards
 
-from dclm.errors import ConfigError, DataError, IncompleteError
+from dclm.core.errors import ConfigError, DataError, IncompleteError
 from dclm.tokens.dataset import TokenDataset
 from dclm.tokens.stage import TokenizeConfig, tokenize
 

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from dclm.errors import ConfigError, DataError, IncompleteError
-from dclm.record import Record, describe_files, write_record
-from dclm.schema import DOCUMENT
+from dclm.core.errors import ConfigError, DataError, IncompleteError
+from dclm.core.record import Record, describe_files, write_record
+from dclm.documents.schema import DOCUMENT
 from dclm.tokens.documents import find_documents, read_texts
 
 TEXTS = [f"text {i} é" for i in range(3000)]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
 from dclm.tokens.mixture import apportion, plan_copies, shares, write_copy
 from dclm.tokens.runs import Run, row_keys, write_run
 

@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokens_texts import make_shards
 
+from dclm.core.errors import ConfigError, DataError, IncompleteError
+from dclm.core.record import Record, fingerprint, read_record
+from dclm.core.storage import sha256_file
 from dclm.engine.local import LocalEngine
-from dclm.errors import ConfigError, DataError, IncompleteError
 from dclm.eval.tokenizer import Tokenizer as EvalTokenizer
-from dclm.record import Record, fingerprint, read_record
-from dclm.storage import sha256_file
 from dclm.tokens import pack, shuffle
 from dclm.tokens.dataset import TokenDataset
 from dclm.tokens.stage import TokenizeConfig, tokenize
@@ -180,7 +180,7 @@ def test_a_finished_artifact_is_not_made_again(tokenizer_json: str, documents: P
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dclm.parallel import Serial
+from dclm.core.engine import Serial
 from dclm.tokens.stage import TokenizeConfig, tokenize
 
 class Doomed(Serial):

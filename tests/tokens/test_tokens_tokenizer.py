@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from dclm.assets import fetch
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
 from dclm.tokens import tokenizer as module
 from dclm.tokens.tokenizer import BATTERY, Encoded, choose_encoder, decode, encode, open_tokenizer, verify
 

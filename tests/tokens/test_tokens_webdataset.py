@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokens_texts import make_shards
 
-from dclm.errors import DataError
+from dclm.core.errors import DataError
 from dclm.tokens.dataset import TokenDataset
 from dclm.tokens.manifest import Shard, format_manifest, parse_manifest
 from dclm.tokens.stage import TokenizeConfig, tokenize

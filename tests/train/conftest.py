@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dclm.core.record import Record, describe_files, fingerprint, write_record
 from dclm.model.config import ModelConfig
-from dclm.record import Record, describe_files, fingerprint, write_record
 from dclm.train.scale import Scale
 
 VOCABULARY = 97

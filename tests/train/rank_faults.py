@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dclm.progress import Progress, Silent
+from dclm.core.progress import Progress, Silent
 from dclm.train import checkpoint, loop
 
 WHERE = 15

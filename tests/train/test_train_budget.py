@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
 from dclm.model import loss
 from dclm.model.config import ModelConfig
 from dclm.model.init import initialize
 from dclm.model.transformer import Transformer
-from dclm.recipe import LoadedRecipe, load_recipe
-from dclm.stages.plan import plan_lines
+from dclm.recipe.plan import plan_lines
+from dclm.recipe.recipe import LoadedRecipe, load_recipe
 from dclm.train import budget
 from dclm.train.budget import Hardware, check_hardware, estimate_memory, estimate_speed, gpu_hours
 from dclm.train.options import TrainOptions
@@ -118,11 +118,11 @@ def test_the_plan_takes_the_speed_of_an_earlier_run_and_refuses_too_few_tokens(
     train(make_tokens("out/tokens"), out / "train", scale=small_scale, seed=1, options=options)
     timings = [{"step": 1, "tokens_per_second": speed} for speed in (5.0, 256.0, 900.0)]
     (out / "train" / "timings.jsonl").write_text("".join(json.dumps(t) + "\n" for t in timings))
-    monkeypatch.setattr("dclm.stages.plan.find_scale", lambda _: small_scale)
+    monkeypatch.setattr("dclm.recipe.plan.find_scale", lambda _: small_scale)
     lines = "\n".join(plan_lines(write_recipe(tmp_path), out))
     assert "2,560 needed, 2,560 present" in lines
     assert "256 tokens/s measured in" in lines
-    monkeypatch.setattr("dclm.stages.plan.find_scale", lambda _: dataclasses.replace(small_scale, tokens=5120))
+    monkeypatch.setattr("dclm.recipe.plan.find_scale", lambda _: dataclasses.replace(small_scale, tokens=5120))
     with pytest.raises(DataError, match="needs 5,120 tokens, found 2,560"):
         list(plan_lines(write_recipe(tmp_path), out))
     (out / "train" / "timings.jsonl").write_text("{}\n")

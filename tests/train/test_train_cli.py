@@ -11,7 +11,7 @@ import pytest
 
 from dclm import engine
 from dclm.cli.main import main
-from dclm.record import Record, read_record
+from dclm.core.record import Record, read_record
 from dclm.train import launch_ray
 from dclm.train.options import TrainOptions
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
 from dclm.model.config import ModelConfig
 from dclm.train.data import Order
 from dclm.train.optim import learning_rate

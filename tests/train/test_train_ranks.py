@@ -18,10 +18,10 @@ import torch
 from safetensors.torch import load_file
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.storage import is_disk_full
 from dclm.model.load import load_model
 from dclm.model.shards import load_shards, read_shards, write_shards
-from dclm.storage import is_disk_full
 from dclm.train.faults import LostRankError, faults_explained
 from dclm.train.launch import _explain, launch
 from dclm.train.options import TrainOptions

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dclm.errors import ConfigError
-from dclm.record import Record
+from dclm.core.errors import ConfigError
+from dclm.core.record import Record
 from dclm.train.launch_ray import launch_ray, lost_ranks
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
@@ -24,7 +24,7 @@ PLAIN = TrainOptions(device="cpu", precision="fp32", threads=1)
 ON_RAY = """
 import json, pickle, sys
 import ray
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
 from dclm.train.launch_ray import launch_ray
 
 job = pickle.loads(bytes.fromhex(sys.argv[1]))
@@ -97,9 +97,9 @@ track: [tensorboard]
 def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_ray: bool, num_ranks: int, gpus: bool, expected: str
 ) -> None:
-    from dclm.parallel import Serial
-    from dclm.recipe import load_recipe
-    from dclm.stages import run as stages
+    from dclm.core.engine import Serial
+    from dclm.recipe.recipe import load_recipe
+    from dclm.recipe.recipe import run as stages
 
     called: list[tuple[str, dict[str, Any]]] = []
 

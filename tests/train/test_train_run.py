@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from dclm.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.record import read_record, require_complete
+from dclm.core.storage import sha256_file
 from dclm.model.load import load_model
-from dclm.record import read_record, require_complete
-from dclm.storage import sha256_file
 from dclm.train import run as run_module
 from dclm.train.checkpoint import checkpoint_path, require_space
 from dclm.train.data import unigram_entropy

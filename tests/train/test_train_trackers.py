@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dclm.errors import ConfigError
+from dclm.core.errors import ConfigError
 from dclm.model.weights import TOKENIZER, TOKENIZER_CONFIG
 from dclm.train import trackers
 from dclm.train.options import TrainOptions

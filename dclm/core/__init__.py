@@ -1,0 +1,1 @@
+"""What everything stands on: errors, configuration, identity, storage, engines as an interface."""

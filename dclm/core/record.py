@@ -1,0 +1,175 @@
+"""Identity of work: fingerprints, and `record.json`, written last, without which there is no artifact."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from dclm import __version__
+from dclm.core.errors import ConfigError, IncompleteError
+from dclm.core.storage import sha256_file, write_atomic
+
+Kind = Literal["pool", "documents", "tokens", "checkpoint", "scores", "classifier"]
+RECORD = "record.json"
+_LIBRARIES = (
+    "fasttext-community", "fastokens", "fastwarc", "lm-eval", "numba", "numpy", "pyarrow", "ray", "resiliparse",
+    "tokenizers", "torch", "trafilatura", "transformers",
+)  # fmt: skip
+
+
+def canonical(value: object) -> object:
+    """The JSON form of a configuration value; dataclasses become their class name, `version` and fields.
+
+    Raises: ConfigError for anything without a stable form (paths, functions, objects, NaN).
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: canonical(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"class": type(value).__qualname__, "version": getattr(value, "version", 1), **fields}
+    if isinstance(value, Mapping):
+        return {str(k): canonical(v) for k, v in sorted(value.items())}
+    if isinstance(value, list | tuple):
+        return [canonical(v) for v in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    what = f"{type(value).__name__} {value!r:.60} has no stable form"
+    raise ConfigError("fingerprint", what, "use text, numbers, lists, maps or dataclasses")
+
+
+def fingerprint(value: object) -> str:
+    """sha256 (hex) of the canonical JSON of `value`: class, version and fields; never paths, hosts or source text."""
+    text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """One file of an artifact."""
+
+    path: str
+    """Relative to the artifact."""
+    sha256: str
+    bytes: int
+    rows: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """What an artifact is, what it was made from, and what it holds."""
+
+    kind: Kind
+    name: str
+    fingerprint: str
+    config: Mapping[str, object]
+    inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Role → fingerprint of the artifact or file that went in."""
+    counts: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    files: tuple[FileEntry, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Parts that could not be made. Later stages refuse the artifact unless told otherwise."""
+    provenance: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    """Versions, commit, host, times. Not part of the fingerprint."""
+
+
+def provenance(started: float, cpu_seconds: float | None = None) -> dict[str, object]:
+    """Versions, git commit, host, and wall and CPU seconds since `started` (`time.time()`)."""
+    return {
+        "dclm": __version__,
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "libraries": _versions(),
+        "host": platform.node(),
+        "wall_seconds": round(time.time() - started, 3),
+        "cpu_seconds": round(time.process_time() if cpu_seconds is None else cpu_seconds, 3),
+    }
+
+
+@cache
+def _git_commit() -> str | None:
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    done = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def describe_files(root: Path, rows: Mapping[str, int] | None = None) -> tuple[FileEntry, ...]:
+    """Entries for every file under `root` but the record, sorted by path."""
+    rows = rows or {}
+    paths = sorted(p for p in root.rglob("*") if p.is_file() and p.name != RECORD)
+    names = [p.relative_to(root).as_posix() for p in paths]
+    return tuple(
+        FileEntry(path=n, sha256=sha256_file(p), bytes=p.stat().st_size, rows=rows.get(n))
+        for n, p in zip(names, paths, strict=True)
+    )
+
+
+def write_record(root: Path, record: Record) -> None:
+    """Write `record.json` atomically. Call it last: its presence means that everything else is there."""
+    text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    write_atomic(root / RECORD, text.encode())
+
+
+def read_record(root: Path | str) -> Record:
+    """The record of the artifact at `root`.
+
+    Raises: IncompleteError where there is none, or it is not whole.
+    """
+    path = Path(root) / RECORD
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data["files"] = tuple(FileEntry(**f) for f in data["files"])
+        data["missing"] = tuple(data["missing"])
+        return Record(**data)
+    except (FileNotFoundError, NotADirectoryError):
+        raise IncompleteError(
+            str(root), f"no {RECORD}: not an artifact, or one whose making did not finish",
+            "run the stage that makes it again; finished work is reused",
+        ) from None  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"not the record of an artifact: {type(error).__name__}: {error}"
+        raise IncompleteError(str(path), what, "delete it and run the stage again") from None
+
+
+def find_record(root: Path, expected: str) -> Record | None:
+    """The record at `root` if it is there and bears the fingerprint `expected` (then the work can be reused)."""
+    if not os.path.exists(root / RECORD):
+        return None
+    record = read_record(root)
+    return record if record.fingerprint == expected else None
+
+
+def require_complete(root: Path | str, kind: Kind, allow_missing: bool = False) -> Record:
+    """The record of a finished artifact of `kind`.
+
+    Raises: ConfigError if it is of another kind; IncompleteError if parts are missing and that is not allowed.
+    """
+    record = read_record(root)
+    if record.kind != kind:
+        raise ConfigError(str(root), f"found an artifact of kind {record.kind}, allowed: {kind}")
+    if record.missing and not allow_missing:
+        what = f"{len(record.missing)} parts are missing, first: {record.missing[0]}"
+        raise IncompleteError(str(root), what, "mend the input and run again, or pass --allow-incomplete")
+    return record

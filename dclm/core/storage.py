@@ -1,0 +1,119 @@
+"""Files that are there whole or not at all, their hashes, and inputs on any fsspec filesystem."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+import fsspec
+
+from dclm.core.errors import DataError
+
+TEMPORARY = ".tmp-"
+"""Prefix of what is not committed yet. Readers never look at it; `remove_temporary` sweeps what a crash left."""
+
+
+def sha256_file(path: Path | str) -> str:
+    """sha256 (hex) of a local or remote file."""
+    with open_input(path) as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+def open_input(path: Path | str) -> IO[bytes]:
+    """Open a local path or an fsspec URL for reading bytes.
+
+    Raises: DataError if it is not there.
+    """
+    try:
+        if is_local(path):
+            return open(path, "rb")
+        return cast(IO[bytes], fsspec.open(str(path), "rb").open())
+    except FileNotFoundError:
+        raise DataError(str(path), "no such file", "check the path") from None
+
+
+def is_local(path: Path | str) -> bool:
+    """Whether `path` is on this machine's filesystem (no `scheme://`)."""
+    return "://" not in str(path)
+
+
+@contextlib.contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """A fresh directory that takes the name `path` when the block ends well, and vanishes when it does not.
+
+    A directory that already stands at `path` is replaced.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent))
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        temporary.chmod(0o755)
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}old-", dir=path.parent))
+            os.rename(path, old / path.name)
+            os.rename(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.rename(temporary, path)
+        _sync(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that is renamed to it when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _sync(temporary)
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that readers see the old bytes or the new ones, never a part."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def remove_temporary(root: Path) -> None:
+    """Delete what unfinished commits left under `root`. Only call where no other process is writing."""
+    for directory, folders, files in os.walk(root):  # unlike rglob, it bears with what vanishes meanwhile
+        for name in [f for f in folders if f.startswith(TEMPORARY)]:
+            shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
+            folders.remove(name)
+        for name in (f for f in files if f.startswith(TEMPORARY)):
+            Path(directory, name).unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether `error`, of any library, says that there is no space left. NumPy's has no number, others' are wrapped."""
+    said = str(error)
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in said or "Not enough free space" in said

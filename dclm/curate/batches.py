@@ -1,0 +1,132 @@
+"""One batch through local steps: features, filters, maps, and the count of everything that leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dclm.curate.step import Context, Filter, FilterFunction, Map, MapFunction
+from dclm.curate.tally import READER, Ledger, Size, StepCount, text_size
+from dclm.text.features import FEATURES
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A local step, ready to be called in this process."""
+
+    step: Map | Filter
+    index: int
+    function: MapFunction | FilterFunction
+
+    @staticmethod
+    def all(steps: Sequence[Map | Filter], first: int, context: Context) -> list[Opened]:
+        """Open `steps`, the first of which stands at place `first` of the pipeline."""
+        return [Opened(step, first + i, step.open(context)) for i, step in enumerate(steps)]
+
+
+class Flow:
+    """What happens to one shard's batches, with its ledger and its counts."""
+
+    def __init__(self, opened: Sequence[Opened], seed: int) -> None:
+        self._opened = opened
+        self.ledger = Ledger(seed)
+        self.counts: dict[int, StepCount] = {}
+        self._measured: tuple[pa.RecordBatch | None, Size] = (None, Size(0, 0))
+
+    def count(self, step: str, index: int) -> StepCount:
+        """The sums of one step, made when first asked for."""
+        return self.counts.setdefault(index, StepCount(step=step, index=index))
+
+    def size(self, batch: pa.RecordBatch) -> Size:
+        """The size of the batch's texts; what leaves one step comes to the next, and is measured once."""
+        if batch is not self._measured[0]:
+            self._measured = (batch, text_size(batch))
+        return self._measured[1]
+
+    def read(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Take a batch as the reader gives it: its rejects leave here."""
+        count = self.count("read", READER)
+        count.documents_in += batch.num_rows
+        batch = self._settle(batch, "read", count)
+        count.exit(self.size(batch))
+        return batch
+
+    def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch after all local steps."""
+        for opened in self._opened:
+            step = opened.step
+            if isinstance(step, Map) and step.unless_column in batch.schema.names:
+                continue
+            count = self.count(step.name, opened.index)
+            started = time.perf_counter()
+            try:
+                batch = self.step(batch, opened, count)
+            except Exception as error:
+                rows = batch.column("_row")
+                span = f"rows {rows[0]}-{rows[-1]}" if batch.num_rows else "an empty batch"
+                error.add_note(f"in step {opened.index} ({step.name}), {span}")
+                raise
+            count.seconds += time.perf_counter() - started
+        return batch
+
+    def step(self, batch: pa.RecordBatch, opened: Opened, count: StepCount) -> pa.RecordBatch:
+        """The batch after one step."""
+        count.enter(batch.num_rows, self.size(batch))
+        for feature in opened.step.features:
+            if f"_{feature}" not in batch.schema.names:
+                batch = batch.append_column(f"_{feature}", FEATURES[feature](batch.column("text")))
+        if isinstance(opened.step, Filter):
+            keep = opened.function(batch)
+            assert len(keep) == batch.num_rows, f"{opened.step.name} gave {len(keep)} answers for {batch.num_rows} rows"
+            assert keep.null_count == 0, f"{opened.step.name} gave a null"
+            batch = self.drop(batch, pc.invert(keep), opened.step.name, count)
+        else:
+            batch = self.mapped(batch, opened.function(batch), opened.step.name, count)
+        count.exit(self.size(batch))
+        return batch
+
+    def mapped(self, before: pa.RecordBatch, after: pa.RecordBatch, name: str, count: StepCount) -> pa.RecordBatch:
+        """What a Map gave, with its drops and rejects taken out and stale features thrown away."""
+        assert after.num_rows == before.num_rows, f"{name} removed or added rows"
+        if not _same_text(before, after):
+            stale = [c for c in after.schema.names if c.startswith("_") and c in before.schema.names and c != "_row"]
+            after = after.drop_columns(stale)
+        return self._settle(after, name, count)
+
+    def _settle(self, batch: pa.RecordBatch, name: str, count: StepCount) -> pa.RecordBatch:
+        names = batch.schema.names
+        if "_edits" in names:
+            count.edits += pc.sum(batch.column("_edits")).as_py() or 0
+        reject = batch.column("_reject") if "_reject" in names else None
+        drop = batch.column("_drop") if "_drop" in names else None
+        batch = batch.drop_columns([c for c in ("_edits", "_reject", "_drop") if c in names])
+        if reject is not None and reject.null_count < len(reject):
+            bad = pc.is_valid(reject)
+            count.rejected += pc.sum(bad).as_py()
+            self.ledger.leave(batch.filter(bad), name, count.index, reject.filter(bad))
+            batch = batch.filter(pc.invert(bad))
+            drop = None if drop is None else drop.filter(pc.invert(bad))
+        if drop is not None:
+            batch = self.drop(batch, pc.fill_null(drop, False), name, count)
+        return batch
+
+    def drop(self, batch: pa.RecordBatch, mask: pa.BooleanArray, name: str, count: StepCount) -> pa.RecordBatch:
+        """The batch without the rows where `mask` is True; they go to the ledger."""
+        dropped = pc.sum(mask).as_py() or 0
+        if dropped:
+            count.dropped += dropped
+            self.ledger.leave(batch.filter(mask), name, count.index)
+            batch = batch.filter(pc.invert(mask))
+        return batch
+
+
+def _same_text(before: pa.RecordBatch, after: pa.RecordBatch) -> bool:
+    if "text" not in before.schema.names or "text" not in after.schema.names:
+        return True
+    old, new = before.column("text"), after.column("text")
+    places = [[b.address if b is not None else 0 for b in array.buffers()] for array in (old, new)]
+    return places[0] == places[1] and old.offset == new.offset

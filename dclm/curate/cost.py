@@ -1,0 +1,134 @@
+"""What curation costs: measured where it runs, and from that what a whole pool will take."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from dclm.core.errors import ConfigError
+from dclm.core.record import Record, canonical, require_complete
+from dclm.curate.files import UNIT
+from dclm.curate.pipeline import Pipeline
+
+
+class Meter:
+    """CPU seconds of a run's units, those finished before a restart too, and the disk that its work takes."""
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        self._bytes = 0
+
+    def look(self) -> None:
+        """Call at the end of a segment, when most lies there: keys are deleted once they have served."""
+        self._bytes = max(self._bytes, sum(p.stat().st_size for p in self._work.rglob("*") if p.is_file()))
+
+    def cost(self) -> dict[str, object]:
+        """For the record's provenance."""
+        units = [json.loads(p.read_text(encoding="utf-8"))["cpu_seconds"] for p in self._work.rglob(UNIT)]
+        return {
+            "cpu_seconds": round(sum(units), 3),
+            "slowest_unit_cpu_seconds": max(units),
+            "work_bytes": self._bytes,
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a pipeline took for a part of a pool. Everything grows with the pool's bytes.
+
+    The first run on a machine compiles kernels, about a minute of CPU a worker, which counts here: measure a later one.
+    """
+
+    artifact: Path
+    pool_bytes: int
+    """As stored: of compressed files, compressed."""
+    documents: int
+    """Read, not kept."""
+    cpu_seconds: float
+    work_bytes: int
+    """Most that lay on disk while it ran, beside the pool."""
+    kept_bytes: int
+    """Of the artifact."""
+
+    @classmethod
+    def of(cls, artifact: Path, record: Record) -> Cost:
+        """What the record of a documents artifact says."""
+        numbers = {**record.counts, **record.provenance}
+        return cls(
+            artifact=artifact,
+            pool_bytes=int(str(numbers["pool_bytes"])),
+            documents=int(str(numbers["read"])),
+            cpu_seconds=max(float(str(numbers["cpu_seconds"])), 0.001),
+            work_bytes=int(str(numbers["work_bytes"])),
+            kept_bytes=sum(entry.bytes for entry in record.files),
+        )
+
+    @property
+    def documents_per_second(self) -> float:
+        """Of one core."""
+        return self.documents / self.cpu_seconds
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Curation:
+    """What a plan of curation goes by."""
+
+    measured: tuple[Path, ...] = ()
+    """Documents artifacts made by the recipe's pipelines from a part of their pools."""
+    pool_bytes: int | None = None
+    """Of each pool; None: of the files that the recipe names."""
+    cores: int = 1
+    price: float | None = None
+    """Of a core-hour."""
+
+
+def measured_cost(artifact: Path, pipeline: Pipeline | None = None) -> Cost:
+    """What the documents artifact has cost.
+
+    Raises: ConfigError where it says nothing of a whole pool: made by other steps than the pipeline's, or with a limit.
+    """
+    record = require_complete(artifact, "documents", allow_missing=True)
+    if pipeline is not None and record.config["steps"] != canonical(pipeline.steps):
+        raise ConfigError(str(artifact), f"made by {record.name} with other steps than {pipeline.name}'s")
+    if record.config["limit"] is not None:
+        hint = "curate a few whole files of the pool instead"
+        raise ConfigError(str(artifact), f"made with --limit {record.config['limit']}: no whole file was read", hint)
+    return Cost.of(artifact, record)
+
+
+def cost_lines(cost: Cost, pool_bytes: int, plan: Curation) -> Iterator[str]:
+    """What a pool will take, in proportion to what was measured."""
+    times = pool_bytes / cost.pool_bytes
+    hours = cost.cpu_seconds * times / 3600
+    price = "" if plan.price is None else f", cost {hours * plan.price:,.2f} at {plan.price:g} a core-hour"
+    rate = f"{cost.documents_per_second:,.0f} documents/s, {_size(cost.pool_bytes / cost.cpu_seconds)}/s a core"
+    yield f"measured {rate} ({cost.artifact}: {_size(cost.pool_bytes)} in {cost.cpu_seconds:,.0f} CPU seconds)"
+    wall = f"{_number(hours / plan.cores)} h on {plan.cores:,} {'core' if plan.cores == 1 else 'cores'}"
+    yield f"time     {_size(pool_bytes)}: {_number(hours)} core-hours, {wall}{price}"
+    most = cost.work_bytes + cost.kept_bytes
+    yield f"disk     {_size(cost.kept_bytes * times)} in the end, at most {_size(most * times)} while it runs"
+
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
+
+
+def parse_size(text: str) -> int:
+    """Bytes from `340TB`, `1.5 GB`, `1000`. Raises: ConfigError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)B?", text.strip(), re.IGNORECASE)
+    if found is None:
+        raise ConfigError(f"size {text}", "allowed: bytes, or a number with KB, MB, GB, TB or PB")
+    return round(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def _number(value: float) -> str:
+    """Three digits, and all that stand before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _size(number: float) -> str:
+    """Three digits and a unit."""
+    name = next((n for n, v in reversed(_UNITS.items()) if number >= v), "")
+    return f"{number / _UNITS[name]:,.3g} {name}B"

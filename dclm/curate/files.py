@@ -1,0 +1,181 @@
+"""The files of a unit of work: documents in Parquet row groups of even size, key tables in Arrow IPC, unit.json."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import json
+import mmap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dclm.core.storage import atomic_directory
+from dclm.curate.step import KEY_FIELDS
+from dclm.extract.guard import cpu_seconds
+
+UNIT = "unit.json"
+ROW_GROUP_ROWS = 1024
+ROW_GROUP_BYTES = 32 << 20
+
+
+class DocumentWriter:
+    """Writes batches to one Parquet file; row groups depend on the rows alone, not on how they were batched.
+
+    Use as a context manager. Columns that start with "_" are left out, but `_row` where `keep_row` is set.
+    """
+
+    def __init__(self, path: Path, keep_row: bool) -> None:
+        self._path = path
+        self._keep_row = keep_row
+        self._writer: pq.ParquetWriter | None = None
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        self._pending_bytes = 0
+        self.rows = 0
+
+    def __enter__(self) -> DocumentWriter:
+        return self
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Take a batch. The first one, which may be empty, gives the schema."""
+        scratch = [n for n in batch.schema.names if n.startswith("_") and not (n == "_row" and self._keep_row)]
+        batch = batch.drop_columns(scratch) if scratch else batch
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, batch.schema, compression="zstd", use_dictionary=False)
+        self.rows += batch.num_rows
+        while batch.num_rows:
+            room = ROW_GROUP_ROWS - self._pending_rows
+            part, batch = batch.slice(0, room), batch.slice(room)
+            self._pending.append(part)
+            self._pending_rows += part.num_rows
+            self._pending_bytes += part.nbytes
+            if self._pending_rows >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._pending and self._writer is not None:
+            self._writer.write_table(pa.Table.from_batches(self._pending), row_group_size=ROW_GROUP_ROWS)
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is None:
+            self._flush()
+        if self._writer is not None:
+            self._writer.close()
+
+
+def read_documents(path: Path) -> Iterator[pa.RecordBatch]:
+    """The row groups of a documents file, one batch each; at least one batch, empty where there are no rows."""
+    with pq.ParquetFile(path) as file:
+        if file.num_row_groups == 0:
+            yield pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, use_threads=False).combine_chunks()
+            batches = table.to_batches()
+            assert len(batches) <= 1, f"{path}: row group {group} holds more than 2 GiB of text"
+            yield batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def write_tables(path: Path, tables: Iterable[pa.Table]) -> None:
+    """Tables of one schema, at least one, as the record batches of one IPC file: number i is batch i."""
+    rest = iter(tables)
+    first = one_batch(next(rest))
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, first.schema) as writer:
+        writer.write_batch(first)
+        for table in rest:
+            writer.write_batch(one_batch(table))
+
+
+class Mapped(NamedTuple):
+    """Some tables of a memory-mapped file."""
+
+    tables: list[pa.Table]
+    memory: pa.Buffer
+    """The whole mapping."""
+
+    def release(self) -> None:
+        """Give the pages that were read back to the system. The tables stay: what is looked at again is read again."""
+        _MADVISE(self.memory.address, self.memory.size, mmap.MADV_DONTNEED)
+
+
+_MADVISE = ctypes.CDLL(None).madvise  # `mmap` objects have it too, but each keeps its file open
+_MADVISE.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+
+
+def map_tables(path: Path, which: slice) -> Mapped:
+    """Those tables of a file made by `write_tables`."""
+    with pa.memory_map(str(path)) as source:
+        memory = source.read_buffer(source.size())
+    file = pa.ipc.open_file(memory)
+    chosen = range(*which.indices(file.num_record_batches))
+    mapped = Mapped([pa.Table.from_batches([file.get_batch(index)]) for index in chosen], memory)
+    mapped.release()
+    return mapped
+
+
+def read_table(path: Path, index: int) -> pa.Table:
+    """Table `index` of a file made by `write_tables`, memory-mapped."""
+    (table,) = map_tables(path, slice(index, index + 1)).tables
+    return table
+
+
+def read_tables(path: Path) -> Iterator[pa.Table]:
+    """All tables of a file made by `write_tables`, memory-mapped, one at a time."""
+    with pa.memory_map(str(path)) as source:
+        file = pa.ipc.open_file(source)
+        for index in range(file.num_record_batches):
+            yield pa.Table.from_batches([file.get_batch(index)])
+
+
+def partitioned(keys: Sequence[pa.RecordBatch], shard: int, num_partitions: int) -> list[pa.Table]:
+    """A shard's keys with their `shard` column, spread by `key % num_partitions`, each part sorted by (key, row)."""
+    table = pa.Table.from_batches(keys)
+    table = table.add_column(1, KEY_FIELDS[1], pa.array(np.full(table.num_rows, shard, np.int32)))
+    key, row = table.column("key").to_numpy(), table.column("row").to_numpy()
+    partition = (key % np.uint64(num_partitions)).astype(np.uint16)
+    order = np.lexsort((row, key, partition))
+    table = table.take(pa.array(order))
+    edges = np.searchsorted(partition[order], np.arange(num_partitions + 1))
+    return [table.slice(a, b - a) for a, b in itertools.pairwise(edges)]
+
+
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    """The table as a single record batch (empty tables too)."""
+    batches = table.combine_chunks().to_batches()
+    assert len(batches) <= 1, "a table of more than 2 GiB of text in one part"
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def write_json(path: Path, value: Mapping[str, object]) -> None:
+    """A small JSON file with sorted keys."""
+    path.write_text(json.dumps(value, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def unit_directory(path: str, fingerprint: str) -> Iterator[tuple[Path, dict[str, object]]]:
+    """A directory that is committed at `path` when the block ends well, and what its `unit.json` will hold.
+
+    That is the fingerprint, the CPU seconds of this process and its children meanwhile, and what the block puts in.
+    """
+    started = cpu_seconds()
+    with atomic_directory(Path(path)) as directory:
+        result: dict[str, object] = {"fingerprint": fingerprint}
+        yield directory, result
+        result["cpu_seconds"] = round(cpu_seconds() - started, 3)
+        write_json(directory / UNIT, result)
+
+
+def finished(directory: Path, fingerprint: str) -> dict[str, object] | None:
+    """The `unit.json` of a unit that was committed with this fingerprint, else None."""
+    try:
+        data = json.loads((directory / UNIT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    assert isinstance(data, dict)
+    return data if data["fingerprint"] == fingerprint else None

@@ -1,0 +1,46 @@
+"""From a pipeline to segments: the steps between two places where all documents must be known."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from dclm.core.errors import ConfigError
+from dclm.curate.step import Filter, Global, Map, Ordered, Step
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A run of local steps. `head` is applied to its input, `tail` looks at its output."""
+
+    index: int
+    first: int
+    """Place of the first local step in the pipeline."""
+    steps: tuple[Map | Filter, ...]
+    head: Global | Ordered | None
+    """The Global or Ordered step before this segment (its place is `first - 1`)."""
+    tail: Global | Ordered | None
+    """The Global or Ordered step after it (its place is `first + len(steps)`)."""
+
+    @property
+    def last(self) -> int:
+        """Place in the pipeline one past this segment's local steps."""
+        return self.first + len(self.steps)
+
+
+def segments(steps: tuple[Step, ...]) -> tuple[Segment, ...]:
+    """Cut the steps at every Global and Ordered one."""
+    if not steps:
+        raise ConfigError("pipeline", "has no steps", "name at least one, such as `extract`")
+    out: list[Segment] = []
+    local: list[Map | Filter] = []
+    head: Global | Ordered | None = None
+    first = 0
+    for place, step in enumerate(steps):
+        if isinstance(step, Map | Filter):
+            local.append(step)
+            continue
+        assert isinstance(step, Global | Ordered), f"{type(step)} is none of Map, Filter, Global, Ordered"
+        out.append(Segment(index=len(out), first=first, steps=tuple(local), head=head, tail=step))
+        local, head, first = [], step, place + 1
+    out.append(Segment(index=len(out), first=first, steps=tuple(local), head=head, tail=None))
+    return tuple(out)

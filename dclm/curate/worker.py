@@ -1,0 +1,210 @@
+"""One unit of work: one segment × one shard (or one partition of shards, after an Ordered step). Engines only schedule.
+
+A unit is a pure function of its input files and the segment's steps. It leaves a directory, renamed into place whole:
+
+    00012.documents.parquet · 00012.ledger.parquet · 00012.samples.parquet · 00012.keys.arrow (before a Global step)
+    unit.json   fingerprint, counts, damage, CPU seconds
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dclm.core.errors import ConfigError
+from dclm.curate.batches import Flow, Opened
+from dclm.curate.files import DocumentWriter, read_documents, read_table, unit_directory
+from dclm.curate.keys import KeyWriter
+from dclm.curate.segments import Segment
+from dclm.curate.step import Context, Global, MapFunction, Ordered
+from dclm.documents.ledger import LedgerWriter
+from dclm.documents.schema import DOCUMENT
+from dclm.pool.files import InputFile
+from dclm.pool.read import Tally, read_file
+from dclm.text.spans import Spans, without_spans
+
+KEYS = ".keys.arrow"
+_LEDGER_BYTES = 32 << 20  # of the ledger in memory
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One shard's input to a segment."""
+
+    index: int
+    file: InputFile | None = None
+    """The pool's file (first segment)."""
+    limit: int | None = None
+    """Records to read of it at most; None: all."""
+    documents: str | None = None
+    """The segment before's documents (later segments)."""
+    drops: str | None = None
+    """Where the head is Global: file of drop tables, of which number `index` is this shard's."""
+    edits: tuple[str, ...] = ()
+    """Where the head is Global: files of edit tables, likewise; a shard's edits are those of all files together."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What all units of one segment share."""
+
+    segment: Segment
+    context: Context
+    identity: str
+    final: bool
+    """The last segment: what comes out is kept, and `_row` is not written."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unit:
+    """A unit of work. `directory` is where its result stands when it is finished."""
+
+    fingerprint: str
+    directory: str
+    shards: tuple[Shard, ...]
+    partition: int = 0
+    total: int = 0
+    """After an Ordered step: the sum of its measure over the partition."""
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether what it emitted for a Global step is (still) there."""
+        return all((Path(self.directory) / f"{shard.index:05d}{KEYS}").exists() for shard in self.shards)
+
+
+def shard_prints(units: Iterable[Unit]) -> list[str]:
+    """Of each shard, in order, the fingerprint of the unit that it is in."""
+    owner = {shard.index: unit.fingerprint for unit in units for shard in unit.shards}
+    return [owner[index] for index in sorted(owner)]
+
+
+def run_unit(job: Job, unit: Unit) -> dict[str, object]:
+    """Do the unit and commit its directory; gives what `unit.json` holds."""
+    opened = _opened(job.identity, job)
+    head: MapFunction | None = None
+    if isinstance(job.segment.head, Ordered):
+        head = job.segment.head.begin(job.context, unit.total, unit.partition)
+    with unit_directory(unit.directory, unit.fingerprint) as (directory, result):
+        shards = result["shards"] = {}
+        for shard in unit.shards:
+            try:
+                outcome = _run_shard(job, shard, opened, head, directory)
+            except Exception as error:
+                error.add_note(f"shard {shard.index} ({shard.file.name if shard.file else shard.documents})")
+                raise
+            shards[str(shard.index)] = outcome
+    return result
+
+
+def documents_in(result: Mapping[str, object]) -> int:
+    """How many documents entered a unit, from what it holds in `unit.json`."""
+    shards = result["shards"]
+    assert isinstance(shards, dict)
+    return sum(o["counts"][0]["documents_in"] for o in shards.values() if o["counts"])
+
+
+_OPEN: dict[str, list[Opened]] = {}
+
+
+def _opened(identity: str, job: Job) -> list[Opened]:
+    """Steps opened once per process; only the latest segment's models stay in memory."""
+    if identity not in _OPEN:
+        _OPEN.clear()
+        _OPEN[identity] = Opened.all(job.segment.steps, job.segment.first, job.context)
+    return _OPEN[identity]
+
+
+def _run_shard(
+    job: Job, shard: Shard, opened: list[Opened], head: MapFunction | None, directory: Path
+) -> dict[str, object]:
+    flow = Flow(opened, job.context.seed)
+    tally = Tally()
+    segment = job.segment
+    measure = segment.tail.measure(job.context) if isinstance(segment.tail, Ordered) else None
+    measured = 0
+    prefix = directory / f"{shard.index:05d}"
+    with (
+        _key_writer(job, prefix.with_suffix(KEYS), shard.index) as keys,
+        DocumentWriter(prefix.with_suffix(".documents.parquet"), keep_row=not job.final) as writer,
+        LedgerWriter(prefix.with_suffix(".ledger.parquet")) as ledger,
+    ):
+        for batch in _input(shard, flow, tally, segment, head):
+            batch = flow.run(batch)
+            if "text" not in batch.schema.names:
+                hint = "add `extract: {with: resiliparse}` as the first step"
+                raise ConfigError("pipeline", "no step makes a `text` column from the pages of this pool", hint)
+            if keys is not None:
+                keys.write(batch)
+            if measure is not None:
+                measured += measure(batch)
+            if job.final:
+                flow.ledger.keep(batch)
+            writer.write(batch)
+            if flow.ledger.bytes > _LEDGER_BYTES:
+                ledger.write(flow.ledger.take())
+        ledger.write(flow.ledger.take())
+    pq.write_table(flow.ledger.samples(), prefix.with_suffix(".samples.parquet"), compression="zstd")
+    counts = [dataclasses.asdict(c) for _, c in sorted(flow.counts.items())]
+    return {
+        "documents": writer.rows, "counts": counts, "measured": measured, "skipped": tally.skipped,
+        "damage": [f"{shard.file.name}: {d}" if shard.file else d for d in tally.damage],
+    }  # fmt: skip
+
+
+def _key_writer(job: Job, path: Path, shard: int) -> contextlib.AbstractContextManager[KeyWriter | None]:
+    tail = job.segment.tail
+    return KeyWriter(path, shard, tail, job.context) if isinstance(tail, Global) else contextlib.nullcontext()
+
+
+def _input(
+    shard: Shard, flow: Flow, tally: Tally, segment: Segment, head: MapFunction | None
+) -> Iterator[pa.RecordBatch]:
+    """The shard's batches, at least one, after the segment's head has had its say."""
+    if shard.file is not None:
+        yield from _read(shard, shard.file, flow, tally)
+        return
+    assert shard.documents is not None
+    assert segment.head is not None
+    name, index = segment.head.name, segment.first - 1
+    drops = edits = None
+    if shard.drops is not None:
+        drops = read_table(Path(shard.drops), shard.index).column("row").combine_chunks()
+    if shard.edits:
+        edits = Spans.of(pa.concat_tables([read_table(Path(path), shard.index) for path in shard.edits]))
+    for batch in read_documents(Path(shard.documents)):
+        count = flow.count(name, index)
+        count.enter(batch.num_rows, flow.size(batch))
+        if drops is not None:
+            batch = flow.drop(batch, pc.is_in(batch.column("_row"), drops), name, count)
+            if edits is not None:
+                batch = flow.mapped(batch, without_spans(batch, edits), name, count)
+        elif head is not None:
+            batch = flow.mapped(batch, head(batch), name, count)
+        count.exit(flow.size(batch))
+        yield batch
+
+
+def _read(shard: Shard, file: InputFile, flow: Flow, tally: Tally) -> Iterator[pa.RecordBatch]:
+    left = shard.limit
+    seen = False
+    for batch in read_file(file, tally):
+        batch = batch if left is None else batch.slice(0, left)
+        yield flow.read(batch)
+        seen = True
+        if left is not None:
+            left -= batch.num_rows
+            if left <= 0:
+                break
+    if not seen:
+        yield flow.read(_empty(DOCUMENT))  # extraction passes documents on as they are
+
+
+def _empty(schema: pa.Schema) -> pa.RecordBatch:
+    schema = schema.append(pa.field("_row", pa.int64()))
+    return pa.RecordBatch.from_pylist([], schema=schema)

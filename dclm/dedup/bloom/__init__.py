@@ -1,0 +1,1 @@
+"""Bloom-filter deduplication of paragraphs and documents."""

@@ -1,0 +1,1 @@
+"""Finding the text of evaluation items in documents."""

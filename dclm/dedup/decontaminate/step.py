@@ -1,0 +1,153 @@
+"""`decontaminate`: finds documents that hold text of evaluation items, and says how many items of each task."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dclm.core.config import Positive
+from dclm.core.errors import ConfigError
+from dclm.curate.step import Context, Decision, Global, MapFunction
+from dclm.dedup.columns import I64, distinct, documents_of, drops_table, edits_table, ints, no_drops, row_of, shard_of
+from dclm.dedup.decontaminate.item_index import SharedNgrams, build_index
+from dclm.dedup.decontaminate.items import Item, read_items
+from dclm.dedup.decontaminate.questions import ANCHOR, SharedQuestions, build_questions
+
+_NO_ITEM = -1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Decontaminate(Global):
+    """Drops documents that hold text of evaluation items, cuts that text out, or only reports.
+
+    Items are the lines of JSONL files, one file a task. By `ngram` all of an item's strings count (questions, answers,
+    choices, passages), each by itself. By `question_option` a document must hold a whole question and one of its
+    options elsewhere; questions of fewer than five words are not looked for. Words are what white space separates,
+    lower-cased and without ASCII punctuation.
+
+    The report stands in the artifact's record: documents found, and for each task its `items`, those long enough to be
+    looked for (`comparable`), those found in any document (`matched`), and the documents that hold one (`documents`).
+    Table `contamination` (task, item, shard, row) lists what was found where.
+
+    Source: 13-grams as in GPT-3 (Brown et al. 2020, appendix C); DCLM section 4.6 for question and option, whose text
+    DCLM cut out (`action: mask`).
+    """
+
+    name: ClassVar[str] = "decontaminate"
+    version: ClassVar[int] = 2
+
+    items: tuple[str, ...]
+    """Evaluation files: asset names or paths of .jsonl or .jsonl.gz; what stands before the first dot is the task."""
+    rule: Literal["ngram", "question_option"] = "ngram"
+    """What contaminates: shared n-grams, or a question together with an option."""
+    ngram: Positive = 13
+    """Words in an n-gram."""
+    min_matches: Positive = 1
+    """N-grams found (repeats included) from which on a document is contaminated. For `rule: ngram`."""
+    last_sentence: bool = False
+    """Of a question only its last sentence counts, as DCLM did for MMLU. For `rule: question_option`."""
+    action: Literal["drop", "mask", "report"] = "drop"
+    """Whether documents go, lose the text found (counted as edits; what is left blank is dropped), or stay as they are.
+    """
+
+    def __post_init__(self) -> None:
+        if not self.items:
+            raise ValueError("`items` needs at least one file")
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"two files of one name in `items`: {', '.join(self.tasks)}")
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        return self.items
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the items' files up to the first dot."""
+        return tuple(Path(name).name.split(".")[0] for name in self.items)
+
+    def open(self, context: Context) -> MapFunction:
+        files = [read_items(context.file(name)) for name in self.items]
+        items = [item for file in files for item in file]
+        search = self._search(items)
+        task = np.repeat(np.arange(len(files)), [len(file) for file in files])
+        number = np.arange(len(items)) - np.searchsorted(task, task)  # in its file
+        tasks = np.arange(len(files))
+        sizes = np.bincount(task, minlength=len(files))
+        comparable = np.bincount(task, search.sizes > 0, len(files)).astype(np.int64)
+
+        def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
+            found = search(batch.column("text"))
+            rows = batch.column("_row").to_numpy()[found.rows]
+            none = np.full(len(files), _NO_ITEM)  # a row of each task without an item, for tasks that are nowhere
+            key = np.concatenate([tasks, task[found.items]])
+            columns = {
+                "row": np.concatenate([none, rows]),
+                "item": np.concatenate([none, number[found.items]]),
+                "start": np.concatenate([none, found.starts]),
+                "end": np.concatenate([none, found.ends]),
+                "size": sizes[key],
+                "comparable": comparable[key],
+            }
+            return pa.RecordBatch.from_pydict({"key": pa.array(key, pa.uint64())} | _arrays(columns))
+
+        return emit
+
+    def _search(self, items: list[Item]) -> SharedNgrams | SharedQuestions:
+        where = ", ".join(self.tasks)
+        if self.rule == "ngram":
+            ngrams = build_index([item.texts for item in items], self.ngram)
+            if not len(ngrams.hashes):
+                raise ConfigError(self.name, f"no string in {where} has {self.ngram} words", "lower `ngram`")
+            return SharedNgrams(ngrams, self.min_matches)
+        questions = build_questions(items, self.last_sentence)
+        if not questions.sizes.any():
+            what = f"no item in {where} has a question of {ANCHOR} words and options"
+            raise ConfigError(self.name, what, "use `rule: ngram`")
+        return SharedQuestions(questions)
+
+    def reduce(self, keys: pa.Table) -> pa.Table:
+        item = ints(keys, "item")
+        first = np.zeros(len(item), np.bool_)
+        bare = np.flatnonzero(item == _NO_ITEM)
+        first[bare[np.unique(ints(keys, "key")[bare], return_index=True)[1]]] = True
+        return keys.filter(pa.array(first | (item != _NO_ITEM)))
+
+    def decide(self, reduced: Iterable[pa.Table]) -> Decision:
+        found = pa.concat_tables(reduced)
+        hits = found.filter(pc.not_equal(found.column("item"), _NO_ITEM))
+        task, item, document = ints(hits, "key"), ints(hits, "item"), documents_of(hits)
+        report: dict[str, object] = {}
+        for row in found.filter(pc.equal(found.column("item"), _NO_ITEM)).sort_by("key").to_pylist():
+            mine = task == row["key"]
+            report[self.tasks[row["key"]]] = {
+                "items": row["size"], "comparable": row["comparable"], "matched": len(distinct(item[mine])),
+                "documents": len(distinct(document[mine])),
+            }  # fmt: skip
+        documents = distinct(document)
+        return Decision(
+            drops=drops_table(documents, documents) if self.action == "drop" else no_drops(),
+            edits=[edits_table(document, ints(hits, "start"), ints(hits, "end"))] if self.action == "mask" else [],
+            info={"documents": len(documents), "tasks": report},
+            tables={"contamination": [self._table(task, item, document)]},
+        )
+
+    def _table(self, task: I64, item: I64, document: I64) -> pa.Table:
+        triples = np.unique(np.stack([task, item, document]), axis=1)
+        return pa.table(
+            {
+                "task": pa.array(self.tasks).take(pa.array(triples[0])),
+                "item": pa.array(triples[1]),
+                "shard": pa.array(shard_of(triples[2]), pa.int32()),
+                "row": pa.array(row_of(triples[2]), pa.int64()),
+            }
+        )
+
+
+def _arrays(columns: dict[str, I64]) -> dict[str, pa.Array]:
+    return {name: pa.array(values, pa.int64()) for name, values in columns.items()}

@@ -1,0 +1,1 @@
+"""Clusters of duplicates: connected components and what is decided on them."""

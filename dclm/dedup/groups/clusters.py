@@ -1,0 +1,126 @@
+"""What near-duplicate steps decide, as drops, counts, and the tables of clusters and edges beside the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+from dclm.dedup.columns import F64, I64, U32, drops_table, row_of, shard_of
+
+ROWS = 1 << 20
+"""Of a table in memory at a time: a row group of its file."""
+
+
+class Parts:
+    """A table in parts that are made as they are asked for, as often as they are."""
+
+    def __init__(self, make: Callable[[], Iterator[pa.Table]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return self._make()
+
+
+class Clusters(NamedTuple):
+    """For each of some documents the one that stays in its place. Clusters are numbered in the order of those.
+
+    Memory: 24 bytes a document, for drops and tables up to 40 more while they are made.
+    """
+
+    documents: I64
+    """Packed (see `columns.pack`), in document order."""
+    kept: I64
+    """Index into `documents` of the document that stays."""
+    jaccard: F64 | None = None
+    """Index of each document and the one that stays; None: not computed."""
+
+    def drops(self) -> pa.Table:
+        """All documents that do not stay (see `dclm.curate.step.Decision`)."""
+        gone = np.flatnonzero(self.kept != np.arange(len(self.kept)))
+        return drops_table(self.documents[gone], self.documents[self.kept[gone]])
+
+    def counts(self) -> dict[str, int]:
+        """`clusters` of two or more documents, `duplicates` dropped, and the number of documents in the largest one."""
+        size = np.bincount(self.kept, minlength=1)
+        clusters = int((size > 1).sum())
+        members = int(size[size > 1].sum())
+        return {"clusters": clusters, "duplicates": members - clusters, "largest_cluster": _largest(size)}
+
+    def members(self) -> Iterator[pa.Table]:
+        """Columns cluster, shard, row, kept: members of clusters of two or more, by cluster and document order."""
+        for rows, number in self._in_clusters():
+            yield pa.table(
+                {
+                    "cluster": pa.array(number),
+                    "shard": pa.array(shard_of(self.documents[rows]), pa.int32()),
+                    "row": pa.array(row_of(self.documents[rows]), pa.int64()),
+                    "kept": pa.array(self.kept[rows] == rows),
+                }
+            )
+
+    def edges(self) -> Iterator[pa.Table]:
+        """Columns cluster, shard, row, kept_shard, kept_row, jaccard: each dropped document beside the one that stays.
+
+        In the order of `members`. Without an index the column is null: the two were linked by keys they share, or
+        through others, and not compared.
+        """
+        for members, numbers in self._in_clusters():
+            gone = self.kept[members] != members
+            rows, number = members[gone], numbers[gone]
+            documents, kept = self.documents[rows], self.documents[self.kept[rows]]
+            yield pa.table(
+                {
+                    "cluster": pa.array(number),
+                    "shard": pa.array(shard_of(documents), pa.int32()),
+                    "row": pa.array(row_of(documents), pa.int64()),
+                    "kept_shard": pa.array(shard_of(kept), pa.int32()),
+                    "kept_row": pa.array(row_of(kept), pa.int64()),
+                    "jaccard": pa.nulls(len(rows), pa.float64())
+                    if self.jaccard is None
+                    else pa.array(self.jaccard[rows]),
+                }
+            )
+
+    def _in_clusters(self) -> Iterator[tuple[U32, I64]]:
+        """Places of the documents in clusters of two or more, cluster after cluster, and the numbers of these.
+
+        Some at a time, at least once.
+        """
+        order = _by_cluster(self.kept)
+        last, number = -1, -1
+        for start in range(0, max(1, len(order)), ROWS):
+            rows = order[start : start + ROWS]
+            kept = self.kept[rows]
+            numbers = number + np.cumsum(np.diff(kept, prepend=last) != 0)
+            yield rows, numbers
+            if len(rows):
+                last, number = kept[-1], numbers[-1]
+
+
+@njit(cache=True, nogil=True)
+def _by_cluster(kept: np.ndarray) -> np.ndarray:
+    """Places in clusters of two or more, by the place that stays, in order: a counting sort, 8 bytes a document."""
+    alone = np.uint32(0xFFFFFFFF)
+    place = np.zeros(len(kept), np.uint32)  # how many are in the cluster of each that stays; where the next one goes
+    for k in kept:
+        place[k] += np.uint32(1)
+    filled = 0
+    for i in range(len(place)):
+        size = place[i]
+        place[i] = alone if size < 2 else np.uint32(filled)
+        filled += size if size >= 2 else 0
+    order = np.empty(filled, np.uint32)
+    for i in range(len(kept)):
+        if place[kept[i]] != alone:
+            order[place[kept[i]]] = i
+            place[kept[i]] += np.uint32(1)
+    return order
+
+
+def _largest(size: I64) -> int:
+    largest = int(size.max())
+    return largest if largest > 1 else 0

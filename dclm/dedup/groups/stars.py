@@ -1,0 +1,78 @@
+"""Connected components on many workers: edges turn into stars in rounds that look at one document's edges at a time.
+
+Edges are rows (key, other) of packed documents. A large-star round sees every edge from both its ends, a small-star
+round from the later one. Both keep what is connected connected; when neither changes anything, every document but the
+first of its component has one edge, to that first.
+
+Source: Kiveris et al., Connected Components in MapReduce and Beyond (SoCC 2014): O(log² n) rounds, in practice about
+log n. A worker holds what comes to some keys: the documents of one component at most, 16 bytes each, beside a piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from dclm.curate.step import Passed
+from dclm.dedup.columns import I64, distinct, ints
+from dclm.dedup.groups.components import Components
+
+
+def edges_of(links: pa.Table) -> pa.Table:
+    """Both directions of links `first`, `second`: what the first round, a large star, starts from."""
+    return _both(ints(links, "second"), ints(links, "first"))
+
+
+def large_star(rows: pa.Table) -> Passed:
+    """Links each later neighbour of a document to the first of it and its neighbours."""
+    key, other, least, _ = _neighbours(rows)
+    least = np.minimum(least, key)
+    later = other > key
+    return Passed(rows=_table(other[later], least[later]), news=int((least < key)[later].sum()))
+
+
+def small_star(rows: pa.Table) -> Passed:
+    """Links a document and its neighbours, all of them earlier, to the first of these."""
+    key, other, least, starts = _neighbours(rows)
+    more = other != least
+    low = np.concatenate([least[starts], least[more]])
+    return Passed(rows=_both(np.concatenate([key[starts], other[more]]), low), news=int(more.sum()))
+
+
+def components_of(tables: Iterable[pa.Table]) -> Components:
+    """The components that finished stars stand for; `tables` hold each document's edges together."""
+    first, second = [], []
+    for table in tables:
+        key, other, _, _ = _neighbours(table)
+        first.append(other[other < key])
+        second.append(key[other < key])
+    leaf, root = np.concatenate(second), np.concatenate(first)
+    roots = distinct(root)
+    documents = np.concatenate([roots, leaf])
+    order = np.argsort(documents)
+    documents = documents[order]
+    return Components(documents, np.searchsorted(documents, np.concatenate([roots, root])[order]), 0)
+
+
+def _neighbours(rows: pa.Table) -> tuple[I64, I64, I64, I64]:
+    """Distinct rows sorted by (key, other); the least `other` of each one's key; where keys begin."""
+    key, other = ints(rows, "key"), ints(rows, "other")
+    order = np.lexsort((other, key))
+    key, other = key[order], other[order]
+    new = np.ones(len(key), np.bool_)
+    new[1:] = (key[1:] != key[:-1]) | (other[1:] != other[:-1])
+    key, other = key[new], other[new]
+    begins = np.ones(len(key), np.bool_)
+    begins[1:] = key[1:] != key[:-1]
+    starts = np.flatnonzero(begins)
+    return key, other, other[starts][np.cumsum(begins) - 1] if len(key) else other, starts
+
+
+def _both(high: I64, low: I64) -> pa.Table:
+    return _table(np.concatenate([high, low]), np.concatenate([low, high]))
+
+
+def _table(key: I64, other: I64) -> pa.Table:
+    return pa.table({"key": pa.array(key.astype(np.uint64)), "other": pa.array(other)})

@@ -1,0 +1,59 @@
+"""Signatures → band keys → candidate links: documents that agree in all rows of one band become candidates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numba import njit, uint64
+
+from dclm.dedup.columns import I64, U64, documents_of, hashes
+from dclm.dedup.groups.components import Links, rows_of_equal_keys, spanning_links
+from dclm.dedup.hashing import mix
+from dclm.dedup.minhash.signatures import Signatures
+
+
+@njit(cache=True, nogil=True)
+def _band_keys(values: np.ndarray, counts: np.ndarray, bands: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Keys (document after document, band after band) and the place of each one's document in the batch."""
+    filled = 0
+    for count in counts:
+        filled += count > 0
+    keys = np.empty(filled * bands, np.uint64)
+    places = np.empty(filled * bands, np.int64)
+    n = 0
+    for i in range(len(counts)):
+        if counts[i] == 0:
+            continue
+        for band in range(bands):
+            h = mix(uint64(band + 1))
+            for k in range(band * rows, (band + 1) * rows):
+                h = mix(h ^ uint64(values[i, k])) + uint64(0x9E3779B97F4A7C15)
+            keys[n], places[n] = h, i
+            n += 1
+    return keys, places
+
+
+def band_keys(signatures: Signatures, bands: int, rows: int) -> tuple[U64, I64]:
+    """One key for each band of each document that has shingles, and the document's place in the batch."""
+    keys, places = _band_keys(signatures.values, signatures.counts, bands, rows)
+    return keys, places
+
+
+def candidate_links(keys: pa.Table) -> pa.Table:
+    """Links between documents that share a key, no more than it takes to connect them: columns first, second.
+
+    `whole_first` and `whole_second` are the documents' values of the key column `whole`.
+    """
+    documents = documents_of(keys)
+    equal = rows_of_equal_keys(hashes(keys, "key"), documents)
+    linked, places = np.unique(documents[np.concatenate(equal)], return_index=True)
+    whole = hashes(keys, "whole")[np.concatenate(equal)[places]]
+    links = spanning_links(Links(documents[equal.first], documents[equal.second]))
+    return pa.table(
+        {
+            "first": links.first,
+            "second": links.second,
+            "whole_first": whole[np.searchsorted(linked, links.first)],
+            "whole_second": whole[np.searchsorted(linked, links.second)],
+        }
+    )

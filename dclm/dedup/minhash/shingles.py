@@ -1,0 +1,179 @@
+"""Text → the hashes of its n-grams (shingles) of words or characters, in one pass over the UTF-8 bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numba import njit, uint32, uint64
+
+from dclm.dedup.columns import U64
+from dclm.dedup.hashing import mix
+from dclm.dedup.minhash.alphabet import SKIP, SPACE, TABLE_SIZE, Normalization, alphabet
+
+_START = np.uint64(0xCBF29CE484222325)  # FNV-1a, 64 bit: offset basis
+_PRIME = np.uint64(0x100000001B3)  # and prime
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: the base of the polynomial over token hashes
+
+
+@njit(cache=True, nogil=True, inline="always")
+def decode(data: np.ndarray, at: int) -> tuple[np.uint32, int]:
+    """The code point at byte `at` of valid UTF-8 and the number of its bytes."""
+    b0 = uint32(data[at])
+    if b0 < uint32(0x80):
+        return b0, 1
+    b1 = uint32(data[at + 1]) & uint32(0x3F)
+    if b0 < uint32(0xE0):
+        return uint32(((b0 & uint32(0x1F)) << uint32(6)) | b1), 2
+    b2 = uint32(data[at + 2]) & uint32(0x3F)
+    if b0 < uint32(0xF0):
+        return uint32(((b0 & uint32(0x0F)) << uint32(12)) | (b1 << uint32(6)) | b2), 3
+    b3 = uint32(data[at + 3]) & uint32(0x3F)
+    return uint32(((b0 & uint32(0x07)) << uint32(18)) | (b1 << uint32(12)) | (b2 << uint32(6)) | b3), 4
+
+
+@njit(cache=True, nogil=True)
+def word_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray) -> int:
+    """Hashes of the whitespace-separated words of `data[start:end]` into `out`; how many there are.
+
+    A word that normalization empties is no word.
+    """
+    count = 0
+    h = _START
+    open_word = False
+    at = start
+    while at < end:
+        point, width = decode(data, at)
+        at += width
+        if point < uint32(TABLE_SIZE):
+            point = table[point]
+        if point == uint32(SPACE):
+            if open_word:
+                out[count] = mix(h)
+                count += 1
+                h = _START
+                open_word = False
+        elif point != uint32(SKIP):
+            h = (h ^ uint64(point)) * _PRIME
+            open_word = True
+    if open_word:
+        out[count] = mix(h)
+        count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def word_places(data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray) -> int:
+    """First byte and end of the words that `word_hashes` hashes, as they stand in the text; how many there are."""
+    count = 0
+    first, last = -1, -1  # of what stands between white space; −1: nothing yet
+    is_word = False
+    at = start
+    while at <= end:
+        point, width = (uint32(SPACE), 1) if at == end else decode(data, at)
+        if at < end and point < uint32(TABLE_SIZE):
+            point = table[point]
+        if point == uint32(SPACE):
+            if is_word:
+                out[count, 0], out[count, 1] = first, last
+                count += 1
+            first, is_word = -1, False
+        else:
+            first = at if first < 0 else first
+            last = at + width
+            is_word = is_word or point != uint32(SKIP)
+        at += width
+    return count
+
+
+@njit(cache=True, nogil=True)
+def character_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray) -> int:
+    """Hashes of the characters of `data[start:end]` into `out`; a run of whitespace is one space, none at the ends."""
+    count = 0
+    gap = False
+    at = start
+    while at < end:
+        point, width = decode(data, at)
+        at += width
+        if point < uint32(TABLE_SIZE):
+            point = table[point]
+        if point == uint32(SPACE):
+            gap = count > 0
+        elif point != uint32(SKIP):
+            if gap:
+                out[count] = mix((_START ^ uint64(32)) * _PRIME)
+                count += 1
+                gap = False
+            out[count] = mix((_START ^ uint64(point)) * _PRIME)
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def combine(tokens: np.ndarray, count: int, ngram: int, out: np.ndarray) -> int:
+    """Hashes of all n-grams of the first `count` tokens into `out` (may be `tokens` itself); how many there are.
+
+    Fewer tokens than `ngram`, but at least one: a single shingle of them all.
+    """
+    if count == 0:
+        return 0
+    ngram = min(ngram, count)
+    leading = uint64(1)  # _BASE ** ngram
+    for _ in range(ngram):
+        leading *= _BASE
+    h = uint64(0)
+    for i in range(ngram):
+        h = h * _BASE + tokens[i]
+    for i in range(count - ngram):
+        first = tokens[i]
+        following = tokens[i + ngram]
+        out[i] = mix(h)
+        h = h * _BASE + following - first * leading
+    out[count - ngram] = mix(h)
+    return count - ngram + 1
+
+
+@njit(cache=True, nogil=True)
+def shingles(
+    data: np.ndarray, start: int, end: int, table: np.ndarray, words: bool, ngram: int, out: np.ndarray
+) -> int:
+    """Shingle hashes of one text into `out` (room for one a byte), in text order with repeats; how many."""
+    if words:
+        count = word_hashes(data, start, end, table, out)
+    else:
+        count = character_hashes(data, start, end, table, out)
+    return combine(out, count, ngram, out)
+
+
+@njit(cache=True, nogil=True)
+def room_for(offsets: np.ndarray) -> int:
+    """Shingles that a text of a column may have at most: as many as the longest one has bytes.
+
+    Memory that is never written is never taken: words need about 1.5 bytes for each byte of text.
+    """
+    longest = 0
+    for i in range(len(offsets) - 1):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    return longest
+
+
+def shingle_hash(text: str, normalization: Normalization = "lower") -> int:
+    """The 64-bit hash that kernels give the shingle made of all words of `text`.
+
+    For use with other libraries: `datasketch.MinHash(scheme="affine64", hashfunc=lambda b: shingle_hash(b.decode()))`
+    fed with " ".join(words) has the signature that `minhash` computes.
+    """
+    return int(text_shingles([text], ngram=1 << 30, normalization=normalization)[0][0])
+
+
+def text_shingles(
+    texts: Iterable[str], ngram: int, normalization: Normalization = "lower", words: bool = True
+) -> list[U64]:
+    """Sorted distinct shingle hashes of each text: the sets whose Jaccard index counts."""
+    table = alphabet(normalization)
+    sets: list[U64] = []
+    for text in texts:
+        data = np.frombuffer(text.encode(), np.uint8)
+        out = np.empty(len(data), np.uint64)
+        sets.append(np.unique(out[: shingles(data, 0, len(data), table, words, ngram, out)]))
+    return sets

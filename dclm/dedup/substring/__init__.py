@@ -1,0 +1,1 @@
+"""Exact repeated spans of tokens."""

@@ -1,0 +1,188 @@
+"""`substring`: long spans of tokens that occur more than once anywhere in the corpus."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from dclm.core.config import Range
+from dclm.core.errors import ConfigError
+from dclm.curate.step import Context, Decision, Global, MapFunction, Round
+from dclm.dedup.columns import I64, documents_of, edits_table, hashes, ints, no_drops, row_of, shard_of
+from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
+from dclm.dedup.substring.winnow import anchor_length, choose_anchors, windows_near
+from dclm.text.buffers import utf8
+
+_ANCHOR_BYTES = 64  # of an anchor that repeats, while they are sorted by document
+
+Keep = Literal["first", "none"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Substring(Global):
+    """Cuts out spans of `min_tokens` tokens or more that occur elsewhere in the corpus, in any document or the same.
+
+    A token is a UAX #29 word that is not all white space (punctuation and case count; see `bloom.tokens`), and
+    white space between tokens does not matter. What is cut is counted as edits; a document left blank is dropped. With
+    `keep: first` every token cut belongs to a span that stands earlier in document order.
+
+    All repeats are found, across all documents, exactly but for a chance of 2⁻¹²⁸ a pair of spans, and the result
+    depends on the documents alone. This is done by hashes in two rounds, not by a suffix array, which must hold a
+    partition's whole text and nine or more bytes for each of its bytes in one process and finds no repeat across
+    partitions. First some 4 of `min_tokens` short spans are chosen as anchors, such that equal long spans hold equal
+    anchors: keys of 24 bytes for each, some 0.4 bytes for a byte of text. Then only places with a repeated anchor are
+    looked at again, with a key of 44 bytes for each long span there. Both are sorted in partitions, on all workers.
+
+    Source: ExactSubstr of Lee et al. 2022, "Deduplicating training data makes language models better" (BPE tokens,
+    every copy cut); DCLM appendix L.
+    """
+
+    name: ClassVar[str] = "substring"
+    version: ClassVar[int] = 2
+
+    min_tokens: Annotated[int, Range(2, 1_000_000)] = 50
+    """Length of the shortest span."""
+    keep: Keep = "first"
+    """Whether the first copy in document order stays, or none does."""
+    action: Literal["remove", "report"] = "remove"
+    """Whether spans are cut out, or only listed in the table `spans` (shard, row, start, end; bytes of the text)."""
+
+    @property
+    def memory(self) -> str:
+        anchors = 2 / (self.min_tokens - anchor_length(self.min_tokens) + 2)
+        decides = f"the one that decides {_ANCHOR_BYTES * anchors:.2g} B a repeated token"
+        return f"a worker takes 1 GB and 44 B a repeated token of its shard; {decides}"
+
+    def open(self, context: Context) -> MapFunction:
+        def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
+            anchors = choose_anchors(utf8(batch.column("text")), self.min_tokens)
+            rows = batch.column("_row").to_numpy()[anchors.rows]
+            return pa.RecordBatch.from_pydict(
+                {
+                    "key": pa.array(anchors.hashes),
+                    "row": pa.array(rows, pa.int64()),
+                    "token": pa.array(anchors.tokens, pa.int32()),
+                }
+            )
+
+        return emit
+
+    def reduce(self, keys: pa.Table) -> pa.Table:
+        repeated = _repeated(hashes(keys, "key"))
+        return keys.select(["shard", "row", "token"]).filter(pa.array(repeated))
+
+    def decide(self, reduced: Iterable[pa.Table]) -> Decision:
+        count = sum(table.num_rows for table in reduced)
+        self._check_memory(count)
+        step = RepeatedSpans(min_tokens=self.min_tokens, keep=self.keep, action=self.action)
+
+        def finish(decision: Decision) -> Decision:
+            return dataclasses.replace(decision, info={"repeated_anchors": count, **decision.info})
+
+        return Decision(drops=no_drops(), then=Round(step=step, rows=_anchors_by_document(reduced), finish=finish))
+
+    def _check_memory(self, anchors: int) -> None:
+        need, room = anchors * _ANCHOR_BYTES, room_bytes()
+        if need > room:
+            machine = show_bytes(int(need / FRACTION))
+            raise ConfigError(
+                self.name,
+                f"{anchors:,} repeated places need {show_bytes(need)}; {show_bytes(room)} can be had",
+                f"put `exact` or `minhash` before it, raise `min_tokens`, or use a machine with {machine} free",
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RepeatedSpans(Global):
+    """The second round: all spans of `min_tokens` tokens that hold one of the column `_anchors`, compared."""
+
+    name: ClassVar[str] = "substring.spans"
+
+    min_tokens: int
+    keep: Keep
+    action: Literal["remove", "report"]
+
+    def open(self, context: Context) -> MapFunction:
+        def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
+            anchors = batch.column("_anchors")
+            bounds = np.zeros(len(anchors) + 1, np.int64)
+            np.cumsum(anchors.value_lengths(), out=bounds[1:])
+            places = anchors.flatten().to_numpy().astype(np.int64)
+            windows = windows_near(utf8(batch.column("text")), places, bounds, self.min_tokens)
+            return pa.RecordBatch.from_pydict(
+                {
+                    "key": pa.array(windows.high),
+                    "row": pa.array(batch.column("_row").to_numpy()[windows.rows], pa.int64()),
+                    "check": pa.array(windows.low),
+                    "start": pa.array(windows.starts, pa.int32()),
+                    "end": pa.array(windows.ends, pa.int32()),
+                }
+            )
+
+        return emit
+
+    def reduce(self, keys: pa.Table) -> pa.Table:
+        key, check, documents, start = (
+            hashes(keys, "key"),
+            hashes(keys, "check"),
+            documents_of(keys),
+            ints(keys, "start"),
+        )
+        order = np.lexsort((start, documents, check, key))
+        key, check = key[order], check[order]
+        same = (key[1:] == key[:-1]) & (check[1:] == check[:-1])  # as the one before
+        gone = np.zeros(len(key), np.bool_)
+        gone[1:] = same
+        if self.keep == "none":
+            gone[:-1] |= same
+        chosen = order[gone]
+        return edits_table(documents[chosen], start[chosen], ints(keys, "end")[chosen])
+
+    def decide(self, reduced: Iterable[pa.Table]) -> Decision:
+        if self.action == "remove":
+            return Decision(drops=no_drops(), edits=reduced)
+        spans = _merged(pa.concat_tables(reduced))
+        documents = len(np.unique(documents_of(spans)))
+        info = {"documents": documents, "bytes": int((ints(spans, "end") - ints(spans, "start")).sum())}
+        return Decision(drops=no_drops(), info=info, tables={"spans": [spans]})
+
+
+def _repeated(keys: np.ndarray) -> np.ndarray:
+    """Whether a key occurs more than once; `keys` are sorted."""
+    repeated = np.zeros(len(keys), np.bool_)
+    repeated[1:] = keys[1:] == keys[:-1]
+    repeated[:-1] |= repeated[1:]
+    return repeated
+
+
+def _anchors_by_document(reduced: Iterable[pa.Table]) -> pa.Table:
+    """Columns shard, row and `_anchors`: the sorted tokens of the anchors of each document that has any."""
+    table = pa.concat_tables(reduced)
+    documents, tokens = documents_of(table), ints(table, "token").astype(np.int32)
+    order = np.lexsort((tokens, documents))
+    documents, tokens = documents[order], tokens[order]
+    first = np.flatnonzero(np.append(True, documents[1:] != documents[:-1])[: len(documents)])
+    bounds = np.append(first, len(documents))
+    return pa.table(
+        {
+            "shard": pa.array(shard_of(documents[first]), pa.int32()),
+            "row": pa.array(row_of(documents[first]), pa.int64()),
+            "_anchors": pa.LargeListArray.from_arrays(bounds, pa.array(tokens, pa.int32())),
+        }
+    )
+
+
+def _merged(spans: pa.Table) -> pa.Table:
+    """Spans that overlap as one, in document order."""
+    documents, start, end = documents_of(spans), ints(spans, "start"), ints(spans, "end")
+    order = np.lexsort((end, start, documents))
+    documents, start, end = documents[order], start[order], end[order]
+    new: I64 = np.flatnonzero(
+        np.append(True, (documents[1:] != documents[:-1]) | (start[1:] >= end[:-1]))[: len(documents)]
+    )  # spans have one length in tokens: one that starts later ends later
+    last = np.append(new[1:], len(documents))[: len(new)] - 1
+    return edits_table(documents[new], start[new], end[last])

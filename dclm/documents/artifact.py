@@ -1,0 +1,152 @@
+"""Reading a documents artifact piece by piece: its ledger in batches, and what its record says of its steps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.record import Record, read_record
+from dclm.curate.catalog import STEPS
+from dclm.documents.schema import LEDGER
+
+Bools = npt.NDArray[np.bool_]
+KEPT = -2
+"""`Rows.step` of a document that came out at the end (−1 is the reader)."""
+BATCH_ROWS = 1 << 16
+
+
+class Rows(NamedTuple):
+    """A batch of the ledger."""
+
+    batch: pa.RecordBatch
+    step: npt.NDArray[np.int32]
+    """Place of the step at which the record left, or KEPT."""
+    rejected: Bools
+
+    @property
+    def kept(self) -> Bools:
+        return np.equal(self.step, KEPT)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepRow:
+    """What one step did, by the artifact's record."""
+
+    index: int
+    name: str
+    settings: str
+    """Its configuration, where it is not the default."""
+    documents_in: int
+    dropped: int
+    rejected: int
+    edits: int
+    bytes_in: int
+    bytes_out: int
+    characters_in: int
+    characters_out: int
+
+    @property
+    def documents_out(self) -> int:
+        return self.documents_in - self.dropped - self.rejected
+
+
+class Artifact:
+    """A documents artifact, opened for looking at."""
+
+    def __init__(self, root: Path) -> None:
+        """Raises: ConfigError if it is of another kind; DataError if its record is older than this report."""
+        self.root = root
+        self.record: Record = read_record(root)
+        if self.record.kind != "documents":
+            raise ConfigError(str(root), f"found an artifact of kind {self.record.kind}, allowed: documents")
+        self.steps = tuple(_steps(self.record, root))
+
+    def files(self, folder: str) -> list[Path]:
+        """The artifact's files in `documents`, `ledger` or `samples`, in order of their shards."""
+        return [self.root / f.path for f in self.record.files if f.path.startswith(f"{folder}/")]
+
+    def annotations(self) -> dict[str, bool]:
+        """Name of each annotation in the ledger → whether it is a number in all shards that have it."""
+        found: dict[str, bool] = {}
+        for path in self.files("ledger"):
+            for field in pq.read_schema(path):
+                if field.name not in LEDGER.names:
+                    number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+                    found[field.name] = found.get(field.name, True) and number
+        return dict(sorted(found.items()))
+
+    def rows(self, *columns: str) -> Iterator[Rows]:
+        """The ledger in document order with these columns (null where a shard lacks one)."""
+        needed = ["step_index", "reason", *columns]
+        for path in self.files("ledger"):
+            with pq.ParquetFile(path) as file:
+                there = [name for name in needed if name in file.schema_arrow.names]
+                for batch in file.iter_batches(BATCH_ROWS, columns=there, use_threads=False):
+                    for name in needed:
+                        if name not in there:
+                            batch = batch.append_column(name, pa.nulls(batch.num_rows, pa.string()))
+                    step = pc.fill_null(batch.column("step_index"), KEPT).to_numpy(zero_copy_only=False)
+                    rejected = pc.is_valid(batch.column("reason")).to_numpy(zero_copy_only=False)
+                    yield Rows(batch, step, rejected)
+
+    @property
+    def seed(self) -> int:
+        seed = self.record.config["seed"]
+        assert isinstance(seed, int)
+        return seed
+
+    def count(self, name: str) -> int:
+        """A number of the record's counts: read, kept, dropped or rejected."""
+        value = self.record.counts[name]
+        assert isinstance(value, int)
+        return value
+
+
+def numbers(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
+    """A numeric column as float64, NaN for null."""
+    column = pc.cast(batch.column(name), pa.float64(), safe=False)
+    values: npt.NDArray[np.float64] = column.to_numpy(zero_copy_only=False)
+    return values
+
+
+def _steps(record: Record, root: Path) -> Iterator[StepRow]:
+    counts, settings = record.counts["steps"], record.config["steps"]
+    assert isinstance(counts, list)
+    assert isinstance(settings, list)
+    for count in counts:
+        if "characters_out" not in count:
+            raise DataError(str(root), "was made by a version that counted no characters", "curate it again")
+        index = count["index"]
+        shown = _settings(count["step"], settings[index]) if index >= 0 else ""
+        fields = {f.name for f in dataclasses.fields(StepRow)}
+        yield StepRow(
+            name=count["step"], settings=shown, **{k: v for k, v in count.items() if k in fields and k != "step"}
+        )
+
+
+def _settings(name: str, values: Mapping[str, object]) -> str:
+    kind = STEPS.get(name)
+    usual = {f.name: f.default for f in dataclasses.fields(kind)} if kind is not None else {}
+    shown = []
+    for key, value in values.items():
+        if key in ("class", "version") or value == usual.get(key, ...) or value in ([], None):
+            continue
+        shown.append(f"{key.rstrip('_')}: {_plain(value)}")
+    return " · ".join(shown)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} → {_plain(item)}" for key, item in value.items())
+    return str(value).lower() if isinstance(value, bool) else str(value)

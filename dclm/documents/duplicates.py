@@ -1,0 +1,149 @@
+"""The clusters of near-duplicates that a documents artifact tells of: which there are, and who is in one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.record import read_record
+from dclm.curate.step import Context
+from dclm.extract.step import Extract
+from dclm.pool.files import InputFile
+from dclm.pool.read import Tally, read_file
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A cluster in numbers."""
+
+    number: int
+    documents: int
+    kept: int
+    """Members that the step kept: one, or with verification perhaps more."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Member:
+    """A document of a cluster."""
+
+    shard: int
+    row: int
+    id: str
+    url: str | None
+    source: str
+    kept: bool
+    """Whether it stayed as its cluster's document."""
+    jaccard: float | None
+    """With the document that stayed; None: it is that document, or they were not compared."""
+    left_at: str | None
+    """Name of the step at which it left the pipeline; None: it is in the artifact."""
+    text: str | None = None
+    """None where it is neither in the artifact nor was the pool given."""
+    text_from: str | None = None
+
+
+def tables_of(artifact: Path, step: int | None) -> str:
+    """The path stem of the tables that the step at place `step` left; None: the only one that left clusters.
+
+    Raises: ConfigError if there is none such, or several to choose from.
+    """
+    record = read_record(artifact)
+    suffix = ".clusters.parquet"
+    found = [f.path.removesuffix(suffix) for f in record.files if f.path.endswith(suffix)]
+    if not found:
+        raise ConfigError(str(artifact), "has no tables of clusters", "`minhash` leaves them")
+    mine = [stem for stem in found if step is None or int(Path(stem).name.split("-")[0]) == step]
+    if len(mine) != 1:
+        names = ", ".join(Path(stem).name for stem in found)
+        raise ConfigError(str(artifact), f"clusters of {names}", "choose one by its number with --step")
+    return str(artifact / mine[0])
+
+
+def largest_clusters(stem: str, limit: int) -> list[Cluster]:
+    """The `limit` clusters with the most documents, ties by number. Memory: 9 bytes a member of any cluster."""
+    table = pq.read_table(f"{stem}.clusters.parquet", columns=["cluster", "kept"])
+    number = table.column("cluster").to_numpy()
+    documents = np.bincount(number)
+    kept = np.bincount(number[table.column("kept").to_numpy()], minlength=len(documents))
+    order = np.lexsort((np.arange(len(documents)), -documents))[:limit]
+    return [Cluster(number=int(n), documents=int(documents[n]), kept=int(kept[n])) for n in order]
+
+
+def members(artifact: Path, stem: str, cluster: int, limit: int, pool: Sequence[InputFile] = ()) -> list[Member]:
+    """The first `limit` members of a cluster in document order, with their texts where they can be had.
+
+    The text of a document that is in the artifact is the one there; of others it is read from `pool`, whose files must
+    be those the artifact was made of, and is as it was before the first step (pages: extracted by resiliparse).
+    Raises: DataError if there is no such cluster, or the pool is another.
+    """
+    mine = [("cluster", "=", cluster)]
+    table = pq.read_table(f"{stem}.clusters.parquet", filters=mine).slice(0, limit)
+    if not table.num_rows:
+        raise DataError(stem, f"has no cluster {cluster}")
+    edges = pq.read_table(f"{stem}.edges.parquet", filters=mine)
+    jaccard = {(e["shard"], e["row"]): e["jaccard"] for e in edges.to_pylist()}
+    found: list[Member] = []
+    for shard in pc.unique(table.column("shard")).to_pylist():
+        rows = table.filter(pc.equal(table.column("shard"), shard))
+        kept = dict(zip(rows.column("row").to_pylist(), rows.column("kept").to_pylist(), strict=True))
+        found += _of_shard(artifact, shard, kept, jaccard, pool)
+    return found
+
+
+def _of_shard(
+    artifact: Path, shard: int, kept: Mapping[int, bool], jaccard: Mapping[tuple[int, int], float | None],
+    pool: Sequence[InputFile],
+) -> list[Member]:  # fmt: skip
+    ledger = pq.read_table(artifact / "ledger" / f"{shard:05d}.parquet", columns=["id", "url", "source", "step"])
+    rows = sorted(kept)
+    stays = pc.is_null(ledger.column("step")).to_numpy()
+    final = _documents(artifact, shard, {row: int(stays[:row].sum()) for row in rows if stays[row]})
+    chosen = ledger.take(rows).to_pylist()
+    original: dict[int, str] = {}
+    if pool and len(final) < len(rows):
+        if shard >= len(pool):
+            raise DataError(str(artifact), f"has a shard {shard}, but the pool given has {len(pool)} files")
+        gone = {row: entry["id"] for row, entry in zip(rows, chosen, strict=True) if row not in final}
+        original = _originals(pool[shard], gone)
+    members = []
+    for row, entry in zip(rows, chosen, strict=True):
+        text, where = (final[row], "the artifact") if row in final else (original.get(row), "the pool")
+        members.append(
+            Member(
+                shard=shard, row=row, id=entry["id"], url=entry["url"], source=entry["source"], kept=kept[row],
+                jaccard=jaccard.get((shard, row)), left_at=entry["step"], text=text,
+                text_from=None if text is None else where,
+            )
+        )  # fmt: skip
+    return members
+
+
+def _documents(artifact: Path, shard: int, places: Mapping[int, int]) -> dict[int, str]:
+    """Ledger row → text, from the places in the documents file."""
+    if not places:
+        return {}
+    texts = pq.read_table(artifact / "documents" / f"{shard:05d}.parquet", columns=["text"]).column("text")
+    return {row: texts[place].as_py() or "" for row, place in places.items()}
+
+
+def _originals(file: InputFile, wanted: Mapping[int, str]) -> dict[int, str]:
+    """Row → text of records of a pool's file, whose ids are `wanted`."""
+    extract = Extract().open(Context())
+    found: dict[int, str] = {}
+    for batch in read_file(file, Tally()):
+        batch = batch.filter(pc.is_in(batch.column("_row"), pa.array(sorted(wanted), pa.int64())))
+        batch = extract(batch)
+        for row, name, text in zip(*(batch.column(c).to_pylist() for c in ("_row", "id", "text")), strict=True):
+            if name != wanted[row]:
+                raise DataError(file.path, f"record {row} is {name}, not {wanted[row]}", "give the artifact's own pool")
+            found[row] = text or ""
+        if len(found) == len(wanted):
+            break
+    return found

@@ -1,0 +1,85 @@
+"""Ledgers as files: written while a shard is read and merged in pieces, for no shard's ledger need fit in memory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dclm.curate.tally import LEDGER_PART, common_schema, with_schema
+
+_WINDOW_ROWS = 1 << 17  # places in the shard that are merged at once
+
+
+class LedgerWriter:
+    """Writes one shard's ledger to a Parquet file, whose columns are known only when all of it has been seen.
+
+    Use as a context manager; the file is there when the block ends well.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._parts: list[Path] = []
+
+    def __enter__(self) -> LedgerWriter:
+        return self
+
+    def write(self, table: pa.Table) -> None:
+        """Rows that follow on those written before, with any annotations."""
+        part = self._path.with_name(f"{self._path.name}.{len(self._parts)}")
+        with pa.OSFile(str(part), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        self._parts.append(part)
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        if kind is not None:
+            return
+        schemas = [LEDGER_PART]
+        for part in self._parts:
+            with pa.OSFile(str(part)) as source:
+                schemas.append(pa.ipc.open_file(source).schema)
+        schema = common_schema(schemas)
+        with pq.ParquetWriter(self._path, schema, compression="zstd") as writer:
+            for part in self._parts:
+                with pa.OSFile(str(part)) as source:
+                    writer.write_table(with_schema(pa.ipc.open_file(source).read_all(), schema))
+                part.unlink()
+
+
+def merge(ledgers: Sequence[Path], target: Path) -> None:
+    """The segments' ledgers of one shard as one, in document order, without `_row`."""
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(pq.ParquetFile(path)) for path in ledgers]
+        schema = common_schema([file.schema_arrow for file in files])
+        final = schema.remove(schema.get_field_index("_row"))
+        writer = stack.enter_context(pq.ParquetWriter(target, final, compression="zstd"))
+        streams = [_windows(file, schema) for file in files]
+        while parts := [part for stream in streams if (part := next(stream, None)) is not None]:
+            window = pa.concat_tables(parts)
+            if window.num_rows:
+                writer.write_table(window.sort_by("_row").drop_columns("_row"))
+
+
+def _windows(file: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows whose `_row` lies in the first window, those in the second, and so on to the last."""
+    held = schema.empty_table()
+    end = _WINDOW_ROWS
+    for batch in file.iter_batches(_WINDOW_ROWS // 4):
+        held = pa.concat_tables([held, with_schema(pa.Table.from_batches([batch]), schema)])
+        while held.num_rows and held.column("_row")[-1].as_py() >= end:
+            cut = int(np.searchsorted(held.column("_row").to_numpy(), end))
+            yield held.slice(0, cut)
+            held, end = held.slice(cut), end + _WINDOW_ROWS
+    yield held
+
+
+def reasons(path: Path) -> Iterator[str]:
+    """The reasons of a ledger file's rejects, in order."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["reason"]):
+            yield from batch.column(0).drop_null().to_pylist()

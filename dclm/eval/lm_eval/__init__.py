@@ -1,0 +1,1 @@
+"""Both directions between dclm and lm-eval."""

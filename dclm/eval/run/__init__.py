@@ -1,0 +1,1 @@
+"""Running an evaluation: units, forward passes, generation."""

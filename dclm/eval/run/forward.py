@@ -1,0 +1,210 @@
+"""Runs the forest of `dclm.eval.run.tree` through a model and reads the predictions that are wanted.
+
+B rows, T tokens, d width, V vocabulary, N predictions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dclm.core.errors import DataError
+from dclm.eval.run.tree import Pair, Run, Want, plan
+from dclm.model.interface import Cache, LanguageModel
+
+HEAD_ROWS = 512
+"""Predictions turned into logits at once: 512 · 50,432 · 4 bytes = 103 MB."""
+CACHE_FACTOR = 4
+"""A pass below the roots may hold this many times `batch_tokens` in its cache, and SMALLEST_CACHE in any case."""
+SMALLEST_CACHE = 8192
+EFFICIENT_PART = 8
+"""A batch of one part in so many of `batch_tokens` is large enough to be efficient, if it has SMALLEST_EFFICIENT."""
+SMALLEST_EFFICIENT = 256
+SHORTEST_FRACTION = 0.8
+"""Of the longest run in an efficient batch."""
+
+
+class Judgement(Protocol):
+    """What a model says of one answer."""
+
+    @property
+    def logprobs(self) -> NDArray[np.float32]:
+        """Natural logarithms of probabilities that multiply to the answer's: one a token, or one alone."""
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the answer is the likeliest token in every place."""
+
+    @property
+    def mean_cross_entropy(self) -> float:
+        """Nats a token."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AnswerScore:
+    """What the model says of one answer, token by token."""
+
+    logprobs: NDArray[np.float32]
+    """Natural logarithm of each token's probability."""
+    predicted: NDArray[np.int32]
+    """The likeliest token in each place."""
+    greedy: bool
+    """Whether the answer is the likeliest token in every place."""
+
+    @property
+    def mean_cross_entropy(self) -> float:
+        """Nats a token."""
+        return -float(self.logprobs.mean(dtype=np.float64))
+
+
+@dataclasses.dataclass
+class TokenCounts:
+    """Tokens that went through the model."""
+
+    forwarded: int = 0
+    """Real ones."""
+    padding: int = 0
+
+
+class NotFinite(Exception):
+    """A logit of this item is not finite."""
+
+    def __init__(self, item: int) -> None:
+        super().__init__(item)
+        self.item = item
+
+
+class OutOfVocabulary(DataError):
+    """An item has a token for which the model has no logit."""
+
+    item: int
+    """Number of the item."""
+
+
+def check_vocabulary(items: Iterable[Iterable[Sequence[int]]], vocab_size: int) -> None:
+    """Raises: OutOfVocabulary for the first item one of whose texts has a token beyond `vocab_size`."""
+    for number, texts in enumerate(items):
+        largest = max((max(ids, default=0) for ids in texts), default=0)
+        if largest >= vocab_size:
+            what = f"the tokenizer gives id {largest}, and the model has {vocab_size} logits"
+            error = OutOfVocabulary("vocabulary", what, "pass the tokenizer the model was trained with")
+            error.item = number
+            raise error
+
+
+class Scorer:
+    """Scores answers with a model; what is shared is forwarded once, and rows of like length go together."""
+
+    def __init__(self, model: LanguageModel, batch_tokens: int, share: bool = True) -> None:
+        self.model = model
+        self.batch_tokens = batch_tokens
+        self.share = share
+        self.counts = TokenCounts()
+
+    def score(
+        self, items: Sequence[Sequence[Pair]], done: Callable[[int], None] = lambda _: None
+    ) -> list[list[AnswerScore]]:
+        """The scores of every pair of every item. `done` is told how many more pairs have all their predictions.
+
+        Raises: OutOfVocabulary; NotFinite.
+        """
+        check_vocabulary(((ids for pair in pairs for ids in pair) for pairs in items), self.model.vocab_size)
+        logprobs = [[np.zeros(len(answer), np.float32) for _, answer in pairs] for pairs in items]
+        predicted = [[np.zeros(len(answer), np.int32) for _, answer in pairs] for pairs in items]
+        forest = sorted(plan(items, self.share), key=lambda run: len(run.tokens), reverse=True)
+        with torch.inference_mode():
+            for span in like_lengths([len(run.tokens) for run in forest], self.batch_tokens, 0):
+                batch = forest[span]
+                for want, logprob, best in self._walk(batch, None, [], 0):
+                    logprobs[want.item][want.pair][want.token] = logprob
+                    predicted[want.item][want.pair][want.token] = best
+                done(sum(_pairs_below(run) for run in batch))
+        return [
+            [
+                AnswerScore(lp, best, bool((best == np.asarray(answer, np.int32)).all()))
+                for lp, best, (_, answer) in zip(lps, bests, pairs, strict=True)
+            ]
+            for lps, bests, pairs in zip(logprobs, predicted, items, strict=True)
+        ]
+
+    def _walk(
+        self, runs: Sequence[Run], cache: Cache | None, rows: list[int], filled: int
+    ) -> Iterator[tuple[Want, float, int]]:
+        """Read `runs` after `filled` slots of `cache` (row `rows[i]` of it is run i's parent), then their children."""
+        lengths = torch.tensor([len(run.tokens) for run in runs], device=self.model.device)
+        width = int(lengths.max())
+        tokens = torch.zeros(len(runs), width, dtype=torch.long)
+        for index, run in enumerate(runs):
+            tokens[index, : len(run.tokens)] = torch.tensor(run.tokens)
+        deeper = any(run.children for run in runs)
+        if cache is not None:
+            cache = cache.select(torch.tensor(rows, device=self.model.device), filled + width)
+        elif deeper:
+            cache = self.model.new_cache(len(runs), width)
+        self.counts.forwarded += int(lengths.sum())
+        self.counts.padding += width * len(runs) - int(lengths.sum())
+        hidden = self.model.forward_hidden(tokens.to(self.model.device), cache=cache, lengths=lengths)
+        yield from self._read(hidden, [(index, want) for index, run in enumerate(runs) for want in run.wants])
+        if deeper:
+            assert cache is not None
+            children = [(child, index) for index, run in enumerate(runs) for child in run.children]
+            children.sort(key=lambda pair: len(pair[0].tokens), reverse=True)
+            for span in like_lengths([len(c.tokens) for c, _ in children], self.batch_tokens, filled + width):
+                part = children[span]
+                yield from self._walk([child for child, _ in part], cache, [row for _, row in part], filled + width)
+
+    def _read(self, hidden: Tensor, wants: list[tuple[int, Want]]) -> Iterator[tuple[Want, float, int]]:
+        """Log-probability of the target and likeliest token for each wanted prediction of `hidden` [B, T, d]."""
+        places = list(dict.fromkeys((row, want.position) for row, want in wants))
+        number = {place: index for index, place in enumerate(places)}
+        by_place: list[list[Want]] = [[] for _ in places]
+        for row, want in wants:
+            by_place[number[row, want.position]].append(want)
+        for start in range(0, len(places), HEAD_ROWS):
+            chunk = torch.tensor(places[start : start + HEAD_ROWS], device=hidden.device)
+            logits = self.model.head(hidden[chunk[:, 0], chunk[:, 1]])
+            total = torch.logsumexp(logits, dim=-1)
+            best = logits.argmax(dim=-1).tolist()
+            here = [(i, want) for i, wanted in enumerate(by_place[start : start + HEAD_ROWS]) for want in wanted]
+            index = torch.tensor([i for i, _ in here], device=hidden.device)
+            target = torch.tensor([want.target for _, want in here], device=hidden.device)
+            found = (logits[index, target] - total[index]).tolist()
+            for (i, want), logprob in zip(here, found, strict=True):
+                if not np.isfinite(logprob):
+                    raise NotFinite(want.item)
+                yield want, logprob, best[i]
+
+
+def _pairs_below(run: Run) -> int:
+    return sum(want.token == 0 for want in run.wants) + sum(_pairs_below(child) for child in run.children)
+
+
+def cache_tokens(batch_tokens: int) -> int:
+    """How many tokens the rows of one cache may hold together."""
+    return max(CACHE_FACTOR * batch_tokens, SMALLEST_CACHE)
+
+
+def like_lengths(lengths: Sequence[int], batch_tokens: int, filled: int) -> Iterator[slice]:
+    """Cuts runs, longest first, into batches that go on after `filled` slots of cache.
+
+    Padded to its first run's length, a batch has at most `batch_tokens` (or one run), and a bounded cache. A batch that
+    is large enough to be efficient takes no run much shorter than its first: padding would cost more than a new batch.
+    """
+    efficient = max(batch_tokens // EFFICIENT_PART, SMALLEST_EFFICIENT)
+    start = 0
+    while start < len(lengths):
+        width = lengths[start]
+        rows = max(1, min(batch_tokens // width, cache_tokens(batch_tokens) // (filled + width)))
+        end = min(start + rows, len(lengths))
+        enough = start + math.ceil(efficient / width)
+        while end > enough and lengths[end - 1] < SHORTEST_FRACTION * width:
+            end -= 1
+        yield slice(start, end)
+        start = end

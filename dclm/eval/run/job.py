@@ -1,0 +1,163 @@
+"""One evaluation, settled: what is scored and how, the fingerprint that its scores are kept under, and its units."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dclm.core.record import RECORD, fingerprint, read_record
+from dclm.eval.perplexity import TextUnit, spans
+from dclm.eval.run.plan import Plan, Settings, choose_suite, make_plan
+from dclm.eval.run.subject import LM_EVAL, load_subject, model_fingerprint, outline, resolve_model
+from dclm.eval.run.unit import Setup, Unit
+from dclm.eval.texts import load_text_set, read_documents
+
+if TYPE_CHECKING:
+    from dclm.eval.lm_eval.backend import BackendSubject
+    from dclm.eval.lm_eval.harness import ForeignScores, ForeignTasks
+
+ROWS = 512
+"""Of a task, in a unit."""
+VERSION = 5
+"""Part of the fingerprint: raised whenever scores change."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a call of `dclm.eval.run.stage.evaluate` comes to."""
+
+    model: str
+    inputs: Mapping[str, str]
+    """Fingerprints of the model's files, and of the artifact that they are, if they are one."""
+    plan: Plan
+    limit: int | None
+    settings: Settings
+    backend: BackendSubject | None
+    """The model, where it is one of lm-eval's."""
+    foreign: ForeignTasks | None
+    """Tasks of lm-eval's own."""
+
+    @cached_property
+    def identity(self) -> dict[str, object]:
+        """All that bears on the bytes of the scores.
+
+        Device and batch size change last digits, and those may turn a tie, so they count. Of several GPUs any may do
+        the work: which one it was does not count, and neither does of what make.
+        """
+        return {
+            "version": VERSION,
+            **self.inputs,
+            "suite": self.plan.suite.hash,
+            "scored": sorted(self.plan.rows),
+            "limit": self.limit,
+            "max_seq_len": self.plan.max_seq_len,
+            **dataclasses.asdict(self.settings),
+            "device": self.settings.device.partition(":")[0],
+            "lm_eval": None if self.foreign is None else self.foreign.identity(),
+            "texts": {text.text: text.hash for text in self.plan.texts},
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self.identity)
+
+    @property
+    def setup(self) -> Setup:
+        """What every unit is scored with."""
+        return Setup(
+            model=self.model,
+            fingerprint=self.inputs["model"],
+            settings=self.settings,
+            max_seq_len=self.plan.max_seq_len,
+        )
+
+    def units(self, parts: Path) -> list[Unit]:
+        """The rows of all tasks, cut into pieces that are committed under `parts`."""
+        return [
+            Unit(
+                setup=self.setup, task=task, limit=self.limit,
+                first=first, last=min(first + ROWS, self.plan.rows[task.task]),
+                out=str(parts / f"{task.task}-{first // ROWS:05d}.parquet"),
+            )
+            for task in self.plan.suite.tasks
+            for first in range(0, self.plan.rows.get(task.task, 0), ROWS)
+        ]  # fmt: skip
+
+    def text_units(self, parts: Path) -> list[TextUnit]:
+        """The documents of all texts, cut likewise."""
+        return [
+            TextUnit(
+                setup=self.setup, texts=text, first=first, last=last,
+                out=str(parts / f"text-{text.text}-{first:06d}.parquet"),
+            )
+            for text in self.plan.texts
+            for first, last in spans(read_documents(text))
+        ]  # fmt: skip
+
+    def run_foreign(self) -> ForeignScores | None:
+        """The scores of lm-eval's own tasks, by lm-eval's rules; None where none were asked for."""
+        if self.foreign is None:
+            return None
+        from dclm.eval.lm_eval.harness import DclmLM, run_lm_eval
+
+        if self.backend is not None:
+            return run_lm_eval(self.backend.lm, self.foreign, limit=self.limit)
+        subject = load_subject(self.model, self.settings.device, self.settings.dtype)
+        return run_lm_eval(DclmLM(subject, self.settings.batch_tokens), self.foreign, limit=self.limit)
+
+
+def open_job(
+    model: str,
+    *,
+    suite: str | None,
+    tasks: Sequence[str],
+    perplexity: Sequence[str],
+    limit: int | None,
+    settings: Settings,
+    folder: Path,
+    include_path: Path | None,
+) -> Job:
+    """Find model, tasks and texts, and see which of them can be scored. Raises: what `evaluate` raises beforehand."""
+    model = resolve_model(model)
+    foreign = _foreign_tasks(tasks, include_path)
+    own = tuple(name for name in tasks if not name.startswith(LM_EVAL))
+    chosen = choose_suite(suite, own, foreign is not None or bool(perplexity), folder)
+    backend = _backend(model, settings)
+    texts = [load_text_set(name, folder) for name in dict.fromkeys(perplexity)]
+    return Job(
+        model=model,
+        inputs={"model": model_fingerprint(model), **_checkpoint(model)},
+        plan=make_plan(backend or outline(model), chosen, limit, texts),
+        limit=limit,
+        settings=settings,
+        backend=backend,
+        foreign=foreign,
+    )
+
+
+def _checkpoint(model: str) -> dict[str, str]:
+    """The fingerprint of the artifact that `model` is, if it is one: the link to how it was trained."""
+    root = Path(model)
+    return {"checkpoint": read_record(root).fingerprint} if (root / RECORD).is_file() else {}
+
+
+def _foreign_tasks(tasks: Sequence[str], include_path: Path | None) -> ForeignTasks | None:
+    names = tuple(name.removeprefix(LM_EVAL) for name in tasks if name.startswith(LM_EVAL))
+    if not names:
+        return None
+    from dclm.eval.lm_eval.harness import ForeignTasks
+
+    found = ForeignTasks(names=names, include_path=include_path)
+    _ = found.manager  # a wrong name is told before anything is scored
+    return found
+
+
+def _backend(model: str, settings: Settings) -> BackendSubject | None:
+    if not model.startswith(LM_EVAL):
+        return None
+    from dclm.eval.lm_eval.backend import load_backend
+
+    return load_backend(model, settings.device, settings.dtype)

@@ -1,0 +1,180 @@
+"""What is evaluated: a model with its tokenizer and its fingerprint."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+
+from dclm.assets import fetch, resolve
+from dclm.assets.cache import cache_root
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.storage import sha256_file
+from dclm.eval.run.forward import Judgement, Scorer, TokenCounts
+from dclm.eval.run.generate import Generator, Request
+from dclm.eval.run.tree import Pair
+from dclm.eval.tokenizer import Tokenizer
+from dclm.model.interface import LanguageModel
+from dclm.model.load import HUGGING_FACE, OPEN_LM, describe_model, find_checkpoint, load_model
+from dclm.model.shards import SHARDS
+from dclm.model.weights import CONFIG, MODEL, TOKENIZER, TOKENIZER_CONFIG
+
+REFERENCE_WINDOW = 2048
+"""DCLM scores every model with this window."""
+DTYPES = ("float32", "bfloat16", "float16")
+GGUF = "gguf:"
+LM_EVAL = "lm-eval:"
+"""Before one of lm-eval's own models (`lm-eval:hf,pretrained=DIR`) or tasks (`lm-eval:NAME`)."""
+
+
+class AnswerScorer(Protocol):
+    """Says how likely answers are."""
+
+    counts: TokenCounts
+
+    def score(self, items: Sequence[Sequence[Pair]]) -> Sequence[Sequence[Judgement]]:
+        """The scores of every pair of every item. Raises: NotFinite."""
+
+
+class TextGenerator(Protocol):
+    """Goes on from prompts."""
+
+    counts: TokenCounts
+
+    def generate(self, requests: Sequence[Request]) -> list[str]:
+        """The new text of each request."""
+
+
+class Candidate(Protocol):
+    """Whatever can be evaluated: our own `Subject`, or a model behind lm-eval (`dclm.eval.lm_eval.backend`)."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The one that the model was trained with."""
+
+    @property
+    def window(self) -> int:
+        """Tokens of context and answer that are scored."""
+
+    def scorer(self, batch_tokens: int) -> AnswerScorer:
+        """Scores answers, about `batch_tokens` tokens at once."""
+
+    def generator(self, batch_tokens: int) -> TextGenerator:
+        """Generates text, about `batch_tokens` tokens at once."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A model ready to be scored."""
+
+    model: LanguageModel
+    tokenizer: Tokenizer
+
+    @property
+    def window(self) -> int:
+        """Tokens of context and answer that are scored: the model's, but no more than the reference's 2,048."""
+        return min(self.model.seq_len, REFERENCE_WINDOW)
+
+    def scorer(self, batch_tokens: int) -> Scorer:
+        return Scorer(self.model, batch_tokens)
+
+    def generator(self, batch_tokens: int) -> Generator:
+        return Generator(self.model, self.tokenizer, batch_tokens)
+
+
+class Outline(NamedTuple):
+    """What of a model bears on its prompts."""
+
+    tokenizer: Tokenizer
+    window: int
+
+
+def outline(model: str) -> Outline:
+    """Tokenizer and window of a model, without its weights where they can be known without.
+
+    Raises: DataError as `load_subject`.
+    """
+    found = describe_model(model)
+    return Outline(_tokenizer(model, found.tokenizer_path, found.ours), min(found.seq_len, REFERENCE_WINDOW))
+
+
+def resolve_model(model: str) -> str:
+    """`gguf:NAME_OR_PATH` converted once to `hf:DIRECTORY` in the cache; any other model as it is named."""
+    if not model.startswith(GGUF):
+        return model
+    from dclm.eval.gguf import huggingface_from_gguf
+
+    file = resolve(model[len(GGUF) :])
+    return HUGGING_FACE + str(huggingface_from_gguf(file.path, cache_root() / "models" / file.sha256[:16]))
+
+
+def load_subject(model: str, device: str, dtype: str) -> Subject:
+    """The model named `model` (a checkpoint, a training run, or `hf:DIRECTORY`) on `device`.
+
+    A checkpoint without a tokenizer is taken to be trained with GPT-NeoX-20B's, as all of DCLM's are.
+    Raises: ConfigError for a dtype that is none, or one of lm-eval's models, whose logits are out of reach; DataError
+    where model or tokenizer cannot be loaded.
+    """
+    if dtype not in DTYPES:
+        raise ConfigError("dtype", f"found {dtype!r}, allowed: {', '.join(DTYPES)}")
+    if model.startswith(LM_EVAL):
+        raise ConfigError(model, "this needs the model itself, and lm-eval gives its scores alone", "pass hf:DIRECTORY")
+    loaded = load_model(model, device, getattr(torch, dtype))
+    return Subject(model=loaded.model, tokenizer=_tokenizer(model, loaded.tokenizer_path, loaded.config is not None))
+
+
+def _tokenizer(model: str, path: Path | None, ours: bool) -> Tokenizer:
+    if path is None and not ours:
+        raise DataError(model, "no tokenizer.json in the directory", "save the tokenizer in its fast form beside it")
+    return Tokenizer(path or fetch("gpt-neox-20b"))
+
+
+def model_fingerprint(model: str) -> str:
+    """sha256 over the names and contents of the files that make the model what it is.
+
+    One of lm-eval's models is its kind and arguments, a directory among them its content: what a name stands for
+    elsewhere (on a hub, behind an address) may change unseen.
+    """
+    if model.startswith(LM_EVAL):
+        return hashlib.sha256(",".join(map(_content, model.split(","))).encode()).hexdigest()
+    return _digest(_files(model))
+
+
+def model_bytes(model: str) -> int:
+    """Size of the model's files; 1 for one of lm-eval's, wherever that may be."""
+    return 1 if model.startswith(LM_EVAL) else sum(path.stat().st_size for path in _files(model))
+
+
+def _files(model: str) -> list[Path]:
+    if model.startswith(HUGGING_FACE):
+        files = _huggingface_files(Path(model[len(HUGGING_FACE) :]))
+    elif model.endswith(OPEN_LM):
+        files = [Path(model)]
+    else:
+        directory = find_checkpoint(Path(model))
+        names = (MODEL, CONFIG, TOKENIZER, TOKENIZER_CONFIG)
+        files = [directory / name for name in names if (directory / name).exists()]
+        files += [] if (directory / MODEL).exists() else sorted((directory / SHARDS).glob("*"))
+    if not files:
+        raise DataError(model, "no model files in the directory", "check the path")
+    return files
+
+
+def _huggingface_files(directory: Path) -> list[Path]:
+    return sorted(p for p in directory.glob("*") if p.suffix in (".safetensors", ".bin", ".json"))
+
+
+def _content(argument: str) -> str:
+    key, _, value = argument.partition("=")
+    return f"{key}={_digest(_huggingface_files(Path(value)))}" if value and Path(value).is_dir() else argument
+
+
+def _digest(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()

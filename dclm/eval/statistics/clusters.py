@@ -1,0 +1,40 @@
+"""Which rows of a task stand or fall together: they count as one sample in standard errors.
+
+Rows with the same question are one cluster (winograd's and winogrande's twins, say); so are rows that share a passage
+or were made from one template, as the task's file says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from dclm.eval.data.rows import Row
+from dclm.eval.task import Task
+
+
+def cluster_rows(task: Task, rows: Mapping[int, Row]) -> dict[int, int]:
+    """Row number → number of the first row of its cluster (itself where it stands alone)."""
+    first: dict[tuple[str, str], int] = {}
+    return {number: first.setdefault(_key(task, rows[number]), number) for number in sorted(rows)}
+
+
+def _key(task: Task, row: Row) -> tuple[str, str]:
+    details = task.metadata
+    category = str(row["category"]) if details.categories else ""
+    if details.cluster_column is not None:
+        return category, str(row[details.cluster_column])
+    text = question(task, row)
+    if details.passage is not None:
+        found = re.search(details.passage, text)
+        if found is not None:
+            return category, found[1]
+    return category, text
+
+
+def question(task: Task, row: Row) -> str:
+    """The text of the row that is asked; in a schema task its first context."""
+    if task.metadata.kind == "schema":
+        return cast(list[str], row["context_options"])[0]
+    return cast(str, row["query"] if task.metadata.kind == "multiple_choice" else row["context"])

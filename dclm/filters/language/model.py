@@ -1,0 +1,210 @@
+"""fastText model files with hierarchical softmax, such as lid.176, read into the flat arrays that a kernel needs."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dclm.core.errors import AssetError
+from dclm.filters.language.kernel import LidArrays, hash_bytes, subword_rows
+
+_MAGIC, _VERSION = 793712314, 12
+_SUPERVISED, _HIERARCHICAL_SOFTMAX = 3, 1
+_WORD = 0
+
+
+class LidModel(NamedTuple):
+    """A model: what the kernel reads, and the names of its labels."""
+
+    arrays: LidArrays
+    labels: tuple[str, ...]
+
+
+class _Arguments(NamedTuple):
+    """The settings at the head of a model file, in its order."""
+
+    dim: int
+    ws: int
+    epoch: int
+    min_count: int
+    neg: int
+    word_ngrams: int
+    loss: int
+    model: int
+    bucket: int
+    minn: int
+    maxn: int
+    lr_update_rate: int
+    t: float
+
+
+class _Dictionary(NamedTuple):
+    words: list[bytes]
+    labels: list[bytes]
+    label_counts: list[int]
+    pruned: NDArray[np.int32]
+    """Bucket → row behind the words', or -1."""
+
+
+def load_lid_model(path: Path) -> LidModel | None:
+    """The model at `path`, or None if it is a fastText model that the kernel cannot run.
+
+    It needs hierarchical softmax, subwords and single words; the input matrix may be quantized.
+
+    Raises: AssetError if the file is no fastText model, or is cut off.
+    """
+    try:
+        return _load(path)
+    except (EOFError, ValueError, IndexError, struct.error):
+        raise AssetError(str(path), "not a fastText model, or one that is cut off", "fetch the file again") from None
+
+
+def _load(path: Path) -> LidModel | None:
+    with path.open("rb") as file:
+        if _unpack(file, "<ii") != (_MAGIC, _VERSION):
+            raise ValueError
+        arguments = _Arguments(*_unpack(file, "<12id"))
+        kind = (arguments.model, arguments.loss, arguments.word_ngrams)
+        if kind != (_SUPERVISED, _HIERARCHICAL_SOFTMAX, 1) or arguments.maxn <= 0:
+            return None
+        dictionary = _read_dictionary(file, arguments)
+        rows = _read_quantized(file) if _unpack(file, "<?")[0] else _read_dense(file)
+        if _unpack(file, "<?")[0]:  # a quantized output matrix, which language identification never has
+            return None
+        return LidModel(_arrays(arguments, dictionary, rows, _read_dense(file)), _names(dictionary.labels))
+
+
+def _names(labels: list[bytes]) -> tuple[str, ...]:
+    return tuple(label.decode().removeprefix("__label__") for label in labels)
+
+
+def _unpack(file: IO[bytes], form: str) -> tuple[int, ...]:
+    return struct.unpack(form, file.read(struct.calcsize(form)))
+
+
+def _read_dictionary(file: IO[bytes], arguments: _Arguments) -> _Dictionary:
+    size, num_words, _, _, num_pruned = _unpack(file, "<iiiqq")
+    words: list[bytes] = []
+    labels: list[bytes] = []
+    counts: list[int] = []
+    for _ in range(size):
+        word = _read_word(file)
+        count, kind = _unpack(file, "<qb")
+        if kind == _WORD:
+            words.append(word)
+        else:
+            labels.append(word)
+            counts.append(count)
+    assert len(words) == num_words
+    if num_pruned < 0:
+        return _Dictionary(words, labels, counts, np.arange(arguments.bucket, dtype=np.int32))
+    pairs = np.frombuffer(file.read(8 * num_pruned), "<i4").reshape(-1, 2)
+    pruned = np.full(arguments.bucket, -1, np.int32)
+    pruned[pairs[:, 0]] = pairs[:, 1]
+    return _Dictionary(words, labels, counts, pruned)
+
+
+def _read_word(file: IO[bytes]) -> bytes:
+    word = bytearray()
+    while (byte := file.read(1)) != b"\0":
+        if not byte:
+            raise EOFError
+        word += byte
+    return bytes(word)
+
+
+def _read_dense(file: IO[bytes]) -> NDArray[np.float32]:
+    rows, columns = _unpack(file, "<qq")
+    return np.frombuffer(file.read(4 * rows * columns), "<f4").reshape(rows, columns)
+
+
+class _Quantizer(NamedTuple):
+    parts: int
+    width: int
+    last_width: int
+    centroids: NDArray[np.float32]
+
+    def decode(self, codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8[rows, parts] → float32[rows, dim]."""
+        columns = []
+        for part in range(self.parts):
+            width = self.last_width if part == self.parts - 1 else self.width
+            start = part * 256 * self.width
+            table = self.centroids[start : start + 256 * width].reshape(256, width)
+            columns.append(table[codes[:, part]])
+        return np.concatenate(columns, axis=1)
+
+
+def _read_quantizer(file: IO[bytes]) -> _Quantizer:
+    dim, parts, width, last_width = _unpack(file, "<iiii")
+    return _Quantizer(parts, width, last_width, np.frombuffer(file.read(4 * dim * 256), "<f4"))
+
+
+def _read_quantized(file: IO[bytes]) -> NDArray[np.float32]:
+    norms_too, rows, _, size = _unpack(file, "<?qqi")
+    codes = np.frombuffer(file.read(size), np.uint8).reshape(rows, -1)
+    matrix = _read_quantizer(file).decode(codes)
+    if norms_too:
+        norm_codes = np.frombuffer(file.read(rows), np.uint8).reshape(rows, 1)
+        matrix = matrix * _read_quantizer(file).decode(norm_codes)
+    return matrix
+
+
+def _arrays(
+    arguments: _Arguments, dictionary: _Dictionary, rows: NDArray[np.float32], output: NDArray[np.float32]
+) -> LidArrays:
+    words = dictionary.words
+    lengths = np.cumsum([0, *map(len, words)], dtype=np.int64)
+    text = np.frombuffer(b"".join(words) or b"\0", np.uint8)
+    slots = 1 << (2 * len(words) + 1).bit_length()
+    table = np.full(slots, -1, np.int32)
+    own_rows: list[NDArray[np.int32]] = []
+    bits = np.packbits(np.pad(dictionary.pruned >= 0, (0, -arguments.bucket % 64)), bitorder="little")
+    present = bits.view("<u8").astype(np.uint64)
+    scale = (arguments.minn, arguments.maxn, np.uint32(arguments.bucket))
+    for number, word in enumerate(words):
+        raw = np.frombuffer(word, np.uint8)
+        slot = int(hash_bytes(raw, 0, len(raw))) & (slots - 1)
+        while table[slot] >= 0:
+            slot = (slot + 1) & (slots - 1)
+        table[slot] = number
+        marked = np.frombuffer(b"<" + word + b">", np.uint8)
+        found = np.empty(arguments.maxn * len(marked), np.int32)
+        count = (
+            0 if word == b"</s>" else subword_rows(marked, 0, len(marked), dictionary.pruned, present, *scale, found)
+        )
+        own_rows.append(np.concatenate([[number], found[:count] + len(words)]).astype(np.int32))
+    first = np.cumsum([0, *map(len, own_rows)], dtype=np.int64)
+    left, right = _huffman(dictionary.label_counts)
+    subwords = np.concatenate(own_rows) if own_rows else np.zeros(0, np.int32)
+    matrix = np.array(rows, np.float32, order="C")  # always writable, so that the kernel compiles once
+    return LidArrays(
+        text, lengths, table, subwords, first, dictionary.pruned, present, matrix, output,
+        left, right, arguments.minn, arguments.maxn, np.uint32(arguments.bucket),
+        words.index(b"</s>") if b"</s>" in words else -1,
+    )  # fmt: skip
+
+
+def _huffman(counts: list[int]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The tree of hierarchical softmax: children of each node; labels are the first nodes and have none."""
+    leaves = len(counts)
+    weight = [*counts, *[10**15] * (leaves - 1)]
+    left = np.full(2 * leaves - 1, -1, np.int32)
+    right = np.full(2 * leaves - 1, -1, np.int32)
+    leaf, inner = leaves - 1, leaves
+    for node in range(leaves, 2 * leaves - 1):
+        least = []
+        for _ in range(2):
+            if leaf >= 0 and weight[leaf] < weight[inner]:
+                least.append(leaf)
+                leaf -= 1
+            else:
+                least.append(inner)
+                inner += 1
+        left[node], right[node] = least
+        weight[node] = weight[least[0]] + weight[least[1]]
+    return left, right

@@ -1,0 +1,1 @@
+"""Filters and edits of lines, paragraphs and substrings."""

@@ -1,0 +1,175 @@
+"""Edits that remove lines, or parts of them, by what is written there."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numba import njit
+from numpy.typing import NDArray
+
+from dclm.core.config import Count
+from dclm.curate.step import Context, MapFunction
+from dclm.filters.columns import with_edits
+from dclm.filters.lines.keep import Choose, LineFilter
+from dclm.filters.lines.table import Lines
+from dclm.filters.url.places import is_word
+from dclm.text.segments import strip
+from dclm.text.unicode import DIGIT, character_before, class_table, decode
+
+Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int32]
+Classes = NDArray[np.uint16]
+Mask = NDArray[np.bool_]
+
+_COUNTER = re.compile(
+    r"^\W*\d(?:,|\.|\d)*(?:K|k|M|m|B|b)?\s+(?:likes|shares|comments|retweets|reposts|quotes|bookmarks|upvotes|downvotes"
+    r"|downloads|views|followers)\W*$"
+)
+
+
+@njit(cache=True, nogil=True)
+def _may_be_counter(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> Mask:
+    """Per line, whether its first word character is a digit and its last one an s, as in every counter."""
+    maybe = np.zeros(len(starts), np.bool_)
+    for line in range(len(starts)):
+        place, end = starts[line], ends[line]
+        code = 0
+        while place < end:
+            code, place = decode(data, place, end)
+            if is_word(code, classes):
+                break
+        if (classes[code] & DIGIT) == 0:
+            continue
+        while end > place:
+            code, end = character_before(data, place, end)
+            if is_word(code, classes):
+                maybe[line] = code == 0x73 or code == 0x53
+                break
+    return maybe
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CounterLines(LineFilter):
+    """Removes lines that are a counter of a social network: "3 likes", "1,2k followers".
+
+    Source: RefinedWeb (appendix G.2); DCLM's `counter_line_modifier`.
+    """
+
+    name: ClassVar[str] = "counter_lines"
+
+    def open_lines(self, context: Context) -> Choose:
+        classes = class_table()
+
+        def choose(data: Bytes, lines: Lines) -> Mask:
+            keep = np.ones(len(lines.starts), np.bool_)
+            for line in np.flatnonzero(_may_be_counter(data, lines.starts, lines.ends, classes)):
+                written = data[lines.starts[line] : lines.ends[line]].tobytes().decode("utf-8", "replace")
+                keep[line] = _COUNTER.search(written.lower()) is None
+            return keep
+
+        return choose
+
+
+@njit(cache=True, nogil=True)
+def _not_blank(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> Mask:
+    """Per line, whether it is empty or has something that is not white space."""
+    keep = np.ones(len(starts), np.bool_)
+    for line in range(len(starts)):
+        left, right = strip(data, starts[line], ends[line], classes)
+        keep[line] = left < right or starts[line] == ends[line]
+    return keep
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SubstringLines(LineFilter):
+    """Removes lines that have one of some strings in them, or only the strings, with a white space beside each.
+
+    Case is ignored as `re.IGNORECASE` does with lower-cased strings. With `remove: substring` a line that is only white
+    space afterwards goes too, even one in which there was no string.
+
+    Source: RefinedWeb (appendix G.2), C4; DCLM's `substring_line_modifier`, whose strings are regular expressions by
+    mistake. Here they are literal, but for `dot_matches_any`.
+    """
+
+    name: ClassVar[str] = "substring_lines"
+    version: ClassVar[int] = 2
+
+    words: tuple[str, ...]
+    """The strings."""
+    location: Literal["any", "prefix", "suffix"] = "any"
+    """Where in the line a string must stand."""
+    max_words: Count | None = None
+    """Leave lines with more white-space-separated words alone."""
+    remove: Literal["line", "substring"] = "line"
+    """What goes. The white space that goes with a string stands behind a prefix, before any other."""
+    dot_matches_any: bool = False
+    """`.` in a string stands for any character, as in the reference: "Read more..." is then also "read more of"."""
+    case_sensitive: bool = False
+    """Whether `A` differs from `a`."""
+
+    def __post_init__(self) -> None:
+        if not self.words or not all(self.words):
+            raise ValueError("`words` must have entries, none of them empty")
+
+    def open_lines(self, context: Context) -> Choose:
+        classes, blank_too = class_table(), self.remove == "substring"
+
+        def choose(data: Bytes, lines: Lines) -> Mask:
+            if blank_too:
+                keep: Mask = _not_blank(data, lines.starts, lines.ends, classes)
+                return keep
+            return np.ones(len(lines.starts), np.bool_)
+
+        return choose
+
+    def open(self, context: Context) -> MapFunction:
+        plain = super().open(context)  # right for every page that has none of the strings
+        wanted = self.words if self.case_sensitive else [word.lower() for word in self.words]
+        words = "|".join(literal(word, self.dot_matches_any) for word in wanted)
+        other_case = _MORE_CASES if words.isascii() else "[^\\x00-\\x7f]"
+        anywhere = words if self.case_sensitive else f"(?i:{words})|{other_case}"
+        pattern = re.compile({"prefix": rf"^(?:{words})\s?", "suffix": rf"\s?(?:{words})$"}.get(
+            self.location, rf"\s?(?:{words})"), 0 if self.case_sensitive else re.IGNORECASE)  # fmt: skip
+
+        def edit(batch: pa.RecordBatch) -> pa.RecordBatch:
+            found = pc.match_substring_regex(batch["text"], anywhere)
+            edited = plain(batch)
+            if not pc.any(found, min_count=0).as_py():
+                return edited
+            pages = [self._edit_page(page, pattern) for page in batch["text"].filter(found).to_pylist()]
+            text = pc.replace_with_mask(edited["text"], found, pa.array([page for page, _ in pages], pa.string()))
+            edits = pc.replace_with_mask(edited["_edits"], found, pa.array([count for _, count in pages], pa.int64()))
+            return with_edits(batch, text, edits, pc.equal(pc.binary_length(text), 0))
+
+        return edit
+
+    def _edit_page(self, page: str, pattern: re.Pattern[str]) -> tuple[str, int]:
+        kept, edits = [], 0
+        for line in page.split("\n"):
+            if self.max_words is not None and len(line.split(None, self.max_words)) > self.max_words:
+                kept.append(line)
+            elif self.remove == "line":
+                if pattern.search(line):
+                    edits += 1
+                else:
+                    kept.append(line)
+            else:
+                rest = pattern.sub("", line)
+                edits += rest != line or (rest != "" and rest.isspace())
+                if not line or (rest and not rest.isspace()):
+                    kept.append(rest)
+        return "\n".join(kept).strip(), edits
+
+
+_MORE_CASES = "[\u0130\u0131]"  # match i under re.IGNORECASE, but not in RE2
+
+
+def literal(word: str, dot_matches_any: bool) -> str:
+    """The regular expression, in Python's syntax and RE2's, that matches `word` itself."""
+    escaped = re.escape(word)
+    return escaped.replace(r"\.", ".") if dot_matches_any else escaped

@@ -1,0 +1,64 @@
+"""Keep pages with enough sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from dclm.core.config import Count
+from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.filters.lines.table import split_lines
+from dclm.text.buffers import utf8
+from dclm.text.punkt.model import load_punkt
+from dclm.text.punkt.sentences import count_sentences
+from dclm.text.unicode import class_table
+
+_UNLIMITED = (1 << 62) - 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sentences(Filter):
+    """Keeps pages with `min` … `max` sentences, both included.
+
+    Source: C4's three (code) or five (paper) sentences; DCLM's `page_length_filter` with `length_type: sentence` and
+    `tokenizer: nltk`, which is NLTK's Punkt with its English model.
+    """
+
+    name: ClassVar[str] = "sentences"
+    version: ClassVar[int] = 3
+
+    min: Count = 1
+    """Fewest allowed."""
+    max: Count | None = None
+    """Most allowed; null: any number."""
+    by_line: bool = False
+    """Split every line for itself, so that no sentence goes on behind a "\\n"; so datatrove's `C4QualityFilter`."""
+    model: str = "punkt-english"
+    """A Punkt model: asset name or path."""
+
+    def __post_init__(self) -> None:
+        if self.max is not None and self.min > self.max:
+            raise ValueError(f"min is {self.min} and max is {self.max}, allowed: min ≤ max")
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        return (self.model,)
+
+    def open(self, context: Context) -> FilterFunction:
+        model = load_punkt(context.file(self.model))
+        classes, most = class_table(), _UNLIMITED if self.max is None else self.max
+
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            data, offsets = utf8(batch["text"])
+            if self.by_line:
+                starts, _, first = split_lines(data, offsets)
+                in_lines = count_sentences(data, np.append(starts, offsets[-1:]), classes, model)
+                found = np.diff(np.append(0, np.cumsum(in_lines))[first])
+            else:
+                found = count_sentences(data, offsets, classes, model)
+            return pa.array((found >= self.min) & (found <= most))
+
+        return keep

@@ -1,0 +1,87 @@
+"""Keep pages by strings that must not stand in them: bad words, "lorem ipsum", curly brackets."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.filters.lines.patterns import literal
+from dclm.filters.url.word_lists import check_source, load_words
+from dclm.filters.url.word_trie import build_trie, count_distinct
+from dclm.text.buffers import utf8
+from dclm.text.lower import lower
+from dclm.text.unicode import class_table
+
+_LOWERS_TO_ASCII = "[\u0130\u212a]"  # whose str.lower() has an ASCII letter in it
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BlockedWords(Filter):
+    """Drops pages that have an entry of a list in their text, letter case ignored by lower-casing both.
+
+    Source: C4 (bad words, "lorem ipsum", "{"); DCLM's `substring_filter`, whose entries are regular expressions by
+    mistake: here they are literal, but for `dot_matches_any`. Blank lines of a list are skipped.
+    """
+
+    name: ClassVar[str] = "blocked_words"
+    version: ClassVar[int] = 2
+
+    list_: str | None = None
+    """A list, one entry a line, plain or gzip: asset name or path."""
+    words: tuple[str, ...] = ()
+    """The entries themselves, instead of `list`."""
+    whole_word: bool = False
+    """An entry counts only between word boundaries."""
+    location: Literal["any", "prefix", "suffix"] = "any"
+    """Where in the page an entry must stand. A suffix may be followed by one newline."""
+    dot_matches_any: bool = False
+    """`.` in an entry stands for any character but a newline, as in the reference."""
+    case_sensitive: bool = False
+    """Whether `A` differs from `a`."""
+
+    def __post_init__(self) -> None:
+        check_source(self.list_, self.words)
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        return (self.list_,) if self.list_ is not None else ()
+
+    def open(self, context: Context) -> FilterFunction:
+        words = load_words(context, self.list_, self.words)
+        words = words if self.case_sensitive else [word.lower() for word in words]
+        wild = self.dot_matches_any and any("." in word for word in words)
+        if self.location == "any" and not wild:
+            return _open_trie(words, self.whole_word, self.case_sensitive)
+        pattern = self._pattern(words)
+
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            text = batch["text"] if self.case_sensitive else lower(batch["text"])
+            return pa.array([pattern.search(page) is None for page in text.to_pylist()], pa.bool_())
+
+        return keep
+
+    def _pattern(self, words: list[str]) -> re.Pattern[str]:
+        pattern = f"(?:{'|'.join(literal(word, self.dot_matches_any) for word in words)})"
+        pattern = rf"\b{pattern}\b" if self.whole_word else pattern
+        return re.compile({"prefix": f"^{pattern}", "suffix": f"{pattern}$"}.get(self.location, pattern))
+
+
+def _open_trie(words: list[str], whole: bool, case_sensitive: bool) -> FilterFunction:
+    trie, classes = build_trie(words), class_table()
+    nodes = (trie.first, trie.edges, trie.targets, trie.word)
+    other_case = _LOWERS_TO_ASCII if all(word.isascii() for word in words) else "[^\\x00-\\x7f]"
+
+    def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+        text = batch["text"]
+        if not case_sensitive:
+            text = lower(text, pc.match_substring_regex(text, other_case))
+        data, offsets = utf8(text)
+        return pa.array(np.equal(count_distinct(data, offsets, classes, whole, 1, *nodes), 0))
+
+    return keep

@@ -1,0 +1,1 @@
+"""Heuristic quality rules over whole documents."""

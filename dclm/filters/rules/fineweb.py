@@ -1,0 +1,106 @@
+"""FineWeb's own quality filter: pages by how their lines end, how short they are, and how often they come again."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+from numpy.typing import NDArray
+
+from dclm.core.config import Count, Fraction, NonNegative
+from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.filters.lines.table import split_lines
+from dclm.text.buffers import utf8
+from dclm.text.features import counts
+from dclm.text.segments import strip
+from dclm.text.unicode import character_before, class_table, decode
+
+Bytes = NDArray[np.uint8]
+Ints = NDArray[np.int32]
+Classes = NDArray[np.uint16]
+
+_TERMINAL_PUNCTUATION = (
+    "!.?։؞؟؝۔܀܁܂߹࠷࠹࠽࠾।॥၊။።፧፨᙮᜵᜶៕។៖៙៚᠃᠉᥄᥅᪨᪩᪪᪫᭚᭛᭞᭟᭽᭾᰻᰼᱾᱿‼‽⁇⁈⁉⸮⸼⹓⹔。꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫﹒﹖﹗！．？｡"
+    "𐩖𐩗𐽕𐽖𐽗𐽘𐽙𐾆𐾇𐾈𐾉𑁇𑁈𑂾𑂿𑃀𑃁𑅁𑅂𑅃𑇅𑇆𑇍𑇞𑇟𑈸𑈹𑈻𑈼𑊩𑑋𑑌𑗂𑗃𑗉𑗊𑗋𑗌𑗍𑗎𑗏𑗐𑗑𑗒𑗓𑗔𑗕𑗖𑗗𑙁𑙂𑜼𑜽𑜾𑥄𑥆𑩂𑩃𑪛𑪜𑱁𑱂𑻷𑻸𑽃𑽄𖩮𖩯𖫵𖬷𖬸𖭄𖺘𛲟𝪈"
+)
+"""Characters with Unicode's Sentence_Terminal property, which is what FineWeb's list is."""
+
+
+@njit(cache=True, nogil=True)
+def _line_statistics(
+    data: Bytes, starts: Ints, ends: Ints, first: Ints, stops: Ints, short: int, classes: Classes
+) -> NDArray[np.int64]:
+    """int64[5, rows]: lines not blank, of these: ending in a stop, short; characters of repeated lines; of all."""
+    rows = len(first) - 1
+    out = np.zeros((5, rows), np.int64)
+    for row in range(rows):
+        slots = 4
+        while slots < 2 * (first[row + 1] - first[row]):
+            slots *= 2
+        table = np.zeros(slots, np.uint64)
+        for line in range(first[row], first[row + 1]):
+            start, end = starts[line], ends[line]
+            length, value, place = 0, np.uint64(0xCBF29CE484222325), start
+            while place < end:
+                code, place = decode(data, place, end)
+                value = (value ^ np.uint64(code)) * np.uint64(0x100000001B3)
+                length += 1
+            out[4, row] += length
+            left, right = strip(data, start, end, classes)
+            if left == right:
+                continue
+            out[0, row] += 1
+            last = character_before(data, start, end)[0]
+            at = np.searchsorted(stops, last)
+            out[1, row] += at < len(stops) and stops[at] == last
+            out[2, row] += length <= short
+            slot = np.int64(value & np.uint64(slots - 1))
+            while table[slot] != 0 and table[slot] != value:
+                slot = (slot + 1) & (slots - 1)
+            out[3, row] += length if table[slot] == value else 0
+            table[slot] = value
+    return out
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinewebQuality(Filter):
+    """Keeps pages whose lines end in punctuation, are not short, do not come again, and are not a list.
+
+    Source: FineWeb (arXiv 2406.17557, section 3.5), `FineWebQualityFilter` of datatrove. Different here: words are
+    those of UAX #29 (with punctuation marks, as spaCy's, which datatrove counts).
+    """
+
+    name: ClassVar[str] = "fineweb_quality"
+    features: ClassVar[tuple[str, ...]] = ("unicode_words",)
+
+    min_punctuated_lines: Fraction = 0.12
+    """At least this fraction of the lines ends in a terminal punctuation mark of any script."""
+    short_line_length: Count = 30
+    """Lines of so many characters or fewer are short."""
+    max_short_lines: Fraction = 0.67
+    """At most this fraction of the lines is short."""
+    max_duplicate_chars: Fraction = 0.01
+    """At most this fraction of the characters stands in lines that stood on the page before."""
+    max_newlines_per_word: NonNegative = 0.3
+    """At most so many newlines a word."""
+
+    def open(self, context: Context) -> FilterFunction:
+        classes = class_table()
+        stops = np.array(sorted(map(ord, _TERMINAL_PUNCTUATION)), np.int32)
+
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            data, offsets = utf8(batch["text"])
+            starts, ends, first = split_lines(data, offsets)
+            found = _line_statistics(data, starts, ends, first, stops, self.short_line_length, classes)
+            lines, punctuated, short, repeated, characters = found
+            some = np.maximum(lines, 1)
+            kept = (lines > 0) & (punctuated / some >= self.min_punctuated_lines)
+            kept &= short / some <= self.max_short_lines
+            kept &= repeated / np.maximum(characters, 1) <= self.max_duplicate_chars
+            kept &= np.diff(first) - 1 <= self.max_newlines_per_word * counts(batch, "unicode_words", "words")
+            return pa.array(kept)
+
+        return keep

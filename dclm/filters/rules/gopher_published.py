@@ -1,0 +1,126 @@
+"""Gopher's rules as its paper states them and FineWeb uses them, where the reference's mappers count otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dclm.core.config import Count, Fraction, NonNegative
+from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.filters.rules.repetition import REPEATED_NGRAMS, TOP_NGRAMS, check_sizes
+from dclm.text.features import counts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GopherQuality(Filter):
+    """Keeps documents that pass all of Gopher's quality rules. Words are UAX #29's that are no white space.
+
+    Source: Gopher (Rae et al. 2021), A1.1; datatrove 0.10.1, `GopherQualityFilter`. Different here: words are not
+    spaCy's; those that the number and the mean length of words are about start with a letter or a number, instead of
+    having a character that is on a list of punctuation; only "\\n" ends a line; a document without words is dropped.
+    """
+
+    name: ClassVar[str] = "gopher_quality"
+    version: ClassVar[int] = 2
+    features: ClassVar[tuple[str, ...]] = ("unicode_words", "symbols", "lines")
+
+    min_words: Count = 50
+    """Fewest words that start with a letter or a number."""
+    max_words: Count = 100_000
+    """Most of them."""
+    min_word_length: NonNegative = 3.0
+    """Least mean length of these words, in code points."""
+    max_word_length: NonNegative = 10.0
+    """Greatest mean length."""
+    max_symbols_per_word: NonNegative = 0.1
+    """Most "#", and most ellipses ("..." and "…"), for each word, punctuation included."""
+    max_bullet_lines: Fraction = 0.9
+    """Most lines that start with "•" or "-", of all lines, blank ones included."""
+    max_ellipsis_lines: Fraction = 0.3
+    """Most lines that end with "..." or "…", of all lines."""
+    min_alphabetic_words: Fraction = 0.8
+    """Least words with a letter, of all words, punctuation included."""
+    min_stop_words: Count = 2
+    """Fewest different stop words, as they are written: "The" is none."""
+
+    def open(self, context: Context) -> FilterFunction:
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            words, plain = counts(batch, "unicode_words", "words"), counts(batch, "unicode_words", "alnum_words")
+            length = _share(counts(batch, "unicode_words", "alnum_word_chars"), plain)
+            lines = counts(batch, "lines", "all_lines")
+            dots = counts(batch, "symbols", "dots") + counts(batch, "symbols", "ellipsis_signs")
+            kept = (words > 0) & (plain >= self.min_words) & (plain <= self.max_words)
+            kept &= (length >= self.min_word_length) & (length <= self.max_word_length)
+            kept &= _share(counts(batch, "symbols", "hash_signs"), words) <= self.max_symbols_per_word
+            kept &= _share(dots, words) <= self.max_symbols_per_word
+            kept &= _share(counts(batch, "lines", "gopher_bullet_lines"), lines) <= self.max_bullet_lines
+            kept &= _share(counts(batch, "lines", "gopher_ellipsis_lines"), lines) <= self.max_ellipsis_lines
+            kept &= _share(counts(batch, "unicode_words", "alphabetic_words"), words) >= self.min_alphabetic_words
+            kept &= counts(batch, "unicode_words", "stop_word_kinds") >= self.min_stop_words
+            return pa.array(kept)
+
+        return keep
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GopherRepetition(Filter):
+    """Keeps documents in which no fraction below is above its limit. A limit of null is not asked.
+
+    Unlike `repetition`: the first copy does not count, characters are divided by all of the text's, and what repeated
+    n-grams cover is found by reading on behind each. Empty documents are dropped.
+
+    Source: Gopher (Rae et al. 2021), table A1; datatrove 0.10.1, `GopherRepetitionFilter`. Different here: words are
+    UAX #29's that are no white space, not spaCy's; n-grams are equal if their words are, not if these make the same
+    string.
+    """
+
+    name: ClassVar[str] = "gopher_repetition"
+    features: ClassVar[tuple[str, ...]] = ("gopher_copies", "gopher_ngrams")
+
+    max_line_fraction: Fraction | None = 0.3
+    """Lines that stood before, of all lines."""
+    max_line_char_fraction: Fraction | None = 0.2
+    """Characters in them, of all characters."""
+    max_paragraph_fraction: Fraction | None = 0.3
+    """Paragraphs that stood before, of all paragraphs."""
+    max_paragraph_char_fraction: Fraction | None = 0.2
+    """Characters in them, of all characters."""
+    top_ngrams: Mapping[str, NonNegative] = dataclasses.field(default_factory=lambda: TOP_NGRAMS)
+    """n → limit: occurrences × characters of the most frequent n-gram, spaces included, of all characters."""
+    duplicate_ngrams: Mapping[str, NonNegative] = dataclasses.field(default_factory=lambda: REPEATED_NGRAMS)
+    """n → limit: characters of n-grams that stood before, of all characters."""
+
+    def __post_init__(self) -> None:
+        check_sizes(self.top_ngrams, self.duplicate_ngrams)
+
+    def open(self, context: Context) -> FilterFunction:
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            kept = counts(batch, "gopher_copies", "chars") > 0
+            for fraction, most in self._fractions(batch):
+                if most is not None:
+                    kept &= fraction <= most
+            return pa.array(kept)
+
+        return keep
+
+    def _fractions(self, batch: pa.RecordBatch) -> Iterator[tuple[NDArray[np.float64], float | None]]:
+        chars = counts(batch, "gopher_copies", "chars")
+        for of, most, most_chars in (
+            ("line", self.max_line_fraction, self.max_line_char_fraction),
+            ("paragraph", self.max_paragraph_fraction, self.max_paragraph_char_fraction),
+        ):
+            duplicates = counts(batch, "gopher_copies", f"duplicate_{of}s")
+            yield _share(duplicates, counts(batch, "gopher_copies", f"{of}s")), most
+            yield _share(counts(batch, "gopher_copies", f"duplicate_{of}_chars"), chars), most_chars
+        for kind, limits in (("top", self.top_ngrams), ("duplicate", self.duplicate_ngrams)):
+            for n, limit in limits.items():
+                yield _share(counts(batch, "gopher_ngrams", f"{kind}_{n}_gram_chars"), chars), limit
+
+
+def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.asarray(part / np.maximum(whole, 1), np.float64)

@@ -1,0 +1,146 @@
+"""How long pages, words and lines may be."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from dclm.core.config import Count, NonNegative, Range
+from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.text.features import counts
+
+WordKind = Literal["fasttext", "unicode", "whitespace"]
+
+WORD_FEATURES: dict[tuple[WordKind, bool], tuple[str, str]] = {
+    ("fasttext", False): ("tokens", "tokens"),
+    ("fasttext", True): ("tokens", "token_words"),
+    ("unicode", False): ("unicode_words", "words"),
+    ("unicode", True): ("unicode_words", "alnum_words"),
+    ("whitespace", False): ("words", "words"),
+    ("whitespace", True): ("words", "alnum_words"),
+}
+"""Kind of word, and whether only those that start alphanumeric count → feature and the number in it."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PageLength(Filter):
+    """Keeps documents of `min` … `max` characters, words, lines or paragraphs, both included.
+
+    Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. Characters are code points.
+
+    Source: DCLM `page_length_filter` (length_type, min_length, max_length, ignore_punctuation, model).
+    """
+
+    name: ClassVar[str] = "page_length"
+    version: ClassVar[int] = 3
+
+    of: Literal["char", "word", "line", "paragraph"] = "word"
+    """What is counted."""
+    min: Count = 1
+    """Fewest allowed."""
+    max: Count | None = None
+    """Most allowed; null: any number."""
+    words: WordKind = "fasttext"
+    """What a word is: fastText's tokens (of which "\\n" is one, and other white space none), UAX #29's, or those
+    between white space."""
+    ignore_punctuation: bool = False
+    """Count only words whose first character is a letter or a number."""
+    count_blank: bool = False
+    """Count blank lines and paragraphs too, also the one behind a separator at the end."""
+
+    def __post_init__(self) -> None:
+        _check_order(self.min, self.max)
+        if self.count_blank and self.of not in ("line", "paragraph"):
+            raise ValueError("`count_blank` is for `of: line` and `of: paragraph`")
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what is counted
+        return () if self.count_blank else (self._count[0],)
+
+    @property
+    def _count(self) -> tuple[str, str]:
+        if self.of == "word":
+            return WORD_FEATURES[self.words, self.ignore_punctuation]
+        return {"char": ("words", "chars"), "line": ("lines", "lines"), "paragraph": ("lines", "paragraphs")}[self.of]
+
+    def open(self, context: Context) -> FilterFunction:
+        if self.count_blank:
+            separator = "\n" if self.of == "line" else "\n\n"
+            return lambda batch: _within(_num_pieces(batch["text"], separator), self.min, self.max)
+        feature, number = self._count
+        return lambda batch: _within(counts(batch, feature, number), self.min, self.max)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WordLength(Filter):
+    """Keeps documents whose words between white space have a mean length in [min, max]; none without words.
+
+    Source: DCLM `word_length_filter` (min_length, max_length); Gopher (Rae et al. 2021), A1.1.
+    """
+
+    name: ClassVar[str] = "word_length"
+    features: ClassVar[tuple[str, ...]] = ("words",)
+
+    min: NonNegative = 3.0
+    """Least mean number of code points."""
+    max: NonNegative | None = 10.0
+    """Greatest mean number of code points; null: any."""
+
+    def __post_init__(self) -> None:
+        _check_order(self.min, self.max)
+
+    def open(self, context: Context) -> FilterFunction:
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            words = counts(batch, "words", "words")
+            mean = counts(batch, "words", "word_chars") / np.maximum(words, 1)
+            most = np.inf if self.max is None else self.max
+            return pa.array((words > 0) & (mean >= self.min) & (mean <= most))
+
+        return keep
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LineLength(Filter):
+    """Keeps documents whose longest (or mean) line has at most `max` code points; no empty ones.
+
+    Lines are those of `str.splitlines`, which end at "\\r", U+2028 and others too. Blank ones count.
+
+    Source: DCLM `line_length_filter` (length_type, max_length), for code as in RedPajama.
+    """
+
+    name: ClassVar[str] = "line_length"
+    version: ClassVar[int] = 2
+    features: ClassVar[tuple[str, ...]] = ("split_lines",)
+
+    of: Literal["max", "avg"] = "max"
+    """Judge by the longest line or by the mean of all."""
+    max: Annotated[float, Range(0)] = 1000.0
+    """Most code points allowed."""
+
+    def open(self, context: Context) -> FilterFunction:
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            lines = counts(batch, "split_lines", "lines")
+            if self.of == "max":
+                return pa.array((lines > 0) & (counts(batch, "split_lines", "longest") <= self.max))
+            return pa.array((lines > 0) & (counts(batch, "split_lines", "chars") / np.maximum(lines, 1) <= self.max))
+
+        return keep
+
+
+def _check_order(low: float, high: float | None) -> None:
+    if high is not None and low > high:
+        raise ValueError(f"min is {low:g} and max is {high:g}, allowed: min ≤ max")
+
+
+def _num_pieces(text: pa.StringArray, separator: str) -> NDArray[np.int64]:
+    pieces: NDArray[np.int64] = pc.count_substring(text, separator).to_numpy(zero_copy_only=False).astype(np.int64) + 1
+    return pieces
+
+
+def _within(values: NDArray[np.int64], low: int, high: int | None) -> pa.BooleanArray:
+    return pa.array((values >= low) & (values <= high) if high is not None else values >= low)

@@ -1,0 +1,107 @@
+"""Repetition inside a document: copies of lines and paragraphs, and the reach of repeated word n-grams."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dclm.core.config import NonNegative
+from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.text.buffers import utf8
+from dclm.text.features import counts
+from dclm.text.ngrams import SIZES
+
+TOP_NGRAMS: Mapping[str, float] = {"2": 0.2, "3": 0.18, "4": 0.16}
+REPEATED_NGRAMS: Mapping[str, float] = {"5": 0.15, "6": 0.14, "7": 0.13, "8": 0.12, "9": 0.11, "10": 0.1}
+"""Source: Gopher (Rae et al. 2021), table A1; so are the other limits below."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Repetition(Filter):
+    """Keeps documents in which no fraction below is above its limit. A limit of null is not asked.
+
+    Lines end at "\\n", paragraphs at "\\n\\n"; both are stripped, blank ones left out. A document without any is
+    dropped if a limit on them is asked, and an empty one in any case; one with a single one passes that limit.
+    Words are UAX #29's that start with a letter or a number; n-grams are of words, and their characters those of the
+    words.
+
+    Source: DCLM `massive_web_repetition_filters` (skip_paragraph: null limits on paragraphs) and `repetition_filter`.
+    """
+
+    name: ClassVar[str] = "repetition"
+    version: ClassVar[int] = 4
+
+    ignore_case: bool = False
+    """Whether everything is looked at in lower case."""
+    copies: Literal["all", "extra"] = "all"
+    """Which of the lines or paragraphs that stand more than once count: all, as in the reference, so that a line that
+    stands twice counts twice; or all but the first, as Gopher's limits are meant."""
+    max_line_fraction: NonNegative | None = 0.3
+    """Lines that stand more than once, of all lines."""
+    max_line_char_fraction: NonNegative | None = 0.2
+    """Characters in them, of those in all lines."""
+    max_paragraph_fraction: NonNegative | None = 0.3
+    """Paragraphs that stand more than once, of all paragraphs."""
+    max_paragraph_char_fraction: NonNegative | None = 0.2
+    """Characters in them, of those in all paragraphs."""
+    top_ngrams: Mapping[str, NonNegative] = dataclasses.field(default_factory=lambda: TOP_NGRAMS)
+    """n → limit: occurrences × characters of the most frequent n-gram (the longest of equally frequent ones), of the
+    characters in all words. Occurrences that overlap are all counted, so that this can exceed 1."""
+    repeated_ngrams: Mapping[str, NonNegative] = dataclasses.field(default_factory=lambda: REPEATED_NGRAMS)
+    """n → limit: characters of words inside any n-gram that occurs more than once, of the characters in all words."""
+
+    def __post_init__(self) -> None:
+        check_sizes(self.top_ngrams, self.repeated_ngrams)
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # what is not asked is not counted
+        used = {
+            "line_copies": (self.max_line_fraction, self.max_line_char_fraction) != (None, None),
+            "paragraph_copies": (self.max_paragraph_fraction, self.max_paragraph_char_fraction) != (None, None),
+            "ngrams": bool(self.top_ngrams or self.repeated_ngrams),
+        }
+        return tuple(self._feature(name) for name, is_used in used.items() if is_used)
+
+    def _feature(self, name: str) -> str:
+        return f"lower_{name}" if self.ignore_case else name
+
+    def open(self, context: Context) -> FilterFunction:
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            kept: NDArray[np.bool_] = np.diff(utf8(batch["text"]).offsets) > 0
+            for answer in self._answers(batch):
+                kept &= answer
+            return pa.array(kept)
+
+        return keep
+
+    def _answers(self, batch: pa.RecordBatch) -> Iterator[NDArray[np.bool_]]:
+        for name, limit, char_limit in (
+            ("line_copies", self.max_line_fraction, self.max_line_char_fraction),
+            ("paragraph_copies", self.max_paragraph_fraction, self.max_paragraph_char_fraction),
+        ):
+            feature, counted = self._feature(name), "repeated" if self.copies == "all" else "extra"
+            for part, whole, most in ((counted, "segments", limit), (f"{counted}_chars", "chars", char_limit)):
+                if most is not None:
+                    num = counts(batch, feature, "segments")
+                    fraction = _fraction(counts(batch, feature, part), counts(batch, feature, whole))
+                    yield (num == 1) | ((num > 0) & (fraction <= most))
+        feature = self._feature("ngrams")
+        for kind, limits in (("top", self.top_ngrams), ("repeated", self.repeated_ngrams)):
+            for n, most in limits.items():
+                chars = counts(batch, feature, f"{kind}_{n}_gram_chars")
+                yield _fraction(chars, counts(batch, feature, "word_chars")) <= most
+
+
+def check_sizes(*limits: Mapping[str, float]) -> None:
+    """Raises: ValueError for an n that is not counted."""
+    for n in (n for ngrams in limits for n in ngrams if n not in map(str, SIZES)):
+        raise ValueError(f"found n-grams of {n} words, allowed: {SIZES[0]} … {SIZES[-1]}")
+
+
+def _fraction(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.asarray(part / np.maximum(whole, 1), np.float64)

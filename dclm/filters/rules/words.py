@@ -1,0 +1,89 @@
+"""The number of words as a column, and how much of them later edits may take away."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from dclm.core.config import Fraction
+from dclm.core.errors import ConfigError
+from dclm.curate.step import Context, Filter, FilterFunction, Map, MapFunction
+from dclm.filters.rules.length import WORD_FEATURES, WordKind
+from dclm.text.features import counts
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WordCount(Map):
+    """Adds a column with the number of words.
+
+    Source: DCLM `word_counter_enricher` (key, model, ignore_punctuation).
+    """
+
+    name: ClassVar[str] = "word_count"
+    version: ClassVar[int] = 2
+
+    column: str = "word_count"
+    """Name of the int64 column; it must not exist."""
+    words: WordKind = "fasttext"
+    """What a word is: see `page_length`."""
+    ignore_punctuation: bool = True
+    """Count only words whose first character is a letter or a number."""
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what is counted
+        return (WORD_FEATURES[self.words, self.ignore_punctuation][0],)
+
+    def open(self, context: Context) -> MapFunction:
+        feature, number = WORD_FEATURES[self.words, self.ignore_punctuation]
+
+        def add(batch: pa.RecordBatch) -> pa.RecordBatch:
+            if self.column in batch.schema.names:
+                hint = "give `column` another name"
+                raise ConfigError(
+                    f"step {self.name}", f"found a column `{self.column}` already, allowed: a new one", hint
+                )
+            return batch.append_column(self.column, pa.array(counts(batch, feature, number)))
+
+        return add
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WordRemovalRatio(Filter):
+    """Keeps documents that lost at most `max_fraction` of the words that `column` counted before; none that had none.
+
+    Source: DCLM `word_removal_ratio_filter` (prev_word_count_key, max_removed_ratio, model, ignore_punctuation).
+    """
+
+    name: ClassVar[str] = "word_removal_ratio"
+    version: ClassVar[int] = 2
+
+    column: str = "word_count"
+    """What `word_count` added before the edits."""
+    max_fraction: Fraction = 0.05
+    """Greatest loss allowed, of the words before."""
+    words: WordKind = "fasttext"
+    """What a word is: as `word_count` was told."""
+    ignore_punctuation: bool = True
+    """Count only words whose first character is a letter or a number: as `word_count` was told."""
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what is counted
+        return (WORD_FEATURES[self.words, self.ignore_punctuation][0],)
+
+    def open(self, context: Context) -> FilterFunction:
+        feature, number = WORD_FEATURES[self.words, self.ignore_punctuation]
+
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            if self.column not in batch.schema.names:
+                hint = "put `word_count` with this column before the steps that edit"
+                raise ConfigError(
+                    f"step {self.name}", f"found no column `{self.column}`, allowed: {batch.schema.names}", hint
+                )
+            before = batch.column(self.column).to_numpy(zero_copy_only=False)
+            lost = (before - counts(batch, feature, number)) / np.maximum(before, 1)
+            return pa.array((before > 0) & (lost <= self.max_fraction))
+
+        return keep

@@ -1,0 +1,115 @@
+"""Writes the pages of the sample crawl as real WARC files, one gzip member a record, some broken on purpose."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import gzip
+import hashlib
+import random
+import uuid
+from pathlib import Path
+
+from dclm.pool.sample.pages import Page
+
+_START = datetime.datetime(2024, 3, 1, tzinfo=datetime.UTC)
+_AGENT = "dclm-sample/1.0"
+
+
+class WarcWriter:
+    """One WARC file. Every byte follows from the pages and the seeded `rng`: dates and identifiers are invented."""
+
+    def __init__(self, path: Path, rng: random.Random, version: str) -> None:
+        self._handle = path.open("wb")
+        self._rng = rng
+        self._version = version
+        self._seconds = 0
+        info = f"software: dclm sample pool\r\nformat: WARC File Format {version}\r\nfilename: {path.name}\r\n"
+        headers = {"WARC-Filename": path.name, "Content-Type": "application/warc-fields"}
+        self._write("warcinfo", self._new_id(), headers, info.encode())
+
+    def close(self) -> None:
+        """End the file."""
+        self._handle.close()
+
+    def write_page(self, page: Page) -> str:
+        """Write the page's request and response, now and then a metadata or revisit record.
+
+        Returns: the UUID in the response's WARC-Record-ID.
+        """
+        self._seconds += self._rng.randint(1, 9)
+        identity, request = self._new_id(), self._new_id()
+        host, _, path = page.url.split("://", 1)[1].partition("/")
+        asked = f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {_AGENT}\r\nAccept: text/html\r\n\r\n"
+        target = {"WARC-Target-URI": page.url}
+        http = {"Content-Type": "application/http; msgtype=request", "WARC-Concurrent-To": f"<urn:uuid:{identity}>"}
+        self._write("request", request, target | http, asked.encode())
+        self._write_response(page, identity)
+        if self._rng.random() < 0.05:
+            note = {"WARC-Refers-To": f"<urn:uuid:{identity}>", "Content-Type": "application/warc-fields"}
+            self._write(
+                "metadata", self._new_id(), target | note, f"fetchTimeMs: {self._rng.randrange(900)}\r\n".encode()
+            )
+        if self._rng.random() < 0.02 and page.fault is None:
+            self._write_revisit(page, identity)
+        return identity
+
+    def _write_response(self, page: Page, identity: str) -> None:
+        block = _http_response(self._rng, page)
+        headers = {"WARC-Target-URI": page.url, "Content-Type": "application/http; msgtype=response"}
+        headers |= {"WARC-Payload-Digest": _digest(page.body), "WARC-Block-Digest": _digest(block)}
+        if page.fault == "no_uri":
+            del headers["WARC-Target-URI"]
+        shift = {"short_length": -len(block) // 3, "long_length": 5}.get(page.fault or "", 0)
+        self._write("response", identity, headers, block, shift=shift, cut=page.fault == "truncated")
+
+    def _write_revisit(self, page: Page, identity: str) -> None:
+        headers = {
+            "WARC-Target-URI": page.url, "WARC-Refers-To": f"<urn:uuid:{identity}>",
+            "WARC-Profile": f"http://netpreserve.org/warc/{self._version}/revisit/identical-payload-digest",
+            "WARC-Payload-Digest": _digest(page.body), "Content-Type": "application/http; msgtype=response",
+        }  # fmt: skip
+        self._write("revisit", self._new_id(), headers, b"HTTP/1.1 304 Not Modified\r\n\r\n")
+
+    def _write(
+        self, kind: str, identity: str, headers: dict[str, str], block: bytes, shift: int = 0, cut: bool = False
+    ) -> None:
+        date = (_START + datetime.timedelta(seconds=self._seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        fields = {"WARC-Type": kind, "WARC-Record-ID": f"<urn:uuid:{identity}>", "WARC-Date": date, **headers}
+        fields["Content-Length"] = str(len(block) + shift)
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        record = f"WARC/{self._version}\r\n{head}\r\n".encode() + block + b"\r\n\r\n"
+        member = gzip.compress(record, 6, mtime=0)
+        self._handle.write(member[: len(member) // 2] if cut else member)
+
+    def _new_id(self) -> str:
+        return str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
+
+
+def _http_response(rng: random.Random, page: Page) -> bytes:
+    """Status line, headers and body as a server sends them: plain, chunked or compressed."""
+    body = page.body
+    headers = {"Date": "Fri, 01 Mar 2024 00:00:00 GMT", "Server": rng.choice(("nginx", "Apache", "cloudflare"))}
+    headers["Content-Type"] = f"text/html; charset={page.encoding}" if rng.random() < 0.8 else "text/html"
+    way = {"bad_gzip": 0.0, "bad_chunks": 0.1}.get(page.fault or "", rng.random())
+    if way < 0.08:
+        headers["Content-Encoding"] = "gzip"
+        body = gzip.compress(body, 6, mtime=0)
+        body = body[:40] + bytes(64) + body[104:] if page.fault == "bad_gzip" else body
+    elif way < 0.16:
+        headers["Transfer-Encoding"] = "chunked"
+        half = len(body) // 2
+        size = "zz" if page.fault == "bad_chunks" else f"{len(body) - half:x}"
+        body = b"%x\r\n%b\r\n%b\r\n%b\r\n0\r\n\r\n" % (half, body[:half], size.encode(), body[half:])
+    if "Transfer-Encoding" not in headers:
+        headers["Content-Length"] = str(len(body))
+    if page.fault == "short_body":
+        body = body[: len(body) // 2]
+    if page.fault == "no_http_header":
+        return body
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + body
+
+
+def _digest(data: bytes) -> str:
+    return "sha1:" + base64.b32encode(hashlib.sha1(data).digest()).decode()

@@ -1,0 +1,1 @@
+"""Recipes: one experiment from pool to score."""

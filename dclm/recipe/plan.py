@@ -1,0 +1,129 @@
+"""What a recipe would do: its stages in order, with what each takes and makes, and what is there already."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+from dclm.core.record import RECORD, read_record
+from dclm.curate.cost import Curation, cost_lines, measured_cost
+from dclm.curate.pipeline import Pipeline, load_pipeline
+from dclm.curate.segments import segments
+from dclm.pool.spec import PoolMap, PoolSpec, resolve_pool
+from dclm.recipe.layout import Layout
+from dclm.recipe.recipe import LoadedRecipe
+from dclm.tokens.dataset import TokenDataset
+from dclm.train.budget import GIGABYTES, Hardware, check_hardware, estimate_memory, estimate_speed, gpu_hours
+from dclm.train.data import check_data
+from dclm.train.scale import Scale, find_scale, with_tokens
+
+
+def plan_lines(
+    loaded: LoadedRecipe, out: Path | None = None, hardware: Hardware | None = None, curation: Curation | None = None
+) -> Iterator[str]:
+    """One line a stage, and what curation and training take.
+
+    Reads the recipe and its pipelines (with all their errors), of `out` what tokens and timings are there, and the
+    records and sizes that `curation` goes by; nothing else.
+    Raises: also ConfigError where the scale cannot be trained on `hardware`, DataError where the tokens are too few.
+    """
+    recipe = loaded.recipe
+    layout = Layout(out=out or Path("OUT"), loaded=loaded)
+    yield f"recipe {recipe.name}, seed {recipe.seed}"
+    for source in recipe.data:
+        yield f"pool       {source.name}: {_pool(source.pool)}"
+    for name in recipe.classifiers:
+        yield f"classifier {name} → {layout.classifier(name)}{_there(out, layout.classifier(name))}"
+    for source in recipe.data:
+        pipeline = load_pipeline(loaded.path(source.pipeline))
+        parts = segments(pipeline.steps)
+        between = ", ".join(s.head.name for s in parts if s.head is not None)
+        cuts = f" in {len(parts)} passes (cut by {between})" if between else ""
+        target = layout.documents(source.name)
+        yield (
+            f"curate     {source.name}: {pipeline.name}, {len(pipeline.steps)} steps{cuts}"
+            f" → {target}{_there(out, target)}"
+        )
+        yield from (f"  memory   {step.name}: {step.memory}" for step in pipeline.steps if step.memory)
+        yield from (f"  {line}" for line in _cost(source.pool, pipeline, layout, curation or Curation()))
+    scale = with_tokens(find_scale(recipe.scale), recipe.tokens)
+    seq_len = scale.model.seq_len
+    yield f"tokenize   {recipe.tokenizer}, rows of {seq_len} + 1 → {layout.tokens}{_there(out, layout.tokens)}"
+    changed = "" if recipe.tokens is None else " (not the scale's own number: leaves the benchmark)"
+    batch = f"{scale.num_steps:,} updates of {scale.batch_sequences} × {seq_len:,}"
+    what = f"{scale.name}: {scale.trained_tokens:,} tokens{changed} in {batch}, {scale.flops_6nd:.3g} FLOPs (6ND)"
+    yield f"train      {what} → {layout.train}{_there(out, layout.train)}"
+    yield f"  tokens   {_tokens(scale, recipe.epochs, layout.tokens if out else None)}"
+    yield from _training(scale, hardware or Hardware(), layout.train if out else None)
+    what = recipe.suite or ", ".join(recipe.tasks)
+    limit = f", {recipe.limit} items a task (no benchmark score)" if recipe.limit else ""
+    yield f"evaluate   {what}{limit} → {layout.scores}{_there(out, layout.scores)}"
+    for text in recipe.perplexity:
+        yield f"perplexity {text} → {layout.scores}"
+    if recipe.contamination:
+        yield f"contamination of the tasks by the documents → {layout.contamination}"
+    yield f"result     {layout.result}"
+
+
+def _pool(spec: PoolSpec) -> str:
+    """As the recipe says it, without what is not set."""
+    if isinstance(spec, str):
+        return spec
+    if isinstance(spec, tuple):
+        return ", ".join(spec)
+    key, value = next((f.name, v) for f in dataclasses.fields(spec) if (v := getattr(spec, f.name)) is not None)
+    if isinstance(value, tuple):
+        return f"{key} {', '.join(value)}"
+    given = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+    return f"{key} ({', '.join(f'{name} {v}' for name, v in given if v not in (None, ()))})"
+
+
+def _cost(spec: PoolSpec, pipeline: Pipeline, layout: Layout, curation: Curation) -> Iterator[str]:
+    """Time and disk of one source's curation. Raises: what `measured_cost` and listing the pool's files raise."""
+    measured = [artifact for artifact in curation.measured if read_record(artifact).name == pipeline.name]
+    made = isinstance(spec, PoolMap) and (spec.sample is not None or spec.commoncrawl is not None)
+    if not measured or (made and curation.pool_bytes is None):
+        missing = "--pool-size" if measured else f"--measured with what {pipeline.name} made of a few files of the pool"
+        yield f"time     not known: pass {missing}"
+        return
+    size = curation.pool_bytes
+    if size is None:
+        size = sum(file.size for file in resolve_pool(spec, layout.out, layout.path))
+    yield from cost_lines(measured_cost(measured[0], pipeline), size, curation)
+
+
+def _tokens(scale: Scale, epochs: int, artifact: Path | None) -> str:
+    passes = f" in up to {epochs} passes" if epochs > 1 else ""
+    if artifact is None or not (artifact / RECORD).exists():
+        return f"{scale.trained_tokens:,} needed{passes}; how many there are is known after `--until tokenize`"
+    data = TokenDataset(artifact)
+    check_data(data, scale, epochs, str(artifact))
+    return f"{scale.trained_tokens:,} needed{passes}, {data.num_sequences * data.seq_len:,} present"
+
+
+def _training(scale: Scale, hardware: Hardware, measured: Path | None) -> Iterator[str]:
+    """Memory, and hours and cost where a speed is known."""
+    check_hardware(scale, hardware)
+    memory, room = estimate_memory(scale, hardware), GIGABYTES[hardware.gpu]
+    parts = (
+        f"state {memory.state / 1e9:.1f}, activations {memory.activations / 1e9:.1f}, rest {memory.working / 1e9:.1f}"
+    )
+    tight = "" if memory.total < room * 1e9 else ": may not fit, try --checkpoint-activations or more GPUs"
+    machine = f"{hardware.num_gpus} × {hardware.gpu}"
+    yield f"  memory   about {memory.total / 1e9:.1f} GB of {room} on each of {machine} ({parts}){tight}"
+    speed = estimate_speed(scale, hardware, measured)
+    if speed is None:
+        yield "  time     not known: no run has measured it here; pass --mfu"
+        return
+    hours = gpu_hours(scale, hardware, speed)
+    on = "" if speed.measured else f" on {machine} = {hours:,.4g} GPU-hours"
+    cost = "" if hardware.price is None else f", cost {hours * hardware.price:,.2f} at {hardware.price:g} a GPU-hour"
+    rate = f"{speed.tokens_per_second:,.0f} tokens/s {speed.source}"
+    yield f"  time     {hours / hardware.num_gpus:,.4g} h{on}, {rate}{cost}"
+
+
+def _there(out: Path | None, artifact: Path) -> str:
+    return (
+        " [there already; reused if nothing it depends on has changed]" if out and (artifact / RECORD).exists() else ""
+    )

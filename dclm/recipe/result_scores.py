@@ -1,0 +1,51 @@
+"""What a run says beyond plain accuracies: contamination by its own documents, perplexity, a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dclm.board.result import TaskScore, TextScore
+from dclm.core.record import read_record
+from dclm.core.storage import write_atomic
+from dclm.eval.contamination import contamination
+from dclm.eval.suite import Suite
+
+
+def find_contamination(
+    out: Path, documents: Mapping[str, Path], suite: Suite, scores: Path, allow_missing: bool
+) -> Mapping[str, Mapping[str, Any]]:
+    """What the file `out` says of each task, made if it is not there or of other documents or scores."""
+    inputs = {f"documents {name}": read_record(path).fingerprint for name, path in documents.items()}
+    inputs["scores"] = read_record(scores).fingerprint
+    if not out.is_file() or json.loads(out.read_bytes())["inputs"] != inputs:
+        found = contamination(list(documents.values()), suite, scores=scores, allow_missing=allow_missing)
+        content = {**found.to_json(), "inputs": inputs}
+        write_atomic(out, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+    tasks: Mapping[str, Mapping[str, Any]] = json.loads(out.read_bytes())["tasks"]
+    return tasks
+
+
+def task_scores(scores: Mapping[str, Any], contaminated: Mapping[str, Mapping[str, Any]]) -> dict[str, TaskScore]:
+    """What result.json says of each task."""
+    out = {}
+    for label, task in scores["tasks"].items():
+        known = contaminated.get(label, {})
+        out[label] = TaskScore(
+            score=task["accuracy"],
+            n=int(task["n"]),
+            stderr=task["standard_error"],
+            clean_n=known.get("clean_n"),
+            clean_score=known.get("clean_accuracy"),
+        )
+    return out
+
+
+def text_scores(scores: Mapping[str, Any]) -> dict[str, TextScore]:
+    """What result.json says of each text."""
+    return {
+        name: TextScore(bits_per_byte=text["bits_per_byte"], stderr=text["standard_error"], bytes=text["bytes"])
+        for name, text in scores.get("perplexity", {}).items()
+    }

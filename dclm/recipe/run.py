@@ -1,0 +1,257 @@
+"""A recipe from pool to result.json. Every stage reuses what is finished; a run that was killed goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dclm.board.result import (
+    DataSummary,
+    Result,
+    SuiteIdentity,
+    TrainingSummary,
+    make_result,
+    write_result,
+)
+from dclm.core.engine import Engine
+from dclm.core.errors import ConfigError
+from dclm.core.progress import Progress, Silent
+from dclm.core.record import Record, provenance, require_complete
+from dclm.core.storage import is_local
+from dclm.curate.pipeline import Pipeline, bind, load_pipeline
+from dclm.curate.stage import CurateOptions, curate
+from dclm.eval.run.stage import evaluate
+from dclm.eval.run.subject import LM_EVAL
+from dclm.eval.suite import load_suite, suite_of
+from dclm.eval.texts import load_text_set
+from dclm.pool.files import InputFile
+from dclm.pool.spec import PoolSpec, resolve_pool
+from dclm.recipe.layout import STAGES, Layout, StageName
+from dclm.recipe.recipe import LoadedRecipe
+from dclm.recipe.result_scores import find_contamination, task_scores, text_scores
+from dclm.select.classifier.train import train_classifier
+from dclm.tokens.stage import TokenizeConfig, tokenize
+from dclm.train.launch import launch
+from dclm.train.launch_ray import cluster_has_gpus, launch_ray
+from dclm.train.run import TrainOptions
+from dclm.train.scale import Scale, find_scale
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What a call may choose beside the recipe; none of it but `limit` changes a byte."""
+
+    limit: int | None = None
+    """Records to read of each source at most."""
+    until: StageName = "evaluate"
+    """The last stage to run."""
+    num_ranks: int = 1
+    """Training processes (one a GPU)."""
+    min_ranks: int | None = None
+    """On Ray: go on with as few as these while there is no room for more."""
+    on_ray: bool = False
+    """Train on workers of the Ray cluster that the engine has connected, if several are wanted or it has GPUs."""
+    make_progress: Callable[[], Progress] = Silent
+    """A class or module's function: training processes make their own."""
+    say: Callable[[str], None] = lambda line: None
+    """Told one line as each stage ends."""
+
+
+class Run:
+    """One recipe in one directory."""
+
+    def __init__(
+        self, loaded: LoadedRecipe, out: Path, engine: Engine, options: RunOptions, layout: Layout | None = None
+    ) -> None:
+        """`layout`: where the artifacts lie, if not all of them under `out`."""
+        self.loaded, self.recipe = loaded, loaded.recipe
+        self.layout = layout or Layout(out=out, loaded=loaded)
+        self.engine, self.options = engine, options
+        self.progress = options.make_progress()
+        self.scale: Scale = find_scale(self.recipe.scale)
+        own = tuple(task for task in self.recipe.tasks if not task.startswith(LM_EVAL))
+        self.suite = suite_of(own) if self.recipe.suite is None else load_suite(self.recipe.suite)
+        for text in self.recipe.perplexity:  # a wrong name is told now, not after the training
+            load_text_set(text)
+        self.pipelines: dict[str, Pipeline] = {s.name: load_pipeline(loaded.path(s.pipeline)) for s in self.recipe.data}
+        self.records: list[Record] = []
+        self.started = time.time()
+
+    def execute(self) -> Path:
+        """Run the stages up to `until`; gives the path of what the last one made."""
+        stages = (self.make_pools, self.curate, self.tokenize, self.train, self.evaluate)
+        made = self.layout.out
+        for stage in stages[: STAGES.index(self.options.until) + 1]:
+            made = stage()
+        return made
+
+    def make_pools(self) -> Path:
+        """Make or find every pool, so that what is wrong with one is said before the work begins."""
+        for source in self.recipe.data:
+            files = self._pool(source.pool, source.name)
+            self.options.say(f"pool {source.name}: {len(files)} files, {sum(f.size for f in files) / 1e6:,.1f} MB")
+        if self.recipe.validation is not None:
+            files = self._pool(self.recipe.validation, "validation")
+            unfit = [f.path for f in files if f.kind == "warc" or not is_local(f.path)]
+            if unfit:
+                raise ConfigError("validation", f"found {unfit[0]}, allowed: local JSONL or Parquet files of text")
+        return self.layout.out / "pool"
+
+    def _pool(self, spec: PoolSpec, name: str) -> tuple[InputFile, ...]:
+        return resolve_pool(spec, self.layout.pool(name), self.layout.path)
+
+    def curate(self) -> Path:
+        """Train the classifiers, then run every source through its pipeline."""
+        models: dict[str, Path] = {}
+        for name, spec in self.recipe.classifiers.items():
+            record = train_classifier(spec.with_paths(self.layout.path), self.layout.classifier(name), self.progress)
+            models[name] = self.layout.classifier(name) / "model.bin"
+            self.records.append(record)
+            self.options.say(f"classifier {name}: {_metrics(record)}")
+        options = CurateOptions(
+            seed=self.recipe.seed, limit=self.options.limit, max_reject_fraction=self.recipe.max_reject_fraction
+        )
+        for source in self.recipe.data:
+            files = self._pool(source.pool, source.name)
+            target = self.layout.documents(source.name)
+            bound = bind(self.pipelines[source.name], models)
+            record = curate(bound, files, target, options, self.engine, self.progress)
+            c = record.counts
+            self.options.say(
+                f"documents {source.name}: read {c['read']:,} = kept {c['kept']:,} + dropped {c['dropped']:,}"
+                f" + rejected {c['rejected']:,}"
+            )
+            self.records.append(require_complete(target, "documents", self.recipe.allow_incomplete))
+        return self.layout.out / "documents"
+
+    def tokenize(self) -> Path:
+        """Tokenize the documents (mixed, where there are several sources) and the held-out text."""
+        weights = tuple(s.weight for s in self.recipe.data if s.weight is not None)
+        config = TokenizeConfig(
+            seq_len=self.scale.model.seq_len, seed=self.recipe.seed, weights=weights or None,
+            num_tokens=(self.recipe.tokens or self.scale.trained_tokens) if weights else None,
+            max_repeats=self.recipe.epochs if weights else 1.0,
+        )  # fmt: skip
+        inputs = [self.layout.documents(s.name) for s in self.recipe.data]
+        record = self._tokenize(inputs, self.layout.tokens, config)
+        self.records.append(record)
+        self.options.say(f"tokens: {record.counts['tokens']:,} in {record.counts['documents']:,} documents")
+        if self.recipe.validation is not None:
+            files = self._pool(self.recipe.validation, "validation")
+            config = TokenizeConfig(seq_len=self.scale.model.seq_len, seed=self.recipe.seed)
+            held_out = self._tokenize([Path(f.path) for f in files], self.layout.validation, config)
+            self.options.say(f"held-out tokens: {held_out.counts['tokens']:,}")
+        return self.layout.tokens
+
+    def _tokenize(self, inputs: list[Path], out: Path, config: TokenizeConfig) -> Record:
+        name = self.recipe.tokenizer
+        tokenizer = self.layout.path(name) if name.endswith(".json") else name
+        return tokenize(
+            inputs, out, tokenizer=tokenizer, config=config, engine=self.engine, progress=self.progress,
+            allow_missing=self.recipe.allow_incomplete,
+        )  # fmt: skip
+
+    def train(self) -> Path:
+        """Train the model, or go on where its last checkpoint is."""
+        options = TrainOptions(
+            validation=self.layout.validation if self.recipe.validation is not None else None,
+            epochs=self.recipe.epochs, num_tokens=self.recipe.tokens, resume=True, track=self.recipe.track,
+        )  # fmt: skip
+        on_ray = self.options.on_ray and (self.options.num_ranks > 1 or cluster_has_gpus())
+        start = functools.partial(launch_ray, min_ranks=self.options.min_ranks) if on_ray else launch
+        record = start(
+            self.layout.tokens, self.layout.train, scale=self.scale, seed=self.recipe.seed, options=options,
+            num_ranks=self.options.num_ranks, make_progress=self.options.make_progress,
+        )  # fmt: skip
+        self.records.append(record)
+        loss = record.counts["validation_loss"]
+        held_out = "" if loss is None else f", validation loss {loss:.3f}"
+        entropy = f"entropy of single tokens {record.counts['unigram_entropy']:.3f} nats"
+        self.options.say(f"model {record.name}: training loss {record.counts['train_loss']:.3f}{held_out} ({entropy})")
+        return self.layout.train
+
+    def evaluate(self) -> Path:
+        """Score the model and write result.json."""
+        record = evaluate(
+            str(self.layout.train), self.layout.scores, suite=self.recipe.suite, tasks=self.recipe.tasks,
+            perplexity=self.recipe.perplexity, limit=self.recipe.limit, engine=self.engine, progress=self.progress,
+        )  # fmt: skip
+        self.records.append(record)
+        scores = json.loads((self.layout.scores / "scores.json").read_text(encoding="utf-8"))
+        result = self._result(scores)
+        write_result(self.layout.result, result)
+        core = "null" if result.core_v2 is None else f"{result.core_v2:.4f}"
+        gone = f", {len(result.missing)} of the 53 tasks without a score" if result.missing else ""
+        self.options.say(f"result: {len(result.scores)} tasks, CORE {core}{gone} → {self.layout.result}")
+        return self.layout.result
+
+    def _contamination(self) -> Mapping[str, Mapping[str, Any]]:
+        if not self.recipe.contamination or not self.suite.tasks:
+            return {}
+        documents = {source.name: self.layout.documents(source.name) for source in self.recipe.data}
+        return find_contamination(
+            self.layout.contamination, documents, self.suite, self.layout.scores, self.recipe.allow_incomplete
+        )
+
+    def _result(self, scores: Mapping[str, Any]) -> Result:
+        trained = next(r for r in self.records if r.kind == "checkpoint")
+        documents = [r for r in self.records if r.kind == "documents"]
+        suite: Mapping[str, object] = scores["suite"]
+        return make_result(
+            name=self.recipe.name,
+            scores=task_scores(scores, self._contamination()),
+            perplexity=text_scores(scores),
+            suite=SuiteIdentity(name=str(suite["name"]), version=int(str(suite["version"])), hash=str(suite["hash"])),
+            training=self._training(trained),
+            data=DataSummary(
+                pools=tuple(s.name for s in self.recipe.data),
+                pipeline=", ".join(r.name for r in documents),
+                counts={
+                    source.name: {k: record.counts[k] for k in ("read", "kept", "dropped", "rejected", "decisions")}
+                    for source, record in zip(self.recipe.data, documents, strict=True)
+                },
+            ),
+            records=self.records,
+            track="mixing" if len(self.recipe.data) > 1 else "filtering",
+            limited=self.recipe.limit,
+            core_v2_stderr=_number(scores["core_v2_standard_error"]),
+            extended_v2_stderr=_number(scores["extended_v2_standard_error"]),
+            provenance=provenance(self.started),
+        )
+
+    def _training(self, record: Record) -> TrainingSummary:
+        counts = record.counts
+        deviations = []
+        if not self.scale.standard or self.recipe.tokens is not None:
+            deviations.append(f"{counts['tokens']} tokens instead of the scale's {self.scale.trained_tokens}")
+        if self.recipe.epochs > 1:
+            deviations.append(f"up to {self.recipe.epochs} passes over the tokens")
+        if self.options.limit is not None:
+            deviations.append(f"at most {self.options.limit} records read of each source")
+        return TrainingSummary(
+            scale=self.scale.name, params=_integer(counts["parameters"]), tokens=_integer(counts["tokens"]),
+            flops=_number(counts["flops_6nd"]), seed=self.recipe.seed, final_loss=_number(counts["train_loss"]),
+            validation_loss=_number(counts["validation_loss"]), deviations=tuple(deviations),
+        )  # fmt: skip
+
+
+def _metrics(record: Record) -> str:
+    counts = record.counts
+    line = f"{counts['train_positives']:,} positives and {counts['train_negatives']:,} negatives"
+    held_out = counts["held_out"]
+    if not isinstance(held_out, Mapping) or held_out["roc_auc"] is None:  # too few were held out to judge by
+        return line
+    return f"{line}; held-out accuracy {held_out['accuracy']:.3f}, ROC-AUC {held_out['roc_auc']:.3f}"
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None

@@ -1,0 +1,116 @@
+"""What each step of a pipeline is worth: drop one at a time on a sample, and each alone, and compare who is left."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dclm.core.engine import Engine
+from dclm.core.progress import Progress
+from dclm.curate.pipeline import BoundPipeline
+from dclm.curate.step import Filter
+from dclm.pool.files import InputFile
+from dclm.report.ablation.variants import Bench, Outcome, Places, extraction, needs, prepare, run_variants
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepEffect:
+    """One step of the pipeline, on the sample."""
+
+    index: int
+    step: str
+    gone_with: tuple[int, ...]
+    """Later steps that cannot do without it; they are left out where it is."""
+    dropped: int
+    """Documents that leave at it in the whole pipeline (rejects too)."""
+    dropped_alone: int
+    """Documents that leave at it where it stands alone, on the documents as they were extracted."""
+    also_dropped_by_others: int
+    """Of `dropped_alone`, those that some other step would drop alone too."""
+    only_here: int
+    """Documents that come out when the step is left out, and do not otherwise."""
+    caught_later: int
+    """Documents that leave at it, and at a later step when it is left out."""
+    lost_without: int
+    """Documents that come out only because the step is there (it edits them, or takes away what they duplicate)."""
+    kept_without: int
+    """Documents that come out when the step is left out."""
+    characters_without: int
+    """Their characters."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """The effects of all steps that can be left out."""
+
+    pipeline: str
+    documents: int
+    """Of the sample, with text."""
+    kept: int
+    characters: int
+    """Of the documents kept."""
+    steps: tuple[StepEffect, ...]
+    overlap: tuple[tuple[int, ...], ...]
+    """Row i, column j: documents that both `steps[i]` and `steps[j]` drop alone."""
+
+
+def ablate(
+    bound: BoundPipeline, files: Sequence[InputFile], sample: int, seed: int, engine: Engine, progress: Progress
+) -> Ablation:
+    """Run the whole pipeline, every pipeline that lacks one step, and every step alone, over the same documents.
+
+    The sample is the first records of some files (`variants.MAX_FILES`), `sample` in all. Pages are extracted once; the
+    step that does it is in all variants. A Filter that drops nothing is not left out in a run of its own: it cannot
+    change anything.
+    Raises: DataError if the sample has no document; what a step raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="dclm-ablate-") as directory:
+        bench = prepare(bound, files, sample, seed, Path(directory), engine, progress)
+        return _compare(bench, engine, progress)
+
+
+def _compare(bench: Bench, engine: Engine, progress: Progress) -> Ablation:
+    steps = bench.bound.pipeline.steps
+    extract = extraction(bench.bound)
+    always = () if extract is None else (extract,)
+    needed = needs(bench.bound)
+    whole: Places = tuple(range(len(steps)))
+    full = run_variants(bench, [whole], engine, progress)[whole]
+    places = [i for i in whole if i not in always]
+    without: dict[int, Places] = {}
+    alone: dict[int, Places] = {}
+    for i in places:
+        alone[i] = tuple(sorted({*always, *needed[i], i}))
+        idle = isinstance(steps[i], Filter) and not np.any(full.step == i)
+        rest = tuple(j for j in whole if j != i and i not in needed[j])
+        without[i] = whole if idle or not rest else rest
+    outcomes = run_variants(bench, [*without.values(), *alone.values()], engine, progress)
+    taken = np.array([outcomes[alone[i]].step == i for i in places], np.int64)
+    effects = [
+        _effect(bench, i, tuple(j for j in places if i in needed[j]), full, outcomes[without[i]], taken, row)
+        for row, i in enumerate(places)
+    ]
+    return Ablation(
+        pipeline=bench.bound.pipeline.name, documents=len(full.step), kept=int(full.kept.sum()),
+        characters=int(full.characters[full.kept].sum()), steps=tuple(effects),
+        overlap=tuple(tuple(row) for row in (taken @ taken.T).tolist()),
+    )  # fmt: skip
+
+
+def _effect(
+    bench: Bench, place: int, gone_with: tuple[int, ...], full: Outcome, without: Outcome,
+    taken: np.ndarray[tuple[int, ...], np.dtype[np.int64]], row: int,
+) -> StepEffect:  # fmt: skip
+    here = full.step == place
+    others = np.delete(taken, row, axis=0).sum(axis=0) > 0
+    return StepEffect(
+        index=place, step=bench.bound.pipeline.steps[place].name, gone_with=gone_with, dropped=int(here.sum()),
+        dropped_alone=int(taken[row].sum()), also_dropped_by_others=int((others & (taken[row] > 0)).sum()),
+        only_here=int((without.kept & ~full.kept).sum()), caught_later=int((here & ~without.kept).sum()),
+        lost_without=int((full.kept & ~without.kept).sum()), kept_without=int(without.kept.sum()),
+        characters_without=int(without.characters[without.kept].sum()),
+    )  # fmt: skip

@@ -1,0 +1,131 @@
+"""How a number is spread over the documents that were kept, those a cut on it took, and those that left otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from dclm.documents.artifact import Artifact, Rows, numbers
+
+BINS = 60
+LENGTH = "characters"
+"""The ledger's column that is there without any step: the length of a document when it left."""
+_LOGARITHMIC_FROM = 1000.0
+"""Numbers from 0 upwards that reach so high are drawn on a logarithmic axis (of 1 + x)."""
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cut:
+    """A step that keeps documents by the literal value of an annotation."""
+
+    step: int
+    column: str
+    label: str
+    low: float | None = None
+    """Kept from here on."""
+    high: float | None = None
+    """Kept up to here."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """One annotation over all records that have it. Counts are per bin, from left to right."""
+
+    name: str
+    low: float
+    high: float
+    logarithmic: bool
+    kept: Counts
+    cut: Counts
+    """Dropped by a step that looks at this number."""
+    other: Counts
+    """Left at other steps."""
+    missing: int
+    """Records that left before they had a value, or whose value is not finite."""
+    cuts: tuple[Cut, ...]
+
+
+def find_cuts(artifact: Artifact) -> tuple[Cut, ...]:
+    """The literal cuts that the record tells of: `threshold`, `quantile` (resolved), `language` and `langdetect`."""
+    settings, decisions = artifact.record.config["steps"], artifact.record.counts["decisions"]
+    assert isinstance(settings, list)
+    assert isinstance(decisions, dict)
+    cuts = []
+    for step in artifact.steps:
+        values = settings[step.index] if step.index >= 0 else {}
+        label = f"step {step.index}, {step.name}"
+        if step.name == "threshold":
+            cuts.append(Cut(step=step.index, column=values["column"], label=label, low=values["min"],
+                            high=values["max"]))  # fmt: skip
+        elif step.name == "quantile":
+            cut = decisions[f"{step.index}:quantile"]["cut"]
+            cuts.append(Cut(step=step.index, column=values["column"], label=label, low=cut))
+        elif step.name in ("language", "langdetect") and values["keep"]:
+            cuts.append(Cut(step=step.index, column="language_score", label=label, low=values["min_score"]))
+    return tuple(cuts)
+
+
+def histograms(artifact: Artifact) -> list[Histogram]:
+    """One for every number in the ledger, in two passes over it: for the range, and for the counts."""
+    names = [LENGTH, *(name for name, number in artifact.annotations().items() if number)]
+    ranges: dict[str, tuple[float, float]] = {}
+    for rows in artifact.rows(*names):
+        for name in names:
+            values = numbers(rows.batch, name)
+            values = values[np.isfinite(values)]
+            if len(values):
+                low, high = ranges.get(name, (np.inf, -np.inf))
+                ranges[name] = min(low, float(values.min())), max(high, float(values.max()))
+    cuts = find_cuts(artifact)
+    makers = {name: _Maker(*ranges[name], {c.step for c in cuts if c.column == name}) for name in ranges}
+    for rows in artifact.rows(*makers):
+        for name, maker in makers.items():
+            maker.add(numbers(rows.batch, name), rows)
+    return [maker.result(name, [c for c in cuts if c.column == name]) for name, maker in makers.items()]
+
+
+class _Maker:
+    """Counts of one annotation."""
+
+    def __init__(self, low: float, high: float, steps: set[int]) -> None:
+        self._low, self._high, self._steps = low, high, sorted(steps)
+        self._logarithmic = low >= 0 and high >= _LOGARITHMIC_FROM
+        self._counts = np.zeros((3, BINS), np.int64)
+        self._missing = 0
+
+    def add(self, values: Floats, rows: Rows) -> None:
+        there = np.isfinite(values)
+        self._missing += int(np.count_nonzero(~there))
+        places = position(values[there], self._low, self._high, self._logarithmic)
+        bins = np.clip((places * BINS).astype(np.int64), 0, BINS - 1)
+        step = rows.step[there]
+        cut = np.isin(step, self._steps) & ~rows.rejected[there]
+        for kind, mask in enumerate((rows.kept[there], cut, ~rows.kept[there] & ~cut)):
+            self._counts[kind] += np.bincount(bins[mask], minlength=BINS)
+
+    def result(self, name: str, cuts: Sequence[Cut]) -> Histogram:
+        kept, cut, other = self._counts
+        return Histogram(
+            name=name, low=self._low, high=self._high, logarithmic=self._logarithmic, kept=kept, cut=cut, other=other,
+            missing=self._missing, cuts=tuple(cuts),
+        )  # fmt: skip
+
+
+def position(values: Floats, low: float, high: float, logarithmic: bool) -> Floats:
+    """Where values lie between `low` (0) and `high` (1) on the axis."""
+    if logarithmic:
+        values, low, high = np.log1p(np.maximum(values, 0)), float(np.log1p(low)), float(np.log1p(high))
+    if high <= low:
+        return np.full(len(values), 0.5)
+    return (values / 2 - low / 2) / (high / 2 - low / 2)  # halves: the difference of huge values is finite
+
+
+def totals(histogram: Histogram) -> Mapping[str, int]:
+    """Documents of each kind."""
+    return {"kept": int(histogram.kept.sum()), "cut": int(histogram.cut.sum()), "other": int(histogram.other.sum())}

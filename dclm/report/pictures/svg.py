@@ -1,0 +1,101 @@
+"""Small pictures as inline SVG: bars of a table, histograms with their cuts, curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from dclm.report.pictures.escape import escape
+from dclm.report.pictures.histogram import BINS, Histogram, position
+
+WIDTH, HEIGHT = 480, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 26, 24
+
+
+class Part(NamedTuple):
+    """A piece of a bar."""
+
+    kind: str
+    """Class of the style sheet: kept, cut, other, reject."""
+    value: float
+
+
+def bar(parts: Sequence[Part], whole: float) -> str:
+    """A bar one line high; the parts lie side by side, and `whole` is its full width."""
+    shapes, at = [], 0.0
+    for part in parts:
+        width = round(1000 * part.value / whole, 2) if whole else 0.0
+        if width > 0:
+            shapes.append(f'<rect class="{part.kind}" x="{at:g}" width="{max(width, 2):g}" height="16"/>')
+        at = round(at + width, 2)
+    return (
+        f'<svg class="row" viewBox="0 0 1000 16" preserveAspectRatio="none" aria-hidden="true">{"".join(shapes)}</svg>'
+    )
+
+
+def short(number: float) -> str:
+    """Three digits and a unit: 1.43M."""
+    for unit in ("", "k", "M", "G", "T"):
+        if abs(number) < 999.5 or unit == "T":
+            break
+        number /= 1000
+    return f"{number:.3g}{unit}"
+
+
+def draw_histogram(histogram: Histogram) -> str:
+    """Stacked bars (kept, cut, other), with a line at each literal of a cut."""
+    stacks = np.cumsum([histogram.kept, histogram.cut, histogram.other], axis=0)
+    highest = max(1, int(stacks[-1].max()))
+    width = (WIDTH - _LEFT - _RIGHT) / BINS
+    floor = HEIGHT - _BOTTOM
+    shapes = []
+    for kind, upper, counts in zip(("kept", "cut", "other"), stacks, np.diff(stacks, axis=0, prepend=0), strict=True):
+        for place in np.flatnonzero(counts):
+            x = round(_LEFT + place * width, 2)
+            y = round(floor - (floor - _TOP) * int(upper[place]) / highest, 2)
+            tall = round((floor - _TOP) * int(counts[place]) / highest, 2)
+            shapes.append(
+                f'<rect class="{kind}" x="{x:g}" y="{y:g}" width="{width - 0.6:.2f}" height="{max(tall, 0.8):g}"/>'
+            )
+    shapes += _axes(histogram, highest)
+    for cut in histogram.cuts:
+        shapes += [line for value in (cut.low, cut.high) if value is not None for line in _mark(histogram, value)]
+    label = f"Histogram of {escape(histogram.name)}"
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(shapes)}</svg>'
+
+
+def _axes(histogram: Histogram, highest: int) -> list[str]:
+    floor = HEIGHT - _BOTTOM
+    shapes = [f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{floor}" y2="{floor}"/>']
+    shapes.append(f'<text x="{_LEFT - 6}" y="{_TOP + 4}" text-anchor="end">{short(highest)}</text>')
+    ticks = 1 if histogram.high <= histogram.low else 5
+    for tick in range(ticks):
+        share = tick / (ticks - 1) if ticks > 1 else 0.5
+        value = _value(histogram, share)
+        x = round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
+        anchor = "start" if share == 0 else "end" if share == 1 else "middle"
+        shapes.append(f'<text x="{x:g}" y="{HEIGHT - 8}" text-anchor="{anchor}">{short(value)}</text>')
+    return shapes
+
+
+def _value(histogram: Histogram, share: float) -> float:
+    low, high = histogram.low, histogram.high
+    if histogram.logarithmic:
+        return math.expm1(math.log1p(low) + share * (math.log1p(high) - math.log1p(low)))
+    return low * (1 - share) + high * share
+
+
+def _mark(histogram: Histogram, value: float) -> list[str]:
+    share = float(position(np.array([value]), histogram.low, histogram.high, histogram.logarithmic)[0])
+    if not 0 <= share <= 1:
+        return []
+    x = round(_LEFT + share * (WIDTH - _LEFT - _RIGHT), 1)
+    anchor = "end" if share > 0.6 else "start"
+    shift = -5 if share > 0.6 else 5
+    return [
+        f'<line class="mark" x1="{x:g}" x2="{x:g}" y1="{_TOP - 12}" y2="{HEIGHT - _BOTTOM}"/>',
+        f'<text class="mark" x="{x + shift:g}" y="{_TOP - 6}" text-anchor="{anchor}">{value:.6g}</text>',
+    ]

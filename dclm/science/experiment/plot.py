@@ -1,0 +1,98 @@
+"""The pictures of an experiment, as SVG with the same bytes for the same points."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dclm.core.storage import atomic_file
+from dclm.science.experiment.run import Point
+from dclm.science.experiment.statistics import Difference, Estimate, Mean, PowerLaw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BITS = "bits a byte of held-out text"
+
+
+def draw_order(
+    path: Path, points: Sequence[Point], cells: Sequence[Mean], found: Sequence[Difference], title: str
+) -> None:
+    """Left: each recipe's seeds and their mean. Right: the gain of each recipe over the one before it."""
+    figure = _figure(title, width=10)
+    left, right = figure.subplots(1, 2)
+    recipes = list(dict.fromkeys(c.recipe for c in cells))
+    for index, (scale, tokens) in enumerate(dict.fromkeys((c.scale, c.tokens) for c in cells)):
+        style = {"color": f"C{index}", "label": f"{scale}, {tokens:,} tokens"}
+        here = [p for p in points if (p.scale, p.tokens) == (scale, tokens)]
+        for seed in dict.fromkeys(p.seed for p in here):
+            line = [p.bits_per_byte for p in here if p.seed == seed]
+            left.plot(recipes, line, "o-", color=f"C{index}", alpha=0.35, markersize=3, linewidth=0.8)
+        chosen = [c.bits for c in cells if (c.scale, c.tokens) == (scale, tokens)]
+        left.plot(recipes, [b.value for b in chosen], "_", markersize=22, markeredgewidth=2, **style)
+        gains = [d for d in found if (d.scale, d.tokens) == (scale, tokens)]
+        places = [place + 0.1 * index for place in range(len(gains))]
+        _error_bars(right, places, [d.bits for d in gains], "s", style)
+    left.set_ylabel(BITS)
+    left.margins(x=0.15)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    right.axhline(0, color="gray", linewidth=0.8)
+    right.set_xticks(range(len(recipes) - 1), [f"{b}\nafter {a}" for a, b in itertools.pairwise(recipes)])
+    right.set_ylabel("bits a byte gained, seed by seed (95 %)")
+    right.margins(x=0.3)
+    _save(figure, path)
+
+
+def draw_power_law(path: Path, cells: Sequence[Mean], law: PowerLaw, title: str) -> None:
+    """Loss by tokens, both logarithmic: a line of measurements for each scale, dashed what the fit says."""
+    figure = _figure(title, width=7)
+    axes = figure.add_subplot()
+    for index, scale in enumerate(dict.fromkeys(c.scale for c in cells)):
+        chosen = sorted((c for c in cells if c.scale == scale), key=lambda c: c.tokens)
+        tokens = [c.tokens for c in chosen]
+        style = {"color": f"C{index}", "label": f"{scale}: {chosen[0].parameters:,} parameters"}
+        _error_bars(axes, tokens, [c.bits for c in chosen], "o-", style)
+        line = np.geomspace(tokens[0], tokens[-1], 20)
+        axes.plot(line, [law.predict(chosen[0].parameters, t) for t in line], "--", color=f"C{index}", linewidth=1)
+    axes.plot([], [], "--", color="gray", label=f"fit: L ∝ N^-{law.size.value:.3f} · D^-{law.data.value:.3f}")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    budgets = sorted({c.tokens for c in cells})
+    axes.set_xticks(budgets, [f"{t:,}" for t in budgets])
+    axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_formatter("{x:.2f}")
+    axes.yaxis.set_minor_formatter("{x:.2f}")
+    axes.set_xlabel("training tokens")
+    axes.set_ylabel(BITS)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def _error_bars(
+    axes: Axes, places: Sequence[float], values: Sequence[Estimate], marker: str, style: dict[str, Any]
+) -> None:
+    """Values with their 95 % intervals, where they have one."""
+    reach = [0.0 if v.high is None else v.high - v.value for v in values]
+    axes.errorbar(places, [v.value for v in values], yerr=reach, fmt=marker, markersize=5, capsize=4, **style)
+
+
+def _figure(title: str, width: float) -> Figure:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, 4), layout="constrained")
+    FigureCanvasSVG(figure)
+    figure.suptitle(title)
+    return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    import matplotlib as mpl
+
+    with mpl.rc_context({"svg.hashsalt": "dclm"}), atomic_file(path) as temporary:  # the same bytes for the same points
+        figure.savefig(temporary, format="svg", metadata={"Date": None})

@@ -1,0 +1,86 @@
+"""An experiment's outcome as files: points.json, report.md and the pictures that fit the grid."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from dclm.core.storage import write_atomic
+from dclm.science.experiment.held_out import NGRAM, Overlap
+from dclm.science.experiment.plot import draw_order, draw_power_law
+from dclm.science.experiment.run import Outcome
+from dclm.science.experiment.statistics import Difference, Estimate, Mean, PowerLaw, differences, fit_power_law, means
+
+
+def write_report(name: str, outcome: Outcome, out: Path) -> str:
+    """Write everything into `out`; gives the text of report.md."""
+    cells = means(outcome.points)
+    recipes = list(dict.fromkeys(c.recipe for c in cells))
+    laws = [law for r in recipes if (law := fit_power_law([c for c in cells if c.recipe == r])) is not None]
+    ordered = differences(outcome.points)
+    text = "\n".join(
+        [f"# {name}\n", *_means(cells), *_differences(ordered), *_laws(laws), *_overlaps(outcome.overlaps)]
+    )
+    write_atomic(out / "points.json", (json.dumps(dataclasses.asdict(outcome), indent=1) + "\n").encode())
+    if len(recipes) > 1:
+        draw_order(out / "order.svg", outcome.points, cells, ordered, name)
+    for law in laws:
+        picture = out / ("curve.svg" if len(recipes) == 1 else f"curve-{law.recipe}.svg")
+        draw_power_law(picture, [c for c in cells if c.recipe == law.recipe], law, f"{name}: {law.recipe}")
+    write_atomic(out / "report.md", (text + "\n").encode())
+    return text
+
+
+def _means(cells: Sequence[Mean]) -> Iterator[str]:
+    titles = ("recipe", "scale", "parameters", "tokens", "read before", "seeds", "bits a byte", "standard error",
+              "95 % from", "to")  # fmt: skip
+    yield f"| {' | '.join(titles)} |"
+    yield "|---" * len(titles) + "|"
+    for c in cells:
+        yield (
+            f"| {c.recipe} | {c.scale} | {c.parameters:,} | {c.tokens:,} | {c.repeated:.1%} | {c.seeds} "
+            f"| {c.bits.value:.4f} | {_or_dash(c.bits.standard_error)} "
+            f"| {_or_dash(c.bits.low)} | {_or_dash(c.bits.high)} |"
+        )
+
+
+def _differences(found: Sequence[Difference]) -> Iterator[str]:
+    if not found:
+        return
+    yield "\nHow much lower the second is than the first, seed by seed (bits a byte):\n"
+    yield "| comparison | scale | tokens | each seed | mean | 95 % from | to | verdict |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for d in found:
+        each = " ".join(f"{value:+.4f}" for value in d.each)
+        yield (
+            f"| {d.worse} → {d.better} | {d.scale} | {d.tokens:,} | {each} | {d.bits.value:+.4f} "
+            f"| {_or_dash(d.bits.low)} | {_or_dash(d.bits.high)} | {d.verdict} |"
+        )
+
+
+def _laws(laws: Sequence[PowerLaw]) -> Iterator[str]:
+    for law in laws:
+        yield f"\n{law.recipe}: L ∝ N^-a · D^-b inside this grid, with a = {_range(law.size)}, b = {_range(law.data)};"
+        yield f"standard deviation about the fit {law.residual:.2%}."
+        if law.largest_predicted is not None:
+            error = law.largest_predicted / law.largest_measured - 1
+            yield (
+                f"Largest cell: measured {law.largest_measured:.4f}, predicted from the others "
+                f"{law.largest_predicted:.4f} ({error:+.2%})."
+            )
+
+
+def _overlaps(overlaps: Mapping[str, Overlap]) -> Iterator[str]:
+    yield f"\nTraining documents that share {NGRAM} consecutive words with the held-out text:"
+    for recipe, found in overlaps.items():
+        yield f"- {recipe}: {found.shared:,} of {found.documents:,}"
+
+
+def _range(value: Estimate) -> str:
+    return f"{value.value:.4f} (95 % {_or_dash(value.low)} to {_or_dash(value.high)})"
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"

@@ -1,0 +1,123 @@
+"""Curate each recipe once, then tokenize and train every cell of the grid. What is finished is reused."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from dclm.core.engine import Engine
+from dclm.core.progress import Progress, Silent
+from dclm.core.record import read_record
+from dclm.recipe.layout import Layout
+from dclm.recipe.recipe import LoadedRecipe
+from dclm.recipe.run import Run, RunOptions
+from dclm.science.experiment.held_out import Overlap, overlap, write_held_out
+from dclm.science.experiment.repeats import repeated_share
+from dclm.science.experiment.spec import Cell, LoadedExperiment
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Point:
+    """What one cell measured."""
+
+    recipe: str
+    scale: str
+    seed: int
+    parameters: int
+    tokens: int
+    """Trained on."""
+    bits_per_byte: float
+    """Of the held-out text."""
+    train_loss: float
+    """Nats a token, over the last updates: of another text for each recipe, so that it does not compare them."""
+    repeated: float
+    """Share of the text trained on that it had read before. See `dclm.science.experiment.repeats`."""
+    fingerprint: str
+    """Of the checkpoint."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """All that an experiment measured."""
+
+    points: tuple[Point, ...]
+    overlaps: dict[str, Overlap]
+    """Recipe → how much of the held-out text its documents share."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _CellLayout(Layout):
+    """Tokens and model of one cell; pools, classifiers and documents are shared by all cells of a recipe."""
+
+    shared: Layout
+
+    def pool(self, source: str) -> Path:
+        return self.shared.pool(source)
+
+    def classifier(self, name: str) -> Path:
+        return self.shared.classifier(name)
+
+    def documents(self, source: str) -> Path:
+        return self.shared.documents(source)
+
+
+def run_experiment(
+    loaded: LoadedExperiment,
+    out: Path,
+    engine: Engine,
+    *,
+    make_progress: Callable[[], Progress] = Silent,
+    say: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Run all cells into OUT/RECIPE/SCALE/TOKENS/seed-N; documents lie in OUT/RECIPE/documents.
+
+    Raises: what the stages raise; a run that was killed goes on where it was.
+    """
+    held_out = (out / "held-out.jsonl").resolve()
+    write_held_out(loaded.experiment.held_out, loaded.held_out, held_out)
+    overlaps = {}
+    for name, recipe in loaded.recipes.items():
+        options = RunOptions(until="curate", make_progress=make_progress, say=_prefixed(say, name))
+        run = Run(recipe, out / name, engine, options)
+        run.execute()
+        overlaps[name] = overlap([run.layout.documents(s.name) for s in recipe.recipe.data], held_out)
+    options = RunOptions(until="train", make_progress=make_progress)
+    cells = loaded.cells()
+    points = []
+    for number, cell in enumerate(cells, 1):
+        point = _measure(cell, loaded.recipes[cell.recipe], out / cell.recipe, held_out, engine, options)
+        say(f"[{number}/{len(cells)}] {cell.recipe} {cell.label}: {point.bits_per_byte:.4f} bits a byte")
+        points.append(point)
+    return Outcome(points=tuple(points), overlaps=overlaps)
+
+
+def _prefixed(say: Callable[[str], None], name: str) -> Callable[[str], None]:
+    return lambda line: say(f"{name}: {line}")
+
+
+def _measure(
+    cell: Cell, recipe: LoadedRecipe, directory: Path, held_out: Path, engine: Engine, options: RunOptions
+) -> Point:
+    changed = dataclasses.replace(
+        recipe.recipe, scale=cell.scale, tokens=cell.tokens, seed=cell.seed, validation=str(held_out)
+    )
+    loaded = dataclasses.replace(recipe, recipe=changed)
+    shared = Layout(out=directory, loaded=loaded)
+    layout = _CellLayout(out=directory / cell.label, loaded=loaded, shared=shared)
+    run = Run(loaded, layout.out, engine, options, layout)
+    run.tokenize()
+    record = read_record(run.train())
+    counts = record.counts
+    trained = int(_number(counts["tokens"])) // run.scale.model.seq_len
+    return Point(
+        recipe=cell.recipe, scale=cell.scale, seed=cell.seed, parameters=int(_number(counts["parameters"])),
+        tokens=int(_number(counts["tokens"])), bits_per_byte=_number(counts["validation_bits_per_byte"]),
+        train_loss=_number(counts["train_loss"]), repeated=repeated_share(layout.tokens, trained),
+        fingerprint=record.fingerprint,
+    )  # fmt: skip
+
+
+def _number(value: object) -> float:
+    assert isinstance(value, int | float), f"the checkpoint's record has {value!r} for a number"
+    return value

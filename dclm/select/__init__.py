@@ -1,0 +1,1 @@
+"""Model-based selection: scores, classifiers, and the cuts made on them."""

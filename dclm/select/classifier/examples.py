@@ -1,0 +1,71 @@
+"""The documents a classifier learns from: drawn, ordered and split by the seed alone."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dclm.core.errors import ConfigError, DataError
+from dclm.curate.step import random_fraction
+from dclm.pool.files import list_files
+from dclm.pool.read import Tally, read_file
+from dclm.select.classifier.spec import ClassifierSpec, TextSource
+from dclm.select.quality import as_line
+
+
+class Example(NamedTuple):
+    """One document of a known class. Examples sort by their draw: a random order that the seed fixes."""
+
+    draw: float
+    source: str
+    """Unique: class, number of the source, file and place in it."""
+    positive: bool
+    text: str
+    """As one line."""
+
+
+class Split(NamedTuple):
+    """All examples, each side in its random order."""
+
+    train: list[Example]
+    held_out: list[Example]
+
+
+def read_examples(spec: ClassifierSpec) -> Split:
+    """Read all sources; memory holds the documents taken.
+
+    Raises: DataError if a source has no document, ConfigError if it has pages instead of text.
+    """
+    examples: list[Example] = []
+    for positive, sources in ((True, spec.positives), (False, spec.negatives)):
+        for number, source in enumerate(sources):
+            label = f"{'positives' if positive else 'negatives'}[{number}]"
+            taken = _draw(source, label, positive, spec.seed)
+            if not taken:
+                raise DataError(f"{label}: {source.path}", "found no document with text", "check the file")
+            examples += taken
+    split = Split([], [])
+    for example in sorted(examples):
+        held_out = random_fraction(spec.seed, "classifier.held_out", example.source) < spec.held_out_fraction
+        (split.held_out if held_out else split.train).append(example)
+    return split
+
+
+def _draw(source: TextSource, label: str, positive: bool, seed: int) -> list[Example]:
+    found = (
+        Example(random_fraction(seed, "classifier", f"{label} {place}"), f"{label} {place}", positive, as_line(text))
+        for place, text in _documents(source, label)
+    )
+    return list(found) if source.max_documents is None else heapq.nsmallest(source.max_documents, found)
+
+
+def _documents(source: TextSource, label: str) -> Iterator[tuple[str, str]]:
+    for file in list_files([source.path]):
+        for batch in read_file(file, Tally()):
+            if "text" not in batch.schema.names:
+                hint = "curate the pool first and give the documents"
+                raise ConfigError(f"{label}: {source.path}", f"{file.name} holds pages, allowed: text", hint)
+            for place, text in zip(batch.column("source").to_pylist(), batch.column("text").to_pylist(), strict=True):
+                if text and not text.isspace():
+                    yield place, text

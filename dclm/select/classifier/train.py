@@ -1,0 +1,109 @@
+"""Train a fastText classifier from a spec: the same sources and settings give the same file, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import fasttext
+import numpy as np
+
+from dclm.core.errors import DataError
+from dclm.core.progress import Progress, Silent
+from dclm.core.record import Record, canonical, describe_files, find_record, fingerprint, provenance, write_record
+from dclm.core.storage import atomic_directory, sha256_file
+from dclm.pool.files import list_files
+from dclm.select.classifier.examples import Example, Split, read_examples
+from dclm.select.classifier.metrics import summarize
+from dclm.select.classifier.spec import ClassifierSpec
+from dclm.select.quality import score_texts
+
+MODEL = "model.bin"
+METRICS = "metrics.json"
+
+
+def train_classifier(spec: ClassifierSpec, out: Path, progress: Progress | None = None) -> Record:
+    """Make the artifact at `out`: model.bin, metrics.json (on the held-out documents), record.json.
+
+    An artifact of the same fingerprint that stands there is reused. fastText runs in one thread, since several race.
+    Raises: DataError if a source has no text or one class is left without a training document.
+    """
+    progress = progress or Silent()
+    started, cpu = time.time(), time.process_time()
+    inputs = _inputs(spec)
+    config = _config(spec)
+    identity = fingerprint({"config": config, "inputs": inputs})
+    if (done := find_record(out, identity)) is not None:
+        return done
+    progress.start("classifier", 3, "phases")
+    split = read_examples(spec)
+    _check(split)
+    progress.advance(items=len(split.train), note="train")
+    with atomic_directory(out) as directory:
+        model = _fit(spec, split.train, directory)
+        progress.advance(note="judge")
+        metrics = _judge(model, split.held_out, spec.positive_label)
+        (directory / METRICS).write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        record = Record(
+            kind="classifier", name=out.name, fingerprint=identity, config=config, inputs=inputs,
+            counts=_counts(split, metrics), files=describe_files(directory),
+            provenance=provenance(started, time.process_time() - cpu),
+        )  # fmt: skip
+        write_record(directory, record)
+    progress.advance()
+    progress.finish()
+    return record
+
+
+def _inputs(spec: ClassifierSpec) -> dict[str, str]:
+    """Role → sha256 of every file of every source."""
+    found = {}
+    for side, sources in (("positives", spec.positives), ("negatives", spec.negatives)):
+        for number, source in enumerate(sources):
+            for file in list_files([source.path]):
+                found[f"{side}[{number}]/{file.name}"] = sha256_file(file.path)
+    return found
+
+
+def _config(spec: ClassifierSpec) -> dict[str, object]:
+    """The spec without paths, which differ between machines."""
+    config = canonical(spec.with_paths(lambda path: ""))
+    assert isinstance(config, dict)
+    return config
+
+
+def _check(split: Split) -> None:
+    for positive, name in ((True, "positives"), (False, "negatives")):
+        if not any(example.positive == positive for example in split.train):
+            raise DataError(name, "no document is left to train on", "give more documents, or hold out fewer")
+
+
+def _fit(spec: ClassifierSpec, examples: list[Example], directory: Path) -> fasttext.FastText._FastText:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as lines:
+        for example in examples:
+            label = spec.positive_label if example.positive else spec.negative_label
+            text = example.text.replace("__label__", "label")  # fastText takes any such word for a label
+            lines.write(f"{label} {text}\n")
+        lines.flush()
+        model = fasttext.train_supervised(
+            lines.name, lr=spec.learning_rate, dim=spec.dim, epoch=spec.epochs, wordNgrams=spec.word_ngrams,
+            minCount=spec.min_count, bucket=spec.bucket, seed=spec.seed, thread=1, verbose=0,
+        )  # fmt: skip
+    model.save_model(str(directory / MODEL))
+    return model
+
+
+def _judge(model: fasttext.FastText._FastText, examples: list[Example], positive: str) -> dict[str, object]:
+    scores = score_texts(model, [example.text for example in examples], positive)
+    return summarize(scores, np.array([example.positive for example in examples], np.bool_))
+
+
+def _counts(split: Split, metrics: dict[str, object]) -> dict[str, object]:
+    positives = sum(example.positive for example in split.train)
+    return {
+        "train_positives": positives,
+        "train_negatives": len(split.train) - positives,
+        "held_out": {k: v for k, v in metrics.items() if k != "reliability"},
+    }

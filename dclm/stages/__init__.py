@@ -1,1 +1,0 @@
-"""Stages: each takes artifacts and gives an artifact."""

@@ -1,0 +1,1 @@
+"""Punkt sentence splitting."""

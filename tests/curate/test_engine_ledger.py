@@ -1,0 +1,67 @@
+"""Ledgers larger than memory: written and merged in pieces, they are the same as when they are made at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from engine_steps import Edit, MinLength, bound, write_pool
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dclm.core.engine import Serial
+from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.tally import Ledger, merge_ledgers
+from dclm.dedup.exact import Exact
+from dclm.documents import ledger
+from dclm.documents.ledger import LedgerWriter, merge
+from dclm.filters.rules.words import WordCount
+from dclm.pool.files import list_files
+
+
+def part(rows: list[int], **annotations: pa.Array) -> pa.Table:
+    names = [str(row) for row in rows]
+    columns = {"id": names, "url": names, "source": names, "text": names, **annotations}
+    batch = pa.RecordBatch.from_pydict({"_row": pa.array(rows, pa.int64()), **columns})
+    parts = Ledger(0)
+    parts.keep(batch)
+    return parts.take()
+
+
+def test_annotations_that_come_late_are_null_before(tmp_path: Path) -> None:
+    tables = [part([0, 1]), part([2, 3], n=pa.array([1, 2])), part([4], n=pa.array([0.5]), s=pa.array(["x"]))]
+    with LedgerWriter(tmp_path / "ledger.parquet") as writer:
+        for table in tables:
+            writer.write(table)
+    assert pq.read_table(tmp_path / "ledger.parquet") == merge_ledgers(tables)
+    assert list(tmp_path.iterdir()) == [tmp_path / "ledger.parquet"]
+
+
+@given(owners=st.lists(st.integers(-1, 2), max_size=60), window=st.integers(4, 20))
+def test_segments_are_merged_in_document_order(tmp_path_factory, owners: list[int], window: int) -> None:
+    folder = tmp_path_factory.mktemp("ledgers")
+    paths = [folder / f"{segment}.parquet" for segment in range(3)]
+    for segment, path in enumerate(paths):
+        with LedgerWriter(path) as writer:
+            writer.write(part([row for row, owner in enumerate(owners) if owner == segment]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "_WINDOW_ROWS", window)
+        merge(paths, folder / "all.parquet")
+    found = pq.read_table(folder / "all.parquet")
+    assert found["id"].to_pylist() == [str(row) for row, owner in enumerate(owners) if owner >= 0]
+    assert "_row" not in found.column_names
+
+
+def test_a_run_that_spills_its_ledger_writes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"word {n % 7} " * (n % 5) + "bad" * (n % 3) for n in range(3000)]
+    pool = write_pool(tmp_path / "pool", [texts, texts[:10]])
+    pipeline = bound(Edit(), MinLength(characters=8), Exact(), WordCount(column="n"))
+    ledgers = []
+    for name, limit in (("whole", 1 << 20), ("pieces", 0)):
+        monkeypatch.setattr("dclm.curate.worker._LEDGER_BYTES", limit)
+        curate(pipeline, list_files([str(pool)]), tmp_path / name, CurateOptions(max_reject_fraction=1.0), Serial())
+        ledgers.append([pq.read_table(path) for path in sorted((tmp_path / name / "ledger").iterdir())])
+    assert ledgers[0] == ledgers[1]
+    assert [table.num_rows for table in ledgers[0]] == [3000, 10]

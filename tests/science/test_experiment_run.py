@@ -1,0 +1,178 @@
+"""A grid on a generated crawl from file to report; what is finished is reused; wrong files are told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dclm.cli.main import main
+from dclm.core.engine import Serial
+from dclm.core.errors import ConfigError, DataError
+from dclm.science.experiment.held_out import overlap, write_held_out
+from dclm.science.experiment.repeats import repeated_share
+from dclm.science.experiment.report import write_report
+from dclm.science.experiment.run import Outcome, run_experiment
+from dclm.science.experiment.spec import HeldOut, load_experiment
+from dclm.tokens.stage import TokenizeConfig, tokenize
+from dclm.tokens.tokenizer import decode, encode
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BYTES = ROOT / "recipes" / "experiments" / "bytes.json"
+RECIPE = """
+name: {name}
+data:
+  - pool: {{jsonl: [documents.jsonl]}}
+    pipeline: {name}-steps.yaml
+tokenizer: {tokenizer}
+scale: tiny
+epochs: 9
+tasks: [copa]
+"""
+EXPERIMENT = """
+name: small
+recipes: {all: all.yaml, long: long.yaml}
+scales: [bytes-74k, bytes-230k]
+tokens: [20480, 40960]
+seeds: [1]
+held_out: {path: held.jsonl, documents: 3}
+"""
+
+
+def lines(count: int, seed: int) -> str:
+    rng = np.random.default_rng(seed)
+    words = [f"w{i}" for i in range(50)]
+    texts = [" ".join(rng.choice(words, rng.integers(20, 200))) for _ in range(count)]
+    return "".join(json.dumps({"text": text, "url": f"https://e.org/{i}"}) + "\n" for i, text in enumerate(texts))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An experiment of two recipes on made-up documents."""
+    (tmp_path / "documents.jsonl").write_text(lines(80, seed=1), encoding="utf-8")
+    (tmp_path / "held.jsonl").write_text(lines(9, seed=2), encoding="utf-8")
+    for name, words in (("all", 1), ("long", 60)):
+        (tmp_path / f"{name}.yaml").write_text(RECIPE.format(name=name, tokenizer=BYTES), encoding="utf-8")
+        steps = f"name: {name}\nsteps:\n  - page_length: {{of: word, min: {words}}}\n"
+        (tmp_path / f"{name}-steps.yaml").write_text(steps, encoding="utf-8")
+    (tmp_path / "e.yaml").write_text(EXPERIMENT, encoding="utf-8")
+    return tmp_path
+
+
+def run(folder: Path) -> Outcome:
+    return run_experiment(load_experiment(folder / "e.yaml"), folder / "out", Serial())
+
+
+@pytest.mark.slow
+def test_a_grid_is_measured_and_reported_and_goes_on_after_a_kill(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dclm.recipe.run import Run
+
+    train, trained = Run.train, []
+
+    def dies_at_the_fourth(self: Run) -> Path:
+        trained.append(self.layout.train)
+        if len(trained) == 4:
+            raise KeyboardInterrupt
+        return train(self)
+
+    monkeypatch.setattr(Run, "train", dies_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder)
+    monkeypatch.setattr(Run, "train", train)
+    finished = {p: p.stat().st_mtime_ns for p in (folder / "out").rglob("record.json")}
+    assert len([p for p in finished if p.parent.name == "train"]) == 3
+    main(["experiment", str(folder / "e.yaml"), "--out", str(folder / "out"), "--workers", "1"])
+    assert {p: p.stat().st_mtime_ns for p in finished} == finished
+    said = capsys.readouterr()
+    assert "[8/8] long bytes-230k/40960/seed-1" in said.err
+
+    points = json.loads((folder / "out" / "points.json").read_text(encoding="utf-8"))["points"]
+    assert len({p["fingerprint"] for p in points}) == 8
+    assert all(p["bits_per_byte"] < 8 for p in points)
+    assert "| all → long | bytes-74k | 20,480 |" in said.out
+    text = write_report("small", run(folder), folder / "again")
+    assert text + "\n" == said.out
+    for name in ("points.json", "order.svg", "curve-all.svg", "curve-long.svg", "report.md"):
+        assert (folder / "out" / name).read_bytes() == (folder / "again" / name).read_bytes()
+
+
+def test_held_out_documents_lie_at_equal_distances(folder: Path) -> None:
+    write_held_out(HeldOut(path="-", documents=3), folder / "held.jsonl", folder / "h.jsonl")
+    texts = [json.loads(line)["text"] for line in (folder / "held.jsonl").read_text(encoding="utf-8").splitlines()]
+    chosen = [json.loads(line)["text"] for line in (folder / "h.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert chosen == [texts[0], texts[3], texts[6]]
+    with pytest.raises(DataError, match=r"found 9 documents, allowed: 10"):
+        write_held_out(HeldOut(path="-", documents=10), folder / "held.jsonl", folder / "h.jsonl")
+
+
+def test_documents_that_hold_held_out_text_are_counted(folder: Path) -> None:
+    from dclm.recipe.run import Run, RunOptions
+
+    held = (folder / "held.jsonl").read_text(encoding="utf-8").splitlines()
+    with (folder / "documents.jsonl").open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps({"text": "before it " + json.loads(held[4])["text"]}) + "\n")
+    recipe = load_experiment(folder / "e.yaml").recipes["all"]
+    Run(recipe, folder / "o", Serial(), RunOptions(until="curate")).execute()
+    found = overlap([folder / "o" / "documents" / "data"], folder / "held.jsonl")
+    assert (found.documents, found.shared) == (81, 1)
+
+
+def test_what_was_read_before_is_measured_in_what_is_trained_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    texts = ["".join(chr(c) for c in rng.integers(97, 123, 5000)) for _ in range(8)]
+    for name, chosen in (("once", texts), ("thrice", texts * 3)):
+        rows = "".join(json.dumps({"text": text}) + "\n" for text in chosen)
+        (tmp_path / f"{name}.jsonl").write_text(rows, encoding="utf-8")
+        config = TokenizeConfig(seq_len=256)
+        tokenize([tmp_path / f"{name}.jsonl"], tmp_path / name, tokenizer=str(BYTES), config=config)
+    assert repeated_share(tmp_path / "once", 150) < 0.002  # the one padded row
+    assert 0.5 < repeated_share(tmp_path / "thrice", 467) < 2 / 3
+    assert 0.05 < repeated_share(tmp_path / "thrice", 100) < 0.3  # a part of the pool has fewer pairs of copies
+    assert repeated_share(tmp_path / "once", 312) == pytest.approx(0.5, abs=0.01)  # two passes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seeds: [1]", "seeds: []", "`seeds` is empty"),
+        ("[20480, 40960]", "[20480, 20480]", "`tokens` names something twice"),
+        ("bytes-74k,", "bytes-75k,", "did you mean `bytes-74k`"),
+        ("all: all.yaml", "all: none.yaml", "no such file"),
+        ("{all: all", "{../all: all", "found the recipe name"),
+        ("path: held.jsonl", "path: 's3://b/held.jsonl'", "allowed: a local"),
+    ],
+)
+def test_a_wrong_experiment_is_told_before_anything_starts(folder: Path, old: str, new: str, message: str) -> None:
+    text = (folder / "e.yaml").read_text(encoding="utf-8").replace(old, new)
+    (folder / "e.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(folder / "e.yaml")
+
+
+@pytest.mark.parametrize(
+    "name", sorted(p.name for p in BYTES.parent.glob("*.yaml") if "recipes:" in p.read_text("utf-8"))
+)
+def test_shipped_experiments_load_and_so_do_their_pipelines(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dclm.recipe.plan import plan_lines
+
+    monkeypatch.delenv("DCLM_SHARED", raising=False)
+    loaded = load_experiment(BYTES.parent / name)
+    assert loaded.held_out.name.endswith(".jsonl.gz")
+    assert len(loaded.cells()) in (9, 12, 18)
+    for recipe in loaded.recipes.values():
+        assert list(plan_lines(recipe))
+
+
+def test_the_byte_tokenizer_gives_bytes(tmp_path: Path) -> None:
+    texts = ["plain", "é 日本 \U0001f469\u200d\U0001f467\n\r\t\x00 ~\x7f\xa0\xad", "  a\n\n  b  ", ""]
+    for text in texts:
+        ids = encode(str(BYTES), "hf", [text]).ids.tolist()
+        assert ids == list(text.encode())
+        assert decode(str(BYTES), ids) == text
+    (tmp_path / "t.jsonl").write_text(json.dumps({"text": "ab"}) + "\n", encoding="utf-8")
+    record = tokenize([tmp_path / "t.jsonl"], tmp_path / "t", tokenizer=str(BYTES))
+    assert (record.config["vocab_size"], record.config["eot_id"]) == (257, 256)
