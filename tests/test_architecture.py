@@ -128,6 +128,15 @@ def test_nothing_catches_to_continue(path: Path) -> None:
             assert not (broad and only in ([ast.Pass], [ast.Continue])), f"{short(path)}:{node.lineno} swallows errors"
 
 
+@pytest.mark.parametrize("path", modules(), ids=short)
+def test_the_formatter_is_overruled_in_tables_of_data_alone(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    lines = [n for n, line in enumerate(text.splitlines(), 1) if "# fmt: skip" in line]
+    tables = {n.end_lineno for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Assign | ast.AnnAssign)}
+    for line in lines:
+        assert line in tables, f"{short(path)}:{line} has `# fmt: skip` outside a table of data"
+
+
 def test_no_module_edits_the_import_path() -> None:
     for path in [*modules(), *(ROOT / "tests").rglob("*.py")]:
         if path != Path(__file__):

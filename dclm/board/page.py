@@ -77,7 +77,7 @@ _COLUMNS = (
     _Column("FLOPs", "6 · parameters · tokens", lambda r: r.training.flops, "{:.2e}".format),
     _Column("Pipeline", "of the data", lambda r: r.data.pipeline or ""),
     _Column("Track", "filtering or mixing", lambda r: r.track),
-)  # fmt: skip
+)
 _TEXT = ("Name", "Scale", "Pipeline", "Track")
 
 

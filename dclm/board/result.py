@@ -167,16 +167,26 @@ def make_result(
     """
     means = aggregate({task: score.score for task, score in scores.items()})
     return Result(
-        name=name, track=track, scores=dict(sorted(scores.items())),
-        core_v1=means.core.v1, core_v2=means.core.v2, extended_v1=means.extended.v1, extended_v2=means.extended.v2,
+        name=name,
+        track=track,
+        scores=dict(sorted(scores.items())),
+        core_v1=means.core.v1,
+        core_v2=means.core.v2,
+        extended_v1=means.extended.v1,
+        extended_v2=means.extended.v2,
         core_v2_stderr=None if means.core.v2 is None else core_v2_stderr,
         extended_v2_stderr=None if means.extended.v2 is None else extended_v2_stderr,
-        missing=means.extended.missing, perplexity=dict(sorted((perplexity or {}).items())), limited=limited,
-        suite=suite, training=training, data=data,
+        missing=means.extended.missing,
+        perplexity=dict(sorted((perplexity or {}).items())),
+        limited=limited,
+        suite=suite,
+        training=training,
+        data=data,
         chain=tuple(Link(kind=r.kind, name=r.name, fingerprint=r.fingerprint, inputs=r.inputs) for r in records),
         incomplete=tuple(f"{r.kind} {r.name}: {part}" for r in records for part in r.missing),
-        imported=imported, provenance=provenance or {},
-    )  # fmt: skip
+        imported=imported,
+        provenance=provenance or {},
+    )
 
 
 def write_result(path: Path, result: Result) -> None:

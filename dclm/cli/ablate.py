@@ -37,9 +37,17 @@ if TYPE_CHECKING:
 @click.option("--trust", is_flag=True, help="Let the pipeline name its own steps (module:Class), which imports code.")
 @click.option("--workers", type=click.IntRange(1), help="Pipelines at once on this machine. Default: one a core.")
 def ablate(
-    pipeline: Path, more: tuple[str, ...], pool: tuple[str, ...], sample: int, seed: int, models: tuple[str, ...],
-    json_file: Path | None, html_file: Path | None, trust: bool, workers: int | None,
-) -> None:  # fmt: skip
+    pipeline: Path,
+    more: tuple[str, ...],
+    pool: tuple[str, ...],
+    sample: int,
+    seed: int,
+    models: tuple[str, ...],
+    json_file: Path | None,
+    html_file: Path | None,
+    trust: bool,
+    workers: int | None,
+) -> None:
     """Drop one step of PIPELINE at a time, on a sample of --pool, and show what each one changes.
 
     Every step also runs alone, which shows how much of its work others would do, and what the order is worth.
@@ -76,9 +84,12 @@ def _print(found: Ablation) -> None:
         )  # fmt: skip
         cells = [f"{n:,}" if n else "" for n in counts]
         table.add_row(
-            str(effect.index), escape(effect.step) + with_it, *cells, f"{effect.kept_without - found.kept:+,}",
+            str(effect.index),
+            escape(effect.step) + with_it,
+            *cells,
+            f"{effect.kept_without - found.kept:+,}",
             f"{change:+.2%}",
-        )  # fmt: skip
+        )
     console = Console()
     console.width = console.width if console.is_terminal else 140
     console.print(table)

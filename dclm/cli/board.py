@@ -116,11 +116,17 @@ def result_table(results: list[Result]) -> Table:
     for result in rank(results):
         training = result.training
         table.add_row(
-            escape(plain(result.name)), escape(plain(training.scale)), _percent(result.core_v2, result.core_v2_stderr),
-            _percent(result.extended_v2), str(len(result.scores)), _number(training.validation_loss, "{:.4f}"),
-            _number(training.params, "{:,}"), _number(training.tokens, "{:,}"), _number(training.flops, "{:.2e}"),
+            escape(plain(result.name)),
+            escape(plain(training.scale)),
+            _percent(result.core_v2, result.core_v2_stderr),
+            _percent(result.extended_v2),
+            str(len(result.scores)),
+            _number(training.validation_loss, "{:.4f}"),
+            _number(training.params, "{:,}"),
+            _number(training.tokens, "{:,}"),
+            _number(training.flops, "{:.2e}"),
             _notes(result),
-        )  # fmt: skip
+        )
     return table
 
 

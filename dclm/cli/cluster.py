@@ -51,9 +51,10 @@ def status(state: Path | None) -> None:
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option(
-    "--address", envvar="RAY_API_SERVER_ADDRESS",
+    "--address",
+    envvar="RAY_API_SERVER_ADDRESS",
     help="Dashboard of the cluster, http://HOST:8265. Default: the local cluster (or RAY_API_SERVER_ADDRESS).",
-)  # fmt: skip
+)
 @click.option("--out", help="Output directory, on storage that all nodes share. Default: out/NAME beside the project.")
 @click.option("--workers", type=click.IntRange(1), help="Units of work at once. Default: all the cluster's CPUs.")
 @click.option("--limit", type=click.IntRange(1), help="Records read from each input file at most.")
@@ -61,9 +62,15 @@ def status(state: Path | None) -> None:
 @click.option("--min-nproc", type=click.IntRange(1), help="Train with as few while there is no room for more.")
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Print the job's output; wait for its end.")
 def submit(
-    recipe: Path, address: str | None, out: str | None, workers: int | None, limit: int | None, nproc: int | None,
-    min_nproc: int | None, follow: bool,
-) -> None:  # fmt: skip
+    recipe: Path,
+    address: str | None,
+    out: str | None,
+    workers: int | None,
+    limit: int | None,
+    nproc: int | None,
+    min_nproc: int | None,
+    follow: bool,
+) -> None:
     """Run RECIPE on a Ray cluster through its job API. Exits with the job's exit code."""
     from dclm.engine.jobs import project_root
     from dclm.engine.jobs import submit as submit_job
@@ -73,10 +80,14 @@ def submit(
     given = {"workers": workers, "limit": limit, "nproc": nproc, "min-nproc": min_nproc}
     arguments = [f"--{name}={value}" for name, value in given.items() if value]
     code = submit_job(
-        recipe, address or (running.address if running else "http://127.0.0.1:8265"),
-        out or str(project_root() / "out" / recipe.stem), arguments=arguments, write=_write, follow=follow,
+        recipe,
+        address or (running.address if running else "http://127.0.0.1:8265"),
+        out or str(project_root() / "out" / recipe.stem),
+        arguments=arguments,
+        write=_write,
+        follow=follow,
         in_place=running is not None,
-    )  # fmt: skip
+    )
     sys.exit(code)
 
 

@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 @click.option("--allow-incomplete", is_flag=True, help="Read documents of which parts are missing.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the numbers to FILE.json.")
 def contamination(
-    documents: tuple[Path, ...], suite: str | None, tasks: str | None, scores: Path | None, ngram: int,
-    allow_incomplete: bool, out: Path | None,
-) -> None:  # fmt: skip
+    documents: tuple[Path, ...],
+    suite: str | None,
+    tasks: str | None,
+    scores: Path | None,
+    ngram: int,
+    allow_incomplete: bool,
+    out: Path | None,
+) -> None:
     """Say for each task how many of its items occur in DOCUMENTS (artifacts of `dclm curate`)."""
     from dclm.core.storage import write_atomic
     from dclm.eval.contamination import contamination as run

@@ -22,18 +22,27 @@ from dclm.cli.options import ConsoleProgress, engine_options, named_models, say
 @click.option("--trust", is_flag=True, help="Let the pipeline name its own steps (module:Class), which imports code.")
 @engine_options
 def curate(
-    pipeline: Path, more: tuple[str, ...], pool: tuple[str, ...], out: Path, seed: int, limit: int | None,
-    models: tuple[str, ...], max_reject_fraction: float, allow_incomplete: bool, trust: bool, on: str,
+    pipeline: Path,
+    more: tuple[str, ...],
+    pool: tuple[str, ...],
+    out: Path,
+    seed: int,
+    limit: int | None,
+    models: tuple[str, ...],
+    max_reject_fraction: float,
+    allow_incomplete: bool,
+    trust: bool,
+    on: str,
     workers: int | None,
-) -> None:  # fmt: skip
+) -> None:
     """Run PIPELINE over the records of --pool.
 
     PATHs are .warc(.gz|.zst), .wet.gz, .arc(.gz), .jsonl(.gz|.zst) or .parquet; a pool of text skips extraction.
     """
     from dclm.core.errors import IncompleteError
     from dclm.curate.cost import Cost
+    from dclm.curate.options import CurateOptions
     from dclm.curate.pipeline import bind, load_pipeline
-    from dclm.curate.stage import CurateOptions
     from dclm.curate.stage import curate as run
     from dclm.engine import open_engine
     from dclm.pool.files import list_files

@@ -33,8 +33,12 @@ def dedup() -> None:
 @dedup.command()
 @click.argument("threshold", type=float)
 @click.option("--permutations", default=1395, show_default=True, help="Hashes of a document at most: bands × rows.")
-@click.option("--recall-weight", default=0.5, show_default=True,
-              help="Weight of missing a pair above THRESHOLD; the rest is that of finding one below.")  # fmt: skip
+@click.option(
+    "--recall-weight",
+    default=0.5,
+    show_default=True,
+    help="Weight of missing a pair above THRESHOLD; the rest is that of finding one below.",
+)
 def bands(threshold: float, permutations: int, recall_weight: float) -> None:
     """Print the bands and rows for `minhash` that datasketch chooses for this Jaccard THRESHOLD, and what they find."""
     from dclm.dedup.minhash.bands import best_bands
@@ -72,8 +76,12 @@ def clusters(artifact: Path, step: int | None, limit: int) -> None:
 @click.argument("cluster", type=click.IntRange(0))
 @_STEP
 @click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="Members at most.")
-@click.option("--pool", multiple=True, metavar="PATH",
-              help="What the artifact was made of: for the texts of documents that are not in it.")  # fmt: skip
+@click.option(
+    "--pool",
+    multiple=True,
+    metavar="PATH",
+    help="What the artifact was made of: for the texts of documents that are not in it.",
+)
 def show(artifact: Path, cluster: int, step: int | None, limit: int, pool: tuple[str, ...]) -> None:
     """Show the members of CLUSTER in the documents ARTIFACT, and how the others differ from the first with a text.
 

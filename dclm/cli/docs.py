@@ -61,9 +61,11 @@ def _field_sentences(kind: type) -> dict[str, str]:
         body = typing.cast(ast.ClassDef, ast.parse(inspect.getsource(base)).body[0]).body
         for field, below in itertools.pairwise(body):
             if (
-                isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-                and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-            ):  # fmt: skip
+                isinstance(field, ast.AnnAssign)
+                and isinstance(field.target, ast.Name)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+            ):
                 found[field.target.id] = " ".join(str(below.value.value).split())
     return found
 
@@ -79,12 +81,18 @@ def _scales() -> Iterator[str]:
     for scale in SCALES.values():
         model = scale.model
         cells = (
-            f"`{scale.name}`", f"{model.published_parameters:,}",
-            f"{model.hidden_dim} × {model.num_layers} × {model.num_heads}", model.seq_len, f"{scale.tokens:,}",
-            f"{scale.num_steps:,}", f"{scale.batch_sequences:,}",
-            f"{scale.learning_rate:g} → {scale.final_learning_rate:g}", f"{scale.warmup_steps:,}",
-            scale.weight_decay, scale.z_loss,
-        )  # fmt: skip
+            f"`{scale.name}`",
+            f"{model.published_parameters:,}",
+            f"{model.hidden_dim} × {model.num_layers} × {model.num_heads}",
+            model.seq_len,
+            f"{scale.tokens:,}",
+            f"{scale.num_steps:,}",
+            f"{scale.batch_sequences:,}",
+            f"{scale.learning_rate:g} → {scale.final_learning_rate:g}",
+            f"{scale.warmup_steps:,}",
+            scale.weight_decay,
+            scale.z_loss,
+        )
         yield "| " + " | ".join(str(c) for c in cells) + " |"
 
 
@@ -102,9 +110,16 @@ def _tasks() -> Iterator[str]:
     for task in load_tasks():
         details = task.metadata
         cells = (
-            f"`{task.task}`", details.kind, task.num_fewshot, f"{details.data.rows:,}", details.group,
-            "yes" if task.task in core else "", details.baseline.v2, details.baseline.v1, details.licence,
-        )  # fmt: skip
+            f"`{task.task}`",
+            details.kind,
+            task.num_fewshot,
+            f"{details.data.rows:,}",
+            details.group,
+            "yes" if task.task in core else "",
+            details.baseline.v2,
+            details.baseline.v1,
+            details.licence,
+        )
         yield "| " + " | ".join(str(c) for c in cells) + " |"
 
 

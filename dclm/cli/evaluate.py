@@ -16,10 +16,14 @@ from dclm.eval.aggregate import aggregate as aggregate_scores
 @click.argument("model", required=False)
 @click.option("--suite", help="core, extended, mmlu, light, or another file of eval_suite/suites.")
 @click.option("--tasks", help="Labels of tasks (or lm-eval:NAME), separated by commas, instead of a suite.")
-@click.option("--include-path", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help="Folder with more of lm-eval's task files, for lm-eval:NAME.")  # fmt: skip
-@click.option("--perplexity", metavar="NAMES",
-              help="Also bits a byte on texts, separated by commas: sample, wikitext2, openstax.")  # fmt: skip
+@click.option(
+    "--include-path",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with more of lm-eval's task files, for lm-eval:NAME.",
+)
+@click.option(
+    "--perplexity", metavar="NAMES", help="Also bits a byte on texts, separated by commas: sample, wikitext2, openstax."
+)
 @click.option("--limit", type=click.IntRange(1), help="Only the first N rows of each task (of each category).")
 @click.option("--out", type=click.Path(path_type=Path), help="Directory for the scores.")
 @click.option("--audit", is_flag=True, help="No model: what constant answers get, beside the published baselines.")
@@ -62,9 +66,19 @@ def evaluate(
         workers = workers_that_fit(model)
     with open_engine(on, workers) as engine:
         run(
-            model, out, suite=suite, tasks=labels, perplexity=texts, limit=limit, device=device, dtype=dtype,
-            batch_tokens=batch_tokens, engine=engine, progress=ConsoleProgress(), include_path=include_path,
-        )  # fmt: skip
+            model,
+            out,
+            suite=suite,
+            tasks=labels,
+            perplexity=texts,
+            limit=limit,
+            device=device,
+            dtype=dtype,
+            batch_tokens=batch_tokens,
+            engine=engine,
+            progress=ConsoleProgress(),
+            include_path=include_path,
+        )
     print(_table(json.loads((out / "scores.json").read_text(encoding="utf-8"))))
 
 

@@ -107,19 +107,36 @@ def _samples(console: Console, artifact: Path) -> None:
 @click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="How many of them.")
 @click.option("--shard-over", type=click.IntRange(1), metavar="GPUS", help="GPUs that hold one copy. Default: all.")
 @click.option("--checkpoint-activations", is_flag=True, help="As for `dclm train`.")
-@click.option("--mfu", type=click.FloatRange(0, 1, min_open=True),
-              help="Share of the peak. Default: as measured in --out, or DCLM's own.")  # fmt: skip
+@click.option(
+    "--mfu",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the peak. Default: as measured in --out, or DCLM's own.",
+)
 @click.option("--price", type=click.FloatRange(0), help="Of a GPU-hour.")
-@click.option("--measured", multiple=True, type=click.Path(path_type=Path), metavar="ARTIFACT",
-              help="Documents that the recipe's pipeline made of a few whole files, not on its first run.")  # fmt: skip
+@click.option(
+    "--measured",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="ARTIFACT",
+    help="Documents that the recipe's pipeline made of a few whole files, not on its first run.",
+)
 @click.option("--pool-size", metavar="SIZE", help="Such as 340TB. Default: that of the files the recipe names.")
 @click.option("--cores", type=click.IntRange(1), default=1, show_default=True, help="That curation will run on.")
 @click.option("--core-price", type=click.FloatRange(0), help="Of a core-hour.")
 def plan(
-    recipe: Path, out: Path | None, gpu: str, nproc: int, shard_over: int | None, checkpoint_activations: bool,
-    mfu: float | None, price: float | None, measured: tuple[Path, ...], pool_size: str | None, cores: int,
+    recipe: Path,
+    out: Path | None,
+    gpu: str,
+    nproc: int,
+    shard_over: int | None,
+    checkpoint_activations: bool,
+    mfu: float | None,
+    price: float | None,
+    measured: tuple[Path, ...],
+    pool_size: str | None,
+    cores: int,
     core_price: float | None,
-) -> None:  # fmt: skip
+) -> None:
     """Print the stages of RECIPE in order, with what each needs. Runs nothing and downloads nothing."""
     from dclm.curate.cost import Curation, parse_size
     from dclm.recipe.plan import plan_lines
@@ -127,12 +144,18 @@ def plan(
     from dclm.train.budget import Hardware
 
     hardware = Hardware(
-        gpu=gpu, num_gpus=nproc, shard_over=shard_over, checkpoint_activations=checkpoint_activations, utilization=mfu,
+        gpu=gpu,
+        num_gpus=nproc,
+        shard_over=shard_over,
+        checkpoint_activations=checkpoint_activations,
+        utilization=mfu,
         price=price,
-    )  # fmt: skip
+    )
     curation = Curation(
-        measured=measured, pool_bytes=None if pool_size is None else parse_size(pool_size), cores=cores,
+        measured=measured,
+        pool_bytes=None if pool_size is None else parse_size(pool_size),
+        cores=cores,
         price=core_price,
-    )  # fmt: skip
+    )
     for line in plan_lines(load_recipe(recipe), out, hardware, curation):
         print(line)

@@ -77,10 +77,17 @@ class ConsoleProgress:
             self._label, self._unit, self._total, self._told = label, unit, total, (self._started, 0)
             return
         self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
-            TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TimeRemainingColumn(), console=self._console,
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
             transient=True,
-        )  # fmt: skip
+        )
         atexit.register(self.finish)  # an error ends the work too, and must not leave the cursor hidden
         self._progress.start()
         self._task = self._progress.add_task(label, total=total, rate="")

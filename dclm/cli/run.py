@@ -14,17 +14,31 @@ from dclm.cli.options import ConsoleProgress, engine_options, say
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the run.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many records of each source.")
 @click.option(
-    "--until", type=click.Choice(["pool", "curate", "tokenize", "train", "evaluate"]), default="evaluate",
-    show_default=True, help="The last stage to run.",
-)  # fmt: skip
-@click.option("--nproc", type=click.IntRange(1), default=1, show_default=True,
-              help="Training processes (one a GPU); several with --on ray: workers of the cluster.")  # fmt: skip
+    "--until",
+    type=click.Choice(["pool", "curate", "tokenize", "train", "evaluate"]),
+    default="evaluate",
+    show_default=True,
+    help="The last stage to run.",
+)
+@click.option(
+    "--nproc",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Training processes (one a GPU); several with --on ray: workers of the cluster.",
+)
 @click.option("--min-nproc", type=click.IntRange(1), help="On Ray: train with as few while there is no room for more.")
 @engine_options
 def run(
-    recipe: Path, out: Path, limit: int | None, until: str, nproc: int, min_nproc: int | None, on: str,
+    recipe: Path,
+    out: Path,
+    limit: int | None,
+    until: str,
+    nproc: int,
+    min_nproc: int | None,
+    on: str,
     workers: int | None,
-) -> None:  # fmt: skip
+) -> None:
     """Run RECIPE from pool to OUT/result.json. What is finished is reused."""
     from dclm.engine import open_engine
     from dclm.recipe.layout import STAGES
@@ -33,9 +47,14 @@ def run(
 
     stage = next(s for s in STAGES if s == until)
     options = RunOptions(
-        limit=limit, until=stage, num_ranks=nproc, min_ranks=min_nproc, on_ray=on.startswith("ray"),
-        make_progress=ConsoleProgress, say=say,
-    )  # fmt: skip
+        limit=limit,
+        until=stage,
+        num_ranks=nproc,
+        min_ranks=min_nproc,
+        on_ray=on.startswith("ray"),
+        make_progress=ConsoleProgress,
+        say=say,
+    )
     loaded = load_recipe(recipe)
     with open_engine(on, workers) as engine:
         print(Run(loaded, out, engine, options).execute())

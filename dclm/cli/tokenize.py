@@ -23,31 +23,72 @@ from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import
 @click.option("--seq-len", type=click.IntRange(1), default=2048, show_default=True, help="A row holds one more.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
-@click.option("--packing", type=click.Choice(["stream", "dclm"]), default="stream", show_default=True,
-              help="stream: nothing lost. dclm: each file's last row padded, as open_lm does.")  # fmt: skip
+@click.option(
+    "--packing",
+    type=click.Choice(["stream", "dclm"]),
+    default="stream",
+    show_default=True,
+    help="stream: nothing lost. dclm: each file's last row padded, as open_lm does.",
+)
 @click.option("--weight", "weights", type=float, multiple=True, help="Of each of DOCUMENTS, in order.")
 @click.option("--num-tokens", type=click.IntRange(1), help="How many to train on. [default: all there are]")
-@click.option("--max-repeats", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
-              help="How often a source may be gone through.")  # fmt: skip
+@click.option(
+    "--max-repeats",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How often a source may be gone through.",
+)
 @click.option("--rows-per-shard", type=click.IntRange(1), default=8192, show_default=True)
 @click.option("--eot", help="Token that ends a document. [default: <|endoftext|> or its like]")
-@click.option("--encoder", type=click.Choice(["fast", "hf"]), default="fast", show_default=True,
-              help="fast: fastokens where its ids equal Hugging Face's.")  # fmt: skip
+@click.option(
+    "--encoder",
+    type=click.Choice(["fast", "hf"]),
+    default="fast",
+    show_default=True,
+    help="fast: fastokens where its ids equal Hugging Face's.",
+)
 @click.option("--allow-incomplete", is_flag=True, help="Take artifacts that lack parts.")
 @engine_options
 def tokenize(
-    documents: tuple[Path, ...], tokenizer: str, seq_len: int, seed: int, out: Path, packing: str,
-    weights: tuple[float, ...], num_tokens: int | None, max_repeats: float, rows_per_shard: int, eot: str | None,
-    encoder: str, allow_incomplete: bool, on: str, workers: int | None,
-) -> None:  # fmt: skip
+    documents: tuple[Path, ...],
+    tokenizer: str,
+    seq_len: int,
+    seed: int,
+    out: Path,
+    packing: str,
+    weights: tuple[float, ...],
+    num_tokens: int | None,
+    max_repeats: float,
+    rows_per_shard: int,
+    eot: str | None,
+    encoder: str,
+    allow_incomplete: bool,
+    on: str,
+    workers: int | None,
+) -> None:
     """Tokenize, pack and shuffle DOCUMENTS (artifacts, JSONL, Parquet) into OUT."""
     config = TokenizeConfig(
-        seq_len=seq_len, seed=seed, packing=cast(Packing, packing), weights=weights or None, num_tokens=num_tokens,
-        max_repeats=max_repeats, rows_per_shard=rows_per_shard, eot=eot,
-    )  # fmt: skip
+        seq_len=seq_len,
+        seed=seed,
+        packing=cast(Packing, packing),
+        weights=weights or None,
+        num_tokens=num_tokens,
+        max_repeats=max_repeats,
+        rows_per_shard=rows_per_shard,
+        eot=eot,
+    )
     with open_engine(on, workers) as engine:
-        record = run(documents, out, tokenizer=tokenizer, config=config, encoder=cast(Encoder, encoder), engine=engine,
-                     progress=ConsoleProgress(), allow_missing=allow_incomplete)  # fmt: skip
+        record = run(
+            documents,
+            out,
+            tokenizer=tokenizer,
+            config=config,
+            encoder=cast(Encoder, encoder),
+            engine=engine,
+            progress=ConsoleProgress(),
+            allow_missing=allow_incomplete,
+        )
     _account(record)
     say(f"{out}: encoded by {record.provenance['encoder']}, {record.provenance['wall_seconds']} s")
 
@@ -61,14 +102,20 @@ def tokens() -> None:
 @click.argument("folder")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--seq-len", type=click.IntRange(1), default=2048, show_default=True, help="Rows hold one more.")
-@click.option("--vocab-size", type=click.IntRange(1), default=OPEN_LM_VOCAB_SIZE, show_default=True,
-              help="Of the model; negative ids count from its end.")  # fmt: skip
+@click.option(
+    "--vocab-size",
+    type=click.IntRange(1),
+    default=OPEN_LM_VOCAB_SIZE,
+    show_default=True,
+    help="Of the model; negative ids count from its end.",
+)
 @engine_options
 def import_(folder: str, out: Path, seq_len: int, vocab_size: int, on: str, workers: int | None) -> None:
     """Make the tokens artifact OUT of FOLDER (a directory or URL), such as DCLM's published token sets."""
     with open_engine(on, workers) as engine:
-        record = import_webdataset(folder, out, seq_len=seq_len, vocab_size=vocab_size, engine=engine,
-                                   progress=ConsoleProgress())  # fmt: skip
+        record = import_webdataset(
+            folder, out, seq_len=seq_len, vocab_size=vocab_size, engine=engine, progress=ConsoleProgress()
+        )
     _account(record)
 
 

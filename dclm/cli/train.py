@@ -29,10 +29,20 @@ if TYPE_CHECKING:
 @click.option("--on", default="local", show_default=True, metavar="local|ray[:ADDRESS]", help="Where the ranks run.")
 @click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="Processes (one a GPU).")
 @click.option("--min-nproc", type=click.IntRange(1), help="On Ray: go on with as few while there is no room for more.")
-@click.option("--shard-over", type=click.IntRange(1), metavar="RANKS",
-              help="Ranks that hold one copy of the parameters. Default: those of a node.")  # fmt: skip
-@click.option("--timeout", type=click.IntRange(1), default=900, show_default=True, metavar="SECONDS",
-              help="A rank that lets the others wait longer ends the run.")  # fmt: skip
+@click.option(
+    "--shard-over",
+    type=click.IntRange(1),
+    metavar="RANKS",
+    help="Ranks that hold one copy of the parameters. Default: those of a node.",
+)
+@click.option(
+    "--timeout",
+    type=click.IntRange(1),
+    default=900,
+    show_default=True,
+    metavar="SECONDS",
+    help="A rank that lets the others wait longer ends the run.",
+)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
 @click.option("--epochs", type=click.IntRange(1), default=1, show_default=True, help="Passes allowed over few tokens.")
@@ -44,14 +54,35 @@ if TYPE_CHECKING:
     "--compile/--no-compile", "compile_", default=None, help="torch.compile blocks and loss. Default: on GPUs."
 )
 @click.option("--checkpoint-activations", is_flag=True, help="Less memory, more time.")
-@click.option("--track", type=click.Choice(["tensorboard", "wandb"]), multiple=True,
-              help="Send metrics there too (may be given twice).")  # fmt: skip
+@click.option(
+    "--track",
+    type=click.Choice(["tensorboard", "wandb"]),
+    multiple=True,
+    help="Send metrics there too (may be given twice).",
+)
 def train(
-    tokens: Path, scale: str, seed: int, out: Path, resume: bool, validation: Path | None, on: str, nproc: int,
-    min_nproc: int | None, shard_over: int | None, timeout: int, device: Device, precision: Precision, epochs: int,
-    num_tokens: int | None, threads: int, checkpoint_every: int | None, keep_checkpoints: int, compile_: bool | None,
-    checkpoint_activations: bool, track: tuple[TrackerName, ...],
-) -> None:  # fmt: skip
+    tokens: Path,
+    scale: str,
+    seed: int,
+    out: Path,
+    resume: bool,
+    validation: Path | None,
+    on: str,
+    nproc: int,
+    min_nproc: int | None,
+    shard_over: int | None,
+    timeout: int,
+    device: Device,
+    precision: Precision,
+    epochs: int,
+    num_tokens: int | None,
+    threads: int,
+    checkpoint_every: int | None,
+    keep_checkpoints: int,
+    compile_: bool | None,
+    checkpoint_activations: bool,
+    track: tuple[TrackerName, ...],
+) -> None:
     """Train a model on TOKENS, the output of `dclm tokenize`.
 
     On several machines without Ray: `torchrun --nnodes … --nproc-per-node … -m dclm.cli.main train …` on each.
@@ -59,10 +90,21 @@ def train(
     from dclm.train.options import TrainOptions
 
     options = TrainOptions(
-        validation=validation, epochs=epochs, num_tokens=num_tokens, resume=resume, device=device, precision=precision,
-        threads=threads, checkpoint_every=checkpoint_every, keep_checkpoints=keep_checkpoints, compile=compile_,
-        checkpoint_activations=checkpoint_activations, shard_over=shard_over, timeout_seconds=timeout, track=track,
-    )  # fmt: skip
+        validation=validation,
+        epochs=epochs,
+        num_tokens=num_tokens,
+        resume=resume,
+        device=device,
+        precision=precision,
+        threads=threads,
+        checkpoint_every=checkpoint_every,
+        keep_checkpoints=keep_checkpoints,
+        compile=compile_,
+        checkpoint_activations=checkpoint_activations,
+        shard_over=shard_over,
+        timeout_seconds=timeout,
+        track=track,
+    )
     record = _launch(on, tokens, out, scale, seed, options, nproc, min_nproc)
     if os.environ.get("RANK", "0") == "0":  # torchrun starts this command once a rank
         _tell(record, out)
@@ -70,7 +112,7 @@ def train(
 
 def _launch(
     on: str, tokens: Path, out: Path, scale: str, seed: int, options: TrainOptions, nproc: int, min_nproc: int | None
-) -> Record:  # fmt: skip
+) -> Record:
     from dclm.engine import open_engine
     from dclm.train.launch import launch
     from dclm.train.launch_ray import launch_ray
@@ -78,9 +120,15 @@ def _launch(
     with open_engine(on):
         if on.startswith("ray"):
             return launch_ray(
-                tokens, out, scale=scale, seed=seed, options=options, num_ranks=nproc, min_ranks=min_nproc,
+                tokens,
+                out,
+                scale=scale,
+                seed=seed,
+                options=options,
+                num_ranks=nproc,
+                min_ranks=min_nproc,
                 make_progress=ConsoleProgress,
-            )  # fmt: skip
+            )
         return launch(
             tokens, out, scale=scale, seed=seed, options=options, num_ranks=nproc, make_progress=ConsoleProgress
         )

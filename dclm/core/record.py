@@ -145,9 +145,10 @@ def read_record(root: Path | str) -> Record:
         return Record(**data)
     except (FileNotFoundError, NotADirectoryError):
         raise IncompleteError(
-            str(root), f"no {RECORD}: not an artifact, or one whose making did not finish",
+            str(root),
+            f"no {RECORD}: not an artifact, or one whose making did not finish",
             "run the stage that makes it again; finished work is reused",
-        ) from None  # fmt: skip
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         what = f"not the record of an artifact: {type(error).__name__}: {error}"
         raise IncompleteError(str(path), what, "delete it and run the stage again") from None

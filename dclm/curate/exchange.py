@@ -33,7 +33,7 @@ from dclm.curate.files import (
     unit_directory,
     write_json,
     write_tables,
-)  # fmt: skip
+)
 from dclm.curate.keys import KeyWriter, map_partition
 from dclm.curate.pieces import pieces
 from dclm.curate.relay import Leg, run_relay
@@ -133,11 +133,13 @@ class Exchange:
     def _decide(self, step: Global, keys: Sequence[str], depth: int) -> Decision:
         units = [
             Reduction(
-                fingerprint=fingerprint([self.fingerprint, depth, p]), partition=p, keys=tuple(keys),
+                fingerprint=fingerprint([self.fingerprint, depth, p]),
+                partition=p,
+                keys=tuple(keys),
                 directory=str(self.directory / f"round-{depth}" / f"part-{p:04d}"),
             )
             for p in range(step.num_partitions)
-        ]  # fmt: skip
+        ]
         self._run(f"{step.name}: reduce", partial(run_reduction, step), units)
         reduced = [Path(u.directory) / "reduced.arrow" for u in units]
         started = time.process_time()
@@ -157,11 +159,14 @@ class Exchange:
         write_tables(rows, _by_shard(again.rows, len(self.documents)))
         units = [
             Emission(
-                fingerprint=fingerprint([self.fingerprint, depth, "shard", i]), shard=i, documents=path, rows=str(rows),
+                fingerprint=fingerprint([self.fingerprint, depth, "shard", i]),
+                shard=i,
+                documents=path,
+                rows=str(rows),
                 directory=str(directory / f"shard-{i:05d}"),
             )
             for i, path in enumerate(self.documents)
-        ]  # fmt: skip
+        ]
         self._run(f"{again.step.name}: verify", partial(run_emission, (again.step, self.context)), units)
         return again.finish(self._decide(again.step, [f"{u.directory}/keys.arrow" for u in units], depth))
 

@@ -41,11 +41,13 @@ def gather_shard(out: str, parts: Parts) -> list[FileEntry]:
     paths = [documents, root / "ledger" / name, root / "samples" / name]
     return [
         FileEntry(
-            path=p.relative_to(root).as_posix(), sha256=sha256_file(p), bytes=p.stat().st_size,
+            path=p.relative_to(root).as_posix(),
+            sha256=sha256_file(p),
+            bytes=p.stat().st_size,
             rows=pq.read_metadata(p).num_rows,
         )
         for p in paths
-    ]  # fmt: skip
+    ]
 
 
 def _link(source: Path, target: Path) -> None:

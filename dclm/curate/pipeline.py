@@ -39,12 +39,14 @@ class BoundPipeline:
         return fingerprint(
             [
                 {
-                    "step": canonical(step), "from": _origin(step), "files": [self.hashes[a] for a in step.assets],
+                    "step": canonical(step),
+                    "from": _origin(step),
+                    "files": [self.hashes[a] for a in step.assets],
                     "libraries": {name: metadata.version(name) for name in step.libraries},
                 }
                 for step in self.pipeline.steps[first:last]
             ]
-        )  # fmt: skip
+        )
 
 
 def _origin(step: Step) -> str | None:

@@ -71,11 +71,15 @@ def run_relay(relay: Relay, reduced: Sequence[Path], directory: Path, identity: 
     def units(number: int, turn: int | None, sources: Sequence[tuple[str, ...]]) -> list[Leg]:
         return [
             Leg(
-                fingerprint=fingerprint([identity, number, p]), partition=p, partitions=count, turn=turn,
-                directory=str(directory / f"relay-{number:03d}" / f"part-{p:04d}"), sources=sources[p],
+                fingerprint=fingerprint([identity, number, p]),
+                partition=p,
+                partitions=count,
+                turn=turn,
+                directory=str(directory / f"relay-{number:03d}" / f"part-{p:04d}"),
+                sources=sources[p],
             )
             for p in range(count)
-        ]  # fmt: skip
+        ]
 
     legs = units(0, None, [(str(path),) for path in reduced])
     run("relay: start", _Leg(relay), legs)

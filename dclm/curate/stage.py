@@ -28,12 +28,13 @@ from dclm.core.record import (
     fingerprint,
     provenance,
     write_record,
-)  # fmt: skip
+)
 from dclm.core.storage import remove_temporary
 from dclm.curate.cost import Meter
 from dclm.curate.exchange import Exchange
 from dclm.curate.files import finished
 from dclm.curate.gather import Parts, gather_shard
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.segments import Segment, segments
 from dclm.curate.step import Context, Global, Ordered
@@ -48,21 +49,14 @@ VERSION = 3
 """Of the readers, the features and the engine: raise it when their bytes change. Steps have versions of their own."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CurateOptions:
-    """What a run may choose beside the pipeline and the pool."""
-
-    seed: int = 0
-    limit: int | None = None
-    """Records to read of the whole pool at most, spread evenly over its files."""
-    max_reject_fraction: float = 0.5
-    """More rejects than this share of the records read is an error: the pool is not what the pipeline takes it for."""
-
-
 def curate(
-    bound: BoundPipeline, files: Sequence[InputFile], out: Path, options: CurateOptions, engine: Engine,
+    bound: BoundPipeline,
+    files: Sequence[InputFile],
+    out: Path,
+    options: CurateOptions,
+    engine: Engine,
     progress: Progress | None = None,
-) -> Record:  # fmt: skip
+) -> Record:
     """Run the pipeline over the pool and commit the documents artifact at `out`; reuse it if it is there already.
 
     Raises: DataError if the pool holds no records or too many rejects; what a step raises, with shard and rows noted.
@@ -88,9 +82,14 @@ class _Run:
     """One execution: the units of every segment, in order."""
 
     def __init__(
-        self, bound: BoundPipeline, files: Sequence[InputFile], out: Path, options: CurateOptions, engine: Engine,
+        self,
+        bound: BoundPipeline,
+        files: Sequence[InputFile],
+        out: Path,
+        options: CurateOptions,
+        engine: Engine,
         progress: Progress,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.bound, self.files, self.out, self.options = bound, files, out, options
         self.engine, self.progress = engine, progress
         self.segments = segments(bound.pipeline.steps)
@@ -154,9 +153,13 @@ class _Run:
         if isinstance(segment.head, Ordered):
             return self._ordered_units(segment.head, root, [identity, head], prints, documents), None
         exchange = Exchange(
-            directory=root, fingerprint=self._decision_print(segment.first - 1, prints), documents=tuple(documents),
-            context=self.context, engine=self.engine, progress=self.progress,
-        )  # fmt: skip
+            directory=root,
+            fingerprint=self._decision_print(segment.first - 1, prints),
+            documents=tuple(documents),
+            context=self.context,
+            engine=self.engine,
+            progress=self.progress,
+        )
         stems = [d.removesuffix(".documents.parquet") for d in documents]
         settled = exchange.settle(segment.head, [f"{stem}{KEYS}" for stem in stems])
         decision = root / "decision"
@@ -187,11 +190,11 @@ class _Run:
     def _run_segment(self, segment: Segment, units: Sequence[Unit]) -> dict[int, Mapping[str, object]]:
         """Run what is not finished; gives every shard's outcome."""
         job = Job(
-            segment=segment, context=self.context, final=segment is self.segments[-1],
-            identity=fingerprint(
-                [segment.first, self.bound.identity(segment.first, segment.last), self.options.seed]
-            ),
-        )  # fmt: skip
+            segment=segment,
+            context=self.context,
+            final=segment is self.segments[-1],
+            identity=fingerprint([segment.first, self.bound.identity(segment.first, segment.last), self.options.seed]),
+        )
         done = [finished(Path(u.directory), u.fingerprint) for u in units]
         if isinstance(segment.tail, Global) and not self._is_settled(segment, units):
             done = [d if d is None or u.has_keys else None for d, u in zip(done, units, strict=True)]
@@ -275,20 +278,31 @@ class _Run:
         steps = [{k: v for k, v in dataclasses.asdict(c).items() if k != "seconds"} for c in counts]
         pipeline = self.bound.pipeline
         return Record(
-            kind="documents", name=pipeline.name, fingerprint=self.fingerprint,
+            kind="documents",
+            name=pipeline.name,
+            fingerprint=self.fingerprint,
             config={
-                "steps": canonical(pipeline.steps), "files": dict(self.bound.hashes), "seed": self.options.seed,
-                "limit": self.options.limit, "names": [s.name for s in pipeline.steps],
+                "steps": canonical(pipeline.steps),
+                "files": dict(self.bound.hashes),
+                "seed": self.options.seed,
+                "limit": self.options.limit,
+                "names": [s.name for s in pipeline.steps],
             },
             inputs={"pool": self.pool},
             counts={
-                "read": read, "kept": kept, "dropped": dropped, "rejected": rejected, "skipped": dict(skipped),
-                "steps": steps, "decisions": self.info, "pool_bytes": sum(f.size for f in self.files),
+                "read": read,
+                "kept": kept,
+                "dropped": dropped,
+                "rejected": rejected,
+                "skipped": dict(skipped),
+                "steps": steps,
+                "decisions": self.info,
+                "pool_bytes": sum(f.size for f in self.files),
             },
             files=tuple(entries),
             missing=tuple(d for i in sorted(self.results[0]) for d in self.results[0][i]["damage"]),  # type: ignore[attr-defined]
             provenance=provenance(started) | self.meter.cost() | {"step_seconds": seconds},
-        )  # fmt: skip
+        )
 
 
 def _unit(root: Path, shard: Shard, key: str) -> Unit:

@@ -94,11 +94,15 @@ class Ledger:
             return
         has_text = "text" in rows.schema.names
         columns = [
-            rows.column("_row"), rows.column("id"), rows.column("url"), rows.column("source"), step,
+            rows.column("_row"),
+            rows.column("id"),
+            rows.column("url"),
+            rows.column("source"),
+            step,
             pa.nulls(n, pa.int32()) if index is None else pa.array(np.full(n, index, np.int32)),
             pa.nulls(n, pa.string()) if reasons is None else reasons,
             pc.cast(pc.utf8_length(rows.column("text")), pa.int64()) if has_text else pa.nulls(n, pa.int64()),
-        ]  # fmt: skip
+        ]
         fields = [field for field in rows.schema if _is_annotation(field)]
         schema = pa.schema([*LEDGER_PART, *(pa.field(f.name, f.type) for f in fields)])
         columns += [rows.column(field.name) for field in fields]

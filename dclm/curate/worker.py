@@ -152,9 +152,12 @@ def _run_shard(
     pq.write_table(flow.ledger.samples(), prefix.with_suffix(".samples.parquet"), compression="zstd")
     counts = [dataclasses.asdict(c) for _, c in sorted(flow.counts.items())]
     return {
-        "documents": writer.rows, "counts": counts, "measured": measured, "skipped": tally.skipped,
+        "documents": writer.rows,
+        "counts": counts,
+        "measured": measured,
+        "skipped": tally.skipped,
         "damage": [f"{shard.file.name}: {d}" if shard.file else d for d in tally.damage],
-    }  # fmt: skip
+    }
 
 
 def _key_writer(job: Job, path: Path, shard: int) -> contextlib.AbstractContextManager[KeyWriter | None]:

@@ -42,8 +42,9 @@ def _breaks_at(data: np.ndarray, at: int, end: int, newlines: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _cut(data: np.ndarray, offsets: np.ndarray, newlines: int
-         ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+def _cut(
+    data: np.ndarray, offsets: np.ndarray, newlines: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     texts = len(offsets) - 1
     room = texts
     for at in range(int(offsets[0]), int(offsets[texts])):

@@ -98,9 +98,12 @@ def members(artifact: Path, stem: str, cluster: int, limit: int, pool: Sequence[
 
 
 def _of_shard(
-    artifact: Path, shard: int, kept: Mapping[int, bool], jaccard: Mapping[tuple[int, int], float | None],
+    artifact: Path,
+    shard: int,
+    kept: Mapping[int, bool],
+    jaccard: Mapping[tuple[int, int], float | None],
     pool: Sequence[InputFile],
-) -> list[Member]:  # fmt: skip
+) -> list[Member]:
     ledger = pq.read_table(artifact / "ledger" / f"{shard:05d}.parquet", columns=["id", "url", "source", "step"])
     rows = sorted(kept)
     stays = pc.is_null(ledger.column("step")).to_numpy()
@@ -117,11 +120,18 @@ def _of_shard(
         text, where = (final[row], "the artifact") if row in final else (original.get(row), "the pool")
         members.append(
             Member(
-                shard=shard, row=row, id=entry["id"], url=entry["url"], source=entry["source"], kept=kept[row],
-                jaccard=jaccard.get((shard, row)), left_at=entry["step"], text=text,
+                shard=shard,
+                row=row,
+                id=entry["id"],
+                url=entry["url"],
+                source=entry["source"],
+                kept=kept[row],
+                jaccard=jaccard.get((shard, row)),
+                left_at=entry["step"],
+                text=text,
                 text_from=None if text is None else where,
             )
-        )  # fmt: skip
+        )
     return members
 
 

@@ -61,9 +61,13 @@ def _find(path: Path, what: str) -> Iterator[Fate]:
                     outcome = f"dropped by {row['step']}"
                 said = {k: v for k, v in row.items() if k not in _PLACE and v is not None}
                 yield Fate(
-                    id=row["id"], url=row["url"], source=row["source"], outcome=outcome, step_index=row["step_index"],
+                    id=row["id"],
+                    url=row["url"],
+                    source=row["source"],
+                    outcome=outcome,
+                    step_index=row["step_index"],
                     annotations=said,
-                )  # fmt: skip
+                )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,11 +96,17 @@ def waterfall(record: Record, tokens_per_byte: float | None) -> list[WaterfallRo
         tokens = None if tokens_per_byte is None else round(count["bytes_out"] * tokens_per_byte)
         rows.append(
             WaterfallRow(
-                index=count["index"], step=count["step"], documents_in=count["documents_in"],
-                dropped=count["dropped"], rejected=count["rejected"], edits=count["edits"], documents_out=out,
-                bytes_out=count["bytes_out"], tokens_out=tokens,
+                index=count["index"],
+                step=count["step"],
+                documents_in=count["documents_in"],
+                dropped=count["dropped"],
+                rejected=count["rejected"],
+                edits=count["edits"],
+                documents_out=out,
+                bytes_out=count["bytes_out"],
+                tokens_out=tokens,
             )
-        )  # fmt: skip
+        )
     return rows
 
 

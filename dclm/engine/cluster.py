@@ -63,25 +63,39 @@ def cluster_up(workers: int | None = None, port: int = 8265, state: Path | None 
     state.mkdir(parents=True, exist_ok=True)
     log = state / "ray.log"
     command = [
-        str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats",
-        "--node-ip-address=127.0.0.1", f"--port={gcs_port}", "--include-dashboard=true", "--dashboard-host=127.0.0.1",
-        f"--dashboard-port={port}", f"--dashboard-agent-listen-port={agent_port}",
+        str(Path(sys.executable).with_name("ray")),
+        "start",
+        "--head",
+        "--block",
+        "--disable-usage-stats",
+        "--node-ip-address=127.0.0.1",
+        f"--port={gcs_port}",
+        "--include-dashboard=true",
+        "--dashboard-host=127.0.0.1",
+        f"--dashboard-port={port}",
+        f"--dashboard-agent-listen-port={agent_port}",
         *([f"--num-cpus={workers}"] if workers else []),
-    ]  # fmt: skip
+    ]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     environment = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS")}
     pid = os.posix_spawn(
-        command[0], command, environment | ENVIRONMENT | {"PATH": path}, setsid=True,
+        command[0],
+        command,
+        environment | ENVIRONMENT | {"PATH": path},
+        setsid=True,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
-    )  # fmt: skip
+    )
     cluster = LocalCluster(
-        pid=pid, started=_start_time(pid) or 0, address=f"http://127.0.0.1:{port}",
-        gcs=f"127.0.0.1:{gcs_port}", log=str(log),
-    )  # fmt: skip
+        pid=pid,
+        started=_start_time(pid) or 0,
+        address=f"http://127.0.0.1:{port}",
+        gcs=f"127.0.0.1:{gcs_port}",
+        log=str(log),
+    )
     write_atomic(_state_file(state), json.dumps(dataclasses.asdict(cluster), indent=1).encode())
     try:
         _await_dashboard(cluster)

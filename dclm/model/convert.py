@@ -45,9 +45,7 @@ def import_model(source: Path, out: Path, *, seq_len: int = 2048, tokenizer: Pat
     model = read_openlm(source, seq_len=seq_len) if source.suffix == OPEN_LM else import_huggingface(source)
     beside = source / TOKENIZER
     with atomic_directory(out) as directory:
-        write_model(
-            directory, model.state_dict(), model.config, tokenizer or (beside if beside.is_file() else None)
-        )  # fmt: skip
+        write_model(directory, model.state_dict(), model.config, tokenizer or (beside if beside.is_file() else None))
 
 
 def _require_new(out: Path) -> None:

@@ -165,9 +165,13 @@ def _rope(inv_freq: Tensor, config: ModelConfig) -> dict[str, object]:
         return {"rope_type": "default", "rope_theta": ROTARY_BASE}
     factors = (formula.double() / inv_freq.double()).tolist()
     return {
-        "rope_type": "longrope", "rope_theta": ROTARY_BASE, "short_factor": factors, "long_factor": factors,
-        "factor": 1.0, "attention_factor": 1.0,
-    }  # fmt: skip
+        "rope_type": "longrope",
+        "rope_theta": ROTARY_BASE,
+        "short_factor": factors,
+        "long_factor": factors,
+        "factor": 1.0,
+        "attention_factor": 1.0,
+    }
 
 
 def _frequencies(rope: Mapping[str, Any], config: ModelConfig) -> Tensor:

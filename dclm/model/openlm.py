@@ -26,8 +26,9 @@ PREFIXES = ("module.", "_orig_mod.")
 _SCALAR: Any = np.float64(0).__reduce__()[0]
 NUMPY_NUMBERS: list[Any] = [
     *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),  # NumPy 2 renamed it
-    np.dtype, *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
-]  # fmt: skip
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
+]
 """What NumPy's numbers are made of when unpickled: the bounds of losses in `evaluation_metrics` are such."""
 
 

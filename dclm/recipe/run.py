@@ -23,8 +23,9 @@ from dclm.core.errors import ConfigError
 from dclm.core.progress import Progress, Silent
 from dclm.core.record import Record, provenance, require_complete
 from dclm.core.storage import is_local
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind, load_pipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.eval.run.stage import evaluate
 from dclm.eval.run.subject import LM_EVAL
 from dclm.eval.suite import load_suite, suite_of
@@ -133,10 +134,12 @@ class Run:
         """Tokenize the documents (mixed, where there are several sources) and the held-out text."""
         weights = tuple(s.weight for s in self.recipe.data if s.weight is not None)
         config = TokenizeConfig(
-            seq_len=self.scale.model.seq_len, seed=self.recipe.seed, weights=weights or None,
+            seq_len=self.scale.model.seq_len,
+            seed=self.recipe.seed,
+            weights=weights or None,
             num_tokens=(self.recipe.tokens or self.scale.trained_tokens) if weights else None,
             max_repeats=self.recipe.epochs if weights else 1.0,
-        )  # fmt: skip
+        )
         inputs = [self.layout.documents(s.name) for s in self.recipe.data]
         record = self._tokenize(inputs, self.layout.tokens, config)
         self.records.append(record)
@@ -152,22 +155,35 @@ class Run:
         name = self.recipe.tokenizer
         tokenizer = self.layout.path(name) if name.endswith(".json") else name
         return tokenize(
-            inputs, out, tokenizer=tokenizer, config=config, engine=self.engine, progress=self.progress,
+            inputs,
+            out,
+            tokenizer=tokenizer,
+            config=config,
+            engine=self.engine,
+            progress=self.progress,
             allow_missing=self.recipe.allow_incomplete,
-        )  # fmt: skip
+        )
 
     def train(self) -> Path:
         """Train the model, or go on where its last checkpoint is."""
         options = TrainOptions(
             validation=self.layout.validation if self.recipe.validation is not None else None,
-            epochs=self.recipe.epochs, num_tokens=self.recipe.tokens, resume=True, track=self.recipe.track,
-        )  # fmt: skip
+            epochs=self.recipe.epochs,
+            num_tokens=self.recipe.tokens,
+            resume=True,
+            track=self.recipe.track,
+        )
         on_ray = self.options.on_ray and (self.options.num_ranks > 1 or cluster_has_gpus())
         start = functools.partial(launch_ray, min_ranks=self.options.min_ranks) if on_ray else launch
         record = start(
-            self.layout.tokens, self.layout.train, scale=self.scale, seed=self.recipe.seed, options=options,
-            num_ranks=self.options.num_ranks, make_progress=self.options.make_progress,
-        )  # fmt: skip
+            self.layout.tokens,
+            self.layout.train,
+            scale=self.scale,
+            seed=self.recipe.seed,
+            options=options,
+            num_ranks=self.options.num_ranks,
+            make_progress=self.options.make_progress,
+        )
         self.records.append(record)
         loss = record.counts["validation_loss"]
         held_out = "" if loss is None else f", validation loss {loss:.3f}"
@@ -178,9 +194,15 @@ class Run:
     def evaluate(self) -> Path:
         """Score the model and write result.json."""
         record = evaluate(
-            str(self.layout.train), self.layout.scores, suite=self.recipe.suite, tasks=self.recipe.tasks,
-            perplexity=self.recipe.perplexity, limit=self.recipe.limit, engine=self.engine, progress=self.progress,
-        )  # fmt: skip
+            str(self.layout.train),
+            self.layout.scores,
+            suite=self.recipe.suite,
+            tasks=self.recipe.tasks,
+            perplexity=self.recipe.perplexity,
+            limit=self.recipe.limit,
+            engine=self.engine,
+            progress=self.progress,
+        )
         self.records.append(record)
         scores = json.loads((self.layout.scores / "scores.json").read_text(encoding="utf-8"))
         result = self._result(scores)
@@ -234,10 +256,15 @@ class Run:
         if self.options.limit is not None:
             deviations.append(f"at most {self.options.limit} records read of each source")
         return TrainingSummary(
-            scale=self.scale.name, params=_integer(counts["parameters"]), tokens=_integer(counts["tokens"]),
-            flops=_number(counts["flops_6nd"]), seed=self.recipe.seed, final_loss=_number(counts["train_loss"]),
-            validation_loss=_number(counts["validation_loss"]), deviations=tuple(deviations),
-        )  # fmt: skip
+            scale=self.scale.name,
+            params=_integer(counts["parameters"]),
+            tokens=_integer(counts["tokens"]),
+            flops=_number(counts["flops_6nd"]),
+            seed=self.recipe.seed,
+            final_loss=_number(counts["train_loss"]),
+            validation_loss=_number(counts["validation_loss"]),
+            deviations=tuple(deviations),
+        )
 
 
 def _metrics(record: Record) -> str:

@@ -80,9 +80,13 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
     return Report(
         artifact=artifact,
         tokens=None if tokenizer is None else estimate_tokens(tokenizer, artifact.steps, kept, dropped),
-        alarms=tuple(alarms), histograms=tuple(histograms(artifact)), tables=tuple(tables), kept=tuple(kept),
-        dropped=dropped, passed=passed_samples(artifact, kept, dropped),
-    )  # fmt: skip
+        alarms=tuple(alarms),
+        histograms=tuple(histograms(artifact)),
+        tables=tuple(tables),
+        kept=tuple(kept),
+        dropped=dropped,
+        passed=passed_samples(artifact, kept, dropped),
+    )
 
 
 _HEADINGS = {"read": "most frequent", "kept": "most kept", "lost": "most lost"}

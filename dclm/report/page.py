@@ -48,10 +48,14 @@ def render_report(report: Report) -> str:
     """The page. The same artifact gives the same bytes."""
     record = report.artifact.record
     sections = [
-        _tiles(report), _alarms(report), render_waterfall(report),
-        panel("Annotations", _histograms(report.histograms)), *map(_table, report.tables),
-        panel("What each step dropped and let through", _by_step(report)), panel("What was kept", _kept(report)),
-    ]  # fmt: skip
+        _tiles(report),
+        _alarms(report),
+        render_waterfall(report),
+        panel("Annotations", _histograms(report.histograms)),
+        *map(_table, report.tables),
+        panel("What each step dropped and let through", _by_step(report)),
+        panel("What was kept", _kept(report)),
+    ]
     seed = f"seed {report.artifact.seed}"
     header = f"<header><h1>{escape(record.name)}</h1><p>documents · {seed} · {record.fingerprint[:16]}</p></header>"
     footer = f"dclm {__version__} · pool {record.inputs['pool'][:16]} · {RULES}"
@@ -67,10 +71,12 @@ def _tiles(report: Report) -> str:
     read, kept = report.artifact.count("read"), report.artifact.count("kept")
     last = report.artifact.steps[-1]
     numbers = [
-        (f"{read:,}", "records read"), (f"{kept:,}", f"documents kept, {kept / read:.1%}"),
-        (f"{report.artifact.count('dropped'):,}", "dropped"), (f"{report.artifact.count('rejected'):,}", "rejected"),
+        (f"{read:,}", "records read"),
+        (f"{kept:,}", f"documents kept, {kept / read:.1%}"),
+        (f"{report.artifact.count('dropped'):,}", "dropped"),
+        (f"{report.artifact.count('rejected'):,}", "rejected"),
         (short(last.characters_out), f"characters kept, {short(last.bytes_out)}B of UTF-8"),
-    ]  # fmt: skip
+    ]
     if report.tokens is not None:
         error = 100 * report.tokens.relative_error
         numbers.append((f"≈ {short(report.tokens.out[last.index])}", f"tokens kept, ± {error:.2g} %"))
@@ -127,8 +133,10 @@ def _groups(groups: Sequence[Group]) -> str:
     rows = []
     for group in groups:
         parts = (
-            Part("kept", group.kept), Part("cut", group.lost - group.rejected), Part("reject", group.rejected),
-        )  # fmt: skip
+            Part("kept", group.kept),
+            Part("cut", group.lost - group.rejected),
+            Part("reject", group.rejected),
+        )
         cells = "".join(f"<td>{number:,}</td>" for number in (group.read, group.kept))
         name = span(group.key if len(group.key) <= 80 else group.key[:79] + "…")
         share = f"<td>{group.kept / group.read:.0%}</td>"

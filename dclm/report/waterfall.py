@@ -26,9 +26,15 @@ def _row(step: StepRow, report: Report) -> str:
     share = f"{step.dropped / step.documents_in:.1%}" if step.dropped else ""
     tokens = "" if report.tokens is None else short(report.tokens.out[step.index])
     numbers = (
-        f"{step.documents_in:,}", _some(step.dropped), share, _some(step.rejected), _some(step.edits),
-        f"{step.documents_out:,}", f"{step.characters_out:,}", tokens,
-    )  # fmt: skip
+        f"{step.documents_in:,}",
+        _some(step.dropped),
+        share,
+        _some(step.rejected),
+        _some(step.edits),
+        f"{step.documents_out:,}",
+        f"{step.characters_out:,}",
+        tokens,
+    )
     cells = "".join(f"<td>{number}</td>" for number in numbers)
     settings = f'<small><bdi dir="auto">{excerpt(step.settings, 160)}</bdi></small>' if step.settings else ""
     picture = f'<td class="bar">{bar(parts, report.artifact.count("read"))}</td>'

@@ -73,8 +73,9 @@ def without_spans(batch: pa.RecordBatch, spans: Spans) -> pa.RecordBatch:
 
 
 @njit(cache=True, nogil=True)
-def _remove(data: np.ndarray, offsets: np.ndarray, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray,
-            classes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+def _remove(
+    data: np.ndarray, offsets: np.ndarray, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, classes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Spans sorted by (row, start)."""
     count = len(offsets) - 1
     out = np.empty(int(offsets[count]) - int(offsets[0]), np.uint8)

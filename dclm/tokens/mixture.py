@@ -19,9 +19,13 @@ from dclm.tokens.runs import Run, row_keys, write_run
 
 
 def shares(
-    available: Sequence[int], names: Sequence[str], *,
-    weights: Sequence[float] | None = None, total: int | None = None, max_repeats: float = 1.0,
-) -> tuple[int, ...]:  # fmt: skip
+    available: Sequence[int],
+    names: Sequence[str],
+    *,
+    weights: Sequence[float] | None = None,
+    total: int | None = None,
+    max_repeats: float = 1.0,
+) -> tuple[int, ...]:
     """Rows to take of each source; they sum to `total` exactly (largest remainder, ties to the earlier source).
 
     Without weights sources count by their size. Without a total: as many rows as the source that is scarcest for its
@@ -86,19 +90,28 @@ class Copies(NamedTuple):
     units: tuple[CopyUnit, ...]
 
 
-def plan_copies(runs: Sequence[Run], take: int, *, source: int, seed: int, row_len: int, dtype: str,
-                work: Path) -> Copies:  # fmt: skip
+def plan_copies(
+    runs: Sequence[Run], take: int, *, source: int, seed: int, row_len: int, dtype: str, work: Path
+) -> Copies:
     """Full passes over a source's runs, then a part of each run so that `take` rows come out exactly."""
     available = sum(run.num_rows for run in runs)
     passes, rest = divmod(take, available) if available else (0, 0)
     parts = apportion([Fraction(run.num_rows) for run in runs], rest)
     units = [
-        CopyUnit(run=run, take=wanted, copy=copy, purpose=f"copy\0{source}\0{index}\0{copy}", seed=seed,
-                 row_len=row_len, dtype=dtype, work=str(work / f"{index:06d}-{copy}"))
+        CopyUnit(
+            run=run,
+            take=wanted,
+            copy=copy,
+            purpose=f"copy\0{source}\0{index}\0{copy}",
+            seed=seed,
+            row_len=row_len,
+            dtype=dtype,
+            work=str(work / f"{index:06d}-{copy}"),
+        )
         for copy in range(min(passes, 1), passes + 1)
         for index, run in enumerate(runs)
         if (wanted := run.num_rows if copy < passes else parts[index])
-    ]  # fmt: skip
+    ]
     return Copies(tuple(runs) if passes else (), tuple(units))
 
 

@@ -105,8 +105,14 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
     runs = writer.close()
     if len(carry):
         carry.tofile(folder / "tail.bin")
-    return Packed(runs=runs, tail="tail.bin" if len(carry) else None, documents=documents, text_bytes=text_bytes,
-                  text_tokens=text_tokens, padding_tokens=padding)  # fmt: skip
+    return Packed(
+        runs=runs,
+        tail="tail.bin" if len(carry) else None,
+        documents=documents,
+        text_bytes=text_bytes,
+        text_tokens=text_tokens,
+        padding_tokens=padding,
+    )
 
 
 class RunWriter:
@@ -150,8 +156,16 @@ def _pieces(rows: Rows, size: int) -> Iterator[Rows]:
         yield rows[start : start + size]
 
 
-def pack_tails(tails: list[str], *, source: int, eot_id: int, row_len: int, dtype: Literal["uint16", "uint32"],
-               seed: int, work: Path) -> Packed:  # fmt: skip
+def pack_tails(
+    tails: list[str],
+    *,
+    source: int,
+    eot_id: int,
+    row_len: int,
+    dtype: Literal["uint16", "uint32"],
+    seed: int,
+    work: Path,
+) -> Packed:
     """Join the tails of a source's shards, in order, into its last rows; the very last is filled up with EOT."""
     if not (work / "packed.json").exists():
         stream = np.concatenate([np.empty(0, dtype=dtype), *(np.fromfile(tail, dtype=dtype) for tail in tails)])

@@ -43,8 +43,9 @@ class MergeUnit:
     """File that says which shards this unit has written."""
 
 
-def plan_merge(runs: list[Run], *, rows_per_shard: int, row_len: int, dtype: str, out: Path,
-               work: Path) -> list[MergeUnit]:  # fmt: skip
+def plan_merge(
+    runs: list[Run], *, rows_per_shard: int, row_len: int, dtype: str, out: Path, work: Path
+) -> list[MergeUnit]:
     """Units that cover all rows, each a whole number of shard files (the last file may be short)."""
     counts = count_bins(runs)
     ends = np.cumsum(counts)
@@ -58,11 +59,19 @@ def plan_merge(runs: list[Run], *, rows_per_shard: int, row_len: int, dtype: str
         high = int(np.searchsorted(ends, first + count - 1, side="right"))
         units.append(
             MergeUnit(
-                runs=tuple(runs), first_key=low << 48, last_key=((high + 1) << 48) - 1,
-                skip=first - int(ends[low] - counts[low]), first=first, count=count, rows_per_shard=rows_per_shard,
-                row_len=row_len, dtype=dtype, out=str(out), marker=str(work / f"{first // rows_per_shard:06d}.json"),
+                runs=tuple(runs),
+                first_key=low << 48,
+                last_key=((high + 1) << 48) - 1,
+                skip=first - int(ends[low] - counts[low]),
+                first=first,
+                count=count,
+                rows_per_shard=rows_per_shard,
+                row_len=row_len,
+                dtype=dtype,
+                out=str(out),
+                marker=str(work / f"{first // rows_per_shard:06d}.json"),
             )
-        )  # fmt: skip
+        )
     return units
 
 

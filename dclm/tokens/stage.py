@@ -90,10 +90,16 @@ class _Job:
 
 
 def tokenize(
-    documents: Sequence[Path], out: Path, *, tokenizer: str = "gpt-neox-20b", config: TokenizeConfig | None = None,
-    encoder: Encoder = "fast", engine: Engine | None = None, progress: Progress | None = None,
+    documents: Sequence[Path],
+    out: Path,
+    *,
+    tokenizer: str = "gpt-neox-20b",
+    config: TokenizeConfig | None = None,
+    encoder: Encoder = "fast",
+    engine: Engine | None = None,
+    progress: Progress | None = None,
     allow_missing: bool = False,
-) -> Record:  # fmt: skip
+) -> Record:
     """Make the tokens artifact `out` from documents artifacts, JSONL or Parquet files or folders of them.
 
     The bytes depend on the inputs, the tokenizer and `config` alone. A finished artifact of the same fingerprint is
@@ -114,9 +120,15 @@ def tokenize(
         return record
     _prepare(out, work)
     job = _Job(
-        config=config, tokenizer=file, encoder=choose_encoder(file.path, encoder), sources=sources, out=out, work=work,
-        engine=engine or Serial(), progress=progress or Silent(),
-    )  # fmt: skip
+        config=config,
+        tokenizer=file,
+        encoder=choose_encoder(file.path, encoder),
+        sources=sources,
+        out=out,
+        work=work,
+        engine=engine or Serial(),
+        progress=progress or Silent(),
+    )
     packed = _pack_all(job)
     runs, counts = _mix(job, packed)
     files = _shuffle(job, runs)
@@ -150,13 +162,22 @@ def _pack_all(job: _Job) -> list[list[Packed]]:
     """Packed shards of each source; with packing `stream` the last entry holds the rows made of the tails."""
     units = [
         PackUnit(
-            file=file, source=index, shard=shard, work=str(job.work / f"pack-{index}" / f"{shard:06d}"),
-            tokenizer=job.tokenizer.path, encoder=job.encoder, eot_id=job.tokenizer.eot_id, pad_id=job.pad_id,
-            row_len=job.row_len, dtype=job.dtype, packing=job.config.packing, seed=job.config.seed,
+            file=file,
+            source=index,
+            shard=shard,
+            work=str(job.work / f"pack-{index}" / f"{shard:06d}"),
+            tokenizer=job.tokenizer.path,
+            encoder=job.encoder,
+            eot_id=job.tokenizer.eot_id,
+            pad_id=job.pad_id,
+            row_len=job.row_len,
+            dtype=job.dtype,
+            packing=job.config.packing,
+            seed=job.config.seed,
         )
         for index, source in enumerate(job.sources)
         for shard, file in enumerate(source.files)
-    ]  # fmt: skip
+    ]
     done = _run(job, "tokenize", pack_shard, units, lambda packed: packed.documents)
     result: list[list[Packed]] = [[] for _ in job.sources]
     for unit, packed in zip(units, done, strict=True):
@@ -165,9 +186,16 @@ def _pack_all(job: _Job) -> list[list[Packed]]:
         tails = [packed.tail for packed in source if packed.tail]
         if tails:
             source.append(
-                pack_tails(tails, source=index, eot_id=job.tokenizer.eot_id, row_len=job.row_len, dtype=job.dtype,
-                           seed=job.config.seed, work=job.work / f"pack-{index}" / "tails")
-            )  # fmt: skip
+                pack_tails(
+                    tails,
+                    source=index,
+                    eot_id=job.tokenizer.eot_id,
+                    row_len=job.row_len,
+                    dtype=job.dtype,
+                    seed=job.config.seed,
+                    work=job.work / f"pack-{index}" / "tails",
+                )
+            )
     return result
 
 
@@ -182,10 +210,17 @@ def _mix(job: _Job, packed: list[list[Packed]]) -> tuple[list[Run], dict[str, ob
     names = [source.name for source in job.sources]
     taken = shares(available, names, weights=config.weights, total=total, max_repeats=config.max_repeats)
     copies = [
-        plan_copies(runs[i], taken[i], source=i, seed=config.seed, row_len=job.row_len, dtype=job.dtype,
-                    work=job.work / f"mix-{i}")
+        plan_copies(
+            runs[i],
+            taken[i],
+            source=i,
+            seed=config.seed,
+            row_len=job.row_len,
+            dtype=job.dtype,
+            work=job.work / f"mix-{i}",
+        )
         for i in range(len(runs))
-    ]  # fmt: skip
+    ]
     units = [unit for copy in copies for unit in copy.units]
     written = _run(job, "mix", write_copy, units, lambda run: run.num_rows)
     chosen = [run for copy in copies for run in copy.whole] + written
@@ -218,8 +253,14 @@ def _account(
 
 
 def _shuffle(job: _Job, runs: list[Run]) -> list[FileEntry]:
-    units = plan_merge(runs, rows_per_shard=job.config.rows_per_shard, row_len=job.row_len, dtype=job.dtype,
-                       out=job.out, work=job.work / "merge")  # fmt: skip
+    units = plan_merge(
+        runs,
+        rows_per_shard=job.config.rows_per_shard,
+        row_len=job.row_len,
+        dtype=job.dtype,
+        out=job.out,
+        work=job.work / "merge",
+    )
     done = _run(job, "shuffle", merge, units, lambda files: sum(f.rows or 0 for f in files))
     return [file for files in done for file in files]
 
@@ -238,9 +279,17 @@ def _run(job: _Job, label: str, function: Callable[[U], R], units: list[U], item
 def _describe(job: _Job, tokenizer: str) -> dict[str, object]:
     file, config = job.tokenizer, job.config
     return {
-        "seq_len": config.seq_len, "vocab_size": job.vocab_size, "dtype": job.dtype, "eot_id": file.eot_id,
-        "pad_id": job.pad_id, "seed": config.seed, "packing": config.packing,
-        "weights": None if config.weights is None else list(config.weights), "num_tokens": config.num_tokens,
-        "max_repeats": config.max_repeats, "rows_per_shard": config.rows_per_shard,
-        "tokenizer": Path(tokenizer).name, "tokenizer_sha256": file.sha256,
-    }  # fmt: skip
+        "seq_len": config.seq_len,
+        "vocab_size": job.vocab_size,
+        "dtype": job.dtype,
+        "eot_id": file.eot_id,
+        "pad_id": job.pad_id,
+        "seed": config.seed,
+        "packing": config.packing,
+        "weights": None if config.weights is None else list(config.weights),
+        "num_tokens": config.num_tokens,
+        "max_repeats": config.max_repeats,
+        "rows_per_shard": config.rows_per_shard,
+        "tokenizer": Path(tokenizer).name,
+        "tokenizer_sha256": file.sha256,
+    }

@@ -134,8 +134,11 @@ def verify(path: str, encoded: Encoded, index: int, text: str) -> None:
         return
     ids = encode(path, "hf", [text]).ids
     if not np.array_equal(ids, encoded.ids[encoded.offsets[index] : encoded.offsets[index + 1]]):
-        raise DataError(f"document that starts {text[:40]!r}", "the fast encoder's ids are not Hugging Face's",
-                        "run again with --encoder hf, and report the document to fastokens")  # fmt: skip
+        raise DataError(
+            f"document that starts {text[:40]!r}",
+            "the fast encoder's ids are not Hugging Face's",
+            "run again with --encoder hf, and report the document to fastokens",
+        )
 
 
 def decode(path: str, ids: Sequence[int]) -> str:

@@ -50,9 +50,14 @@ class ImportUnit:
 
 
 def import_webdataset(
-    folder: Path | str, out: Path, *, seq_len: int = 2048, vocab_size: int = OPEN_LM_VOCAB_SIZE,
-    engine: Engine | None = None, progress: Progress | None = None,
-) -> Record:  # fmt: skip
+    folder: Path | str,
+    out: Path,
+    *,
+    seq_len: int = 2048,
+    vocab_size: int = OPEN_LM_VOCAB_SIZE,
+    engine: Engine | None = None,
+    progress: Progress | None = None,
+) -> Record:
     """Make a tokens artifact of a WebDataset folder (or URL), rows in the order in which they stand there.
 
     Shards come in the order of the manifest; where a local folder has none, by name. The fingerprint is one of the
@@ -66,10 +71,17 @@ def import_webdataset(
     shutil.rmtree(out / "tokens", ignore_errors=True)  # of an import before, which may have had more shards
     dtype: Literal["uint16", "uint32"] = "uint16" if vocab_size <= 1 << 16 else "uint32"
     units = [
-        ImportUnit(tar=_tar(folder, shard.name), num_sequences=shard.num_sequences, seq_len=seq_len, dtype=dtype,
-                   vocab_size=vocab_size, out=str(out), name=f"tokens/{index:05d}.bin")
+        ImportUnit(
+            tar=_tar(folder, shard.name),
+            num_sequences=shard.num_sequences,
+            seq_len=seq_len,
+            dtype=dtype,
+            vocab_size=vocab_size,
+            out=str(out),
+            name=f"tokens/{index:05d}.bin",
+        )
         for index, shard in enumerate(shards)
-    ]  # fmt: skip
+    ]
     progress.start("import", len(units))
     entries: dict[int, FileEntry] = {}
     for index, entry in (engine or Serial()).map(_import_shard, units):

@@ -14,10 +14,8 @@ from dclm.train.scale import Scale
 from dclm.train.throughput import PEAK_FLOPS
 
 GIGABYTES = MappingProxyType(
-    {
-        "A100": 80, "H100 PCIe": 80, "H100 NVL": 94, "H100": 80, "H200": 141, "B200": 180, "L40S": 48, "A10G": 24
-    }
-)  # fmt: skip
+    {"A100": 80, "H100 PCIe": 80, "H100 NVL": 94, "H100": 80, "H200": 141, "B200": 180, "L40S": 48, "A10G": 24}
+)
 """Memory of a GPU, in 10⁹ bytes, from the makers' data sheets."""
 DCLM_UTILIZATION = MappingProxyType({"411m_1x": 0.22, "1b_1x": 0.29, "3b_1x": 0.36, "7b_1x": 0.43, "7b_2x": 0.44})
 """MFU on H100 that follows from the GPU-hours which DCLM's paper gives for its own runs (6ND / 989e12)."""

@@ -51,9 +51,15 @@ def checkpoint_path(out: Path, step: int) -> Path:
 
 
 def save_checkpoint(
-    out: Path, model: Transformer, optimizer: torch.optim.Optimizer, state: State, tokenizer: Path | None, ranks: Ranks,
-    *, last: bool,
-) -> Path:  # fmt: skip
+    out: Path,
+    model: Transformer,
+    optimizer: torch.optim.Optimizer,
+    state: State,
+    tokenizer: Path | None,
+    ranks: Ranks,
+    *,
+    last: bool,
+) -> Path:
     """Write the checkpoint atomically; all ranks call it together. `last`: after the run's last update."""
     path, sharded = checkpoint_path(out, state.step), ranks.world_size > 1
     with _directory(path, ranks) as directory:

@@ -40,9 +40,16 @@ def launch(
         return train(tokens, out, scale=scale, seed=seed, options=options, progress=make_progress())
     with tempfile.TemporaryDirectory(prefix="dclm-launch-") as folder:
         config = LaunchConfig(
-            min_nodes=1, max_nodes=1, nproc_per_node=num_ranks, run_id=uuid.uuid4().hex, max_restarts=0,
-            rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="spawn", local_addr="localhost",
-        )  # fmt: skip
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=num_ranks,
+            run_id=uuid.uuid4().hex,
+            max_restarts=0,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            start_method="spawn",
+            local_addr="localhost",
+        )
         try:
             elastic_launch(config, _rank)(tokens, out, scale, seed, options, make_progress, Path(folder))
         except ChildFailedError as error:
@@ -68,9 +75,14 @@ def _explain(error: ChildFailedError, reports: Path) -> DclmError | None:
 
 
 def _rank(
-    tokens: Path, out: Path, scale: Scale | str, seed: int, options: TrainOptions,
-    make_progress: Callable[[], Progress], reports: Path,
-) -> None:  # fmt: skip
+    tokens: Path,
+    out: Path,
+    scale: Scale | str,
+    seed: int,
+    options: TrainOptions,
+    make_progress: Callable[[], Progress],
+    reports: Path,
+) -> None:
     """One rank; a deliberate error is left in `reports` for the launcher, which cannot see exceptions of processes."""
     try:
         train(tokens, out, scale=scale, seed=seed, options=options, progress=make_progress())

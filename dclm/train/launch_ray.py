@@ -58,13 +58,17 @@ def launch_ray(
     trainer = TorchTrainer(
         _rank,
         train_loop_config={
-            "tokens": tokens, "out": out, "scale": scale, "seed": seed,
+            "tokens": tokens,
+            "out": out,
+            "scale": scale,
+            "seed": seed,
             "options": dataclasses.replace(options, resume=True),
         },
         torch_config=TorchConfig(backend=backends(use_gpu), timeout_s=options.timeout_seconds),
         scaling_config=ray.train.ScalingConfig(
             num_workers=num_ranks if min_ranks is None else (min_ranks, num_ranks),
-            use_gpu=use_gpu, resources_per_worker={"CPU": 1} | ({"GPU": 1} if use_gpu else {}),
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": 1} | ({"GPU": 1} if use_gpu else {}),
         ),
         run_config=ray.train.RunConfig(
             name=f"train-{out.name}",
@@ -73,7 +77,7 @@ def launch_ray(
                 max_failures=max_failures, controller_failure_limit=options.timeout_seconds // START_SECONDS
             ),
         ),
-    )  # fmt: skip
+    )
     chosen = with_tokens(find_scale(scale) if isinstance(scale, str) else scale, options.num_tokens)
     try:
         with followed(out, chosen, make_progress()):

@@ -35,9 +35,7 @@ class LossModel(nn.Module):
         if not torch.is_grad_enabled():
             entropy = cross_entropy_sum(hidden, weight, targets)
             return LossSums(entropy * scale, entropy, torch.zeros_like(entropy))
-        return linear_cross_entropy(
-            hidden, weight, targets, z_loss=self.z_loss, scale=scale, compiled=self._compiled
-        )  # fmt: skip
+        return linear_cross_entropy(hidden, weight, targets, z_loss=self.z_loss, scale=scale, compiled=self._compiled)
 
     def compile_parts(self) -> None:
         """torch.compile for the blocks, where one graph serves all, and for the loss: with other rounding."""

@@ -31,9 +31,13 @@ class Plan:
 
 
 def report(
-    out: Path, plan: Plan, data: TokenDataset, validation: TokenDataset | None, loss: float | None,
+    out: Path,
+    plan: Plan,
+    data: TokenDataset,
+    validation: TokenDataset | None,
+    loss: float | None,
     provenance: Mapping[str, object],
-) -> Record:  # fmt: skip
+) -> Record:
     """Draw the picture and make the record of the finished run in `out`; `loss` is the validation loss."""
     scale = plan.scale
     metrics = read_metrics(out)

@@ -66,15 +66,18 @@ class _TensorBoard:
 class _WeightsAndBiases:
     """A run of the project WANDB_PROJECT or `dclm`; WANDB_MODE=offline keeps it on this machine."""
 
-    def __init__(
-        self, stack: ExitStack, out: Path, run: str, identity: str, config: Mapping[str, object]
-    ) -> None:  # fmt: skip
+    def __init__(self, stack: ExitStack, out: Path, run: str, identity: str, config: Mapping[str, object]) -> None:
         wandb: Any = importlib.import_module("wandb")
         try:
             self._run = wandb.init(
-                project=os.environ.get("WANDB_PROJECT", PROJECT), name=run, id=identity[:16], resume="allow",
-                dir=str(out), config=dict(config), settings=wandb.Settings(silent=True),
-            )  # fmt: skip
+                project=os.environ.get("WANDB_PROJECT", PROJECT),
+                name=run,
+                id=identity[:16],
+                resume="allow",
+                dir=str(out),
+                config=dict(config),
+                settings=wandb.Settings(silent=True),
+            )
         except wandb.errors.Error as error:
             hint = "run `wandb login`, or set WANDB_MODE=offline"
             raise ConfigError("track: wandb", str(error).splitlines()[0], hint) from error

@@ -24,8 +24,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dclm.core.engine import Serial
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline, Pipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.curate.step import Step
 from dclm.dedup.bloom.step import Bloom
 from dclm.dedup.exact import Exact

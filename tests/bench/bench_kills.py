@@ -15,8 +15,9 @@ from collections import Counter
 from pathlib import Path
 
 from dclm.core.engine import Serial
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.pool.files import list_files
 from dclm.pool.sample.crawl import make_sample
 from tests.curate.engine_kills import Run, run_with_kills, three_nodes, write_pipeline

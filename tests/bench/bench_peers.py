@@ -20,8 +20,9 @@ import pyarrow as pa
 
 from dclm.core.engine import Serial
 from dclm.core.record import Record
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline, Pipeline, bind, load_pipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.curate.step import Context, Step
 from dclm.dedup.bloom.step import Bloom
 from dclm.dedup.exact import Exact

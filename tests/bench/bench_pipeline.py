@@ -18,8 +18,9 @@ from pathlib import Path
 from resiliparse.extract.html2text import extract_plain_text
 
 from dclm.core.engine import Serial
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.extract.guard import cpu_seconds
 from dclm.pool.files import InputFile, list_files
 from dclm.pool.read import Tally, read_file

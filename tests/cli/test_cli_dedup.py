@@ -11,8 +11,9 @@ import pytest
 from dclm.cli.main import main
 from dclm.core.engine import Serial
 from dclm.core.errors import ConfigError, DataError
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline, Pipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.dedup.exact import Exact
 from dclm.dedup.minhash.step import MinHash
 from dclm.documents.duplicates import largest_clusters, members, tables_of

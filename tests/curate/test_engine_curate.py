@@ -14,8 +14,9 @@ from engine_steps import Edit, Fail, FirstOfLength, KillOnce, MinLength, SeenBef
 from dclm.core.engine import Serial
 from dclm.core.errors import DataError
 from dclm.core.record import Record
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.engine.local import LocalEngine
 from dclm.pool.files import list_files
 

@@ -13,7 +13,8 @@ from dclm.core.engine import Serial
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
 from dclm.curate import keys, pieces
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.options import CurateOptions
+from dclm.curate.stage import curate
 from dclm.curate.step import Step
 from dclm.dedup import memory
 from dclm.dedup.bloom.step import Bloom

@@ -11,8 +11,9 @@ from engine_kills import Run, write_pipeline
 from engine_steps import write_lines
 
 from dclm.core.engine import Serial
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.pool.files import list_files
 
 

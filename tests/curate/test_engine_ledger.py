@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dclm.core.engine import Serial
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.options import CurateOptions
+from dclm.curate.stage import curate
 from dclm.curate.tally import Ledger, merge_ledgers
 from dclm.dedup.exact import Exact
 from dclm.documents import ledger

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dclm.core.engine import Serial
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.options import CurateOptions
+from dclm.curate.stage import curate
 from dclm.curate.tally import LEDGER_PART, Ledger, merge_ledgers, text_size
 from dclm.documents.why import fates
 from dclm.filters.rules.words import WordCount

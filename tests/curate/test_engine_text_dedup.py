@@ -15,8 +15,9 @@ from test_engine_curate import data_files
 
 from dclm.core.engine import Engine, Serial
 from dclm.core.record import Record
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.curate.step import Step
 from dclm.dedup.decontaminate.step import Decontaminate
 from dclm.dedup.exact import Exact

@@ -10,8 +10,9 @@ import pytest
 
 from dclm.core.engine import Serial
 from dclm.core.progress import Silent
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.pool.files import list_files
 from dclm.pool.sample.crawl import make_sample
 

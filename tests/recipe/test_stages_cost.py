@@ -12,8 +12,9 @@ from dclm.core.engine import Serial
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record, read_record, write_record
 from dclm.curate.cost import Cost, Curation, Meter, cost_lines, measured_cost, parse_size
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.engine.local import LocalEngine
 from dclm.pool.files import list_files
 from dclm.recipe.plan import plan_lines

@@ -13,8 +13,9 @@ from dclm.core.engine import Serial
 from dclm.core.errors import AssetError
 from dclm.core.record import Record
 from dclm.core.storage import sha256_file
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.documents.why import waterfall
 from dclm.pool.files import list_files
 from dclm.pool.sample.crawl import make_sample

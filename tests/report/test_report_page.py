@@ -15,8 +15,9 @@ import pytest
 from dclm.core.engine import Engine, Serial
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.engine.local import LocalEngine
 from dclm.pool.files import list_files
 from dclm.pool.sample.crawl import make_sample

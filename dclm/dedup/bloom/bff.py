@@ -54,8 +54,9 @@ def num_ngrams(tokens: int, min_ngram: int, max_ngram: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def count_ngrams(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, mode: int,
-                 min_ngram: int, max_ngram: int) -> int:  # fmt: skip
+def count_ngrams(
+    data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, mode: int, min_ngram: int, max_ngram: int
+) -> int:
     """How many n-grams the documents of a batch have: as many as can be inserted."""
     if mode == EXACT:
         return len(offsets) - 1
@@ -78,8 +79,18 @@ def _num_contained(words: np.ndarray, probes: int, ngrams: np.ndarray) -> int:
 
 
 @njit(cache=True, nogil=True)
-def judge_units(bounds: np.ndarray, hashes: np.ndarray, starts: np.ndarray, removed: np.ndarray, whole: bool,
-                min_ngram: int, max_ngram: int, threshold: float, words: np.ndarray, probes: int) -> None:  # fmt: skip
+def judge_units(
+    bounds: np.ndarray,
+    hashes: np.ndarray,
+    starts: np.ndarray,
+    removed: np.ndarray,
+    whole: bool,
+    min_ngram: int,
+    max_ngram: int,
+    threshold: float,
+    words: np.ndarray,
+    probes: int,
+) -> None:
     """Unit after unit: removed if more than `threshold` of its n-grams are known, else its n-grams become known.
 
     With `whole` (old-both) all units go in the end if that holds for all n-grams of the document together; what its
@@ -108,8 +119,17 @@ def judge_units(bounds: np.ndarray, hashes: np.ndarray, starts: np.ndarray, remo
 
 
 @njit(cache=True, nogil=True)
-def judge_both(bounds: np.ndarray, hashes: np.ndarray, starts: np.ndarray, removed: np.ndarray,
-               min_ngram: int, max_ngram: int, threshold: float, words: np.ndarray, probes: int) -> bool:  # fmt: skip
+def judge_both(
+    bounds: np.ndarray,
+    hashes: np.ndarray,
+    starts: np.ndarray,
+    removed: np.ndarray,
+    min_ngram: int,
+    max_ngram: int,
+    threshold: float,
+    words: np.ndarray,
+    probes: int,
+) -> bool:
     """The document goes if `threshold` of its n-grams are known (at least), else each paragraph for which that holds.
 
     N-grams run over paragraph bounds; a paragraph answers for those that lie in it. All are looked up before any is

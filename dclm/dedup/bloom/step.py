@@ -126,9 +126,17 @@ def _with_result(batch: pa.RecordBatch, left: _Left) -> pa.RecordBatch:
 
 
 @njit(cache=True, nogil=True)
-def _deduplicate(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, mode: int, min_ngram: int,
-                 max_ngram: int, threshold: float, words: np.ndarray, probes: int
-                 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+def _deduplicate(
+    data: np.ndarray,
+    offsets: np.ndarray,
+    classes: np.ndarray,
+    mode: int,
+    min_ngram: int,
+    max_ngram: int,
+    threshold: float,
+    words: np.ndarray,
+    probes: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     rows = len(offsets) - 1
     out = np.empty(int(offsets[rows]) - int(offsets[0]), np.uint8)
     out_offsets = np.zeros(rows + 1, np.int64)

@@ -144,8 +144,9 @@ def find_matches(texts: pa.StringArray, index: ItemIndex) -> Matches:
 
 
 @njit(cache=True, nogil=True)
-def _long_shingles(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, ngram: int
-                   ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def _long_shingles(
+    data: np.ndarray, offsets: np.ndarray, table: np.ndarray, ngram: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Shingles of the texts that have at least `ngram` words, and how many each text has."""
     out = np.empty(int(offsets[-1]) - int(offsets[0]), np.uint64)
     counts = np.zeros(len(offsets) - 1, np.int64)
@@ -170,8 +171,15 @@ def _look_up(known: np.ndarray, tops: np.ndarray, value: np.uint64) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _count_matches(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, ngram: int, known: np.ndarray,
-                   tops: np.ndarray, seen: np.ndarray) -> np.ndarray:  # fmt: skip
+def _count_matches(
+    data: np.ndarray,
+    offsets: np.ndarray,
+    table: np.ndarray,
+    ngram: int,
+    known: np.ndarray,
+    tops: np.ndarray,
+    seen: np.ndarray,
+) -> np.ndarray:
     found = np.zeros(len(offsets) - 1, np.int64)
     hashes = np.empty(room_for(offsets), np.uint64)
     for row in range(len(offsets) - 1):
@@ -185,9 +193,15 @@ def _count_matches(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, ngr
 
 
 @njit(cache=True, nogil=True)
-def _find_matches(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, ngram: int, known: np.ndarray,
-                  tops: np.ndarray, counts: np.ndarray
-                  ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+def _find_matches(
+    data: np.ndarray,
+    offsets: np.ndarray,
+    table: np.ndarray,
+    ngram: int,
+    known: np.ndarray,
+    tops: np.ndarray,
+    counts: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     total = counts.sum()
     rows, grams = np.empty(total, np.int64), np.empty(total, np.int64)
     starts, ends = np.empty(total, np.int64), np.empty(total, np.int64)

@@ -60,9 +60,15 @@ class SharedQuestions(NamedTuple):
         rows, starts = near.rows[place], near.starts[place]
         order = np.lexsort((starts, items, rows))
         found = _find_questions(
-            *utf8(texts), alphabet(NORMALIZATION), rows[order], items[order], starts[order],
-            *index.questions, *index.options, index.options_of,
-        )  # fmt: skip
+            *utf8(texts),
+            alphabet(NORMALIZATION),
+            rows[order],
+            items[order],
+            starts[order],
+            *index.questions,
+            *index.options,
+            index.options_of,
+        )
         found.sort()
         return Found(*np.array(found, np.int64).reshape(-1, 4).T)
 
@@ -101,9 +107,19 @@ def _stands_at(words: np.ndarray, count: int, at: int, wanted: np.ndarray) -> bo
 
 
 @njit(cache=True, nogil=True)
-def _find_questions(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, rows: np.ndarray, items: np.ndarray,
-                    starts: np.ndarray, questions: np.ndarray, question_bounds: np.ndarray, options: np.ndarray,
-                    option_bounds: np.ndarray, options_of: np.ndarray) -> list[tuple[int, int, int, int]]:  # fmt: skip
+def _find_questions(
+    data: np.ndarray,
+    offsets: np.ndarray,
+    table: np.ndarray,
+    rows: np.ndarray,
+    items: np.ndarray,
+    starts: np.ndarray,
+    questions: np.ndarray,
+    question_bounds: np.ndarray,
+    options: np.ndarray,
+    option_bounds: np.ndarray,
+    options_of: np.ndarray,
+) -> list[tuple[int, int, int, int]]:
     """(row, item, start, end) of questions that stand where `starts` says, if an option is there too, and of those."""
     found = [(0, 0, 0, 0) for _ in range(0)]
     hashes, places = np.empty(0, np.uint64), np.empty((0, 2), np.int64)

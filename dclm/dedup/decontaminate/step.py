@@ -126,9 +126,11 @@ class Decontaminate(Global):
         for row in found.filter(pc.equal(found.column("item"), _NO_ITEM)).sort_by("key").to_pylist():
             mine = task == row["key"]
             report[self.tasks[row["key"]]] = {
-                "items": row["size"], "comparable": row["comparable"], "matched": len(distinct(item[mine])),
+                "items": row["size"],
+                "comparable": row["comparable"],
+                "matched": len(distinct(item[mine])),
                 "documents": len(distinct(document[mine])),
-            }  # fmt: skip
+            }
         documents = distinct(document)
         return Decision(
             drops=drops_table(documents, documents) if self.action == "drop" else no_drops(),

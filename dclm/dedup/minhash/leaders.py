@@ -64,8 +64,9 @@ def jaccards(offsets: np.ndarray, values: np.ndarray, first: np.ndarray, second:
 
 
 @njit(cache=True, nogil=True)
-def _find_leaders(keys: np.ndarray, offsets: np.ndarray, values: np.ndarray, threshold: float,
-                  probes: int) -> np.ndarray:  # fmt: skip
+def _find_leaders(
+    keys: np.ndarray, offsets: np.ndarray, values: np.ndarray, threshold: float, probes: int
+) -> np.ndarray:
     count = len(keys)
     leader = np.arange(count)
     met = np.full(count, -1)  # the last document compared with each leader

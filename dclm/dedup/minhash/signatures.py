@@ -80,8 +80,17 @@ def _update64(out: np.ndarray, hashes: np.ndarray, a: np.ndarray, b: np.ndarray)
 
 
 @njit(cache=True, nogil=True)
-def _signatures32(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, words: bool, ngram: int,
-                  a: np.ndarray, b: np.ndarray, counts: np.ndarray, whole: np.ndarray) -> np.ndarray:  # fmt: skip
+def _signatures32(
+    data: np.ndarray,
+    offsets: np.ndarray,
+    table: np.ndarray,
+    words: bool,
+    ngram: int,
+    a: np.ndarray,
+    b: np.ndarray,
+    counts: np.ndarray,
+    whole: np.ndarray,
+) -> np.ndarray:
     out = np.full((len(offsets) - 1, len(a)), uint32(0xFFFFFFFF), np.uint32)
     hashes = np.empty(room_for(offsets), np.uint64)
     chunk = np.empty(_CHUNK, np.uint32)
@@ -97,8 +106,17 @@ def _signatures32(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, word
 
 
 @njit(cache=True, nogil=True)
-def _signatures64(data: np.ndarray, offsets: np.ndarray, table: np.ndarray, words: bool, ngram: int,
-                  a: np.ndarray, b: np.ndarray, counts: np.ndarray, whole: np.ndarray) -> np.ndarray:  # fmt: skip
+def _signatures64(
+    data: np.ndarray,
+    offsets: np.ndarray,
+    table: np.ndarray,
+    words: bool,
+    ngram: int,
+    a: np.ndarray,
+    b: np.ndarray,
+    counts: np.ndarray,
+    whole: np.ndarray,
+) -> np.ndarray:
     out = np.full((len(offsets) - 1, len(a)), uint64(0xFFFFFFFFFFFFFFFF), np.uint64)
     hashes = np.empty(room_for(offsets), np.uint64)
     for i in range(len(offsets) - 1):

@@ -60,8 +60,9 @@ def windows_near(texts: Utf8, anchors: I64, bounds: I64, length: int) -> Windows
 
 
 @njit(cache=True, nogil=True)
-def _choose(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, length: int, short: int
-            ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+def _choose(
+    data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, length: int, short: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     texts = len(offsets) - 1
     room = (int(offsets[texts]) - int(offsets[0])) // 2 + 1  # memory that is not written is not taken
     hashes, rows, places = np.empty(room, np.uint64), np.empty(room, np.int64), np.empty(room, np.int64)
@@ -112,9 +113,15 @@ def _count_near(anchors: np.ndarray, bounds: np.ndarray, reach: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _windows(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, anchors: np.ndarray, bounds: np.ndarray,
-             length: int, short: int
-             ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+def _windows(
+    data: np.ndarray,
+    offsets: np.ndarray,
+    classes: np.ndarray,
+    anchors: np.ndarray,
+    bounds: np.ndarray,
+    length: int,
+    short: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     reach = length - short  # a span holds an anchor if it begins so many tokens before it at most
     room = _count_near(anchors, bounds, reach)
     high, low, rows = np.empty(room, np.uint64), np.empty(room, np.uint64), np.empty(room, np.int64)

@@ -85,8 +85,11 @@ class BackendGenerator:
 
 def _settings(request: Request) -> dict[str, object]:
     return {
-        "until": list(request.stop), "max_gen_toks": request.max_new_tokens, "do_sample": False, "temperature": 0.0,
-    }  # fmt: skip
+        "until": list(request.stop),
+        "max_gen_toks": request.max_new_tokens,
+        "do_sample": False,
+        "temperature": 0.0,
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -165,10 +165,12 @@ def run_lm_eval(lm: LM, tasks: ForeignTasks, *, limit: int | None) -> ForeignSco
     )
     items = [
         {
-            "task": task, "row": sample["doc_id"], "filter": sample["filter"],
+            "task": task,
+            "row": sample["doc_id"],
+            "filter": sample["filter"],
             "metrics": {name: sample[name] for name in sample["metrics"]},
         }
         for task, samples in found["samples"].items()
         for sample in samples
-    ]  # fmt: skip
+    ]
     return ForeignScores(results=found["results"], items=items)

@@ -78,24 +78,30 @@ class Job:
         """The rows of all tasks, cut into pieces that are committed under `parts`."""
         return [
             Unit(
-                setup=self.setup, task=task, limit=self.limit,
-                first=first, last=min(first + ROWS, self.plan.rows[task.task]),
+                setup=self.setup,
+                task=task,
+                limit=self.limit,
+                first=first,
+                last=min(first + ROWS, self.plan.rows[task.task]),
                 out=str(parts / f"{task.task}-{first // ROWS:05d}.parquet"),
             )
             for task in self.plan.suite.tasks
             for first in range(0, self.plan.rows.get(task.task, 0), ROWS)
-        ]  # fmt: skip
+        ]
 
     def text_units(self, parts: Path) -> list[TextUnit]:
         """The documents of all texts, cut likewise."""
         return [
             TextUnit(
-                setup=self.setup, texts=text, first=first, last=last,
+                setup=self.setup,
+                texts=text,
+                first=first,
+                last=last,
                 out=str(parts / f"text-{text.text}-{first:06d}.parquet"),
             )
             for text in self.plan.texts
             for first, last in spans(read_documents(text))
-        ]  # fmt: skip
+        ]
 
     def run_foreign(self) -> ForeignScores | None:
         """The scores of lm-eval's own tasks, by lm-eval's rules; None where none were asked for."""

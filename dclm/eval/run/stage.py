@@ -71,9 +71,15 @@ def evaluate(
     """
     started = time.time()
     job = open_job(
-        model, suite=suite, tasks=tasks, perplexity=perplexity, limit=limit,
-        settings=choose_settings(device, dtype, batch_tokens), folder=folder, include_path=include_path,
-    )  # fmt: skip
+        model,
+        suite=suite,
+        tasks=tasks,
+        perplexity=perplexity,
+        limit=limit,
+        settings=choose_settings(device, dtype, batch_tokens),
+        folder=folder,
+        include_path=include_path,
+    )
     found = find_record(out, job.fingerprint)
     if found is not None:
         return found
@@ -87,14 +93,21 @@ def evaluate(
     shutil.rmtree(out / PARTS, ignore_errors=True)
     items = sum(job.plan.rows.values())
     record = Record(
-        kind="scores", name=job.plan.suite.name, fingerprint=job.fingerprint, config=job.identity, inputs=job.inputs,
+        kind="scores",
+        name=job.plan.suite.name,
+        fingerprint=job.fingerprint,
+        config=job.identity,
+        inputs=job.inputs,
         counts={
             "tokens_forwarded": sum(done.forwarded for done in counts),
             "tokens_padding": sum(done.padding for done in counts),
-            "items": items, "tasks": len(job.plan.rows), "missing": dict(job.plan.missing),
+            "items": items,
+            "tasks": len(job.plan.rows),
+            "missing": dict(job.plan.missing),
         },
-        files=describe_files(out, {ITEMS_FILE: items}), provenance=provenance(started),
-    )  # fmt: skip
+        files=describe_files(out, {ITEMS_FILE: items}),
+        provenance=provenance(started),
+    )
     write_record(out, record)
     return record
 
@@ -123,9 +136,14 @@ def _score(job: Job, out: Path, engine: Engine, progress: Progress) -> list[Unit
 def _report(job: Job, out: Path) -> dict[str, object]:
     """The content of scores.json. lm-eval's own tasks are run here, and their items written."""
     report = scores_json(
-        job.plan.suite, out / ITEMS_FILE, model=job.inputs["model"], limit=job.limit, window=job.plan.max_seq_len,
-        dtype=job.settings.dtype, missing=job.plan.missing,
-    )  # fmt: skip
+        job.plan.suite,
+        out / ITEMS_FILE,
+        model=job.inputs["model"],
+        limit=job.limit,
+        window=job.plan.max_seq_len,
+        dtype=job.settings.dtype,
+        missing=job.plan.missing,
+    )
     if job.plan.texts:
         report["perplexity"] = perplexity_json(pq.read_table(out / TEXTS_FILE), job.plan.texts)
     foreign = job.run_foreign()

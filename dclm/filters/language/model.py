@@ -183,10 +183,22 @@ def _arrays(
     subwords = np.concatenate(own_rows) if own_rows else np.zeros(0, np.int32)
     matrix = np.array(rows, np.float32, order="C")  # always writable, so that the kernel compiles once
     return LidArrays(
-        text, lengths, table, subwords, first, dictionary.pruned, present, matrix, output,
-        left, right, arguments.minn, arguments.maxn, np.uint32(arguments.bucket),
+        text,
+        lengths,
+        table,
+        subwords,
+        first,
+        dictionary.pruned,
+        present,
+        matrix,
+        output,
+        left,
+        right,
+        arguments.minn,
+        arguments.maxn,
+        np.uint32(arguments.bucket),
         words.index(b"</s>") if b"</s>" in words else -1,
-    )  # fmt: skip
+    )
 
 
 def _huffman(counts: list[int]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

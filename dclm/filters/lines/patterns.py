@@ -133,8 +133,10 @@ class SubstringLines(LineFilter):
         words = "|".join(literal(word, self.dot_matches_any) for word in wanted)
         other_case = _MORE_CASES if words.isascii() else "[^\\x00-\\x7f]"
         anywhere = words if self.case_sensitive else f"(?i:{words})|{other_case}"
-        pattern = re.compile({"prefix": rf"^(?:{words})\s?", "suffix": rf"\s?(?:{words})$"}.get(
-            self.location, rf"\s?(?:{words})"), 0 if self.case_sensitive else re.IGNORECASE)  # fmt: skip
+        pattern = re.compile(
+            {"prefix": rf"^(?:{words})\s?", "suffix": rf"\s?(?:{words})$"}.get(self.location, rf"\s?(?:{words})"),
+            0 if self.case_sensitive else re.IGNORECASE,
+        )
 
         def edit(batch: pa.RecordBatch) -> pa.RecordBatch:
             found = pc.match_substring_regex(batch["text"], anywhere)

@@ -66,9 +66,17 @@ def _spaces_before(data: Bytes, start: int, place: int, classes: Classes) -> int
 
 @njit(cache=True, nogil=True)
 def _find_url(
-    data: Bytes, start: int, end: int, place: int, kinds: Bytes, classes: Classes,
-    first: Ints, edges: Bytes, targets: Ints, word: Ints,
-) -> tuple[int, int]:  # fmt: skip
+    data: Bytes,
+    start: int,
+    end: int,
+    place: int,
+    kinds: Bytes,
+    classes: Classes,
+    first: Ints,
+    edges: Bytes,
+    targets: Ints,
+    word: Ints,
+) -> tuple[int, int]:
     """The first URL in `data[start:end]` from `place` on, which cuts no host: (its start, its end), or (-1, end)."""
     while place < end:
         if kinds[data[place]] & _HOST == 0:
@@ -93,9 +101,16 @@ def _find_url(
 
 @njit(cache=True, nogil=True)
 def _remove_urls(
-    data: Bytes, offsets: Ints, wanted: NDArray[np.bool_], kinds: Bytes, classes: Classes,
-    first: Ints, edges: Bytes, targets: Ints, word: Ints,
-) -> tuple[Bytes, Ints, NDArray[np.int64]]:  # fmt: skip
+    data: Bytes,
+    offsets: Ints,
+    wanted: NDArray[np.bool_],
+    kinds: Bytes,
+    classes: Classes,
+    first: Ints,
+    edges: Bytes,
+    targets: Ints,
+    word: Ints,
+) -> tuple[Bytes, Ints, NDArray[np.int64]]:
     """The texts without URLs in the rows that are `wanted`, and how many were removed from each."""
     rows = len(offsets) - 1
     out = np.empty(offsets[rows] - offsets[0], np.uint8)

@@ -63,9 +63,17 @@ def _step(first: Ints, edges: Bytes, targets: Ints, node: int, byte: int) -> int
 
 @njit(cache=True, nogil=True)
 def longest_word(
-    data: Bytes, start: int, end: int, place: int, classes: Classes, whole: bool,
-    first: Ints, edges: Bytes, targets: Ints, word: Ints,
-) -> tuple[int, int]:  # fmt: skip
+    data: Bytes,
+    start: int,
+    end: int,
+    place: int,
+    classes: Classes,
+    whole: bool,
+    first: Ints,
+    edges: Bytes,
+    targets: Ints,
+    word: Ints,
+) -> tuple[int, int]:
     """(number of the word that matches at `place` in `data[start:end]`, its end), or (-1, place).
 
     With `whole` the word must end at a boundary; where it starts is the caller's business.
@@ -82,9 +90,16 @@ def longest_word(
 
 @njit(cache=True, nogil=True)
 def count_distinct(
-    data: Bytes, offsets: Ints, classes: Classes, whole: bool, enough: int,
-    first: Ints, edges: Bytes, targets: Ints, word: Ints,
-) -> Ints:  # fmt: skip
+    data: Bytes,
+    offsets: Ints,
+    classes: Classes,
+    whole: bool,
+    enough: int,
+    first: Ints,
+    edges: Bytes,
+    targets: Ints,
+    word: Ints,
+) -> Ints:
     """Per row, how many different words match it; counting stops at `enough`."""
     rows = len(offsets) - 1
     counts = np.zeros(rows, np.int32)

@@ -77,10 +77,14 @@ def make_sample(
         rows = _write_crawl(root, config, progress or Silent())
         rows |= _write_texts(root, config)
         record = Record(
-            kind="pool", name="sample", fingerprint=identity, config=dataclasses.asdict(config),
-            counts={"records": documents}, files=describe_files(root, rows),
+            kind="pool",
+            name="sample",
+            fingerprint=identity,
+            config=dataclasses.asdict(config),
+            counts={"records": documents},
+            files=describe_files(root, rows),
             provenance=provenance(started, time.process_time() - cpu),
-        )  # fmt: skip
+        )
         write_record(root, record)
     return out
 
@@ -106,10 +110,17 @@ def _write_crawl(root: Path, config: SampleConfig, progress: Progress) -> dict[s
 
 def _truth(identity: str, page: Page, file: str) -> dict[str, object]:
     return {
-        "id": identity, "url": page.url, "main_text": page.main_text, "language": page.language,
-        "quality": page.quality, "duplicate_cluster": page.cluster, "duplicate_kind": page.relation,
-        "encoding": page.encoding, "fault": page.fault, "file": file,
-    }  # fmt: skip
+        "id": identity,
+        "url": page.url,
+        "main_text": page.main_text,
+        "language": page.language,
+        "quality": page.quality,
+        "duplicate_cluster": page.cluster,
+        "duplicate_kind": page.relation,
+        "encoding": page.encoding,
+        "fault": page.fault,
+        "file": file,
+    }
 
 
 def _write_texts(root: Path, config: SampleConfig) -> dict[str, int]:

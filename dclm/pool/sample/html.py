@@ -37,11 +37,17 @@ _LAYOUTS = (
 def wrap(rng: random.Random, blocks: Sequence[Block], site: str, language: str = "en", charset: str = "utf-8") -> str:
     """A whole HTML page whose main content is `blocks`; the chrome around it is drawn from `rng`."""
     lines = [
-        "<!DOCTYPE html>", f'<html lang="{language}">', "<head>", f'<meta charset="{charset}">',
-        f"<title>{html.escape(blocks[0].text)} | {site}</title>", '<link rel="stylesheet" href="/static/site.css">',
+        "<!DOCTYPE html>",
+        f'<html lang="{language}">',
+        "<head>",
+        f'<meta charset="{charset}">',
+        f"<title>{html.escape(blocks[0].text)} | {site}</title>",
+        '<link rel="stylesheet" href="/static/site.css">',
         f"<style>body{{margin:0;max-width:{rng.randint(40, 90)}em}}</style>",
-        f"<script>{_SCRIPT % rng.randrange(10**6)}</script>", "</head>", "<body>",
-    ]  # fmt: skip
+        f"<script>{_SCRIPT % rng.randrange(10**6)}</script>",
+        "</head>",
+        "<body>",
+    ]
     if rng.random() < 0.6:
         lines.append(f'<div class="cookie-banner" role="dialog">{rng.choice(_COOKIES)} <button>Accept</button></div>')
     lines.append(_navigation(rng, site))

@@ -64,11 +64,17 @@ def _jackpot(rng: random.Random) -> list[Block]:
     lines = []
     for _ in range(rng.randint(5, 10)):
         goods, other = rng.sample(_GOODS, 2)
-        lines.append(Block("p", (
-            f"You will love the {goods} that we have for you {rng.choice(_PUSH)}!!! {rng.choice(_PUSH).upper()} $$$ "
-            f"WIN WIN WIN with {other} and {rng.choice(_PUSH)} the {goods} of {rng.choice(_PLACES)} "
-            f"#{other.split()[0]} #{goods.split()[-1]} #win #free"
-        )))  # fmt: skip
+        lines.append(
+            Block(
+                "p",
+                (
+                    f"You will love the {goods} that we have for you {rng.choice(_PUSH)}!!! "
+                    f"{rng.choice(_PUSH).upper()} $$$ "
+                    f"WIN WIN WIN with {other} and {rng.choice(_PUSH)} the {goods} of {rng.choice(_PLACES)} "
+                    f"#{other.split()[0]} #{goods.split()[-1]} #win #free"
+                ),
+            )
+        )
     return [Block("h1", "YOU ARE THE WINNER"), *lines]
 
 
@@ -93,11 +99,13 @@ def _login(rng: random.Random) -> list[Block]:
 
 def _short(rng: random.Random) -> list[Block]:
     what = rng.choice(_ITEMS).lower()
-    text = rng.choice((
-        f"This page is about the {what}. More to come soon, so please check back with us in a week.",
-        f"We are moving to a new site. The {what} will be back when it is ready.",
-        f"Photo of a {what} in {rng.choice(_PLACES)}. Click to enlarge.",
-    ))  # fmt: skip
+    text = rng.choice(
+        (
+            f"This page is about the {what}. More to come soon, so please check back with us in a week.",
+            f"We are moving to a new site. The {what} will be back when it is ready.",
+            f"Photo of a {what} in {rng.choice(_PLACES)}. Click to enlarge.",
+        )
+    )
     return [Block("h1", rng.choice(_ITEMS)), Block("p", text)]
 
 

@@ -160,10 +160,15 @@ def _address(rng: random.Random, blocks: list[Block], language: str) -> tuple[st
     ending = _NATIONAL.get(language, rng.choice(_ENDINGS))
     site = f"{rng.choice(_FIRST)}{rng.choice(_SECOND)}.{ending}"
     slug = _slug(blocks[0].text) or f"page-{rng.randrange(10**6)}"
-    path = rng.choice((
-        f"{rng.randint(2009, 2023)}/{rng.randint(1, 12):02}/{slug}.html", f"articles/{slug}", f"blog/{slug}/",
-        f"read.php?id={rng.randrange(10**6)}", f"{slug}-{rng.randrange(10**4)}",
-    ))  # fmt: skip
+    path = rng.choice(
+        (
+            f"{rng.randint(2009, 2023)}/{rng.randint(1, 12):02}/{slug}.html",
+            f"articles/{slug}",
+            f"blog/{slug}/",
+            f"read.php?id={rng.randrange(10**6)}",
+            f"{slug}-{rng.randrange(10**4)}",
+        )
+    )
     return site, f"{rng.choice(('https', 'https', 'http'))}://{rng.choice(('www.', '', 'blog.'))}{site}/{path}"
 
 

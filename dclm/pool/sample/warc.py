@@ -65,10 +65,12 @@ class WarcWriter:
 
     def _write_revisit(self, page: Page, identity: str) -> None:
         headers = {
-            "WARC-Target-URI": page.url, "WARC-Refers-To": f"<urn:uuid:{identity}>",
+            "WARC-Target-URI": page.url,
+            "WARC-Refers-To": f"<urn:uuid:{identity}>",
             "WARC-Profile": f"http://netpreserve.org/warc/{self._version}/revisit/identical-payload-digest",
-            "WARC-Payload-Digest": _digest(page.body), "Content-Type": "application/http; msgtype=response",
-        }  # fmt: skip
+            "WARC-Payload-Digest": _digest(page.body),
+            "Content-Type": "application/http; msgtype=response",
+        }
         self._write("revisit", self._new_id(), headers, b"HTTP/1.1 304 Not Modified\r\n\r\n")
 
     def _write(

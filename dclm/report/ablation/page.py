@@ -24,9 +24,10 @@ _HEADS = (
 def render_ablation(found: Ablation) -> str:
     """The page. The same ablation gives the same bytes."""
     numbers = [
-        (f"{found.documents:,}", "documents of the sample"), (f"{found.kept:,}", "kept by the whole pipeline"),
+        (f"{found.documents:,}", "documents of the sample"),
+        (f"{found.kept:,}", "kept by the whole pipeline"),
         (short(found.characters), "characters kept"),
-    ]  # fmt: skip
+    ]
     header = f"<header><h1>{escape(found.pipeline)}, step by step</h1></header>"
     sections = [tiles(numbers), panel("One step left out", _table(found))]
     sections.append(panel("Overlap", _overlap(found)))

@@ -95,22 +95,36 @@ def _compare(bench: Bench, engine: Engine, progress: Progress) -> Ablation:
         for row, i in enumerate(places)
     ]
     return Ablation(
-        pipeline=bench.bound.pipeline.name, documents=len(full.step), kept=int(full.kept.sum()),
-        characters=int(full.characters[full.kept].sum()), steps=tuple(effects),
+        pipeline=bench.bound.pipeline.name,
+        documents=len(full.step),
+        kept=int(full.kept.sum()),
+        characters=int(full.characters[full.kept].sum()),
+        steps=tuple(effects),
         overlap=tuple(tuple(row) for row in (taken @ taken.T).tolist()),
-    )  # fmt: skip
+    )
 
 
 def _effect(
-    bench: Bench, place: int, gone_with: tuple[int, ...], full: Outcome, without: Outcome,
-    taken: np.ndarray[tuple[int, ...], np.dtype[np.int64]], row: int,
-) -> StepEffect:  # fmt: skip
+    bench: Bench,
+    place: int,
+    gone_with: tuple[int, ...],
+    full: Outcome,
+    without: Outcome,
+    taken: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+    row: int,
+) -> StepEffect:
     here = full.step == place
     others = np.delete(taken, row, axis=0).sum(axis=0) > 0
     return StepEffect(
-        index=place, step=bench.bound.pipeline.steps[place].name, gone_with=gone_with, dropped=int(here.sum()),
-        dropped_alone=int(taken[row].sum()), also_dropped_by_others=int((others & (taken[row] > 0)).sum()),
-        only_here=int((without.kept & ~full.kept).sum()), caught_later=int((here & ~without.kept).sum()),
-        lost_without=int((full.kept & ~without.kept).sum()), kept_without=int(without.kept.sum()),
+        index=place,
+        step=bench.bound.pipeline.steps[place].name,
+        gone_with=gone_with,
+        dropped=int(here.sum()),
+        dropped_alone=int(taken[row].sum()),
+        also_dropped_by_others=int((others & (taken[row] > 0)).sum()),
+        only_here=int((without.kept & ~full.kept).sum()),
+        caught_later=int((here & ~without.kept).sum()),
+        lost_without=int((full.kept & ~without.kept).sum()),
+        kept_without=int(without.kept.sum()),
         characters_without=int(without.characters[without.kept].sum()),
-    )  # fmt: skip
+    )

@@ -17,8 +17,9 @@ from dclm.core.errors import DataError
 from dclm.core.progress import Progress
 from dclm.core.record import fingerprint
 from dclm.curate.batches import Flow, Opened
+from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline
-from dclm.curate.stage import CurateOptions, curate
+from dclm.curate.stage import curate
 from dclm.curate.step import Context, Filter, Map, Step
 from dclm.documents.artifact import KEPT, Artifact, numbers
 from dclm.documents.schema import DOCUMENT
@@ -57,9 +58,14 @@ class Bench:
 
 
 def prepare(
-    bound: BoundPipeline, files: Sequence[InputFile], sample: int, seed: int, root: Path, engine: Engine,
+    bound: BoundPipeline,
+    files: Sequence[InputFile],
+    sample: int,
+    seed: int,
+    root: Path,
+    engine: Engine,
     progress: Progress,
-) -> Bench:  # fmt: skip
+) -> Bench:
     """Read the sample, and turn its pages into documents once for all variants, where a step does that.
 
     Raises: DataError if no page becomes a document.

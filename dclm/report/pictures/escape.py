@@ -10,8 +10,10 @@ _HIDDEN = re.compile(
     "\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 """What has no picture of its own: controls (but tab and newline), zero widths, direction marks, surrogates, tags."""
-_MARKS = re.compile("([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})"
-                    "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")  # fmt: skip
+_MARKS = re.compile(
+    "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4})"
+    "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
 """Combining marks heaped on one letter: four stay, so that they do not cover the lines above and below."""
 
 

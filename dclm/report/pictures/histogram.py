@@ -61,8 +61,9 @@ def find_cuts(artifact: Artifact) -> tuple[Cut, ...]:
         values = settings[step.index] if step.index >= 0 else {}
         label = f"step {step.index}, {step.name}"
         if step.name == "threshold":
-            cuts.append(Cut(step=step.index, column=values["column"], label=label, low=values["min"],
-                            high=values["max"]))  # fmt: skip
+            cuts.append(
+                Cut(step=step.index, column=values["column"], label=label, low=values["min"], high=values["max"])
+            )
         elif step.name == "quantile":
             cut = decisions[f"{step.index}:quantile"]["cut"]
             cuts.append(Cut(step=step.index, column=values["column"], label=label, low=cut))
@@ -112,9 +113,16 @@ class _Maker:
     def result(self, name: str, cuts: Sequence[Cut]) -> Histogram:
         kept, cut, other = self._counts
         return Histogram(
-            name=name, low=self._low, high=self._high, logarithmic=self._logarithmic, kept=kept, cut=cut, other=other,
-            missing=self._missing, cuts=tuple(cuts),
-        )  # fmt: skip
+            name=name,
+            low=self._low,
+            high=self._high,
+            logarithmic=self._logarithmic,
+            kept=kept,
+            cut=cut,
+            other=other,
+            missing=self._missing,
+            cuts=tuple(cuts),
+        )
 
 
 def position(values: Floats, low: float, high: float, logarithmic: bool) -> Floats:

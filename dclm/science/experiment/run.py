@@ -111,11 +111,16 @@ def _measure(
     counts = record.counts
     trained = int(_number(counts["tokens"])) // run.scale.model.seq_len
     return Point(
-        recipe=cell.recipe, scale=cell.scale, seed=cell.seed, parameters=int(_number(counts["parameters"])),
-        tokens=int(_number(counts["tokens"])), bits_per_byte=_number(counts["validation_bits_per_byte"]),
-        train_loss=_number(counts["train_loss"]), repeated=repeated_share(layout.tokens, trained),
+        recipe=cell.recipe,
+        scale=cell.scale,
+        seed=cell.seed,
+        parameters=int(_number(counts["parameters"])),
+        tokens=int(_number(counts["tokens"])),
+        bits_per_byte=_number(counts["validation_bits_per_byte"]),
+        train_loss=_number(counts["train_loss"]),
+        repeated=repeated_share(layout.tokens, trained),
         fingerprint=record.fingerprint,
-    )  # fmt: skip
+    )
 
 
 def _number(value: object) -> float:

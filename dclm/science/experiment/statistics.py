@@ -108,11 +108,17 @@ def means(points: Sequence[Point]) -> list[Mean]:
     for point in points:
         groups.setdefault((point.recipe, point.scale, point.tokens), []).append(point)
     return [
-        Mean(recipe=recipe, scale=scale, tokens=tokens, parameters=group[0].parameters, seeds=len(group),
-             bits=estimate([p.bits_per_byte for p in group]),
-             repeated=math.fsum(p.repeated for p in group) / len(group))
+        Mean(
+            recipe=recipe,
+            scale=scale,
+            tokens=tokens,
+            parameters=group[0].parameters,
+            seeds=len(group),
+            bits=estimate([p.bits_per_byte for p in group]),
+            repeated=math.fsum(p.repeated for p in group) / len(group),
+        )
         for (recipe, scale, tokens), group in groups.items()
-    ]  # fmt: skip
+    ]
 
 
 def differences(points: Sequence[Point]) -> list[Difference]:
@@ -146,8 +152,11 @@ def fit_power_law(cells: Sequence[Mean]) -> PowerLaw | None:
     if np.linalg.matrix_rank(design[others]) == 3:
         predicted = math.exp(float(design[largest] @ np.linalg.lstsq(design[others], logs[others])[0]))
     return PowerLaw(
-        recipe=cells[0].recipe, constant=float(solution[0]),
+        recipe=cells[0].recipe,
+        constant=float(solution[0]),
         size=_interval(float(solution[1]), float(errors[1]), freedom),
         data=_interval(float(solution[2]), float(errors[2]), freedom),
-        residual=math.sqrt(variance), largest_measured=cells[largest].bits.value, largest_predicted=predicted,
-    )  # fmt: skip
+        residual=math.sqrt(variance),
+        largest_measured=cells[largest].bits.value,
+        largest_predicted=predicted,
+    )

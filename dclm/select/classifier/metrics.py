@@ -28,10 +28,14 @@ def precision_recall(scores: Floats, positive: Bools) -> list[dict[str, float]]:
     last = np.append(scores[1:] != scores[:-1], True) if len(scores) else np.zeros(0, np.bool_)
     kept = np.flatnonzero(last) + 1
     return [
-        {"threshold": float(scores[n - 1]), "precision": float(hits[n - 1] / n),
-         "recall": float(hits[n - 1] / max(1, hits[-1])), "kept": n / len(scores)}
+        {
+            "threshold": float(scores[n - 1]),
+            "precision": float(hits[n - 1] / n),
+            "recall": float(hits[n - 1] / max(1, hits[-1])),
+            "kept": n / len(scores),
+        }
         for n in kept.tolist()
-    ]  # fmt: skip
+    ]
 
 
 def average_precision(scores: Floats, positive: Bools) -> float:
@@ -50,11 +54,15 @@ def reliability(scores: Floats, positive: Bools, bins: int = 10) -> list[dict[st
     for index in range(bins):
         inside = place == index
         count = int(inside.sum())
-        table.append({
-            "low": index / bins, "high": (index + 1) / bins, "documents": count,
-            "mean_score": float(scores[inside].mean()) if count else 0.0,
-            "positive_fraction": float(positive[inside].mean()) if count else 0.0,
-        })  # fmt: skip
+        table.append(
+            {
+                "low": index / bins,
+                "high": (index + 1) / bins,
+                "documents": count,
+                "mean_score": float(scores[inside].mean()) if count else 0.0,
+                "positive_fraction": float(positive[inside].mean()) if count else 0.0,
+            }
+        )
     return table
 
 

@@ -47,10 +47,15 @@ def train_classifier(spec: ClassifierSpec, out: Path, progress: Progress | None 
         metrics = _judge(model, split.held_out, spec.positive_label)
         (directory / METRICS).write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         record = Record(
-            kind="classifier", name=out.name, fingerprint=identity, config=config, inputs=inputs,
-            counts=_counts(split, metrics), files=describe_files(directory),
+            kind="classifier",
+            name=out.name,
+            fingerprint=identity,
+            config=config,
+            inputs=inputs,
+            counts=_counts(split, metrics),
+            files=describe_files(directory),
             provenance=provenance(started, time.process_time() - cpu),
-        )  # fmt: skip
+        )
         write_record(directory, record)
     progress.advance()
     progress.finish()
@@ -88,9 +93,17 @@ def _fit(spec: ClassifierSpec, examples: list[Example], directory: Path) -> fast
             lines.write(f"{label} {text}\n")
         lines.flush()
         model = fasttext.train_supervised(
-            lines.name, lr=spec.learning_rate, dim=spec.dim, epoch=spec.epochs, wordNgrams=spec.word_ngrams,
-            minCount=spec.min_count, bucket=spec.bucket, seed=spec.seed, thread=1, verbose=0,
-        )  # fmt: skip
+            lines.name,
+            lr=spec.learning_rate,
+            dim=spec.dim,
+            epoch=spec.epochs,
+            wordNgrams=spec.word_ngrams,
+            minCount=spec.min_count,
+            bucket=spec.bucket,
+            seed=spec.seed,
+            thread=1,
+            verbose=0,
+        )
     model.save_model(str(directory / MODEL))
     return model
 

@@ -80,10 +80,14 @@ def _build(
     ends = np.cumsum([len(word) for word in types])
     slots, spans = _intern(data, ends)
     return PunktModel(
-        data=data, spans=spans, slots=slots, flags=flags,
+        data=data,
+        spans=spans,
+        slots=slots,
+        flags=flags,
         pairs=np.array(sorted(number_of[a] << 32 | number_of[b] for a, b in collocations), np.int64),
-        number=number_of[NUMBER], longest=max(map(len, types)),
-    )  # fmt: skip
+        number=number_of[NUMBER],
+        longest=max(map(len, types)),
+    )
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,16 @@
+"""What a run of a pipeline may choose besides the pipeline and the pool."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CurateOptions:
+    """What a run may choose beside the pipeline and the pool."""
+
+    seed: int = 0
+    limit: int | None = None
+    """Records to read of the whole pool at most, spread evenly over its files."""
+    max_reject_fraction: float = 0.5
+    """More rejects than this share of the records read is an error: the pool is not what the pipeline takes it for."""
