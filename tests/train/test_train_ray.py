@@ -98,8 +98,8 @@ def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_ray: bool, num_ranks: int, gpus: bool, expected: str
 ) -> None:
     from dclm.core.engine import Serial
+    from dclm.recipe import run as stages
     from dclm.recipe.recipe import load_recipe
-    from dclm.recipe.recipe import run as stages
 
     called: list[tuple[str, dict[str, Any]]] = []
 
