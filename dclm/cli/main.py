@@ -30,6 +30,7 @@ COMMANDS = {
     "model": "model",
     "plan": "inspect",
     "pool": "pool",
+    "predict": "predict",
     "report": "report",
     "run": "run",
     "score": "score",
