@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,3 +29,64 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """The folder of real data; tests that use it carry `@pytest.mark.shared`."""
     return SHARED
+
+
+class Storms:
+    """A WSGI application in front of another that answers some requests with 503 SlowDown."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self.every = 0
+        """One request in this many fails; 0: none."""
+        self._seen = 0
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        self._seen += 1
+        if self.every and self._seen % self.every == 0:
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            start_response("503 Slow Down", [("Content-Type", "application/xml")])
+            return [b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"]
+        return self._app(environ, start_response)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[tuple[str, Storms]]:
+    """An S3 server on this machine: its address, and the storms that can be let loose on it."""
+    pytest.importorskip("moto")
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    storms = Storms(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, storms, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", storms
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture
+def s3(s3_server: tuple[str, Storms], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """`s3://BUCKET` of a fresh bucket, with the environment that every client of it reads."""
+    address, storms = s3_server
+    storms.every = 0
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("DCLM_SCRATCH", str(tmp_path / "scratch"))
+    bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+    request = urllib.request.Request(f"{address}/{bucket}", method="PUT")
+    urllib.request.urlopen(request).close()
+    return f"s3://{bucket}"
+
+
+@pytest.fixture
+def storm(s3_server: tuple[str, Storms]) -> Callable[[int], None]:
+    """Lets one request in so many to the S3 server fail with 503; 0: none."""
+
+    def every(number: int) -> None:
+        s3_server[1].every = number
+
+    return every

@@ -5,11 +5,16 @@ The engines themselves live in `dclm.engine` (processes on one machine, or Ray).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeVar
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 U = TypeVar("U")
 R = TypeVar("R")
+GROUP_SECONDS = 0.25
+"""Units are handed out in groups that take about this long, so that the driver's cost per unit stays small."""
+MAX_GROUP = 4096
 
 
 class Engine(Protocol):
@@ -17,34 +22,92 @@ class Engine(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many units run at once."""
+        """Number of units that run at once."""
 
     @property
     def on_this_machine(self) -> bool:
         """Whether all workers share this machine's memory."""
 
     def map(
-        self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
+        self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
-        """`(index of the unit, result)` in order of completion.
+        """`(index of the unit, result)` in order of completion. Units are drawn lazily, a few groups ahead.
 
         With `one_gpu_each` a worker sees one GPU, which no other worker sees, and there are as many workers as GPUs.
 
         `function`, units and results are pickled: a module's function or a `functools.partial` of one, and small
-        values (data goes through files on storage that all workers share). The first exception ends the work, and is
-        raised here with a note saying which unit it was; units that are running are waited for or stopped, not lost
-        in silence. A worker process that dies (out of memory, kill) raises too.
+        values (data goes through files that all workers can reach). The first exception ends the work, and is raised
+        here with a note saying which unit it was; units that are running are waited for or stopped. A worker process
+        that dies (out of memory, kill) raises too.
         """
 
 
-class Serial:
+class SerialEngine:
     """An engine that runs every unit here, one after the other."""
 
     workers = 1
     on_this_machine = True
 
     def map(
-        self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
+        self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
         for index, unit in enumerate(units):
             yield index, function(unit)
+
+
+class Group(NamedTuple, Generic[U]):
+    """Consecutive units that are handed to a worker together."""
+
+    first: int
+    """Index of the first of them."""
+    units: list[U]
+
+
+class Done(NamedTuple, Generic[R]):
+    """What a group of units returned, and how long it took."""
+
+    results: list[R]
+    seconds: float
+
+
+class Groups(Generic[U]):
+    """Cuts a lazy sequence of units into groups whose size follows the time that earlier ones took.
+
+    The size decides nothing but when units run.
+    """
+
+    def __init__(self, units: Iterable[U], workers: int, single: bool = False) -> None:
+        """`single`: one unit in each group, whatever it takes."""
+        self._rest = iter(units)
+        self._next = 0
+        self._size = 1
+        self._workers = max(1, workers)
+        self._single = single
+
+    def draw(self) -> Group[U] | None:
+        """The next group; None when there are no more units."""
+        units = list(itertools.islice(self._rest, self._size))
+        if not units:
+            return None
+        first, self._next = self._next, self._next + len(units)
+        return Group(first, units)
+
+    def learn(self, count: int, seconds: float) -> None:
+        """Note how long a group of `count` units took. Sizes at most double from one group to the next."""
+        if self._single:
+            return
+        wanted = GROUP_SECONDS / max(seconds / count, 1e-6)
+        self._size = max(1, min(int(wanted), 2 * count, MAX_GROUP))
+
+
+def run_group(function: Callable[[U], R], group: Group[U]) -> Done[R]:
+    """Run a group's units in this process."""
+    started = time.perf_counter()
+    results = []
+    for offset, unit in enumerate(group.units):
+        try:
+            results.append(function(unit))
+        except Exception as error:
+            error.add_note(f"unit {group.first + offset}")
+            raise
+    return Done(results, time.perf_counter() - started)

@@ -18,7 +18,7 @@ class Progress(Protocol):
         """The work begun last has ended."""
 
 
-class Silent:
+class NullProgress:
     """Progress that goes nowhere."""
 
     def start(self, label: str, total: int | None, unit: str = "shards") -> None:

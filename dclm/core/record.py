@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 import hashlib
 import json
 import math
-import os
 import platform
 import subprocess
 import time
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Literal
 
 from dclm import __version__
+from dclm.core import store
 from dclm.core.errors import ConfigError, IncompleteError
-from dclm.core.storage import sha256_file, write_atomic
+from dclm.core.storage import sha256_file
 
 Kind = Literal["pool", "documents", "tokens", "checkpoint", "scores", "classifier"]
 RECORD = "record.json"
@@ -92,6 +93,7 @@ def provenance(started: float, cpu_seconds: float | None = None) -> dict[str, ob
         "python": platform.python_version(),
         "libraries": _versions(),
         "host": platform.node(),
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "wall_seconds": round(time.time() - started, 3),
         "cpu_seconds": round(time.process_time() if cpu_seconds is None else cpu_seconds, 3),
     }
@@ -126,10 +128,10 @@ def describe_files(root: Path, rows: Mapping[str, int] | None = None) -> tuple[F
     )
 
 
-def write_record(root: Path, record: Record) -> None:
-    """Write `record.json` atomically. Call it last: its presence means that everything else is there."""
+def write_record(root: Path | str, record: Record) -> None:
+    """Write `record.json`. Call it last: its presence means that everything else is there."""
     text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    write_atomic(root / RECORD, text.encode())
+    store.put(store.join(root, RECORD), text.encode())
 
 
 def read_record(root: Path | str) -> Record:
@@ -137,13 +139,16 @@ def read_record(root: Path | str) -> Record:
 
     Raises: IncompleteError where there is none, or it is not whole.
     """
-    path = Path(root) / RECORD
+    path = store.join(root, RECORD)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        content = store.read_bytes(path)
+        if content is None:
+            raise FileNotFoundError(path)
+        data = json.loads(content)
         data["files"] = tuple(FileEntry(**f) for f in data["files"])
         data["missing"] = tuple(data["missing"])
         return Record(**data)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         raise IncompleteError(
             str(root),
             f"no {RECORD}: not an artifact, or one whose making did not finish",
@@ -151,12 +156,12 @@ def read_record(root: Path | str) -> Record:
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         what = f"not the record of an artifact: {type(error).__name__}: {error}"
-        raise IncompleteError(str(path), what, "delete it and run the stage again") from None
+        raise IncompleteError(path, what, "delete it and run the stage again") from None
 
 
-def find_record(root: Path, expected: str) -> Record | None:
+def find_record(root: Path | str, expected: str) -> Record | None:
     """The record at `root` if it is there and bears the fingerprint `expected` (then the work can be reused)."""
-    if not os.path.exists(root / RECORD):
+    if not store.exists(store.join(root, RECORD)):
         return None
     record = read_record(root)
     return record if record.fingerprint == expected else None

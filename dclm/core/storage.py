@@ -56,7 +56,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
-                _sync(file)
+                sync_path(file)
         temporary.chmod(0o755)
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}old-", dir=path.parent))
@@ -65,7 +65,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             os.rename(temporary, path)
-        _sync(path.parent)
+        sync_path(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -80,10 +80,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _sync(temporary)
+        sync_path(temporary)
         temporary.chmod(0o644)
         os.replace(temporary, path)
-        _sync(path.parent)
+        sync_path(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -105,7 +105,8 @@ def remove_temporary(root: Path) -> None:
             Path(directory, name).unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Make a file or a directory entry durable."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

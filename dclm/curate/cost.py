@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from dclm.core.errors import ConfigError
+from dclm.core.journal import Outcome
 from dclm.core.record import Record, canonical, require_complete
-from dclm.curate.files import UNIT
+from dclm.core.stage import CONSUMED, FILES
 from dclm.curate.pipeline import Pipeline
 
 
 class Meter:
-    """CPU seconds of a run's units, those finished before a restart too, and the disk that its work takes."""
+    """CPU seconds of all units of a run, those finished before a restart too, and the storage that its work takes."""
 
-    def __init__(self, work: Path) -> None:
-        self._work = work
-        self._bytes = 0
+    def __init__(self) -> None:
+        self._lasting = self._consumed = self._peak = 0
 
-    def look(self) -> None:
-        """Call at the end of a segment, when most lies there: keys are deleted once they have served."""
-        self._bytes = max(self._bytes, sum(p.stat().st_size for p in self._work.rglob("*") if p.is_file()))
+    def look(self, outcomes: Iterable[Outcome]) -> None:
+        """Call with a segment's outcomes when it ends, when most is stored: keys are deleted once they are used."""
+        self._consumed = 0
+        for outcome in outcomes:
+            self._lasting += _bytes_of(outcome, FILES)
+            self._consumed += _bytes_of(outcome, CONSUMED)
+        self._peak = max(self._peak, self._lasting + self._consumed)
 
-    def cost(self) -> dict[str, object]:
-        """For the record's provenance."""
-        units = [json.loads(p.read_text(encoding="utf-8"))["cpu_seconds"] for p in self._work.rglob(UNIT)]
+    def cost(self, outcomes: Iterable[Outcome]) -> dict[str, object]:
+        """For the record's provenance, from the outcomes of all units."""
+        seconds = [float(str(outcome["cpu_seconds"])) for outcome in outcomes]
         return {
-            "cpu_seconds": round(sum(units), 3),
-            "slowest_unit_cpu_seconds": max(units),
-            "work_bytes": self._bytes,
+            "cpu_seconds": round(sum(seconds), 3),
+            "slowest_unit_cpu_seconds": max(seconds),
+            "work_bytes": self._peak,
         }
+
+
+def _bytes_of(outcome: Outcome, key: str) -> int:
+    files = outcome.get(key, {})
+    assert isinstance(files, Mapping)
+    return sum(size for size, _ in files.values())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,11 @@
-"""The files of a unit of work: documents in Parquet row groups of even size, key tables in Arrow IPC, unit.json."""
+"""The files of a unit of work: documents in Parquet row groups of even size, key tables in Arrow IPC."""
 
 from __future__ import annotations
 
 import ctypes
 import itertools
-import json
 import mmap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,11 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.core.storage import atomic_directory
+from dclm.core.store import local_file
 from dclm.curate.step import KEY_FIELDS
-from dclm.extract.guard import cpu_seconds
 
-UNIT = "unit.json"
 ROW_GROUP_ROWS = 1024
 ROW_GROUP_BYTES = 32 << 20
 
@@ -70,15 +66,15 @@ class DocumentWriter:
             self._writer.close()
 
 
-def read_documents(path: Path) -> Iterator[pa.RecordBatch]:
+def read_documents(address: str) -> Iterator[pa.RecordBatch]:
     """The row groups of a documents file, one batch each; at least one batch, empty where there are no rows."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(local_file(address)) as file:
         if file.num_row_groups == 0:
             yield pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, use_threads=False).combine_chunks()
             batches = table.to_batches()
-            assert len(batches) <= 1, f"{path}: row group {group} holds more than 2 GiB of text"
+            assert len(batches) <= 1, f"{address}: row group {group} holds more than 2 GiB of text"
             yield batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
@@ -108,8 +104,9 @@ _MADVISE = ctypes.CDLL(None).madvise  # `mmap` objects have it too, but each kee
 _MADVISE.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
-def map_tables(path: Path, which: slice) -> Mapped:
+def map_tables(address: str, which: slice) -> Mapped:
     """Those tables of a file made by `write_tables`."""
+    path = local_file(address)
     with pa.memory_map(str(path)) as source:
         memory = source.read_buffer(source.size())
     file = pa.ipc.open_file(memory)
@@ -119,15 +116,15 @@ def map_tables(path: Path, which: slice) -> Mapped:
     return mapped
 
 
-def read_table(path: Path, index: int) -> pa.Table:
+def read_table(address: str, index: int) -> pa.Table:
     """Table `index` of a file made by `write_tables`, memory-mapped."""
-    (table,) = map_tables(path, slice(index, index + 1)).tables
+    (table,) = map_tables(address, slice(index, index + 1)).tables
     return table
 
 
-def read_tables(path: Path) -> Iterator[pa.Table]:
+def read_tables(address: str) -> Iterator[pa.Table]:
     """All tables of a file made by `write_tables`, memory-mapped, one at a time."""
-    with pa.memory_map(str(path)) as source:
+    with pa.memory_map(str(local_file(address))) as source:
         file = pa.ipc.open_file(source)
         for index in range(file.num_record_batches):
             yield pa.Table.from_batches([file.get_batch(index)])
@@ -150,32 +147,3 @@ def one_batch(table: pa.Table) -> pa.RecordBatch:
     batches = table.combine_chunks().to_batches()
     assert len(batches) <= 1, "a table of more than 2 GiB of text in one part"
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
-
-
-def write_json(path: Path, value: Mapping[str, object]) -> None:
-    """A small JSON file with sorted keys."""
-    path.write_text(json.dumps(value, sort_keys=True, indent=1) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def unit_directory(path: str, fingerprint: str) -> Iterator[tuple[Path, dict[str, object]]]:
-    """A directory that is committed at `path` when the block ends well, and what its `unit.json` will hold.
-
-    That is the fingerprint, the CPU seconds of this process and its children meanwhile, and what the block puts in.
-    """
-    started = cpu_seconds()
-    with atomic_directory(Path(path)) as directory:
-        result: dict[str, object] = {"fingerprint": fingerprint}
-        yield directory, result
-        result["cpu_seconds"] = round(cpu_seconds() - started, 3)
-        write_json(directory / UNIT, result)
-
-
-def finished(directory: Path, fingerprint: str) -> dict[str, object] | None:
-    """The `unit.json` of a unit that was committed with this fingerprint, else None."""
-    try:
-        data = json.loads((directory / UNIT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    assert isinstance(data, dict)
-    return data if data["fingerprint"] == fingerprint else None

@@ -57,4 +57,4 @@ class KeyWriter:
 
 def map_partition(paths: Sequence[str], partition: int, num_partitions: int) -> list[Mapped]:
     """The tables of one partition in files that hold all partitions, once or several times over."""
-    return [map_tables(Path(path), slice(partition, None, num_partitions)) for path in paths]
+    return [map_tables(path, slice(partition, None, num_partitions)) for path in paths]

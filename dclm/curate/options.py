@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+VERSION = 4
+"""Of the readers, the features and the engine: raise it when their bytes change. Steps have versions of their own."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CurateOptions:

@@ -109,7 +109,7 @@ class Decision:
     """Numbers for the record: cluster counts, the literal value of a quantile cut …"""
     tables: Mapping[str, Iterable[pa.Table]] = dataclasses.field(default_factory=dict)
     """Tables kept in the artifact beside the documents, such as `clusters`: each in parts, at least one."""
-    then: Round | Relay | None = None
+    then: Round | IterativeReduce | None = None
     """Set where there is more to do before the decision stands; then only `then` counts."""
 
 
@@ -129,26 +129,26 @@ class Round:
     """Called in the process that called `decide`; never pickled."""
 
 
-class Passed(NamedTuple):
-    """What a relay's step makes of some rows."""
+class Pass(NamedTuple):
+    """What one step of an iterative reduction makes of some rows."""
 
     rows: pa.Table
     """For the next round, in any order: column `key` (uint64) and others, the same in every round."""
-    news: int
-    """0 where these rows say nothing that those before did not."""
+    num_changed: int
+    """Number of changed rows; 0 everywhere means that this step has converged."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Relay:
-    """Rounds over tables alone, on all workers, for what no single one could hold.
+class IterativeReduce:
+    """Rounds over tables alone, on all workers, for what no single worker could hold.
 
-    Rows are spread over partitions by their key. In each round the next of `steps` is given all rows of some keys,
-    sorted by key, and gives rows for the round after. When each step in turn has had no news, the relay is over.
+    Rows are partitioned by their key. In each round the next of `steps` is given all rows of some keys, sorted by key,
+    and returns rows for the following round. The rounds end when each step in turn has changed nothing.
     """
 
     start: Callable[[pa.Table], pa.Table]
     """Rows for the first round from a reduced table."""
-    steps: tuple[Callable[[pa.Table], Passed], ...]
+    steps: tuple[Callable[[pa.Table], Pass], ...]
     """Functions of a module, as `start`: workers import them."""
     finish: Callable[[Iterable[pa.Table]], Decision]
     """From the last rows, all of a key in one table. Called in the process that called `decide`; never pickled."""

@@ -1,16 +1,17 @@
 """One unit of work: one segment × one shard (or one partition of shards, after an Ordered step). Engines only schedule.
 
-A unit is a pure function of its input files and the segment's steps. It leaves a directory, renamed into place whole:
+A unit is a pure function of its input files and the segment's steps. It publishes, below its own address:
 
     00012.documents.parquet · 00012.ledger.parquet · 00012.samples.parquet · 00012.keys.arrow (before a Global step)
-    unit.json   fingerprint, counts, damage, CPU seconds
+
+Its outcome says the counts and damage of each shard, CPU seconds, and bytes and sha256 of each file.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,13 +19,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.core.errors import ConfigError
+from dclm.core.journal import Outcome
+from dclm.core.stage import consumed, unit_files
 from dclm.curate.batches import Flow, Opened
-from dclm.curate.files import DocumentWriter, read_documents, read_table, unit_directory
+from dclm.curate.files import DocumentWriter, read_documents, read_table
 from dclm.curate.keys import KeyWriter
 from dclm.curate.segments import Segment
 from dclm.curate.step import Context, Global, MapFunction, Ordered
 from dclm.documents.ledger import LedgerWriter
 from dclm.documents.schema import DOCUMENT
+from dclm.extract.guard import cpu_seconds
 from dclm.pool.files import InputFile
 from dclm.pool.read import Tally, read_file
 from dclm.text.spans import Spans, without_spans
@@ -63,19 +67,15 @@ class Job:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Unit:
-    """A unit of work. `directory` is where its result stands when it is finished."""
+    """A unit of work."""
 
     fingerprint: str
     directory: str
+    """Address below which its files are published; named after the fingerprint."""
     shards: tuple[Shard, ...]
     partition: int = 0
     total: int = 0
     """After an Ordered step: the sum of its measure over the partition."""
-
-    @property
-    def has_keys(self) -> bool:
-        """Whether what it emitted for a Global step is (still) there."""
-        return all((Path(self.directory) / f"{shard.index:05d}{KEYS}").exists() for shard in self.shards)
 
 
 def shard_prints(units: Iterable[Unit]) -> list[str]:
@@ -84,27 +84,29 @@ def shard_prints(units: Iterable[Unit]) -> list[str]:
     return [owner[index] for index in sorted(owner)]
 
 
-def run_unit(job: Job, unit: Unit) -> dict[str, object]:
-    """Do the unit and commit its directory; gives what `unit.json` holds."""
+def run_unit(job: Job, unit: Unit) -> Outcome:
+    """Do the unit and publish its files."""
     opened = _opened(job.identity, job)
     head: MapFunction | None = None
     if isinstance(job.segment.head, Ordered):
         head = job.segment.head.begin(job.context, unit.total, unit.partition)
-    with unit_directory(unit.directory, unit.fingerprint) as (directory, result):
-        shards = result["shards"] = {}
+    started = cpu_seconds()
+    with unit_files(unit.directory) as (directory, outcome):
+        shards = outcome["shards"] = {}
         for shard in unit.shards:
             try:
-                outcome = _run_shard(job, shard, opened, head, directory)
+                found = _run_shard(job, shard, opened, head, directory)
             except Exception as error:
                 error.add_note(f"shard {shard.index} ({shard.file.name if shard.file else shard.documents})")
                 raise
-            shards[str(shard.index)] = outcome
-    return result
+            shards[str(shard.index)] = found
+    outcome["cpu_seconds"] = round(cpu_seconds() - started, 3)
+    return consumed(outcome, KEYS)
 
 
-def documents_in(result: Mapping[str, object]) -> int:
-    """How many documents entered a unit, from what it holds in `unit.json`."""
-    shards = result["shards"]
+def documents_in(outcome: Outcome) -> int:
+    """Number of documents that entered a unit, from its outcome."""
+    shards = outcome["shards"]
     assert isinstance(shards, dict)
     return sum(o["counts"][0]["documents_in"] for o in shards.values() if o["counts"])
 
@@ -177,10 +179,10 @@ def _input(
     name, index = segment.head.name, segment.first - 1
     drops = edits = None
     if shard.drops is not None:
-        drops = read_table(Path(shard.drops), shard.index).column("row").combine_chunks()
+        drops = read_table(shard.drops, shard.index).column("row").combine_chunks()
     if shard.edits:
-        edits = Spans.of(pa.concat_tables([read_table(Path(path), shard.index) for path in shard.edits]))
-    for batch in read_documents(Path(shard.documents)):
+        edits = Spans.of(pa.concat_tables([read_table(address, shard.index) for address in shard.edits]))
+    for batch in read_documents(shard.documents):
         count = flow.count(name, index)
         count.enter(batch.num_rows, flow.size(batch))
         if drops is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.curate.step import Context, Decision, Global, Ordered, Relay
+from dclm.curate.step import Context, Decision, Global, IterativeReduce, Ordered
 from dclm.text.spans import Spans, without_spans
 
 Shards = Sequence[Sequence[pa.RecordBatch]]
@@ -23,22 +23,22 @@ def decide(step: Global, shards: Shards, context: Context | None = None) -> Deci
     keys = pa.concat_tables([pa.Table.from_batches([part]) for part in parts])
     reduced = [step.reduce(part) for part in partitions(keys, step.num_partitions)]
     decision = step.decide(reduced)
-    if isinstance(decision.then, Relay):
-        decision = decision.then.finish([relayed(decision.then, reduced)])
+    if isinstance(decision.then, IterativeReduce):
+        decision = decision.then.finish([iterated(decision.then, reduced)])
     again = decision.then
-    assert not isinstance(again, Relay)
+    assert not isinstance(again, IterativeReduce)
     if again is None:
         return decision
     return again.finish(decide(again.step, [list(_select(again.rows, i, s)) for i, s in enumerate(shards)], context))
 
 
-def relayed(relay: Relay, reduced: Sequence[pa.Table]) -> pa.Table:
-    """The last rows of a relay, in one table."""
-    rows, quiet = pa.concat_tables([relay.start(table) for table in reduced]), 0
-    for step in itertools.cycle(relay.steps):
+def iterated(iteration: IterativeReduce, reduced: Sequence[pa.Table]) -> pa.Table:
+    """The last rows of a iteration, in one table."""
+    rows, quiet = pa.concat_tables([iteration.start(table) for table in reduced]), 0
+    for step in itertools.cycle(iteration.steps):
         passed = step(rows.sort_by("key"))
-        rows, quiet = passed.rows, 0 if passed.news else quiet + 1
-        if quiet == len(relay.steps):
+        rows, quiet = passed.rows, 0 if passed.num_changed else quiet + 1
+        if quiet == len(iteration.steps):
             return rows.sort_by("key")
     raise AssertionError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dclm.core.engine import Engine
 from dclm.core.errors import ConfigError
@@ -11,8 +11,10 @@ from dclm.engine.local import LocalEngine
 
 
 @contextlib.contextmanager
-def open_engine(on: str = "local", workers: int | None = None) -> Iterator[Engine]:
-    """The engine called `on`: `local`, `ray` or `ray:ADDRESS`.
+def open_engine(
+    on: str = "local", workers: int | None = None, say: Callable[[str], None] = lambda line: None
+) -> Iterator[Engine]:
+    """The engine called `on`: `local`, `ray` or `ray:ADDRESS`. It tells `say` what it waits for.
 
     Raises: ConfigError for anything else.
     """
@@ -22,7 +24,7 @@ def open_engine(on: str = "local", workers: int | None = None) -> Iterator[Engin
     elif kind == "ray":
         from dclm.engine.ray import RayEngine
 
-        engine = RayEngine(address or None, workers)
+        engine = RayEngine(address or None, workers, say)
         try:
             yield engine
         finally:

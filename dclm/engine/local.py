@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
+from dclm.core.engine import Done, Group, Groups, run_group
 from dclm.core.errors import DataError
 
 U = TypeVar("U")
@@ -32,54 +35,76 @@ class LocalEngine:
         return self._workers
 
     def map(
-        self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
+        self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
         """See `dclm.core.engine.Engine.map`. A unit whose process dies is tried again, `ATTEMPTS` times in all."""
         gpus = visible_gpus() if one_gpu_each else ()
         workers = max(1, len(gpus)) if one_gpu_each else self._workers
-        if workers == 1 or len(units) <= 1:
-            for index, unit in enumerate(units):
+        rest = iter(units)
+        ahead = list(itertools.islice(rest, 2))
+        if workers == 1 or len(ahead) < 2:
+            for index, unit in enumerate(itertools.chain(ahead, rest)):
                 yield index, function(unit)
             return
-        waiting = dict.fromkeys(range(len(units)), 0)
-        while waiting:
-            yield from self._round(function, units, waiting, min(workers, len(waiting)), gpus)
+        groups = Groups(itertools.chain(ahead, rest), workers, single=one_gpu_each)
+        again: dict[int, _Attempt[U]] = {}
+        more = True
+        while more or again:
+            more = yield from self._round(function, groups, again, workers, gpus)
 
     def _round(
         self,
         function: Callable[[U], R],
-        units: Sequence[U],
-        waiting: dict[int, int],
+        groups: Groups[U],
+        again: dict[int, _Attempt[U]],
         workers: int,
         gpus: tuple[str, ...],
-    ) -> Iterator[tuple[int, R]]:
-        """One pool's life: until all units are done, or one of them has killed its process."""
+    ) -> Generator[tuple[int, R], None, bool]:
+        """One pool's life: until all units are done, or one has killed its process. False when none is left.
+
+        again: units that were running when a process died, each to be run alone; those that are done leave it.
+        """
         context = get_context("spawn")
         started = context.Value("i", 0)
         pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(started, gpus))
-        running: dict[Future[R], int] = {}
-        todo = iter(sorted(waiting))
+        running: dict[Future[Done[R]], Group[U]] = {}
+        alone = iter([Group(index, [attempt.unit]) for index, attempt in sorted(again.items())])
         try:
             while True:
-                for index in todo:
-                    running[pool.submit(function, units[index])] = index
-                    if len(running) >= workers:
+                while len(running) < workers:
+                    group = next(alone, None) or groups.draw()
+                    if group is None:
                         break
+                    running[pool.submit(run_group, function, group)] = group
                 if not running:
-                    return
+                    return False
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    result = future.result()
-                    index = running.pop(future)
-                    del waiting[index]
-                    yield index, result
+                    done = future.result()
+                    group = running.pop(future)
+                    groups.learn(len(group.units), done.seconds)
+                    for offset, result in enumerate(done.results):
+                        again.pop(group.first + offset, None)
+                        yield group.first + offset, result
         except BrokenProcessPool as error:
-            for index in running.values():
-                waiting[index] += 1
-                if waiting[index] >= ATTEMPTS:
-                    what = f"a worker process died {ATTEMPTS} times while unit {index} was running (out of memory?)"
-                    raise DataError("worker", what, "use fewer --workers, or look at `dmesg`") from error
+            for group in running.values():
+                for offset, unit in enumerate(group.units):
+                    index = group.first + offset
+                    attempt = again.setdefault(index, _Attempt(unit))
+                    attempt.count += 1
+                    if attempt.count >= ATTEMPTS:
+                        what = f"a worker process died {ATTEMPTS} times while unit {index} was running (out of memory?)"
+                        raise DataError("worker", what, "use fewer --workers, or look at `dmesg`") from error
+            return True
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclasses.dataclass
+class _Attempt(Generic[U]):
+    """A unit that was running when a worker process died, and how often that has happened."""
+
+    unit: U
+    count: int = 0
 
 
 def visible_gpus() -> tuple[str, ...]:

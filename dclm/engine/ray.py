@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from dclm.core.engine import Done, Group, Groups, run_group
 from dclm.core.errors import ConfigError, DataError, DclmError
 
 U = TypeVar("U")
 R = TypeVar("R")
-IN_FLIGHT_PER_CPU = 2
+IN_FLIGHT = 256
+"""Groups handed to Ray at once: enough to fill nodes that join later. `ray.wait` gets slow with thousands."""
+POLL_SECONDS = 5.0
+WAIT_SECONDS = float(os.environ.get("DCLM_RAY_WAIT_SECONDS", "900"))
+"""How long work waits for a node that can run it."""
 START_ATTEMPTS = 3
 
 
@@ -22,8 +28,17 @@ class RayEngine:
 
     on_this_machine = False
 
-    def __init__(self, address: str | None = None, workers: int | None = None) -> None:
-        """`address`: of a running cluster; None: the one this process is in (a Ray job), or a new local one."""
+    def __init__(
+        self,
+        address: str | None = None,
+        workers: int | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """Connect to a cluster, or start a local one.
+
+        address: of a running cluster; None: the one this process is in (a Ray job), or a new local one.
+        say: is told what the engine waits for, such as a node with a GPU.
+        """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         self._owned = not ray.is_initialized()
@@ -33,37 +48,46 @@ class RayEngine:
             cpus = workers if target == "local" else None
             _connect(target, cpus)
         self._limit = workers
+        self._say = say
 
     @property
     def workers(self) -> int:
         return self._limit or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def map(
-        self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
+        self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
-        """See `dclm.core.engine.Engine.map`. Ray retries a unit whose worker or node dies.
+        """See `dclm.core.engine.Engine.map`. Ray retries a group whose worker or node dies.
 
-        A process on a GPU serves one unit: that is how Ray makes sure that the GPU is free again.
-        Raises: ConfigError where a GPU is asked for and the cluster has none.
+        Many groups are pending at any time, whatever the cluster's size: nodes that join later are used at once, and
+        an autoscaler sees the demand. A process on a GPU serves one unit: that is how Ray makes sure that the GPU is
+        free again.
+        Raises: ConfigError where nothing in the cluster can run the work for `WAIT_SECONDS`.
         """
-        if one_gpu_each and not ray.cluster_resources().get("GPU"):
-            raise ConfigError("--on ray", "found a cluster without GPUs, allowed: one with GPUs", "pass --device cpu")
         task = ray.remote(num_cpus=1, num_gpus=1 if one_gpu_each else 0, max_retries=5)(_call)
         shared = ray.put(function)
-        running: dict[Any, int] = {}
-        todo = iter(range(len(units)))
-        limit = self._limit or self.workers * IN_FLIGHT_PER_CPU
+        running: dict[Any, Group[U]] = {}
+        groups = Groups(units, self.workers, single=one_gpu_each)
+        patience = _Patience("GPU" if one_gpu_each else "CPU", self._say)
+        more = True
         try:
             while True:
-                for index in todo:
-                    running[task.remote(shared, units[index])] = index
-                    if len(running) >= limit:
-                        break
+                while more and len(running) < (self._limit or IN_FLIGHT):
+                    group = groups.draw()
+                    more = group is not None
+                    if group is not None:
+                        running[task.remote(shared, group)] = group
                 if not running:
                     return
-                (ready, *_), _ = ray.wait(list(running), num_returns=1)
-                index = running.pop(ready)
-                yield index, _result(ready, index)
+                ready, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
+                if not ready:
+                    patience.check()
+                    continue
+                group = running.pop(ready[0])
+                done = _result(ready[0], group.first)
+                groups.learn(len(group.units), done.seconds)
+                for offset, result in enumerate(done.results):
+                    yield group.first + offset, result
         finally:
             for reference in running:
                 ray.cancel(reference, force=True)
@@ -89,6 +113,27 @@ def _connect(target: str | None, cpus: int | None) -> None:
                 raise
 
 
+class _Patience:
+    """Waits for a resource that the cluster does not have yet, says so once, and gives up in the end."""
+
+    def __init__(self, resource: str, say: Callable[[str], None]) -> None:
+        self._resource, self._say = resource, say
+        self._since: float | None = None
+
+    def check(self) -> None:
+        """Call while nothing has finished. Raises: ConfigError where the resource has not come in `WAIT_SECONDS`."""
+        if ray.cluster_resources().get(self._resource):
+            self._since = None
+            return
+        if self._since is None:
+            self._since = time.monotonic()
+            self._say(f"waiting for a node with a {self._resource} (at most {WAIT_SECONDS:,.0f} s)")
+        elif time.monotonic() - self._since > WAIT_SECONDS:
+            what = f"no node with a {self._resource} joined the cluster within {WAIT_SECONDS:,.0f} s"
+            hint = "add such a node" + (", or pass --device cpu" if self._resource == "GPU" else "")
+            raise ConfigError("--on ray", what, hint)
+
+
 def _result(reference: Any, index: int) -> Any:
     try:
         return ray.get(reference)
@@ -101,8 +146,8 @@ def _result(reference: Any, index: int) -> Any:
         raise DataError(f"ray unit {index}", f"was lost: {error}", "look at the cluster's logs") from error
 
 
-def _call(function: Callable[[U], R], unit: U) -> R:
+def _call(function: Callable[[U], R], group: Group[U]) -> Done[R]:
     import pyarrow as pa
 
     pa.set_cpu_count(1)
-    return function(unit)
+    return run_group(function, group)

@@ -20,7 +20,7 @@ from dclm.board.result import (
 )
 from dclm.core.engine import Engine
 from dclm.core.errors import ConfigError
-from dclm.core.progress import Progress, Silent
+from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, provenance, require_complete
 from dclm.core.storage import is_local
 from dclm.curate.options import CurateOptions
@@ -57,7 +57,7 @@ class RunOptions:
     """On Ray: go on with as few as these while there is no room for more."""
     on_ray: bool = False
     """Train on workers of the Ray cluster that the engine has connected, if several are wanted or it has GPUs."""
-    make_progress: Callable[[], Progress] = Silent
+    make_progress: Callable[[], Progress] = NullProgress
     """A class or module's function: training processes make their own."""
     say: Callable[[str], None] = lambda line: None
     """Told one line as each stage ends."""

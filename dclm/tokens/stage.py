@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from dclm.core.engine import Engine, Serial
+from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import DataError
-from dclm.core.progress import Progress, Silent
+from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import RECORD, FileEntry, Record, find_record, fingerprint, provenance, write_record
 from dclm.core.storage import remove_temporary
 from dclm.tokens.documents import DocumentSource, find_documents
@@ -126,8 +126,8 @@ def tokenize(
         sources=sources,
         out=out,
         work=work,
-        engine=engine or Serial(),
-        progress=progress or Silent(),
+        engine=engine or SerialEngine(),
+        progress=progress or NullProgress(),
     )
     packed = _pack_all(job)
     runs, counts = _mix(job, packed)

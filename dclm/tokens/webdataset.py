@@ -22,9 +22,9 @@ from typing import Literal
 
 import numpy as np
 
-from dclm.core.engine import Engine, Serial
+from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import DataError
-from dclm.core.progress import Progress, Silent
+from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import RECORD, FileEntry, Record, fingerprint, provenance, write_record
 from dclm.core.storage import atomic_file, is_local, open_input, sha256_file, write_atomic
 from dclm.tokens.dataset import TokenDataset
@@ -65,7 +65,7 @@ def import_webdataset(
     Raises: DataError (nothing there, a corrupt tar, a row of another length, an id outside the vocabulary).
     """
     started = time.time()
-    progress = progress or Silent()
+    progress = progress or NullProgress()
     shards = _find_shards(folder)
     (out / RECORD).unlink(missing_ok=True)
     shutil.rmtree(out / "tokens", ignore_errors=True)  # of an import before, which may have had more shards
@@ -84,7 +84,7 @@ def import_webdataset(
     ]
     progress.start("import", len(units))
     entries: dict[int, FileEntry] = {}
-    for index, entry in (engine or Serial()).map(_import_shard, units):
+    for index, entry in (engine or SerialEngine()).map(_import_shard, units):
         entries[index] = entry
         progress.advance(1, entry.rows or 0)
     progress.finish()
@@ -112,7 +112,7 @@ def export_webdataset(
     The bytes depend on the artifact alone. Every manifest line ends with a newline: open_lm drops one that does not.
     Raises: what `TokenDataset` raises.
     """
-    progress = progress or Silent()
+    progress = progress or NullProgress()
     dataset = TokenDataset(tokens)
     bounds = [0]
     for file in dataset.record.files:
@@ -121,7 +121,7 @@ def export_webdataset(
     out.mkdir(parents=True, exist_ok=True)
     ranges = [(index, low, high) for index, (low, high) in enumerate(itertools.pairwise(bounds))]
     progress.start("export", len(ranges))
-    for _, rows in (engine or Serial()).map(partial(_export_shard, tokens, out), ranges):
+    for _, rows in (engine or SerialEngine()).map(partial(_export_shard, tokens, out), ranges):
         progress.advance(1, rows)
     progress.finish()
     lines = format_manifest([Shard(f"{index:08d}", high - low) for index, low, high in ranges])

@@ -13,7 +13,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from dclm.core.errors import DclmError
-from dclm.core.progress import Progress, Silent
+from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, read_record
 from dclm.train.faults import LostRankError
 from dclm.train.options import TrainOptions
@@ -29,7 +29,7 @@ def launch(
     seed: int,
     options: TrainOptions,
     num_ranks: int,
-    make_progress: Callable[[], Progress] = Silent,
+    make_progress: Callable[[], Progress] = NullProgress,
 ) -> Record:
     """`train` on `num_ranks` processes of this machine; with one, in this process.
 

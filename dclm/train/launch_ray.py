@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dclm.core.errors import ConfigError, DclmError
-from dclm.core.progress import Progress, Silent
+from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, read_record
 from dclm.core.storage import TEMPORARY
 from dclm.train.checkpoint import require_fresh
@@ -35,7 +35,7 @@ def launch_ray(
     num_ranks: int,
     min_ranks: int | None = None,
     max_failures: int = 3,
-    make_progress: Callable[[], Progress] = Silent,
+    make_progress: Callable[[], Progress] = NullProgress,
 ) -> Record:
     """`train` on `num_ranks` workers of the Ray cluster that is connected, one GPU each where `device` is not cpu.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from dclm.core.errors import ConfigError, DataError
-from dclm.core.progress import Progress, Silent
+from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, find_record, fingerprint, provenance, read_record, write_record
 from dclm.core.storage import remove_temporary
 from dclm.model.init import initial_weight
@@ -68,7 +68,7 @@ def train(
         faults_explained(chosen.name, out, patience),
         join(options.device, timeout_seconds=patience, shard_over=options.shard_over) as ranks,
     ):
-        return _Run(tokens, out, chosen, seed, options, ranks).execute(progress or Silent())
+        return _Run(tokens, out, chosen, seed, options, ranks).execute(progress or NullProgress())
 
 
 class _Run:
@@ -96,7 +96,7 @@ class _Run:
         finished = find_record(self.out, self.plan.fingerprint)
         if finished is not None:
             return finished
-        progress = progress if self.ranks.is_first else Silent()
+        progress = progress if self.ranks.is_first else NullProgress()
         checkpoint, state = self._begin()
         torch.set_num_threads(self.options.threads)
         torch.use_deterministic_algorithms(self.ranks.device.type == "cpu")

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline, Pipeline
 from dclm.curate.stage import curate
@@ -83,9 +83,9 @@ def run(steps: tuple[Step, ...], pool: str, few: str) -> Cost:
     pipeline = Pipeline(name="scale", steps=steps)
     bound = BoundPipeline(pipeline=pipeline, files={}, hashes={})
     with tempfile.TemporaryDirectory() as out:
-        curate(bound, list_files([few]), Path(out) / "few", CurateOptions(), Serial())
+        curate(bound, list_files([few]), Path(out) / "few", CurateOptions(), SerialEngine())
         started = time.process_time()
-        record = curate(bound, list_files([pool]), Path(out) / "all", CurateOptions(), Serial())
+        record = curate(bound, list_files([pool]), Path(out) / "all", CurateOptions(), SerialEngine())
         seconds = time.process_time() - started
     return Cost(seconds, peak_bytes(), record.counts["kept"])
 

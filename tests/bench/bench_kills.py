@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate
@@ -35,7 +35,7 @@ def main(kills: int, seed: int) -> None:
         pipeline = write_pipeline(work)
         pool = make_sample(work / "pool", seed=3, documents=120, files=5)
         calm = Run(pipeline=pipeline, pool=pool, out=work / "calm")
-        curate(bind(load_pipeline(pipeline)), list_files([str(pool)]), calm.out, CurateOptions(seed=7), Serial())
+        curate(bind(load_pipeline(pipeline)), list_files([str(pool)]), calm.out, CurateOptions(seed=7), SerialEngine())
         print("| run | seconds | killed (units that stood) | same bytes |\n|---|---|---|---|", flush=True)
         number = 0
         while victims.total() < kills:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.core.record import Record
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline, Pipeline, bind, load_pipeline
@@ -75,7 +75,7 @@ def run_ours(bound: BoundPipeline, pool: str) -> Record:
     """The documents artifact of a pipeline in this process."""
     with tempfile.TemporaryDirectory() as out:
         options = CurateOptions(max_reject_fraction=1.0)
-        return curate(bound, list_files([pool]), Path(out) / "out", options, Serial())
+        return curate(bound, list_files([pool]), Path(out) / "out", options, SerialEngine())
 
 
 def of(*steps: Step) -> BoundPipeline:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from resiliparse.extract.html2text import extract_plain_text
 
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate
@@ -65,7 +65,7 @@ def pipeline(files: tuple[InputFile, ...]) -> int:
     """The documents artifact, from nothing."""
     with tempfile.TemporaryDirectory() as directory:
         bound = bind(load_pipeline(ROOT / "pipelines" / "dclm_refinedweb_open.yaml"))
-        record = curate(bound, files, Path(directory) / "out", CurateOptions(), Serial())
+        record = curate(bound, files, Path(directory) / "out", CurateOptions(), SerialEngine())
         read = record.counts["read"]
         assert isinstance(read, int)
         return read

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dclm.cli.main import main
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline, Pipeline
@@ -43,7 +43,7 @@ def make(root: Path, *steps: PageLength | MinHash | Exact) -> tuple[Path, Path]:
                  for i, t in enumerate(texts)]  # fmt: skip
         (pool / f"{number}.jsonl").write_text("".join(line + "\n" for line in lines))
     bound = BoundPipeline(pipeline=Pipeline(name="test", steps=steps), files={}, hashes={})
-    curate(bound, list_files([str(pool)]), root / "out", CurateOptions(max_reject_fraction=1.0), Serial())
+    curate(bound, list_files([str(pool)]), root / "out", CurateOptions(max_reject_fraction=1.0), SerialEngine())
     return pool, root / "out"
 
 

@@ -131,8 +131,9 @@ class Run:
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
     def committed(self) -> int:
-        """Units of work that stand."""
-        return sum("unit.json" in names for _, _, names in os.walk(self.out / ".work"))
+        """Number of units in the journal, some of them perhaps more than once."""
+        entries = (self.out / ".work" / "journal").glob("*.jsonl")
+        return sum(entry.read_bytes().count(b"\n") - 1 for entry in entries)
 
     def files(self) -> dict[str, str]:
         """Path and hash of every file of the artifact."""

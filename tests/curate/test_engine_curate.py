@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from engine_steps import Edit, Fail, FirstOfLength, KillOnce, MinLength, SeenBefore, bound, write_pool
 
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.core.errors import DataError
 from dclm.core.record import Record
 from dclm.curate.options import CurateOptions
@@ -32,7 +32,7 @@ FULL = bound(Edit(), MinLength(characters=4), FirstOfLength(), Edit(), SeenBefor
 
 def run(pipeline: BoundPipeline, pool: Path, out: Path, engine: object | None = None, **options: object) -> Record:
     settings = CurateOptions(**{"max_reject_fraction": 1.0, **options})  # type: ignore[arg-type]
-    return curate(pipeline, list_files([str(pool)]), out, settings, engine or Serial())  # type: ignore[arg-type]
+    return curate(pipeline, list_files([str(pool)]), out, settings, engine or SerialEngine())  # type: ignore[arg-type]
 
 
 def data_files(record: Record) -> dict[str, str]:
@@ -120,7 +120,7 @@ def test_finished_units_are_reused_after_a_failure(tmp_path: Path) -> None:
     assert "in step 2 (fail), rows 0-" in "".join(caught.value.__notes__)
     assert "shard 0" in "".join(caught.value.__notes__)
     assert not (tmp_path / "out" / "record.json").exists()
-    first = sorted((tmp_path / "out" / ".work" / "segment-0").glob("shard-*/unit.json"))
+    first = sorted((tmp_path / "out" / ".work" / "segment-0").glob("*/*.documents.parquet"))
     assert len(first) == 4
     before = [p.stat().st_mtime_ns for p in first]
     with pytest.raises(ZeroDivisionError):
@@ -170,7 +170,7 @@ def test_a_finished_artifact_is_reused_and_a_changed_one_is_not(tmp_path: Path) 
 def test_what_a_run_killed_after_its_record_left_behind_goes_with_the_next(tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "pool", texts(1))
     first = run(bound(MinLength(characters=4)), pool, tmp_path / "out")
-    (tmp_path / "out" / ".work" / "segment-0" / "shard-00000").mkdir(parents=True)
+    (tmp_path / "out" / ".work" / "segment-0" / "0123456789abcdef").mkdir(parents=True)
     assert run(bound(MinLength(characters=4)), pool, tmp_path / "out") == first
     assert not (tmp_path / "out" / ".work").exists()
 

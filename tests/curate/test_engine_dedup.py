@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from engine_steps import bound, write_pool
 
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
 from dclm.curate import keys, pieces
@@ -40,7 +40,7 @@ def changed(number: int) -> str:
 
 def run(step: Step, shards: list[list[str]], work: Path, name: str = "out") -> tuple[Record, list[str]]:
     pool = write_pool(work / "pool", shards)
-    record = curate(bound(step), list_files([str(pool)]), work / name, CurateOptions(), Serial())
+    record = curate(bound(step), list_files([str(pool)]), work / name, CurateOptions(), SerialEngine())
     kept = [
         t for path in sorted((work / name / "documents").iterdir()) for t in pq.read_table(path)["text"].to_pylist()
     ]

@@ -10,7 +10,7 @@ import pytest
 from engine_kills import Run, write_pipeline
 from engine_steps import write_lines
 
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate
@@ -21,7 +21,7 @@ def calm_run(work: Path) -> Run:
     """In this process, undisturbed."""
     run = Run(pipeline=write_pipeline(work), pool=write_lines(work / "pool"), out=work / "calm")
     options = CurateOptions(seed=7)
-    record = curate(bind(load_pipeline(run.pipeline)), list_files([str(run.pool)]), run.out, options, Serial())
+    record = curate(bind(load_pipeline(run.pipeline)), list_files([str(run.pool)]), run.out, options, SerialEngine())
     steps = record.counts["steps"]
     assert isinstance(steps, list)
     idle = [step["step"] for step in steps if not step["dropped"] and not step["edits"]]

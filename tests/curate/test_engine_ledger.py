@@ -11,7 +11,7 @@ from engine_steps import Edit, MinLength, bound, write_pool
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.stage import curate
 from dclm.curate.tally import Ledger, merge_ledgers
@@ -62,7 +62,9 @@ def test_a_run_that_spills_its_ledger_writes_the_same(tmp_path: Path, monkeypatc
     ledgers = []
     for name, limit in (("whole", 1 << 20), ("pieces", 0)):
         monkeypatch.setattr("dclm.curate.worker._LEDGER_BYTES", limit)
-        curate(pipeline, list_files([str(pool)]), tmp_path / name, CurateOptions(max_reject_fraction=1.0), Serial())
+        curate(
+            pipeline, list_files([str(pool)]), tmp_path / name, CurateOptions(max_reject_fraction=1.0), SerialEngine()
+        )
         ledgers.append([pq.read_table(path) for path in sorted((tmp_path / name / "ledger").iterdir())])
     assert ledgers[0] == ledgers[1]
     assert [table.num_rows for table in ledgers[0]] == [3000, 10]

@@ -11,7 +11,7 @@ from engine_steps import Edit, MinLength, bound, write_pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.stage import curate
 from dclm.curate.tally import LEDGER_PART, Ledger, merge_ledgers, text_size
@@ -61,7 +61,7 @@ def test_a_record_can_be_asked_why_and_by_how_much(tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "pool", [["a b bad c", "a", "x y z broken", ""]])
     pipeline = bound(Edit(), WordCount(column="n"), Threshold(column="n", min=3), MinLength(characters=2))
     options = CurateOptions(max_reject_fraction=1.0)
-    curate(pipeline, list_files([str(pool)]), tmp_path / "out", options, Serial())
+    curate(pipeline, list_files([str(pool)]), tmp_path / "out", options, SerialEngine())
     found = {i: fates(tmp_path / "out", f"0-{i}")[0] for i in range(4)}
     assert found[0].annotations == {"characters": 6, "n": 3}
     assert (found[1].outcome, found[1].annotations) == ("dropped by threshold", {"characters": 1, "n": 1})

@@ -13,7 +13,7 @@ import pytest
 from engine_steps import bound, write_pool
 from test_engine_curate import data_files
 
-from dclm.core.engine import Engine, Serial
+from dclm.core.engine import Engine, SerialEngine
 from dclm.core.record import Record
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline
@@ -33,7 +33,7 @@ class Stopped(Exception):
     """The process ended."""
 
 
-class StopsAfter(Serial):
+class StopsAfter(SerialEngine):
     """Ends the run after so many units."""
 
     def __init__(self, units: int) -> None:
@@ -80,18 +80,20 @@ STEPS: dict[str, tuple[Step, ...]] = {
 def test_bytes_do_not_depend_on_workers_or_interruptions(name: str, tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "pool", corpus(1))
     steps = pipeline(tmp_path, STEPS[name])
-    calm = run(steps, pool, tmp_path / "calm", Serial())
+    calm = run(steps, pool, tmp_path / "calm", SerialEngine())
     assert calm.counts["kept"] != 0
     for units in (7, 14, 8):  # 5 of them hash the pool's files; what was finished before is not done again
         with pytest.raises(Stopped):
             run(steps, pool, tmp_path / "stopped", StopsAfter(units))
-    last = LocalEngine(2) if name == "all" else Serial()  # starting processes takes longer than all the rest
+    last = LocalEngine(2) if name == "all" else SerialEngine()  # starting processes takes longer than all the rest
     assert data_files(run(steps, pool, tmp_path / "stopped", last)) == data_files(calm)
 
 
 def test_what_a_step_decided_stands_in_the_record(tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "pool", corpus(1))
-    record = run(pipeline(tmp_path, (dataclasses.replace(MASK, action="drop"),)), pool, tmp_path / "out", Serial())
+    record = run(
+        pipeline(tmp_path, (dataclasses.replace(MASK, action="drop"),)), pool, tmp_path / "out", SerialEngine()
+    )
     decisions = record.counts["decisions"]
     assert isinstance(decisions, dict)
     report = decisions["0:decontaminate"]

@@ -12,15 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dclm.core.journal import Outcome
 from dclm.curate.files import write_tables
-from dclm.curate.relay import Leg, run_relay
-from dclm.curate.step import Decision, Relay
+from dclm.curate.iterate import IterationUnit, iterate
+from dclm.curate.step import Decision, IterativeReduce
 from dclm.dedup.groups.components import Links, components
 from dclm.dedup.groups.stars import components_of, edges_of, large_star, small_star
 from dclm.dedup.minhash.step import MinHash
-from dclm.dedup.serial import relayed
+from dclm.dedup.serial import iterated
 
-STARS = Relay(start=edges_of, steps=(large_star, small_star), finish=lambda rows: Decision(drops=pa.table({})))
+STARS = IterativeReduce(
+    start=edges_of, steps=(large_star, small_star), finish=lambda rows: Decision(drops=pa.table({}))
+)
 EDGES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)).filter(lambda e: e[0] != e[1]), max_size=60)
 
 
@@ -40,7 +43,7 @@ def assert_same(edges: np.ndarray, tables: list[pa.Table]) -> None:
 @given(EDGES)
 def test_stars_are_the_components(edges: list[tuple[int, int]]) -> None:
     array = np.array(edges, np.int64).reshape(-1, 2)
-    assert_same(array, [relayed(STARS, [table_of(array[::2]), table_of(array[1::2])])])
+    assert_same(array, [iterated(STARS, [table_of(array[::2]), table_of(array[1::2])])])
 
 
 @pytest.mark.parametrize("shape", ["chain", "shuffled chain", "star", "trees"])
@@ -56,19 +59,18 @@ def test_through_files_of_many_partitions(tmp_path: Path, shape: str) -> None:
     edges = edges[edges[:, 0] != edges[:, 1]] + (1 << 40)
     reduced = []
     for part in range(4):
-        reduced.append(tmp_path / f"reduced-{part}.arrow")
-        write_tables(reduced[-1], [table_of(edges[part::8]), table_of(edges[part + 4 :: 8])])
+        reduced.append(str(tmp_path / f"reduced-{part}.arrow"))
+        write_tables(Path(reduced[-1]), [table_of(edges[part::8]), table_of(edges[part + 4 :: 8])])
     rounds: list[str] = []
 
-    def run(label: str, function: object, units: list[Leg]) -> None:
+    def run(label: str, function: object, units: list[IterationUnit]) -> list[Outcome]:
         rounds.append(label)
-        for unit in units:
-            pickle.loads(pickle.dumps(function))(unit)
+        return [pickle.loads(pickle.dumps(function))(unit) for unit in units]
 
-    assert_same(edges, list(run_relay(STARS, reduced, tmp_path, "print", run)))  # type: ignore[arg-type]
+    assert_same(edges, list(iterate(STARS, reduced, str(tmp_path), "print", run)))  # type: ignore[arg-type]
     assert len(rounds) <= 3 * np.log2(count)
-    left = {path.parent.parent.name for path in tmp_path.glob("relay-*/*/rows.arrow")}
-    assert left == {f"relay-{len(rounds) - 1:03d}"}
+    left = {path.parent.parent.name for path in tmp_path.glob("iteration-*/*/rows.arrow")}
+    assert left == {f"iteration-{len(rounds) - 1:03d}"}
 
 
 @pytest.mark.parametrize("verify", [None, 0.7])

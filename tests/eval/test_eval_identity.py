@@ -13,7 +13,7 @@ import torch
 from eval_tasks import ROWS, evaluate_and_die
 from eval_workers import gpu_and_process
 
-from dclm.core.engine import Engine, Serial
+from dclm.core.engine import Engine, SerialEngine
 from dclm.engine import open_engine
 from dclm.engine.local import LocalEngine, visible_gpus
 from dclm.eval.run.plan import workers_that_fit
@@ -43,7 +43,7 @@ def run(model: str, tasks: Path, tmp_path: Path) -> Callable[[str, Engine], list
 @pytest.mark.slow
 def test_every_engine_gives_the_same_bytes(run: Callable[[str, Engine], list[bytes]]) -> None:
     threads = torch.get_num_threads()
-    serial = run("serial", Serial())
+    serial = run("serial", SerialEngine())
     assert torch.get_num_threads() == threads
     assert run("two", LocalEngine(2)) == serial
     with open_engine("ray", 2) as engine:
@@ -54,9 +54,9 @@ def test_threads_of_the_machine_change_nothing(run: Callable[[str, Engine], list
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        one = run("one", Serial())
+        one = run("one", SerialEngine())
         torch.set_num_threads(2)
-        assert run("many", Serial()) == one
+        assert run("many", SerialEngine()) == one
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -76,7 +76,7 @@ def test_a_run_that_is_killed_twice_goes_on_where_it_was(
         assert process.exitcode == -signal.SIGKILL
         assert not (out / "record.json").exists()
         assert len(list(out.rglob("*.parquet"))) == finished
-    assert run("killed", Serial()) == run("whole", Serial())
+    assert run("killed", SerialEngine()) == run("whole", SerialEngine())
     assert not (out / "parts").exists()
 
 

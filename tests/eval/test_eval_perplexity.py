@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from torch.nn import functional as F
 
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
 from dclm.eval import perplexity
 from dclm.eval.perplexity import DOCUMENTS, bits_per_byte, spans, windows
@@ -96,7 +96,7 @@ def test_bits_are_the_sum_over_plain_passes_of_the_model(
 
 
 def test_an_interrupted_run_reuses_its_documents(sample: Path, model: str, tmp_path: Path) -> None:
-    class Once(Serial):
+    class Once(SerialEngine):
         def map(self, function, units, *, one_gpu_each=False):  # type: ignore[no-untyped-def]
             for index, unit in enumerate(units):
                 yield index, function(unit)

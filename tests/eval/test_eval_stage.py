@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from eval_tasks import ROWS, write_task
 
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
 from dclm.eval.data.rows import rows_sha256
 from dclm.eval.run.stage import evaluate
@@ -66,7 +66,7 @@ class Interrupted:
             yield index, function(one)
 
 
-class Counting(Serial):
+class Counting(SerialEngine):
     """Counts the units it is given."""
 
     def __init__(self) -> None:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dclm.core.engine import Serial
-from dclm.core.progress import Silent
+from dclm.core.engine import SerialEngine
+from dclm.core.progress import NullProgress
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate
@@ -38,7 +38,7 @@ def fates(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
     pool = make_sample(root / "pool", documents=300, files=2)
     (root / "pipeline.yaml").write_text(PIPELINE)
     bound = bind(load_pipeline(root / "pipeline.yaml"), {})
-    curate(bound, list_files([str(pool / "warc")]), root / "out", CurateOptions(), Serial(), Silent())
+    curate(bound, list_files([str(pool / "warc")]), root / "out", CurateOptions(), SerialEngine(), NullProgress())
     ledger = pa.concat_tables([pq.read_table(path) for path in sorted((root / "out" / "ledger").iterdir())])
     steps = dict(zip(ledger["id"].to_pylist(), ledger["step"].to_pylist(), strict=True))
     return [{**row, "step": steps[row["id"]]} for row in pq.read_table(pool / "truth.parquet").to_pylist()]

@@ -11,7 +11,7 @@ import pytest
 
 from dclm.board.validate import validate
 from dclm.cli.main import main
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.core.record import read_record
 from dclm.documents.why import fates, samples, waterfall
 from dclm.engine.local import LocalEngine
@@ -61,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("run")
     (root / "p.yaml").write_text(PIPELINE, encoding="utf-8")
     (root / "r.yaml").write_text(RECIPE, encoding="utf-8")
-    Run(load_recipe(root / "r.yaml"), root / "out", Serial(), RunOptions()).execute()
+    Run(load_recipe(root / "r.yaml"), root / "out", SerialEngine(), RunOptions()).execute()
     return root
 
 

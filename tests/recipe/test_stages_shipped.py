@@ -9,7 +9,7 @@ from pathlib import Path
 import fasttext
 import pytest
 
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.core.errors import AssetError
 from dclm.core.record import Record
 from dclm.core.storage import sha256_file
@@ -46,7 +46,7 @@ def own_files(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(name: str, pool: Path, out: Path) -> Record:
     bound = bind(load_pipeline(PIPELINES / f"{name}.yaml"))
-    return curate(bound, list_files([str(pool / "warc" / "*.gz")]), out, CurateOptions(), Serial())
+    return curate(bound, list_files([str(pool / "warc" / "*.gz")]), out, CurateOptions(), SerialEngine())
 
 
 @pytest.mark.shared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from dclm.cli.ablate import ablate as command
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.core.errors import DataError
-from dclm.core.progress import Silent
+from dclm.core.progress import NullProgress
 from dclm.curate.pipeline import BoundPipeline, bind, load_pipeline
 from dclm.pool.files import list_files
 from dclm.report.ablation.page import render_ablation
@@ -34,14 +34,14 @@ steps:
 TEXTS = ["a b c d", "a b c d", "one", "two words", "", "e f g", "a b c d"]
 
 
-class Backwards(Serial):
+class Backwards(SerialEngine):
     """Runs units last first, and pickles all that goes to them and comes back, as engines with workers do."""
 
     def map(
-        self, function: Callable[[U], R], units: Sequence[U], *, one_gpu_each: bool = False
+        self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
-        for index in reversed(range(len(units))):
-            call, unit = pickle.loads(pickle.dumps((function, units[index])))
+        for index, each in reversed(list(enumerate(units))):
+            call, unit = pickle.loads(pickle.dumps((function, each)))
             yield index, pickle.loads(pickle.dumps(call(unit)))
 
 
@@ -55,7 +55,9 @@ def write(path: Path, texts: list[str]) -> None:
 
 
 def run(tmp_path: Path, pipeline: str = PIPELINE, sample: int = 100) -> Ablation:
-    return ablate(bound(pipeline, tmp_path), list_files([str(tmp_path / "pool")]), sample, 0, Backwards(), Silent())
+    return ablate(
+        bound(pipeline, tmp_path), list_files([str(tmp_path / "pool")]), sample, 0, Backwards(), NullProgress()
+    )
 
 
 @pytest.fixture

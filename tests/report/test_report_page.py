@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dclm.core.engine import Engine, Serial
+from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
 from dclm.curate.options import CurateOptions
@@ -47,7 +47,9 @@ def run(pipeline: str, paths: list[Path], out: Path, engine: Engine | None = Non
     file = out.parent / f"{out.name}.yaml"
     file.write_text(pipeline)
     options = CurateOptions(max_reject_fraction=1.0)
-    return curate(bind(load_pipeline(file)), list_files([str(p) for p in paths]), out, options, engine or Serial())
+    return curate(
+        bind(load_pipeline(file)), list_files([str(p) for p in paths]), out, options, engine or SerialEngine()
+    )
 
 
 def text_pool(path: Path, rows: Sequence[Mapping[str, object]]) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dclm.cli.main import main
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
 from dclm.science.experiment.held_out import overlap, write_held_out
 from dclm.science.experiment.repeats import repeated_share
@@ -62,7 +62,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path) -> Outcome:
-    return run_experiment(load_experiment(folder / "e.yaml"), folder / "out", Serial())
+    return run_experiment(load_experiment(folder / "e.yaml"), folder / "out", SerialEngine())
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_documents_that_hold_held_out_text_are_counted(folder: Path) -> None:
     with (folder / "documents.jsonl").open("a", encoding="utf-8") as handle:
         handle.write(json.dumps({"text": "before it " + json.loads(held[4])["text"]}) + "\n")
     recipe = load_experiment(folder / "e.yaml").recipes["all"]
-    Run(recipe, folder / "o", Serial(), RunOptions(until="curate")).execute()
+    Run(recipe, folder / "o", SerialEngine(), RunOptions(until="curate")).execute()
     found = overlap([folder / "o" / "documents" / "data"], folder / "held.jsonl")
     assert (found.documents, found.shared) == (81, 1)
 

@@ -180,10 +180,10 @@ def test_a_finished_artifact_is_not_made_again(tokenizer_json: str, documents: P
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dclm.core.engine import Serial
+from dclm.core.engine import SerialEngine
 from dclm.tokens.stage import TokenizeConfig, tokenize
 
-class Doomed(Serial):
+class Doomed(SerialEngine):
     left = int(sys.argv[4])
     def map(self, function, units):
         for index, unit in enumerate(units):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dclm.core.progress import Progress, Silent
+from dclm.core.progress import NullProgress, Progress
 from dclm.train import checkpoint, loop
 
 WHERE = 15
@@ -26,7 +26,7 @@ def dies_in_mid_write() -> Progress:
             os.kill(os.getpid(), signal.SIGKILL)
 
     checkpoint.write_shards = write
-    return Silent()
+    return NullProgress()
 
 
 def stalls() -> Progress:
@@ -39,4 +39,4 @@ def stalls() -> Progress:
         return whole(self, step)
 
     loop.Trainer.update = update  # type: ignore[method-assign]
-    return Silent()
+    return NullProgress()

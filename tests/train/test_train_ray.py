@@ -97,7 +97,7 @@ track: [tensorboard]
 def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_ray: bool, num_ranks: int, gpus: bool, expected: str
 ) -> None:
-    from dclm.core.engine import Serial
+    from dclm.core.engine import SerialEngine
     from dclm.recipe import run as stages
     from dclm.recipe.recipe import load_recipe
 
@@ -117,7 +117,7 @@ def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
     (tmp_path / "r.yaml").write_text(RECIPE)
     (tmp_path / "p.yaml").write_text("name: p\nsteps:\n  - page_length: {of: word, min: 5}\n")
     options = stages.RunOptions(on_ray=on_ray, num_ranks=num_ranks, min_ranks=1)
-    stages.Run(load_recipe(tmp_path / "r.yaml"), tmp_path / "out", Serial(), options).train()
+    stages.Run(load_recipe(tmp_path / "r.yaml"), tmp_path / "out", SerialEngine(), options).train()
     ((name, rest),) = called
     assert (name, rest["num_ranks"], rest.get("min_ranks")) == (expected, num_ranks, 1 if expected == "ray" else None)
     assert rest["options"].resume

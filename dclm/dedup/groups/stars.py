@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from dclm.curate.step import Passed
+from dclm.curate.step import Pass
 from dclm.dedup.columns import I64, distinct, ints
 from dclm.dedup.groups.components import Components
 
@@ -25,20 +25,20 @@ def edges_of(links: pa.Table) -> pa.Table:
     return _both(ints(links, "second"), ints(links, "first"))
 
 
-def large_star(rows: pa.Table) -> Passed:
+def large_star(rows: pa.Table) -> Pass:
     """Links each later neighbour of a document to the first of it and its neighbours."""
     key, other, least, _ = _neighbours(rows)
     least = np.minimum(least, key)
     later = other > key
-    return Passed(rows=_table(other[later], least[later]), news=int((least < key)[later].sum()))
+    return Pass(rows=_table(other[later], least[later]), num_changed=int((least < key)[later].sum()))
 
 
-def small_star(rows: pa.Table) -> Passed:
+def small_star(rows: pa.Table) -> Pass:
     """Links a document and its neighbours, all of them earlier, to the first of these."""
     key, other, least, starts = _neighbours(rows)
     more = other != least
     low = np.concatenate([least[starts], least[more]])
-    return Passed(rows=_both(np.concatenate([key[starts], other[more]]), low), news=int(more.sum()))
+    return Pass(rows=_both(np.concatenate([key[starts], other[more]]), low), num_changed=int(more.sum()))
 
 
 def components_of(tables: Iterable[pa.Table]) -> Components:

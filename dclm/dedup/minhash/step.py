@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from dclm.core.config import Count, Fraction, Positive, Range
 from dclm.core.errors import ConfigError
-from dclm.curate.step import Context, Decision, Global, MapFunction, Relay, Round
+from dclm.curate.step import Context, Decision, Global, IterativeReduce, MapFunction, Round
 from dclm.dedup.columns import I64, U64, documents_of, hashes, ints, no_drops, row_of, shard_of
 from dclm.dedup.groups.clusters import Clusters, Parts
 from dclm.dedup.groups.components import Components, Links, components
@@ -98,7 +98,7 @@ class MinHash(Global):
             return self._decision_on(components(_LinksOf(reduced), self.max_cluster), reduced)
         return Decision(
             drops=no_drops(),
-            then=Relay(
+            then=IterativeReduce(
                 start=edges_of,
                 steps=(large_star, small_star),
                 finish=lambda rows: self._decision_on(components_of(rows), reduced),

@@ -22,8 +22,8 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.core.engine import Engine, Serial
-from dclm.core.progress import Progress, Silent
+from dclm.core.engine import Engine, SerialEngine
+from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, describe_files, find_record, provenance, write_record
 from dclm.core.storage import atomic_file, write_atomic
 from dclm.eval.perplexity import DOCUMENTS, TEXTS_FILE, TextUnit, perplexity_json, score_texts
@@ -83,7 +83,7 @@ def evaluate(
     found = find_record(out, job.fingerprint)
     if found is not None:
         return found
-    counts = _score(job, out, engine or Serial(), progress or Silent())
+    counts = _score(job, out, engine or SerialEngine(), progress or NullProgress())
     report = _report(job, out)
     write_atomic(out / SCORES_FILE, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
     if job.plan.rows:
@@ -119,7 +119,7 @@ def _score(job: Job, out: Path, engine: Engine, progress: Progress) -> list[Unit
     units, text_units = job.units(parts), job.text_units(parts)
     run = partial(
         _run,
-        engine=engine if job.backend is None else Serial(),
+        engine=engine if job.backend is None else SerialEngine(),
         progress=progress,
         one_gpu_each=job.settings.device == "cuda",
     )

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dclm.core.errors import ConfigError
-from dclm.core.progress import Progress, Silent
+from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, describe_files, find_record, fingerprint, provenance, write_record
 from dclm.core.storage import atomic_directory
 from dclm.pool.sample.pages import Page, make_pages
@@ -74,7 +74,7 @@ def make_sample(
         return out
     started, cpu = time.time(), time.process_time()
     with atomic_directory(out) as root:
-        rows = _write_crawl(root, config, progress or Silent())
+        rows = _write_crawl(root, config, progress or NullProgress())
         rows |= _write_texts(root, config)
         record = Record(
             kind="pool",

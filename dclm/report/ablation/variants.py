@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dclm.core.engine import Engine, Serial
+from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import DataError
 from dclm.core.progress import Progress
 from dclm.core.record import fingerprint
@@ -97,7 +97,7 @@ def run_variants(bench: Bench, variants: Sequence[Places], engine: Engine, progr
 
 def _run(bench: Bench, places: Places) -> Outcome:
     out = bench.root / fingerprint(list(places))[:16]
-    curate(_subset(bench.bound, places), bench.files, out, bench.options, Serial())
+    curate(_subset(bench.bound, places), bench.files, out, bench.options, SerialEngine())
     step, characters = [], []
     names = np.array([*places, -1, KEPT], np.int32)  # looked up by the place in the variant; −1 and −2 from the end
     for rows in Artifact(out).rows("characters"):

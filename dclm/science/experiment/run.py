@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dclm.core.engine import Engine
-from dclm.core.progress import Progress, Silent
+from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import read_record
 from dclm.recipe.layout import Layout
 from dclm.recipe.recipe import LoadedRecipe
@@ -67,7 +67,7 @@ def run_experiment(
     out: Path,
     engine: Engine,
     *,
-    make_progress: Callable[[], Progress] = Silent,
+    make_progress: Callable[[], Progress] = NullProgress,
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Run all cells into OUT/RECIPE/SCALE/TOKENS/seed-N; documents lie in OUT/RECIPE/documents.

@@ -11,7 +11,7 @@ import fasttext
 import numpy as np
 
 from dclm.core.errors import DataError
-from dclm.core.progress import Progress, Silent
+from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, canonical, describe_files, find_record, fingerprint, provenance, write_record
 from dclm.core.storage import atomic_directory, sha256_file
 from dclm.pool.files import list_files
@@ -30,7 +30,7 @@ def train_classifier(spec: ClassifierSpec, out: Path, progress: Progress | None 
     An artifact of the same fingerprint that stands there is reused. fastText runs in one thread, since several race.
     Raises: DataError if a source has no text or one class is left without a training document.
     """
-    progress = progress or Silent()
+    progress = progress or NullProgress()
     started, cpu = time.time(), time.process_time()
     inputs = _inputs(spec)
     config = _config(spec)

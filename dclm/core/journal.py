@@ -1,0 +1,89 @@
+"""Which units of a stage are finished, and what came of them: a few numbered objects, not one small file per unit.
+
+Entry N is created only if it does not exist, so two drivers can never both go on: the second to write an entry finds it
+taken and stops. An entry is JSON lines: a header, then one line per unit. `HEAD` says from which number to read on; it
+is a shortcut, since merged entries hold everything before them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+
+from dclm.core.errors import IncompleteError
+from dclm.core.store import Store
+
+HEAD = "HEAD"
+FLUSH_SECONDS = 2.0
+"""A crash repeats at most this much finished work, and what was running."""
+FLUSH_UNITS = 20_000
+MERGE_ENTRIES = 64
+"""More entries than this are merged into one when a run starts."""
+
+Outcome = Mapping[str, object]
+
+
+class Journal:
+    """The journal below a prefix of a store. One driver writes it; `read` it once before."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self._store, self._prefix = store, prefix
+        self._next = 0
+        self._pending: list[tuple[str, Outcome]] = []
+        self._flushed = float("-inf")
+        self._token = uuid.uuid4().hex
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}"
+
+    def read(self) -> Iterator[tuple[str, Outcome]]:
+        """`(unit, outcome)` of everything that was written down, oldest first: a later outcome replaces an earlier."""
+        head = self._store.read(self._key(HEAD))
+        first = self._next = int(head.data) if head is not None else 0
+        while (entry := self._store.read(self._key(_name(self._next)))) is not None:
+            for line in entry.data.splitlines()[1:]:
+                unit, outcome = json.loads(line)
+                yield unit, outcome
+            self._next += 1
+        if self._next - first > MERGE_ENTRIES:
+            self._merge(first)
+
+    def _merge(self, first: int) -> None:
+        """Write entries `first` … as one new entry, and let `HEAD` point at it."""
+        units: dict[bytes, bytes] = {}
+        for number in range(first, self._next):
+            entry = self._store.read(self._key(_name(number)))
+            assert entry is not None
+            for line in entry.data.splitlines()[1:]:
+                units[line[: line.index(b",")]] = line
+        merged = self._next
+        self._write(b"".join(line + b"\n" for line in units.values()))
+        self._store.put(self._key(HEAD), str(merged).encode())
+        self._store.delete([self._key(_name(number)) for number in range(first, merged)])
+
+    def add(self, unit: str, outcome: Outcome) -> None:
+        """Note that a unit is finished; written down within `FLUSH_SECONDS`, or by `flush`."""
+        self._pending.append((unit, outcome))
+        if time.monotonic() - self._flushed > FLUSH_SECONDS or len(self._pending) >= FLUSH_UNITS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write down what was added. Raises: IncompleteError where another driver has written meanwhile."""
+        if self._pending:
+            lines = [json.dumps([unit, outcome], separators=(",", ":")) for unit, outcome in self._pending]
+            self._write("".join(f"{line}\n" for line in lines).encode())
+            self._pending = []
+        self._flushed = time.monotonic()
+
+    def _write(self, lines: bytes) -> None:
+        header = json.dumps({"driver": self._token, "entry": self._next}).encode() + b"\n"
+        if not self._store.create(self._key(_name(self._next)), header + lines):
+            what = f"entry {self._next} of its journal was written by another run"
+            raise IncompleteError(f"{self._store.url}/{self._prefix}", what, "let the other run finish")
+        self._next += 1
+
+
+def _name(number: int) -> str:
+    return f"{number:06d}.jsonl"

@@ -1,0 +1,267 @@
+"""The one way in which a stage runs: identity → reuse → lease → units → commit → record.
+
+A stage supplies its identity and a function that makes the artifact in a `Workspace`. Units of work are pure functions
+of their inputs that leave files below an address; what is finished stands in the stage's journal, and a stage that was
+killed continues from it. The record is written last; without it there is no artifact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from dclm.core.cache import scratch_directory
+from dclm.core.engine import Engine
+from dclm.core.journal import Journal, Outcome
+from dclm.core.lease import LEASE, Lease, abandoned, held
+from dclm.core.progress import Progress
+from dclm.core.record import RECORD, Kind, Record, find_record, provenance, write_record
+from dclm.core.storage import is_local, remove_temporary
+from dclm.core.store import delete_tree, join, local_file, open_store, split
+
+WORK = ".work"
+FILES = "files"
+"""Key of an outcome: name of each file that a unit left → [bytes, sha256]."""
+CONSUMED = "consumed"
+"""The same for files that are deleted once later work has made something of them."""
+
+
+class Unit(Protocol):
+    """A piece of a stage's work: a small picklable value."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that decides what it makes."""
+
+    @property
+    def directory(self) -> str:
+        """Address below which its files are published."""
+
+
+U = TypeVar("U", bound=Unit)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finished(Generic[U]):
+    """A unit that is done."""
+
+    index: int
+    """Its place among the units."""
+    unit: U
+    outcome: Outcome
+
+
+@dataclasses.dataclass(kw_only=True)
+class Workspace:
+    """Where a stage works: the artifact's address, a folder for work, and what schedules its units."""
+
+    out: str
+    engine: Engine
+    progress: Progress
+    lease: Lease
+    journal: Journal
+    finished: dict[str, Outcome]
+    """Fingerprint of a finished unit → what came of it."""
+    unchecked: set[str]
+    """Units that an earlier run finished and whose files were not looked at since."""
+    used: dict[str, Outcome] = dataclasses.field(default_factory=dict)
+    """The finished units that this artifact is made of."""
+
+    @property
+    def work(self) -> str:
+        """Address of the folder for work, deleted when the artifact is complete."""
+        return join(self.out, WORK)
+
+    def run_units(
+        self,
+        function: Callable[[U], Outcome],
+        units: Iterable[U],
+        label: str,
+        *,
+        total: int | None = None,
+        items: Callable[[Outcome], int] = lambda outcome: 0,
+        one_gpu_each: bool = False,
+        need_consumed: bool = False,
+    ) -> Iterator[Finished[U]]:
+        """Run what is not finished, in order of completion, after what is.
+
+        units: can be iterated twice and gives the same units each time; a million of them need not be in memory.
+        need_consumed: files that later work consumes must still be there, else their unit runs again.
+
+        Files that an earlier run left are compared with their hashes first; what has changed is made again.
+        """
+        self.progress.start(label, total)
+        todo: list[int] = []
+        for index, unit in enumerate(units):
+            outcome = self.finished.get(unit.fingerprint)
+            if outcome is None or not self._is_intact(unit, outcome, need_consumed):
+                self.finished.pop(unit.fingerprint, None)
+                todo.append(index)
+                continue
+            self.used[unit.fingerprint] = outcome
+            self.progress.advance()
+            yield Finished(index=index, unit=unit, outcome=outcome)
+        running: dict[int, U] = {}
+        for number, outcome in self.engine.map(function, _chosen(units, todo, running), one_gpu_each=one_gpu_each):
+            unit = running.pop(number)
+            self._note(unit, outcome)
+            self.progress.advance(items=items(outcome))
+            yield Finished(index=todo[number], unit=unit, outcome=outcome)
+        self.journal.flush()
+        self.progress.finish()
+
+    def _note(self, unit: Unit, outcome: Outcome) -> None:
+        self.lease.check()
+        self.finished[unit.fingerprint] = self.used[unit.fingerprint] = outcome
+        self.journal.add(unit.fingerprint, outcome)
+
+    def _is_intact(self, unit: Unit, outcome: Outcome, consumed: bool = False) -> bool:
+        if unit.fingerprint not in self.unchecked:
+            return True
+        self.unchecked.discard(unit.fingerprint)
+        return files_are_intact(unit.directory, outcome, consumed)
+
+    def run_one(self, function: Callable[[U], Outcome], unit: U) -> Outcome:
+        """Run one unit in this process, or take what is finished of it."""
+        outcome = self.finished.get(unit.fingerprint)
+        if outcome is None or not self._is_intact(unit, outcome):
+            outcome = function(unit)
+            self._note(unit, outcome)
+            self.journal.flush()
+        self.used[unit.fingerprint] = outcome
+        return outcome
+
+
+def _chosen(units: Iterable[U], places: Sequence[int], running: dict[int, U]) -> Iterator[U]:
+    """The units at these places, in order, each noted in `running` under its number among them."""
+    wanted = iter(enumerate(places))
+    number, place = next(wanted, (0, -1))
+    for index, unit in enumerate(units):
+        if index == place:
+            running[number] = unit
+            yield unit
+            number, place = next(wanted, (0, -1))
+
+
+def run_stage(
+    out: str | Path,
+    *,
+    kind: Kind,
+    identity: str,
+    make: Callable[[Workspace], Record],
+    engine: Engine,
+    progress: Progress,
+    started: float | None = None,
+    wait: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Record:
+    """Make the artifact at `out`, or reuse it where it is there with this identity.
+
+    out: a local folder or a URL.
+    make: makes everything but the record's `provenance`, to which it may contribute.
+    say: is told that an artifact is reused, or what is waited for.
+    Raises: IncompleteError where another run is writing at `out` (with `wait`, that run is waited for).
+    """
+    started = time.time() if started is None else started
+    home = str(Path(out).absolute()) if is_local(str(out)) else str(out)
+    if (found := _reused(home, identity, say)) is not None:
+        return found
+    with held(home, wait=wait, say=say) as lease:
+        if (found := _reused(home, identity, say)) is not None:
+            return found  # another run made it while this one waited
+        store = open_store(home)
+        store.delete([RECORD])
+        if is_local(home):
+            remove_temporary(Path(home))
+        journal = Journal(store, f"{WORK}/journal")
+        finished = dict(journal.read())
+        space = Workspace(
+            out=home,
+            engine=engine,
+            progress=progress,
+            lease=lease,
+            journal=journal,
+            finished=finished,
+            unchecked=set(finished),
+        )
+        try:
+            record = make(space)
+        finally:
+            journal.flush()
+        lease.check()
+        assert record.kind == kind
+        assert record.fingerprint == identity
+        record = dataclasses.replace(record, provenance={**provenance(started), **record.provenance})
+        write_record(home, record)
+        delete_tree(join(home, WORK))
+    return record
+
+
+def _reused(home: str, identity: str, say: Callable[[str], None]) -> Record | None:
+    found = find_record(home, identity)
+    if found is None:
+        return None
+    made = found.provenance.get("finished")
+    say(f"{home}: reused" + (f", made {made}" if made else ""))
+    store = open_store(home)
+    if abandoned(store):  # what a run left that was killed after it wrote its record
+        delete_tree(join(home, WORK))
+        store.delete([LEASE])
+    return found
+
+
+@contextlib.contextmanager
+def unit_files(address: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A local folder to work in, and the unit's outcome; at the end the files in it are published below `address`.
+
+    The outcome says the CPU seconds that were used meanwhile by this process, and bytes and sha256 of each file.
+    """
+    before = time.process_time()
+    near = str(Path(address).parent) if is_local(address) else None
+    outcome: dict[str, Any] = {}
+    with scratch_directory(near) as directory:
+        yield directory, outcome
+        outcome[FILES] = publish(directory, address)
+    outcome.setdefault("cpu_seconds", round(time.process_time() - before, 3))
+
+
+def publish(directory: Path, address: str) -> dict[str, list[Any]]:
+    """Move or upload every file of a folder below an address; gives `name → [bytes, sha256]`."""
+    found: dict[str, list[Any]] = {}
+    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
+        name = path.relative_to(directory).as_posix()
+        found[name] = [path.stat().st_size, sha256_of(path)]
+        store, key = split(join(address, name))
+        store.put(key, path)
+    return found
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 (hex) of a local file."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def consumed(outcome: dict[str, Any], suffix: str = "") -> dict[str, Any]:
+    """The outcome of a unit whose files (those with this suffix) are deleted when later work has used them."""
+    files = outcome[FILES]
+    names = [name for name in files if name.endswith(suffix)]
+    lasting = {name: file for name, file in files.items() if name not in names}
+    return {**outcome, CONSUMED: {name: files[name] for name in names}, FILES: lasting}
+
+
+def files_are_intact(address: str, outcome: Outcome, with_consumed: bool = False) -> bool:
+    """Whether the files that a unit left are as it left them: content on a disk, size in an object store."""
+    files = [outcome.get(key, {}) for key in ((FILES, CONSUMED) if with_consumed else (FILES,))]
+    for name, (size, digest) in (item for found in files if isinstance(found, Mapping) for item in found.items()):
+        store, key = split(join(address, name))
+        if store.size(key) != size:
+            return False
+        if is_local(address) and sha256_of(local_file(join(address, name))) != digest:
+            return False
+    return True

@@ -1,0 +1,297 @@
+"""Where artifacts live: one interface over a local directory and an object store, addressed by URL.
+
+A store knows whole objects by key: read, put (all of it or nothing), create (only where nothing exists), replace (only
+what was seen), delete. Nothing is renamed, and no reader needs a listing: what belongs together is named in a small
+record that is created last. Addresses are strings: an absolute local path, or `scheme://…`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import functools
+import hashlib
+import os
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from dclm.core.errors import DataError
+from dclm.core.storage import TEMPORARY, is_local, sync_path
+
+
+class Versioned(NamedTuple):
+    """An object and the version that `Store.replace` compares."""
+
+    data: bytes
+    version: str
+
+
+class Store(ABC):
+    """Objects under one root. All methods may be called from several threads and machines at once."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @abstractmethod
+    def read(self, key: str) -> Versioned | None:
+        """The whole object; None where there is none."""
+
+    @abstractmethod
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        """`length` bytes from `start` on. Raises: DataError where there is no such object."""
+
+    @abstractmethod
+    def local(self, key: str) -> Path:
+        """A local file with the object's content: the file itself, or a copy in this machine's cache.
+
+        Raises: DataError where there is no such object.
+        """
+
+    @abstractmethod
+    def put(self, key: str, source: Path | bytes) -> None:
+        """Write the object; readers see the old content or the new one, never a part.
+
+        A `Path` may be moved away by the call: it belongs to the store afterwards.
+        """
+
+    @abstractmethod
+    def create(self, key: str, data: bytes) -> bool:
+        """Write the object if there is none. False, and nothing written, where there is one."""
+
+    @abstractmethod
+    def replace(self, key: str, data: bytes, version: str) -> bool:
+        """Write the object if it is still the one that `read` gave with this version; else False."""
+
+    @abstractmethod
+    def size(self, key: str) -> int | None:
+        """Bytes of the object; None where there is none."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[str]:
+        """Keys below a folder, in order. For people and for sweeping, never to find out what is finished."""
+
+    @abstractmethod
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete these objects; one that does not exist is fine."""
+
+
+class LocalStore(Store):
+    """A directory. Replacement is compared under a file lock, creation is a hard link."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(str(Path(url).absolute()))
+        self._root = Path(self.url)
+
+    def _path(self, key: str) -> Path:
+        return self._root / key if key else self._root
+
+    def read(self, key: str) -> Versioned | None:
+        try:
+            data = self._path(key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Versioned(data, hashlib.sha256(data).hexdigest())
+
+    def read_range(self, key: str, start: int, length: int) -> bytes:
+        with self.local(key).open("rb") as handle:
+            handle.seek(start)
+            return handle.read(length)
+
+    def local(self, key: str) -> Path:
+        path = self._path(key)
+        if not path.is_file():
+            raise DataError(str(path), "no such file", "check the path")
+        return path
+
+    def put(self, key: str, source: Path | bytes) -> None:
+        target = self._path(key)
+        with self._temporary(target, source) as temporary:
+            os.replace(temporary, target)
+        sync_path(target.parent)
+
+    def create(self, key: str, data: bytes) -> bool:
+        target = self._path(key)
+        with self._temporary(target, data) as temporary:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
+        sync_path(target.parent)
+        return True
+
+    def replace(self, key: str, data: bytes, version: str) -> bool:
+        target = self._path(key)
+        with _locked(_made(target.parent)):
+            found = self.read(key)
+            if found is None or found.version != version:
+                return False
+            self.put(key, data)
+            return True
+
+    def size(self, key: str) -> int | None:
+        path = self._path(key)
+        return path.stat().st_size if path.is_file() else None
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        root = self._path(prefix)
+        for path in sorted(p for p in root.rglob("*") if p.is_file()):
+            name = path.relative_to(self._root).as_posix()
+            if not any(part.startswith(TEMPORARY) for part in name.split("/")):
+                yield name
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._path(key).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _temporary(self, target: Path, source: Path | bytes) -> Iterator[Path]:
+        """The content under a temporary name in the target's folder, synced; gone when the block ends."""
+        _made(target.parent)
+        handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{target.name}-", dir=target.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            if isinstance(source, bytes):
+                temporary.write_bytes(source)
+            else:
+                _move(source, temporary)
+            sync_path(temporary)
+            temporary.chmod(0o644)
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock. Network filesystems lock only files that are open for writing: one is made there."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            os.close(handle)
+            handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename within a filesystem, copy between two."""
+    try:
+        os.replace(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+@functools.lru_cache(maxsize=64)
+def open_store(url: str) -> Store:
+    """The store at a local path or URL (`s3://`, `gs://`, `az://`, `memory://`, `hf://`, or what fsspec knows).
+
+    Credentials and endpoints come from each cloud's usual environment variables (`AWS_ENDPOINT_URL` …).
+    Raises: ConfigError for a scheme that nothing here can write to.
+    """
+    if is_local(url):
+        return LocalStore(url)
+    from dclm.core.objects import open_object_store
+
+    return open_object_store(url)
+
+
+def join(address: str | Path, *parts: str) -> str:
+    """The address of something below another address."""
+    return "/".join([str(address).rstrip("/"), *parts]) if parts else str(address)
+
+
+def split(address: str) -> tuple[Store, str]:
+    """The store that holds an object, and its key there: the folder and the name, or the bucket and all below it."""
+    if is_local(address):
+        path = Path(address).absolute()
+        return open_store(str(path.parent)), path.name
+    scheme, _, rest = address.partition("://")
+    bucket, _, key = rest.partition("/")
+    return open_store(f"{scheme}://{bucket}"), key
+
+
+def local_file(address: str | Path) -> Path:
+    """A local file with the content of the object at an address. Raises: DataError where there is none."""
+    if is_local(address):
+        return Path(address)
+    store, key = split(str(address))
+    return store.local(key)
+
+
+def read_bytes(address: str | Path) -> bytes | None:
+    """The content of a small object; None where there is none."""
+    store, key = split(str(address))
+    found = store.read(key)
+    return None if found is None else found.data
+
+
+def exists(address: str | Path) -> bool:
+    """Whether there is an object at an address."""
+    store, key = split(str(address))
+    return store.size(key) is not None
+
+
+def put(address: str | Path, source: Path | bytes) -> None:
+    """Write an object (see `Store.put`)."""
+    store, key = split(str(address))
+    store.put(key, source)
+
+
+def create(address: str | Path, data: bytes) -> bool:
+    """Write an object where there is none (see `Store.create`)."""
+    store, key = split(str(address))
+    return store.create(key, data)
+
+
+def copy(source: str, target: str) -> None:
+    """Copy an object; within one filesystem both may share their bytes."""
+    if is_local(source) and is_local(target):
+        store, key = split(target)
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=_made(Path(target).parent)) as folder:
+            link = Path(folder) / key
+            try:
+                os.link(source, link)
+            except OSError:  # a filesystem without hard links
+                shutil.copyfile(source, link)
+            os.replace(link, target)
+        return
+    store, key = split(target)
+    store.put(key, local_file(source))
+
+
+def _made(folder: Path) -> Path:
+    """The folder, made if need be. Raises: NotADirectoryError where it is something else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
+    return folder
+
+
+def delete(addresses: Iterable[str]) -> None:
+    """Delete these objects; one that does not exist is fine."""
+    by_store: dict[str, tuple[Store, list[str]]] = {}
+    for address in addresses:
+        store, key = split(address)
+        by_store.setdefault(store.url, (store, []))[1].append(key)
+    for store, keys in by_store.values():
+        store.delete(keys)
+
+
+def delete_tree(address: str | Path) -> None:
+    """Delete everything below an address."""
+    if is_local(address):
+        shutil.rmtree(address, ignore_errors=True)
+        return
+    store, key = split(str(address))
+    store.delete(list(store.list(key.rstrip("/") + "/")))

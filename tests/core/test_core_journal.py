@@ -1,0 +1,54 @@
+"""The journal of finished units: what was added is read back, and a second driver is fenced off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dclm.core import journal
+from dclm.core.errors import IncompleteError
+from dclm.core.journal import Journal
+from dclm.core.store import open_store
+
+
+def opened(folder: Path) -> tuple[Journal, dict[str, object]]:
+    made = Journal(open_store(str(folder)), "journal")
+    return made, dict(made.read())
+
+
+def test_what_is_flushed_is_read_back_and_what_is_not_is_lost(tmp_path: Path) -> None:
+    first, found = opened(tmp_path)
+    assert found == {}
+    first.add("a", {"rows": 1})  # the first addition is written at once
+    first.add("b", {"rows": 2})
+    assert opened(tmp_path)[1] == {"a": {"rows": 1}}
+    first.flush()
+    first.add("a", {"rows": 3})
+    first.flush()
+    assert opened(tmp_path)[1] == {"a": {"rows": 3}, "b": {"rows": 2}}
+
+
+def test_a_second_driver_stops_the_first_at_its_next_entry(tmp_path: Path) -> None:
+    first, _ = opened(tmp_path)
+    second, _ = opened(tmp_path)
+    second.add("x", {})
+    with pytest.raises(IncompleteError, match="another run"):
+        first.add("y", {})
+    assert set(opened(tmp_path)[1]) == {"x"}
+
+
+def test_many_entries_are_merged_into_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "FLUSH_SECONDS", -1.0)
+    monkeypatch.setattr(journal, "MERGE_ENTRIES", 10)
+    writer, _ = opened(tmp_path)
+    for number in range(25):
+        writer.add(f"unit {number % 20}", {"rows": number})
+    expected = {f"unit {n % 20}": {"rows": n} for n in range(25)}
+    assert len(list((tmp_path / "journal").glob("*.jsonl"))) == 25
+    assert opened(tmp_path)[1] == expected
+    assert len(list((tmp_path / "journal").glob("*.jsonl"))) == 1
+    again, found = opened(tmp_path)
+    assert found == expected
+    again.add("new", {})
+    assert opened(tmp_path)[1] == {**expected, "new": {}}

@@ -1,0 +1,114 @@
+"""Stores: the same behavior on a disk and on S3, conditional writes under contention, storms, and dead writers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.store import Store, copy, join, local_file, open_store, split
+
+
+@pytest.fixture(params=["disk", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    where = str(tmp_path / "store") if request.param == "disk" else request.getfixturevalue("s3") + "/folder"
+    return open_store(where)
+
+
+def test_objects_are_written_whole_read_whole_and_deleted(store: Store, tmp_path: Path) -> None:
+    assert store.read("a/b") is None
+    assert store.size("a/b") is None
+    store.put("a/b", b"one")
+    source = tmp_path / "source"
+    source.write_bytes(b"twelve bytes")
+    store.put("a/c", source)
+    found = store.read("a/b")
+    assert found is not None
+    assert found.data == b"one"
+    assert store.size("a/c") == 12
+    assert store.read_range("a/c", 7, 3) == b"byt"
+    assert store.local("a/c").read_bytes() == b"twelve bytes"
+    assert list(store.list("a/")) == ["a/b", "a/c"]
+    store.delete(["a/b", "nothing"])
+    assert list(store.list()) == ["a/c"]
+    with pytest.raises(DataError, match="no such"):
+        store.local("a/b")
+
+
+def test_what_exists_is_not_created_again(store: Store) -> None:
+    assert store.create("x", b"first")
+    assert not store.create("x", b"second")
+    found = store.read("x")
+    assert found is not None
+    assert found.data == b"first"
+    assert store.replace("x", b"third", found.version)
+    assert not store.replace("x", b"fourth", found.version)
+    assert store.local("x").read_bytes() == b"third"  # no stale copy
+
+
+def test_of_many_creators_one_succeeds(store: Store) -> None:
+    won: list[int] = []
+
+    def attempt(number: int) -> None:
+        if store.create("lease", f"{number}".encode()):
+            won.append(number)
+
+    threads = [threading.Thread(target=attempt, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = won
+    found = store.read("lease")
+    assert found is not None
+    assert found.data == f"{winner}".encode()
+
+
+def test_a_storm_of_503_is_survived(s3: str, storm: Callable[[int], None]) -> None:
+    store = open_store(f"{s3}/storm")
+    storm(2)
+    for number in range(10):
+        assert store.create(f"{number}", f"{number}".encode())
+        found = store.read(f"{number}")
+        assert found is not None
+        assert found.data == f"{number}".encode()
+
+
+def test_a_writer_that_fails_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    with pytest.raises((OSError, DataError)):
+        store.put("gone", tmp_path / "no such source")
+    assert store.read("gone") is None
+    assert list(store.list()) == []
+
+
+def test_addresses(s3: str, tmp_path: Path) -> None:
+    address = join(s3, "a", "b.bin")
+    assert address == f"{s3}/a/b.bin"
+    store, key = split(address)
+    assert (store.url, key) == (s3, "a/b.bin")
+    local = join(tmp_path, "c.bin")
+    Path(local).write_bytes(b"c")
+    copy(local, address)
+    assert Path(local).exists()
+    copy(address, join(tmp_path, "deep", "d.bin"))
+    assert (tmp_path / "deep" / "d.bin").read_bytes() == b"c"
+    assert local_file(local) == Path(local)
+
+
+def test_the_cache_stays_within_its_bound(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCLM_CACHE_BYTES", "2500")
+    monkeypatch.setattr("dclm.core.cache.KEEP_SECONDS", -1)
+    store = open_store(s3)
+    for number in range(4):
+        store.put(f"{number}", bytes([number]) * 1000)
+        assert store.local(f"{number}").read_bytes() == bytes([number]) * 1000
+    folder = store.local("3").parent
+    assert sum(p.stat().st_size for p in folder.iterdir()) <= 2500
+
+
+def test_an_unknown_scheme_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="install the fsspec package"):
+        open_store("nothing://bucket")
