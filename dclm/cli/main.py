@@ -27,6 +27,7 @@ COMMANDS = {
     "curate": "curate",
     "evaluate": "evaluate",
     "experiment": "experiment",
+    "mix": "mix",
     "model": "model",
     "plan": "inspect",
     "pool": "pool",

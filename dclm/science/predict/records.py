@@ -5,9 +5,7 @@ Runs come from the published tables of DCLM (`evals.csv` and `dclm_model_databas
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import math
 import re
@@ -21,6 +19,7 @@ from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import open_input
 from dclm.eval.aggregate import centred
 from dclm.eval.suite import load_suite
+from dclm.science.tables import read_rows
 
 PUBLISHED = "results/evals.csv"
 """Path of the published evaluations below the folder of local files."""
@@ -122,9 +121,8 @@ def read_table(path: Path) -> list[Run]:
     Rows that lack a corpus, a size, or the score of a CORE task cannot take part and are left out.
     Raises: DataError if a column is missing, or a number is not one.
     """
-    with open_input(path) as handle:
-        reader = csv.DictReader(io.TextIOWrapper(handle, encoding="utf-8", newline=""))
-        rows, columns = list(reader), set(reader.fieldnames or ())
+    header, *lines = read_rows(path) or [[]]
+    rows, columns = [dict(zip(header, line, strict=False)) for line in lines], set(header)
     corpus, tokens, name = (_column(path, columns, names) for names in (_CORPUS, _TOKENS, _NAME))
     absent = sorted({"params", *core_tasks()} - columns)
     if absent:
@@ -132,10 +130,10 @@ def read_table(path: Path) -> list[Run]:
     wanted = ("params", tokens, *core_tasks())
     runs = []
     for number, row in enumerate(rows, 2):
-        if not row[corpus] or not all(row[key] for key in wanted):
+        if not row.get(corpus) or not all(row.get(key) for key in wanted):
             continue
         values = {key: _number(row[key], f"{path}, line {number}, column {key}") for key in wanted}
-        found = _HYPERPARAMETERS.search(row[name] or "")
+        found = _HYPERPARAMETERS.search(row.get(name) or "")
         runs.append(
             Run(
                 corpus=row[corpus],

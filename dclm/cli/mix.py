@@ -1,0 +1,177 @@
+"""`dclm mix`: from proxies trained on many mixtures to the best mixture."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dclm.cli.options import say
+from dclm.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dclm.science.mix.models import ModelName
+    from dclm.science.mix.optimize import Best
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.group()
+def mix() -> None:
+    """Find the best mixture of sources with small proxy models. How it works: docs/mix.md."""
+
+
+@mix.command()
+@click.option("--mixtures", multiple=True, required=True, type=_PATH, help="CSV: run, then one share per source.")
+@click.option("--losses", multiple=True, required=True, type=_PATH, help="CSV: run, then one column per loss.")
+@click.option("--target", required=True, metavar="COLUMN", help="Column of the losses to fit.")
+@click.option("--predict", "new", required=True, type=_PATH, help="CSV of mixtures to predict.")
+@click.option("--out", required=True, type=_PATH, help="CSV to write: run, predicted, low, high.")
+@click.option("--truth", type=_PATH, help="CSV with the losses of the predicted mixtures, to compare with.")
+@click.option("--first", type=click.IntRange(1), help="Use only the first so many proxies.")
+@click.option(
+    "--model",
+    type=click.Choice(("log-linear", "trees")),
+    default="log-linear",
+    show_default=True,
+    help="`log-linear` holds beyond the proxies; `trees` (boosted) may be closer among them.",
+)
+@click.option("--resamples", type=click.IntRange(2), default=50, show_default=True, help="Refits behind the interval.")
+def fit(
+    mixtures: tuple[Path, ...],
+    losses: tuple[Path, ...],
+    target: str,
+    new: Path,
+    out: Path,
+    truth: Path | None,
+    first: int | None,
+    model: ModelName,
+    resamples: int,
+) -> None:
+    """Fit the loss as a function of the mixture, and predict it for other mixtures.
+
+    Tables are joined by their first column. The interval (95 %) says how sure the fit is, for a model of the proxies'
+    size; the order of the predictions is what carries over to larger models.
+    """
+    from dclm.science.mix.models import cross_validated, interval, pairs_right, resampled, spearman
+    from dclm.science.mix.models import fit as fit_model
+    from dclm.science.mix.table import arrange, join, read_mixtures, read_table, write_table
+
+    proxies = join(read_mixtures(mixtures), [read_table(path) for path in losses], [target])
+    weights, values = proxies.weights[:first], proxies.losses[:first, 0]
+    wanted = read_mixtures([new])
+    at = arrange(wanted, proxies.sources)
+    fitted = fit_model(model, weights, values)
+    low, high = interval(resampled(model, weights, values, resamples, fitted), at)
+    predicted = fitted.predict(at)
+    write_table(out, "run", wanted.names, {"predicted": list(predicted), "low": list(low), "high": list(high)})
+    inside = cross_validated(model, weights, values)
+    error = float(((inside - values) ** 2).mean() ** 0.5)
+    said = f"Spearman {spearman(inside, values):.4f}, error {error:.4f}"
+    say(f"{len(values)} proxies, {len(proxies.sources)} sources; cross-validated among the proxies: {said}")
+    if truth is not None:
+        known = join(wanted, [read_table(truth)], [target])
+        true = known.losses[:, 0]
+        found = fitted.predict(arrange(dataclasses.replace(wanted, values=known.weights), proxies.sources))
+        held = {"runs": len(true), "spearman": spearman(found, true), "pairs_right": pairs_right(found, true)}
+        print(json.dumps(held))
+
+
+@mix.command()
+@click.option("--mixtures", multiple=True, required=True, type=_PATH, help="CSV: run, then one share per source.")
+@click.option("--losses", multiple=True, required=True, type=_PATH, help="CSV: run, then one column per loss.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="COLUMN[=WEIGHT]",
+    help="Loss to minimize; repeatable: the weighted sum is minimized. Weights are 1 unless given.",
+)
+@click.option("--constraints", type=_PATH, help="YAML: budget, max_divergence, and limits per source (docs/mix.md).")
+@click.option(
+    "--split",
+    "splits",
+    multiple=True,
+    metavar="SOURCE=PART:SHARE,PART:SHARE",
+    help="SOURCE was split into parts since; runs on it read them in these proportions.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def best(
+    mixtures: tuple[Path, ...],
+    losses: tuple[Path, ...],
+    targets: tuple[str, ...],
+    constraints: Path | None,
+    splits: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Find the mixture of the least predicted loss, its gain over the natural mix, and how sure both are.
+
+    A source that a table of mixtures lacks counts as unread in its runs, so that proxies made before a source was added
+    are used again.
+    """
+    from dclm.science.mix.constraints import feasible, load_constraints
+    from dclm.science.mix.optimize import best_mixture
+    from dclm.science.mix.table import join, read_mixtures, read_table
+
+    columns, importance = _targets(targets)
+    proxies = join(read_mixtures(mixtures, _splits(splits)), [read_table(path) for path in losses], columns)
+    found = best_mixture(proxies, importance, feasible(load_constraints(constraints), proxies.sources))
+    print(json.dumps(dataclasses.asdict(found), indent=1) if as_json else _best_table(found, len(proxies.weights)))
+
+
+def _targets(texts: Sequence[str]) -> tuple[list[str], list[float]]:
+    columns, importance = [], []
+    for text in texts:
+        column, separator, weight = text.rpartition("=")
+        columns.append(column if separator else weight)
+        importance.append(_number(weight, f"--target {text}") if separator else 1.0)
+    return columns, importance
+
+
+def _splits(texts: Sequence[str]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for text in texts:
+        source, _, parts = text.partition("=")
+        pairs = [part.rpartition(":") for part in parts.split(",")]
+        if not source or not all(name and separator for name, separator, _ in pairs):
+            raise ConfigError(f"--split {text}", "allowed: SOURCE=PART:SHARE,PART:SHARE")
+        found[source] = {name: _number(share, f"--split {text}") for name, _, share in pairs}
+    return found
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise ConfigError(where, f"found {text!r}, allowed: a positive number")
+    return value
+
+
+def _best_table(found: Best, proxies: int) -> str:
+    width = max(len(share.source) for share in found.shares)
+    lines = [f"{'source':{width}}{'best':>8}{'from':>8}{'to':>8}{'natural':>9}{'at most':>9}"]
+    for s in sorted(found.shares, key=lambda s: -s.best):
+        lines.append(f"{s.source:{width}}{s.best:8.3f}{s.low:8.3f}{s.high:8.3f}{s.natural:9.3f}{s.largest:9.3f}")
+    verdict = "decided" if found.decided else "not decided: the natural mix may be as good"
+    lines += [
+        "",
+        f"predicted loss {found.predicted:.4f}, natural mix {found.natural:.4f} ({proxies} proxies)",
+        f"gain {found.gain:+.4f} (95 % {found.gain_low:+.4f} to {found.gain_high:+.4f}): {verdict}",
+        f"divergence from the natural mix {found.divergence:.3f} nats; nearest proxy {found.distance:.3f} away "
+        f"(proxies lie {found.usual_distance:.3f} apart); leverage {found.leverage:.2f} of the largest proxy's"
+        + (": extrapolated" if found.extrapolates else ""),
+    ]
+    if not found.decided:
+        lines.append("proxies to add:")
+        lines += [
+            "  " + ", ".join(f"{source} {share:.3f}" for source, share in row.items() if share >= 0.0005)
+            for row in found.add
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,209 @@
+"""The best mixture under constraints, what it gains, how sure that is, and which proxies would decide.
+
+A mixture that was chosen because a fit likes it looks better to that fit than it is. The gain is therefore measured
+across halves: proxies are split in two at random, the best mixture is found by one half, and its gain over the natural
+mix is predicted by the other half, which had no part in the choice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+
+from dclm.core.errors import ConfigError
+from dclm.science.mix.constraints import Feasible, into_bounds
+from dclm.science.mix.models import MIN_PROXIES, LogLinear, fit_log_linear
+from dclm.science.mix.table import Array, Proxies
+
+Rows = npt.NDArray[np.int64]
+RESAMPLES = 100
+SPLITS = 60
+MIN_PROXIES_HALVED = 2 * MIN_PROXIES
+_SEED = 20240702
+_SUGGESTED = 5
+_NOTHING = 1e-6
+"""Shares below this are the solver's rounding."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Share:
+    """What is said of one source."""
+
+    source: str
+    best: float
+    low: float
+    """Of the interval that holds the best shares by resampled proxies: 95 % for all sources at once (Bonferroni)."""
+    high: float
+    natural: float
+    largest: float
+    """The most that the constraints allow."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Best:
+    """The answer."""
+
+    shares: tuple[Share, ...]
+    predicted: float
+    """Weighted loss of the best mixture, by all proxies."""
+    natural: float
+    """The same of the natural mix, moved into the bounds."""
+    gain: float
+    """How much lower the best mixture's loss is, across halves."""
+    gain_low: float
+    """Of its 95 % interval."""
+    gain_high: float
+    decided: bool
+    """Whether the interval of the gain lies above zero. If not, the natural mix is as good an answer."""
+    divergence: float
+    """Kullback-Leibler divergence from the natural mix, in nats."""
+    leverage: float
+    """Leverage of the best mixture in the proxies' design, relative to the largest of any proxy's. Above 1, the answer
+    lies beyond the proxies."""
+    distance: float
+    """Total variation from the best mixture to the nearest proxy."""
+    usual_distance: float
+    """Median total variation from a proxy to its nearest neighbor."""
+    add: tuple[dict[str, float], ...]
+    """Mixtures of proxies to add: best mixtures by resampled proxies, as far apart as they come."""
+
+    @property
+    def extrapolates(self) -> bool:
+        """Whether the answer lies beyond the proxies."""
+        return self.leverage > 1
+
+
+def best_mixture(
+    proxies: Proxies, importance: Sequence[float], allowed: Feasible, resamples: int = RESAMPLES, splits: int = SPLITS
+) -> Best:
+    """Minimize the sum of the targets' predicted losses times `importance` [targets].
+
+    Raises: ConfigError for fewer than sixteen proxies, which halves need.
+    """
+    weights, losses = proxies.weights, proxies.losses
+    if len(weights) < MIN_PROXIES_HALVED:
+        what = f"found {len(weights)} proxies with losses, allowed: {MIN_PROXIES_HALVED} or more"
+        raise ConfigError("dclm mix best", what, "train more: `dclm mix swarm`")
+    laws = [fit_log_linear(weights, column) for column in losses.T]
+    start = into_bounds(allowed.natural, allowed.low, allowed.high)
+    best = minimize_loss(laws, importance, allowed, [start, *_promising(laws, importance, allowed, weights)])
+    generator = np.random.default_rng(_SEED)
+    optima = []
+    for _ in range(resamples):
+        rows = generator.integers(len(weights), size=len(weights))
+        members = [fit_log_linear(weights[rows], c[rows], law) for c, law in zip(losses.T, laws, strict=True)]
+        optima.append(minimize_loss(members, importance, allowed, [start, best]))
+    gains = [_half_gain(proxies, importance, allowed, generator.permutation(len(weights)), laws) for _ in range(splits)]
+    tail = 0.025 / len(proxies.sources)
+    low, high = np.quantile(optima, [tail, 1 - tail], axis=0)
+    gain_low, gain_high = np.quantile(gains, [0.025, 0.975])
+    inverse = np.linalg.pinv(weights.T @ weights)
+    leverages = np.einsum("ij,jk,ik->i", weights, inverse, weights)
+    apart = np.abs(weights[:, None] - weights[None]).sum(axis=2) / 2 + 2 * np.eye(len(weights))
+    return Best(
+        shares=tuple(
+            Share(source=s, best=float(b), low=float(lo), high=float(hi), natural=float(n), largest=float(most))
+            for s, b, lo, hi, n, most in zip(proxies.sources, best, low, high, start, allowed.high, strict=True)
+        ),
+        predicted=total_loss(laws, importance, best),
+        natural=total_loss(laws, importance, start),
+        gain=float(np.mean(gains)),
+        gain_low=float(gain_low),
+        gain_high=float(gain_high),
+        decided=bool(gain_low > 0),
+        divergence=allowed.divergence(best),
+        leverage=float(best @ inverse @ best / leverages.max()),
+        distance=float(np.abs(weights - best).sum(axis=1).min() / 2),
+        usual_distance=float(np.median(apart.min(axis=1))),
+        add=tuple(
+            {s: float(x) for s, x in zip(proxies.sources, row, strict=True)} for row in _spread_out(optima, best)
+        ),
+    )
+
+
+def total_loss(laws: Sequence[LogLinear], importance: Sequence[float], weights: Array) -> float:
+    """The weighted sum of the targets' losses at one mixture [sources]."""
+    return float(sum(i * law.predict(weights[None])[0] for i, law in zip(importance, laws, strict=True)))
+
+
+def minimize_loss(
+    laws: Sequence[LogLinear], importance: Sequence[float], allowed: Feasible, starts: Sequence[Array]
+) -> Array:
+    """The mixture of the least `total_loss`. The problem is convex where no importance is negative."""
+    scale = sum(abs(i) * law.scale for i, law in zip(importance, laws, strict=True)) or 1.0
+
+    def loss(weights: Array) -> float:
+        return total_loss(laws, importance, weights) / scale
+
+    def gradient(weights: Array) -> Array:
+        parts = [i * law.gradient(weights) for i, law in zip(importance, laws, strict=True)]
+        total: Array = np.sum(parts, axis=0) / scale
+        return total
+
+    rules: list[dict[str, object]] = [
+        {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)},
+    ]
+    if allowed.max_divergence is not None:
+        limit, natural = allowed.max_divergence, allowed.natural
+        rules.append(
+            {
+                "type": "ineq",
+                "fun": lambda w: limit - float((np.maximum(w, 1e-12) * np.log(np.maximum(w, 1e-12) / natural)).sum()),
+                "jac": lambda w: -(np.log(np.maximum(w, 1e-12) / natural) + 1),
+            }
+        )
+    found = []
+    for start in starts:
+        result = minimize(
+            loss,
+            start,
+            jac=gradient,
+            method="SLSQP",
+            bounds=list(zip(allowed.low, allowed.high, strict=True)),
+            constraints=rules,
+            options={"maxiter": 200, "ftol": 1e-9},
+        )
+        rounded = np.where(result.x < _NOTHING, 0.0, result.x)
+        weights = into_bounds(np.clip(rounded, allowed.low, allowed.high), allowed.low, allowed.high)
+        if allowed.max_divergence is None or allowed.divergence(weights) <= allowed.max_divergence + 1e-3:
+            found.append(weights)
+    return min(found or [starts[0]], key=loss)
+
+
+def _promising(
+    laws: Sequence[LogLinear], importance: Sequence[float], allowed: Feasible, weights: Array
+) -> list[Array]:
+    """The proxy that the laws like best, moved into the bounds, as another start."""
+    losses = [total_loss(laws, importance, row) for row in weights]
+    return [into_bounds(weights[int(np.argmin(losses))], allowed.low, allowed.high)]
+
+
+def _half_gain(
+    proxies: Proxies, importance: Sequence[float], allowed: Feasible, order: Rows, laws: Sequence[LogLinear]
+) -> float:
+    """What the second half says of the mixture that the first half chose."""
+    chosen, judged = (
+        [
+            fit_log_linear(proxies.weights[rows], column[rows], law)
+            for column, law in zip(proxies.losses.T, laws, strict=True)
+        ]
+        for rows in np.array_split(order, 2)
+    )
+    start = into_bounds(allowed.natural, allowed.low, allowed.high)
+    best = minimize_loss(chosen, importance, allowed, [start])
+    return total_loss(judged, importance, start) - total_loss(judged, importance, best)
+
+
+def _spread_out(optima: Sequence[Array], best: Array) -> list[Array]:
+    """Up to five of the optima, each as far as possible from the best mixture and those chosen before it."""
+    chosen: list[Array] = [best]
+    for _ in range(min(_SUGGESTED, len(optima))):
+        distances = [min(float(np.abs(o - c).sum()) for c in chosen) for o in optima]
+        if max(distances) < 1e-3:
+            break
+        chosen.append(optima[int(np.argmax(distances))])
+    return chosen[1:] or [best]
