@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from dclm.science.experiment.held_out import overlap, write_held_out
 from dclm.science.experiment.repeats import repeated_share
 from dclm.science.experiment.report import write_report
 from dclm.science.experiment.run import Outcome, run_experiment
-from dclm.science.experiment.spec import HeldOut, load_experiment
+from dclm.science.experiment.spec import Cell, HeldOut, load_experiment
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.tokens.tokenizer import decode, encode
+from dclm.train.scale import find_scale
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BYTES = ROOT / "recipes" / "experiments" / "bytes.json"
@@ -100,6 +102,31 @@ def test_a_grid_is_measured_and_reported_and_goes_on_after_a_kill(
         assert (folder / "out" / name).read_bytes() == (folder / "again" / name).read_bytes()
 
 
+def test_learning_rates_and_weight_decays_are_axes(folder: Path) -> None:
+    text = EXPERIMENT.replace("[bytes-74k, bytes-230k]", "[bytes-74k]").replace("[20480, 40960]", "[20480]")
+    (folder / "e.yaml").write_text(text + "learning_rates: [1, 4]\n", encoding="utf-8")
+    outcome = run(folder)
+    assert [p.learning_rate for p in outcome.points] == [1, 1, 4, 4]
+    assert len({p.fingerprint for p in outcome.points}) == 4
+    assert (folder / "out" / "all" / "bytes-74k" / "20480" / "seed-1" / "train").is_dir()  # the path of earlier runs
+    report = write_report("rates", outcome, folder / "out")
+    assert "| rate ×1, decay ×1 | rate ×4, decay ×1 | verdict |" in report
+    assert report.count("| all | bytes-74k") == 1  # only the scale's own rates are compared in the other tables
+    assert (folder / "out" / "rates.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_a_cell_adapts_its_scale() -> None:
+    scale = find_scale("bytes-74k")
+    cell = Cell(recipe="r", scale=scale.name, tokens=None, seed=1)
+    assert cell.adapt(scale) is scale
+    tuned = dataclasses.replace(cell, learning_rate=0.5, weight_decay=2.0).adapt(scale)
+    assert tuned.learning_rate == scale.learning_rate / 2
+    assert tuned.final_learning_rate == scale.final_learning_rate / 2
+    assert tuned.weight_decay == 2 * scale.weight_decay
+    assert not tuned.standard
+    assert dataclasses.replace(cell, learning_rate=0.5).label == "bytes-74k/own/rate-0.5x-decay-1x/seed-1"
+
+
 def test_held_out_documents_lie_at_equal_distances(folder: Path) -> None:
     write_held_out(HeldOut(path="-", documents=3), folder / "held.jsonl", folder / "h.jsonl")
     texts = [json.loads(line)["text"] for line in (folder / "held.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -140,6 +167,9 @@ def test_what_was_read_before_is_measured_in_what_is_trained_on(tmp_path: Path) 
     [
         ("seeds: [1]", "seeds: []", "`seeds` is empty"),
         ("[20480, 40960]", "[20480, 20480]", "`tokens` names something twice"),
+        ("seeds: [1]", "seeds: [1]\nlearning_rates: [1, 0]", "`learning_rates` has 0, allowed: positive"),
+        ("seeds: [1]", "seeds: [1]\nweight_decays: []", "`weight_decays` is empty"),
+        ("seeds: [1]", "seeds: [1]\nweight_decays: [2, 2.0]", "`weight_decays` names something twice"),
         ("bytes-74k,", "bytes-75k,", "did you mean `bytes-74k`"),
         ("all: all.yaml", "all: none.yaml", "no such file"),
         ("{all: all", "{../all: all", "found the recipe name"),
@@ -162,7 +192,7 @@ def test_shipped_experiments_load_and_so_do_their_pipelines(name: str, monkeypat
     monkeypatch.delenv("DCLM_SHARED", raising=False)
     loaded = load_experiment(BYTES.parent / name)
     assert loaded.held_out.name.endswith(".jsonl.gz")
-    assert len(loaded.cells()) in (9, 12, 18)
+    assert len(loaded.cells()) in (9, 12, 18, 24)
     for recipe in loaded.recipes.values():
         assert list(plan_lines(recipe))
 

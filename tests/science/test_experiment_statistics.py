@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from dclm.science.experiment.robustness import robustness
 from dclm.science.experiment.run import Point
 from dclm.science.experiment.statistics import differences, estimate, fit_power_law, means
 
@@ -93,3 +94,29 @@ def test_the_verdict_needs_an_interval_without_zero(gaps: tuple[float, ...], ver
 
 def test_one_seed_has_no_error_bar() -> None:
     assert dataclasses.astuple(estimate([2.0])) == (2.0, None, None, None)
+
+
+def rated(gains: dict[float, tuple[float, float]]) -> list[Point]:
+    """Two recipes and two seeds at each learning rate; `gains` are the second's, seed by seed."""
+    return [
+        dataclasses.replace(point(2.0 - gain * (recipe == "b"), recipe=recipe, seed=seed), learning_rate=rate)
+        for rate, each in gains.items()
+        for seed, gain in enumerate(each)
+        for recipe in ("a", "b")
+    ]
+
+
+def test_an_order_that_holds_at_every_rate_survives() -> None:
+    (found,) = robustness(rated({0.5: (0.1, 0.2), 1.0: (0.2, 0.3), 2.0: (0.05, 0.06)}))
+    assert found.verdict == "survives"
+    assert [g.bits.value for g in found.gains] == pytest.approx([0.15, 0.25, 0.055])
+    assert robustness(rated({1.0: (0.1, 0.2)})) == []
+
+
+def test_a_flip_is_named_with_what_decides_it() -> None:
+    (sure,) = robustness(rated({0.5: (-0.100, -0.101), 1.0: (0.2, 0.3), 2.0: (0.1, 0.1)}))
+    assert sure.verdict == "flips at rate ×0.5 decay ×1"
+    (open_,) = robustness(rated({1.0: (0.2, 0.3), 2.0: (-0.2, 0.1)}))
+    assert open_.verdict == "flips at rate ×2 decay ×1 (not decided)"
+    (turned,) = robustness(rated({1.0: (-0.2, -0.3), 2.0: (-0.2, -0.1)}))
+    assert turned.verdict == "survives"  # the order at the scale's own rate, not the one that was expected

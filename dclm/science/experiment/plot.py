@@ -11,7 +11,7 @@ import numpy as np
 
 from dclm.core.storage import atomic_file
 from dclm.science.experiment.run import Point
-from dclm.science.experiment.statistics import Difference, Estimate, Mean, PowerLaw
+from dclm.science.experiment.statistics import Difference, Estimate, Mean, PowerLaw, estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +45,28 @@ def draw_order(
     right.set_xticks(range(len(recipes) - 1), [f"{b}\nafter {a}" for a, b in itertools.pairwise(recipes)])
     right.set_ylabel("bits a byte gained, seed by seed (95 %)")
     right.margins(x=0.3)
+    _save(figure, path)
+
+
+def draw_rates(path: Path, points: Sequence[Point], title: str) -> None:
+    """Bits a byte by multiple of the learning rate: a line per recipe, a panel per scale, budget and weight decay."""
+    panels = list(dict.fromkeys((p.scale, p.tokens, p.weight_decay) for p in points))
+    figure = _figure(title, width=max(6, 4 * len(panels)))
+    for place, (scale, tokens, decay) in enumerate(panels, 1):
+        axes = figure.add_subplot(1, len(panels), place)
+        here = [p for p in points if (p.scale, p.tokens, p.weight_decay) == (scale, tokens, decay)]
+        rates = sorted({p.learning_rate for p in here})
+        for index, recipe in enumerate(dict.fromkeys(p.recipe for p in here)):
+            groups = [[p.bits_per_byte for p in here if (p.recipe, p.learning_rate) == (recipe, r)] for r in rates]
+            shift = [rate * 1.03**index for rate in rates]  # error bars side by side
+            _error_bars(axes, shift, [estimate(g) for g in groups], "o-", {"color": f"C{index}", "label": recipe})
+        axes.set_xscale("log")
+        axes.set_xticks(rates, [f"×{rate:g}" for rate in rates])
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel("learning rate, relative to the scale's own")
+        axes.set_ylabel(BITS)
+        axes.set_title(f"{scale}, {tokens:,} tokens, weight decay ×{decay:g}", fontsize="medium")
+        axes.legend(frameon=False)
     _save(figure, path)
 
 

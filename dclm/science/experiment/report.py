@@ -9,23 +9,35 @@ from pathlib import Path
 
 from dclm.core.storage import write_atomic
 from dclm.science.experiment.held_out import NGRAM, Overlap
-from dclm.science.experiment.plot import draw_order, draw_power_law
+from dclm.science.experiment.plot import draw_order, draw_power_law, draw_rates
+from dclm.science.experiment.robustness import Robustness, robustness
 from dclm.science.experiment.run import Outcome
 from dclm.science.experiment.statistics import Difference, Estimate, Mean, PowerLaw, differences, fit_power_law, means
 
 
 def write_report(name: str, outcome: Outcome, out: Path) -> str:
     """Write everything into `out`; gives the text of report.md."""
-    cells = means(outcome.points)
+    own = [p for p in outcome.points if (p.learning_rate, p.weight_decay) == (1.0, 1.0)] or list(outcome.points)
+    cells = means(own)
     recipes = list(dict.fromkeys(c.recipe for c in cells))
     laws = [law for r in recipes if (law := fit_power_law([c for c in cells if c.recipe == r])) is not None]
-    ordered = differences(outcome.points)
+    ordered = differences(own)
+    robust = robustness(outcome.points)
     text = "\n".join(
-        [f"# {name}\n", *_means(cells), *_differences(ordered), *_laws(laws), *_overlaps(outcome.overlaps)]
+        [
+            f"# {name}\n",
+            *_means(cells),
+            *_differences(ordered),
+            *_robustness(robust),
+            *_laws(laws),
+            *_overlaps(outcome.overlaps),
+        ]
     )
     write_atomic(out / "points.json", (json.dumps(dataclasses.asdict(outcome), indent=1) + "\n").encode())
     if len(recipes) > 1:
-        draw_order(out / "order.svg", outcome.points, cells, ordered, name)
+        draw_order(out / "order.svg", own, cells, ordered, name)
+    if robust:
+        draw_rates(out / "rates.svg", outcome.points, name)
     for law in laws:
         picture = out / ("curve.svg" if len(recipes) == 1 else f"curve-{law.recipe}.svg")
         draw_power_law(picture, [c for c in cells if c.recipe == law.recipe], law, f"{name}: {law.recipe}")
@@ -58,6 +70,20 @@ def _differences(found: Sequence[Difference]) -> Iterator[str]:
             f"| {d.worse} → {d.better} | {d.scale} | {d.tokens:,} | {each} | {d.bits.value:+.4f} "
             f"| {_or_dash(d.bits.low)} | {_or_dash(d.bits.high)} | {d.verdict} |"
         )
+
+
+def _robustness(found: Sequence[Robustness]) -> Iterator[str]:
+    if not found:
+        return
+    yield "\nDoes the order survive other learning rates and weight decays? Gain of the second over the first at each"
+    yield "(bits a byte, mean over seeds):\n"
+    rates = [(gain.learning_rate, gain.weight_decay) for gain in found[0].gains]
+    heads = [f"rate ×{rate:g}, decay ×{decay:g}" for rate, decay in rates]
+    yield f"| comparison | scale | tokens | {' | '.join(heads)} | verdict |"
+    yield "|---" * (4 + len(heads)) + "|"
+    for r in found:
+        gains = " | ".join(f"{g.bits.value:+.4f} ({_or_dash(g.bits.low)} to {_or_dash(g.bits.high)})" for g in r.gains)
+        yield f"| {r.worse} → {r.better} | {r.scale} | {r.tokens:,} | {gains} | {r.verdict} |"
 
 
 def _laws(laws: Sequence[PowerLaw]) -> Iterator[str]:

@@ -35,6 +35,10 @@ class Point:
     """Share of the text trained on that it had read before. See `dclm.science.experiment.repeats`."""
     fingerprint: str
     """Of the checkpoint."""
+    learning_rate: float = 1.0
+    """Multiple of the scale's own."""
+    weight_decay: float = 1.0
+    """Multiple of the scale's own."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,6 +110,7 @@ def _measure(
     shared = Layout(out=directory, loaded=loaded)
     layout = _CellLayout(out=directory / cell.label, loaded=loaded, shared=shared)
     run = Run(loaded, layout.out, engine, options, layout)
+    run.scale = cell.adapt(run.scale)
     run.tokenize()
     record = read_record(run.train())
     counts = record.counts
@@ -120,6 +125,8 @@ def _measure(
         train_loss=_number(counts["train_loss"]),
         repeated=repeated_share(layout.tokens, trained),
         fingerprint=record.fingerprint,
+        learning_rate=cell.learning_rate,
+        weight_decay=cell.weight_decay,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from dclm.core.config import Count, Positive, build, load_yaml
 from dclm.core.errors import ConfigError
 from dclm.recipe.recipe import LoadedRecipe, load_recipe, resolve_path
-from dclm.train.scale import find_scale
+from dclm.train.scale import Scale, find_scale
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
@@ -28,7 +29,7 @@ class HeldOut:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What is varied. Each field but the last two is one axis of the grid; one seed gives no error bars."""
+    """What is varied. Each field but the name and the held-out text is an axis; one seed gives no error bars."""
 
     name: str
     recipes: Mapping[str, str]
@@ -40,15 +41,24 @@ class Experiment:
     """Training tokens; none: each scale's own."""
     seeds: tuple[Count, ...]
     """Of initialisation, mixing and data order. Documents are curated once, with the recipe's own seed."""
+    learning_rates: tuple[float, ...] = (1.0,)
+    """Multiples of each scale's learning rate, the final one included, such as 0.5, 1 and 2: they leave the benchmark,
+    and the report says whether the order of the recipes survives them."""
+    weight_decays: tuple[float, ...] = (1.0,)
+    """Multiples of each scale's weight decay."""
     held_out: HeldOut
 
     def __post_init__(self) -> None:
-        for field in ("recipes", "scales", "seeds"):
+        for field in ("recipes", "scales", "seeds", "learning_rates", "weight_decays"):
             if not getattr(self, field):
                 raise ValueError(f"`{field}` is empty, allowed: one or more")
-        for field in ("scales", "tokens", "seeds"):
+        for field in ("scales", "tokens", "seeds", "learning_rates", "weight_decays"):
             if len(set(getattr(self, field))) < len(getattr(self, field)):
                 raise ValueError(f"`{field}` names something twice")
+        for field in ("learning_rates", "weight_decays"):
+            wrong = [x for x in getattr(self, field) if not (math.isfinite(x) and x > 0)]
+            if wrong:
+                raise ValueError(f"`{field}` has {wrong[0]:g}, allowed: positive multiples of the scale's own")
         for name in self.recipes:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"found the recipe name {name!r}, allowed: letters, digits and _ . + -")
@@ -63,12 +73,30 @@ class Cell:
     tokens: int | None
     """None: the scale's own."""
     seed: int
+    learning_rate: float = 1.0
+    """Multiple of the scale's own."""
+    weight_decay: float = 1.0
+    """Multiple of the scale's own."""
 
     @property
     def label(self) -> str:
-        """Also its path below the recipe's directory."""
+        """Also its path below the recipe's directory. Runs with the scale's own rates keep the path they always had."""
         budget = "own" if self.tokens is None else str(self.tokens)
-        return f"{self.scale}/{budget}/seed-{self.seed}"
+        own = (self.learning_rate, self.weight_decay) == (1.0, 1.0)
+        rates = "" if own else f"rate-{self.learning_rate:g}x-decay-{self.weight_decay:g}x/"
+        return f"{self.scale}/{budget}/{rates}seed-{self.seed}"
+
+    def adapt(self, scale: Scale) -> Scale:
+        """`scale` with the cell's learning rate and weight decay."""
+        if (self.learning_rate, self.weight_decay) == (1.0, 1.0):
+            return scale
+        return dataclasses.replace(
+            scale,
+            learning_rate=scale.learning_rate * self.learning_rate,
+            final_learning_rate=scale.final_learning_rate * self.learning_rate,
+            weight_decay=scale.weight_decay * self.weight_decay,
+            standard=False,
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,8 +111,11 @@ class LoadedExperiment:
         """The grid: seed by seed, so that a run that is broken off has whole comparisons."""
         e = self.experiment
         budgets: tuple[int | None, ...] = e.tokens or (None,)
-        axes = itertools.product(e.seeds, e.scales, budgets, e.recipes)
-        return tuple(Cell(recipe=r, scale=s, tokens=t, seed=seed) for seed, s, t, r in axes)
+        axes = itertools.product(e.seeds, e.scales, budgets, e.learning_rates, e.weight_decays, e.recipes)
+        return tuple(
+            Cell(recipe=recipe, scale=scale, tokens=tokens, seed=seed, learning_rate=rate, weight_decay=decay)
+            for seed, scale, tokens, rate, decay, recipe in axes
+        )
 
 
 def load_experiment(path: Path) -> LoadedExperiment:
