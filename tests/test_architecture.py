@@ -36,7 +36,7 @@ modules that belong to the same name and those of lower layers."""
 
 ONLY_IN = {
     "ray": ("dclm/engine/", "dclm/train/launch_ray.py"),
-    "torch": ("dclm/model/", "dclm/train/", "dclm/eval/"),
+    "torch": ("dclm/model/", "dclm/train/", "dclm/eval/", "dclm/select/language_model/"),
     "click": ("dclm/cli/",),
     "starlette": ("dclm/board/",),
     "lm_eval": ("dclm/eval/",),

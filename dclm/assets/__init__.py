@@ -19,7 +19,7 @@ from dclm.assets.sources import LocalFile, Source, Url, WheelMember
 from dclm.assets.store import Asset, Found, check_asset, fetch_asset, fetch_assets, find_asset
 from dclm.core.config import suggest
 from dclm.core.errors import ConfigError
-from dclm.core.storage import sha256_file
+from dclm.core.storage import sha256_directory, sha256_file
 
 __all__ = [
     "CATALOG", "Asset", "Found", "LocalFile", "Resolved", "Source", "Url", "WheelMember", "check", "check_asset",
@@ -59,12 +59,14 @@ def check(name: str) -> Found | None:
     return check_asset(get_asset(name))
 
 
-def resolve(name_or_path: str) -> Resolved:
-    """The file behind an asset's name or a local path; names win.
+def resolve(name_or_path: str, directories: bool = False) -> Resolved:
+    """The file behind an asset's name or a local path; names win. With `directories`, a path may be one, as a model's.
 
     Raises: ConfigError if it is neither, AssetError if no source of the asset has it.
     """
     path = Path(name_or_path)
+    if directories and path.is_dir() and all(asset.name != name_or_path for asset in CATALOG):
+        return Resolved(path, sha256_directory(path))
     if path.is_file() and all(asset.name != name_or_path for asset in CATALOG):
         return Resolved(path, sha256_file(path))
     asset = get_asset(name_or_path)

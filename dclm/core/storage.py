@@ -26,6 +26,16 @@ def sha256_file(path: Path | str) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
+def sha256_directory(path: Path) -> str:
+    """sha256 over the names and contents of all files below a directory; hidden ones are left out."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        name = file.relative_to(path).as_posix()
+        if not any(part.startswith(".") for part in name.split("/")):
+            digest.update(f"{name}\0{sha256_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
 def open_input(path: Path | str) -> IO[bytes]:
     """Open a local path or an fsspec URL for reading bytes.
 

@@ -36,6 +36,7 @@ from dclm.filters.rules.words import WordCount, WordRemovalRatio
 from dclm.filters.sampling import RandomSampling
 from dclm.filters.url.blocklist import UrlBlocklist
 from dclm.filters.url.removal import UrlRemoval
+from dclm.select.language_model.score import LanguageModelScore
 from dclm.select.quality import FastTextScore, Quantile, Threshold
 
 SHIPPED: tuple[type[Step], ...] = (
@@ -51,7 +52,8 @@ SHIPPED: tuple[type[Step], ...] = (
     RandomSampling,
     Exact, MinHash, Bloom, Substring,
     Decontaminate,
-    FastTextScore, Threshold, Quantile,
+    FastTextScore, LanguageModelScore,
+    Threshold, Quantile,
 )  # fmt: skip
 
 STEPS = {step.name: step for step in SHIPPED}

@@ -115,6 +115,6 @@ def bind(pipeline: Pipeline, models: Mapping[str, Path] | None = None) -> BoundP
     files: dict[str, str] = {}
     hashes: dict[str, str] = {}
     for name in sorted({a for step in pipeline.steps for a in step.assets}):
-        found = resolve(str(models[name]) if models and name in models else name)
+        found = resolve(str(models[name]) if models and name in models else name, directories=True)
         files[name], hashes[name] = str(found.path.resolve()), found.sha256
     return BoundPipeline(pipeline=pipeline, files=files, hashes=hashes)

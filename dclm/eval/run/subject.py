@@ -11,13 +11,13 @@ from typing import NamedTuple, Protocol
 import torch
 
 from dclm.assets import fetch, resolve
-from dclm.assets.cache import cache_root
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import sha256_file
 from dclm.eval.run.forward import Judgement, Scorer, TokenCounts
 from dclm.eval.run.generate import Generator, Request
 from dclm.eval.run.tree import Pair
 from dclm.eval.tokenizer import Tokenizer
+from dclm.model.gguf import GGUF, cached_huggingface
 from dclm.model.interface import LanguageModel
 from dclm.model.load import HUGGING_FACE, OPEN_LM, describe_model, find_checkpoint, load_model
 from dclm.model.shards import SHARDS
@@ -26,7 +26,6 @@ from dclm.model.weights import CONFIG, MODEL, TOKENIZER, TOKENIZER_CONFIG
 REFERENCE_WINDOW = 2048
 """DCLM scores every model with this window."""
 DTYPES = ("float32", "bfloat16", "float16")
-GGUF = "gguf:"
 LM_EVAL = "lm-eval:"
 """Before one of lm-eval's own models (`lm-eval:hf,pretrained=DIR`) or tasks (`lm-eval:NAME`)."""
 
@@ -106,10 +105,7 @@ def resolve_model(model: str) -> str:
     """`gguf:NAME_OR_PATH` converted once to `hf:DIRECTORY` in the cache; any other model as it is named."""
     if not model.startswith(GGUF):
         return model
-    from dclm.eval.gguf import huggingface_from_gguf
-
-    file = resolve(model[len(GGUF) :])
-    return HUGGING_FACE + str(huggingface_from_gguf(file.path, cache_root() / "models" / file.sha256[:16]))
+    return HUGGING_FACE + str(cached_huggingface(resolve(model[len(GGUF) :]).path))
 
 
 def load_subject(model: str, device: str, dtype: str) -> Subject:

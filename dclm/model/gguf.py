@@ -1,14 +1,29 @@
-"""A quantized GGUF file as a Hugging Face directory: how the positive control, SmolLM2-135M, becomes `hf:…`."""
+"""A quantized GGUF file as a Hugging Face directory: `gguf:smollm2-135m` becomes `hf:…` in the cache."""
 
 from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from dclm.assets.cache import cache_root, lock
 from dclm.core.errors import DataError
-from dclm.core.storage import atomic_directory
+from dclm.core.storage import atomic_directory, sha256_file
+
+GGUF = "gguf:"
+"""What the name of such a model begins with."""
+
+
+def cached_huggingface(gguf: Path) -> Path:
+    """The Hugging Face directory that `gguf` is converted to, once for all processes that share the cache.
+
+    Raises: DataError if transformers cannot read the file.
+    """
+    identity = sha256_file(gguf)[:16]
+    with lock(f"gguf-{identity}"):
+        return huggingface_from_gguf(gguf, cache_root() / "models" / identity)
 
 
 def huggingface_from_gguf(gguf: Path, out: Path) -> Path:
@@ -20,8 +35,11 @@ def huggingface_from_gguf(gguf: Path, out: Path) -> Path:
     """
     if (out / "config.json").is_file():
         return out
+    import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    quiet: Any = transformers.utils.logging
+    quiet.disable_progress_bar()
     try:
         found = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)

@@ -1,0 +1,87 @@
+"""The step that scores documents by a language model: perplexity and DCLM's top-k average."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dclm.core.config import Positive
+from dclm.curate.step import Context, Map, MapFunction
+from dclm.filters.columns import with_columns
+from dclm.select.language_model.reference import model_file, model_path
+
+Metric = Literal["perplexity", "bits_per_byte", "topk_mass", "topk_hit"]
+SIGNIFICANT_DIGITS = 6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LanguageModelScore(Map):
+    """Adds how well a language model predicts the document, as a float64 column; null where no token is scored.
+
+    The text is cut into windows of `window` tokens that follow one another; each is scored alone, and its first token,
+    which has no context, is not scored. No special tokens are added. Arithmetic is float32; scores are rounded to six
+    significant digits. They agree with `transformers` to 1e-4 and do not depend on how documents are batched beyond
+    the last of these digits, on CPUs and GPUs alike.
+
+    Source: DataComp-LM, section 4.3: perplexity filtering as CCNet's, and the top-k average logits.
+    """
+
+    name: ClassVar[str] = "lm_score"
+
+    model: str
+    """A checkpoint or training run of ours, open_lm's FILE.pt, hf:DIRECTORY, or gguf:FILE (also an asset's name)."""
+    metric: Metric = "perplexity"
+    """perplexity: exp of the mean loss per token. bits_per_byte: the summed loss over the text's UTF-8 bytes, in bits.
+    topk_mass: mean probability of the k likeliest tokens together. topk_hit: share of tokens among the k likeliest."""
+    k: Positive = 10
+    """For the two top-k metrics."""
+    window: Positive | None = None
+    """Tokens; null: the model's own window, 2,048 at most."""
+    tokenizer: str | None = None
+    """Asset or tokenizer.json; null: the one next to the model."""
+    column: str = "lm_score"
+    """Column to add."""
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """The model and the tokenizer."""
+        return (model_file(self.model), *([] if self.tokenizer is None else [self.tokenizer]))
+
+    @property
+    def memory(self) -> str:
+        """See `Step`."""
+        return f"each worker holds the weights of {self.model}, 4 bytes per parameter"
+
+    def open(self, context: Context) -> MapFunction:
+        """See the class."""
+        from dclm.select.language_model.scorer import LanguageModelScorer, Sums
+
+        tokenizer = None if self.tokenizer is None else context.file(self.tokenizer)
+        scorer = LanguageModelScorer.load(model_path(self.model, context), tokenizer, self.window)
+
+        def values(sums: Sums, num_bytes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                if self.metric == "perplexity":
+                    return np.exp(sums.loss / sums.scored)
+                if self.metric == "bits_per_byte":
+                    return sums.loss / math.log(2) / num_bytes
+                return (sums.mass if self.metric == "topk_mass" else sums.hits) / sums.scored
+
+        def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
+            text = batch.column("text")
+            sums = scorer.sums(text.to_pylist(), self.k if self.metric.startswith("topk") else None)
+            found = rounded(values(sums, pc.binary_length(text).to_numpy(zero_copy_only=False)))
+            return with_columns(batch, {self.column: pa.array(found, mask=sums.scored == 0)})
+
+        return annotate
+
+
+def rounded(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Values with six significant digits, so that differences in the order of additions rarely show."""
+    return np.array([float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in values.tolist()], np.float64)
