@@ -34,6 +34,7 @@ COMMANDS = {
     "predict": "predict",
     "report": "report",
     "run": "run",
+    "scaling": "scaling",
     "score": "score",
     "show": "inspect",
     "submit": "cluster",

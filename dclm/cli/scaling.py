@@ -1,0 +1,132 @@
+"""`dclm scaling`: scores over compute, and compute multipliers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dclm.cli.options import plain
+from dclm.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from dclm.science.scaling.fit import Held, Scaling
+
+_WIDTH = 58
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--baseline", required=True, metavar="NAME", help="Corpus or recipe that the others are compared with.")
+@click.option("--points", type=_PATH, help="points.json of `dclm experiment`: bits a byte over FLOPs.")
+@click.option(
+    "--records",
+    multiple=True,
+    type=_PATH,
+    help="Table of runs with the columns of evals.csv; can be repeated. Default: results/evals.csv below DCLM_SHARED.",
+)
+@click.option("--metric", default="core", show_default=True, help="`core`, or a task of CORE (centered accuracy).")
+@click.option(
+    "--corpus",
+    "corpora",
+    multiple=True,
+    metavar="NAME",
+    help="Corpus to take from the records. Default: all that were run at three amounts of compute.",
+)
+@click.option("--hold-out", is_flag=True, help="Predict the largest runs from the smaller ones, and compare.")
+@click.option("--plot", type=_PATH, help="Write the picture to this SVG file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+def scaling(
+    baseline: str,
+    points: Path | None,
+    records: tuple[Path, ...],
+    metric: str,
+    corpora: tuple[str, ...],
+    hold_out: bool,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Fit scores over compute, and give each corpus's compute multiplier over a baseline.
+
+    The multiplier says how many times the FLOPs the baseline needs for the same score. Values for which the baseline
+    has no run of that compute are marked as extrapolated. How it works: docs/predict.md.
+    """
+    from dclm.science.predict.records import find_published, read_table
+    from dclm.science.scaling.draw import draw_scaling
+    from dclm.science.scaling.fit import fit_scaling, hold_out_largest
+    from dclm.science.scaling.sources import from_points, from_records
+
+    if points is not None and (records or corpora or metric != "core"):
+        raise ConfigError("--points", "found records, a metric or corpora as well, allowed: one or the other")
+    if points is not None:
+        runs, label = from_points(points), "log10 of bits a byte"
+    else:
+        table = [run for path in records or (find_published(),) for run in read_table(path)]
+        runs, label = from_records(table, metric, (*corpora, baseline) if corpora else ()), metric
+    found = fit_scaling(runs, baseline)
+    held = hold_out_largest(runs) if hold_out else []
+    if plot is not None:
+        from dclm.core.storage import write_atomic
+
+        write_atomic(plot, draw_scaling(found, runs, label, f"{label} over compute").encode())
+    if as_json:
+        print(json.dumps({**dataclasses.asdict(found), "held_out": [dataclasses.asdict(h) for h in held]}, indent=1))
+    else:
+        print("\n".join([_table(found), *_held_table(held, hold_out)]))
+
+
+def _table(found: Scaling) -> str:
+    lines = [
+        f"{'corpus':{_WIDTH}}{'runs':>5}{'slope':>9}{'95 % from':>11}{'to':>9}{'R²':>7}{'FLOPs from':>12}{'to':>10}"
+    ]
+    for line in found.lines:
+        numbers = (_or_dash(v, "+.4f") for v in (line.slope, line.slope_low, line.slope_high))
+        slope, low, high = numbers
+        lines.append(
+            f"{_short(line.corpus)}{line.runs:>5}{slope:>9}{low:>11}{high:>9}{_or_dash(line.r2, '.3f'):>7}"
+            f"{line.from_flops:>12.1e}{line.to_flops:>10.1e}"
+        )
+    lines += [
+        "",
+        f"common slope {found.slope:+.4f} per tenfold FLOPs (95 % {found.slope_low:+.4f} to {found.slope_high:+.4f}), "
+        f"R² {found.r2:.3f}; slopes equal: p = {_or_dash(found.p_slopes_equal, '.3f')}",
+        "",
+        f"{'against ' + plain(found.baseline)[:40]:{_WIDTH}}{'×':>8}{'95 % from':>11}{'to':>9}{'at FLOPs':>11}",
+    ]
+    for m in found.multipliers:
+        note = "  extrapolated" if m.extrapolated else ""
+        lines.append(
+            f"{_short(m.corpus)}{m.value:8.2f}{_or_dash(m.low, '.2f'):>11}{_or_dash(m.high, '.2f'):>9}"
+            f"{m.at_flops:>11.1e}{note}"
+        )
+    return "\n".join(lines)
+
+
+def _held_table(held: Sequence[Held], wanted: bool) -> list[str]:
+    if not wanted:
+        return []
+    if not held:
+        return ["", "largest runs: found too few smaller runs with the same seeds to predict them from"]
+    lines = [
+        "",
+        f"{'largest runs, A minus B':{_WIDTH}}{'predicted':>10}{'95 % from':>11}{'to':>9}{'P(A>B)':>8}{'measured':>10}",
+    ]
+    for h in held:
+        lines.append(
+            f"{_short(f'{h.a} − {h.b}')}{h.difference:>+10.4f}{h.low:>+11.4f}{h.high:>+9.4f}{h.p_a_above:>8.3f}"
+            f"{h.measured:>+10.4f}  {'held' if h.held else 'did not hold'}"
+        )
+    return lines
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "–" if value is None else f"{value:{form}}"
+
+
+def _short(name: str) -> str:
+    name = plain(name)
+    return f"{name if len(name) < _WIDTH else name[: _WIDTH - 22] + '…' + name[-20:]:{_WIDTH}}"

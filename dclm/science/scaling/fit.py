@@ -1,0 +1,258 @@
+"""Lines through scores over the logarithm of compute, and compute multipliers with their intervals.
+
+    y = a_corpus + b · log10(FLOPs)
+
+y is a score that rises (CORE), or the logarithm of a loss, which makes the line a power law. The compute multiplier of
+a corpus over a baseline is how many times the FLOPs the baseline needs for the same y: with a common slope it is
+10^((a_corpus - a_baseline) / b) at every scale. Its interval is Fieller's, which is exact for a ratio of two normal
+estimates, and has no bounds where the slope may be zero. No line is claimed to hold outside its runs: what lies there
+is marked as extrapolated.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import fdtrc, stdtr, stdtrit
+
+from dclm.core.config import suggest
+from dclm.core.errors import ConfigError
+
+Array = npt.NDArray[np.float64]
+CONFIDENCE = 0.95
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Observation:
+    """One run."""
+
+    corpus: str
+    flops: float
+    value: float
+    """The score, or the logarithm of the loss."""
+    seed: int | None = None
+    """Runs of several corpora with the same seed are compared with each other; null: unknown."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Line:
+    """One corpus by itself. What cannot be estimated is null."""
+
+    corpus: str
+    runs: int
+    slope: float | None
+    """Per tenfold FLOPs; null for runs at a single amount of compute."""
+    slope_low: float | None
+    """Of the 95 % interval; null for two runs, which any line fits."""
+    slope_high: float | None
+    r2: float | None
+    """Share of the variance that the line explains; null for two runs."""
+    from_flops: float
+    to_flops: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Multiplier:
+    """A corpus against the baseline."""
+
+    corpus: str
+    value: float
+    """Times the FLOPs that the baseline needs for the same score."""
+    low: float | None
+    """Of the 95 % interval. Null: there is no bound, as the slope may be zero."""
+    high: float | None
+    at_flops: float
+    """The corpus's largest run; the baseline would need `value` times as many."""
+    extrapolated: bool
+    """The baseline was not run with that many FLOPs, or that few."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """Everything that is said of some corpora."""
+
+    baseline: str
+    slope: float
+    """Common to all corpora, per tenfold FLOPs."""
+    slope_low: float
+    slope_high: float
+    r2: float
+    """Of the common slope with one level per corpus."""
+    p_slopes_equal: float | None
+    """How probable differences between the corpora's own slopes as large as these are, if they have one slope (F test);
+    null where there are too few runs. Below .05, multipliers depend on the scale, and one number misleads."""
+    lines: tuple[Line, ...]
+    multipliers: tuple[Multiplier, ...]
+
+
+def fit_scaling(observations: Sequence[Observation], baseline: str) -> Scaling:
+    """Fit all corpora that were run at two amounts of compute or more, or that share one with those.
+
+    Raises: ConfigError if the baseline has no run, or the runs do not determine a slope and its error.
+    """
+    corpora = list(dict.fromkeys(o.corpus for o in observations))
+    if baseline not in corpora:
+        raise ConfigError(f"baseline {baseline}", "found no run of it", suggest(baseline, corpora))
+    x = np.array([math.log10(o.flops) for o in observations])
+    y = np.array([o.value for o in observations])
+    levels = np.array([[float(o.corpus == corpus) for corpus in corpora] for o in observations])
+    design = np.column_stack([levels, x])
+    freedom = len(y) - design.shape[1]
+    if freedom < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
+        what = f"found {len(y)} runs of {len(corpora)} corpora: too few to fit a level for each and a common slope"
+        raise ConfigError("dclm scaling", what, "give runs of a corpus at several sizes, or several seeds")
+    solution = np.linalg.lstsq(design, y)[0]
+    rest = y - design @ solution
+    covariance = float(rest @ rest) / freedom * np.linalg.inv(design.T @ design)
+    slope, error = float(solution[-1]), math.sqrt(covariance[-1, -1])
+    reach = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))
+    lines = [_line(corpus, x[levels[:, i] == 1], y[levels[:, i] == 1]) for i, corpus in enumerate(corpora)]
+    base = corpora.index(baseline)
+    multipliers = []
+    for i, line in enumerate(lines):
+        if i == base:
+            continue
+        contrast = np.zeros(len(solution))
+        contrast[i], contrast[base] = 1.0, -1.0
+        variances = (float(contrast @ covariance @ contrast), error**2, float(contrast @ covariance[:, -1]))
+        ratio = float(contrast @ solution) / slope
+        low, high = _fieller(ratio, slope, variances, reach)
+        needed = 10**ratio * line.to_flops
+        multipliers.append(
+            Multiplier(
+                corpus=corpora[i],
+                value=10**ratio,
+                low=None if low is None else 10**low,
+                high=None if high is None else 10**high,
+                at_flops=line.to_flops,
+                extrapolated=not lines[base].from_flops / 1.001 <= needed <= lines[base].to_flops * 1.001,
+            )
+        )
+    return Scaling(
+        baseline=baseline,
+        slope=slope,
+        slope_low=slope - reach * error,
+        slope_high=slope + reach * error,
+        r2=1 - float(rest @ rest) / float(((y - y.mean()) ** 2).sum()),
+        p_slopes_equal=_equal_slopes(x, y, levels, float(rest @ rest), freedom),
+        lines=tuple(lines),
+        multipliers=tuple(sorted(multipliers, key=lambda m: -m.value)),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Held:
+    """Two corpora at the largest compute, predicted from all smaller runs, and what was measured there."""
+
+    a: str
+    b: str
+    at_flops: float
+    difference: float
+    """Of the values, A minus B, as predicted for the mean of the runs that were made."""
+    low: float
+    high: float
+    p_a_above: float
+    measured: float
+    """A minus B."""
+
+    @property
+    def held(self) -> bool:
+        """Whether the likelier order is the one that was measured."""
+        return (self.p_a_above > 0.5) == (self.measured > 0)
+
+
+def hold_out_largest(observations: Sequence[Observation]) -> list[Held]:
+    """Predict the difference of each pair of corpora at the largest compute from all smaller ones.
+
+    Differences are taken between runs of the same seed and compute, which share their noise, and follow a line in
+    log10(FLOPs). Pairs need two smaller amounts of compute and three such differences; others are left out.
+    """
+    largest = max(o.flops for o in observations)
+    values = {(o.corpus, o.flops, o.seed): o.value for o in observations}
+    corpora = list(dict.fromkeys(o.corpus for o in observations))
+    found = []
+    for i, a in enumerate(corpora):
+        for b in corpora[i + 1 :]:
+            cells = [(f, s) for c, f, s in values if c == a and (b, f, s) in values]
+            before = [(math.log10(f), values[a, f, s] - values[b, f, s]) for f, s in cells if f < largest]
+            after = [values[a, f, s] - values[b, f, s] for f, s in cells if f == largest]
+            if not after or len(before) < 3 or len({x for x, _ in before}) < 2:
+                continue
+            found.append(_held(a, b, largest, np.array(before), after))
+    return found
+
+
+def _held(a: str, b: str, largest: float, before: Array, after: Sequence[float]) -> Held:
+    design = np.column_stack([np.ones(len(before)), before[:, 0]])
+    solution = np.linalg.lstsq(design, before[:, 1])[0]
+    rest = before[:, 1] - design @ solution
+    freedom = len(before) - 2
+    at = np.array([1.0, math.log10(largest)])
+    leverage = float(at @ np.linalg.inv(design.T @ design) @ at)
+    error = math.sqrt(float(rest @ rest) / freedom * (leverage + 1 / len(after)))
+    said = float(at @ solution)
+    reach = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * error
+    return Held(
+        a=a,
+        b=b,
+        at_flops=largest,
+        difference=said,
+        low=said - reach,
+        high=said + reach,
+        p_a_above=float(stdtr(freedom, said / max(error, 1e-300))),
+        measured=float(np.mean(after)),
+    )
+
+
+def _line(corpus: str, x: Array, y: Array) -> Line:
+    line = Line(
+        corpus=corpus, runs=len(x), slope=None, slope_low=None, slope_high=None, r2=None,
+        from_flops=10 ** float(x.min()), to_flops=10 ** float(x.max()),
+    )  # fmt: skip
+    spread = float(((x - x.mean()) ** 2).sum())
+    if spread == 0:
+        return line
+    slope = float(((x - x.mean()) * y).sum()) / spread
+    if len(x) < 3:
+        return dataclasses.replace(line, slope=slope)
+    rest = y - y.mean() - slope * (x - x.mean())
+    reach = float(stdtrit(len(x) - 2, 0.5 + CONFIDENCE / 2)) * math.sqrt(float(rest @ rest) / (len(x) - 2) / spread)
+    total = float(((y - y.mean()) ** 2).sum())
+    r2 = None if total == 0 else 1 - float(rest @ rest) / total
+    return dataclasses.replace(line, slope=slope, slope_low=slope - reach, slope_high=slope + reach, r2=r2)
+
+
+def _fieller(
+    ratio: float, slope: float, variances: tuple[float, float, float], reach: float
+) -> tuple[float | None, float | None]:
+    """The interval of a ratio of estimates; (None, None) where the denominator may be zero.
+
+    `variances`: of the numerator, of the denominator, and their covariance.
+    """
+    above, below, both = variances
+    g = reach**2 * below / slope**2
+    if g >= 1:
+        return None, None
+    middle = ratio - g * both / below if below > 0 else ratio
+    inside = above - 2 * ratio * both + ratio**2 * below - g * (above - (both**2 / below if below > 0 else 0.0))
+    half = reach / abs(slope) * math.sqrt(max(inside, 0.0))
+    return (middle - half) / (1 - g), (middle + half) / (1 - g)
+
+
+def _equal_slopes(x: Array, y: Array, levels: Array, squares: float, freedom: int) -> float | None:
+    """The F test of one slope against one per corpus that has several amounts of compute."""
+    own = [i for i in range(levels.shape[1]) if len(np.unique(x[levels[:, i] == 1].round(6))) > 1]
+    if len(own) < 2:
+        return None
+    design = np.column_stack([levels, *(levels[:, i] * x for i in own)])
+    left = len(y) - int(np.linalg.matrix_rank(design))
+    if left < 1:
+        return None
+    rest = y - design @ np.linalg.lstsq(design, y)[0]
+    more = freedom - left
+    explained = (squares - float(rest @ rest)) / more
+    return float(fdtrc(more, left, max(explained, 0.0) / max(float(rest @ rest) / left, 1e-300)))
