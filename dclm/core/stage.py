@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from dclm.core.journal import Journal, Outcome
 from dclm.core.lease import LEASE, Lease, abandoned, held
 from dclm.core.progress import Progress
 from dclm.core.record import RECORD, Kind, Record, find_record, provenance, write_record
-from dclm.core.storage import is_local, remove_temporary
+from dclm.core.storage import is_local, remove_temporary, sha256_file
 from dclm.core.store import delete_tree, join, local_file, open_store, split
 
 WORK = ".work"
@@ -222,7 +221,7 @@ def unit_files(address: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     The outcome says the CPU seconds that were used meanwhile by this process, and bytes and sha256 of each file.
     """
     before = time.process_time()
-    near = str(Path(address).parent) if is_local(address) else None
+    near = address if is_local(address) else None
     outcome: dict[str, Any] = {}
     with scratch_directory(near) as directory:
         yield directory, outcome
@@ -235,16 +234,10 @@ def publish(directory: Path, address: str) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for path in sorted(p for p in directory.rglob("*") if p.is_file()):
         name = path.relative_to(directory).as_posix()
-        found[name] = [path.stat().st_size, sha256_of(path)]
+        found[name] = [path.stat().st_size, sha256_file(path)]
         store, key = split(join(address, name))
         store.put(key, path)
     return found
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 (hex) of a local file."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def consumed(outcome: dict[str, Any], suffix: str = "") -> dict[str, Any]:
@@ -262,6 +255,6 @@ def files_are_intact(address: str, outcome: Outcome, with_consumed: bool = False
         store, key = split(join(address, name))
         if store.size(key) != size:
             return False
-        if is_local(address) and sha256_of(local_file(join(address, name))) != digest:
+        if is_local(address) and sha256_file(local_file(join(address, name))) != digest:
             return False
     return True

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dclm.core.errors import DataError
-from dclm.core.storage import TEMPORARY, is_local, sync_path
+from dclm.core.storage import TEMPORARY, is_local, sha256_file, sync_path
 
 
 class Versioned(NamedTuple):
@@ -226,6 +226,19 @@ def local_file(address: str | Path) -> Path:
         return Path(address)
     store, key = split(str(address))
     return store.local(key)
+
+
+def verified_file(address: str | Path, sha256: str | None) -> Path:
+    """A local file with the content of an object, compared with the hash that a record states (None: unknown).
+
+    The content is read once more than needed, but from memory the second time.
+    Raises: DataError where it is not what the record says.
+    """
+    path = local_file(address)
+    if sha256 is not None and (found := sha256_file(path)) != sha256:
+        what = f"found sha256 {found[:12]}…, allowed: {sha256[:12]}… as its record says"
+        raise DataError(str(address), what, "the file has changed: make it again, or copy it from where it is whole")
+    return path
 
 
 def read_bytes(address: str | Path) -> bytes | None:

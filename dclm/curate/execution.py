@@ -11,7 +11,8 @@ from typing import Any, cast
 from dclm.core.errors import DataError
 from dclm.core.journal import Outcome
 from dclm.core.record import FileEntry, Record, canonical, fingerprint
-from dclm.core.stage import FILES, Workspace, sha256_of
+from dclm.core.stage import FILES, Workspace
+from dclm.core.storage import sha256_file
 from dclm.core.store import copy, join, local_file, open_store
 from dclm.curate.cost import Meter
 from dclm.curate.exchange import Decided, Exchange
@@ -190,7 +191,7 @@ class Execution:
             target = join(self.space.out, "tables", name)
             copy(address, target)
             path = local_file(target)
-            found.append(FileEntry(path=f"tables/{name}", sha256=sha256_of(path), bytes=path.stat().st_size))
+            found.append(FileEntry(path=f"tables/{name}", sha256=sha256_file(path), bytes=path.stat().st_size))
         self._sweep({entry.path for entry in found})
         return sorted(found, key=lambda e: e.path)
 

@@ -8,18 +8,27 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dclm.core.errors import DataError
 from dclm.core.record import RECORD, fingerprint, require_complete
-from dclm.core.storage import open_input, sha256_file
+from dclm.core.storage import sha256_file
+from dclm.core.store import exists, join, local_file, verified_file
 
 _SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst")
 _BATCH_ROWS = 1024
 _BATCH_CHARACTERS = 16 << 20
+
+
+class InputText(NamedTuple):
+    """A file of texts."""
+
+    address: str
+    sha256: str | None = None
+    """Of its content, which is compared when it is read; None: whatever it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,32 +38,39 @@ class DocumentSource:
     name: str
     fingerprint: str
     """Of the artifact, or over the sha256 of the files."""
-    files: tuple[str, ...]
+    files: tuple[InputText, ...]
 
 
-def find_documents(path: Path, allow_missing: bool = False) -> DocumentSource:
-    """A documents artifact, a JSONL or Parquet file, or a directory of such files (in order of their names).
+def find_documents(address: str | Path, allow_missing: bool = False) -> DocumentSource:
+    """A documents artifact (a folder or a URL), a JSONL or Parquet file, or a local folder of such files by name.
 
     Raises: DataError if there is nothing of the kind; IncompleteError if the artifact lacks parts.
     """
-    if (path / RECORD).exists():
-        record = require_complete(path, "documents", allow_missing)
-        files = tuple(str(path / f.path) for f in record.files if f.path.startswith("documents/"))
-        return DocumentSource(name=path.name, fingerprint=record.fingerprint, files=files)
+    name = str(address).rstrip("/").rpartition("/")[2]
+    if exists(join(address, RECORD)):
+        record = require_complete(address, "documents", allow_missing)
+        files = tuple(
+            InputText(join(address, f.path), f.sha256) for f in record.files if f.path.startswith("documents/")
+        )
+        return DocumentSource(name=name, fingerprint=record.fingerprint, files=files)
+    path = local_file(address)
     found = sorted(p for p in path.rglob("*") if p.name.endswith(_SUFFIXES)) if path.is_dir() else [path]
-    if not found or not all(p.is_file() and p.name.endswith(_SUFFIXES) for p in found):
+    named = str(address).endswith(_SUFFIXES)
+    if not found or not all(p.is_file() and (named or p.name.endswith(_SUFFIXES)) for p in found):
         what = "found no documents there" if path.exists() else "no such file"
-        raise DataError(str(path), what, f"pass a documents artifact, or a file or folder of {' '.join(_SUFFIXES)}")
-    hashes = fingerprint([sha256_file(p) for p in found])
-    return DocumentSource(name=path.name, fingerprint=hashes, files=tuple(map(str, found)))
+        raise DataError(str(address), what, f"pass a documents artifact, or a file or folder of {' '.join(_SUFFIXES)}")
+    texts = tuple(InputText(str(address) if named else str(p), sha256_file(p)) for p in found)
+    return DocumentSource(name=name, fingerprint=fingerprint([text.sha256 for text in texts]), files=texts)
 
 
-def read_texts(file: str) -> Iterator[list[str]]:
+def read_texts(file: InputText) -> Iterator[list[str]]:
     """The texts of one file in batches of at most 1,024 documents and about 16 M characters (or one document).
 
-    Raises: DataError naming file and row where a text is missing or the file is corrupt.
+    Raises: DataError naming file and row where a text is missing, the file is corrupt, or it is not what it was.
     """
-    texts = _parquet_texts(file) if file.endswith(".parquet") else _json_texts(file)
+    path = verified_file(file.address, file.sha256)
+    read = _parquet_texts if file.address.endswith(".parquet") else _json_texts
+    texts = read(file.address, path)
     batch: list[str] = []
     size = 0
     for text in texts:
@@ -67,9 +83,9 @@ def read_texts(file: str) -> Iterator[list[str]]:
         yield batch
 
 
-def _parquet_texts(file: str) -> Iterator[str]:
+def _parquet_texts(file: str, path: Path) -> Iterator[str]:
     try:
-        with pq.ParquetFile(file) as parquet:
+        with pq.ParquetFile(path) as parquet:
             if "text" not in parquet.schema_arrow.names:
                 found = ", ".join(parquet.schema_arrow.names)
                 raise DataError(file, f"found columns {found}, allowed: one named text")
@@ -82,10 +98,10 @@ def _parquet_texts(file: str) -> Iterator[str]:
         raise DataError(file, f"not a whole Parquet file: {error}", "make it again") from error
 
 
-def _json_texts(file: str) -> Iterator[str]:
+def _json_texts(file: str, path: Path) -> Iterator[str]:
     number = 0
     try:
-        with open_input(file) as raw, _decompressed(file, raw) as lines:
+        with path.open("rb") as raw, _decompressed(file, raw) as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
                     continue

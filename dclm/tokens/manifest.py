@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dclm.core.errors import DataError
 from dclm.core.record import FileEntry
-from dclm.core.storage import write_atomic
+from dclm.core.store import join, put
 
 MANIFEST = "manifest.jsonl"
 
@@ -51,8 +51,8 @@ def parse_manifest(text: str, where: str) -> list[Shard]:
     return shards
 
 
-def write_manifest(out: Path, files: Sequence[FileEntry]) -> FileEntry:
+def write_manifest(out: Path | str, files: Sequence[FileEntry]) -> FileEntry:
     """Write the manifest of an artifact's shard files; its own entry."""
     data = format_manifest([Shard(Path(file.path).stem, file.rows) for file in files]).encode()
-    write_atomic(out / MANIFEST, data)
+    put(join(out, MANIFEST), data)
     return FileEntry(path=MANIFEST, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from dclm.core.errors import ConfigError
-from dclm.core.storage import atomic_directory
+from dclm.core.journal import Outcome
+from dclm.core.record import fingerprint
+from dclm.core.stage import unit_files
 from dclm.tokens.runs import Run, row_keys, write_run
 
 
@@ -73,6 +72,8 @@ def apportion(weights: Sequence[Fraction], total: int) -> tuple[int, ...]:
 class CopyUnit:
     """One more pass over a run: all of its rows or a random part, under keys of their own."""
 
+    fingerprint: str
+    directory: str
     run: Run
     take: int
     copy: int
@@ -80,7 +81,6 @@ class CopyUnit:
     seed: int
     row_len: int
     dtype: str
-    work: str
 
 
 class Copies(NamedTuple):
@@ -91,9 +91,12 @@ class Copies(NamedTuple):
 
 
 def plan_copies(
-    runs: Sequence[Run], take: int, *, source: int, seed: int, row_len: int, dtype: str, work: Path
+    runs: Sequence[Run], take: int, *, source: int, seed: int, row_len: int, dtype: str, work: str, identity: str
 ) -> Copies:
-    """Full passes over a source's runs, then a part of each run so that `take` rows come out exactly."""
+    """Full passes over a source's runs, then a part of each run so that `take` rows come out exactly.
+
+    work, identity: what the addresses and fingerprints of the units begin with.
+    """
     available = sum(run.num_rows for run in runs)
     passes, rest = divmod(take, available) if available else (0, 0)
     parts = apportion([Fraction(run.num_rows) for run in runs], rest)
@@ -106,7 +109,8 @@ def plan_copies(
             seed=seed,
             row_len=row_len,
             dtype=dtype,
-            work=str(work / f"{index:06d}-{copy}"),
+            fingerprint=fingerprint([identity, "copy", source, index, copy, take]),
+            directory=f"{work}/{index:06d}-{copy}-{take}",
         )
         for copy in range(min(passes, 1), passes + 1)
         for index, run in enumerate(runs)
@@ -115,15 +119,16 @@ def plan_copies(
     return Copies(tuple(runs) if passes else (), tuple(units))
 
 
-def write_copy(unit: CopyUnit) -> Run:
-    """Write the copy of a run; one that an earlier run committed is reused."""
-    work = Path(unit.work)
-    if not (work / "run.json").exists():
-        picks = np.argsort(row_keys(unit.seed, f"pick\0{unit.purpose}", 0, unit.run.num_rows), kind="stable")
-        chosen = np.sort(picks[: unit.take])
-        keys = row_keys(unit.seed, unit.purpose, 0, unit.take)
-        with atomic_directory(work) as temporary:
-            write_run(temporary / "run", keys, unit.run.rows(unit.row_len, unit.dtype)[chosen], unit.dtype)
-            run = Run(path="run", num_rows=unit.take)
-            (temporary / "run.json").write_text(json.dumps(dataclasses.asdict(run)), encoding="utf-8")
-    return Run(path=str(work / "run"), num_rows=unit.take)
+def write_copy(unit: CopyUnit) -> Outcome:
+    """Write the copy of a run."""
+    picks = np.argsort(row_keys(unit.seed, f"pick\0{unit.purpose}", 0, unit.run.num_rows), kind="stable")
+    chosen = np.sort(picks[: unit.take])
+    keys = row_keys(unit.seed, unit.purpose, 0, unit.take)
+    with unit_files(unit.directory) as (folder, outcome):
+        write_run(folder / "run", keys, unit.run.rows(unit.row_len, unit.dtype)[chosen], unit.dtype)
+    return outcome
+
+
+def copy_of(unit: CopyUnit) -> Run:
+    """The run that a finished unit has written."""
+    return Run(path=f"{unit.directory}/run", num_rows=unit.take)

@@ -8,17 +8,18 @@ end of the shard is either kept as its tail, and all tails together form the las
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
-from dclm.core.storage import atomic_directory
-from dclm.tokens.documents import read_texts
+from dclm.core.journal import Outcome
+from dclm.core.stage import unit_files
+from dclm.core.store import local_file
+from dclm.tokens.documents import InputText, read_texts
 from dclm.tokens.runs import Rows, Run, row_keys, write_run
 from dclm.tokens.tokenizer import CHECKED_EVERY, Encoder, encode, verify
 
@@ -31,12 +32,14 @@ RUN_BYTES = 128 << 20
 class PackUnit:
     """One input shard, and all that decides its rows."""
 
-    file: str
+    fingerprint: str
+    directory: str
+    """Address below which the unit's runs are published."""
+    file: InputText
     source: int
     shard: int
-    work: str
-    """Directory of the unit's result, which a later run finds there."""
     tokenizer: str
+    """Address of the tokenizer.json."""
     encoder: Encoder
     eot_id: int
     pad_id: int
@@ -64,24 +67,21 @@ class Packed:
     padding_tokens: int = 0
 
 
-def pack_shard(unit: PackUnit) -> Packed:
-    """Tokenize and pack one shard; a result that an earlier run committed is reused.
+def pack_shard(unit: PackUnit) -> Outcome:
+    """Tokenize and pack one shard (see `packed_by` for what came of it).
 
     Raises: DataError for a corrupt input, or where the fast encoder is found to differ.
     """
-    work = Path(unit.work)
-    if not (work / "packed.json").exists():
-        with atomic_directory(work) as temporary:
-            packed = _pack(unit, temporary)
-            (temporary / "packed.json").write_text(json.dumps(dataclasses.asdict(packed)), encoding="utf-8")
-    return read_packed(work)
+    with unit_files(unit.directory) as (folder, outcome):
+        outcome["packed"] = dataclasses.asdict(_pack(unit, folder))
+    return outcome
 
 
-def read_packed(work: Path) -> Packed:
-    """A committed result, its paths under `work`."""
-    data = json.loads((work / "packed.json").read_text(encoding="utf-8"))
-    data["runs"] = tuple(Run(path=str(work / run["path"]), num_rows=run["num_rows"]) for run in data["runs"])
-    data["tail"] = str(work / data["tail"]) if data["tail"] else None
+def packed_by(directory: str, outcome: Outcome) -> Packed:
+    """What a unit made, with the addresses of its runs."""
+    data = dict(cast(Mapping[str, Any], outcome["packed"]))
+    data["runs"] = tuple(Run(path=f"{directory}/{run['path']}", num_rows=run["num_rows"]) for run in data["runs"])
+    data["tail"] = f"{directory}/{data['tail']}" if data["tail"] else None
     return Packed(**data)
 
 
@@ -89,11 +89,12 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
     writer = RunWriter(unit.purpose, unit.seed, unit.row_len, unit.dtype, folder)
     documents = text_bytes = text_tokens = padding = 0
     carry = np.empty(0, dtype=unit.dtype)
+    tokenizer = str(local_file(unit.tokenizer))
     for texts in read_texts(unit.file):
-        encoded = encode(unit.tokenizer, unit.encoder, texts)
+        encoded = encode(tokenizer, unit.encoder, texts)
         if unit.encoder == "fast":
             for index in range(-documents % CHECKED_EVERY, len(texts), CHECKED_EVERY):
-                verify(unit.tokenizer, encoded, index, texts[index])
+                verify(tokenizer, encoded, index, texts[index])
         stream = np.insert(encoded.ids, encoded.offsets[1:], unit.eot_id).astype(unit.dtype)
         documents += len(texts)
         text_bytes += sum(len(text.encode()) for text in texts)
@@ -156,23 +157,27 @@ def _pieces(rows: Rows, size: int) -> Iterator[Rows]:
         yield rows[start : start + size]
 
 
-def pack_tails(
-    tails: list[str],
-    *,
-    source: int,
-    eot_id: int,
-    row_len: int,
-    dtype: Literal["uint16", "uint32"],
-    seed: int,
-    work: Path,
-) -> Packed:
-    """Join the tails of a source's shards, in order, into its last rows; the very last is filled up with EOT."""
-    if not (work / "packed.json").exists():
-        stream = np.concatenate([np.empty(0, dtype=dtype), *(np.fromfile(tail, dtype=dtype) for tail in tails)])
-        padding = math.ceil(len(stream) / row_len) * row_len - len(stream)
-        with atomic_directory(work) as temporary:
-            writer = RunWriter(f"row\0{source}\0tails", seed, row_len, dtype, temporary)
-            writer.append(np.concatenate([stream, np.full(padding, eot_id, dtype=dtype)]))
-            packed = Packed(runs=writer.close(), padding_tokens=padding)
-            (temporary / "packed.json").write_text(json.dumps(dataclasses.asdict(packed)), encoding="utf-8")
-    return read_packed(work)
+@dataclass(frozen=True, kw_only=True)
+class TailsUnit:
+    """The tails of a source's shards, which become its last rows."""
+
+    fingerprint: str
+    directory: str
+    tails: tuple[str, ...]
+    source: int
+    eot_id: int
+    row_len: int
+    dtype: Literal["uint16", "uint32"]
+    seed: int
+
+
+def pack_tails(unit: TailsUnit) -> Outcome:
+    """Join the tails, in order, into rows; the very last row is filled up with EOT."""
+    tails = [np.fromfile(local_file(tail), dtype=unit.dtype) for tail in unit.tails]
+    stream = np.concatenate([np.empty(0, dtype=unit.dtype), *tails])
+    padding = math.ceil(len(stream) / unit.row_len) * unit.row_len - len(stream)
+    with unit_files(unit.directory) as (folder, outcome):
+        writer = RunWriter(f"row\0{unit.source}\0tails", unit.seed, unit.row_len, unit.dtype, folder)
+        writer.append(np.concatenate([stream, np.full(padding, unit.eot_id, dtype=unit.dtype)]))
+        outcome["packed"] = dataclasses.asdict(Packed(runs=writer.close(), padding_tokens=padding))
+    return outcome

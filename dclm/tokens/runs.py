@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dclm.core.store import local_file
+
 Rows = npt.NDArray[np.unsignedinteger]
 Keys = npt.NDArray[np.uint64]
 
@@ -25,16 +27,18 @@ class Run:
     """Two files: sorted keys (uint64) and the rows in that order."""
 
     path: str
-    """Without the suffixes `.keys` and `.rows`."""
+    """Address without the suffixes `.keys` and `.rows`."""
     num_rows: int
 
     def keys(self) -> Keys:
         """All keys, mapped."""
-        return np.memmap(f"{self.path}.keys", dtype="<u8", mode="r", shape=(self.num_rows,))
+        return np.memmap(local_file(f"{self.path}.keys"), dtype="<u8", mode="r", shape=(self.num_rows,))
 
     def rows(self, row_len: int, dtype: str) -> Rows:
         """All rows `[num_rows, row_len]`, mapped."""
-        return np.memmap(f"{self.path}.rows", dtype=_little(dtype), mode="r", shape=(self.num_rows, row_len))
+        return np.memmap(
+            local_file(f"{self.path}.rows"), dtype=_little(dtype), mode="r", shape=(self.num_rows, row_len)
+        )
 
 
 def row_keys(seed: int, purpose: str, first: int, count: int) -> Keys:

@@ -6,16 +6,13 @@ every run, so memory is bounded by `GROUP_BYTES`, whatever the corpus.
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from dclm.core.record import FileEntry
-from dclm.core.storage import atomic_file, write_atomic
+from dclm.core.journal import Outcome
+from dclm.core.record import fingerprint
+from dclm.core.stage import unit_files
 from dclm.tokens.runs import Rows, Run, count_bins
 
 GROUP_BYTES = 128 << 20
@@ -26,6 +23,9 @@ GROUP_BYTES = 128 << 20
 class MergeUnit:
     """Rows `first … first + count - 1` of the global order."""
 
+    fingerprint: str
+    directory: str
+    """Address of the artifact."""
     runs: tuple[Run, ...]
     first_key: int
     last_key: int
@@ -37,14 +37,10 @@ class MergeUnit:
     rows_per_shard: int
     row_len: int
     dtype: str
-    out: str
-    """The artifact's directory."""
-    marker: str
-    """File that says which shards this unit has written."""
 
 
 def plan_merge(
-    runs: list[Run], *, rows_per_shard: int, row_len: int, dtype: str, out: Path, work: Path
+    runs: list[Run], *, rows_per_shard: int, row_len: int, dtype: str, out: str, identity: str
 ) -> list[MergeUnit]:
     """Units that cover all rows, each a whole number of shard files (the last file may be short)."""
     counts = count_bins(runs)
@@ -68,29 +64,26 @@ def plan_merge(
                 rows_per_shard=rows_per_shard,
                 row_len=row_len,
                 dtype=dtype,
-                out=str(out),
-                marker=str(work / f"{first // rows_per_shard:06d}.json"),
+                fingerprint=fingerprint([identity, "merge", first, count, total]),
+                directory=out,
             )
         )
     return units
 
 
-def merge(unit: MergeUnit) -> tuple[FileEntry, ...]:
-    """Write the shards of one unit; those that an earlier run has written are reused."""
-    marker = Path(unit.marker)
-    if marker.exists():
-        return tuple(FileEntry(**entry) for entry in json.loads(marker.read_text(encoding="utf-8")))
+def merge(unit: MergeUnit) -> Outcome:
+    """Write the shards of one unit; its outcome says the rows of each."""
     rows = _gather(unit)
-    entries = []
-    for start in range(0, unit.count, unit.rows_per_shard):
-        name = f"tokens/{(unit.first + start) // unit.rows_per_shard:05d}.bin"
-        part = rows[start : start + unit.rows_per_shard]
-        with atomic_file(Path(unit.out) / name) as temporary:
-            temporary.write_bytes(part.data)
-        sha256 = hashlib.sha256(part.data).hexdigest()
-        entries.append(FileEntry(path=name, sha256=sha256, bytes=part.nbytes, rows=len(part)))
-    write_atomic(marker, json.dumps([dataclasses.asdict(entry) for entry in entries]).encode())
-    return tuple(entries)
+    counts: dict[str, int] = {}
+    with unit_files(unit.directory) as (folder, outcome):
+        (folder / "tokens").mkdir()
+        for start in range(0, unit.count, unit.rows_per_shard):
+            name = f"tokens/{(unit.first + start) // unit.rows_per_shard:05d}.bin"
+            part = rows[start : start + unit.rows_per_shard]
+            (folder / name).write_bytes(part.data)
+            counts[name] = len(part)
+        outcome["rows"] = counts
+    return outcome
 
 
 def _gather(unit: MergeUnit) -> Rows:

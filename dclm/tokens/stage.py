@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import DataError
+from dclm.core.journal import Outcome
 from dclm.core.progress import NullProgress, Progress
-from dclm.core.record import RECORD, FileEntry, Record, find_record, fingerprint, provenance, write_record
-from dclm.core.storage import remove_temporary
+from dclm.core.record import FileEntry, Record, fingerprint
+from dclm.core.stage import FILES, Unit, Workspace, run_stage
+from dclm.core.store import join, open_store
+from dclm.tokens.account import token_account
 from dclm.tokens.documents import DocumentSource, find_documents
 from dclm.tokens.manifest import write_manifest
-from dclm.tokens.mixture import plan_copies, shares, write_copy
-from dclm.tokens.pack import Packed, Packing, PackUnit, pack_shard, pack_tails
+from dclm.tokens.mixture import copy_of, plan_copies, shares, write_copy
+from dclm.tokens.pack import Packed, Packing, PackUnit, TailsUnit, pack_shard, pack_tails, packed_by
 from dclm.tokens.runs import Run
 from dclm.tokens.shuffle import merge, plan_merge
 from dclm.tokens.tokenizer import Encoder, TokenizerFile, choose_encoder, copy_tokenizer, open_tokenizer
 
-U = TypeVar("U")
-R = TypeVar("R")
+U = TypeVar("U", bound=Unit)
+TOKENIZER = "tokenizer.json"
 VERSION = 2
 """Part of the fingerprint: raise it when the bytes change."""
 
@@ -65,10 +67,13 @@ class _Job:
     tokenizer: TokenizerFile
     encoder: Encoder
     sources: tuple[DocumentSource, ...]
-    out: Path
-    work: Path
-    engine: Engine
-    progress: Progress
+    identity: str
+    space: Workspace
+
+    @property
+    def work(self) -> str:
+        """Address of this job's work. Named after its identity: what is cached elsewhere is never out of date."""
+        return join(self.space.work, self.identity[:16])
 
     @property
     def row_len(self) -> int:
@@ -90,8 +95,8 @@ class _Job:
 
 
 def tokenize(
-    documents: Sequence[Path],
-    out: Path,
+    documents: Sequence[Path | str],
+    out: Path | str,
     *,
     tokenizer: str = "gpt-neox-20b",
     config: TokenizeConfig | None = None,
@@ -99,74 +104,83 @@ def tokenize(
     engine: Engine | None = None,
     progress: Progress | None = None,
     allow_missing: bool = False,
+    wait: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Record:
     """Make the tokens artifact `out` from documents artifacts, JSONL or Parquet files or folders of them.
 
+    out: a local folder or a URL; so may documents artifacts be.
     The bytes depend on the inputs, the tokenizer and `config` alone. A finished artifact of the same fingerprint is
-    returned as it is; units that a run which was killed has committed are reused.
+    returned as it is; units that a run which was killed has finished are reused.
     Raises: ConfigError, DataError (no documents, corrupt input), IncompleteError (an input lacks parts).
     """
     started = time.time()
     config = config or TokenizeConfig()
     file = open_tokenizer(tokenizer, config.eot)
-    sources = tuple(find_documents(Path(path), allow_missing) for path in documents)
+    sources = tuple(find_documents(path, allow_missing) for path in documents)
     inputs = {f"source {i}": source.fingerprint for i, source in enumerate(sources)}
     identity = fingerprint(
         {"stage": "tokenize", "version": VERSION, "config": config, "tokenizer": file.sha256, "inputs": inputs}
     )
-    work = out / f"work-{identity[:16]}"
-    if (record := find_record(out, identity)) is not None:
-        shutil.rmtree(work, ignore_errors=True)
-        return record
-    _prepare(out, work)
-    job = _Job(
-        config=config,
-        tokenizer=file,
-        encoder=choose_encoder(file.path, encoder),
-        sources=sources,
-        out=out,
-        work=work,
+
+    def make(space: Workspace) -> Record:
+        job = _Job(
+            config=config,
+            tokenizer=file,
+            encoder=choose_encoder(file.path, encoder),
+            sources=sources,
+            identity=identity,
+            space=space,
+        )
+        files = copy_tokenizer(file, space.out)  # first, since workers read it there
+        packed = _pack_all(job)
+        runs, counts = _mix(job, packed)
+        shards = _shuffle(job, runs)
+        _sweep(space.out, {entry.path for entry in shards})
+        return Record(
+            kind="tokens",
+            name=space.out.rpartition("/")[2],
+            fingerprint=identity,
+            config=_describe(job, tokenizer),
+            inputs=inputs | {"tokenizer": file.sha256},
+            counts=counts,
+            files=(*shards, write_manifest(space.out, shards), *files),
+            provenance={"encoder": job.encoder, "cpu_seconds": _cpu_seconds(space)},
+        )
+
+    return run_stage(
+        out,
+        kind="tokens",
+        identity=identity,
+        make=make,
         engine=engine or SerialEngine(),
         progress=progress or NullProgress(),
+        started=started,
+        wait=wait,
+        say=say,
     )
-    packed = _pack_all(job)
-    runs, counts = _mix(job, packed)
-    files = _shuffle(job, runs)
-    record = Record(
-        kind="tokens",
-        name=out.name,
-        fingerprint=identity,
-        config=_describe(job, tokenizer),
-        inputs=inputs | {"tokenizer": file.sha256},
-        counts=counts,
-        files=(*files, write_manifest(out, files), *copy_tokenizer(file, out)),
-        provenance=provenance(started) | {"encoder": job.encoder},
-    )
-    write_record(out, record)
-    shutil.rmtree(work)
-    return record
 
 
-def _prepare(out: Path, work: Path) -> None:
-    """Clear what another configuration left in `out`; keep what this one has finished."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / RECORD).unlink(missing_ok=True)
-    if not work.exists():
-        for stale in [*out.glob("work-*"), out / "tokens"]:
-            shutil.rmtree(stale, ignore_errors=True)
-    remove_temporary(out)
-    work.mkdir(exist_ok=True)
+def _cpu_seconds(space: Workspace) -> float:
+    return round(sum(float(str(outcome["cpu_seconds"])) for outcome in space.used.values()), 3)
+
+
+def _sweep(out: str, mine: set[str]) -> None:
+    """Delete shards of an earlier artifact at the same place, which had more of them."""
+    store = open_store(out)
+    store.delete([key for key in store.list("tokens/") if key not in mine])
 
 
 def _pack_all(job: _Job) -> list[list[Packed]]:
     """Packed shards of each source; with packing `stream` the last entry holds the rows made of the tails."""
     units = [
         PackUnit(
+            fingerprint=fingerprint([job.identity, "pack", index, shard]),
+            directory=join(job.work, f"pack-{index}", f"{shard:06d}"),
             file=file,
             source=index,
             shard=shard,
-            work=str(job.work / f"pack-{index}" / f"{shard:06d}"),
-            tokenizer=job.tokenizer.path,
+            tokenizer=join(job.space.out, TOKENIZER),
             encoder=job.encoder,
             eot_id=job.tokenizer.eot_id,
             pad_id=job.pad_id,
@@ -178,24 +192,26 @@ def _pack_all(job: _Job) -> list[list[Packed]]:
         for index, source in enumerate(job.sources)
         for shard, file in enumerate(source.files)
     ]
-    done = _run(job, "tokenize", pack_shard, units, lambda packed: packed.documents)
+    done = _run(job, "tokenize", pack_shard, units, lambda found: packed_by("", found).documents)
     result: list[list[Packed]] = [[] for _ in job.sources]
-    for unit, packed in zip(units, done, strict=True):
-        result[unit.source].append(packed)
-    for index, source in enumerate(result):
-        tails = [packed.tail for packed in source if packed.tail]
-        if tails:
-            source.append(
-                pack_tails(
-                    tails,
-                    source=index,
-                    eot_id=job.tokenizer.eot_id,
-                    row_len=job.row_len,
-                    dtype=job.dtype,
-                    seed=job.config.seed,
-                    work=job.work / f"pack-{index}" / "tails",
-                )
-            )
+    for unit, found in zip(units, done, strict=True):
+        result[unit.source].append(packed_by(unit.directory, found))
+    tails = [
+        TailsUnit(
+            fingerprint=fingerprint([job.identity, "tails", index]),
+            directory=join(job.work, f"pack-{index}", "tails"),
+            tails=ends,
+            source=index,
+            eot_id=job.tokenizer.eot_id,
+            row_len=job.row_len,
+            dtype=job.dtype,
+            seed=job.config.seed,
+        )
+        for index, source in enumerate(result)
+        if (ends := tuple(packed.tail for packed in source if packed.tail))
+    ]
+    for each, joined in zip(tails, _run(job, "tails", pack_tails, tails, lambda _: 0), strict=True):
+        result[each.source].append(packed_by(each.directory, joined))
     return result
 
 
@@ -217,39 +233,15 @@ def _mix(job: _Job, packed: list[list[Packed]]) -> tuple[list[Run], dict[str, ob
             seed=config.seed,
             row_len=job.row_len,
             dtype=job.dtype,
-            work=job.work / f"mix-{i}",
+            work=join(job.work, f"mix-{i}"),
+            identity=job.identity,
         )
         for i in range(len(runs))
     ]
     units = [unit for copy in copies for unit in copy.units]
-    written = _run(job, "mix", write_copy, units, lambda run: run.num_rows)
-    chosen = [run for copy in copies for run in copy.whole] + written
-    return chosen, _account(job, packed, available, taken)
-
-
-def _account(
-    job: _Job, packed: list[list[Packed]], available: Sequence[int], taken: Sequence[int]
-) -> dict[str, object]:
-    """Where every token went: text + EOT + padding + repeated - unused = sequences × (seq_len + 1)."""
-    flat = [p for source in packed for p in source]
-    documents = sum(p.documents for p in flat)
-    gain = [(take - have) * job.row_len for take, have in zip(taken, available, strict=True)]
-    return {
-        "documents": documents,
-        "text_bytes": sum(p.text_bytes for p in flat),
-        "text_tokens": sum(p.text_tokens for p in flat),
-        "eot_tokens": documents,
-        "padding_tokens": sum(p.padding_tokens for p in flat),
-        "dropped_tokens": 0,
-        "unused_tokens": -sum(g for g in gain if g < 0),
-        "repeated_tokens": sum(g for g in gain if g > 0),
-        "sequences": sum(taken),
-        "tokens": sum(taken) * job.row_len,
-        "sources": [
-            {"name": s.name, "sequences": have, "taken": take}
-            for s, have, take in zip(job.sources, available, taken, strict=True)
-        ],
-    }
+    _run(job, "mix", write_copy, units, lambda _: 0)
+    chosen = [run for copy in copies for run in copy.whole] + [copy_of(unit) for unit in units]
+    return chosen, token_account(packed, names, available, taken, job.row_len)
 
 
 def _shuffle(job: _Job, runs: list[Run]) -> list[FileEntry]:
@@ -258,22 +250,30 @@ def _shuffle(job: _Job, runs: list[Run]) -> list[FileEntry]:
         rows_per_shard=job.config.rows_per_shard,
         row_len=job.row_len,
         dtype=job.dtype,
-        out=job.out,
-        work=job.work / "merge",
+        out=job.space.out,
+        identity=job.identity,
     )
-    done = _run(job, "shuffle", merge, units, lambda files: sum(f.rows or 0 for f in files))
-    return [file for files in done for file in files]
+    entries = []
+    for outcome in _run(job, "shuffle", merge, units, lambda found: sum(_rows(found).values())):
+        files = cast(Mapping[str, tuple[int, str]], outcome[FILES])
+        rows = _rows(outcome)
+        entries += [FileEntry(path=n, sha256=digest, bytes=size, rows=rows[n]) for n, (size, digest) in files.items()]
+    return entries
 
 
-def _run(job: _Job, label: str, function: Callable[[U], R], units: list[U], items: Callable[[R], int]) -> list[R]:
-    """All results in the order of the units."""
-    results: dict[int, R] = {}
-    job.progress.start(label, len(units))
-    for index, result in job.engine.map(function, units):
-        results[index] = result
-        job.progress.advance(1, items(result))
-    job.progress.finish()
-    return [results[i] for i in range(len(units))]
+def _rows(outcome: Outcome) -> Mapping[str, int]:
+    return cast(Mapping[str, int], outcome["rows"])
+
+
+def _run(
+    job: _Job, label: str, function: Callable[[U], Outcome], units: list[U], items: Callable[[Outcome], int]
+) -> list[Outcome]:
+    """All outcomes in the order of the units."""
+    if not units:
+        return []
+    done = job.space.run_units(function, units, label, total=len(units), items=items)
+    outcomes = {each.index: each.outcome for each in done}
+    return [outcomes[index] for index in range(len(units))]
 
 
 def _describe(job: _Job, tokenizer: str) -> dict[str, object]:

@@ -24,7 +24,7 @@ from dclm.assets import resolve
 from dclm.core.config import suggest
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import FileEntry
-from dclm.core.storage import write_atomic
+from dclm.core.store import join, put
 
 Encoder = Literal["fast", "hf"]
 CHECKED_EVERY = 1024
@@ -86,7 +86,7 @@ def open_tokenizer(name_or_path: str, eot: str | None = None) -> TokenizerFile:
     )
 
 
-def copy_tokenizer(file: TokenizerFile, out: Path) -> tuple[FileEntry, ...]:
+def copy_tokenizer(file: TokenizerFile, out: Path | str) -> tuple[FileEntry, ...]:
     """Put the tokenizer into an artifact, with a tokenizer_config.json that names its EOT as `transformers` does.
 
     Evaluation and export read them, so that nothing needs the file that was passed. Spaces before punctuation are
@@ -99,7 +99,7 @@ def copy_tokenizer(file: TokenizerFile, out: Path) -> tuple[FileEntry, ...]:
     }
     entries = []
     for name, data in contents.items():
-        write_atomic(out / name, data)
+        put(join(out, name), data)
         entries.append(FileEntry(path=name, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)))
     return tuple(entries)
 

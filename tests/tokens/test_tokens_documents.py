@@ -14,7 +14,7 @@ import zstandard
 from dclm.core.errors import ConfigError, DataError, IncompleteError
 from dclm.core.record import Record, describe_files, write_record
 from dclm.documents.schema import DOCUMENT
-from dclm.tokens.documents import find_documents, read_texts
+from dclm.tokens.documents import InputText, find_documents, read_texts
 
 TEXTS = [f"text {i} é" for i in range(3000)]
 LINES = "".join(json.dumps({"text": t}) + "\n" for t in TEXTS).encode()
@@ -84,7 +84,7 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
     huge = "x" * (17 << 20)
     texts = ["a", huge, "b", *["c"] * 2000]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
-    batches = list(read_texts(str(tmp_path / "a.jsonl")))
+    batches = list(read_texts(InputText(str(tmp_path / "a.jsonl"))))
     assert [len(b) for b in batches] == [1, 1, 1024, 977]
     assert [t for b in batches for t in b] == texts
 
@@ -104,7 +104,7 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
 def test_a_bad_line_is_named(tmp_path: Path, data: bytes, where: str) -> None:
     (tmp_path / "a.jsonl").write_bytes(data)
     with pytest.raises(DataError, match=rf"a\.jsonl{where}\n"):
-        list(read_texts(str(tmp_path / "a.jsonl")))
+        list(read_texts(InputText(str(tmp_path / "a.jsonl"))))
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst", "a.parquet"])
@@ -116,13 +116,13 @@ def test_a_file_cut_short_is_named(tmp_path: Path, name: str) -> None:
         path.write_bytes(gzip.compress(LINES) if name.endswith("gz") else zstandard.ZstdCompressor().compress(LINES))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match=name):
-        list(read_texts(str(path)))
+        list(read_texts(InputText(str(path))))
 
 
 def test_a_table_without_text_is_told(tmp_path: Path) -> None:
     pq.write_table(pa.table({"content": ["x"]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="found columns content, allowed: one named text"):
-        list(read_texts(str(tmp_path / "a.parquet")))
+        list(read_texts(InputText(str(tmp_path / "a.parquet"))))
 
 
 @pytest.mark.parametrize("path", ["nothing", "", "a.txt"])

@@ -12,10 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dclm.core.errors import ConfigError
-from dclm.tokens.mixture import apportion, plan_copies, shares, write_copy
+from dclm.tokens.mixture import CopyUnit, apportion, copy_of, plan_copies, shares, write_copy
 from dclm.tokens.runs import Run, row_keys, write_run
 
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=1, max_size=6)
+
+
+def written(unit: CopyUnit) -> Run:
+    write_copy(unit)
+    return copy_of(unit)
 
 
 @given(WEIGHTS, st.integers(0, 10**9))
@@ -73,8 +78,10 @@ def test_every_row_is_taken_as_often_as_the_others_or_once_more(tmp_path: Path, 
         write_run(tmp_path / f"run{index}", row_keys(0, str(index), 0, size), rows, "uint16")
         runs.append(Run(path=str(tmp_path / f"run{index}"), num_rows=size))
         start += size
-    plan = plan_copies(runs, take, source=0, seed=5, row_len=1, dtype="uint16", work=tmp_path / "mix")
-    chosen = [*plan.whole, *map(write_copy, plan.units)]
+    plan = plan_copies(
+        runs, take, source=0, seed=5, row_len=1, dtype="uint16", work=str(tmp_path / "mix"), identity="x"
+    )
+    chosen = [*plan.whole, *map(written, plan.units)]
     times = Counter(int(row[0]) for run in chosen for row in run.rows(1, "uint16"))
     assert sum(times.values()) == take
     assert all(times[row] in (take // 100, -(-take // 100)) for row in range(100))
@@ -86,8 +93,10 @@ def test_copies_are_in_another_order_each_time(tmp_path: Path) -> None:
     rows = np.arange(500, dtype=np.uint16).reshape(500, 1)
     write_run(tmp_path / "run", row_keys(0, "x", 0, 500), rows, "uint16")
     run = Run(path=str(tmp_path / "run"), num_rows=500)
-    plan = plan_copies([run], 1500, source=0, seed=5, row_len=1, dtype="uint16", work=tmp_path / "mix")
-    orders = [np.asarray(r.rows(1, "uint16")).ravel() for r in [*plan.whole, *map(write_copy, plan.units)]]
+    plan = plan_copies(
+        [run], 1500, source=0, seed=5, row_len=1, dtype="uint16", work=str(tmp_path / "mix"), identity="x"
+    )
+    orders = [np.asarray(r.rows(1, "uint16")).ravel() for r in [*plan.whole, *map(written, plan.units)]]
     assert len(orders) == 3
     for a, b in ((0, 1), (0, 2), (1, 2)):
         assert abs(np.corrcoef(np.argsort(orders[a]), np.argsort(orders[b]))[0, 1]) < 0.2

@@ -31,11 +31,12 @@ def make_runs(root: Path, sizes: list[int], seed: int = 0) -> list[Run]:
 def order(root: Path, runs: list[Run], rows_per_shard: int) -> Any:
     """Where each row of the output came from."""
     (root / "out" / "tokens").mkdir(parents=True, exist_ok=True)
-    plan = plan_merge(runs, rows_per_shard=rows_per_shard, row_len=2, dtype="uint16", out=root / "out",
-                      work=root / "merge")  # fmt: skip
-    files = [file for unit in plan for file in merge(unit)]
-    assert all(file.rows == rows_per_shard for file in files[:-1])
-    rows = np.concatenate([np.fromfile(root / "out" / file.path, "<u2") for file in files]).reshape(-1, 2)
+    plan = plan_merge(
+        runs, rows_per_shard=rows_per_shard, row_len=2, dtype="uint16", out=str(root / "out"), identity="x"
+    )
+    files = [item for unit in plan for item in merge(unit)["rows"].items()]
+    assert all(count == rows_per_shard for _, count in files[:-1])
+    rows = np.concatenate([np.fromfile(root / "out" / name, "<u2") for name, _ in files]).reshape(-1, 2)
     return rows[:, 0].astype(np.int64) + rows[:, 1].astype(np.int64) * 65536
 
 
@@ -61,10 +62,16 @@ def test_equal_keys_stay_in_order_and_are_all_kept(tmp_path: Path) -> None:
     rows = np.arange(20, dtype=np.uint16).reshape(10, 2)
     write_run(tmp_path / "run", np.full(10, 7, np.uint64), rows, "uint16")
     (tmp_path / "out" / "tokens").mkdir(parents=True)
-    plan = plan_merge([Run(path=str(tmp_path / "run"), num_rows=10)], rows_per_shard=3, row_len=2, dtype="uint16",
-                      out=tmp_path / "out", work=tmp_path / "merge")  # fmt: skip
-    files = [file for unit in plan for file in merge(unit)]
-    found = np.concatenate([np.fromfile(tmp_path / "out" / file.path, "<u2") for file in files])
+    plan = plan_merge(
+        [Run(path=str(tmp_path / "run"), num_rows=10)],
+        rows_per_shard=3,
+        row_len=2,
+        dtype="uint16",
+        out=str(tmp_path / "out"),
+        identity="x",
+    )
+    files = [name for unit in plan for name in merge(unit)["rows"]]
+    found = np.concatenate([np.fromfile(tmp_path / "out" / name, "<u2") for name in files])
     assert np.array_equal(found, rows.ravel())
 
 

@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokens_texts import make_shards
 
 from dclm.core.errors import ConfigError, DataError, IncompleteError
-from dclm.core.record import Record, fingerprint, read_record
+from dclm.core.record import Record, describe_files, fingerprint, read_record, write_record
 from dclm.core.storage import sha256_file
+from dclm.core.store import open_store, put
 from dclm.engine.local import LocalEngine
 from dclm.eval.tokenizer import Tokenizer as EvalTokenizer
 from dclm.tokens import pack, shuffle
@@ -180,12 +183,15 @@ def test_a_finished_artifact_is_not_made_again(tokenizer_json: str, documents: P
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from dclm.core import journal
 from dclm.core.engine import SerialEngine
 from dclm.tokens.stage import TokenizeConfig, tokenize
 
+journal.FLUSH_SECONDS = -1.0
+
 class Doomed(SerialEngine):
     left = int(sys.argv[4])
-    def map(self, function, units):
+    def map(self, function, units, one_gpu_each=False):
         for index, unit in enumerate(units):
             if Doomed.left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -300,3 +306,36 @@ def test_the_artifact_holds_the_tokenizer_it_was_made_with(
     assert reader.end_id == record.config["eot_id"] == 1
     assert reader.clean_up
     assert list(reader.encode("a river")) == encode(str(held), "hf", ["a river"]).ids.tolist()
+
+
+def test_documents_and_tokens_on_s3_give_the_bytes_of_a_disk(
+    tokenizer_json: str, documents: Path, tmp_path: Path, s3: str
+) -> None:
+    config = dataclasses.replace(CONFIG, weights=(1.0,), num_tokens=31 * 300, max_repeats=2.0)
+    here = tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=config)
+    for path in documents.iterdir():
+        put(f"{s3}/in/{path.name}", path.read_bytes())
+    files = [f"{s3}/in/{path.name}" for path in sorted(documents.iterdir())]
+    there = tokenize(files, f"{s3}/out", tokenizer=tokenizer_json, config=dataclasses.replace(CONFIG, seed=3))
+    assert there.counts["documents"] == here.counts["documents"]
+    again = tokenize([documents], f"{s3}/same", tokenizer=tokenizer_json, config=config)
+    assert again.files == here.files
+    assert set(open_store(f"{s3}/same").list()) == {"record.json", *(f.path for f in here.files)}
+
+
+def test_a_flipped_bit_in_a_documents_artifact_is_found(tokenizer_json: str, tmp_path: Path) -> None:
+    artifact = tmp_path / "documents"
+    (artifact / "documents").mkdir(parents=True)
+    path = artifact / "documents" / "00000.parquet"
+    pq.write_table(pa.table({"text": ["river stone banana"] * 50}), path)
+    record = Record(
+        kind="documents", name="d", fingerprint="f", config={}, files=describe_files(artifact, {str(path): 50})
+    )
+    write_record(artifact, record)
+    tokenize([artifact], tmp_path / "honest", tokenizer=tokenizer_json, config=CONFIG)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(DataError, match=r"sha256 .* as its record says"):
+        tokenize([artifact], tmp_path / "out", tokenizer=tokenizer_json, config=CONFIG)
+    assert not (tmp_path / "out" / "record.json").exists()
