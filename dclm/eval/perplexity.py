@@ -15,17 +15,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from dclm.core.storage import atomic_file
+from dclm.core.journal import Outcome
 from dclm.eval.run.subject import Candidate
-from dclm.eval.run.unit import Setup, UnitCounts, name_items, scored_with
+from dclm.eval.run.unit import Setup, UnitCounts, name_items, publish_part, scored_with
 from dclm.eval.statistics.stats import Score
 from dclm.eval.texts import TextSet, read_documents
 from dclm.eval.tokenizer import Ids
@@ -63,8 +61,9 @@ class TextUnit:
     first: int
     last: int
     """The first document that does not belong to the unit."""
-    out: str
-    """The file to commit."""
+    fingerprint: str
+    directory: str
+    """Address below which its `PART` is published."""
 
     @property
     def name(self) -> str:
@@ -97,8 +96,8 @@ def _documents(texts: TextSet) -> list[str]:
     return read_documents(texts)
 
 
-def score_texts(unit: TextUnit, candidate: Candidate | None = None) -> UnitCounts:
-    """Score the unit's documents and commit them to its file.
+def score_texts(unit: TextUnit, candidate: Candidate | None = None) -> Outcome:
+    """Score the unit's documents and publish them.
 
     Without a `candidate` its model is loaded. Raises: DataError naming text and document where one cannot be scored.
     """
@@ -106,7 +105,7 @@ def score_texts(unit: TextUnit, candidate: Candidate | None = None) -> UnitCount
         return _score_texts(unit, subject)
 
 
-def _score_texts(unit: TextUnit, subject: Candidate) -> UnitCounts:
+def _score_texts(unit: TextUnit, subject: Candidate) -> Outcome:
     documents = _documents(unit.texts)[unit.first : unit.last]
     ids = subject.tokenizer.encode_all(documents)
     items = [list(windows(i, subject.tokenizer.end_id, unit.setup.max_seq_len)) for i in ids]
@@ -124,9 +123,8 @@ def _score_texts(unit: TextUnit, subject: Candidate) -> UnitCounts:
         },
         schema=DOCUMENTS,
     )
-    with atomic_file(Path(unit.out)) as path:
-        pq.write_table(table, path, compression="zstd")
-    return UnitCounts(items=len(documents), forwarded=scorer.counts.forwarded, padding=scorer.counts.padding)
+    counts = UnitCounts(items=len(documents), forwarded=scorer.counts.forwarded, padding=scorer.counts.padding)
+    return publish_part(unit.directory, table, counts)
 
 
 def bits_per_byte(table: pa.Table) -> Score:

@@ -77,7 +77,7 @@ def test_a_run_that_is_killed_twice_goes_on_where_it_was(
         assert not (out / "record.json").exists()
         assert len(list(out.rglob("*.parquet"))) == finished
     assert run("killed", SerialEngine()) == run("whole", SerialEngine())
-    assert not (out / "parts").exists()
+    assert not (out / ".work").exists()
 
 
 @pytest.mark.usefixtures("importable")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class Interrupted:
         self.after = after
 
     def map(
-        self, function: Callable[[Any], Any], units: Sequence[Any], *, one_gpu_each: bool = False
+        self, function: Callable[[Any], Any], units: Iterable[Any], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, Any]]:
         for index, one in enumerate(units):
             if index == self.after:
@@ -73,10 +73,11 @@ class Counting(SerialEngine):
         self.units = 0
 
     def map(
-        self, function: Callable[[Any], Any], units: Sequence[Any], *, one_gpu_each: bool = False
+        self, function: Callable[[Any], Any], units: Iterable[Any], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, Any]]:
-        self.units += len(units)
-        return super().map(function, units)
+        for index, unit in enumerate(units):
+            self.units += 1
+            yield index, function(unit)
 
 
 def test_an_interrupted_run_goes_on_and_gives_the_same_bytes(model: str, tasks: Path, tmp_path: Path) -> None:

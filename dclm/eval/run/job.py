@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dclm.core.record import RECORD, fingerprint, read_record
+from dclm.core.store import join
 from dclm.eval.perplexity import TextUnit, spans
 from dclm.eval.run.plan import Plan, Settings, choose_suite, make_plan
 from dclm.eval.run.subject import LM_EVAL, load_subject, model_fingerprint, outline, resolve_model
@@ -74,8 +75,8 @@ class Job:
             max_seq_len=self.plan.max_seq_len,
         )
 
-    def units(self, parts: Path) -> list[Unit]:
-        """The rows of all tasks, cut into pieces that are committed under `parts`."""
+    def units(self, work: str) -> list[Unit]:
+        """The rows of all tasks, cut into pieces that are published below `work`."""
         return [
             Unit(
                 setup=self.setup,
@@ -83,13 +84,14 @@ class Job:
                 limit=self.limit,
                 first=first,
                 last=min(first + ROWS, self.plan.rows[task.task]),
-                out=str(parts / f"{task.task}-{first // ROWS:05d}.parquet"),
+                fingerprint=fingerprint([self.fingerprint, task.task, first]),
+                directory=join(work, self.fingerprint[:16], f"{task.task}-{first // ROWS:05d}"),
             )
             for task in self.plan.suite.tasks
             for first in range(0, self.plan.rows.get(task.task, 0), ROWS)
         ]
 
-    def text_units(self, parts: Path) -> list[TextUnit]:
+    def text_units(self, work: str) -> list[TextUnit]:
         """The documents of all texts, cut likewise."""
         return [
             TextUnit(
@@ -97,7 +99,8 @@ class Job:
                 texts=text,
                 first=first,
                 last=last,
-                out=str(parts / f"text-{text.text}-{first:06d}.parquet"),
+                fingerprint=fingerprint([self.fingerprint, "text", text.text, first]),
+                directory=join(work, self.fingerprint[:16], f"text-{text.text}-{first:06d}"),
             )
             for text in self.plan.texts
             for first, last in spans(read_documents(text))

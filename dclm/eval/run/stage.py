@@ -6,45 +6,45 @@ DIR/items.parquet    every item: `dclm.eval.run.unit.ITEMS`
 DIR/texts.parquet    every document whose perplexity was asked for: `dclm.eval.perplexity.DOCUMENTS`
 DIR/lm_eval.jsonl    every item of lm-eval's own tasks, where they were asked for
 DIR/record.json      written last
-DIR/parts/           units that are finished, until the run is
 """
 
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dclm.core.cache import scratch_directory
 from dclm.core.engine import Engine, SerialEngine
 from dclm.core.progress import NullProgress, Progress
-from dclm.core.record import Record, describe_files, find_record, provenance, write_record
-from dclm.core.storage import atomic_file, write_atomic
+from dclm.core.record import Record, describe_files
+from dclm.core.stage import Workspace, publish, run_stage
+from dclm.core.storage import is_local
+from dclm.core.store import join, local_file, open_store
 from dclm.eval.perplexity import DOCUMENTS, TEXTS_FILE, TextUnit, perplexity_json, score_texts
 from dclm.eval.plot import draw_scores
 from dclm.eval.report import scores_json
 from dclm.eval.run.job import Job, open_job
 from dclm.eval.run.plan import choose_settings
-from dclm.eval.run.unit import ITEMS, Unit, UnitCounts, score_unit
+from dclm.eval.run.unit import ITEMS, PART, Unit, UnitCounts, counts_of, score_unit
 from dclm.eval.task import SUITE_DIR
 
-U = TypeVar("U", Unit, TextUnit)
-PARTS = "parts"
 ITEMS_FILE = "items.parquet"
 LM_EVAL_FILE = "lm_eval.jsonl"
 SCORES_FILE = "scores.json"
 PICTURE = "scores.svg"
+FILES = (ITEMS_FILE, TEXTS_FILE, LM_EVAL_FILE, SCORES_FILE, PICTURE)
 
 
 def evaluate(
     model: str,
-    out: Path,
+    out: Path | str,
     *,
     suite: str | None = None,
     tasks: tuple[str, ...] = (),
@@ -57,6 +57,8 @@ def evaluate(
     progress: Progress | None = None,
     folder: Path = SUITE_DIR,
     include_path: Path | None = None,
+    wait: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Record:
     """Score `model` on a suite or on tasks, and on the texts named in `perplexity`, and write the artifact `out`.
 
@@ -80,19 +82,33 @@ def evaluate(
         folder=folder,
         include_path=include_path,
     )
-    found = find_record(out, job.fingerprint)
-    if found is not None:
-        return found
-    counts = _score(job, out, engine or SerialEngine(), progress or NullProgress())
-    report = _report(job, out)
-    write_atomic(out / SCORES_FILE, (json.dumps(report, indent=1, ensure_ascii=False) + "\n").encode())
-    if job.plan.rows:
-        draw_scores(out / PICTURE, report, f"suite {job.plan.suite.name}", folder)
-    else:
-        (out / PICTURE).unlink(missing_ok=True)
-    shutil.rmtree(out / PARTS, ignore_errors=True)
-    items = sum(job.plan.rows.values())
-    record = Record(
+    return run_stage(
+        out,
+        kind="scores",
+        identity=job.fingerprint,
+        make=lambda space: _make(job, space, folder),
+        engine=engine or SerialEngine(),
+        progress=progress or NullProgress(),
+        started=started,
+        wait=wait,
+        say=say,
+    )
+
+
+def _make(job: Job, space: Workspace, folder: Path) -> Record:
+    with scratch_directory(space.out if is_local(space.out) else None) as scratch:
+        counts = _score(job, space, scratch)
+        report = _report(job, scratch)
+        text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+        (scratch / SCORES_FILE).write_text(text, encoding="utf-8")
+        if job.plan.rows:
+            draw_scores(scratch / PICTURE, report, f"suite {job.plan.suite.name}", folder)
+        items = sum(job.plan.rows.values())
+        files = describe_files(scratch, {ITEMS_FILE: items})
+        publish(scratch, space.out)
+    mine = {entry.path for entry in files}
+    open_store(space.out).delete(name for name in FILES if name not in mine)
+    return Record(
         kind="scores",
         name=job.plan.suite.name,
         fingerprint=job.fingerprint,
@@ -105,31 +121,33 @@ def evaluate(
             "tasks": len(job.plan.rows),
             "missing": dict(job.plan.missing),
         },
-        files=describe_files(out, {ITEMS_FILE: items}),
-        provenance=provenance(started),
+        files=files,
     )
-    write_record(out, record)
-    return record
 
 
-def _score(job: Job, out: Path, engine: Engine, progress: Progress) -> list[UnitCounts]:
+def _score(job: Job, space: Workspace, scratch: Path) -> list[UnitCounts]:
     """Score every item and document, and put them into the artifact's tables."""
-    parts = out / PARTS / job.fingerprint[:16]
-    parts.mkdir(parents=True, exist_ok=True)
-    units, text_units = job.units(parts), job.text_units(parts)
-    run = partial(
-        _run,
-        engine=engine if job.backend is None else SerialEngine(),
-        progress=progress,
-        one_gpu_each=job.settings.device == "cuda",
+    if job.backend is not None:
+        space.engine = SerialEngine()  # the model is in this process
+    one_gpu_each = job.settings.device == "cuda"
+    counts: list[UnitCounts] = []
+    tables: tuple[tuple[Any, list[Any], pa.Schema, str, str], ...] = (
+        (score_unit, job.units(space.work), ITEMS, ITEMS_FILE, "items"),
+        (score_texts, job.text_units(space.work), DOCUMENTS, TEXTS_FILE, "documents"),
     )
-    counts = run(partial(score_unit, candidate=job.backend), units, "items")
-    counts += run(partial(score_texts, candidate=job.backend), text_units, "documents")
-    _join(units, ITEMS, out / ITEMS_FILE)
-    if text_units:
-        _join(text_units, DOCUMENTS, out / TEXTS_FILE)
-    else:
-        (out / TEXTS_FILE).unlink(missing_ok=True)
+    for function, units, schema, name, label in tables:
+        score = partial(function, candidate=job.backend)
+        done = space.run_units(
+            score,
+            units,
+            f"score {label}",
+            total=len(units),
+            items=lambda outcome: counts_of(outcome).items,
+            one_gpu_each=one_gpu_each,
+        )
+        counts += [counts_of(each.outcome) for each in sorted(done, key=lambda each: each.index)]
+        if units or name == ITEMS_FILE:
+            _join(units, schema, scratch / name)
     return counts
 
 
@@ -148,35 +166,14 @@ def _report(job: Job, out: Path) -> dict[str, object]:
         report["perplexity"] = perplexity_json(pq.read_table(out / TEXTS_FILE), job.plan.texts)
     foreign = job.run_foreign()
     if foreign is None:
-        (out / LM_EVAL_FILE).unlink(missing_ok=True)
         return report
     lines = "".join(f"{json.dumps(item, ensure_ascii=False)}\n" for item in foreign.items)
-    write_atomic(out / LM_EVAL_FILE, lines.encode())
+    (out / LM_EVAL_FILE).write_text(lines, encoding="utf-8")
     return {**report, "lm_eval": foreign.results}
 
 
-def _run(
-    function: Callable[[U], UnitCounts],
-    units: list[U],
-    what: str,
-    *,
-    engine: Engine,
-    progress: Progress,
-    one_gpu_each: bool,
-) -> list[UnitCounts]:
-    """Do those units of which there is no file yet."""
-    todo = [unit for unit in units if not Path(unit.out).exists()]
-    progress.start("scoring", len(todo), f"batches of {what}")
-    counts = []
-    for index, done in engine.map(function, todo, one_gpu_each=one_gpu_each):
-        progress.advance(1, done.items, todo[index].name)
-        counts.append(done)
-    progress.finish()
-    return counts
-
-
 def _join(units: Sequence[Unit | TextUnit], schema: pa.Schema, path: Path) -> None:
-    with atomic_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for unit in units:
-            table: pa.Table = pq.read_table(unit.out)
+            table: pa.Table = pq.read_table(local_file(join(unit.directory, PART)))
             writer.write_table(table)

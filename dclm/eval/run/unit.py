@@ -1,4 +1,4 @@
-"""One unit of evaluation: some consecutive rows of a task, scored by a worker and committed as one file.
+"""One unit of evaluation: some consecutive rows of a task, scored by a worker and published as one file.
 
 Units are cut the same way whatever the number of workers, so that the batches, and with them the last digits, are too.
 """
@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
 from dclm.core.errors import DataError
-from dclm.core.storage import atomic_file
+from dclm.core.journal import Outcome
+from dclm.core.stage import unit_files
 from dclm.eval.data.load import Part, load_parts
 from dclm.eval.data.rows import Row
 from dclm.eval.prompts import Item, Span, build_items, max_new_tokens, right_answers
@@ -44,6 +45,8 @@ ITEMS = pa.schema(
     ]
 )
 """One row for every item scored."""
+PART = "part.parquet"
+"""What a unit publishes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,8 +72,9 @@ class Unit:
     """Of the rows that count, in order of category and row."""
     last: int
     """The first that does not belong to the unit."""
-    out: str
-    """The file to commit."""
+    fingerprint: str
+    directory: str
+    """Address below which its `PART` is published."""
 
     @property
     def name(self) -> str:
@@ -85,6 +89,19 @@ class UnitCounts:
     items: int
     forwarded: int
     padding: int
+
+
+def publish_part(directory: str, table: pa.Table, counts: UnitCounts) -> Outcome:
+    """Publish what a unit scored; its outcome says what that took."""
+    with unit_files(directory) as (folder, outcome):
+        pq.write_table(table, folder / PART, compression="zstd")
+        outcome["scored"] = dataclasses.asdict(counts)
+    return outcome
+
+
+def counts_of(outcome: Outcome) -> UnitCounts:
+    """What a finished unit took."""
+    return UnitCounts(**cast(Mapping[str, int], outcome["scored"]))
 
 
 @lru_cache(maxsize=2)
@@ -112,8 +129,8 @@ def scored_with(setup: Setup, candidate: Candidate | None) -> Iterator[Candidate
         torch.set_num_threads(threads)
 
 
-def score_unit(unit: Unit, candidate: Candidate | None = None) -> UnitCounts:
-    """Score the unit's rows and commit them to its file.
+def score_unit(unit: Unit, candidate: Candidate | None = None) -> Outcome:
+    """Score the unit's rows and publish them.
 
     Without a `candidate` its model is loaded, and kept for the next unit in this process.
     Raises: DataError naming task and row where an item cannot be scored.
@@ -122,7 +139,7 @@ def score_unit(unit: Unit, candidate: Candidate | None = None) -> UnitCounts:
         return _score_unit(unit, subject)
 
 
-def _score_unit(unit: Unit, subject: Candidate) -> UnitCounts:
+def _score_unit(unit: Unit, subject: Candidate) -> Outcome:
     parts = _parts(unit.task)
     items = build_items(
         unit.task, parts, subject.tokenizer, unit.setup.max_seq_len, unit.limit, Span(unit.first, unit.last)
@@ -133,9 +150,7 @@ def _score_unit(unit: Unit, subject: Candidate) -> UnitCounts:
     else:
         columns, counts = _score(unit, subject, items)
     table = pa.table({**_common(unit.task, items, rows), **columns}, schema=ITEMS)
-    with atomic_file(Path(unit.out)) as path:
-        pq.write_table(table, path, compression="zstd")
-    return counts
+    return publish_part(unit.directory, table, counts)
 
 
 def _common(task: Task, items: list[Item], rows: dict[int, Row]) -> dict[str, list[object]]:
