@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dclm.eval.run.job as job_module
+from dclm.core import journal
 from dclm.eval.data.rows import Row
 from dclm.eval.run.stage import evaluate
 
