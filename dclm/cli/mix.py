@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import say
+from dclm.cli.options import ConsoleProgress, engine_options, say
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -122,6 +122,31 @@ def best(
     proxies = join(read_mixtures(mixtures, _splits(splits)), [read_table(path) for path in losses], columns)
     found = best_mixture(proxies, importance, feasible(load_constraints(constraints), proxies.sources))
     print(json.dumps(dataclasses.asdict(found), indent=1) if as_json else _best_table(found, len(proxies.weights)))
+
+
+@mix.command()
+@click.argument("file", type=_PATH)
+@click.option("--out", type=_PATH, required=True, help="Directory of the swarm.")
+@click.option("--propose-only", is_flag=True, help="Write OUT/mixtures.csv and train nothing.")
+@engine_options
+def swarm(file: Path, out: Path, propose_only: bool, on: str, workers: int | None) -> None:
+    """Draw mixtures of a recipe's sources, and train a small proxy on each: OUT/mixtures.csv and OUT/losses.csv.
+
+    FILE names the recipe, the proxies' scale and tokens, how many, and the held-out texts. Finished proxies are used
+    again, also after the recipe has got another source or FILE asks for more proxies.
+    """
+    from dclm.engine import open_engine
+    from dclm.science.mix.proxies import LOSSES, MIXTURES, train_swarm, write_mixtures
+    from dclm.science.mix.swarm import load_swarm
+
+    loaded = load_swarm(file)
+    if propose_only:
+        say(f"{len(write_mixtures(loaded, out))} mixtures: {out / MIXTURES}")
+        return
+    with open_engine(on, workers) as engine:
+        train_swarm(loaded, out, engine, make_progress=ConsoleProgress, say=say)
+    targets = " ".join(f"--target {name}" for name in loaded.held_out)
+    say(f"next: dclm mix best --mixtures {out / MIXTURES} --losses {out / LOSSES} {targets}")
 
 
 def _targets(texts: Sequence[str]) -> tuple[list[str], list[float]]:

@@ -44,8 +44,8 @@ def _panel(place: int, title: str, test: Backtest) -> Iterator[str]:
 
     yield f'<text class="head" x="{left}" y="{_TOP - 26}">{escape(title)}</text>'
     yield (
-        f'<text x="{left}" y="{_TOP - 9}">{len(test.pairs)} pairs of {test.corpora} corpora · right {test.accuracy:.3f}'
-        f" · Brier {test.brier:.3f}</text>"
+        f'<text x="{left}" y="{_TOP - 9}">{len(test.pairs)} pairs, {test.accuracy:.3f} right, Brier {test.brier:.3f}'
+        "</text>"
     )
     for tick in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
         yield f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="{y(0)}" y2="{y(1)}"/>'
@@ -67,4 +67,4 @@ def _panel(place: int, title: str, test: Backtest) -> Iterator[str]:
         kind = "dot" if found.pairs >= _FEW else "few"
         yield f'<line class="error" x1="{at}" x2="{at}" y1="{y(found.right - reach)}" y2="{y(found.right + reach)}"/>'
         yield f'<circle class="{kind}" cx="{at}" cy="{y(found.right)}" r="{radius:.2f}"/>'
-        yield f'<text x="{at}" y="{y(found.right) + radius + 14:.2f}" text-anchor="middle">{found.pairs}</text>'
+        yield f'<text x="{at - radius - 4:.2f}" y="{y(found.right) + 12:.2f}" text-anchor="end">{found.pairs}</text>'

@@ -9,7 +9,20 @@ from dclm.report.pictures.escape import escape
 from dclm.science.scaling.fit import Observation, Scaling
 
 _WIDE, _HIGH, _LEFT, _TOP, _BOTTOM, _LEGEND = 460, 300, 64, 34, 46, 300
-_COLORS = ("#1f5fa8", "#d2691e", "#2c7d6f", "#b03052", "#6b4fa0", "#8a6d1d", "#3c8dbc", "#7a7f87")
+_COLORS = (
+    "#1f5fa8",
+    "#d2691e",
+    "#2c7d6f",
+    "#b03052",
+    "#6b4fa0",
+    "#8a6d1d",
+    "#3c8dbc",
+    "#7a7f87",
+    "#d46a9f",
+    "#5f8f1f",
+    "#10596b",
+    "#a3682c",
+)
 _STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#444}.head{font-size:14px;font-weight:600;fill:#1d2129}"
     ".grid{stroke:#e4e1da}"

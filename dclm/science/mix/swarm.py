@@ -1,0 +1,122 @@
+"""A swarm: mixtures of a recipe's sources drawn around the natural one, and the proxies to train on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from dclm.core.config import Count, Positive, build, load_yaml, suggest
+from dclm.core.errors import ConfigError
+from dclm.recipe.recipe import LoadedRecipe, load_recipe, resolve_path
+from dclm.science.experiment.spec import HeldOut
+from dclm.science.mix.table import Table
+from dclm.tokens.mixture import apportion
+from dclm.train.scale import find_scale
+
+STEPS = 1000
+"""Shares are whole multiples of 1 / STEPS, so that a table says exactly what was trained on."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Swarm:
+    """A file of `dclm mix swarm`."""
+
+    name: str
+    recipe: str
+    """Recipe file whose sources are mixed. Its scale, tokens, seed, weights and validation text give way."""
+    scale: str
+    """Of the proxies."""
+    tokens: Positive | None = None
+    """Training tokens of a proxy; null: the scale's own."""
+    proxies: Positive
+    """How many. Raise it to add proxies to those that are finished."""
+    seed: Count = 0
+    """Of the mixtures, and of each proxy's training."""
+    spread: float = 1.0
+    """Concentration of the Dirichlet distribution per source: below 1, mixtures are nearer to single sources; above,
+    nearer to the natural mix."""
+    natural: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Source → its share in the natural mix, in any unit; empty: even shares."""
+    held_out: Mapping[str, HeldOut]
+    """Name → a text that no proxy trains on. Each gives a column of the losses: bits per byte."""
+
+    def __post_init__(self) -> None:
+        if not self.held_out:
+            raise ValueError("`held_out` is empty, allowed: one text or more")
+        if not (math.isfinite(self.spread) and self.spread > 0):
+            raise ValueError(f"`spread` is {self.spread:g}, allowed: a positive number")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoadedSwarm:
+    """A swarm and its recipe, read."""
+
+    swarm: Swarm
+    recipe: LoadedRecipe
+    held_out: Mapping[str, Path]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the recipe's sources."""
+        return tuple(source.name for source in self.recipe.recipe.data)
+
+
+def load_swarm(path: Path) -> LoadedSwarm:
+    """Read a swarm and the recipe it names (relative to it). Raises: ConfigError for what is wrong with either."""
+    swarm = build(Swarm, load_yaml(path))
+    directory = path.resolve().parent
+    find_scale(swarm.scale)
+    recipe = load_recipe(Path(resolve_path(swarm.recipe, directory)))
+    loaded = LoadedSwarm(
+        swarm=swarm,
+        recipe=recipe,
+        held_out={name: Path(resolve_path(text.path, directory)) for name, text in swarm.held_out.items()},
+    )
+    if len(loaded.sources) < 2:
+        raise ConfigError(str(path), f"{swarm.recipe} has one source, allowed: two or more to mix")
+    for name, share in swarm.natural.items():
+        if name not in loaded.sources:
+            raise ConfigError(f"natural.{name}", f"no source of {swarm.recipe}", suggest(name, loaded.sources))
+        if not (math.isfinite(share) and share > 0):
+            raise ConfigError(f"natural.{name}", f"found {share:g}, allowed: a positive number")
+    if swarm.natural and len(swarm.natural) < len(loaded.sources):
+        missing = sorted(set(loaded.sources) - set(swarm.natural))
+        raise ConfigError("natural", f"found no share of {', '.join(missing)}", "give every source a share, or none")
+    return loaded
+
+
+def propose(loaded: LoadedSwarm, earlier: Table | None = None) -> dict[str, dict[str, float]]:
+    """Name of each proxy → the share of each source; shares of 0 are included.
+
+    Proxies of `earlier` that read no other sources come first, under their names. The others are drawn from a Dirichlet
+    distribution around the natural mix. Raises: ConfigError if earlier proxies read a source that is gone.
+    """
+    swarm, sources = loaded.swarm, loaded.sources
+    found: dict[str, dict[str, float]] = {}
+    if earlier is not None:
+        gone = [name for name in earlier.columns if name not in sources and earlier.column(name).any()]
+        if gone:
+            raise ConfigError(earlier.path, f"found proxies that read {gone[0]}, which the recipe lacks", "start anew")
+        for name, row in zip(earlier.names, earlier.values, strict=True):
+            found[name] = {s: float(row[earlier.columns.index(s)]) if s in earlier.columns else 0.0 for s in sources}
+    weights = np.array([swarm.natural.get(source, 1.0) for source in sources])
+    concentration = swarm.spread * len(sources) * weights / weights.sum()
+    number = 0
+    while len(found) < swarm.proxies:
+        number += 1
+        drawn = np.random.default_rng((swarm.seed, len(sources), number)).dirichlet(concentration)
+        shares = rounded(sources, drawn)
+        if shares not in found.values():
+            found[f"{len(found):04d}"] = shares
+    return found
+
+
+def rounded(sources: Sequence[str], weights: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """Shares in thousandths that sum to exactly 1 (largest remainder)."""
+    parts = apportion([Fraction(float(w)) for w in weights], STEPS)
+    return {source: part / STEPS for source, part in zip(sources, parts, strict=True)}
