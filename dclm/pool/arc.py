@@ -7,9 +7,10 @@ import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from dclm.pool.rows import MAX_PAGE_BYTES
-from dclm.pool.streams import GZIP, GuardedStream, find_magic
-from dclm.pool.warc import MAX_VAIN, Record
+from dclm.pool.framing import MAX_VAIN
+from dclm.pool.packing import GZIP
+from dclm.pool.rows import MAX_PAGE_BYTES, Record
+from dclm.pool.streams import GuardedStream, find_magic
 
 _HEADER = re.compile(rb"([a-z][a-z0-9+.-]*:.*?) ([0-9A-Fa-f.:]+) (\d{4,18}) (.*) (\S+)$", re.IGNORECASE)
 _CHUNK = 1 << 16

@@ -17,6 +17,8 @@ from dclm.core.storage import is_local, sha256_file
 
 PoolKind = Literal["warc", "jsonl", "parquet"]
 
+PACKED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz")
+"""Endings of compressed files."""
 _WARC = tuple(
     f"{stem}{packed}" for stem in (".warc", ".wet", ".wat") for packed in ("", ".gz", ".zst", ".zstd", ".lz4")
 )

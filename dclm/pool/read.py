@@ -12,9 +12,8 @@ import pyarrow as pa
 from dclm.pool import arc, jsonl, parquet, warc
 from dclm.pool.files import ARC, InputFile
 from dclm.pool.http import parse_response
-from dclm.pool.rows import Row, RowKind, to_batches
+from dclm.pool.rows import Record, Row, RowKind, to_batches
 from dclm.pool.streams import open_stream, read_range
-from dclm.pool.warc import Record
 
 _ID = re.compile(r"^<?(urn:uuid:)?|>$")
 

@@ -33,6 +33,19 @@ class Row(NamedTuple):
     reject: str | None
 
 
+class Record(NamedTuple):
+    """One record of an archive. `block` is None for types that are not read, and where `problem` says why."""
+
+    offset: int
+    type: str
+    id: str | None
+    url: str | None
+    date: str | None
+    content_type: str | None
+    block: bytes | None
+    problem: str | None
+
+
 def identifier(source: str) -> str:
     """The id of a record that has none: 128 bits of blake2b of its `source`, in hex."""
     return hashlib.blake2b(source.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

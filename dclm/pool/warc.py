@@ -1,199 +1,112 @@
-"""WARC, WET and WAT files, read with FastWARC; where a file is damaged, from the next sound record on."""
+"""WARC, WET and WAT files: FastWARC reads them as long as they follow the standard, `dclm.pool.framing` the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from fastwarc.warc import ArchiveIterator, WarcHeader, WarcRecord
 
-from dclm.pool.rows import MAX_PAGE_BYTES
-from dclm.pool.streams import GZIP, GuardedStream, breaks_off, find_magic, gzip_member
+from dclm.pool.evidence import has_mark, http_payload
+from dclm.pool.framing import read_framed
+from dclm.pool.packing import Packing, detect, stream_bytes
+from dclm.pool.rows import MAX_PAGE_BYTES, Record
+from dclm.pool.streams import GuardedStream
 
-_MAGIC = {GZIP: "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
-_NOT_A_RECORD = "Invalid WARC header"  # FastWARC's words
-_CORRUPT = "the compressed record is corrupt"
-_TOO_LONG = "a record that claims to be longer than it is"
-_TRUNCATED = "truncated"
-MAX_VAIN = 1000  # starts in a row without a record, after which the rest is given up: else junk could take for ever
 _READ = frozenset(["response", "resource", "conversion"])
-
-
-class Record(NamedTuple):
-    """One record of an archive. `block` is None for types that are not read, and where `problem` says why."""
-
-    offset: int
-    type: str
-    id: str | None
-    url: str | None
-    date: str | None
-    content_type: str | None
-    block: bytes | None
-    problem: str | None
+_PIECE = 1 << 20
+_SEPARATOR = b"\r\n\r\n"
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 def read_records(stream: GuardedStream, damage: list[str]) -> Iterator[Record]:
-    """All records from the stream's position on, in order; what cannot be read is said in `damage`.
+    """All records from the beginning of the stream, in order; what cannot be read is said in `damage`.
 
-    Read strictly as long as that goes. Where a compressed block is broken, or bytes that are no record lie between
-    records, or a record claims to be so long that it swallows others, reading starts again at the next block or record
-    that can be seen. Bare line feeds and overlong headers are read in FastWARC's lenient mode and are no damage.
+    A record is given once FastWARC has found the next one right behind it, and unless it may hide another. From the
+    first that fails on, the file is read by what the bytes show.
     """
-    return _Reader(stream, damage).records()
+    packing = detect(stream, stream.path)
+    if packing.kind not in ("plain", "gzip", "zstd") or packing.skips:
+        yield from read_framed(stream, packing, damage)
+        return
+    strict = _Strict(stream, packing)
+    yield from strict.records()
+    if strict.restart is not None:
+        yield from read_framed(stream, packing, damage, *strict.restart)
 
 
-class _Reader:
-    """One file and how far it has been read. Offsets are those of the file as it is stored."""
+class _Strict:
+    """One pass with FastWARC that stops at the first thing that is not as it should be."""
 
-    def __init__(self, stream: GuardedStream, damage: list[str]) -> None:
+    def __init__(self, stream: GuardedStream, packing: Packing) -> None:
         self._stream = stream
-        self._damage = damage
-        self._start = stream.tell()  # where FastWARC was set on last …
-        self._skip = 0  # … so many of the records from there have been given already …
-        self._seen = 0  # … it has found so many, …
-        self._last = self._start  # … the last of them here …
-        self._end = self._start  # … and its content does not end before here (plain files)
-        self._length = 0  # Content-Length of the last record found …
-        self._problem: str | None = None  # … and what is wrong with it
-        self._lenient = False
-        head = stream.read(4)
-        self._magic = next((m for m in _MAGIC if head.startswith(m)), b"")
-        self._lost: int | None = None
-        self._reason = ""
-        self._vain = 0
+        self._packing = packing
+        self._last = 0  # where FastWARC saw the last record; in packed files this may be the member behind it
+        self.restart: tuple[int, int] | None = None
+        """Where to read on by other means, and how many records from there on have been given; None: all is read."""
 
     def records(self) -> Iterator[Record]:
-        """All records that can be read."""
-        while True:
-            try:
-                yield from self._pass()
-                break
-            except OSError as error:
-                if not self._recover(str(error)):
+        """The records, each once the next has been found."""
+        self._stream.seek(0)
+        pending: Record | None = None
+        given = 0
+        try:
+            for raw in ArchiveIterator(self._stream, parse_http=False):
+                if pending is not None and self._packing.kind != "plain" and raw.stream_pos == pending.offset:
+                    pending = None  # of a member with several records FastWARC does not know where it begins
                     break
-        if self._lost is not None:
-            self._damage.append(f"from byte {self._lost} to the end: {self._reason}")
-
-    def _pass(self) -> Iterator[Record]:
-        """Records from `_start` on. Raises: OSError where FastWARC cannot go on."""
-        self._stream.seek(self._start)
-        self._seen, self._last, self._end = 0, self._start, self._start
-        for record in ArchiveIterator(self._stream, parse_http=False, quirks_mode=self._lenient):
-            if not self._lenient and _misread(record):
-                raise OSError("bare line feeds")
-            self._seen, self._last, self._vain = self._seen + 1, record.stream_pos, 0
-            self._length, self._problem = record.content_length, None
-            self._end = self._last + max(self._length, 1)
-            if self._seen <= self._skip:
-                continue
-            if self._lost is not None:
-                self._damage.append(f"between bytes {self._lost} and {self._last}: {self._reason}")
-                self._lost = None
-            found = _record(record)
-            self._problem = found.problem
-            yield found
-            if found.problem == _CORRUPT:
-                raise OSError(_CORRUPT)
-        if self._following() is not None:
-            raise OSError(_TOO_LONG)
-        member = self._last if self._begins_at(self._last) else self._start
-        if self._magic == GZIP and breaks_off(self._stream, member):
-            self._damage.append(f"truncated gzip: the file breaks off at byte {self._stream.tell()}")
-        elif (self._problem or "").startswith(_TRUNCATED) or self._is_beyond():
-            self._damage.append(f"the file breaks off in the record at byte {self._last}")
-
-    def _recover(self, what: str) -> bool:
-        """Choose where and how to go on; False: nowhere."""
-        following: int | None = None
-        if "decompress" in what or what == _CORRUPT:
-            self._lose(self._last, f"corrupt {_MAGIC[self._magic]} data")
-            following = find_magic(self._stream, max(self._start, self._last) + 1, self._magic)
-        elif what == _TOO_LONG or (what == _NOT_A_RECORD and self._magic and self._following() is not None):
-            self._lose(self._last, _TOO_LONG)
-            following = self._following()
-        elif what == _NOT_A_RECORD and not self._magic:
-            self._lose(self._end, "no record")
-            following = self._inside()
-            if following is None:
-                following = find_magic(self._stream, max(self._end, self._start + 1), b"WARC/")
-        elif self._lenient:  # such as an endless header
-            self._lose(self._last if self._magic else self._end, what.rstrip("."))
-            following = (
-                find_magic(self._stream, max(self._start, self._last) + 1, self._magic)
-                if self._magic
-                else find_magic(self._stream, max(self._end, self._start + 1), b"WARC/")
-            )
+                if pending is not None:
+                    yield pending
+                    given += 1
+                self._last = raw.stream_pos
+                pending = _record(raw)
+                if pending is None:
+                    break
+        except OSError:
+            pending = None
         else:
-            if what == _NOT_A_RECORD:
-                self._damage.append(f"after the record at byte {self._last} comes none: passed over up to the next one")
-            self._lenient = True
-            if self._begins_at(self._last):
-                self._start, self._skip = self._last, min(self._seen, 1)
-            else:
-                self._skip = self._seen
+            if pending is not None and self._is_whole():
+                yield pending
+                return
+        self.restart = (self._last, 0) if self._packing.kind == "plain" else (0, given)
+
+    def _is_whole(self) -> bool:
+        """Whether nothing follows the last record, and its member has its end: FastWARC stops at an empty one."""
+        if self._packing.kind == "plain":
             return True
-        self._vain += 1
-        if following is None or self._vain > MAX_VAIN:
+        magic = self._packing.magic
+        if stream_bytes(self._stream, self._last, len(magic)) != magic:
             return False
-        self._start, self._skip, self._lenient = following, 0, False
-        return True
-
-    def _following(self) -> int | None:
-        """If the last record claims more bytes than its gzip member has (or a plain file): where the next one is."""
-        if self._magic == GZIP and self._begins_at(self._last):
-            content, following = gzip_member(self._stream, self._last, b"\r\n\r\n")
-            return following if content < self._length and self._begins_at(following) else None
-        if self._magic or not (self._problem or self._is_beyond()):
-            return None
-        return self._inside()
-
-    def _inside(self) -> int | None:
-        """Where a record begins after the last one's beginning, be it in what is taken for its content."""
-        at = find_magic(self._stream, self._last + 1, b"\nWARC/1.")
-        return None if at is None else at + 1
-
-    def _is_beyond(self) -> bool:
-        """Whether the last record of a plain file would end behind the file."""
-        return not self._magic and self._end > self._stream.seek(0, 2)
-
-    def _lose(self, offset: int, reason: str) -> None:
-        self._lost, self._reason = offset if self._lost is None else self._lost, reason
-
-    def _begins_at(self, offset: int) -> bool:
-        """Whether reading can start at `offset`: anywhere in a plain file, at the start of a block in a packed one."""
-        self._stream.seek(offset)
-        return self._stream.read(len(self._magic)) == self._magic
+        damage: list[str] = []
+        return sum(1 for _ in read_framed(self._stream, self._packing, damage, self._last)) == 1 and not damage
 
 
-def _misread(record: WarcRecord) -> bool:
-    """Whether a strict reading took a whole record for one header (files with bare line feeds) or found no type."""
-    kind = record.headers.get_bytes(WarcHeader.WARC_TYPE)
-    return kind is None or b"\n" in kind
-
-
-def _record(record: WarcRecord) -> Record:
-    headers = record.headers
-    kind = _text(headers.get_bytes(WarcHeader.WARC_TYPE)) or "unknown"
-    kind = kind.lower()
+def _record(raw: WarcRecord) -> Record | None:
+    """The record; None if it may be something else than FastWARC takes it for."""
+    headers = raw.headers
+    names = headers.get_bytes_multiple(WarcHeader.WARC_TYPE)
+    if len(names) != 1:  # of a header that breaks off in the next record's
+        return None
+    (name,) = names
+    if not name or b"\n" in name or b"WARC/" in name:  # with bare line feeds, the whole first record is one field
+        return None
+    kind = (_text(name) or "unknown").lower()
+    length = raw.content_length
+    if headers.get_bytes(WarcHeader.CONTENT_LENGTH) != b"%d" % length:  # missing, twice, or not in the usual case
+        return None
     if kind not in _READ:
-        return Record(record.stream_pos, kind, None, None, None, None, None, None)
-    length = record.content_length
+        return Record(raw.stream_pos, kind, None, None, None, None, None, None) if _is_plain(raw) else None
     block: bytes | None = None
     problem: str | None = None
     if length > MAX_PAGE_BYTES:
+        if not _is_plain(raw):
+            return None
         problem = f"record of {length} bytes, allowed: {MAX_PAGE_BYTES}"
     else:
-        try:
-            data: bytes = record.reader.read()
-        except OSError:
-            problem = _CORRUPT
-        else:
-            if len(data) < length:
-                problem = f"{_TRUNCATED}: {len(data)} of {length} bytes"
-            else:
-                block = data
+        block = raw.reader.read()
+        if len(block) < length or not (_is_covered(block) or _is_bounded(block)):
+            return None
     return Record(
-        record.stream_pos,
+        raw.stream_pos,
         kind,
         _text(headers.get_bytes(WarcHeader.WARC_RECORD_ID)),
         _text(headers.get_bytes(WarcHeader.WARC_TARGET_URI)),
@@ -202,6 +115,29 @@ def _record(record: WarcRecord) -> Record:
         block,
         problem,
     )
+
+
+def _is_covered(block: bytes) -> bool:
+    """Whether the block is an HTTP message of exactly the length that its own header says."""
+    found = http_payload(block)
+    return found is not None and found[0] + found[1] == len(block)
+
+
+def _is_bounded(block: bytes) -> bool:
+    """Whether the block has no mark of another record, nor the separator behind it, in it."""
+    return not has_mark(block) and (not block.endswith(_SEPARATOR) or block.endswith(_LAST_CHUNK))
+
+
+def _is_plain(raw: WarcRecord) -> bool:
+    """Whether a block that is not kept is there to its end and has no mark of another record in it."""
+    left, tail = raw.content_length, b""
+    while left > 0:
+        data: bytes = raw.reader.read(min(left, _PIECE))
+        if not data or has_mark(tail + data):
+            return False
+        left -= len(data)
+        tail = data[-4:]
+    return True
 
 
 def _text(value: bytes | None) -> str | None:
