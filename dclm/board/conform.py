@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -10,6 +12,11 @@ from typing import Any
 import jsonschema
 
 from dclm.core.errors import DataError, Problem
+
+MAX_DEPTH = 20
+"""Levels of nesting in a result; a real one has about six."""
+MAX_PROBLEMS = 100
+"""Problems of the plain values that are reported: a hostile upload may have a hundred thousand."""
 
 
 @cache
@@ -20,11 +27,20 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
+@cache
+def _validator() -> Any:
+    """The schema's validator, for which 5.0 is a number and not an integer: the readers of a result agree with it."""
+    draft = jsonschema.Draft202012Validator
+    strict = draft.TYPE_CHECKER.redefine("integer", lambda _, v: isinstance(v, int) and not isinstance(v, bool))
+    extend: Any = jsonschema.validators.extend
+    return extend(draft, type_checker=strict)(schema())
+
+
 def check_schema(value: object, name: str) -> object:
     """`value` itself. Raises: DataError with every deviation from the schema."""
-    validator = jsonschema.Draft202012Validator(schema())
-    errors = sorted(validator.iter_errors(value), key=lambda e: [str(part) for part in e.absolute_path])
-    raise_problems([Problem(_where(name, e.json_path), shorten(e.message)) for e in errors])
+    raise_problems(list(_plain_problems(value, name)))
+    errors = sorted(_validator().iter_errors(value), key=lambda e: [str(part) for part in e.absolute_path])
+    raise_problems([Problem(_where(name, e.json_path), shorten(e.message)) for e in errors[:MAX_PROBLEMS]])
     return value
 
 
@@ -34,11 +50,47 @@ def raise_problems(found: list[Problem]) -> None:
         raise DataError(*found[0], others=found[1:])
 
 
+def _plain_problems(value: object, name: str) -> Iterator[Problem]:
+    """What JSON can say and a page or a file cannot hold: lone surrogates, control characters, infinity, deep nests.
+
+    Every text is looked at, also in the free parts that the schema does not describe.
+    """
+    stack: list[tuple[object, str, int]] = [(value, "$", 0)]
+    found = 0
+    while stack and found < MAX_PROBLEMS:
+        item, path, depth = stack.pop()
+        problem = None
+        if depth > MAX_DEPTH:
+            problem = f"nested more than {MAX_DEPTH} levels deep"
+        elif isinstance(item, str):
+            problem = _text_problem(item)
+        elif isinstance(item, float) and not math.isfinite(item):
+            problem = "not a finite number"
+        elif isinstance(item, dict):
+            for key, inner in item.items():
+                stack += [(inner, f"{path}.{key}", depth + 1), (key, f"{path}, a key", depth)]
+        elif isinstance(item, list):
+            stack += [(inner, f"{path}[{i}]", depth + 1) for i, inner in enumerate(item)]
+        if problem is not None:
+            found += 1
+            yield Problem(_where(name, path), problem)
+
+
+def _text_problem(text: str) -> str | None:
+    if not text.isprintable() and any((ord(c) < 32 and c not in "\t\n") or 127 <= ord(c) < 160 for c in text):
+        return "a control character in a text"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half a surrogate pair in a text, which no file or page can hold"
+    return None
+
+
 def _where(name: str, path: str) -> str:
     return name if path == "$" else f"{name}: {shorten(path.removeprefix('$.'))}"
 
 
 def shorten(text: str) -> str:
-    """One line of at most 160 characters: what strangers wrote, in an error."""
-    text = " ".join(text.split())
+    """One line of at most 160 characters: what strangers wrote, in an error. Always fit to be encoded."""
+    text = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 160 else text[:157] + "..."

@@ -1,41 +1,83 @@
 """To and from the JSON in which DCLM's own leaderboard keeps an evaluation.
 
 Source: exp_data/evals/*.json of DCLM: `eval_metrics.icl` holds the task accuracies, `Core` and `Extended` are v2 (in
-files without `Core_v2`, older ones, they are v1). Means over missing tasks are text there ("N/A …"), null here.
+files without `Core_v2`, older ones, they are v1). Means over missing tasks are text there ("N/A …"), null here. What
+that form has no field for goes along under `dclm`, which its readers pass over.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import uuid
 from collections.abc import Mapping
 
+from dclm.board.conform import shorten
+from dclm.board.known.published import UNKNOWN, published_like
 from dclm.board.result import DataSummary, Result, SuiteIdentity, TaskScore, TrainingSummary, make_result
-from dclm.core.errors import DataError
+from dclm.core.config import Source, build
+from dclm.core.errors import ConfigError, DataError
 from dclm.eval.aggregate import aggregate, centred
 from dclm.eval.suite import load_suite
+
+_NO_TRAINING = TrainingSummary(scale=UNKNOWN)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Extra:
+    """What goes along under `dclm`."""
+
+    training: TrainingSummary = _NO_TRAINING
+    limited: int | None = None
+    core_v2_stderr: float | None = None
+    extended_v2_stderr: float | None = None
+    n: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    stderr: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def from_dclm(value: object, name: str) -> Result:
     """The result in an evaluation file of DCLM, with the means computed anew.
 
-    Such a file has no chain, no item counts and no standard errors: the result says that it was imported. Tasks outside
-    EXTENDED (early files have some) are left out. Raises: DataError if there are no task accuracies, or one is no
-    number in [0, 1].
+    Such a file has no chain: the result says that it was imported. Scale, parameters, tokens and FLOPs are those that
+    the file states (if it was written here), or those of the published evaluation with the same scores, or null.
+    Tasks outside EXTENDED (early files have some) are left out. Raises: DataError if there are no task accuracies, or
+    one is no number in [0, 1].
     """
     metrics = value.get("eval_metrics") if isinstance(value, Mapping) else None
     scores = metrics.get("icl") if isinstance(metrics, Mapping) else None
     if not isinstance(value, Mapping) or not isinstance(scores, Mapping) or not scores:
         raise DataError(name, "no eval_metrics.icl: not an evaluation file of DCLM")
+    extra = _extra(value.get("dclm"), name)
     suite = load_suite("extended")
-    return make_result(
-        name=str(value.get("name") or name)[:200],
-        scores={task: TaskScore(score=scores[task]) for task in suite.labels if task in scores},
+    result = make_result(
+        name=shorten(str(value.get("name") or name)),
+        scores={
+            task: TaskScore(score=scores[task], n=extra.n.get(task), stderr=extra.stderr.get(task))
+            for task in suite.labels
+            if task in scores
+        },
         suite=SuiteIdentity(name="extended", version=suite.version),
-        training=TrainingSummary(scale="unknown"),
+        training=extra.training,
         data=DataSummary(),
         records=(),
-        imported=f"DCLM evaluation {value.get('uuid') or name}",
+        limited=extra.limited,
+        core_v2_stderr=extra.core_v2_stderr,
+        extended_v2_stderr=extra.extended_v2_stderr,
+        imported=f"DCLM evaluation {shorten(str(value.get('uuid') or name))}",
     )
+    published = published_like(result)
+    if published is not None and result.training == _NO_TRAINING:
+        return dataclasses.replace(result, training=published.result.training)
+    return result
+
+
+def _extra(value: object, name: str) -> _Extra:
+    if value is None:
+        return _Extra()
+    try:
+        return build(_Extra, Source(f"{name}: dclm", value, {}))
+    except ConfigError as error:
+        raise DataError(*error.problems[0], others=error.problems[1:]) from None
 
 
 def to_dclm(result: Result) -> dict[str, object]:
@@ -46,6 +88,14 @@ def to_dclm(result: Result) -> dict[str, object]:
     baselines = {task.task: task.metadata.baseline for task in extended.tasks}
     absent = f"N/A due to missing tasks: {list(means.extended.missing)}"
     core_absent = f"N/A due to missing tasks: {list(means.core.missing)}"
+    extra = _Extra(
+        training=result.training,
+        limited=result.limited,
+        core_v2_stderr=result.core_v2_stderr,
+        extended_v2_stderr=result.extended_v2_stderr,
+        n={task: score.n for task, score in result.scores.items() if score.n is not None},
+        stderr={task: score.stderr for task, score in result.scores.items() if score.stderr is not None},
+    )
     return {
         "name": result.name,
         "uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, result.id)),
@@ -65,4 +115,5 @@ def to_dclm(result: Result) -> dict[str, object]:
         "Core_v2": core_absent if means.core.v2 is None else means.core.v2,
         "Extended_v2": absent if means.extended.v2 is None else means.extended.v2,
         "eval_version": "v2",
+        "dclm": json.loads(json.dumps(dataclasses.asdict(extra))),
     }

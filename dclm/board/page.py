@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+from dclm.board.entry import Broken, Entry
 from dclm.board.plot import render_plot
 from dclm.board.rank import rank, tones
 from dclm.board.result import Result, write_result
@@ -125,8 +126,9 @@ so that 0 is guessing and 100 is perfect; a mean with a missing task is not give
 """
 
 
-def export_site(results: Sequence[Result], out: Path) -> Path:
+def export_site(entries: Sequence[Entry], out: Path, published: bool = False, broken: Sequence[Broken] = ()) -> Path:
     """Write index.html and results/ID.json under `out`; returns the page's path."""
+    results = [entry.result for entry in entries]
     for result in results:
         write_result(out / "results" / f"{result.id}.json", result)
     page = out / "index.html"

@@ -5,19 +5,24 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dclm.board.conform import check_schema
 from dclm.core.config import Source, build
-from dclm.core.errors import DataError
+from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record
 from dclm.core.storage import open_input, write_atomic
 from dclm.eval.aggregate import aggregate
 
 SCHEMA_VERSION = 1
+ITEMS_FILE = "items.parquet"
+"""The scores artifact's table of items."""
 MAX_RESULT_BYTES = 1 << 20  # a full result has about 30 kB
+Setting = bool | int | float | str | None
+"""The value of a hyper-parameter."""
 Track = Literal["filtering", "mixing", "none"]
 
 
@@ -68,6 +73,9 @@ class TrainingSummary:
     """Tokens seen, repeats included."""
     flops: float | None = None
     """6 · params · tokens, as the benchmark counts."""
+    settings: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
+    """The hyper-parameters that were used, by dotted name (`learning_rate`, `model.hidden_dim`, …); empty where the
+    result does not say."""
     seed: int | None = None
     final_loss: float | None = None
     """Cross-entropy in nats per token over the last steps."""
@@ -97,6 +105,8 @@ class Link:
     fingerprint: str
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Role → fingerprint of what went in."""
+    content: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Of the scores: file → sha256 of the items from which the aggregates can be computed anew."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,7 +151,10 @@ class Result:
 
     def to_json(self) -> dict[str, object]:
         """Plain values, as they stand in the file."""
-        plain: dict[str, object] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
+        for holder, field in ((plain["training"], "settings"), *((link, "content") for link in plain["chain"])):
+            if not holder[field]:  # unsaid: the ids of results made before there was such a field stay as they are
+                del holder[field]
         return plain
 
 
@@ -182,11 +195,16 @@ def make_result(
         suite=suite,
         training=training,
         data=data,
-        chain=tuple(Link(kind=r.kind, name=r.name, fingerprint=r.fingerprint, inputs=r.inputs) for r in records),
+        chain=tuple(_link(record) for record in records),
         incomplete=tuple(f"{r.kind} {r.name}: {part}" for r in records for part in r.missing),
         imported=imported,
         provenance=provenance or {},
     )
+
+
+def _link(record: Record) -> Link:
+    items = {f.path: f.sha256 for f in record.files if record.kind == "scores" and f.path == ITEMS_FILE}
+    return Link(kind=record.kind, name=record.name, fingerprint=record.fingerprint, inputs=record.inputs, content=items)
 
 
 def write_result(path: Path, result: Result) -> None:
@@ -201,7 +219,10 @@ def parse_result(data: bytes, name: str) -> Result:
     Raises: DataError naming every deviation from the schema; `name` stands for the file.
     """
     value = check_schema(load_json(data, name), name)
-    return build(Result, Source(name, value, {}))
+    try:
+        return build(Result, Source(name, value, {}))
+    except ConfigError as error:  # the schema lets through what the fields do not: data is wrong, not the caller
+        raise DataError(*error.problems[0], others=error.problems[1:]) from None
 
 
 def read_result(path: Path | str) -> Result:
@@ -215,7 +236,7 @@ def load_json(data: bytes, name: str) -> object:
     if len(data) > MAX_RESULT_BYTES:
         raise DataError(name, f"more than {MAX_RESULT_BYTES} bytes, which no result needs")
     try:
-        return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse)
+        return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise DataError(name, f"not valid JSON: {str(error) or 'nested too deeply'}") from None
 
@@ -224,6 +245,13 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     value = dict(pairs)
     if len(value) < len(pairs):
         raise ValueError("a key stands twice")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
     return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -9,17 +10,37 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from dclm.board.entry import Broken, Entry, Rescored, evaluation_of
 from dclm.board.result import Result, parse_result
 from dclm.core.errors import DataError
 
-_TABLE = """
+KEEPER = "keeper"
+"""Who acts on the board's own machine, or holds the token that the server was started with."""
+_NOW = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
+_TABLES = f"""
 CREATE TABLE IF NOT EXISTS results (
     id TEXT PRIMARY KEY,
     scores_fingerprint TEXT UNIQUE,
-    received TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now')),
+    received TEXT NOT NULL DEFAULT ({_NOW}),
     body TEXT NOT NULL
-) STRICT
+) STRICT;
+CREATE TABLE IF NOT EXISTS submitters (
+    name TEXT PRIMARY KEY,
+    token_sha256 TEXT NOT NULL UNIQUE,
+    created TEXT NOT NULL DEFAULT ({_NOW}),
+    revoked TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS audit (
+    line INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL DEFAULT ({_NOW}),
+    who TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL
+) STRICT;
 """
+_LATER = ("evaluation", "submitter", "rescored")
+"""Columns of `results` that early boards lack."""
 
 
 class Stored(NamedTuple):
@@ -30,65 +51,198 @@ class Stored(NamedTuple):
     """False where the same result was there already."""
 
 
+class AuditLine(NamedTuple):
+    """One thing that was done to the board."""
+
+    at: str
+    who: str
+    action: str
+    subject: str
+    detail: str
+
+
 class DuplicateError(DataError):
     """The same scores are on the board already, under another name or with other details."""
+
+
+class NotYoursError(DataError):
+    """The entry was submitted by somebody else."""
+
+
+class FullError(DataError):
+    """There is no room left on the disk, or in what the board may take of it."""
 
 
 class Store:
     """The results in one SQLite file. Opens a connection for each call, so that threads may share it."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises: DataError if `path` is not a database."""
-        self._path = path
+    def __init__(self, path: Path, max_bytes: int | None = None) -> None:
+        """`max_bytes`: how large the file may grow. Raises: DataError if `path` is not a database."""
+        self._path, self._max_bytes = path, max_bytes
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with self._connect() as connection:
+            with self.connect() as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute(_TABLE)
+                connection.executescript(_TABLES)
+                _add_columns(connection)
         except sqlite3.DatabaseError as error:
             raise DataError(str(path), f"not a board's database: {error}") from None
 
-    def add(self, result: Result) -> Stored:
+    def add(self, result: Result, submitter: str = KEEPER) -> Stored:
         """Keep `result`; one that is there already is left alone.
 
-        Raises: DuplicateError if another result has the same scores artifact.
+        Raises: DuplicateError if another result has the same scores artifact, or if it is an imported evaluation
+        whose scores are on the board; FullError.
         """
         scores = next((link.fingerprint for link in result.chain if link.kind == "scores"), None)
         body = json.dumps(result.to_json(), sort_keys=True)
-        with self._connect() as connection:
+        evaluation = evaluation_of(result)
+        with self.connect() as connection:
             connection.execute("BEGIN IMMEDIATE")
             if connection.execute("SELECT 1 FROM results WHERE id = ?", (result.id,)).fetchone():
                 return Stored(result.id, False)
             other = connection.execute("SELECT id FROM results WHERE scores_fingerprint = ?", (scores,)).fetchone()
+            if other is None and result.imported is not None:
+                other = connection.execute("SELECT id FROM results WHERE evaluation = ?", (evaluation,)).fetchone()
             if other:
                 what = f"these scores are on the board already, as result {other[0]}"
-                raise DuplicateError(
-                    "board", what, "one evaluation, one entry: ask the board's keeper to remove the old"
-                )
+                hint = "one evaluation, one entry: whoever sent the old one can remove it with `dclm board remove`"
+                raise DuplicateError("board", what, hint)
             connection.execute(
-                "INSERT INTO results (id, scores_fingerprint, body) VALUES (?, ?, ?)", (result.id, scores, body)
+                "INSERT INTO results (id, scores_fingerprint, body, evaluation, submitter) VALUES (?, ?, ?, ?, ?)",
+                (result.id, scores, body, evaluation, submitter),
             )
+            _audit(connection, submitter, "add", result.id, result.name)
         return Stored(result.id, True)
 
-    def get(self, identity: str) -> Result | None:
-        """The result of that id, if there is one."""
-        with self._connect() as connection:
-            row = connection.execute("SELECT body FROM results WHERE id = ?", (identity,)).fetchone()
-        return parse_result(row[0].encode(), f"result {identity}") if row else None
+    def set_rescored(self, identity: str, rescored: Rescored, submitter: str) -> None:
+        """Mark an entry as re-scored from its items. Raises: DataError, NotYoursError."""
+        with self.connect() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            _check_owner(connection, identity, submitter)
+            value = json.dumps(dataclasses.asdict(rescored))
+            connection.execute("UPDATE results SET rescored = ? WHERE id = ?", (value, identity))
+            _audit(connection, submitter, "re-score", identity, rescored.sha256)
+
+    def check_owner(self, identity: str, submitter: str) -> None:
+        """Raises: NotYoursError if the entry is somebody else's; DataError if there is none."""
+        with self.connect() as connection:
+            _check_owner(connection, identity, submitter)
+
+    def exists(self, identity: str) -> bool:
+        """Whether there is an entry of that id, readable or not."""
+        with self.connect() as connection:
+            return connection.execute("SELECT 1 FROM results WHERE id = ?", (identity,)).fetchone() is not None
+
+    def remove(self, identity: str, submitter: str, reason: str) -> None:
+        """Take an entry off the board; the audit keeps a line. The keeper may remove any.
+
+        Raises: NotYoursError if it is somebody else's; DataError if there is none.
+        """
+        with self.connect() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            _check_owner(connection, identity, submitter)
+            connection.execute("DELETE FROM results WHERE id = ?", (identity,))
+            _audit(connection, submitter, "remove", identity, reason)
+
+    def get(self, identity: str) -> Entry | None:
+        """The entry of that id, if there is one. Raises: DataError if it is not readable."""
+        with self.connect() as connection:
+            row = connection.execute(f"{_SELECT} WHERE id = ?", (identity,)).fetchone()
+        return _entry(row) if row else None
+
+    def entries(self) -> tuple[list[Entry], list[Broken]]:
+        """Every entry, in order of arrival, and those that are not readable: one of them hides no other."""
+        with self.connect() as connection:
+            rows = connection.execute(f"{_SELECT} ORDER BY rowid").fetchall()
+        entries: list[Entry] = []
+        broken: list[Broken] = []
+        for row in rows:
+            try:
+                entries.append(_entry(row))
+            except DataError as error:
+                broken.append(Broken(id=row[0], problem=error.problems[0].what))
+        return entries, broken
 
     def all(self) -> list[Result]:
-        """Every result, in order of arrival."""
-        with self._connect() as connection:
-            rows = connection.execute("SELECT id, body FROM results ORDER BY rowid").fetchall()
-        return [parse_result(body.encode(), f"result {identity}") for identity, body in rows]
+        """Every readable result, in order of arrival."""
+        return [entry.result for entry in self.entries()[0]]
+
+    def version(self) -> int:
+        """A number that grows with every change."""
+        with self.connect() as connection:
+            row = connection.execute("SELECT coalesce(max(line), 0) FROM audit").fetchone()
+        return int(row[0])
+
+    def audit(self) -> list[AuditLine]:
+        """Everything that was done, oldest first."""
+        with self.connect() as connection:
+            rows = connection.execute("SELECT at, who, action, subject, detail FROM audit ORDER BY line").fetchall()
+        return [AuditLine(*row) for row in rows]
 
     @contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
+    def connect(self) -> Iterator[sqlite3.Connection]:
+        """A connection whose transaction is committed if the block ends well. Raises: FullError."""
         with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as connection:
+            if self._max_bytes is not None:
+                size = connection.execute("PRAGMA page_size").fetchone()[0]
+                connection.execute(f"PRAGMA max_page_count = {max(1, self._max_bytes // size)}")
             try:
                 yield connection
                 if connection.in_transaction:
                     connection.execute("COMMIT")
+            except sqlite3.OperationalError as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+                    raise FullError(
+                        "board", "no room is left for results", "the board's keeper can make some"
+                    ) from None
+                raise
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+
+_SELECT = "SELECT id, body, submitter, received, rescored FROM results"
+
+
+def _entry(row: tuple[str, str, str | None, str, str | None]) -> Entry:
+    identity, body, submitter, received, rescored = row
+    try:
+        data = body.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"result {identity}", "a text in it is not Unicode") from None
+    return Entry(
+        result=parse_result(data, f"result {identity}"),
+        submitter=submitter,
+        received=received,
+        rescored=None if rescored is None else Rescored(**json.loads(rescored)),
+    )
+
+
+def _check_owner(connection: sqlite3.Connection, identity: str, submitter: str) -> None:
+    row = connection.execute("SELECT submitter FROM results WHERE id = ?", (identity,)).fetchone()
+    if row is None:
+        raise DataError("board", f"no such result: {identity[:40]}")
+    if submitter not in (KEEPER, row[0]):
+        raise NotYoursError("board", f"result {identity} was sent by somebody else")
+
+
+def _audit(connection: sqlite3.Connection, who: str, action: str, subject: str, detail: str) -> None:
+    values = (who, action, subject, detail)
+    connection.execute("INSERT INTO audit (who, action, subject, detail) VALUES (?, ?, ?, ?)", values)
+
+
+def _add_columns(connection: sqlite3.Connection) -> None:
+    """Bring a board of an earlier version up to date. Entries that are not readable stay without an evaluation."""
+    connection.execute("BEGIN IMMEDIATE")
+    present = {row[1] for row in connection.execute("PRAGMA table_info(results)")}
+    for column in _LATER:
+        if column not in present:
+            connection.execute(f"ALTER TABLE results ADD COLUMN {column} TEXT")
+    connection.execute("CREATE INDEX IF NOT EXISTS by_evaluation ON results (evaluation)")
+    for row in connection.execute(f"{_SELECT} WHERE evaluation IS NULL").fetchall():
+        try:
+            evaluation = evaluation_of(_entry(row).result)
+        except DataError:
+            evaluation = "unreadable"
+        connection.execute("UPDATE results SET evaluation = ? WHERE id = ?", (evaluation, row[0]))

@@ -1,10 +1,12 @@
-"""Is a result what it says: schema, numbers that follow from each other, and a chain without a gap."""
+"""Is a result what it says: schema, numbers that follow from each other and from what is known, an unbroken chain."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from dclm.board.conform import raise_problems, shorten
+from dclm.board.known.checks import known_problems
+from dclm.board.known.errors import error_problems
 from dclm.board.result import Result, parse_result
 from dclm.core.errors import Problem
 from dclm.eval.aggregate import aggregate
@@ -29,6 +31,8 @@ def problems(result: Result, name: str) -> Iterator[Problem]:
     yield from _mean_problems(result, name)
     yield from _clean_problems(result, name)
     yield from _training_problems(result, name)
+    yield from known_problems(result, name)
+    yield from error_problems(result, name)
     if result.imported is None:
         yield from _chain_problems(result, name)
 

@@ -9,19 +9,27 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from dclm.board.exchange import from_dclm, to_dclm
+from dclm.board.explain import explain
+from dclm.board.fetch import SERVER, Fetched, fetch_entries
+from dclm.board.known.published import make_published
 from dclm.board.page import export_site
-from dclm.board.rank import rank
-from dclm.board.result import MAX_RESULT_BYTES, Result, load_json, parse_result, write_result
-from dclm.board.upload import TOKEN_VARIABLE, fetch_results
+from dclm.board.result import MAX_RESULT_BYTES, load_json, parse_result, write_result
+from dclm.board.store import KEEPER, Store
+from dclm.board.submitters import MIN_TOKEN_LENGTH, Submitters
+from dclm.board.upload import TOKEN_VARIABLE
+from dclm.board.upload import remove as take_off
 from dclm.board.upload import upload as send
 from dclm.board.validate import validate
+from dclm.cli.board_table import percent, result_table, some_published
 from dclm.cli.options import plain
 from dclm.core.errors import ConfigError, DclmError
 from dclm.core.storage import open_input, write_atomic
+
+database = click.option(
+    "--db", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The board's SQLite file."
+)
 
 
 @click.group()
@@ -32,7 +40,7 @@ def board() -> None:
 @board.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def check(files: tuple[str, ...]) -> None:
-    """Check result.json files: schema, means, chain. Names every problem of every file."""
+    """Check result.json files: schema, means, chain, suite, items, scale. Names every problem of every file."""
     failed: list[DclmError] = []
     for file in files:
         try:
@@ -41,7 +49,7 @@ def check(files: tuple[str, ...]) -> None:
         except DclmError as error:
             failed.append(error)
         else:
-            print(f"{file}: in order, {len(result.scores)} tasks, CORE {_percent(result.core_v2)}, id {result.id}")
+            print(f"{file}: in order, {len(result.scores)} tasks, CORE {percent(result.core_v2)}, id {result.id}")
     if failed:
         problems = [problem for error in failed for problem in error.problems]
         raise type(failed[0])(*problems[0], others=problems[1:])
@@ -52,27 +60,47 @@ def check(files: tuple[str, ...]) -> None:
 @click.option(
     "--to", required=True, metavar="DIR|URL", help="A directory, an fsspec URL, or a board's http(s) address."
 )
-def upload(file: str, to: str) -> None:
-    """Check FILE and send it to a board. A board server wants its token in DCLM_BOARD_TOKEN."""
-    receipt = send(file, to)
-    print(f"{receipt.where} ({'new' if receipt.created else 'was there already'})")
+@click.option(
+    "--items",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The run's items.parquet, from which the board computes the scores anew. Default: scores/ next to FILE.",
+)
+def upload(file: str, to: str, items: Path | None) -> None:
+    """Check FILE and send it to a board. A board server wants your token in DCLM_BOARD_TOKEN."""
+    receipt = send(file, to, items)
+    said = ["new" if receipt.created else "was there already", *(["re-scored from its items"] * receipt.rescored)]
+    print(f"{receipt.where} ({', '.join(said)})")
 
 
 @board.command()
 @click.argument("place", metavar="DIR|URL|DATABASE")
 @click.option("--scale", help="Only results of this scale.")
-def table(place: str, scale: str | None) -> None:
+@click.option(
+    "--published",
+    default=0,
+    type=click.IntRange(0, 1000),
+    metavar="N",
+    help="Show N of DCLM's published results among them, from the worst to the best.",
+)
+def table(place: str, scale: str | None, published: int) -> None:
     """Print the leaderboard of a directory, an fsspec URL, a board server or its database."""
-    results = [r for r in fetch_results(place) if scale is None or r.training.scale == scale]
-    Console(width=None if sys.stdout.isatty() else 160).print(result_table(results))
+    fetched = _fetch(place)
+    entries = [*fetched.entries, *some_published(published, scale)]
+    shown = [e for e in entries if scale is None or e.result.training.scale == scale]
+    Console(width=None if sys.stdout.isatty() else 80).print(result_table(shown))
+    for entry in shown:
+        if entry.standing == "apart":
+            print(f"{plain(entry.shown)} is not ranked. {' '.join(map(plain, explain(entry)))}")
 
 
 @board.command()
 @click.argument("place", metavar="DIR|URL|DATABASE")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory for index.html.")
-def site(place: str, out: Path) -> None:
-    """Write the leaderboard as a static page with all results beside it."""
-    print(export_site(fetch_results(place), out))
+@click.option("--published/--no-published", default=True, help="DCLM's published results as reference rows.")
+def site(place: str, out: Path, published: bool) -> None:
+    """Write the leaderboard as a static page with a page for each result."""
+    fetched = _fetch(place)
+    print(export_site(fetched.entries, out, published=published, broken=fetched.broken))
 
 
 @board.command()
@@ -95,57 +123,91 @@ def convert(file: str, out: Path) -> None:
 @click.option("--db", required=True, type=click.Path(path_type=Path), help="SQLite file; made where there is none.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
-def serve(db: Path, host: str, port: int) -> None:
-    """Serve a board. It takes results from those who know the token in DCLM_BOARD_TOKEN; without one, from nobody."""
+@click.option("--max-mb", default=10_000, show_default=True, type=click.IntRange(1), help="How large FILE may grow.")
+def serve(db: Path, host: str, port: int, max_mb: int) -> None:
+    """Serve a board. It takes results from those who hold a token (`dclm board token`), and from its keeper, who knows
+    the token in DCLM_BOARD_TOKEN; where there is no token at all, from nobody."""
     import uvicorn
 
+    from dclm.board.limits import configure
     from dclm.board.server import make_app
 
     token = os.environ.get(TOKEN_VARIABLE)
-    if token is not None and len(token) < 16:
-        raise ConfigError(TOKEN_VARIABLE, "the token is shorter than 16 characters", "openssl rand -hex 32")
-    uvicorn.run(make_app(db, token), host=host, port=port, log_level="warning")
+    if token is not None and len(token) < MIN_TOKEN_LENGTH:
+        what = f"the token is shorter than {MIN_TOKEN_LENGTH} characters"
+        raise ConfigError(TOKEN_VARIABLE, what, "openssl rand -hex 32")
+    uvicorn.Server(configure(make_app(db, token, max_mb << 20), host, port)).run()
 
 
-def result_table(results: list[Result]) -> Table:
-    """The leaderboard for a terminal, best first."""
-    table = Table(title="Leaderboard", title_justify="left")
-    table.add_column("Name", overflow="fold")
-    for label in ("Scale", "CORE", "EXTENDED", "Tasks", "Val. loss", "Params", "Tokens", "FLOPs", "Notes"):
-        table.add_column(label, justify="left" if label in ("Scale", "Notes") else "right")
-    for result in rank(results):
-        training = result.training
-        table.add_row(
-            escape(plain(result.name)),
-            escape(plain(training.scale)),
-            _percent(result.core_v2, result.core_v2_stderr),
-            _percent(result.extended_v2),
-            str(len(result.scores)),
-            _number(training.validation_loss, "{:.4f}"),
-            _number(training.params, "{:,}"),
-            _number(training.tokens, "{:,}"),
-            _number(training.flops, "{:.2e}"),
-            _notes(result),
-        )
-    return table
+@board.command()
+@click.argument("identity", metavar="ID")
+@click.option("--from", "place", required=True, metavar="DATABASE|URL", help="The board's SQLite file, or its address.")
+@click.option("--reason", required=True, help="One sentence; the board's audit keeps it.")
+def remove(identity: str, place: str, reason: str) -> None:
+    """Take the entry ID off a board. On a server you may remove your own, with your token in DCLM_BOARD_TOKEN."""
+    if place.startswith(SERVER):
+        take_off(identity, place, reason)
+    else:
+        _open(place).remove(identity, KEEPER, reason)
+    print(f"removed {plain(identity)}")
 
 
-def _percent(value: float | None, stderr: float | None = None) -> str:
-    return "—" if value is None else f"{100 * value:.2f}" + (f" ± {100 * stderr:.2f}" if stderr else "")
+@board.command()
+@database
+def audit(db: Path) -> None:
+    """Print what was done to a board: one line for each entry added, re-scored or removed."""
+    for line in Store(db).audit():
+        print(plain("\t".join(line)))
 
 
-def _number(value: float | None, form: str) -> str:
-    return "—" if value is None else form.format(value)
+@board.group()
+def token() -> None:
+    """Who may send results to a board: one token for each submitter."""
 
 
-def _notes(result: Result) -> str:
-    notes = []
-    if result.missing:
-        notes.append(f"{len(result.missing)} tasks missing")
-    if result.limited is not None:
-        notes.append(f"≤ {result.limited} items a task")
-    if result.incomplete:
-        notes.append("incomplete data")
-    if result.imported is not None:
-        notes.append("imported")
-    return ", ".join(notes)
+@token.command("add")
+@click.argument("name")
+@click.option("--db", required=True, type=click.Path(path_type=Path), help="SQLite file; made where there is none.")
+def add_token(name: str, db: Path) -> None:
+    """Print a new token for the submitter NAME. It is shown once: the board keeps its hash."""
+    print(Submitters(Store(db)).create(name))
+
+
+@token.command("revoke")
+@click.argument("name")
+@database
+def revoke_token(name: str, db: Path) -> None:
+    """Take the token of the submitter NAME away. Entries stay."""
+    Submitters(Store(db)).revoke(name)
+    print(f"revoked {name}")
+
+
+@token.command("list")
+@database
+def list_tokens(db: Path) -> None:
+    """Print everybody who was ever given a token."""
+    for name, created, revoked in Submitters(Store(db)).all():
+        print(f"{name}\t{created}\t{'active' if revoked is None else f'revoked {revoked}'}")
+
+
+@board.command("published")
+@click.argument("table", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write.")
+def write_published(table: Path, out: Path) -> None:
+    """Write the reference rows of every board anew from TABLE, DCLM's published table of evaluations (CSV)."""
+    write_atomic(out, make_published(table))
+    print(out)
+
+
+def _fetch(place: str) -> Fetched:
+    """What is there; what cannot be shown is named on stderr."""
+    fetched = fetch_entries(place)
+    for broken in fetched.broken:
+        print(f"{plain(broken.id)} is not shown: {plain(broken.problem)}", file=sys.stderr)
+    return fetched
+
+
+def _open(place: str) -> Store:
+    if not Path(place).is_file():
+        raise ConfigError(place, "no such database", "from a directory, delete the entry's files")
+    return Store(Path(place))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dclm.board.known.checks import flatten
 from dclm.board.result import (
     DataSummary,
     Result,
@@ -260,6 +261,7 @@ class Run:
             params=_integer(counts["parameters"]),
             tokens=_integer(counts["tokens"]),
             flops=_number(counts["flops_6nd"]),
+            settings=flatten(_mapping(record.config["scale"])),
             seed=self.recipe.seed,
             final_loss=_number(counts["train_loss"]),
             validation_loss=_number(counts["validation_loss"]),
@@ -278,6 +280,11 @@ def _metrics(record: Record) -> str:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    assert isinstance(value, Mapping)
+    return value
 
 
 def _integer(value: object) -> int | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from dclm.board.known.checks import known_scale, settings_of
 from dclm.board.result import (
     DataSummary,
     Result,
@@ -20,6 +22,7 @@ from dclm.board.result import (
 )
 from dclm.core.record import Kind, Record
 from dclm.eval.suite import load_suite
+from dclm.eval.task import Task
 
 MakeResult = Callable[..., Result]
 
@@ -39,20 +42,45 @@ def make_records(name: str) -> list[Record]:
     return records
 
 
+def score_of(task: Task, accuracy: float) -> TaskScore:
+    """The nearest score to `accuracy` that the task's items can give, with the binomial standard error."""
+    rows = task.metadata.data.rows
+    score = round(accuracy * rows) / rows
+    return TaskScore(score=score, n=rows, stderr=math.sqrt(score * (1 - score) / (rows - 1)))
+
+
+def core_error(scores: Mapping[str, TaskScore]) -> float | None:
+    """The standard error of CORE if its tasks were independent."""
+    tasks = load_suite("core").tasks
+    if any(task.task not in scores for task in tasks):
+        return None
+    errors = [(scores[t.task].stderr or 0.0) / (1 - t.metadata.baseline.v2) / len(tasks) for t in tasks]
+    return math.sqrt(sum(error**2 for error in errors))
+
+
 def build_result(
     name: str = "baseline", accuracy: float = 0.5, scale: str = "tiny", tasks: int | None = None, **changes: object
 ) -> Result:
-    """A sound result in which every task has `accuracy`; `changes` go to the Result as they are."""
-    labels = load_suite("extended").labels[:tasks]
-    training = TrainingSummary(scale=scale, params=10**6, tokens=2 * 10**7, flops=1.2e14, seed=0, validation_loss=3.25)
+    """A sound result in which every task has about `accuracy`; `changes` go to the Result as they are."""
+    suite, known = load_suite("extended"), known_scale(scale)
+    training = TrainingSummary(
+        scale=scale,
+        params=10**6 if known is None else known.model.num_parameters,
+        tokens=2 * 10**7 if known is None else known.trained_tokens,
+        flops=1.2e14 if known is None else float(known.flops_6nd),
+        settings={} if known is None else settings_of(known),
+        seed=0,
+        validation_loss=3.25,
+    )
+    scores = {task.task: score_of(task, accuracy) for task in suite.tasks[:tasks]}
     result = make_result(
         name=name,
-        scores={label: TaskScore(score=accuracy, n=100, stderr=0.05) for label in labels},
-        suite=SuiteIdentity(name="extended", version=1, hash=mark("suite")),
+        scores=scores,
+        suite=SuiteIdentity(name="extended", version=suite.version, hash=suite.hash),
         training=training,
         data=DataSummary(pools=("sample",), pipeline="dclm_baseline", counts={"read": 10, "kept": 4}),
         records=make_records(name),
-        core_v2_stderr=0.006,
+        core_v2_stderr=core_error(scores),
         provenance={"host": "somewhere"},
     )
     return dataclasses.replace(result, **changes)  # type: ignore[arg-type]

@@ -54,14 +54,14 @@ def test_a_missing_file_is_an_error_of_the_data(capsys: Capture, tmp_path: Path)
 def test_upload_table_and_site(capsys: Capture, tmp_path: Path, result_file: Path, make: MakeResult) -> None:
     board = tmp_path / "board"
     assert run(capsys, "board", "upload", result_file, "--to", board)[0] == 0
-    write_result(tmp_path / "other.json", make(name="better [bold]\x1b[31m", accuracy=0.8, scale="small"))
+    write_result(tmp_path / "other.json", make(name="better [bold]\x1b[31m", accuracy=0.8, scale="5m"))
     assert run(capsys, "board", "check", tmp_path / "other.json")[0] == 3
-    write_result(tmp_path / "other.json", make(name="better [bold]", accuracy=0.8, scale="small"))
+    write_result(tmp_path / "other.json", make(name="better [bold]", accuracy=0.8, scale="5m"))
     assert run(capsys, "board", "upload", tmp_path / "other.json", "--to", board)[0] == 0
     code, out, _ = run(capsys, "board", "table", board)
     assert code == 0
     assert out.index("better [bold]") < out.index("baseline")
-    assert "baseline" not in run(capsys, "board", "table", board, "--scale", "small")[1]
+    assert "baseline" not in run(capsys, "board", "table", board, "--scale", "5m")[1]
     code, out, _ = run(capsys, "board", "site", board, "--out", tmp_path / "site")
     assert code == 0
     assert "better [bold]" in Path(out.strip()).read_text()

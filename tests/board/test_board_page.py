@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dclm.board.entry import own
 from dclm.board.page import POLICY, export_site, render_page
 from dclm.board.plot import render_plot
 from dclm.board.result import Result
@@ -112,12 +113,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def page(make: MakeResult, tmp_path: Path) -> Path:
     results = [
         make(name="middle", accuracy=0.5, scale="tiny"),
-        make(name="Best", accuracy=0.7, scale="small"),
+        make(name="Best", accuracy=0.7, scale="5m"),
         make(name="worst", accuracy=0.4, scale="tiny"),
-        make(name="unknown", tasks=5, scale="small"),
+        make(name="unknown", tasks=5, scale="5m"),
         make(name=HOSTILE, accuracy=0.6, scale='"><script>alert(1)</script>'),
     ]
-    return export_site(results, tmp_path / "site")
+    return export_site(own(results), tmp_path / "site")
 
 
 def names(browser: Browser) -> list[str]:
