@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from dclm.board.conform import check_schema
+from dclm.board.conform import check_plain, check_schema
 from dclm.core.config import Source, build
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record
@@ -218,7 +218,15 @@ def parse_result(data: bytes, name: str) -> Result:
 
     Raises: DataError naming every deviation from the schema; `name` stands for the file.
     """
-    value = check_schema(load_json(data, name), name)
+    return _build(check_schema(load_json(data, name), name), name)
+
+
+def parse_stored(data: bytes, name: str) -> Result:
+    """The result in `data`, which was checked against the schema when it was stored. Raises: DataError."""
+    return _build(check_plain(load_json(data, name), name), name)
+
+
+def _build(value: object, name: str) -> Result:
     try:
         return build(Result, Source(name, value, {}))
     except ConfigError as error:  # the schema lets through what the fields do not: data is wrong, not the caller

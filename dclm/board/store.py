@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from dclm.board.entry import Broken, Entry, Rescored, evaluation_of
-from dclm.board.result import Result, parse_result
+from dclm.board.result import Result, parse_stored
 from dclm.core.errors import DataError
 
 KEEPER = "keeper"
@@ -151,18 +151,32 @@ class Store:
             row = connection.execute(f"{_SELECT} WHERE id = ?", (identity,)).fetchone()
         return _entry(row) if row else None
 
-    def entries(self) -> tuple[list[Entry], list[Broken]]:
-        """Every entry, in order of arrival, and those that are not readable: one of them hides no other."""
+    def entries(self, known: Mapping[str, Entry] | None = None) -> tuple[list[Entry], list[Broken]]:
+        """Every entry, in order of arrival, and those that are not readable: one of them hides no other.
+
+        `known`: entries that were read before, by id; of them only what can change is read again.
+        """
         with self.connect() as connection:
-            rows = connection.execute(f"{_SELECT} ORDER BY rowid").fetchall()
-        entries: list[Entry] = []
-        broken: list[Broken] = []
-        for row in rows:
-            try:
-                entries.append(_entry(row))
-            except DataError as error:
-                broken.append(Broken(id=row[0], problem=error.problems[0].what))
+            states = connection.execute("SELECT id, rescored FROM results ORDER BY rowid").fetchall()
+            entries: list[Entry] = []
+            broken: list[Broken] = []
+            for identity, rescored in states:
+                entry = (known or {}).get(identity)
+                if entry is not None:
+                    entries.append(dataclasses.replace(entry, rescored=_rescored(rescored)))
+                    continue
+                row = connection.execute(f"{_SELECT} WHERE id = ?", (identity,)).fetchone()
+                try:
+                    entries.append(_entry(row))
+                except DataError as error:
+                    broken.append(Broken(id=identity, problem=error.problems[0].what))
         return entries, broken
+
+    def body(self, identity: str) -> str | None:
+        """The JSON of one result as it is stored."""
+        with self.connect() as connection:
+            row = connection.execute("SELECT body FROM results WHERE id = ?", (identity,)).fetchone()
+        return None if row is None else str(row[0])
 
     def all(self) -> list[Result]:
         """Every readable result, in order of arrival."""
@@ -212,11 +226,16 @@ def _entry(row: tuple[str, str, str | None, str, str | None]) -> Entry:
     except UnicodeEncodeError:
         raise DataError(f"result {identity}", "a text in it is not Unicode") from None
     return Entry(
-        result=parse_result(data, f"result {identity}"),
+        result=parse_stored(data, f"result {identity}"),
         submitter=submitter,
         received=received,
-        rescored=None if rescored is None else Rescored(**json.loads(rescored)),
+        key=identity,
+        rescored=_rescored(rescored),
     )
+
+
+def _rescored(text: str | None) -> Rescored | None:
+    return None if text is None else Rescored(**json.loads(text))
 
 
 def _check_owner(connection: sqlite3.Connection, identity: str, submitter: str) -> None:

@@ -92,11 +92,22 @@ class Views:
         part = self._entries[offset : offset + limit]
         end = offset + len(part)
         return {
-            "results": [_described(entry) for entry in part],
+            "results": [self._described(entry) for entry in part],
             "total": len(self._entries),
             "offset": offset,
             "next": f"/api/results?offset={end}&limit={limit}" if end < len(self._entries) else None,
             "broken": [{"id": b.id, "problem": b.problem} for b in self._broken],
+        }
+
+    def _described(self, entry: Entry) -> dict[str, object]:
+        return {
+            "id": entry.id,
+            "submitter": entry.submitter,
+            "received": entry.received,
+            "standing": entry.standing,
+            "reasons": list(entry.reasons),
+            "rescored": entry.rescored is not None,
+            "result": json.loads(self._store.body(entry.id) or "null"),
         }
 
     def _html(self, request: Request, key: str, make: Callable[[], str]) -> Response:
@@ -113,7 +124,7 @@ class Views:
         with self._lock:
             version = self._store.version()
             if version != self._version:
-                self._entries, self._broken = self._store.entries()
+                self._entries, self._broken = self._store.entries({entry.id: entry for entry in self._entries})
                 self._version = version
                 self._kept.clear()
             made = self._kept.get(key)
@@ -137,18 +148,6 @@ class Views:
             headers["Content-Encoding"] = "gzip"
             return Response(made.packed, headers=headers, media_type=made.kind)
         return Response(made.body, headers=headers, media_type=made.kind)
-
-
-def _described(entry: Entry) -> dict[str, object]:
-    return {
-        "id": entry.id,
-        "submitter": entry.submitter,
-        "received": entry.received,
-        "standing": entry.standing,
-        "reasons": list(entry.reasons),
-        "rescored": entry.rescored is not None,
-        "result": entry.result.to_json(),
-    }
 
 
 def answer(value: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -157,7 +157,7 @@ def remove(identity: str, place: str, reason: str) -> None:
 def audit(db: Path) -> None:
     """Print what was done to a board: one line for each entry added, re-scored or removed."""
     for line in Store(db).audit():
-        print(plain("\t".join(line)))
+        print("\t".join(map(plain, line)))
 
 
 @board.group()

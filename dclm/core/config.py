@@ -14,6 +14,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -218,6 +219,11 @@ def convert(kind: Any, value: object, key: Key, source: Source, problems: list[P
     return value
 
 
+@cache
+def _type_hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind, include_extras=True)
+
+
 def _convert_dataclass(kind: type, value: object, key: Key, source: Source, problems: list[Problem]) -> object:
     fields = {f.name.rstrip("_"): f for f in dataclasses.fields(kind) if f.init}  # `with_` is `with` in YAML
     if value is None:
@@ -226,7 +232,7 @@ def _convert_dataclass(kind: type, value: object, key: Key, source: Source, prob
         problems.append(Problem(source.where(key), f"found {_show(value)}, allowed: a map with {', '.join(fields)}"))
         return None
     before = len(problems)
-    hints = typing.get_type_hints(kind, include_extras=True)
+    hints = _type_hints(kind)
     out: dict[str, object] = {}
     for name, item in value.items():
         if name not in fields:

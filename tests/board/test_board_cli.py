@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dclm.board.result import Result, read_result, write_result
+from dclm.board.store import Store
 from dclm.cli.main import main
 
 MakeResult = Callable[..., Result]
@@ -96,3 +97,38 @@ def test_convert_goes_both_ways(capsys: Capture, tmp_path: Path, result_file: Pa
     (tmp_path / "nonsense.json").write_text("{}")
     assert run(capsys, "board", "convert", tmp_path / "nonsense.json", "--out", tmp_path / "x.json")[0] == 3
     assert not (tmp_path / "x.json").exists()
+
+
+def test_the_table_fits_80_columns_and_says_why_a_row_is_not_ranked(
+    capsys: Capture, tmp_path: Path, make: MakeResult
+) -> None:
+    write_result(tmp_path / "a.json", make(name="a rather long name of a run that goes on " * 3, limited=20))
+    (tmp_path / "b.json").write_text("{")
+    code, out, err = run(capsys, "board", "table", tmp_path, "--published", 10)
+    assert code == 0
+    rows, _, said = out.partition("a rather long name of a run that goes on a rather long name")
+    assert max(map(len, rows.splitlines())) <= 80
+    assert rows.count("published") == 10
+    assert "Only 20 items per task were scored" in said
+    assert "b.json is not shown" in err
+
+
+def test_tokens_removal_and_audit(capsys: Capture, tmp_path: Path, make: MakeResult) -> None:
+    database = tmp_path / "board.db"
+    code, token, _ = run(capsys, "board", "token", "add", "ann", "--db", database)
+    assert code == 0
+    assert len(token.strip()) > 30
+    assert run(capsys, "board", "token", "add", "ann", "--db", database)[0] == 2
+    assert run(capsys, "board", "token", "add", "a b", "--db", database)[0] == 2
+    Store(database).add(make(), "ann")
+    assert run(capsys, "board", "remove", make().id, "--from", database, "--reason", "a test")[0] == 0
+    assert run(capsys, "board", "remove", make().id, "--from", database, "--reason", "a test")[0] == 3
+    assert run(capsys, "board", "remove", make().id, "--from", tmp_path, "--reason", "a test")[0] == 2
+    lines = run(capsys, "board", "audit", "--db", database)[1].splitlines()
+    assert [line.split("\t")[1:] for line in lines] == [
+        ["ann", "add", make().id, "baseline"],
+        ["keeper", "remove", make().id, "a test"],
+    ]
+    assert run(capsys, "board", "token", "revoke", "ann", "--db", database)[0] == 0
+    assert run(capsys, "board", "token", "revoke", "ann", "--db", database)[0] == 2
+    assert "revoked" in run(capsys, "board", "token", "list", "--db", database)[1]

@@ -16,6 +16,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from dclm.board.fetch import fetch_results
+from dclm.board.limits import configure
 from dclm.board.result import MAX_RESULT_BYTES, Result, write_result
 from dclm.board.server import make_app
 from dclm.board.store import Store
@@ -36,7 +37,7 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """A real server on a free port."""
-    config = uvicorn.Config(make_app(tmp_path / "board.db", TOKEN), port=0, log_level="error", ws="none")
+    config = configure(make_app(tmp_path / "board.db", TOKEN), "127.0.0.1", 0)
     started = threading.Event()
 
     class Server(uvicorn.Server):

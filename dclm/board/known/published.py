@@ -141,7 +141,7 @@ def _entry(row: Mapping[str, Any], tasks: list[str]) -> Entry:
         task: TaskScore(score=score) for task, score in zip(tasks, row["scores"], strict=True) if score is not None
     }
     result = make_result(
-        name=row["file"],
+        name=row["title"],
         scores=scores,
         suite=SuiteIdentity(name="extended", version=load_suite("extended").version),
         training=TrainingSummary(
