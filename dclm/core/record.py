@@ -118,9 +118,10 @@ def _versions() -> dict[str, str]:
 
 
 def describe_files(root: Path, rows: Mapping[str, int] | None = None) -> tuple[FileEntry, ...]:
-    """Entries for every file under `root` but the record, sorted by path."""
+    """Entries for every file under `root` but the record and hidden files (a lease, work), sorted by path."""
     rows = rows or {}
     paths = sorted(p for p in root.rglob("*") if p.is_file() and p.name != RECORD)
+    paths = [p for p in paths if not any(part.startswith(".") for part in p.relative_to(root).parts)]
     names = [p.relative_to(root).as_posix() for p in paths]
     return tuple(
         FileEntry(path=n, sha256=sha256_file(p), bytes=p.stat().st_size, rows=rows.get(n))

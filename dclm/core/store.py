@@ -248,10 +248,15 @@ def read_bytes(address: str | Path) -> bytes | None:
     return None if found is None else found.data
 
 
+def size_of(address: str | Path) -> int | None:
+    """Bytes of the object at an address; None where there is none."""
+    store, key = split(str(address))
+    return store.size(key)
+
+
 def exists(address: str | Path) -> bool:
     """Whether there is an object at an address."""
-    store, key = split(str(address))
-    return store.size(key) is not None
+    return size_of(address) is not None
 
 
 def put(address: str | Path, source: Path | bytes) -> None:

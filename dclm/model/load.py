@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import tempfile
 from pathlib import Path
 
 import torch
 
+from dclm.core.cache import scratch
 from dclm.core.errors import DataError
+from dclm.core.record import RECORD, require_complete
+from dclm.core.storage import TEMPORARY, is_local
+from dclm.core.store import exists, join, verified_file
 from dclm.model.config import ModelConfig
 from dclm.model.interface import LanguageModel
 from dclm.model.openlm import read_openlm
@@ -48,7 +54,7 @@ def load_model(path: str | Path, device: torch.device | str = "cpu", dtype: torc
         directory = Path(path).parent
         model = read_openlm(Path(path))
     else:
-        directory = find_checkpoint(Path(path))
+        directory = find_checkpoint(path)
         model = read_model(directory)
     inv_freq = model.rotary.inv_freq
     model = model.to(device=device, dtype=dtype).eval()
@@ -79,16 +85,24 @@ def describe_model(path: str | Path) -> ModelDescription:
     if str(path).endswith(OPEN_LM):
         seq_len, directory = read_openlm(Path(path)).seq_len, Path(path).parent
     else:
-        directory = find_checkpoint(Path(path))
+        directory = find_checkpoint(path)
         seq_len = read_config(directory).seq_len
     return ModelDescription(seq_len=seq_len, tokenizer_path=_tokenizer(directory), ours=True)
 
 
-def find_checkpoint(path: Path) -> Path:
-    """`path` itself if it holds a model, else the last checkpoint of the training run at `path`.
+def find_checkpoint(address: str | Path) -> Path:
+    """A local folder with the model at an address: that folder itself, or the last checkpoint of a training run.
 
-    Raises: DataError if there is neither.
+    Of a finished run, whose record says what its last checkpoint is, the files are compared with their hashes first.
+    A run at a URL is copied to this machine's scratch space.
+    Raises: DataError if there is no model, or it is not what its record says.
     """
+    if exists(join(address, RECORD)):
+        return _recorded_checkpoint(str(address))
+    if not is_local(str(address)):
+        hint = "pass the --out of a `dclm train` that has finished"
+        raise DataError(str(address), f"no {RECORD}: no finished training run", hint)
+    path = Path(address)
     if (path / MODEL).exists() or (path / CONFIG).exists():
         return path
     found = list_checkpoints(path)
@@ -96,6 +110,26 @@ def find_checkpoint(path: Path) -> Path:
         what = f"no model: neither {MODEL} nor {CHECKPOINTS}/{STEP}… is there"
         raise DataError(str(path), what, "pass a checkpoint, the --out of `dclm train`, or hf:DIRECTORY")
     return found[-1]
+
+
+def _recorded_checkpoint(address: str) -> Path:
+    """The last checkpoint of a finished run, verified."""
+    record = require_complete(address, "checkpoint")
+    steps = {entry.path.split("/")[1] for entry in record.files if entry.path.startswith(f"{CHECKPOINTS}/{STEP}")}
+    last = f"{CHECKPOINTS}/{max(steps, key=lambda name: int(name.removeprefix(STEP)))}"
+    files = [entry for entry in record.files if entry.path.startswith(f"{last}/")]
+    found = {entry.path: verified_file(join(address, entry.path), entry.sha256) for entry in files}
+    if is_local(address):
+        return Path(address) / last
+    folder = scratch() / "models" / record.fingerprint[:16]
+    for name, path in found.items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=TEMPORARY, delete=False) as handle:
+                handle.write(path.read_bytes())
+            os.replace(handle.name, target)
+    return folder / last
 
 
 def list_checkpoints(run: Path) -> list[Path]:

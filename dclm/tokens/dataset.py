@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from dclm.core.errors import DataError
 from dclm.core.record import Record, require_complete
-from dclm.core.storage import sha256_file
+from dclm.core.store import join, local_file, size_of, verified_file
 
 Tokens = npt.NDArray[np.int64]
 
@@ -23,13 +23,13 @@ class TokenDataset:
     """
 
     def __init__(self, path: Path | str, *, verify: bool = False) -> None:
-        """Open the artifact at `path`; `verify` also compares the sha256 of every file with the record.
+        """Open the artifact at `path`, a folder or a URL; `verify` also compares every file with the record's sha256.
 
         Raises: IncompleteError (no record, or parts missing), ConfigError (not a tokens artifact), DataError (a file
         is missing, or its size or sha256 is not what the record says).
         """
-        self.path = Path(path)
-        self.record: Record = require_complete(self.path, "tokens")
+        self.address = str(path)
+        self.record: Record = require_complete(self.address, "tokens")
         self.seq_len = _whole_number(self.record, "seq_len")
         self.vocab_size = _whole_number(self.record, "vocab_size")
         """Ids are below this."""
@@ -41,6 +41,11 @@ class TokenDataset:
         sizes = [f.rows or 0 for f in self._files]
         self._starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         self._maps: list[npt.NDArray[np.unsignedinteger] | None] = [None] * len(sizes)
+
+    def tokenizer(self) -> Path | None:
+        """The tokenizer.json that came with the tokens; None where they were imported without one."""
+        address = join(self.address, "tokenizer.json")
+        return local_file(address) if size_of(address) is not None else None
 
     @property
     def num_sequences(self) -> int:
@@ -70,17 +75,19 @@ class TokenDataset:
             out[here] = self._open(int(shard))[wanted[here] - self._starts[shard]]
         if out.size and out.max() >= self.vocab_size:
             what = f"found token {out.max()}, allowed: below {self.vocab_size}"
-            raise DataError(str(self.path), what, "the file is corrupt: open with verify=True to see which")
+            raise DataError(self.address, what, "the file is corrupt: open with verify=True to see which")
         return out
 
-    def __reduce__(self) -> tuple[type[TokenDataset], tuple[Path]]:
-        return TokenDataset, (self.path,)
+    def __reduce__(self) -> tuple[type[TokenDataset], tuple[str]]:
+        return TokenDataset, (self.address,)
 
     def _open(self, shard: int) -> npt.NDArray[np.unsignedinteger]:
         mapped = self._maps[shard]
         if mapped is None:
             shape = (self._files[shard].rows or 0, self.seq_len + 1)
-            mapped = np.memmap(self.path / self._files[shard].path, dtype=self.dtype, mode="r", shape=shape)
+            mapped = np.memmap(
+                local_file(join(self.address, self._files[shard].path)), dtype=self.dtype, mode="r", shape=shape
+            )
             self._maps[shard] = mapped
         return mapped
 
@@ -90,21 +97,17 @@ class TokenDataset:
         Raises: DataError naming the first that is not as it was.
         """
         for file in self.record.files[part::parts]:
-            found = sha256_file(self.path / file.path)
-            if found != file.sha256:
-                what = f"found sha256 {found[:12]}…, allowed: {file.sha256[:12]}…"
-                hint = "make the tokens again, or copy the file from where it is whole"
-                raise DataError(str(self.path / file.path), what, hint)
+            verified_file(join(self.address, file.path), file.sha256)
 
     def _check_sizes(self) -> None:
         row_bytes = (self.seq_len + 1) * self.dtype.itemsize
         for file in self._files:
-            path = self.path / file.path
+            path = join(self.address, file.path)
             expected = (file.rows or 0) * row_bytes
-            found = path.stat().st_size if path.is_file() else None
+            found = size_of(path)
             if found != expected:
                 what = "no such file" if found is None else f"found {found:,} bytes, allowed: {expected:,}"
-                raise DataError(str(path), what, "make the tokens again, or copy the file from where it is whole")
+                raise DataError(path, what, "make the tokens again, or copy the file from where it is whole")
 
 
 def _whole_number(record: Record, key: str) -> int:

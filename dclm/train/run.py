@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 
 from dclm.core.errors import ConfigError, DataError
+from dclm.core.lease import held
 from dclm.core.progress import NullProgress, Progress
-from dclm.core.record import Record, find_record, fingerprint, provenance, read_record, write_record
+from dclm.core.record import Record, find_record, fingerprint, provenance, read_record
 from dclm.core.storage import remove_temporary
 from dclm.model.init import initial_weight
 from dclm.model.load import list_checkpoints
-from dclm.model.weights import TOKENIZER
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.checkpoint import (
     State,
@@ -29,6 +29,7 @@ from dclm.train.checkpoint import (
 )
 from dclm.train.data import Order, check_data, check_shape
 from dclm.train.faults import faults_explained
+from dclm.train.home import Home, open_home
 from dclm.train.loop import Trainer, validation_loss
 from dclm.train.metrics import MetricsWriter, open_metrics
 from dclm.train.optim import make_optimizer
@@ -44,8 +45,8 @@ VERSION = 1
 
 
 def train(
-    tokens: Path,
-    out: Path,
+    tokens: Path | str,
+    out: Path | str,
     *,
     scale: Scale | str,
     seed: int,
@@ -65,17 +66,20 @@ def train(
     require_trackers(options.track)
     patience = options.timeout_seconds
     with (
-        faults_explained(chosen.name, out, patience),
+        faults_explained(chosen.name, Path(out), patience),
         join(options.device, timeout_seconds=patience, shard_over=options.shard_over) as ranks,
     ):
-        return _Run(tokens, out, chosen, seed, options, ranks).execute(progress or NullProgress())
+        return _Run(tokens, open_home(out), chosen, seed, options, ranks).execute(progress or NullProgress())
 
 
 class _Run:
     """One training run on one rank."""
 
-    def __init__(self, tokens: Path, out: Path, scale: Scale, seed: int, options: TrainOptions, ranks: Ranks) -> None:
-        self.out, self.scale, self.options, self.ranks = out, scale, options, ranks
+    def __init__(
+        self, tokens: Path | str, home: Home, scale: Scale, seed: int, options: TrainOptions, ranks: Ranks
+    ) -> None:
+        self.home, self.out = home, home.folder
+        self.scale, self.options, self.ranks = scale, options, ranks
         self.started = time.time()
         self.data = TokenDataset(tokens)
         check_data(self.data, scale, options.epochs, str(tokens))
@@ -93,10 +97,13 @@ class _Run:
 
     def execute(self, progress: Progress) -> Record:
         """See `train`."""
-        finished = find_record(self.out, self.plan.fingerprint)
+        finished = find_record(self.home.address, self.plan.fingerprint)
         if finished is not None:
             return finished
-        progress = progress if self.ranks.is_first else NullProgress()
+        with held(self.home.address) if self.ranks.is_first else nullcontext():
+            return self._execute(progress if self.ranks.is_first else NullProgress())
+
+    def _execute(self, progress: Progress) -> Record:
         checkpoint, state = self._begin()
         torch.set_num_threads(self.options.threads)
         torch.use_deterministic_algorithms(self.ranks.device.type == "cpu")
@@ -113,9 +120,9 @@ class _Run:
         progress.finish()
         if self.ranks.is_first:
             done = report(self.out, self.plan, self.data, self.validation, loss, self._provenance(state))
-            write_record(self.out, done)
+            self.home.finish(done)
         self.ranks.wait()
-        return read_record(self.out)
+        return read_record(self.home.address)
 
     @contextmanager
     def _writer(self, step: int) -> Iterator[MetricsWriter | None]:
@@ -134,21 +141,24 @@ class _Run:
             yield writer
 
     def _updates(self, trainer: Trainer, state: State, writer: MetricsWriter | None, progress: Progress) -> None:
-        tokenizer = self.data.path / TOKENIZER
-        copied = tokenizer if tokenizer.exists() else None  # an imported token set has none
+        copied = self.data.tokenizer()
 
         def save(step: int) -> None:
             reached = dataclasses.replace(state, step=step)
             model, last = trainer.loss_model.model, step == self.scale.num_steps
-            save_checkpoint(self.out, model, trainer.optimizer, reached, copied, self.ranks, last=last)
+            path = save_checkpoint(self.out, model, trainer.optimizer, reached, copied, self.ranks, last=last)
             if self.ranks.is_first:
                 prune_checkpoints(self.out, self.options.keep_checkpoints)
+                self.home.push_checkpoint(path)
 
         every = self.options.checkpoint_every or -(-self.scale.num_steps // 5)
         trainer.run(state.step, writer, progress, every, save)
 
     def _begin(self) -> tuple[Path | None, State]:
         """Make or check the output directory; the checkpoint to go on from, and where the run stands."""
+        if self.ranks.is_first:
+            self.home.pull()
+        self.ranks.wait()
         existing = list_checkpoints(self.out)
         require_fresh(self.out, self.options.resume)
         self.ranks.wait()
@@ -202,7 +212,7 @@ class _Run:
         return {**provenance(self.started), **how, "world_size": self.ranks.world_size}
 
 
-def _open_validation(path: Path | None, scale: Scale) -> TokenDataset | None:
+def _open_validation(path: Path | str | None, scale: Scale) -> TokenDataset | None:
     if path is None:
         return None
     data = TokenDataset(path)

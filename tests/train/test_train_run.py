@@ -17,6 +17,7 @@ import pytest
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import read_record, require_complete
 from dclm.core.storage import sha256_file
+from dclm.core.store import open_store, put
 from dclm.model.load import load_model
 from dclm.train import run as run_module
 from dclm.train.checkpoint import checkpoint_path, require_space
@@ -87,7 +88,7 @@ from dclm.train import checkpoint, loop, run
 from dclm.train.options import TrainOptions
 from dclm.train.scale import Scale
 
-tokens, out, place = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+tokens, out, place = sys.argv[1:4]
 model = ModelConfig(hidden_dim=16, num_layers=2, num_heads=2, seq_len=16, vocab_size=97)
 scale = Scale(name="small", model=model, tokens=2560, batch_sequences=8, warmup_steps=4, learning_rate=1e-2,
               final_learning_rate=1e-3, micro_batch_sequences=4)
@@ -251,3 +252,24 @@ def test_the_entropy_of_single_tokens_is_that_of_their_counts() -> None:
             return np.array([[9, 1, 1, 2], [9, 2, 3, 3]]).clip(max=4)[indices]
 
     assert unigram_entropy(Fake(), 2) == pytest.approx(math.log(3))
+
+
+@pytest.mark.parametrize("place", ["update", "write"])
+def test_a_run_on_s3_that_is_killed_continues_on_another_machine(
+    make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    tokens = make_tokens()
+    options = dataclasses.replace(PLAIN, checkpoint_every=5)
+    whole = train(tokens, tmp_path / "whole", scale=small_scale, seed=1, options=options)
+    for path in tokens.rglob("*.*"):
+        put(f"{s3}/tokens/{path.relative_to(tokens)}", path.read_bytes())
+    arguments = [f"{s3}/tokens", f"{s3}/run", place]
+    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False)
+    assert done.returncode == -signal.SIGKILL
+    monkeypatch.setenv("DCLM_SCRATCH", str(tmp_path / "another machine"))
+    resume = dataclasses.replace(options, resume=True)
+    resumed = train(f"{s3}/tokens", f"{s3}/run", scale=small_scale, seed=1, options=resume)
+    assert resumed.files == whole.files
+    stored = set(open_store(f"{s3}/run").list())
+    assert stored == {"record.json", *(entry.path for entry in resumed.files)}
+    assert load_model(f"{s3}/run").config == small_scale.model
