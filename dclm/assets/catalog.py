@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dclm.assets.sources import LocalFile, Transform, Url, WheelMember
+from dclm.assets.sources import LocalFile, Transform, Url, Wheel, WheelMember
 from dclm.assets.store import Asset
 from dclm.assets.transforms import (
     fineweb_domains,
@@ -209,5 +209,40 @@ _LISTS = (
     ),
 )
 
-CATALOG: tuple[Asset, ...] = (*_MODELS, *_LISTS)
+RESILIPARSE = {
+    ("0.14.5", "3.11"): "3076754e60d83cd243eb6c42ceaf6a7a691873bde9b49a91ac1cfe2fcf9716be",
+    ("0.14.5", "3.12"): "08d716e681e56d91e8e6cbd2dd2de41d052fd203452a38dbd085195c01187d40",
+    ("0.15.2", "3.11"): "54630609ffda1b57a436baf9d3fdfb18639912e21a80563ec2a306183e4d108e",
+    ("0.15.2", "3.12"): "bef2b018c5ff49fefa93297c6ce327d41fc58827258cee9cb5522eb3385b4d4d",
+    ("0.15.2", "3.13"): "27fc832411a6ed1eb6c17b4f0525899426d6d7529878f719d2f96a4580043b60",
+}
+"""Earlier versions of Resiliparse, by version and CPython's: sha256 of the wheel for Linux on x86_64."""
+_RESILIPARSE_PLATFORM = {"0.14.5": "manylinux_2_17_x86_64", "0.15.2": "manylinux_2_28_x86_64"}
+
+
+def resiliparse_asset(version: str, python: str) -> str:
+    """The name of the asset with the wheel of an earlier version for CPython `python`, as `3.11`."""
+    return f"resiliparse-{version}-cp{python.replace('.', '')}"
+
+
+_WHEELS = tuple(
+    Asset(
+        name=resiliparse_asset(version, python),
+        sources=(
+            Wheel(
+                # the case of the name is that of the file, which may lie in DCLM_ASSETS
+                requirement=f"{'Resiliparse' if version == '0.14.5' else 'resiliparse'}=={version}",
+                archive_sha256=sha256,
+                python=python,
+                platform=_RESILIPARSE_PLATFORM[version],
+            ),
+        ),
+        sha256=sha256,
+        licence="Apache-2.0",
+        description=f"Resiliparse {version} for CPython {python}, Linux on x86_64; `extract` runs it uninstalled",
+    )
+    for (version, python), sha256 in RESILIPARSE.items()
+)
+
+CATALOG: tuple[Asset, ...] = (*_MODELS, *_WHEELS, *_LISTS)
 """All but the tasks' data, which `dclm.eval` lists."""

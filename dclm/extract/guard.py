@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import weakref
+from pathlib import Path
 
 from dclm.extract.child import HEAD, LENGTH_BYTES, READY, TEXT
 from dclm.extract.extractors import ExtractorName
@@ -27,9 +28,16 @@ class Guard:
     Not for use from several threads at once.
     """
 
-    def __init__(self, name: ExtractorName, timeout_seconds: float, max_memory_bytes: int) -> None:
+    def __init__(
+        self, name: ExtractorName, timeout_seconds: float, max_memory_bytes: int, packages: Path | None = None
+    ) -> None:
+        """`packages`: a directory of packages that the child imports in place of the installed ones."""
         limits = [str(max_memory_bytes), str(2 * timeout_seconds)]  # the child's own deadline is for when we are gone
         self._command = [sys.executable, "-m", "dclm.extract.child", name, *limits]
+        self._environment = dict(os.environ)
+        if packages is not None:
+            paths = [str(packages), *filter(None, [os.environ.get("PYTHONPATH")])]
+            self._environment["PYTHONPATH"] = os.pathsep.join(paths)
         self._timeout_seconds = timeout_seconds
         self._max_memory_bytes = max_memory_bytes
         self._process: subprocess.Popen[bytes] | None = None
@@ -75,7 +83,9 @@ class Guard:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             pipe = subprocess.PIPE
-            self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+            self._process = subprocess.Popen(
+                self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=self._environment
+            )
             self._finalizer = weakref.finalize(self, _kill, self._process)
             try:
                 ready = self._receive(self._process, 1, time.monotonic() + _START_SECONDS)

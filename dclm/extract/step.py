@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from dclm.extract.encoding import decode_detected, decode_utf8
 from dclm.extract.extractors import DISTRIBUTIONS, ExtractorName, load_extractor
 from dclm.extract.guard import ExtractionError, Guard
 from dclm.extract.union import union
+from dclm.extract.wheels import EarlierVersion, unpack, wheel_asset
 
 _MAX_MEMORY_BYTES = 1 << 30  # address space of a child that parses; 16 MiB of HTML need about 0.7 GB at worst
 _IN_PROCESS_CHARACTERS = 1 << 19
@@ -36,6 +38,10 @@ class Extract(Map):
 
     with_: ExtractorName | tuple[ExtractorName, ...] = "resiliparse"
     """Extractor. Of a list, the first one's text is followed by the lines that only the others found."""
+    version_: EarlierVersion | None = None
+    """Version of Resiliparse; null: the one installed, 2.x. DCLM's own pool was extracted when 0.14.5 was current. The
+    wheel of an earlier version is downloaded, unpacked and run in the child process, never installed; there are wheels
+    for Linux on x86_64 with CPython 3.11 and 3.12 (0.15.2: also 3.13)."""
     encoding: Literal["utf-8", "detect"] = "utf-8"
     """utf-8: other pages are rejects, as in DCLM. detect: by byte order mark, HTTP header, <meta>, or statistics."""
     timeout_seconds: Annotated[float, Range(0.1)] = 30.0
@@ -46,6 +52,8 @@ class Extract(Map):
     def __post_init__(self) -> None:
         if not self.with_ or len(set(self._names)) < len(self._names):
             raise ValueError("`with` needs one extractor, or several different ones")
+        if self.version_ is not None and "resiliparse" not in self._names:
+            raise ValueError(f"`version` is Resiliparse's, and `with` is {', '.join(self._names)}")
 
     @property
     def _names(self) -> tuple[ExtractorName, ...]:
@@ -53,11 +61,20 @@ class Extract(Map):
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        return tuple(sorted({DISTRIBUTIONS[name] for name in self._names}))
+        installed = (name for name in self._names if name != "resiliparse" or self.version_ is None)
+        return tuple(sorted({DISTRIBUTIONS[name] for name in installed}))
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """The wheel of an earlier version. Raises: ConfigError where none fits this machine."""
+        return () if self.version_ is None else (wheel_asset(self.version_),)
 
     def open(self, context: Context) -> MapFunction:
         """See the class."""
-        extractors = [_guarded(name, self.timeout_seconds) for name in self._names]
+        earlier = None if self.version_ is None else unpack(context.file(wheel_asset(self.version_)))
+        extractors = [
+            _guarded(name, self.timeout_seconds, earlier if name == "resiliparse" else None) for name in self._names
+        ]
 
         def one(body: memoryview, content_type: str | None) -> str:
             if len(body) > self.max_bytes:
@@ -74,10 +91,13 @@ class Extract(Map):
         return run
 
 
-def _guarded(name: ExtractorName, timeout_seconds: float) -> Callable[[str], str]:
-    """The extractor; in a child process unless it is Resiliparse and the page cannot hurt (88 % of a crawl)."""
-    guard = Guard(name, timeout_seconds, _MAX_MEMORY_BYTES)
-    if name != "resiliparse":
+def _guarded(name: ExtractorName, timeout_seconds: float, packages: Path | None) -> Callable[[str], str]:
+    """The extractor; in a child process unless it is Resiliparse and the page cannot hurt (88 % of a crawl).
+
+    What is imported from `packages` always runs there: a process can hold one version of a library.
+    """
+    guard = Guard(name, timeout_seconds, _MAX_MEMORY_BYTES, packages)
+    if name != "resiliparse" or packages is not None:
         return guard.extract
     direct = load_extractor(name)
 

@@ -11,29 +11,46 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dclm.assets import fetch
 from dclm.core.errors import DataError
 from dclm.core.storage import open_input
 from dclm.extract.encoding import decode_detected
 from dclm.extract.extractors import NAMES, load_extractor
+from dclm.extract.guard import Guard
 from dclm.extract.quality import GoldPage, Quality, load_gold, measure
 from dclm.extract.union import union
+from dclm.extract.wheels import EarlierVersion, unpack, wheel_asset
 from dclm.pool.files import list_files
 from dclm.pool.read import Tally, read_file
 from dclm.pool.sample.crawl import make_sample
 
 UNION = "union of all"
+_TIMEOUT_SECONDS = 60.0
 
 
-def compare_extractors(pages: Sequence[GoldPage], each: Callable[[str], None] = lambda name: None) -> list[Quality]:
-    """One row an extractor, and one for the union of all; `each` hears of an extractor that begins.
+def compare_extractors(
+    pages: Sequence[GoldPage],
+    each: Callable[[str], None] = lambda name: None,
+    versions: Sequence[EarlierVersion] = (),
+) -> list[Quality]:
+    """One row per extractor and one for the union of all; `each` hears of an extractor that begins.
 
-    Runs in this process, one after the other, without the guards of the `extract` step.
+    Runs in this process, one after the other, without the guards of the `extract` step; earlier `versions` of
+    Resiliparse run in a child process, as they do there.
+    Raises: ConfigError where no wheel of an earlier version fits this machine.
     """
     extractors = {name: load_extractor(name) for name in NAMES}
     found = []
     for name, extract in extractors.items():
         each(name)
         found.append(measure(name, extract, pages))
+    for version in versions:
+        title = f"resiliparse {version}"
+        each(title)
+        guard = Guard("resiliparse", _TIMEOUT_SECONDS, 1 << 30, unpack(fetch(wheel_asset(version))))
+        guard.extract("")  # the child's start and imports are not the extractor's speed
+        found.append(measure(title, guard.extract, pages))
+        guard.close()
     each(UNION)
     found.append(measure(UNION, lambda html: union([extract(html) for extract in extractors.values()]), pages))
     return found
