@@ -208,8 +208,10 @@ class Execution:
         kept = sum(e.rows or 0 for e in files if e.path.startswith("documents/"))
         assert read == kept + dropped + rejected, f"{read} read, but {kept} + {dropped} + {rejected} accounted for"
         skipped: Counter[str] = Counter()
+        partial: Counter[str] = Counter()
         for found in self.results[0].values():
             skipped.update(found["skipped"])
+            partial.update(found["partial"])
         seconds = {f"{c.index}:{c.step}": round(c.seconds, 3) for c in counts}
         steps = [{k: v for k, v in dataclasses.asdict(c).items() if k != "seconds"} for c in counts]
         pipeline = self.bound.pipeline
@@ -231,6 +233,7 @@ class Execution:
                 "dropped": dropped,
                 "rejected": rejected,
                 "skipped": dict(skipped),
+                "partial": dict(partial),
                 "steps": steps,
                 "decisions": self.info,
                 "pool_bytes": sum(f.size for f in self.files),

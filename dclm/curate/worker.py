@@ -158,6 +158,7 @@ def _run_shard(
         "counts": counts,
         "measured": measured,
         "skipped": tally.skipped,
+        "partial": tally.partial,
         "damage": [f"{shard.file.name}: {d}" if shard.file else d for d in tally.damage],
     }
 

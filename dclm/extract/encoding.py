@@ -10,7 +10,16 @@ from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _CHARSET = re.compile(r"charset\s{0,20}=\s{0,20}[\"']?\s{0,20}([\w.:-]{1,40})", re.IGNORECASE)
 _META = re.compile(rb"<meta[^>]{0,500}?charset\s{0,20}=\s{0,20}[\"']?\s{0,20}([\w.:-]{1,40})", re.IGNORECASE)
+_XML = re.compile(rb"""^\s{0,20}<\?xml[^>]{0,200}?encoding\s{0,20}=\s{0,20}["']([\w.:-]{1,40})""")
 _META_BYTES = 4096
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
+_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_ZEROS = 0.1
+"""A larger share of zero bytes is UTF-16 of a text that is mostly ASCII."""
+_SOME_ZEROS = 0.1
+"""From this share of zero bytes on, their places tell the byte order."""
+_FLAWS, _CHARACTERS_PER_FLAW = 2, 2000
+"""So many flaws, and one more in so many characters, are no evidence against an encoding that a page declares."""
 _MISTAKEN = {
     "mac-cyrillic": "cp1251"
 }  # the detector says so of nearly all windows-1251, and hardly a page is the other
@@ -28,24 +37,66 @@ def decode_utf8(body: bytes | memoryview) -> str | None:
 def decode_detected(body: bytes, content_type: str | None) -> str:
     """The text in the encoding that the page most likely has; bytes that do not fit become U+FFFD.
 
-    In this order: byte order mark; UTF-8 where it decodes (no other encoding does so by chance); the charset of the
-    HTTP header; that of a <meta> in the first 4 KiB; Resiliparse's detector on the bytes.
+    In this order: byte order mark; UTF-16, where the HTTP header names it or the zeros of ASCII text show it, and the
+    bytes are no other text; UTF-8 where it decodes (no other encoding does so by chance); the charset of the HTTP
+    header, of a <meta> in the first 4 KiB, of an XML declaration, unless more bytes contradict it than bear it out;
+    UTF-8 where nearly all sequences are sound; Resiliparse's detector on the bytes. A flaw or two in the declared
+    encoding change nothing: browsers show U+FFFD there.
     """
     for bom, name in _BOMS:
         if body.startswith(bom):
             return body[len(bom) :].decode(name, "replace")
+    header = _CHARSET.search(content_type or "")
+    label = map_encoding_to_html5(header[1], fallback_utf8=False) if header else None
+    wide = _utf16(body, label)
+    if wide is not None:
+        return body.decode(wide, "replace")
     text = decode_utf8(body)
     if text is not None and not _ISO_2022.search(body):
         return text
-    header = _CHARSET.search(content_type or "")
-    meta = _META.search(body[:_META_BYTES])
-    labels = (header[1] if header else None, meta[1].decode("ascii", "replace") if meta else None)
-    named = (_codec(map_encoding_to_html5(label, fallback_utf8=False) if label else None) for label in labels)
+    start = body[:_META_BYTES]
+    found = (pattern.search(start) for pattern in (_META, _XML))
+    inside = (map_encoding_to_html5(m[1].decode("ascii", "replace"), fallback_utf8=False) if m else None for m in found)
+    for name in (label, *inside):
+        codec = _codec("utf-8" if name and name.startswith("utf-16") else name)  # a label in the page was read as ASCII
+        if codec is not None and (decoded := _decoded(body, codec, declared=True)) is not None:
+            return decoded
+    mostly = _decoded(body, "utf-8", declared=False)
+    if mostly is not None and text is None:
+        return mostly
     guess = detect_encoding(body, html5_compatible=False)
-    for codec in (*named, _codec(_MISTAKEN.get(guess or "", guess))):
-        if codec is not None and not (codec == "utf-8" and text is None):
-            return body.decode(codec, "replace")
-    return body.decode("cp1252", "replace")
+    return body.decode(_codec(_MISTAKEN.get(guess or "", guess)) or "cp1252", "replace")
+
+
+def _decoded(body: bytes, codec: str, *, declared: bool) -> str | None:
+    """The text, None if too much does not fit.
+
+    Of a declared encoding, more bytes that do not fit than characters beyond ASCII; of one that is only tried, a tenth.
+    """
+    text = body.decode(codec, "replace")
+    bad = text.count("\ufffd")
+    if bad == 0:
+        return text
+    good = len(_BEYOND_ASCII.findall(text)) - bad
+    if declared:
+        return text if bad <= max(good, _FLAWS + len(text) // _CHARACTERS_PER_FLAW) else None
+    return text if 10 * bad <= good else None
+
+
+def _utf16(body: bytes, label: str | None) -> str | None:
+    """The codec, if the page is UTF-16: said by the HTTP header and not disproved, or plain from the zeros in it."""
+    start = body[: _META_BYTES & ~1]
+    declared = label is not None and label.startswith("utf-16")
+    even, odd = start[::2].count(0), start[1::2].count(0)
+    if not start or not (declared or even + odd > len(start) * _ZEROS):
+        return None
+    if even + odd > len(start) * _SOME_ZEROS and max(even, odd) > 2 * min(even, odd):
+        codec = "utf-16-be" if even > odd else "utf-16-le"
+    else:
+        codec = "utf-16-be" if label == "utf-16-be" else "utf-16-le"
+    if declared and even + odd == 0 and decode_utf8(body) is not None and not _CONTROLS.search(start):
+        return None  # the header is wrong: no UTF-16 is sound UTF-8 without control characters
+    return codec
 
 
 def _codec(name: str | None) -> str | None:

@@ -34,7 +34,7 @@ class Extract(Map):
     """
 
     name: ClassVar[str] = "extract"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     with_: ExtractorName | tuple[ExtractorName, ...] = "resiliparse"
     """Extractor. Of a list, the first one's text is followed by the lines that only the others found."""
@@ -43,7 +43,8 @@ class Extract(Map):
     wheel of an earlier version is downloaded, unpacked and run in the child process, never installed; there are wheels
     for Linux on x86_64 with CPython 3.11 and 3.12 (0.15.2: also 3.13)."""
     encoding: Literal["utf-8", "detect"] = "utf-8"
-    """utf-8: other pages are rejects, as in DCLM. detect: by byte order mark, HTTP header, <meta>, or statistics."""
+    """utf-8: other pages are rejects, as in DCLM. detect: by byte order mark, HTTP header, <meta>, or statistics,
+    with U+FFFD for bytes that do not fit."""
     timeout_seconds: Annotated[float, Range(0.1)] = 30.0
     """Longest time for one page and extractor."""
     max_bytes: Positive = 16 << 20

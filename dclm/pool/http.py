@@ -17,6 +17,7 @@ _FIELD = re.compile(rb"(?im)^(content-type|content-encoding|transfer-encoding)[ 
 _FOLD = re.compile(rb"\r?\n[ \t]+")  # a field goes on in the next line
 _INTERIM = re.compile(rb"HTTP/[0-9.]{1,8} 1[0-9]{2}\b[^\r\n]{0,1000}(?:\r?\n[^\r\n]{1,8000}){0,100}\r?\n\r?\n(?=HTTP/)")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
+_SLICE = 1 << 14
 MAX_CODINGS = 10
 """Content codings undone, one inside the other; more is no honest server."""
 
@@ -27,17 +28,29 @@ class Response(NamedTuple):
     content_type: str | None
     body: Payload | None
     reject: str | None
+    cut: str | None = None
+    """What breaks off, where `body` is only the readable part."""
 
 
 class UndecodableError(ValueError):
     """A coding of the payload cannot be undone."""
 
 
+class _CutError(Exception):
+    """The coded data breaks off."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__("it breaks off")
+        self.data = data
+        """What can be read of it."""
+
+
 def parse_response(block: bytes) -> Response:
     """Headers and payload of the block of a `response` record.
 
     A coding that the header names but the payload does not have (crawls keep the header and store the plain bytes) is
-    passed over. Of "100 Continue" and the like what follows is read. No status check: an error page is a page.
+    passed over. Of "100 Continue" and the like what follows is read. No status check: an error page is a page. Of a
+    chunked or compressed payload that breaks off, the readable part is given, as browsers show it.
     """
     start = 0
     while interim := _INTERIM.match(block, start):
@@ -53,20 +66,24 @@ def parse_response(block: bytes) -> Response:
         fields[name] = fields[name] + b"," + value if name in fields and name != b"content-type" else value
     content_type = fields[b"content-type"].strip().decode("utf-8", "replace") if b"content-type" in fields else None
     try:
+        cut: list[str] = []
         transfer = fields.get(b"transfer-encoding", b"")
         if b"chunked" in transfer.lower():
-            body = join_chunks(body)
-        body = undo_codings(body, transfer)
-        body = undo_codings(body, fields.get(b"content-encoding", b""))
+            body = join_chunks(body, cut)
+        body = undo_codings(body, transfer, cut)
+        body = undo_codings(body, fields.get(b"content-encoding", b""), cut)
     except UndecodableError as error:
         return Response(content_type, None, str(error))
-    return Response(content_type, body or b"", None)
+    if cut and not body:
+        return Response(content_type, None, cut[-1])
+    return Response(content_type, body or b"", None, cut[-1] if cut else None)
 
 
-def join_chunks(body: Payload) -> Payload:
+def join_chunks(body: Payload, cut: list[str]) -> Payload:
     """The payload of a chunked body; a body that is not chunked is given as it is.
 
-    Raises: UndecodableError where a chunk breaks off or no further chunk begins. The last, empty chunk may be missing.
+    A chunk that breaks off is given as far as it goes, with a line in `cut`. The last, empty chunk may be missing.
+    Raises: UndecodableError where no further chunk begins.
     """
     if _CHUNK_SIZE.match(body) is None:
         return body
@@ -82,7 +99,7 @@ def join_chunks(body: Payload) -> Payload:
             break
         at = line.end()
         if at + size > len(view):
-            raise UndecodableError(f"transfer encoding chunked breaks off at byte {len(view)}")
+            cut.append(f"transfer encoding chunked breaks off at byte {len(view)}")
         chunks.append(view[at : at + size])
         at += size
         ending = bytes(view[at : at + 2])
@@ -90,10 +107,10 @@ def join_chunks(body: Payload) -> Payload:
     return b"".join(chunks)
 
 
-def undo_codings(body: Payload, header: bytes) -> Payload:
+def undo_codings(body: Payload, header: bytes, cut: list[str]) -> Payload:
     """Undo the codings that a Content-Encoding or Transfer-Encoding header lists, last one first.
 
-    Unknown words are ignored.
+    Unknown words are ignored. Data that breaks off is given as far as it can be read, with a line in `cut`.
 
     Raises: UndecodableError if the data is corrupt or longer than `MAX_PAGE_BYTES`, or the list longer than
     `MAX_CODINGS`.
@@ -107,7 +124,10 @@ def undo_codings(body: Payload, header: bytes) -> Payload:
             continue
         try:
             body = _CODINGS[name](body)
-        except (zlib.error, brotli.error, zstandard.ZstdError, EOFError) as error:
+        except _CutError as error:
+            cut.append(f"content encoding {name.decode()} is corrupt: {error}")
+            body = error.data
+        except (zlib.error, brotli.error, zstandard.ZstdError) as error:
             raise UndecodableError(f"content encoding {name.decode()} is corrupt: {error}") from None
         if len(body) > MAX_PAGE_BYTES:
             raise UndecodableError(f"content encoding {name.decode()} unpacks to more than {MAX_PAGE_BYTES} bytes")
@@ -124,17 +144,22 @@ def _looks_plain(body: Payload, name: bytes) -> bool:
 
 
 def _gunzip(body: Payload) -> bytes:
-    """All members, up to the limit plus one byte."""
+    """All members, up to the limit plus one byte. Fed in slices: what is left at a member's end is copied."""
     parts: list[bytes] = []
     room = MAX_PAGE_BYTES + 1
-    rest: Payload = body
-    while room > 0 and bytes(rest[:2]) == b"\x1f\x8b":
+    view, at = memoryview(body), 0
+    while room > 0 and bytes(view[at : at + 2]) == b"\x1f\x8b":
         packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        parts.append(packed.decompress(rest, room))
-        room -= len(parts[-1])
-        if room > 0 and not packed.eof:
-            raise EOFError("it breaks off")
-        rest = packed.unused_data
+        while room > 0 and not packed.eof:
+            piece: Payload = packed.unconsumed_tail
+            if not piece:
+                piece = view[at : at + _SLICE]
+                at += len(piece)
+            if not piece:
+                raise _CutError(b"".join(parts))
+            parts.append(packed.decompress(piece, room))
+            room -= len(parts[-1])
+        at -= len(packed.unused_data)
     return b"".join(parts)
 
 
@@ -144,7 +169,7 @@ def _inflate(body: Payload) -> bytes:
     packed = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS)
     data = packed.decompress(body, MAX_PAGE_BYTES + 1)
     if not packed.eof and len(data) <= MAX_PAGE_BYTES:
-        raise EOFError("it breaks off")
+        raise _CutError(data)
     return data
 
 
@@ -152,7 +177,7 @@ def _unbrotli(body: Payload) -> bytes:
     packed = brotli.Decompressor()
     data: bytes = packed.process(bytes(body), output_buffer_limit=MAX_PAGE_BYTES + 1)
     if not packed.is_finished() and len(data) <= MAX_PAGE_BYTES:
-        raise EOFError("it breaks off")
+        raise _CutError(data)
     return data
 
 
@@ -166,7 +191,7 @@ def _unzstd(body: Payload) -> bytes:
         size += len(parts[-1])
         if packed.eof or size > MAX_PAGE_BYTES:
             return b"".join(parts)
-    raise EOFError("it breaks off")
+    raise _CutError(b"".join(parts))
 
 
 _CODINGS: dict[bytes, Callable[[Payload], bytes]] = {

@@ -17,6 +17,8 @@ from dclm.pool.streams import open_stream, read_range
 
 _ID = re.compile(r"^<?(urn:uuid:)?|>$")
 
+_CODING = re.compile(r"(?:content|transfer) encoding \w+")
+
 
 @dataclass(kw_only=True)
 class Tally:
@@ -26,6 +28,8 @@ class Tally:
     """Rows given, rejects included."""
     skipped: dict[str, int] = field(default_factory=dict)
     """WARC type → records of types that hold no page (request, metadata, warcinfo, revisit …)."""
+    partial: dict[str, int] = field(default_factory=dict)
+    """What breaks off (a coding of the payload) → pages of which only the readable part was given."""
     damage: list[str] = field(default_factory=list)
     """What is wrong with the file itself, one sentence each."""
 
@@ -65,7 +69,7 @@ def _warc_rows(file: InputFile, tally: Tally) -> Iterator[Row]:
         repeats = repeats + 1 if record.offset == before else 0
         before = record.offset
         source = f"{file.name}#{record.offset}" + (f"+{repeats}" if repeats else "")
-        row = _row(record, source)
+        row = _row(record, source, tally.partial)
         if row.id is not None and row.id in seen:
             row = row._replace(id=None)
         elif row.id is not None:
@@ -94,7 +98,7 @@ def _records(file: InputFile, damage: list[str]) -> Iterator[Record]:
         damage.extend(f"bytes {part.offset}+{part.length}: {what}" for what in found)
 
 
-def _row(record: Record, source: str) -> Row:
+def _row(record: Record, source: str, partial: dict[str, int]) -> Row:
     name = _ID.sub("", record.id) if record.id else None
     url = record.url.strip("<>") if record.url else None
     kind = _ROWS[record.type]
@@ -105,6 +109,10 @@ def _row(record: Record, source: str) -> Row:
     if record.type == "resource" and not (record.content_type or "").startswith("application/http"):
         return Row(kind, source, name, url, record.date, record.content_type, record.block, None)
     response = parse_response(record.block)
+    if response.cut is not None:
+        coding = _CODING.match(response.cut)
+        name = coding[0] if coding else response.cut
+        partial[name] = partial.get(name, 0) + 1
     return Row(kind, source, name, url, record.date, response.content_type, response.body, response.reject)
 
 

@@ -58,6 +58,56 @@ def test_utf8_wins_over_a_wrong_label_and_a_byte_order_mark_over_all() -> None:
     assert decode_detected(jis, "text/html; charset=iso-2022-jp") == "日本語のテキスト"
 
 
+PAGE = "<html><head><title>t</title></head><body><p>%s</p></body></html>"
+ENGLISH = "A plain English page, in which no character lies beyond ASCII. " * 3
+
+
+@pytest.mark.parametrize("where", ["header", "meta", "xml"])
+@pytest.mark.parametrize("text", [*TEXTS.values(), ENGLISH])
+def test_a_flaw_changes_nothing_about_the_declared_encoding(text: str, where: str) -> None:
+    label = '<meta charset="utf-8">' if where == "meta" else ""
+    page = PAGE % (label + text)
+    page = '<?xml version="1.0" encoding="utf-8"?>' + page if where == "xml" else page
+    body, kind = page.encode(), "text/html; charset=utf-8" if where == "header" else "text/html"
+    at = len(body) - 20
+    odd = next((c.encode() for c in text if c > "\x7f"), b"e")
+    for flaw in (body[:at] + b"\xff" + body[at:], body.replace(odd, odd[:-1] + b" ", 1)):
+        found = decode_detected(flaw, kind)
+        assert found == flaw.decode("utf-8", "replace")
+    cut = PAGE[:47].encode() + "яблоко".encode()[:-1]
+    assert decode_detected(cut, "text/html; charset=utf-8").endswith("яблок\ufffd")
+
+
+def test_what_is_mostly_utf8_is_utf8_without_a_label_too() -> None:
+    text = TEXTS["cp1251"] * 5
+    assert decode_detected((PAGE % text).encode()[:-20] + b"\xff", None).startswith(PAGE[:40])
+
+
+@pytest.mark.parametrize("label", ["koi8-r", "shift_jis", "utf-8"])
+def test_a_declared_encoding_that_cannot_be_gives_way(label: str) -> None:
+    page = PAGE % (TEXTS["cp1251"] * 20)
+    if label != "koi8-r":  # in which every byte is a letter
+        assert decode_detected(page.encode("windows-1251"), f"text/html; charset={label}") == page
+
+
+@pytest.mark.parametrize("text", [*TEXTS.values(), ENGLISH])
+def test_utf16_is_known_by_the_http_header_alone(text: str) -> None:
+    for codec, label in (("utf-16-le", "utf-16"), ("utf-16-le", "UTF-16LE"), ("utf-16-be", "utf-16be")):
+        for page in (text, PAGE % text):
+            assert decode_detected(page.encode(codec), f"text/html; charset={label}") == page
+    assert decode_detected((PAGE % text).encode("utf-16-be"), "text/html; charset=utf-16") == PAGE % text
+    assert decode_detected((PAGE % text).encode("utf-16-le"), "text/html") == PAGE % text
+    assert decode_detected((PAGE % text).encode(), "text/html; charset=utf-16") == PAGE % text
+
+
+@pytest.mark.shared
+def test_the_page_of_the_report_keeps_its_letters(shared: Path) -> None:
+    (file,) = list_files([str(shared / "cases/11_one_bad_byte/page.warc.gz")])
+    rows = [row for batch in read_file(file, Tally()) for row in batch.to_pylist()]
+    texts = [decode_detected(row["body"], row["content_type"]) for row in rows]
+    assert all("Городская библиотека" in text for text in texts)
+
+
 @pytest.mark.parametrize("label", ["idna", "unicode_escape", "hex", "rot13", "punycode", "x-none", "utf-8", "é"])
 def test_no_page_chooses_a_codec_that_html_does_not_have(label: str) -> None:
     body = b"caf\xe9 \\u0041 au lait, d\xe9j\xe0 vu"
