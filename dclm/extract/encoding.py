@@ -57,9 +57,9 @@ def decode_detected(body: bytes, content_type: str | None) -> str:
     start = body[:_META_BYTES]
     found = (pattern.search(start) for pattern in (_META, _XML))
     inside = (map_encoding_to_html5(m[1].decode("ascii", "replace"), fallback_utf8=False) if m else None for m in found)
-    for name in (label, *inside):
-        codec = _codec("utf-8" if name and name.startswith("utf-16") else name)  # a label in the page was read as ASCII
-        if codec is not None and (decoded := _decoded(body, codec, declared=True)) is not None:
+    for said in (label, *inside):
+        named = _codec("utf-8" if said and said.startswith("utf-16") else said)  # a label in the page was read as ASCII
+        if named is not None and (decoded := _decoded(body, named, declared=True)) is not None:
             return decoded
     mostly = _decoded(body, "utf-8", declared=False)
     if mostly is not None and text is None:
