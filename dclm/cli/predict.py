@@ -64,11 +64,11 @@ def predict(
     """
     from dclm.science.predict.backtest import backtest as run_backtest
     from dclm.science.predict.forecast import forecast
-    from dclm.science.predict.records import at_scale, find_published, read_result, read_table
+    from dclm.science.predict.records import at_scale, distinct, find_published, read_result, read_table
 
     if SCALES.index(small) >= SCALES.index(large):
         raise ConfigError("--from, --to", f"found {small} and {large}, allowed: a small scale and a larger one")
-    runs = [run for path in records or (find_published(),) for run in read_table(path)]
+    runs = distinct(run for path in records or (find_published(),) for run in read_table(path))
     if backtest:
         if results or corpora:
             raise ConfigError("--backtest", "found corpora to order, allowed: none, as every published pair is tested")

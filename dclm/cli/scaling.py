@@ -55,7 +55,7 @@ def scaling(
     The multiplier says how many times the FLOPs the baseline needs for the same score. Values for which the baseline
     has no run of that compute are marked as extrapolated. How it works: docs/predict.md.
     """
-    from dclm.science.predict.records import find_published, read_table
+    from dclm.science.predict.records import distinct, find_published, read_table
     from dclm.science.scaling.draw import draw_scaling
     from dclm.science.scaling.fit import fit_scaling, hold_out_largest
     from dclm.science.scaling.sources import from_points, from_records
@@ -65,7 +65,7 @@ def scaling(
     if points is not None:
         runs, label = from_points(points), "log10 of bits a byte"
     else:
-        table = [run for path in records or (find_published(),) for run in read_table(path)]
+        table = distinct(run for path in records or (find_published(),) for run in read_table(path))
         runs, label = from_records(table, metric, (*corpora, baseline) if corpora else ()), metric
     found = fit_scaling(runs, baseline)
     held = hold_out_largest(runs) if hold_out else []

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dclm.cli.main import dclm
 from dclm.core.errors import ConfigError, DataError
+from dclm.science.mix import models
 from dclm.science.mix.constraints import Constraints, SourceLimits, feasible, into_bounds
 from dclm.science.mix.models import cross_validated, fit, fit_log_linear, interval, pairs_right, resampled, spearman
 from dclm.science.mix.optimize import Best, best_mixture
@@ -66,7 +67,8 @@ def test_the_gradient_is_that_of_the_prediction() -> None:
 
 
 @pytest.mark.parametrize("model", ["log-linear", "trees"])
-def test_intervals_hold_the_truth_and_are_the_same_again(model: str) -> None:
+def test_intervals_hold_the_truth_and_are_the_same_again(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "_TREES", 60)
     proxies = world(3, count=64)
     name, count = ("trees", 3) if model == "trees" else ("log-linear", 12)
     first = fit(name, proxies.weights, proxies.losses[:, 0])
@@ -95,6 +97,7 @@ def test_the_planted_best_mixture_lies_in_the_stated_interval(seed: int) -> None
 def test_equal_sources_are_not_decided(seed: int) -> None:
     found = solve(world(seed, equal=True))
     assert not found.decided
+    assert found.extrapolates == (found.leverage > 1)
     assert found.gain_low <= 0
     assert found.add
 

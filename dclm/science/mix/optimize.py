@@ -64,17 +64,14 @@ class Best:
     leverage: float
     """Leverage of the best mixture in the proxies' design, relative to the largest of any proxy's. Above 1, the answer
     lies beyond the proxies."""
+    extrapolates: bool
+    """Whether it does."""
     distance: float
     """Total variation from the best mixture to the nearest proxy."""
     usual_distance: float
     """Median total variation from a proxy to its nearest neighbor."""
     add: tuple[dict[str, float], ...]
     """Mixtures of proxies to add: best mixtures by resampled proxies, as far apart as they come."""
-
-    @property
-    def extrapolates(self) -> bool:
-        """Whether the answer lies beyond the proxies."""
-        return self.leverage > 1
 
 
 def best_mixture(
@@ -102,7 +99,7 @@ def best_mixture(
     low, high = np.quantile(optima, [tail, 1 - tail], axis=0)
     gain_low, gain_high = np.quantile(gains, [0.025, 0.975])
     inverse = np.linalg.pinv(weights.T @ weights)
-    leverages = np.einsum("ij,jk,ik->i", weights, inverse, weights)
+    leverage = float(best @ inverse @ best / np.einsum("ij,jk,ik->i", weights, inverse, weights).max())
     apart = np.abs(weights[:, None] - weights[None]).sum(axis=2) / 2 + 2 * np.eye(len(weights))
     return Best(
         shares=tuple(
@@ -116,7 +113,8 @@ def best_mixture(
         gain_high=float(gain_high),
         decided=bool(gain_low > 0),
         divergence=allowed.divergence(best),
-        leverage=float(best @ inverse @ best / leverages.max()),
+        leverage=leverage,
+        extrapolates=leverage > 1,
         distance=float(np.abs(weights - best).sum(axis=1).min() / 2),
         usual_distance=float(np.median(apart.min(axis=1))),
         add=tuple(

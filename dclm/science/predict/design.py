@@ -23,8 +23,9 @@ _PRIOR_RUNS = 0.1
 
 
 def usual_design(runs: Sequence[Run]) -> Design:
-    """The design of most runs; the first of them in a tie."""
-    return Counter(run.design for run in runs).most_common(1)[0][0]
+    """The design of most runs; the first of them in a tie. Designs that are not known count only among themselves."""
+    known = [run.design for run in runs if run.design.learning_rate is not None]
+    return Counter(known or [run.design for run in runs]).most_common(1)[0][0]
 
 
 def group_runs(runs: Sequence[Run], designs: Designs) -> dict[str, list[Run]]:

@@ -175,6 +175,20 @@ def read_result(path: Path) -> Run:
     )
 
 
+def distinct(runs: Iterable[Run]) -> list[Run]:
+    """`runs` without those that another table holds too: equal in corpus, size, and every score to six digits.
+
+    Of such runs, the first whose learning rate is known stays.
+    """
+    found: dict[tuple[object, ...], Run] = {}
+    for run in runs:
+        scores = (round(x, 6) for x in run.accuracies.values())
+        key = (run.corpus, run.parameters, run.design.tokens, *scores)
+        if key not in found or (found[key].design.learning_rate is None and run.design.learning_rate is not None):
+            found[key] = run
+    return list(found.values())
+
+
 def at_scale(runs: Iterable[Run], scale: str) -> list[Run]:
     """Those of `runs` at the scale of that name."""
     return [run for run in runs if run.scale == scale]
