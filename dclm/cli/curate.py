@@ -37,7 +37,8 @@ def curate(
 ) -> None:
     """Run PIPELINE over the records of --pool.
 
-    PATHs are .warc(.gz|.zst), .wet.gz, .arc(.gz), .jsonl(.gz|.zst) or .parquet; a pool of text skips extraction.
+    PATHs are WARC, WET, ARC, JSON lines (.jsonl, .json, .ndjson, .jl), plain or compressed, or Parquet; a pool of text
+    skips extraction. Other files of a directory are counted and named in the record.
     """
     from dclm.core.errors import IncompleteError
     from dclm.curate.cost import Cost
@@ -53,6 +54,8 @@ def curate(
     with open_engine(on, workers) as engine:
         record = run(bound, files, out, options, engine, ConsoleProgress())
     counts = record.counts
+    if files.unread:
+        say(f"not read: {len(files.unread)} other files, first: {files.unread[0]}")
     say(
         f"{out}: read {counts['read']:,} = kept {counts['kept']:,} + dropped {counts['dropped']:,}"
         f" + rejected {counts['rejected']:,}"

@@ -25,7 +25,9 @@ from dclm.curate.tally import READER, StepCount, sum_counts
 from dclm.curate.worker import KEYS, Job, Shard, Unit, documents_in, run_unit, shard_prints
 from dclm.dedup.memory import check_together
 from dclm.documents.ledger import reasons
-from dclm.pool.files import InputFile
+from dclm.pool.files import InputFile, PoolFiles
+
+_NAMED = 100  # of the files that were not read, so many names are in the record
 
 
 class Execution:
@@ -201,6 +203,11 @@ class Execution:
         folders = ("documents", "ledger", "samples", "tables")
         store.delete([key for name in folders for key in store.list(f"{name}/") if key not in mine])
 
+    def _unread(self) -> dict[str, object]:
+        """How many files next to those of the pool were not read, and the names of the first."""
+        unread = self.files.unread if isinstance(self.files, PoolFiles) else ()
+        return {"files": len(unread), "names": list(unread[:_NAMED])}
+
     def _record(self, files: list[FileEntry], identity: str, pool: str) -> Record:
         counts = self._counts()
         read = next(c.documents_in for c in counts if c.index == READER)
@@ -234,6 +241,7 @@ class Execution:
                 "rejected": rejected,
                 "skipped": dict(skipped),
                 "partial": dict(partial),
+                "unread": self._unread(),
                 "steps": steps,
                 "decisions": self.info,
                 "pool_bytes": sum(f.size for f in self.files),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-VERSION = 5
+VERSION = 6
 """Of the readers, the features and the engine: raise it when their bytes change. Steps have versions of their own."""
 
 

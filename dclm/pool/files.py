@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,14 +25,19 @@ _WARC = tuple(
     f"{stem}{packed}" for stem in (".warc", ".wet", ".wat") for packed in ("", ".gz", ".zst", ".zstd", ".lz4")
 )
 ARC = (".arc", ".arc.gz")
-_JSONL = tuple(f"{stem}{packed}" for stem in (".jsonl", ".json") for packed in ("", ".gz", ".zst", ".zstd"))
+_JSONL = tuple(f"{stem}{packed}" for stem in (".jsonl", ".json", ".ndjson", ".jl") for packed in ("", *PACKED))
 ENDINGS: dict[str, PoolKind] = {
     **dict.fromkeys((*_WARC, *ARC), "warc"),
     **dict.fromkeys(_JSONL, "jsonl"),
     ".parquet": "parquet",
 }
 """File ending → how it is read."""
-_ALLOWED = ".warc .wet .wat (plain, .gz, .zst, .lz4), .arc (plain, .gz), .jsonl .json (plain, .gz, .zst), .parquet"
+_ALLOWED = (
+    ".warc .wet .wat (plain, .gz, .zst, .lz4), .arc (plain, .gz), "
+    ".jsonl .json .ndjson .jl (plain, .gz, .zst, .lz4, .bz2, .xz), .parquet"
+)
+_PEEK_BYTES = 1 << 16
+_DOCUMENT = re.compile(rb'\s*(?:\[\s*)?\{(?:[^{}\[\]]*,)?\s*"(?:text|content|raw_content)"\s*:\s*"')
 
 
 class ByteRange(NamedTuple):
@@ -55,6 +62,13 @@ class InputFile:
     """Read only these, each a whole compressed record; empty: the whole file."""
 
 
+class PoolFiles(tuple[InputFile, ...]):
+    """The files of a pool, and what lies next to them and is not read."""
+
+    unread: tuple[str, ...] = ()
+    """Names of files in the given directories whose ending is unknown or that hold no documents, in order."""
+
+
 class _Found(NamedTuple):
     path: str
     name: str
@@ -68,18 +82,21 @@ def kind_of(path: str) -> PoolKind | None:
     return next((kind for ending, kind in ENDINGS.items() if name.endswith(ending)), None)
 
 
-def list_files(paths: Sequence[str]) -> tuple[InputFile, ...]:
+def list_files(paths: Sequence[str]) -> PoolFiles:
     """The files that `paths` stand for, sorted by (place of the path in `paths`, name).
 
     A path is a file, a directory (searched recursively), a glob, or an artifact of kind pool or documents; local or an
-    fsspec URL. In directories, files with unknown endings, plain `.json` files (as a rule they describe the others)
-    and hidden files are passed over. A file that several paths name counts once.
-    Raises: DataError for a path that matches nothing, a file whose ending is unknown, or storage that does not answer.
+    fsspec URL. In directories, hidden files are passed over; files with unknown endings and plain `.json` files that
+    hold no documents (as a rule they describe the others) are named in `unread`. A file that several paths lead to, be
+    it through `..` or links, counts once.
+    Raises: DataError for a path that matches nothing, a link to nothing, a file whose ending is unknown, or storage
+    that does not answer.
     """
     found: dict[str, _Found] = {}
+    unread: list[str] = []
     for order, path in enumerate(paths):
-        for item in _expand(path, order):
-            found.setdefault(item.path, item)
+        for item in _expand(path, order, unread):
+            found.setdefault(os.path.realpath(item.path) if is_local(item.path) else item.path, item)
     items = _name_apart(list(found.values()))
     items.sort(key=lambda item: (item.order, item.name))
     files = []
@@ -87,14 +104,16 @@ def list_files(paths: Sequence[str]) -> tuple[InputFile, ...]:
         kind = kind_of(item.path)
         assert kind is not None
         files.append(InputFile(path=item.path, name=item.name, kind=kind, size=item.size))
-    return tuple(files)
+    pool = PoolFiles(files)
+    pool.unread = tuple(dict.fromkeys(unread))
+    return pool
 
 
-def _expand(path: str, order: int) -> list[_Found]:
+def _expand(path: str, order: int, unread: list[str]) -> list[_Found]:
     fs, root = _filesystem(path)
     with _asking(fs, path):
         if fs.isdir(root):
-            return _directory(fs, root, path, order)
+            return _directory(fs, root, path, order, unread)
         if fs.isfile(root):
             names = [root]
         else:
@@ -128,21 +147,33 @@ def _files(fs: AbstractFileSystem, names: Sequence[str], path: str, order: int) 
     return [_found(fs, n, _relative(n, base), order) for n in names]
 
 
-def _directory(fs: AbstractFileSystem, root: str, path: str, order: int) -> list[_Found]:
+def _directory(fs: AbstractFileSystem, root: str, path: str, order: int, unread: list[str]) -> list[_Found]:
     """What a directory holds: of a documents artifact its documents, of a pool its WARC files, else all it can read."""
     base = root.rstrip("/")
     if fs.exists(f"{base}/{RECORD}"):
         base = next((f"{base}/{part}" for part in ("documents", "warc") if fs.isdir(f"{base}/{part}")), base)
     names = [str(name) for name in fs.find(base)]
     names = [n for n in names if not any(part.startswith(".") for part in _relative(n, base).split("/"))]
-    names = [n for n in names if kind_of(n) is not None and not n.lower().endswith(".json")]
+    readable = [n for n in names if kind_of(n) is not None and (not n.lower().endswith(".json") or _is_text(fs, n))]
+    unread += [_relative(n, base) for n in sorted(set(names) - set(readable))]
+    names = readable
     if not names:
         raise DataError(path, f"the directory holds no pool file, allowed: {_ALLOWED}", "check the path")
     return [_found(fs, n, _relative(n, base), order) for n in names]
 
 
+def _is_text(fs: AbstractFileSystem, path: str) -> bool:
+    """Whether a `.json` file begins with a document: an object with a text under one of its usual names."""
+    with fs.open(path, "rb") as stream:
+        start = stream.read(_PEEK_BYTES)
+    return _DOCUMENT.match(start) is not None
+
+
 def _found(fs: AbstractFileSystem, path: str, name: str, order: int) -> _Found:
-    size = int(fs.size(path) or 0)
+    try:
+        size = int(fs.size(path) or 0)
+    except FileNotFoundError:
+        raise DataError(path, "is a link to a file that is not there", "restore the file or remove the link") from None
     return _Found(path if _is_local(fs) else str(fs.unstrip_protocol(path)), name, size, order)
 
 

@@ -1,9 +1,13 @@
-"""JSON lines in DCLM's layout (`text`, `url`, `metadata{WARC-*}`), plain or compressed, with bounded memory."""
+"""JSON lines in DCLM's layout (`text`, `url`, `metadata{WARC-*}`), plain or compressed, with bounded memory.
+
+A `.json` file may also hold one array of such objects, or objects that are spread over several lines.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dclm.pool.files import InputFile
 from dclm.pool.rows import MAX_FIELD_BYTES, MAX_PAGE_BYTES, Row
@@ -18,7 +22,7 @@ def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
     url: `url`, else `metadata.WARC-Target-URI`, else `metadata.url`. id: `metadata.WARC-Record-ID`, else `id`. date:
     `metadata.WARC-Date`, else `date`. `source` counts lines from 0. Other keys are not read.
     """
-    for number, line in enumerate(_lines(file, damage)):
+    for number, line in enumerate(_objects(file, damage)):
         if line is None or line.strip():
             yield _row(line, f"{file.name}#{number}", number + 1)
 
@@ -61,6 +65,41 @@ def _string(*values: object) -> str | None:
     """The first that is a text, with lone surrogates replaced."""
     found = next((v for v in values if isinstance(v, str) and v), None)
     return None if found is None else found.encode("utf-8", "replace").decode("utf-8")
+
+
+def _objects(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
+    """The lines of the file, or the objects of a `.json` file whose first line is no whole object."""
+    lines = _lines(file, damage)
+    if ".json" not in file.path.lower().removesuffix(".jsonl").rpartition("/")[2]:
+        yield from lines
+        return
+    first = next((line for line in lines if line is None or line.strip()), b"")
+    if first is None or not (first.strip() == b"{" or first.lstrip().startswith(b"[")):
+        yield first
+        yield from lines
+        return
+    yield from _values(itertools.chain([first], lines))
+
+
+def _values(lines: Iterable[bytes | None]) -> Iterator[bytes | None]:
+    """JSON values as they follow each other, with commas and the brackets of one array between them."""
+    decoder = json.JSONDecoder()
+    held = ""
+    for line in lines:
+        if line is None or len(held) > MAX_PAGE_BYTES:
+            yield None
+            held = ""
+            continue
+        held = f"{held}{line.decode('utf-8', 'replace')}\n".lstrip(" \t\r\n,[]")
+        while held:
+            try:
+                _, end = decoder.raw_decode(held)
+            except ValueError:
+                break  # its end is in a later line
+            yield held[:end].encode("utf-8", "replace")
+            held = held[end:].lstrip(" \t\r\n,[]")
+    if held:
+        yield held.encode("utf-8", "replace")
 
 
 def _lines(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from dclm.pool import arc, jsonl, parquet, warc
-from dclm.pool.files import ARC, InputFile
+from dclm.pool.files import ARC, PACKED, InputFile
 from dclm.pool.http import parse_response
+from dclm.pool.packing import detect, pieces
 from dclm.pool.rows import Record, Row, RowKind, to_batches
 from dclm.pool.streams import open_stream, read_range
 
@@ -55,8 +56,21 @@ def read_file(
         tally.records += batch.num_rows
         seen = True
         yield batch
-    if not seen and not tally.skipped:
+    if not seen and not tally.skipped and (tally.damage or not _is_empty(file)):
         tally.damage.append("holds no records")
+
+
+def _is_empty(file: InputFile) -> bool:
+    """Whether a file of which nothing is damaged has no content either: an empty part, as many writers leave some."""
+    if file.kind == "parquet":
+        return True
+    if file.ranges:
+        return False
+    with contextlib.closing(open_stream(file.path)) as stream:
+        packing = detect(stream, stream.path)
+        if packing.kind == "plain" and file.path.lower().endswith(PACKED):
+            return False  # a compressed file has a few bytes even if it is empty
+        return not any(piece.data.strip() for piece in pieces(stream, packing))
 
 
 def _warc_rows(file: InputFile, tally: Tally) -> Iterator[Row]:

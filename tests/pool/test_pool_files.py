@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 from pathlib import Path
 
 import fsspec
 import pytest
+import zstandard
 from fsspec import AbstractFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +34,98 @@ def test_a_directory_is_searched_and_what_is_no_pool_file_is_passed_over(tmp_pat
     touch(tmp_path, "b/x.warc.gz", "a.jsonl.zst", "c.PARQUET", "README.md", "index.json", ".tmp-1/y.warc", "b/.z.warc")
     assert names(tmp_path) == ["a.jsonl.zst", "b/x.warc.gz", "c.PARQUET"]
     assert [f.kind for f in list_files([str(tmp_path)])] == ["jsonl", "warc", "parquet"]
+
+
+@pytest.mark.parametrize("stem", ["jsonl", "ndjson", "jl", "json"])
+@pytest.mark.parametrize("packed", ["", ".gz", ".bz2", ".xz", ".zst"])
+def test_json_lines_are_read_under_every_usual_ending(tmp_path: Path, stem: str, packed: str) -> None:
+    data = b'{"text": "one"}\n{"text": "two"}\n'
+    pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
+    (tmp_path / f"a.{stem}{packed}").write_bytes(pack[packed](data))
+    tally = Tally()
+    (file,) = list_files([str(tmp_path)])
+    assert [t for b in read_file(file, tally) for t in b.column("text").to_pylist()] == ["one", "two"]
+    assert tally.damage == []
+
+
+@pytest.mark.parametrize("cut", [3, 20])
+@pytest.mark.parametrize("packed", [".gz", ".bz2", ".xz", ".zst"])
+def test_packed_lines_that_break_off_are_damage(tmp_path: Path, packed: str, cut: int) -> None:
+    data = json.dumps({"text": "one"}).encode() + b"\n" * 50
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
+    (tmp_path / f"a.jsonl{packed}").write_bytes(pack[packed](data)[:-cut])
+    tally = Tally()
+    list(read_file(list_files([str(tmp_path)])[0], tally))
+    assert tally.damage[0].startswith(("truncated", "corrupt"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        json.dumps([{"text": "one"}, {"text": "t[w],o", "metadata": {"a": [1, {}]}}]),
+        json.dumps([{"text": "one"}, {"text": "t[w],o"}], indent=1),
+        json.dumps({"text": "one"}, indent=2) + "\n" + json.dumps({"id": 3, "text": "t[w],o"}, indent=2),
+        '{"text": "one"}\n{"text": "t[w],o"}',
+    ],
+)
+def test_json_files_may_hold_an_array_or_objects_over_several_lines(tmp_path: Path, data: str) -> None:
+    (tmp_path / "a.json").write_text(data)
+    (file,) = list_files([str(tmp_path)])
+    assert [t for b in read_file(file, Tally()) for t in b.column("text").to_pylist()] == ["one", "t[w],o"]
+
+
+def test_what_a_directory_holds_besides_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jsonl", "b/notes.txt", "README.md", ".hidden.txt", "x.tar")
+    (tmp_path / "index.json").write_text(json.dumps({"files": [{"text": "a"}], "count": 1}))
+    files = list_files([str(tmp_path)])
+    assert [f.name for f in files] == ["a.jsonl"]
+    assert files.unread == ("README.md", "b/notes.txt", "index.json", "x.tar")
+
+
+def test_a_file_that_several_ways_lead_to_is_read_once(tmp_path: Path) -> None:
+    touch(tmp_path, "a/x.jsonl", "b/y.jsonl")
+    (tmp_path / "b" / "link.jsonl").symlink_to(tmp_path / "a" / "x.jsonl")
+    found = names(tmp_path / "a", f"{tmp_path}/b/../a/x.jsonl", tmp_path / "b", f"{tmp_path}/a/./x.jsonl")
+    assert found == ["x.jsonl", "y.jsonl"]
+
+
+def test_a_link_to_nothing_is_an_error_of_three_lines(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jsonl")
+    (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere.jsonl")
+    for path in (tmp_path, tmp_path / "gone.jsonl", f"{tmp_path}/*.jsonl"):
+        with pytest.raises(DataError) as caught:
+            list_files([str(path)])
+        assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jsonl", "a.jsonl.gz", "a.ndjson.zst", "a.warc", "a.warc.gz", "a.parquet", "b.parquet"]
+)
+def test_an_empty_part_is_no_damage(tmp_path: Path, name: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if name.endswith(".parquet"):
+        pq.write_table(pa.table({"text": pa.array([], pa.string())} if name[0] == "a" else {}), tmp_path / name)
+    else:
+        pack = gzip.compress if name.endswith(".gz") else zstandard.compress if name.endswith(".zst") else bytes
+        (tmp_path / name).write_bytes(pack(b""))
+    tally = Tally()
+    assert sum(b.num_rows for b in read_file(list_files([str(tmp_path)])[0], tally)) == 0
+    assert tally.damage == []
+
+
+@pytest.mark.shared
+def test_the_directories_of_the_report_are_read(shared: Path) -> None:
+    files = list_files([str(shared / "cases/13_mixed_directory/mixed")])
+    assert [f.name for f in files] == ["a.jsonl", "b.json", "c.jsonl.bz2", "e.ndjson", "f.jl.gz"]
+    assert files.unread == ("g.txt",)
+    counts = []
+    for file in list_files([str(shared / "cases/18_valid_but_odd")]):
+        tally = Tally()
+        counts.append(sum(b.num_rows for b in read_file(file, tally)))
+        assert tally.damage == []
+    assert counts == [1, 0, 0, 40, 1200]
 
 
 def test_order_is_that_of_the_arguments_and_a_file_counts_once(tmp_path: Path) -> None:

@@ -107,12 +107,12 @@ def test_a_line_longer_than_the_limit_is_a_reject_that_is_never_held(tmp_path: P
     assert table["_reject"][1].as_py() == "line 2: longer than 1000 bytes"
 
 
-def test_the_last_line_needs_no_end_and_an_empty_file_is_damage(tmp_path: Path) -> None:
+def test_the_last_line_needs_no_end_and_an_empty_file_is_empty(tmp_path: Path) -> None:
     table, _ = read_all(put(tmp_path / "a.jsonl", b'{"text": "a"}'))
     assert table["text"].to_pylist() == ["a"]
     for name, data in (("e.jsonl", b""), ("e.jsonl.gz", b""), ("n.jsonl", b"\n\n")):
         _, tally = read_all(put(tmp_path / name, data))
-        assert tally.damage[-1] == "holds no records"
+        assert tally.damage == (["holds no records"] if name.endswith(".gz") else [])  # no gzip file has no bytes
 
 
 def test_a_plain_file_with_a_packed_name_is_read_and_said(tmp_path: Path) -> None:

@@ -118,6 +118,30 @@ def test_after_a_broken_member_reading_goes_on_with_the_next(tmp_path: Path, bro
     assert tally.damage[0].endswith("corrupt gzip data")
 
 
+@pytest.mark.parametrize("compressed_dictionary", [False, True])
+def test_zstd_with_its_dictionary_in_front_is_read(tmp_path: Path, compressed_dictionary: bool) -> None:
+    dictionary = zstandard.ZstdCompressionDict(record(0) * 20)
+    packer = zstandard.ZstdCompressor(dict_data=dictionary)
+    data = dictionary.as_bytes()
+    data = zstandard.compress(data) if compressed_dictionary else data
+    frames = b"".join(packer.compress(record(n)) for n in range(5))
+    packed = b"\x5d\x2a\x4d\x18" + len(data).to_bytes(4, "little") + data + frames
+    table, tally = read_all(put(tmp_path / "a.warc.zst", packed))
+    assert bodies(table) == PAGES
+    assert tally.damage == []
+
+
+@pytest.mark.parametrize("number", range(16))
+def test_skippable_frames_are_passed_over(tmp_path: Path, number: int) -> None:
+    skip = bytes([0x50 + number]) + b"\x2a\x4d\x18" + (7).to_bytes(4, "little") + b"nothing"
+    if number == 13:
+        skip = skip.replace(b"\x5d", b"\x50", 1)  # the thirteenth, as the first frame, is a dictionary
+    packed = b"".join(skip + zstandard.compress(record(n)) for n in range(5)) + skip
+    table, tally = read_all(put(tmp_path / "a.warc.zst", packed))
+    assert bodies(table) == PAGES
+    assert tally.damage == []
+
+
 @pytest.mark.parametrize("junk", [b"junk\n", b"\0" * 5000, b"WARC/1.0 but no record\r\n", b"x" * 70_000])
 def test_junk_between_and_after_records_is_passed_over(tmp_path: Path, junk: bytes) -> None:
     archive = record(0) + junk + record(1) + junk
@@ -195,7 +219,6 @@ def packed_ten_times(data: bytes) -> bytes:
         b"",
         b"<html>no archive</html>",
         b"\0" * 10_000,
-        gzip.compress(b"", mtime=0),
         b"\x1f\x8b\x08",
         packed_ten_times(record(0)),
     ],
