@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from dclm.core.errors import DataError
 from dclm.core.storage import write_atomic
+from dclm.core.store import verified_file
 from dclm.dedup.decontaminate.item_index import build_index, count_matches
 from dclm.dedup.decontaminate.items import read_items
 from dclm.science.experiment.spec import HeldOut
@@ -45,7 +46,7 @@ def overlap(documents: list[Path], held_out: Path) -> Overlap:
     total = shared = 0
     for artifact in documents:
         for file in find_documents(artifact, allow_missing=True).files:
-            with pq.ParquetFile(file) as parquet:
+            with pq.ParquetFile(verified_file(file.address, file.sha256)) as parquet:
                 for batch in parquet.iter_batches(columns=["text"]):
                     found = count_matches(batch.column(0), index)
                     total += len(found)
