@@ -11,7 +11,7 @@ from dclm.cli.options import ConsoleProgress, say
 
 @click.group()
 def classifier() -> None:
-    """Train fastText quality classifiers."""
+    """Train fastText classifiers."""
 
 
 @classifier.command()
@@ -22,13 +22,7 @@ def train(spec: Path, out: Path) -> None:
     from dclm.core.config import build, load_yaml
     from dclm.recipe.recipe import resolve_path
     from dclm.select.classifier.spec import ClassifierSpec
-    from dclm.select.classifier.train import train_classifier
+    from dclm.select.classifier.train import describe, train_classifier
 
     declared = build(ClassifierSpec, load_yaml(spec)).with_paths(lambda path: resolve_path(path, spec.parent))
-    counts = train_classifier(declared, out, ConsoleProgress()).counts
-    held_out = counts["held_out"]
-    assert isinstance(held_out, dict)
-    say(f"{out}: {counts['train_positives']:,} positives, {counts['train_negatives']:,} negatives")
-    if held_out["roc_auc"] is not None:
-        shown = ", ".join(f"{name} {held_out[name]:.4f}" for name in ("accuracy", "roc_auc", "calibration_error"))
-        say(f"held out {held_out['documents']:,}: {shown}")
+    say(f"{out}: {describe(train_classifier(declared, out, ConsoleProgress()).counts)}")

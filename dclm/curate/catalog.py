@@ -36,8 +36,10 @@ from dclm.filters.rules.words import WordCount, WordRemovalRatio
 from dclm.filters.sampling import RandomSampling
 from dclm.filters.url.blocklist import UrlBlocklist
 from dclm.filters.url.removal import UrlRemoval
+from dclm.select.fasttext_score import FastTextScore
 from dclm.select.language_model.score import LanguageModelScore
-from dclm.select.quality import FastTextScore, Quantile, Threshold
+from dclm.select.quality import Threshold
+from dclm.select.quantile import Quantile
 
 SHIPPED: tuple[type[Step], ...] = (
     Extract,

@@ -36,7 +36,7 @@ from dclm.pool.spec import PoolSpec, resolve_pool
 from dclm.recipe.layout import STAGES, Layout, StageName
 from dclm.recipe.recipe import LoadedRecipe
 from dclm.recipe.result_scores import find_contamination, task_scores, text_scores
-from dclm.select.classifier.train import train_classifier
+from dclm.select.classifier.train import describe, train_classifier
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.train.launch import launch
 from dclm.train.launch_ray import cluster_has_gpus, launch_ray
@@ -114,7 +114,7 @@ class Run:
             record = train_classifier(spec.with_paths(self.layout.path), self.layout.classifier(name), self.progress)
             models[name] = self.layout.classifier(name) / "model.bin"
             self.records.append(record)
-            self.options.say(f"classifier {name}: {_metrics(record)}")
+            self.options.say(f"classifier {name}: {describe(record.counts)}")
         options = CurateOptions(
             seed=self.recipe.seed, limit=self.options.limit, max_reject_fraction=self.recipe.max_reject_fraction
         )
@@ -267,15 +267,6 @@ class Run:
             validation_loss=_number(counts["validation_loss"]),
             deviations=tuple(deviations),
         )
-
-
-def _metrics(record: Record) -> str:
-    counts = record.counts
-    line = f"{counts['train_positives']:,} positives and {counts['train_negatives']:,} negatives"
-    held_out = counts["held_out"]
-    if not isinstance(held_out, Mapping) or held_out["roc_auc"] is None:  # too few were held out to judge by
-        return line
-    return f"{line}; held-out accuracy {held_out['accuracy']:.3f}, ROC-AUC {held_out['roc_auc']:.3f}"
 
 
 def _number(value: object) -> float | None:

@@ -16,7 +16,9 @@ from dclm.core.config import build, parse_yaml
 from dclm.core.errors import AssetError, ConfigError
 from dclm.curate.step import Context
 from dclm.dedup.serial import decide
-from dclm.select.quality import FastTextScore, Quantile, Threshold
+from dclm.select.fasttext_score import FastTextScore
+from dclm.select.quality import Threshold
+from dclm.select.quantile import Quantile
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=64) | st.sampled_from([0.0, -0.0, 0.5, 1.0, 5e-324])
 

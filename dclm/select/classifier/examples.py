@@ -11,7 +11,7 @@ from dclm.curate.step import random_fraction
 from dclm.pool.files import list_files
 from dclm.pool.read import Tally, read_file
 from dclm.select.classifier.spec import ClassifierSpec, TextSource
-from dclm.select.quality import as_line
+from dclm.select.fasttext_score import as_line
 
 
 class Example(NamedTuple):
@@ -20,7 +20,8 @@ class Example(NamedTuple):
     draw: float
     source: str
     """Unique: class, number of the source, file and place in it."""
-    positive: bool
+    label: str
+    """With `__label__`."""
     text: str
     """As one line."""
 
@@ -38,12 +39,12 @@ def read_examples(spec: ClassifierSpec) -> Split:
     Raises: DataError if a source has no document, ConfigError if it has pages instead of text.
     """
     examples: list[Example] = []
-    for positive, sources in ((True, spec.positives), (False, spec.negatives)):
+    for label, (side, sources) in zip(spec.labels, spec.sides.items(), strict=True):
         for number, source in enumerate(sources):
-            label = f"{'positives' if positive else 'negatives'}[{number}]"
-            taken = _draw(source, label, positive, spec.seed)
+            place = f"{side}[{number}]"
+            taken = _draw(source, place, label, spec.seed)
             if not taken:
-                raise DataError(f"{label}: {source.path}", "found no document with text", "check the file")
+                raise DataError(f"{place}: {source.path}", "found no document with text", "check the file")
             examples += taken
     split = Split([], [])
     for example in sorted(examples):
@@ -52,10 +53,10 @@ def read_examples(spec: ClassifierSpec) -> Split:
     return split
 
 
-def _draw(source: TextSource, label: str, positive: bool, seed: int) -> list[Example]:
+def _draw(source: TextSource, where: str, label: str, seed: int) -> list[Example]:
     found = (
-        Example(random_fraction(seed, "classifier", f"{label} {place}"), f"{label} {place}", positive, as_line(text))
-        for place, text in _documents(source, label)
+        Example(random_fraction(seed, "classifier", f"{where} {place}"), f"{where} {place}", label, as_line(text))
+        for place, text in _documents(source, where)
     )
     return list(found) if source.max_documents is None else heapq.nsmallest(source.max_documents, found)
 

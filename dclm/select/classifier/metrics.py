@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -80,4 +82,37 @@ def summarize(scores: Floats, positive: Bools) -> dict[str, object]:
         "average_precision": average_precision(scores, positive),
         "calibration_error": error,
         "reliability": table,
+    }
+
+
+def summarize_classes(scores: Floats, truth: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, object]:
+    """What a record keeps of a classifier of several classes.
+
+    scores: [documents, classes], probabilities; truth: [documents], places in `names`. Recall and precision are null
+    for a class that no document is of, or is taken for.
+    """
+    if not len(truth):
+        return {"documents": 0, "accuracy": None}
+    taken = scores.argmax(1)
+    confusion = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(confusion, (truth, taken), 1)
+    hits, of_class, as_class = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    classes: dict[str, object] = {}
+    f1 = []
+    for number, name in enumerate(names):
+        if of_class[number]:
+            f1.append(2 * hits[number] / (of_class[number] + as_class[number]))
+        auc = roc_auc(scores[:, number], truth == number)
+        classes[name] = {
+            "documents": int(of_class[number]),
+            "precision": float(hits[number] / as_class[number]) if as_class[number] else None,
+            "recall": float(hits[number] / of_class[number]) if of_class[number] else None,
+            "roc_auc": None if np.isnan(auc) else auc,
+        }
+    return {
+        "documents": len(truth),
+        "accuracy": float(hits.sum() / len(truth)),
+        "macro_f1": float(np.mean(f1)),
+        "classes": classes,
+        "confusion": confusion.tolist(),
     }

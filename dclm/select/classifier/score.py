@@ -13,7 +13,7 @@ from dclm.core.errors import DataError
 from dclm.core.storage import open_input
 from dclm.select.classifier.metrics import precision_recall, summarize
 from dclm.select.classifier.train import MODEL
-from dclm.select.quality import load_classifier, score_texts
+from dclm.select.fasttext_score import load_classifier, score_texts
 
 
 class Labelled(NamedTuple):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from dclm.core.config import Count, Positive, Range
+from dclm.select.fasttext_score import PREFIX, label
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,12 +22,17 @@ class TextSource:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassifierSpec:
-    """A two-class fastText model. The defaults are DCLM's: fastText's own, with bigrams (paper, appendix J.1)."""
+    """A fastText model of two classes or more. The defaults are DCLM's: fastText's own, with bigrams (appendix J.1).
 
-    version = 1
+    Give `positives` and `negatives`, or `classes`.
+    """
 
-    positives: tuple[TextSource, ...]
-    negatives: tuple[TextSource, ...]
+    version = 2
+
+    positives: tuple[TextSource, ...] = ()
+    negatives: tuple[TextSource, ...] = ()
+    classes: Mapping[str, tuple[TextSource, ...]] = dataclasses.field(default_factory=dict)
+    """Label (with or without `__label__`) → its documents: topics, formats, languages, grades of quality."""
     positive_label: str = "__label__hq"
     negative_label: str = "__label__cc"
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
@@ -44,18 +50,43 @@ class ClassifierSpec:
     """Hash buckets of the n-grams. The file takes 4 · dim · (bucket + words) bytes: 800 MB by default."""
 
     def __post_init__(self) -> None:
-        if not self.positives or not self.negatives:
+        if self.classes and (self.positives or self.negatives):
+            raise ValueError("give `positives` and `negatives`, or `classes`, not both")
+        if not self.classes and (not self.positives or not self.negatives):
             raise ValueError("give at least one source each of `positives` and `negatives`")
-        for label in (self.positive_label, self.negative_label):
-            if not label.startswith("__label__") or len(label.split()) != 1:
-                raise ValueError(f"label {label!r}: a label begins with __label__ and has no white space")
-        if self.positive_label == self.negative_label:
-            raise ValueError("the two labels are the same")
+        if self.classes and (len(self.classes) < 2 or not all(self.classes.values())):
+            raise ValueError("give at least two `classes`, and at least one source for each")
+        for name in (self.positive_label, self.negative_label):
+            if not name.startswith(PREFIX):
+                raise ValueError(f"label {name!r}: a label begins with __label__")
+        for name in self.labels:
+            if len(name.split()) != 1 or name == PREFIX:
+                raise ValueError(f"label {name!r}: a label has no whitespace and a name after __label__")
+        if len(set(self.labels)) < len(self.sides):
+            raise ValueError("two labels are the same")
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether the classes are `positives` and `negatives`."""
+        return not self.classes
+
+    @property
+    def sides(self) -> Mapping[str, tuple[TextSource, ...]]:
+        """Field or name of each class → its sources."""
+        return self.classes or {"positives": self.positives, "negatives": self.negatives}
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The full label of each of `sides`, in their order."""
+        return tuple(map(label, self.classes)) if self.classes else (self.positive_label, self.negative_label)
 
     def with_paths(self, resolve: Callable[[str], str]) -> ClassifierSpec:
         """The same with every path replaced, as by its place on this machine."""
-        positives, negatives = (
-            tuple(dataclasses.replace(s, path=resolve(s.path)) for s in side)
-            for side in (self.positives, self.negatives)
+
+        def moved(sources: tuple[TextSource, ...]) -> tuple[TextSource, ...]:
+            return tuple(dataclasses.replace(source, path=resolve(source.path)) for source in sources)
+
+        classes = {name: moved(sources) for name, sources in self.classes.items()}
+        return dataclasses.replace(
+            self, positives=moved(self.positives), negatives=moved(self.negatives), classes=classes
         )
-        return dataclasses.replace(self, positives=positives, negatives=negatives)

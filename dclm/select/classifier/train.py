@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import fasttext
@@ -16,9 +18,9 @@ from dclm.core.record import Record, canonical, describe_files, find_record, fin
 from dclm.core.storage import atomic_directory, sha256_file
 from dclm.pool.files import list_files
 from dclm.select.classifier.examples import Example, Split, read_examples
-from dclm.select.classifier.metrics import summarize
+from dclm.select.classifier.metrics import summarize, summarize_classes
 from dclm.select.classifier.spec import ClassifierSpec
-from dclm.select.quality import score_texts
+from dclm.select.fasttext_score import PREFIX, probabilities, score_texts
 
 MODEL = "model.bin"
 METRICS = "metrics.json"
@@ -39,12 +41,12 @@ def train_classifier(spec: ClassifierSpec, out: Path, progress: Progress | None 
         return done
     progress.start("classifier", 3, "phases")
     split = read_examples(spec)
-    _check(split)
+    _check(spec, split)
     progress.advance(items=len(split.train), note="train")
     with atomic_directory(out) as directory:
         model = _fit(spec, split.train, directory)
         progress.advance(note="judge")
-        metrics = _judge(model, split.held_out, spec.positive_label)
+        metrics = _judge(model, split.held_out, spec)
         (directory / METRICS).write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         record = Record(
             kind="classifier",
@@ -52,7 +54,7 @@ def train_classifier(spec: ClassifierSpec, out: Path, progress: Progress | None 
             fingerprint=identity,
             config=config,
             inputs=inputs,
-            counts=_counts(split, metrics),
+            counts=_counts(spec, split, metrics),
             files=describe_files(directory),
             provenance=provenance(started, time.process_time() - cpu),
         )
@@ -62,10 +64,23 @@ def train_classifier(spec: ClassifierSpec, out: Path, progress: Progress | None 
     return record
 
 
+def describe(counts: Mapping[str, object]) -> str:
+    """One line on a trained classifier for people, from the counts of its record."""
+    sides = {name.removeprefix("train_"): count for name, count in counts.items() if name.startswith("train_")}
+    line = ", ".join(f"{count:,} {side}" for side, count in sides.items() if isinstance(count, int))
+    held_out = counts["held_out"]
+    if not isinstance(held_out, Mapping):
+        return line
+    shown = [n for n in ("accuracy", "roc_auc", "macro_f1", "calibration_error") if held_out.get(n) is not None]
+    if not shown:  # too few were held out to judge by
+        return line
+    return f"{line}; held out {held_out['documents']:,}: " + ", ".join(f"{n} {held_out[n]:.4f}" for n in shown)
+
+
 def _inputs(spec: ClassifierSpec) -> dict[str, str]:
     """Role → sha256 of every file of every source."""
     found = {}
-    for side, sources in (("positives", spec.positives), ("negatives", spec.negatives)):
+    for side, sources in spec.sides.items():
         for number, source in enumerate(sources):
             for file in list_files([source.path]):
                 found[f"{side}[{number}]/{file.name}"] = sha256_file(file.path)
@@ -79,18 +94,17 @@ def _config(spec: ClassifierSpec) -> dict[str, object]:
     return config
 
 
-def _check(split: Split) -> None:
-    for positive, name in ((True, "positives"), (False, "negatives")):
-        if not any(example.positive == positive for example in split.train):
-            raise DataError(name, "no document is left to train on", "give more documents, or hold out fewer")
+def _check(spec: ClassifierSpec, split: Split) -> None:
+    there = {example.label for example in split.train}
+    for label, side in zip(spec.labels, spec.sides, strict=True):
+        if label not in there:
+            raise DataError(side, "no document is left to train on", "give more documents, or hold out fewer")
 
 
 def _fit(spec: ClassifierSpec, examples: list[Example], directory: Path) -> fasttext.FastText._FastText:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as lines:
         for example in examples:
-            label = spec.positive_label if example.positive else spec.negative_label
-            text = example.text.replace("__label__", "label")  # fastText takes any such word for a label
-            lines.write(f"{label} {text}\n")
+            lines.write(f"{example.label} {example.text}\n")
         lines.flush()
         model = fasttext.train_supervised(
             lines.name,
@@ -108,15 +122,19 @@ def _fit(spec: ClassifierSpec, examples: list[Example], directory: Path) -> fast
     return model
 
 
-def _judge(model: fasttext.FastText._FastText, examples: list[Example], positive: str) -> dict[str, object]:
-    scores = score_texts(model, [example.text for example in examples], positive)
-    return summarize(scores, np.array([example.positive for example in examples], np.bool_))
+def _judge(model: fasttext.FastText._FastText, examples: list[Example], spec: ClassifierSpec) -> dict[str, object]:
+    texts = [example.text for example in examples]
+    if not spec.is_binary:
+        scores = np.array(probabilities(model, texts, spec.labels)).T.reshape(len(texts), len(spec.labels))
+        truth = np.array([spec.labels.index(example.label) for example in examples], np.int64)
+        return summarize_classes(scores, truth, [name.removeprefix(PREFIX) for name in spec.labels])
+    scores = score_texts(model, texts, spec.positive_label)
+    return summarize(scores, np.array([example.label == spec.positive_label for example in examples], np.bool_))
 
 
-def _counts(split: Split, metrics: dict[str, object]) -> dict[str, object]:
-    positives = sum(example.positive for example in split.train)
-    return {
-        "train_positives": positives,
-        "train_negatives": len(split.train) - positives,
-        "held_out": {k: v for k, v in metrics.items() if k != "reliability"},
+def _counts(spec: ClassifierSpec, split: Split, metrics: dict[str, object]) -> dict[str, object]:
+    taken = Counter(example.label for example in split.train)
+    counts: dict[str, object] = {
+        f"train_{side}": taken[label] for label, side in zip(spec.labels, spec.sides, strict=True)
     }
+    return {**counts, "held_out": {k: v for k, v in metrics.items() if k not in ("reliability", "confusion")}}

@@ -1,0 +1,44 @@
+"""What documents are grouped by: the values of a column, the domain of their URL, the file that they come from."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dclm.core.errors import ConfigError
+
+DOMAIN = "domain"
+SOURCE = "source"
+_HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?:www\.)?(?P<host>[^/?#:]+)"
+
+
+def group_names(batch: pa.RecordBatch, column: str, step: str) -> pa.Array:
+    """The group of each document, as text; null where it has none.
+
+    Raises: ConfigError if there is no such column, or it holds neither text nor whole numbers.
+    """
+    if column not in batch.schema.names and column == DOMAIN:
+        found = pc.extract_regex(batch.column("url"), _HOST)
+        return pc.utf8_lower(pc.struct_field(found, "host")) if len(found) else pa.array([], pa.string())
+    if column not in batch.schema.names:
+        there = ", ".join(n for n in batch.schema.names if not n.startswith("_"))
+        raise ConfigError(step, f"no column {column}, found: {there}", "a step before this one has to add it")
+    values = batch.column(column)
+    if column == SOURCE and pa.types.is_string(values.type):  # "file#record"
+        return pc.replace_substring_regex(values, r"#[^#]*$", "")
+    if pa.types.is_string(values.type) or pa.types.is_integer(values.type):
+        return pc.cast(values, pa.string())
+    raise ConfigError(step, f"column {column} is {values.type}, allowed: text or whole numbers")
+
+
+def group_keys(groups: pa.Array) -> pa.Array:
+    """A key (uint64) for each group name that depends on the name alone."""
+    encoded = groups.dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]
+    keys = np.array([int.from_bytes(digest, "little") for digest in digests] + [0], np.uint64)
+    places = pc.fill_null(encoded.indices, len(names)).to_numpy(zero_copy_only=False)
+    return pa.array(keys[places.astype(np.int64)])

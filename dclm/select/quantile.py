@@ -1,0 +1,183 @@
+"""Cuts at a quantile that is taken over the whole pool, or over each of its sources, languages or domains."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Annotated, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dclm.core.config import Range
+from dclm.curate.step import Context, Decision, Global, MapFunction
+from dclm.select.groups import group_keys, group_names
+from dclm.select.quality import Values, numeric_column
+
+_SUMMARY = -1  # stands for the shard in a row that says what became of a group
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Quantile(Global):
+    """Keeps the documents with the highest (or lowest) values of a numeric column, as "the top 10 %" of all.
+
+    The cut is the value of the last of the ⌈keep_top · n⌉ highest among the n documents that have one; what equals it
+    stays too, and what has no value (null, NaN) goes. The cut stands in the record as `cut`; `threshold` with that
+    literal as `min` keeps the same documents. With `keep_bottom` it is the same from below, as for perplexity.
+
+    With `per`, each group has its own cut: the table `cuts` of the artifact lists them. A document without a group
+    belongs to the group of those that have none.
+
+    The cut is exact for any number of documents: instead of a sketch, the bits of the values are counted in four passes
+    of 16 bits over the keys on disk, one partition in memory at a time. So it depends on the values alone, not on how
+    they were spread.
+    """
+
+    name: ClassVar[str] = "quantile"
+    version: ClassVar[int] = 2
+
+    column: str
+    keep_top: Annotated[float, Range(0.0, 1.0)] | None = None
+    """Fraction of the documents to keep, those with the highest values; above 0."""
+    keep_bottom: Annotated[float, Range(0.0, 1.0)] | None = None
+    """Fraction of the documents to keep, those with the lowest values; above 0. Give one of the two."""
+    per: str | None = None
+    """A column of text or whole numbers: the share is kept within each of its values. `domain`: the host of the URL
+    without "www.", where there is no such column. `source`: the file that a document comes from."""
+
+    def __post_init__(self) -> None:
+        if (self.keep_top is None) == (self.keep_bottom is None):
+            raise ValueError("give `keep_top` or `keep_bottom`")
+        if self._fraction <= 0:
+            raise ValueError(f"{'keep_bottom' if self.keep_top is None else 'keep_top'} has to be above 0")
+
+    @property
+    def _fraction(self) -> float:
+        fraction = self.keep_bottom if self.keep_top is None else self.keep_top
+        assert fraction is not None
+        return fraction
+
+    @property
+    def _sign(self) -> float:
+        return -1.0 if self.keep_top is None else 1.0
+
+    @property
+    def memory(self) -> str:
+        """See `Step`."""
+        whole = "a 16th of 20 bytes per document, and 12 bytes for each that is dropped"
+        return whole if self.per is None else f"{whole}; 40 bytes for each document of the largest {self.per}"
+
+    def open(self, context: Context) -> MapFunction:
+        """See the class."""
+
+        def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
+            row = batch.column("_row")
+            values = pa.array(self._sign * numeric_column(batch, self.column, self.name))
+            if self.per is None:
+                return pa.RecordBatch.from_pydict({"key": pc.cast(row, pa.uint64()), "row": row, "value": values})
+            groups = group_names(batch, self.per, self.name)
+            return pa.RecordBatch.from_pydict({"key": group_keys(groups), "row": row, "value": values, "group": groups})
+
+        return emit
+
+    def reduce(self, keys: pa.Table) -> pa.Table:
+        """All rows; with `per`, the rows to drop, and a row for each group that says where its cut is."""
+        if self.per is None:
+            return keys.select(["shard", "row", "value"])
+        return _cut_groups(keys, self._fraction)
+
+    def decide(self, reduced: Iterable[pa.Table]) -> Decision:
+        """See `Global`."""
+        if self.per is not None:
+            return self._decide_groups(reduced)
+        total = sum(int(np.count_nonzero(~np.isnan(_values(table)))) for table in reduced)
+        wanted = _wanted(self._fraction, total)
+        cut = _value_of_rank(reduced, wanted) if wanted else math.inf
+        below = [t.select(["shard", "row"]).filter(pa.array(~(_values(t) >= cut))) for t in reduced]
+        info = {"column": self.column, "documents": total, "cut": self._sign * cut if wanted else None}
+        return Decision(drops=_sorted(pa.concat_tables(below)), info=info)
+
+    def _decide_groups(self, reduced: Iterable[pa.Table]) -> Decision:
+        whole = pa.concat_tables(reduced)
+        is_summary = pc.equal(whole.column("shard"), _SUMMARY)
+        drops = whole.filter(pc.invert(is_summary)).select(["shard", "row"])
+        cuts = whole.filter(is_summary).select(["group", "documents", "cut"]).sort_by("group")
+        cuts = cuts.set_column(2, "cut", pc.multiply(cuts.column("cut"), self._sign))
+        total = pc.sum(cuts.column("documents")).as_py() or 0
+        info = {"column": self.column, "per": self.per, "groups": cuts.num_rows, "documents": total}
+        return Decision(drops=_sorted(drops), info=info, tables={"cuts": [cuts]})
+
+
+def _sorted(drops: pa.Table) -> pa.Table:
+    return drops.sort_by([("shard", "ascending"), ("row", "ascending")])
+
+
+def _wanted(fraction: float, total: int) -> int:
+    return math.ceil(fraction * total - 1e-9)  # 0.1 · 30 is a little more than 3
+
+
+def _cut_groups(keys: pa.Table, fraction: float) -> pa.Table:
+    """Rows (shard, row) that lie below their group's cut; and (−1, −1, group, documents, cut) for each group."""
+    value, key = _values(keys), keys.column("key").to_numpy()
+    starts = np.flatnonzero(np.diff(key, prepend=key[:1] ^ np.uint64(1))) if len(key) else np.zeros(0, np.int64)
+    ends = np.append(starts, len(key))[1:]
+    dropped = np.zeros(len(key), bool)
+    counts, cuts = np.zeros(len(starts), np.int64), np.full(len(starts), np.nan)
+    for number, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        part = value[start:end]
+        known = part[~np.isnan(part)]
+        counts[number] = len(known)
+        wanted = _wanted(fraction, len(known))
+        cut = np.partition(known, len(known) - wanted)[len(known) - wanted] if wanted else math.inf
+        cuts[number] = cut if wanted else np.nan
+        dropped[start:end] = ~(part >= cut)
+    gone = keys.filter(pa.array(dropped)).select(["shard", "row"])
+    nothing = {"group": pa.nulls(gone.num_rows, pa.string()), "documents": pa.nulls(gone.num_rows, pa.int64())}
+    for name, array in {**nothing, "cut": pa.nulls(gone.num_rows, pa.float64())}.items():
+        gone = gone.append_column(name, array)
+    minus = np.full(len(starts), _SUMMARY)
+    summary = pa.table(
+        {
+            "shard": pa.array(minus, pa.int32()),
+            "row": pa.array(minus, pa.int64()),
+            "group": keys.column("group").take(pa.array(starts)),
+            "documents": pa.array(counts),
+            "cut": pa.array(cuts, mask=np.isnan(cuts)),
+        }
+    )
+    return pa.concat_tables([gone, summary])
+
+
+def _values(table: pa.Table) -> Values:
+    values: Values = table.column("value").to_numpy()
+    return values
+
+
+def _value_of_rank(reduced: Iterable[pa.Table], rank: int) -> float:
+    """The `rank`-th highest value (1: the highest), by four passes over the tables of 16 bits each."""
+    prefix = 0
+    for shift in (48, 32, 16, 0):
+        counts = np.zeros(1 << 16, np.int64)
+        for table in reduced:
+            bits = _ordered_bits(_values(table))
+            if shift < 48:
+                bits = bits[bits >> np.uint64(shift + 16) == np.uint64(prefix)]
+            digits = ((bits >> np.uint64(shift)) & np.uint64(0xFFFF)).astype(np.int64)
+            counts += np.bincount(digits, minlength=1 << 16)
+        from_top = np.cumsum(counts[::-1])
+        place = int(np.searchsorted(from_top, rank))
+        rank -= int(from_top[place] - counts[::-1][place])
+        prefix = prefix << 16 | (0xFFFF - place)
+    sign = 1 << 63
+    found = np.uint64(prefix ^ sign if prefix & sign else prefix ^ (2 * sign - 1))
+    return float(found.view(np.float64))
+
+
+def _ordered_bits(values: Values) -> npt.NDArray[np.uint64]:
+    """The bits of floats as integers in the same order, NaN left out; −0 is made 0."""
+    bits = (values[~np.isnan(values)] + 0.0).view(np.uint64)
+    sign = np.uint64(1 << 63)
+    return np.where(bits & sign, ~bits, bits | sign)
