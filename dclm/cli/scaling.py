@@ -14,7 +14,8 @@ from dclm.cli.options import plain
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from dclm.science.scaling.fit import Held, Scaling
+    from dclm.science.scaling.fit import Scaling
+    from dclm.science.scaling.pairs import Projection
 
 _WIDTH = 58
 _PATH = click.Path(path_type=Path)
@@ -38,6 +39,13 @@ _PATH = click.Path(path_type=Path)
     help="Corpus to take from the records. Default: all that were run at three amounts of compute.",
 )
 @click.option("--hold-out", is_flag=True, help="Predict the largest runs from the smaller ones, and compare.")
+@click.option(
+    "--at",
+    "at_flops",
+    type=click.FloatRange(0, min_open=True),
+    metavar="FLOPS",
+    help="Predict which of each two corpora is better with this much compute.",
+)
 @click.option("--plot", type=_PATH, help="Write the picture to this SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def scaling(
@@ -47,6 +55,7 @@ def scaling(
     metric: str,
     corpora: tuple[str, ...],
     hold_out: bool,
+    at_flops: float | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
@@ -57,7 +66,8 @@ def scaling(
     """
     from dclm.science.predict.records import distinct, find_published, read_table
     from dclm.science.scaling.draw import draw_scaling
-    from dclm.science.scaling.fit import fit_scaling, hold_out_largest
+    from dclm.science.scaling.fit import fit_scaling
+    from dclm.science.scaling.pairs import hold_out_largest, project
     from dclm.science.scaling.sources import from_points, from_records
 
     if points is not None and (records or corpora or metric != "core"):
@@ -69,14 +79,20 @@ def scaling(
         runs, label = from_records(table, metric, (*corpora, baseline) if corpora else ()), metric
     found = fit_scaling(runs, baseline)
     held = hold_out_largest(runs) if hold_out else []
+    projected = [] if at_flops is None else project(runs, at_flops)
     if plot is not None:
         from dclm.core.storage import write_atomic
 
         write_atomic(plot, draw_scaling(found, runs, label, f"{label} over compute").encode())
     if as_json:
-        print(json.dumps({**dataclasses.asdict(found), "held_out": [dataclasses.asdict(h) for h in held]}, indent=1))
-    else:
-        print("\n".join([_table(found), *_held_table(held, hold_out)]))
+        pairs = {"held_out": [*map(dataclasses.asdict, held)], "projected": [*map(dataclasses.asdict, projected)]}
+        print(json.dumps({**dataclasses.asdict(found), **pairs}, indent=1))
+        return
+    print(_table(found))
+    if hold_out:
+        print(_pairs_table(held, "largest runs, A minus B"))
+    if at_flops is not None:
+        print(_pairs_table(projected, f"at {at_flops:.2g} FLOPs, A minus B"))
 
 
 def _table(found: Scaling) -> str:
@@ -106,21 +122,17 @@ def _table(found: Scaling) -> str:
     return "\n".join(lines)
 
 
-def _held_table(held: Sequence[Held], wanted: bool) -> list[str]:
-    if not wanted:
-        return []
-    if not held:
-        return ["", "largest runs: found too few smaller runs with the same seeds to predict them from"]
-    lines = [
-        "",
-        f"{'largest runs, A minus B':{_WIDTH}}{'predicted':>10}{'95 % from':>11}{'to':>9}{'P(A>B)':>8}{'measured':>10}",
-    ]
-    for h in held:
+def _pairs_table(found: Sequence[Projection], title: str) -> str:
+    if not found:
+        return f"\n{title}: found too few runs of the same seed and compute to predict them from"
+    lines = ["", f"{title:{_WIDTH}}{'predicted':>10}{'95 % from':>11}{'to':>9}{'P(A>B)':>8}{'measured':>10}"]
+    for p in found:
+        told = p.verdict if p.held is None else f"{p.verdict}; {'held' if p.held else 'did not hold'}"
         lines.append(
-            f"{_short(f'{h.a} − {h.b}')}{h.difference:>+10.4f}{h.low:>+11.4f}{h.high:>+9.4f}{h.p_a_above:>8.3f}"
-            f"{h.measured:>+10.4f}  {'held' if h.held else 'did not hold'}"
+            f"{_short(f'{p.a} − {p.b}')}{p.difference:>+10.4f}{p.low:>+11.4f}{p.high:>+9.4f}{p.p_a_above:>8.3f}"
+            f"{_or_dash(p.measured, '+.4f'):>10}  {told}{', extrapolated' if p.extrapolated else ''}"
         )
-    return lines
+    return "\n".join(lines)
 
 
 def _or_dash(value: float | None, form: str) -> str:

@@ -18,7 +18,7 @@ from dclm.science.predict.design import design_effects, usual_design
 from dclm.science.predict.draw import draw_calibration
 from dclm.science.predict.forecast import forecast, run_spread
 from dclm.science.predict.model import fit_and_predict
-from dclm.science.predict.records import Design, Run, core_tasks, distinct, read_result, read_table
+from dclm.science.predict.records import Design, Run, core_tasks, distinct, find_published, read_result, read_table
 from dclm.science.predict.transfer import predict
 
 QUALITIES = [-0.06, -0.045, -0.03, -0.02, -0.01, 0.0, 0.01, 0.02, 0.035, 0.05]
@@ -179,6 +179,14 @@ def test_what_cannot_be_predicted_is_refused(tmp_path: Path) -> None:
     (tmp_path / "evals.csv").write_text("\n".join([*text[:1], text[1].rsplit(",", 1)[0] + ",half"]))
     with pytest.raises(DataError, match=r'line 2, column .*\nfound "half", allowed: a number'):
         read_table(tmp_path / "evals.csv")
+
+
+def test_missing_published_records_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DCLM_SHARED", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"found no results/evals\.csv in .*\n.*--records FILE"):
+        find_published()
+    write_table((tmp_path / "results").mkdir() or tmp_path / "results" / "evals.csv", grid(QUALITIES))
+    assert find_published() == tmp_path / "results" / "evals.csv"
 
 
 def test_a_result_that_lacks_tasks_is_refused(tmp_path: Path) -> None:

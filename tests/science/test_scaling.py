@@ -14,7 +14,8 @@ from dclm.cli.main import dclm
 from dclm.core.errors import ConfigError, DataError
 from dclm.science.predict.records import read_table
 from dclm.science.scaling.draw import draw_scaling
-from dclm.science.scaling.fit import Observation, fit_scaling, hold_out_largest
+from dclm.science.scaling.fit import Observation, fit_scaling
+from dclm.science.scaling.pairs import hold_out_largest, project
 from dclm.science.scaling.sources import from_points, from_records
 
 FLOPS = (1e19, 1e20, 1e21)
@@ -101,6 +102,7 @@ def test_the_largest_runs_are_predicted_from_the_smaller_ones() -> None:
     rng = np.random.default_rng(8)
     (h,) = hold_out_largest(world(0.001, rng))
     assert (h.a, h.b, h.at_flops) == ("base", "good", 1e21)
+    assert h.measured is not None
     assert h.low < h.measured < h.high
     assert h.p_a_above < 0.05
     assert h.held
@@ -114,6 +116,17 @@ def test_the_largest_runs_are_predicted_from_the_smaller_ones() -> None:
     assert after.p_a_above == h.p_a_above  # the largest runs have no say
     assert not after.held
     assert hold_out_largest([o for o in changed if o.flops != 1e19]) == []
+
+
+def test_larger_compute_is_projected_and_marked() -> None:
+    runs = world(0.001, np.random.default_rng(6))
+    (inside,), (beyond,) = project(runs, 1e20), project(runs, 1e24)
+    assert (inside.verdict, inside.extrapolated, inside.held) == ("b above", False, None)
+    assert beyond.extrapolated
+    assert beyond.high - beyond.low > inside.high - inside.low
+    assert inside.difference == pytest.approx(-0.09 * math.log10(3), abs=0.003)
+    (close,) = project(world(0.05, np.random.default_rng(6), multiple=1.01), 1e22)
+    assert close.verdict == "too close to say"
 
 
 def test_an_experiments_points_are_read_at_its_own_rates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,15 +143,17 @@ def test_an_experiments_points_are_read_at_its_own_rates(tmp_path: Path, capsys:
     path = tmp_path / "points.json"
     path.write_text(json.dumps({"points": points}))
     assert len(from_points(path)) == 12
-    command = ["scaling", "--points", str(path), "--baseline", "raw", "--hold-out"]
+    command = ["scaling", "--points", str(path), "--baseline", "raw", "--hold-out", "--at", "1e15"]
     dclm.main([*command, "--json", "--plot", str(tmp_path / "s.svg")], standalone_mode=False)
     found = json.loads(capsys.readouterr().out)
     assert found["slope"] == pytest.approx(-0.05)
     assert found["multipliers"][0]["value"] == pytest.approx(1.1 ** (1 / 0.05), rel=0.01)
-    assert [h["a"] for h in found["held_out"]] == ["raw"]
+    assert [h["a"] for h in found["held_out"]] == [h["a"] for h in found["projected"]] == ["raw"]
     assert (tmp_path / "s.svg").read_text().count("<circle") == 12 + 2
     dclm.main(command, standalone_mode=False)
-    assert "extrapolated" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "a above; held" in said
+    assert "at 1e+15 FLOPs" in said
     with pytest.raises(ConfigError, match="allowed: one or the other"):
         dclm.main([*command, "--metric", "piqa"], standalone_mode=False)
     for text, message in (("{", "not JSON"), ("{}", "found no points"), ('{"points": [1]}', "allowed: an object")):

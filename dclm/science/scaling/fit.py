@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import fdtrc, stdtr, stdtrit
+from scipy.special import fdtrc, stdtrit
 
 from dclm.core.config import suggest
 from dclm.core.errors import ConfigError
@@ -141,70 +141,6 @@ def fit_scaling(observations: Sequence[Observation], baseline: str) -> Scaling:
         p_slopes_equal=_equal_slopes(x, y, levels, float(rest @ rest), freedom),
         lines=tuple(lines),
         multipliers=tuple(sorted(multipliers, key=lambda m: -m.value)),
-    )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Held:
-    """Two corpora at the largest compute, predicted from all smaller runs, and what was measured there."""
-
-    a: str
-    b: str
-    at_flops: float
-    difference: float
-    """Of the values, A minus B, as predicted for the mean of the runs that were made."""
-    low: float
-    high: float
-    p_a_above: float
-    measured: float
-    """A minus B."""
-
-    @property
-    def held(self) -> bool:
-        """Whether the likelier order is the one that was measured."""
-        return (self.p_a_above > 0.5) == (self.measured > 0)
-
-
-def hold_out_largest(observations: Sequence[Observation]) -> list[Held]:
-    """Predict the difference of each pair of corpora at the largest compute from all smaller ones.
-
-    Differences are taken between runs of the same seed and compute, which share their noise, and follow a line in
-    log10(FLOPs). Pairs need two smaller amounts of compute and three such differences; others are left out.
-    """
-    largest = max(o.flops for o in observations)
-    values = {(o.corpus, o.flops, o.seed): o.value for o in observations}
-    corpora = list(dict.fromkeys(o.corpus for o in observations))
-    found = []
-    for i, a in enumerate(corpora):
-        for b in corpora[i + 1 :]:
-            cells = [(f, s) for c, f, s in values if c == a and (b, f, s) in values]
-            before = [(math.log10(f), values[a, f, s] - values[b, f, s]) for f, s in cells if f < largest]
-            after = [values[a, f, s] - values[b, f, s] for f, s in cells if f == largest]
-            if not after or len(before) < 3 or len({x for x, _ in before}) < 2:
-                continue
-            found.append(_held(a, b, largest, np.array(before), after))
-    return found
-
-
-def _held(a: str, b: str, largest: float, before: Array, after: Sequence[float]) -> Held:
-    design = np.column_stack([np.ones(len(before)), before[:, 0]])
-    solution = np.linalg.lstsq(design, before[:, 1])[0]
-    rest = before[:, 1] - design @ solution
-    freedom = len(before) - 2
-    at = np.array([1.0, math.log10(largest)])
-    leverage = float(at @ np.linalg.inv(design.T @ design) @ at)
-    error = math.sqrt(float(rest @ rest) / freedom * (leverage + 1 / len(after)))
-    said = float(at @ solution)
-    reach = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * error
-    return Held(
-        a=a,
-        b=b,
-        at_flops=largest,
-        difference=said,
-        low=said - reach,
-        high=said + reach,
-        p_a_above=float(stdtr(freedom, said / max(error, 1e-300))),
-        measured=float(np.mean(after)),
     )
 
 
