@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-VERSION = 6
+VERSION = 7
 """Of the readers, the features and the engine: raise it when their bytes change. Steps have versions of their own."""
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, NamedTuple
 
 import fsspec
@@ -16,6 +17,7 @@ from fsspec import AbstractFileSystem
 from dclm.core.errors import DataError, DclmError
 from dclm.core.record import RECORD, fingerprint
 from dclm.core.storage import is_local, sha256_file
+from dclm.pool.layout import Fields
 
 PoolKind = Literal["warc", "jsonl", "parquet"]
 
@@ -39,6 +41,8 @@ _ALLOWED = (
 _PEEK_BYTES = 1 << 16
 _DOCUMENT = re.compile(rb'\s*(?:\[\s*)?\{(?:[^{}\[\]]*,)?\s*"(?:text|content|raw_content)"\s*:\s*"')
 
+_USUAL = Fields()
+
 
 class ByteRange(NamedTuple):
     """A part of a file, in bytes."""
@@ -60,6 +64,10 @@ class InputFile:
     """Bytes, as stored (of the ranges, where there are some)."""
     ranges: tuple[ByteRange, ...] = ()
     """Read only these, each a whole compressed record; empty: the whole file."""
+    artifact: bool = False
+    """Whether the file is one of the documents of an artifact, by the record that lies there."""
+    fields: Fields = _USUAL
+    """Where text, URL, id and date are, and what else to keep (JSON lines and Parquet)."""
 
 
 class PoolFiles(tuple[InputFile, ...]):
@@ -74,6 +82,7 @@ class _Found(NamedTuple):
     name: str
     size: int
     order: int
+    artifact: bool
 
 
 def kind_of(path: str) -> PoolKind | None:
@@ -103,7 +112,7 @@ def list_files(paths: Sequence[str]) -> PoolFiles:
     for item in items:
         kind = kind_of(item.path)
         assert kind is not None
-        files.append(InputFile(path=item.path, name=item.name, kind=kind, size=item.size))
+        files.append(InputFile(path=item.path, name=item.name, kind=kind, size=item.size, artifact=item.artifact))
     pool = PoolFiles(files)
     pool.unread = tuple(dict.fromkeys(unread))
     return pool
@@ -144,12 +153,31 @@ def _files(fs: AbstractFileSystem, names: Sequence[str], path: str, order: int) 
     if unknown:
         raise DataError(unknown[0], f"the ending is unknown, allowed: {_ALLOWED}")
     base = posixpath.commonpath([posixpath.dirname(n) for n in names])
-    return [_found(fs, n, _relative(n, base), order) for n in names]
+    homes = {posixpath.dirname(n) for n in names}
+    artifacts = {h for h in homes if posixpath.basename(h) == "documents" and _is_artifact(fs, _parent(h))}
+    return [_found(fs, n, _relative(n, base), order, posixpath.dirname(n) in artifacts) for n in names]
+
+
+def _parent(path: str) -> str:
+    return posixpath.dirname(path)
+
+
+def _is_artifact(fs: AbstractFileSystem, root: str) -> bool:
+    """Whether a directory holds the record of a documents artifact."""
+    path = f"{root}/{RECORD}"
+    if not fs.exists(path):
+        return False
+    try:
+        record = json.loads(fs.cat_file(path))
+    except ValueError:
+        return False
+    return isinstance(record, dict) and record.get("kind") == "documents"
 
 
 def _directory(fs: AbstractFileSystem, root: str, path: str, order: int, unread: list[str]) -> list[_Found]:
     """What a directory holds: of a documents artifact its documents, of a pool its WARC files, else all it can read."""
     base = root.rstrip("/")
+    artifact = _is_artifact(fs, base) or (posixpath.basename(base) == "documents" and _is_artifact(fs, _parent(base)))
     if fs.exists(f"{base}/{RECORD}"):
         base = next((f"{base}/{part}" for part in ("documents", "warc") if fs.isdir(f"{base}/{part}")), base)
     names = [str(name) for name in fs.find(base)]
@@ -159,7 +187,7 @@ def _directory(fs: AbstractFileSystem, root: str, path: str, order: int, unread:
     names = readable
     if not names:
         raise DataError(path, f"the directory holds no pool file, allowed: {_ALLOWED}", "check the path")
-    return [_found(fs, n, _relative(n, base), order) for n in names]
+    return [_found(fs, n, _relative(n, base), order, artifact) for n in names]
 
 
 def _is_text(fs: AbstractFileSystem, path: str) -> bool:
@@ -169,12 +197,13 @@ def _is_text(fs: AbstractFileSystem, path: str) -> bool:
     return _DOCUMENT.match(start) is not None
 
 
-def _found(fs: AbstractFileSystem, path: str, name: str, order: int) -> _Found:
+def _found(fs: AbstractFileSystem, path: str, name: str, order: int, artifact: bool) -> _Found:
     try:
         size = int(fs.size(path) or 0)
     except FileNotFoundError:
         raise DataError(path, "is a link to a file that is not there", "restore the file or remove the link") from None
-    return _Found(path if _is_local(fs) else str(fs.unstrip_protocol(path)), name, size, order)
+    address = path if _is_local(fs) else str(fs.unstrip_protocol(path))
+    return _Found(address, name, size, order, artifact)
 
 
 def _filesystem(path: str) -> tuple[AbstractFileSystem, str]:
@@ -218,8 +247,17 @@ def with_ranges(file: InputFile, ranges: Sequence[ByteRange]) -> InputFile:
     return replace(file, ranges=parts, size=sum(part.length for part in parts))
 
 
+def with_fields(files: PoolFiles, fields: Fields) -> PoolFiles:
+    """The files with these places of text, URL, id and date."""
+    named = PoolFiles(replace(file, fields=fields) for file in files)
+    named.unread = files.unread
+    return named
+
+
 def file_identity(file: InputFile) -> str:
     """sha256 of a local file; of a remote one, its filesystem's checksum (size, time or ETag)."""
+    if file.fields != _USUAL:
+        return fingerprint([file_identity(replace(file, fields=_USUAL)), asdict(file.fields)])
     if is_local(file.path):
         return sha256_file(file.path)
     filesystem, path = _filesystem(file.path)

@@ -10,24 +10,26 @@ import json
 from collections.abc import Iterable, Iterator
 
 from dclm.pool.files import InputFile
+from dclm.pool.layout import Fields, kept_value, look_up
 from dclm.pool.rows import MAX_FIELD_BYTES, MAX_PAGE_BYTES, Row
 from dclm.pool.streams import open_stream, unpacked
 
 _ID_PREFIX = "<urn:uuid:"
+_MAX_NUMBER = 10**100  # Python refuses to write out much longer ones
 
 
 def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
     """One row for each line that is not blank; what is no document is a reject that names the line (1 …).
 
-    url: `url`, else `metadata.WARC-Target-URI`, else `metadata.url`. id: `metadata.WARC-Record-ID`, else `id`. date:
-    `metadata.WARC-Date`, else `date`. `source` counts lines from 0. Other keys are not read.
+    Text, URL, id and date are looked for where the recipe says, else where public corpora have them
+    (`dclm.pool.layout`). `source` counts lines from 0. Of other keys, those to keep are read.
     """
     for number, line in enumerate(_objects(file, damage)):
         if line is None or line.strip():
-            yield _row(line, f"{file.name}#{number}", number + 1)
+            yield _row(line, f"{file.name}#{number}", number + 1, file.fields)
 
 
-def _row(line: bytes | None, source: str, number: int) -> Row:
+def _row(line: bytes | None, source: str, number: int, fields: Fields) -> Row:
     def reject(reason: str, url: str | None = None, name: str | None = None, date: str | None = None) -> Row:
         return Row("document", source, name, url, date, None, None, f"line {number}: {reason}")
 
@@ -39,32 +41,37 @@ def _row(line: bytes | None, source: str, number: int) -> Row:
         return reject(f"not JSON: {error}"[:200])
     if not isinstance(value, dict):
         return reject(f"found {type(value).__name__}, allowed: an object with `text`")
-    metadata = value.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    url = _string(value.get("url"), metadata.get("WARC-Target-URI"), metadata.get("url"))
-    name = _string(metadata.get("WARC-Record-ID"), value.get("id"))
+    url = _string(value, fields.paths("url"))
+    name = _string(value, fields.paths("id"))
     name = name[len(_ID_PREFIX) :].rstrip(">") if name and name.startswith(_ID_PREFIX) else name
-    date = _string(metadata.get("WARC-Date"), value.get("date"))
+    date = _string(value, fields.paths("date"))
     long = [value is not None and len(value.encode()) > MAX_FIELD_BYTES for value in (url, name, date)]
     if any(long):
         url, name, date = (None if is_long else v for v, is_long in zip((url, name, date), long, strict=True))
         return reject(f"its id, URL or date is longer than {MAX_FIELD_BYTES} bytes", url, name, date)
-    if "text" not in value:
-        return reject("no `text`", url, name, date)
-    text = value["text"]
+    place = next((path for path in fields.paths("text") if look_up(value, path) is not None), None)
+    if place is None and "text" not in value:
+        return reject(f"no `{fields.text or 'text'}`", url, name, date)
+    text = None if place is None else look_up(value, place)
     if not isinstance(text, str):
         return reject(f"`text` is {'null' if text is None else type(text).__name__}", url, name, date)
     try:
         payload = text.encode("utf-8")
     except UnicodeEncodeError:
         return reject("`text` has lone surrogates", url, name, date)
-    return Row("document", source, name, url, date, None, payload, None)
+    kept = tuple(kept_value(look_up(value, path), kind) for path, kind in fields.keep)
+    return Row("document", source, name, url, date, None, payload, None, kept)
 
 
-def _string(*values: object) -> str | None:
-    """The first that is a text, with lone surrogates replaced."""
-    found = next((v for v in values if isinstance(v, str) and v), None)
-    return None if found is None else found.encode("utf-8", "replace").decode("utf-8")
+def _string(value: dict[str, object], paths: tuple[str, ...]) -> str | None:
+    """The first that is a text or a whole number, with lone surrogates replaced."""
+    for path in paths:
+        found = look_up(value, path)
+        if isinstance(found, int) and not isinstance(found, bool) and abs(found) < _MAX_NUMBER:
+            found = str(found)
+        if isinstance(found, str) and found:
+            return found.encode("utf-8", "replace").decode("utf-8")
+    return None
 
 
 def _objects(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:

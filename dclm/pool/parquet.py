@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 from dclm.core.errors import DataError
 from dclm.documents.schema import DOCUMENT
 from dclm.pool.files import InputFile
-from dclm.pool.rows import MAX_FIELD_BYTES, MAX_PAGE_BYTES, identifier
+from dclm.pool.layout import FieldName, as_object, kept_value, look_up
+from dclm.pool.rows import KEPT, MAX_FIELD_BYTES, MAX_PAGE_BYTES, identifier
 from dclm.pool.streams import open_stream
 
 _TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
@@ -21,9 +23,10 @@ _TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa
 def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_bytes: int) -> Iterator[pa.RecordBatch]:
     """Batches of DOCUMENT columns, `_reject` and `_row`; the other columns too if these are an artifact's documents.
 
-    url, id and date are looked for as in JSON lines, `metadata` being a struct. Rows whose text is null, not UTF-8 or
-    longer than `MAX_PAGE_BYTES` are rejects. Where a row group is broken, its rows from there on are missing, with a
-    line in `damage`. Raises: DataError if there is no column `text` of strings, which may be dictionary-encoded.
+    Text, URL, id and date are looked for as in JSON lines, `metadata` being a struct, a map or JSON text. Rows whose
+    text is null, not UTF-8 or longer than `MAX_PAGE_BYTES` are rejects. Where a row group is broken, its rows from
+    there on are missing, with a line in `damage`. Raises: DataError if there is no column of text, which may be
+    dictionary-encoded.
     """
     with contextlib.closing(open_stream(file.path)) as stream:
         try:
@@ -31,7 +34,7 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
         except (pa.ArrowInvalid, OSError) as error:
             damage.append(f"not a Parquet file: {error}"[:300])
             return
-        if parquet.metadata.num_rows == 0 and parquet.schema_arrow.get_field_index("text") < 0:
+        if parquet.metadata.num_rows == 0 and _text_column(file, parquet.schema_arrow) is None:
             return  # an empty part, whose columns some writers leave out
         columns = _columns(file, parquet.schema_arrow)
         end = 0
@@ -45,20 +48,34 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
                         first += part.num_rows
             except (pa.ArrowInvalid, OSError) as error:
                 damage.append(f"row group {group} breaks off before row {first}: {error}"[:300])
-        if end == 0 and not damage and _is_artifact(parquet.schema_arrow):  # a shard of which nothing was kept
+        if end == 0 and not damage and _is_artifact(file, parquet.schema_arrow):  # a shard of which nothing was kept
             schema = pa.schema([parquet.schema_arrow.field(name) for name in columns])
             yield _documents(file, pa.RecordBatch.from_pylist([], schema=schema), 0)
 
 
+def _text_column(file: InputFile, schema: pa.Schema) -> str | None:
+    """The first column of strings under one of the names that the text may have."""
+    for name in file.fields.paths("text"):
+        found = schema.field(name).type if schema.get_field_index(name) >= 0 else None
+        if found is not None and (pa.types.is_null(found) or _plain_type(found) in _TEXT_TYPES):
+            return name
+    return None
+
+
 def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
-    """The columns to read. Raises: DataError without a `text` column of strings."""
-    found = schema.field("text").type if schema.get_field_index("text") >= 0 else None
-    if found is None or not (pa.types.is_null(found) or _plain_type(found) in _TEXT_TYPES):
+    """The columns to read. Raises: DataError without a text column of strings."""
+    text = _text_column(file, schema)
+    if text is None:
         what = f"found the columns {', '.join(f'{f.name} ({f.type})' for f in schema)}"
-        raise DataError(file.path, f"{what[:600]}; needed: `text`, of strings", "rename the column that holds the text")
-    if _is_artifact(schema):
+        needed = f"needed: `{file.fields.text or 'text'}`, of strings"
+        hint = "name the column that holds the text: `pool: {parquet: ..., text: NAME}`"
+        raise DataError(file.path, f"{what[:600]}; {needed}", hint)
+    if _is_artifact(file, schema):
         return [name for name in schema.names if not name.startswith("_")]
-    return [name for name in ("id", "url", "date", "text", "metadata") if schema.get_field_index(name) >= 0]
+    names: tuple[FieldName, ...] = ("url", "id", "date")
+    paths = [path for name in names for path in file.fields.paths(name)] + [path for path, _ in file.fields.keep]
+    wanted = {text, *paths, *(path.partition(".")[0] for path in paths)}
+    return [name for name in schema.names if name in wanted]
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
@@ -76,9 +93,11 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def _is_artifact(schema: pa.Schema) -> bool:
-    """Whether these are documents as dclm writes them: all DOCUMENT columns, as strings."""
-    return all(schema.get_field_index(f.name) >= 0 and schema.field(f.name).type == f.type for f in DOCUMENT)
+def _is_artifact(file: InputFile, schema: pa.Schema) -> bool:
+    """Whether these are documents as dclm writes them: of an artifact, with all DOCUMENT columns as strings."""
+    return file.artifact and all(
+        schema.get_field_index(f.name) >= 0 and schema.field(f.name).type == f.type for f in DOCUMENT
+    )
 
 
 def _rows_per_batch(group: pq.RowGroupMetaData, batch_rows: int, batch_bytes: int) -> int:
@@ -100,16 +119,22 @@ def _split(batch: pa.RecordBatch, batch_bytes: int) -> Iterator[pa.RecordBatch]:
 def _documents(file: InputFile, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
     count = batch.num_rows
     rows = pa.array(range(first, first + count), pa.int64())
-    text, reject = _text(batch.column("text"))
-    if _is_artifact(batch.schema):
+    name = _text_column(file, batch.schema)
+    assert name is not None
+    text, reject = _text(batch.column(name), name)
+    if _is_artifact(file, batch.schema):
         index = batch.schema.get_field_index("text")
         batch = batch.set_column(index, DOCUMENT.field("text"), text)
         return batch.append_column("_reject", reject).append_column("_row", rows)
     sources = [f"{file.name}#{row}" for row in range(first, first + count)]
-    metadata = batch.column("metadata") if batch.schema.get_field_index("metadata") >= 0 else None
-    ids, long_id = _short(_first_of(batch, metadata, "id", ("WARC-Record-ID",)))
-    urls, long_url = _short(_first_of(batch, metadata, "url", ("WARC-Target-URI", "url")))
-    dates, long_date = _short(_first_of(batch, metadata, "date", ("WARC-Date",)))
+    found = {}
+    too_long = []
+    places: tuple[FieldName, ...] = ("id", "url", "date")
+    for field in places:
+        found[field], long = _short(_first_of(batch, file.fields.paths(field)))
+        too_long.append(long)
+    ids, urls, dates = found["id"], found["url"], found["date"]
+    long_id, long_url, long_date = too_long
     long = pc.or_(pc.or_(long_id, long_url), long_date)
     ids = pc.replace_substring_regex(ids, r"^<?(?:urn:uuid:)?([^<>]*)>?$", r"\1")
     ids = pc.coalesce(ids, pa.array([identifier(source) for source in sources], pa.string()))
@@ -122,11 +147,17 @@ def _documents(file: InputFile, batch: pa.RecordBatch, first: int) -> pa.RecordB
         "_reject": pc.if_else(long, f"its id, URL or date is longer than {MAX_FIELD_BYTES} bytes", reject),
         "_row": rows,
     }
-    schema = DOCUMENT.append(pa.field("_reject", pa.string())).append(pa.field("_row", pa.int64()))
+    schema = DOCUMENT
+    for path, kind in file.fields.keep:
+        schema = schema.append(pa.field(path, KEPT[kind]))
+        values = _at(batch, path)
+        values = [None] * count if values is None else values.to_pylist()
+        columns[path] = pa.array([kept_value(value, kind) for value in values], KEPT[kind])
+    schema = schema.append(pa.field("_reject", pa.string())).append(pa.field("_row", pa.int64()))
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
-def _text(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _text(column: pa.Array, name: str) -> tuple[pa.Array, pa.Array]:
     """The text as strings, null where it cannot be used, and why (null: it can)."""
     column = column.storage if isinstance(column, pa.ExtensionArray) else column
     plain = column.cast(pa.binary())
@@ -137,8 +168,8 @@ def _text(column: pa.Array) -> tuple[pa.Array, pa.Array]:
         text = plain.cast(pa.string())
     except pa.ArrowInvalid:
         text = pa.array([_utf8(value) for value in plain.to_pylist()], pa.string())
-    why = pc.if_else(long, f"longer than {MAX_PAGE_BYTES} bytes", "`text` is not UTF-8")
-    why = pc.if_else(column.is_null(), "`text` is null", why)
+    why = pc.if_else(long, f"longer than {MAX_PAGE_BYTES} bytes", f"`{name}` is not UTF-8")
+    why = pc.if_else(column.is_null(), f"`{name}` is null", why)
     return text, pc.if_else(text.is_null(), why, pa.scalar(None, pa.string()))
 
 
@@ -149,14 +180,37 @@ def _utf8(value: bytes | None) -> str | None:
         return None
 
 
-def _first_of(batch: pa.RecordBatch, metadata: pa.Array | None, name: str, keys: tuple[str, ...]) -> pa.Array:
-    """The column `name`, filled up from these fields of `metadata`, as strings."""
-    columns = [batch.column(name)] if batch.schema.get_field_index(name) >= 0 else []
-    if metadata is not None and pa.types.is_struct(metadata.type):
-        columns += [pc.struct_field(metadata, k) for k in keys if metadata.type.get_field_index(k) >= 0]
+def _first_of(batch: pa.RecordBatch, paths: tuple[str, ...]) -> pa.Array:
+    """The first of the fields that a row has, as strings."""
+    columns = [column for path in paths if (column := _at(batch, path)) is not None]
     columns = [_strings(c) for c in columns if not pa.types.is_nested(c.type)]
     empty = pa.nulls(batch.num_rows, pa.string())
     return pc.coalesce(*columns, empty)
+
+
+def _at(batch: pa.RecordBatch, path: str) -> pa.Array | None:
+    """The field at `path`; None if there is none."""
+    if batch.schema.get_field_index(path) >= 0:
+        return batch.column(path)
+    head, dot, rest = path.partition(".")
+    if not dot or batch.schema.get_field_index(head) < 0:
+        return None
+    column = batch.column(head)
+    while pa.types.is_struct(column.type):
+        if column.type.get_field_index(rest) >= 0:
+            return pc.struct_field(column, rest)
+        head, dot, rest = rest.partition(".")
+        if not dot or column.type.get_field_index(head) < 0:
+            return None
+        column = pc.struct_field(column, head)
+    if not (pa.types.is_map(column.type) or _plain_type(column.type) in _TEXT_TYPES):
+        return None
+    values = [look_up(as_object(_decoded(value)), rest) for value in column.to_pylist()]
+    return pa.array([v if isinstance(v, str) else None if v is None else json.dumps(v) for v in values], pa.string())
+
+
+def _decoded(value: object) -> object:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _short(column: pa.Array) -> tuple[pa.Array, pa.Array]:

@@ -48,7 +48,7 @@ def read_file(
     if file.kind == "parquet":
         batches = parquet.read_batches(file, tally.damage, batch_rows, batch_bytes)
     elif file.kind == "jsonl":
-        batches = to_batches(jsonl.read_rows(file, tally.damage), batch_rows, batch_bytes)
+        batches = to_batches(jsonl.read_rows(file, tally.damage), batch_rows, batch_bytes, file.fields.keep)
     else:
         batches = to_batches(_warc_rows(file, tally), batch_rows, batch_bytes)
     seen = False

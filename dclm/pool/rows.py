@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from dclm.documents.schema import DOCUMENT, PAGE
+from dclm.pool.layout import KeptType
 
 Payload = bytes | memoryview
 MAX_PAGE_BYTES = 32 << 20
@@ -17,6 +18,7 @@ MAX_PAGE_BYTES = 32 << 20
 MAX_FIELD_BYTES = 1 << 16
 """A record with a longer id, URL or date is a reject: batches and the ledger hold these beside the page."""
 
+KEPT: dict[KeptType, pa.DataType] = {"number": pa.float64(), "text": pa.string()}
 RowKind = Literal["page", "document"]
 
 
@@ -31,6 +33,8 @@ class Row(NamedTuple):
     content_type: str | None
     payload: Payload | None
     reject: str | None
+    kept: tuple[object, ...] = ()
+    """Values of the fields to keep; empty in rejects."""
 
 
 class Record(NamedTuple):
@@ -51,7 +55,9 @@ def identifier(source: str) -> str:
     return hashlib.blake2b(source.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def to_batches(rows: Iterable[Row], batch_rows: int, batch_bytes: int) -> Iterator[pa.RecordBatch]:
+def to_batches(
+    rows: Iterable[Row], batch_rows: int, batch_bytes: int, keep: Sequence[tuple[str, KeptType]] = ()
+) -> Iterator[pa.RecordBatch]:
     """Batches of PAGE or DOCUMENT columns (a new batch begins where the kind changes) plus `_reject` and `_row`.
 
     A batch has at most `batch_rows` rows and `batch_bytes` of payload, but at least one row.
@@ -61,18 +67,18 @@ def to_batches(rows: Iterable[Row], batch_rows: int, batch_bytes: int) -> Iterat
     for row in rows:
         more = len(row.payload) if row.payload is not None else 0
         if held and (len(held) >= batch_rows or size + more > batch_bytes or row.kind != held[0].kind):
-            yield build(held, first)
+            yield build(held, first, keep)
             first += len(held)
             held, size = [], 0
         held.append(row)
         size += more
     if held:
-        yield build(held, first)
+        yield build(held, first, keep)
 
 
-def build(rows: Sequence[Row], first: int) -> pa.RecordBatch:
-    """One batch of rows of one kind; `first` is the `_row` of the first."""
-    _, sources, ids, urls, dates, types, payloads, rejects = zip(*rows, strict=True)
+def build(rows: Sequence[Row], first: int, keep: Sequence[tuple[str, KeptType]] = ()) -> pa.RecordBatch:
+    """One batch of rows of one kind; `first` is the `_row` of the first, `keep` the columns of what rows keep."""
+    _, sources, ids, urls, dates, types, payloads, rejects, kept = zip(*rows, strict=True)
     columns: dict[str, pa.Array] = {
         "id": pa.array([i or identifier(s) for i, s in zip(ids, sources, strict=True)], pa.string()),
         "url": pa.array(urls, pa.string()),
@@ -86,6 +92,9 @@ def build(rows: Sequence[Row], first: int) -> pa.RecordBatch:
     else:
         schema = DOCUMENT
         columns["text"] = binary_array(payloads, pa.string())
+    for place, (name, kind) in enumerate(keep):
+        schema = schema.append(pa.field(name, KEPT[kind]))
+        columns[name] = pa.array([values[place] if values else None for values in kept], KEPT[kind])
     schema = schema.append(pa.field("_reject", pa.string())).append(pa.field("_row", pa.int64()))
     columns["_reject"] = pa.array(rejects, pa.string())
     columns["_row"] = pa.array(np.arange(first, first + len(rows), dtype=np.int64))

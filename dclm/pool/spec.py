@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, cast
 
 from dclm.core.config import Count, Positive
 from dclm.core.errors import ConfigError
+from dclm.documents.schema import DOCUMENT
 from dclm.pool.commoncrawl import CommonCrawl
-from dclm.pool.files import InputFile, PoolKind, list_files
+from dclm.pool.files import InputFile, PoolKind, list_files, with_fields
+from dclm.pool.layout import Fields, KeptType
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,9 @@ class Refetched:
     """How often each record is there."""
 
 
+_SOURCES = ("warc", "jsonl", "parquet", "commoncrawl", "sample", "refetched")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoolMap:
     """One of these keys."""
@@ -47,12 +53,34 @@ class PoolMap:
     """A generated crawl."""
     refetched: Refetched | None = None
     """Files that count several times."""
+    text: str | None = None
+    """With `jsonl` or `parquet`: the field that holds the text; `a.b` is `b` in `a`."""
+    url: str | None = None
+    """The same, for the URL."""
+    id: str | None = None
+    """The same, for the id."""
+    date: str | None = None
+    """The same, for the date."""
+    keep: tuple[str, ...] | dict[str, Literal["number", "text"]] | None = None
+    """The same: fields that become columns of the documents, each with its type; a list is one of numbers."""
 
     def __post_init__(self) -> None:
-        given = [f.name for f in dataclasses.fields(self) if getattr(self, f.name) is not None]
+        given = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
-            allowed = ", ".join(f.name for f in dataclasses.fields(self))
-            raise ValueError(f"found {' and '.join(given) or 'no key'}, allowed: one of {allowed}")
+            raise ValueError(f"found {' and '.join(given) or 'no key'}, allowed: one of {', '.join(_SOURCES)}")
+        named = [name for name in ("text", "url", "id", "date", "keep") if getattr(self, name) is not None]
+        if named and given[0] not in ("jsonl", "parquet"):
+            raise ValueError(f"found `{named[0]}` with `{given[0]}`, allowed: with `jsonl` or `parquet`")
+        clash = [name for name, _ in self.fields.keep if name in DOCUMENT.names or name.startswith("_")]
+        if clash:
+            raise ValueError(f"`keep` has {clash[0]}, which is the name of a column of its own")
+
+    @property
+    def fields(self) -> Fields:
+        """Where things are in the files."""
+        keep = dict.fromkeys(self.keep, "number") if isinstance(self.keep, tuple) else self.keep or {}
+        kept = tuple((name, cast(KeptType, kind)) for name, kind in keep.items())
+        return Fields(text=self.text, url=self.url, id=self.id, date=self.date, keep=kept)
 
 
 PoolSpec = str | tuple[str, ...] | PoolMap
@@ -85,7 +113,7 @@ def resolve_pool(
     wrong = [file for file in files if file.kind != kind]
     if wrong:
         raise ConfigError(wrong[0].path, f"found a file of kind {wrong[0].kind}, allowed under `{kind}`: {kind}")
-    return files
+    return with_fields(files, spec.fields)
 
 
 def _make_sample(workdir: Path, sample: Sample) -> Path:

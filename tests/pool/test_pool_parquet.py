@@ -18,6 +18,7 @@ from dclm.pool.rows import identifier
 
 
 def write(path: Path, table: pa.Table, **options: object) -> InputFile:
+    path.parent.mkdir(exist_ok=True)
     pq.write_table(table, path, **options)
     return list_files([str(path)])[0]
 
@@ -54,7 +55,13 @@ def test_documents_of_an_artifact_keep_their_columns_but_for_scratch(tmp_path: P
             "_scratch": [1, 2],
         }
     ).cast(pa.schema([*DOCUMENT, pa.field("score", pa.float64()), pa.field("_scratch", pa.int64())]))
-    found, _ = read_all(write(tmp_path / "a.parquet", table))
+    file = write(tmp_path / "documents" / "a.parquet", table)
+    foreign, _ = read_all(file)
+    assert foreign.schema.names == [*DOCUMENT.names, "_reject", "_row"]  # the columns alone make no artifact
+    assert foreign["source"].to_pylist() == ["a.parquet#0", "a.parquet#1"]
+    (tmp_path / "record.json").write_text('{"kind": "documents"}')
+    assert list_files([str(tmp_path)]) == list_files([file.path]) == list_files([str(tmp_path / "documents")])
+    found, _ = read_all(list_files([file.path])[0])
     assert found.schema.names == [*DOCUMENT.names, "score", "_reject", "_row"]
     assert found.select(["id", "source", "score"]).to_pydict() == {
         "id": ["x", "y"], "source": ["w.warc#0", "w.warc#9"], "score": [0.1, 0.2],
@@ -113,7 +120,7 @@ def test_ids_of_any_type_cost_no_row(tmp_path: Path, values: pa.Array, wanted: l
     assert tally.damage == []
 
 
-@pytest.mark.parametrize("column", [{"content": ["a"]}, {"text": [1]}, {"text": [["a"]]}])
+@pytest.mark.parametrize("column", [{"words": ["a"]}, {"text": [1]}, {"text": [["a"]]}])
 def test_without_a_text_column_the_error_names_the_columns(tmp_path: Path, column: dict[str, object]) -> None:
     file = write(tmp_path / "a.parquet", pa.table({**column, "n": [1]}))
     with pytest.raises(DataError, match=rf"found the columns {next(iter(column))} .*n \(int64\).*needed: `text`"):

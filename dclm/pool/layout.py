@@ -1,0 +1,82 @@
+"""Where public corpora keep text, URL, id and date, and how a recipe names them where they are elsewhere.
+
+The names are those of C4, datatrove (FineWeb), Dolma, DCLM-Pool and DCLM-Baseline, OSCAR and RedPajama-V2. `a.b` is the
+field `b` of `a`, which may be an object, a map, or an object as JSON text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+KeptType = Literal["number", "text"]
+FieldName = Literal["text", "url", "id", "date"]
+TEXT = ("text", "content", "raw_content")
+URL = (
+    "url", "metadata.WARC-Target-URI", "metadata.url", "warc_headers.warc-target-uri", "meta.url",
+    "meta.warc_headers.warc-target-uri", "metadata.warc_url", "metadata.source_url",
+)  # fmt: skip
+ID = (
+    "metadata.WARC-Record-ID", "id", "warc_headers.warc-record-id", "meta.warc_headers.warc-record-id", "doc_id",
+    "metadata.id",
+)  # fmt: skip
+DATE = (
+    "metadata.WARC-Date", "date", "metadata.date", "timestamp", "metadata.timestamp", "warc_headers.warc-date",
+    "meta.warc_headers.warc-date", "date_download", "meta.date_download", "created", "metadata.created", "added",
+)  # fmt: skip
+NESTED = ("metadata", "meta", "warc_headers")
+"""Columns that hold others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fields:
+    """Where a recipe says that things are. None: where public corpora have them."""
+
+    text: str | None = None
+    url: str | None = None
+    id: str | None = None
+    date: str | None = None
+    keep: tuple[tuple[str, KeptType], ...] = ()
+    """Other fields that become columns of the documents, with the type of each."""
+
+    def paths(self, name: FieldName) -> tuple[str, ...]:
+        """Where to look, first place first."""
+        own: str | None = getattr(self, name)
+        return _USUAL[name] if own is None else (own,)
+
+
+_USUAL: dict[FieldName, tuple[str, ...]] = {"text": TEXT, "url": URL, "id": ID, "date": DATE}
+
+
+def look_up(value: Mapping[str, object], path: str) -> object:
+    """What is at `path`, None if nothing is. A name with a dot of its own comes before a nested one."""
+    if path in value:
+        return value[path]
+    head, dot, rest = path.partition(".")
+    return look_up(as_object(value.get(head)), rest) if dot else None
+
+
+def as_object(value: object) -> Mapping[str, object]:
+    """An object, be it there as such, as pairs or as JSON text; empty for everything else."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return {}
+    if isinstance(value, list):
+        return dict(pair for pair in value if isinstance(pair, tuple) and len(pair) == 2)
+    return value if isinstance(value, Mapping) else {}
+
+
+def kept_value(value: object, kind: KeptType) -> object:
+    """A kept field in its type; null where it is of another."""
+    if kind == "text":
+        if value is None or isinstance(value, str):
+            return value
+        return json.dumps(value, ensure_ascii=False)
+    try:
+        return float(value) if isinstance(value, int | float | str) else None
+    except (ValueError, OverflowError):
+        return None
