@@ -74,7 +74,7 @@ class CommonCrawl:
         return f"{self.base_url.rstrip('/')}/{path}"
 
     def _file(self, path: str) -> InputFile:
-        return InputFile(path=self._url(path), name=path.rsplit("/", 1)[-1], kind="warc", size=0)
+        return InputFile(path=self._url(path), name=path.rsplit("/", 1)[-1], kind="warc", size=0, identity=path)
 
     def _captures(self) -> tuple[InputFile, ...]:
         ranges: dict[str, set[ByteRange]] = {}

@@ -18,6 +18,7 @@ from dclm.core.errors import DataError, DclmError
 from dclm.core.record import RECORD, fingerprint
 from dclm.core.storage import is_local, sha256_file
 from dclm.pool.layout import Fields
+from dclm.pool.remote import HttpFile
 
 PoolKind = Literal["warc", "jsonl", "parquet"]
 
@@ -64,6 +65,8 @@ class InputFile:
     """Bytes, as stored (of the ranges, where there are some)."""
     ranges: tuple[ByteRange, ...] = ()
     """Read only these, each a whole compressed record; empty: the whole file."""
+    identity: str = ""
+    """What the file is wherever it lies, such as its path in Common Crawl; empty: its content says it."""
     artifact: bool = False
     """Whether the file is one of the documents of an artifact, by the record that lies there."""
     fields: Fields = _USUAL
@@ -119,6 +122,8 @@ def list_files(paths: Sequence[str]) -> PoolFiles:
 
 
 def _expand(path: str, order: int, unread: list[str]) -> list[_Found]:
+    if is_http(path) and kind_of(path) is not None and not any(c in path for c in "*?["):
+        return [_Found(path, posixpath.basename(path), HttpFile(path).size(), order, False)]
     fs, root = _filesystem(path)
     with _asking(fs, path):
         if fs.isdir(root):
@@ -247,6 +252,11 @@ def with_ranges(file: InputFile, ranges: Sequence[ByteRange]) -> InputFile:
     return replace(file, ranges=parts, size=sum(part.length for part in parts))
 
 
+def is_http(path: str) -> bool:
+    """Whether the path is the address of a web server."""
+    return path.startswith(("http://", "https://"))
+
+
 def with_fields(files: PoolFiles, fields: Fields) -> PoolFiles:
     """The files with these places of text, URL, id and date."""
     named = PoolFiles(replace(file, fields=fields) for file in files)
@@ -255,12 +265,20 @@ def with_fields(files: PoolFiles, fields: Fields) -> PoolFiles:
 
 
 def file_identity(file: InputFile) -> str:
-    """sha256 of a local file; of a remote one, its filesystem's checksum (size, time or ETag)."""
+    """sha256 of a local file; of a remote one, what its server says of it (size, version), never its address.
+
+    Files of Common Crawl never change: their path there is their identity.
+    """
     if file.fields != _USUAL:
         return fingerprint([file_identity(replace(file, fields=_USUAL)), asdict(file.fields)])
     if is_local(file.path):
         return sha256_file(file.path)
+    ranges = [list(r) for r in file.ranges]
+    if file.identity:
+        return fingerprint(["named", file.identity, ranges])
+    if is_http(file.path):
+        return fingerprint(["http", HttpFile(file.path).identity(), ranges])
     filesystem, path = _filesystem(file.path)
     with _asking(filesystem, file.path):
         checksum = str(filesystem.checksum(path))
-    return fingerprint(["remote", file.size, checksum, [list(r) for r in file.ranges]])
+    return fingerprint(["remote", file.size, checksum, ranges])

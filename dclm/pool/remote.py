@@ -1,19 +1,37 @@
-"""Files on an HTTP server, read by range requests that are tried again when the network or the server fails."""
+"""Files on an HTTP server, read by range requests that are tried again when the network or the server fails.
+
+This is the one way to a web server: reading, sizes and hashes wait alike. A server that says how long to wait
+(Retry-After) is obeyed, others are asked again after a time that doubles up to two minutes and is spread at random, so
+that workers do not come back all at once. A run pauses for up to half an hour in this way before it ends.
+"""
 
 from __future__ import annotations
 
+import email.utils
 import http.client
+import random
+import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from typing import cast
 
 from dclm.core.errors import DataError
 
-_ATTEMPTS = 5
-_FIRST_WAIT_SECONDS = 1.0  # doubled after every failure: 15 s in all
+_ATTEMPTS = 5  # where nothing suggests that the server will come back
+_FIRST_WAIT_SECONDS = 1.0  # doubled after every failure
+_LONGEST_WAIT_SECONDS = 120.0
+_LONGEST_ASKED_SECONDS = 600.0  # of a Retry-After
+_PATIENCE_SECONDS = 1800.0
 _TIMEOUT_SECONDS = 60.0
-_AGAIN = frozenset([403, 408, 425, 429, 500, 502, 503, 504])  # 403 is what Common Crawl says to those who ask too fast
+_BUSY = frozenset([408, 425, 429, 500, 502, 503, 504])
+_AGAIN = _BUSY | {403}  # which is what Common Crawl says to those who ask too fast
+_INTERVAL_SECONDS = {"data.commoncrawl.org": 0.1}
+"""Hosts to which one process sends no more than a request in so many seconds."""
+_MD5 = re.compile(r"[0-9a-f]{32}(-\d+)?$")
+_next_request: dict[str, float] = {}
+_answered: set[str] = set()
 _SKIP_BYTES = 1 << 20
 
 
@@ -22,16 +40,18 @@ class HttpFile:
 
     A connection that breaks is taken up again at the byte where it broke. Servers without range requests work, with
     what lies before the position read and thrown away.
-    Raises: DataError if the server says no, or still fails after five attempts.
+    Raises: DataError if the server says no, or still fails when patience is at its end.
     """
 
     def __init__(self, url: str, offset: int = 0, length: int | None = None) -> None:
         """`length`: ask for no more than so many bytes from `offset` on; positions stay those of the whole file."""
         self._url = url
+        self._host = urllib.parse.urlsplit(url).hostname or ""
         self._position = offset
         self._end = None if length is None else offset + length
         self._response: http.client.HTTPResponse | None = None
         self._total: int | None = None
+        self._version: str | None = None
         self.closed = False
 
     def read(self, size: int = -1) -> bytes:
@@ -43,7 +63,7 @@ class HttpFile:
             return b"".join(parts)
         if size == 0 or (self._end is not None and self._position >= self._end):
             return b""
-        failures = 0
+        failures, waited = 0, 0.0
         while True:
             try:
                 if self._response is None:
@@ -58,9 +78,11 @@ class HttpFile:
             except (OSError, http.client.HTTPException) as error:
                 self._drop()
                 failures += 1
-                if failures == _ATTEMPTS or not _worth_another(error):
-                    raise self._failure(error) from error
-                time.sleep(_FIRST_WAIT_SECONDS * 2 ** (failures - 1))
+                wait = _wait_after(error, failures, self._host in _answered)
+                if wait is None or waited >= _PATIENCE_SECONDS:
+                    raise self._failure(error, waited) from error
+                waited += wait
+                time.sleep(wait)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """As of any file; from the end (2) asks the server for the size."""
@@ -78,6 +100,10 @@ class HttpFile:
             raise DataError(self._url, "the server does not tell the file's size")
         return self._total
 
+    def identity(self) -> list[object]:
+        """Size and version of the file, without its address: its ETag if that is an MD5, else its modification time."""
+        return [self.size(), self._version]
+
     def tell(self) -> int:
         """The position in the whole file."""
         return self._position
@@ -91,6 +117,7 @@ class HttpFile:
         """The response from the position on, None if that is the end of the file."""
         last = "" if self._end is None else str(self._end - 1)
         headers = {"Range": f"bytes={self._position}-{last}", "Accept-Encoding": "identity", "User-Agent": "dclm"}
+        _keep_pace(self._host)
         try:
             request = urllib.request.Request(self._url, headers=headers)
             response = cast(http.client.HTTPResponse, urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS))
@@ -99,6 +126,9 @@ class HttpFile:
             if error.code == 416:  # nothing is left from this position on
                 return None
             raise
+        _answered.add(self._host)
+        tag = (response.headers.get("ETag") or "").removeprefix("W/").strip('"')
+        self._version = tag if _MD5.match(tag) else response.headers.get("Last-Modified") or tag or None
         total = (response.headers.get("Content-Range") or "").rpartition("/")[2]
         total = total or (response.headers.get("Content-Length") or "")
         self._total = int(total) if total.isdigit() else None
@@ -113,18 +143,50 @@ class HttpFile:
             self._response.close()
             self._response = None
 
-    def _failure(self, error: Exception) -> DataError:
+    def _failure(self, error: Exception, waited: float) -> DataError:
+        since = f" after {waited:,.0f} seconds of waiting" if waited else ""
         if isinstance(error, urllib.error.HTTPError):
-            what = f"the server says {error.code} {error.reason}"
+            what = f"the server says {error.code} {error.reason}{since}"
             hint = "check the address" if error.code not in _AGAIN else "try again later, with fewer workers"
         else:
-            what = f"cannot be fetched: {getattr(error, 'reason', None) or error or type(error).__name__}"
+            what = f"cannot be fetched: {getattr(error, 'reason', None) or error or type(error).__name__}{since}"
             hint = "check the network"
         return DataError(f"{self._url} at byte {self._position}", what, hint)
 
 
-def _worth_another(error: Exception) -> bool:
-    return not isinstance(error, urllib.error.HTTPError) or error.code in _AGAIN
+def _wait_after(error: Exception, failures: int, answered: bool) -> float | None:
+    """Seconds until the next attempt; None: it is in vain. `answered`: the host has answered this process before."""
+    wait = min(_FIRST_WAIT_SECONDS * 2 ** min(failures - 1, 20), _LONGEST_WAIT_SECONDS) * (0.5 + random.random())
+    if not isinstance(error, urllib.error.HTTPError):
+        return wait if answered or failures < _ATTEMPTS else None
+    if error.code not in _AGAIN:
+        return None
+    asked = _retry_after(error.headers.get("Retry-After"))
+    if asked is not None:
+        return min(asked, _LONGEST_ASKED_SECONDS) + random.random()
+    return wait if error.code in _BUSY or failures < _ATTEMPTS else None
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for, as a number or as the time until a date."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _keep_pace(host: str) -> None:
+    interval = _INTERVAL_SECONDS.get(host)
+    if interval is not None:
+        now = time.monotonic()
+        start = max(now, _next_request.get(host, now))
+        _next_request[host] = start + interval
+        if start > now:
+            time.sleep(start - now)
 
 
 def fetch(url: str, offset: int = 0, length: int | None = None) -> bytes:

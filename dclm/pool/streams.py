@@ -8,7 +8,7 @@ from typing import Protocol
 
 from dclm.core.errors import DataError
 from dclm.core.storage import open_input
-from dclm.pool.files import PACKED, ByteRange
+from dclm.pool.files import PACKED, ByteRange, is_http
 from dclm.pool.packing import BrokenError, detect, pieces
 from dclm.pool.remote import HttpFile, fetch
 
@@ -54,7 +54,7 @@ class GuardedStream:
 
 def open_stream(path: str) -> GuardedStream:
     """Open a local path or an URL. Raises: DataError if it is not there or may not be read."""
-    if path.startswith(("http://", "https://")):
+    if is_http(path):
         return GuardedStream(HttpFile(path), path)
     try:
         return GuardedStream(open_input(path), path)
@@ -64,7 +64,7 @@ def open_stream(path: str) -> GuardedStream:
 
 def read_range(path: str, part: ByteRange) -> GuardedStream:
     """A part of a file, fetched whole. Raises: DataError as `open_stream`."""
-    if path.startswith(("http://", "https://")):
+    if is_http(path):
         return GuardedStream(io.BytesIO(fetch(path, part.offset, part.length)), path)
     stream = open_stream(path)
     try:

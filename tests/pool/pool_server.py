@@ -18,6 +18,8 @@ class Site:
     url: str = ""
     failures: list[int] = field(default_factory=list)
     """Status codes to answer the next requests with, one each; 0 breaks the connection halfway."""
+    retry_after: str | None = None
+    """What a failure asks to wait."""
     ranges: bool = True
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 
@@ -33,7 +35,11 @@ class Handler(BaseHTTPRequestHandler):
         site.requests.append((self.path, wanted))
         failure = site.failures.pop(0) if site.failures else None
         if failure:
-            self.send_error(failure)
+            self.send_response(failure)
+            if site.retry_after is not None:
+                self.send_header("Retry-After", site.retry_after)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
             return
         file = site.root / self.path.lstrip("/")
         if not file.is_file():
@@ -51,6 +57,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
         else:
             self.send_response(200)
+        self.send_header("Last-Modified", "Sat, 01 Jan 2022 00:00:00 GMT")
         self.send_header("Content-Length", str(end - start))
         self.end_headers()
         body = data[start:end]
