@@ -38,7 +38,7 @@ demo: setup  ## The main job on the embedded sample pool, from crawl to leaderbo
 	$(DCLM) run recipes/demo.yaml --out out/demo
 	$(DCLM) board upload out/demo/result.json --to $(BOARD)
 	$(DCLM) board site $(BOARD) --out out/site
-	$(DCLM) board table $(BOARD)
+	$(DCLM) board table $(BOARD) --published 12
 	@echo "leaderboard page: $(CURDIR)/out/site/index.html"
 
 test: setup  ## All tests but those that download models

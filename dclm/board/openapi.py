@@ -58,6 +58,7 @@ def document() -> dict[str, Any]:
                 },
             },
             "/": {"get": _page("The leaderboard.", "text/html")},
+            "/results/{id}.html": {"parameters": [_ID], "get": _page("All about one entry.", "text/html", 404)},
             "/results.csv": {"get": _page("One line per entry, published results too.", "text/csv")},
             "/results.json": {"get": _page("The same as JSON.", "application/json")},
             "/openapi.json": {"get": _page("This description.", "application/json")},

@@ -1,47 +1,42 @@
 """The board as one HTML page without outside resources. Names on it come from strangers: all of it is escaped.
 
-The page works without its script (ranked by CORE); the script sorts by any column and filters by scale. A policy
-allows that one script and that one style sheet, by their hashes, and nothing else.
+The page works without its script (best CORE first); the script sorts, filters, compares and keeps its state in the
+address. A policy allows that one script and that one style sheet, by their hashes, and nothing else.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
+import json
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from dclm.board.entry import Broken, Entry
+from dclm.board.detail import render_detail
+from dclm.board.entry import Broken, Entry, Standing
+from dclm.board.frame import POLICY, SCRIPT, frame
+from dclm.board.known.published import LICENSE, SOURCE, published_entries
+from dclm.board.listing import to_csv, to_json
 from dclm.board.plot import render_plot
-from dclm.board.rank import rank, tones
+from dclm.board.rank import rank_entries, tones
 from dclm.board.result import Result, write_result
+from dclm.board.uncertainty import core_error, task_error
 from dclm.core.storage import write_atomic
+from dclm.eval.suite import load_suite
 
-
-def _asset(name: str) -> str:
-    return resources.files("dclm.board").joinpath(f"site/{name}").read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
-
-
-_STYLE, _CODE = _asset("board.css"), _asset("board.js")
-POLICY = (
-    f"default-src 'none'; style-src {_hash(_STYLE)}; script-src {_hash(_CODE)}; base-uri 'none'; form-action 'none'"
-)
-"""Content-Security-Policy of the page."""
+__all__ = ["POLICY", "export_site", "render_page"]
+TEXT = "wikitext2"
+"""The text of whose bits per byte there is a column."""
 
 
 class _Column(NamedTuple):
     label: str
     explain: str
-    value: Callable[[Result], float | str | None]
+    value: Callable[[Entry], float | str | None]
     show: Callable[[float], str] = str
     best: str = "high"
+    wide: bool = True
+    """Not on a phone."""
 
 
 def _signed(value: float) -> str:
@@ -55,122 +50,185 @@ def _short(value: float) -> str:
     return f"{value:g}"
 
 
-TEXT = "wikitext2"
-"""The text of whose bits a byte there is a column."""
-
-
-def _bits(result: Result) -> float | None:
-    text = result.perplexity.get(TEXT)
+def _bits(entry: Entry) -> float | None:
+    text = entry.result.perplexity.get(TEXT)
     return None if text is None else text.bits_per_byte
 
 
+def _error(entry: Entry) -> float | None:
+    error = core_error(entry.result)
+    return None if error is None else error.value
+
+
 _COLUMNS = (
-    _Column("Name", "as submitted", lambda r: r.name),
-    _Column("Scale", "of the training run", lambda r: r.training.scale),
-    _Column("CORE", "centred accuracy, mean of 22 tasks, v2, in percent", lambda r: r.core_v2, _signed),
-    _Column("±", "standard error of CORE", lambda r: r.core_v2_stderr, _signed, "low"),
-    _Column("EXTENDED", "the same over 53 tasks", lambda r: r.extended_v2, _signed),
-    _Column("Tasks", "tasks with a score", lambda r: float(len(r.scores)), _short),
+    _Column("Name", "a name leads to everything about a result", lambda e: e.shown, wide=False),
+    _Column("Scale", "of the training run", lambda e: e.result.training.scale),
+    _Column("CORE", "mean centered accuracy of 22 tasks, v2, percent", lambda e: e.result.core_v2, _signed, wide=False),
+    _Column("±", "standard error of CORE; of published results the binomial one", _error, _signed, "low", wide=False),
+    _Column("EXTENDED", "the same over 53 tasks", lambda e: e.result.extended_v2, _signed),
+    _Column("Tasks", "tasks with a score", lambda e: float(len(e.result.scores)), _short),
     _Column("Bits/byte", f"on the text {TEXT}", _bits, "{:.3f}".format, "low"),
-    _Column("Val. loss", "nats a token, held-out text", lambda r: r.training.validation_loss, "{:.4f}".format, "low"),
-    _Column("Params", "trainable parameters", lambda r: r.training.params, _short),
-    _Column("Tokens", "tokens seen in training", lambda r: r.training.tokens, _short),
-    _Column("FLOPs", "6 · parameters · tokens", lambda r: r.training.flops, "{:.2e}".format),
-    _Column("Pipeline", "of the data", lambda r: r.data.pipeline or ""),
-    _Column("Track", "filtering or mixing", lambda r: r.track),
+    _Column(
+        "Val. loss", "nats per token, held-out", lambda e: e.result.training.validation_loss, "{:.4f}".format, "low"
+    ),
+    _Column("Params", "trainable parameters", lambda e: e.result.training.params, _short),
+    _Column("Tokens", "tokens seen in training", lambda e: e.result.training.tokens, _short),
+    _Column("FLOPs", "6 · parameters · tokens", lambda e: e.result.training.flops, "{:.2e}".format),
+    _Column("Track", "filtering or mixing", lambda e: "" if e.published else e.result.track),
 )
-_TEXT = ("Name", "Scale", "Pipeline", "Track")
+_TEXT = ("Name", "Scale", "Track")
+_GROUPS: tuple[tuple[Standing, str], ...] = (
+    ("ranked", "Ranked: whole runs of the benchmark, scores computed anew from their items"),
+    ("apart", "Not ranked: see the marks"),
+    ("published", "Published results of DCLM, for reference"),
+)
 
 
-def render_page(results: Sequence[Result], link: str = "results/{id}.json", title: str = "DCLM leaderboard") -> str:
-    """The page. `link` is where the JSON of a result is, from the page's point of view."""
-    ordered = rank(results)
-    tone = tones(ordered)
+def render_page(
+    entries: Sequence[Entry], *, broken: Sequence[Broken] = (), title: str = "DCLM leaderboard", details: bool = True
+) -> str:
+    """The page. `details`: there is results/ID.html for every entry, next to the page."""
+    ordered = rank_entries(entries)
+    tone = tones([entry.result for entry in ordered])
     scales = "".join(f'<option value="{_escape(s)}">{_escape(s)}</option>' for s in tone)
-    legend = "".join(
-        f'<li data-scale="{_escape(scale)}"><span class="dot t{number}"></span>{_escape(scale)}</li>'
-        for scale, number in tone.items()
-    )
-    rows = "\n".join(_row(result, tone[result.training.scale], link) for result in ordered)
+    legend = "".join(f'<li><span class="dot t{number}"></span>{_escape(scale)}</li>' for scale, number in tone.items())
     heads = "".join(_head(column) for column in _COLUMNS)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_escape(POLICY)}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{_escape(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<header><h1>{_escape(title)}</h1>
-<p>Models that differ in their training data and in nothing else. CORE and EXTENDED are means of accuracies, centred
+    bodies = "\n".join(_group(standing, label, ordered, tone, details) for standing, label in _GROUPS)
+    missing = "".join(f"<li>{_escape(b.id)}: {_escape(b.problem)}</li>" for b in broken)
+    lost = f'<section class="panel warn"><h2>Not shown</h2><ul>{missing}</ul></section>' if broken else ""
+    return frame(
+        title,
+        f"""<header><h1>{_escape(title)}</h1>
+<p>Models that differ in their training data and in nothing else. CORE and EXTENDED are means of accuracies, centered
 so that 0 is guessing and 100 is perfect; a mean with a missing task is not given.</p></header>
 <main>
 <section class="panel" aria-labelledby="plot-title"><h2 id="plot-title">CORE against training compute</h2>
 {render_plot(ordered, tone)}
-<ul class="legend">{legend}</ul></section>
+<ul class="legend">{legend}<li><span class="line"></span>best CORE so far, ± one standard error</li></ul></section>
+<section class="panel" id="compare" aria-live="polite" aria-label="Comparison" hidden></section>
 <section class="panel" aria-label="Results">
-<div class="bar"><label>Scale <select id="scale"><option value="">all</option>{scales}</select></label>
-<span class="note" role="status"><span id="shown">{len(ordered)} of {len(ordered)}</span> results</span></div>
-<div class="scroll"><table>
-<thead><tr>{heads}</tr></thead>
-<tbody>
-{rows}
-</tbody></table></div></section>
-</main>
-<footer><p>Select a column's head to sort by it. A name leads to the whole result.</p></footer>
-<script>{_CODE}</script>
-</body>
-</html>
-"""
+<form class="bar" role="search">
+<label class="grow">Search
+<input type="search" id="search" placeholder="name, corpus, pipeline" autocomplete="off"></label>
+<label>Scale <select id="scale"><option value="">all</option>{scales}</select></label>
+<label>Track <select id="track"><option value="">all</option><option>filtering</option>
+<option>mixing</option></select></label>
+<label>Tokens <select id="tokens"><option value="">any</option><option value="0-1e10">under 10B</option>
+<option value="1e10-5e10">10–50B</option><option value="5e10-1.4e11">50–140B</option>
+<option value="1.4e11-1e20">over 140B</option></select></label>
+<label>Source <select id="source"><option value="">all</option><option value="own">this board</option>
+<option value="published">published</option></select></label>
+<label class="check"><input type="checkbox" id="together"> sort all groups together</label>
+</form>
+<p class="note" role="status"><span id="shown">{len(ordered)} of {len(ordered)}</span> results.
+Mark two to compare them.
+<span class="actions"><button type="button" id="csv" hidden>CSV of these</button>
+<button type="button" id="json" hidden>JSON of these</button>
+<button type="button" id="reset" hidden>Clear filters</button></span></p>
+<div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table>
+<thead><tr><th class="pick"><span class="only-read">Compare</span></th><th class="place">#</th>{heads}</tr></thead>
+{bodies}
+</table></div></section>
+{lost}</main>
+<footer><p>Select a column's head to sort by it. Everything, with the score of every task:
+<a href="results.csv">CSV</a>, <a href="results.json">JSON</a>. Published results: {_escape(SOURCE)}, license
+{_escape(LICENSE)}; their errors are binomial ones, computed here.</p></footer>
+<script type="application/json" id="data">{_data(ordered)}</script>
+<script>{SCRIPT}</script>
+""",
+    )
 
 
 def export_site(entries: Sequence[Entry], out: Path, published: bool = False, broken: Sequence[Broken] = ()) -> Path:
-    """Write index.html and results/ID.json under `out`; returns the page's path."""
-    results = [entry.result for entry in entries]
-    for result in results:
-        write_result(out / "results" / f"{result.id}.json", result)
+    """Write index.html, results/ID.html (and ID.json of own results), results.csv and results.json under `out`.
+
+    `published`: with DCLM's published results as reference rows. Returns the page's path.
+    """
+    everything = [*entries, *(published_entries() if published else ())]
+    for entry in everything:
+        if not entry.published:
+            write_result(out / "results" / f"{entry.id}.json", entry.result)
+        link = None if entry.published else f"{entry.id}.json"
+        write_atomic(out / "results" / f"{entry.id}.html", render_detail(entry, json_link=link).encode())
+    write_atomic(out / "results.csv", to_csv(everything).encode())
+    write_atomic(out / "results.json", to_json(everything).encode())
     page = out / "index.html"
-    write_atomic(page, render_page(results).encode())
+    write_atomic(page, render_page(everything, broken=broken).encode())
     return page
 
 
 def _head(column: _Column) -> str:
-    kind = ' class="text"' if column.label in _TEXT else f' data-best="{column.best}"'
+    kinds = [*(["text"] * (column.label in _TEXT)), *(["wide"] * column.wide)]
+    best = "" if column.label in _TEXT else f' data-best="{column.best}"'
     current = ' aria-sort="descending"' if column.label == "CORE" else ""
-    button = f'<button title="{_escape(column.explain)}">{_escape(column.label)}</button>'
-    return f'<th scope="col"{kind}{current}>{button}</th>'
+    button = f'<button type="button" title="{_escape(column.explain)}">{_escape(column.label)}</button>'
+    return f'<th scope="col" class="{" ".join(kinds)}"{best}{current}>{button}</th>'
 
 
-def _row(result: Result, tone: int, link: str) -> str:
-    cells = []
+def _group(standing: Standing, label: str, entries: Sequence[Entry], tone: dict[str, int], details: bool) -> str:
+    mine = [entry for entry in entries if entry.standing == standing]
+    head = f'<tr class="group"><th colspan="{len(_COLUMNS) + 2}" scope="rowgroup">{_escape(label)}</th></tr>'
+    rows = "\n".join(
+        _row(entry, number if standing == "ranked" else None, tone[entry.result.training.scale], details)
+        for number, entry in enumerate(mine, 1)
+    )
+    hidden = "" if mine else " hidden"
+    return f'<tbody data-standing="{standing}"{hidden}>{head}\n{rows}</tbody>'
+
+
+def _row(entry: Entry, place: int | None, tone: int, details: bool) -> str:
+    result = entry.result
+    cells = [
+        f'<td class="pick"><input type="checkbox" aria-label="Compare {_escape(entry.shown)}"></td>'
+        f'<td class="place">{place or ""}</td>'
+    ]
     for column in _COLUMNS:
-        value = column.value(result)
+        value = column.value(entry)
+        wide = " wide" if column.wide else ""
         if column.label == "Name":
-            target = link.format(id=result.id)
-            shown = f'<span class="dot t{tone}"></span><a href="{target}">{_escape(result.name)}</a>{_tags(result)}'
-            cells.append(f'<td class="text name" data-v="{_escape(result.name)}">{shown}</td>')
+            name = _escape(entry.shown)
+            link = f'<a href="results/{entry.id}.html">{name}</a>' if details else name
+            scale = f'<span class="phone">{_escape(result.training.scale)}</span>'
+            shown = f'<span class="dot t{tone}"></span>{link} {scale}{_tags(entry)}'
+            cells.append(f'<td class="text name" data-v="{name}">{shown}</td>')
         elif isinstance(value, str):
-            cells.append(f'<td class="text" data-v="{_escape(value)}">{_escape(value) or "—"}</td>')
+            cells.append(f'<td class="text{wide}" data-v="{_escape(value)}">{_escape(value) or "—"}</td>')
         elif value is None:
-            cells.append('<td data-v="">—</td>')
+            cells.append(f'<td class="{wide.strip()}" data-v="">—</td>')
         else:
-            cells.append(f'<td data-v="{value!r}">{_escape(column.show(value))}</td>')
-    return f'<tr data-scale="{_escape(result.training.scale)}" data-id="{result.id}">{"".join(cells)}</tr>'
+            cells.append(f'<td class="{wide.strip()}" data-v="{value!r}">{_escape(column.show(value))}</td>')
+    texts = [entry.shown, result.name, result.data.pipeline, entry.submitter, *result.data.pools]
+    words = " ".join(filter(None, texts))
+    return (
+        f'<tr data-id="{entry.id}" data-scale="{_escape(result.training.scale)}"'
+        f' data-track="{_escape(result.track)}" data-source="{"published" if entry.published else "own"}"'
+        f' data-tokens="{result.training.tokens or ""}" data-words="{_escape(words.lower())}">{"".join(cells)}</tr>'
+    )
 
 
-def _tags(result: Result) -> str:
-    tags = []
-    if result.limited is not None:
-        tags.append(f"{result.limited} items a task")
-    if result.incomplete:
-        tags.append("incomplete data")
-    if result.training.deviations:
-        tags.append("off scale")
-    if result.imported is not None:
-        tags.append("imported")
-    return "".join(f'<span class="tag">{_escape(tag)}</span>' for tag in tags)
+def _tags(entry: Entry) -> str:
+    tags = ["re-scored"] if entry.standing == "ranked" else list(entry.reasons)
+    kind = "tag plainly" if entry.published else "tag"
+    return "".join(f' <span class="{kind}">{_escape(tag)}</span>' for tag in tags)
+
+
+def _data(entries: Sequence[Entry]) -> str:
+    """What comparing needs, as JSON that can end no element: the scores of all tasks in units of 1/10,000."""
+    suite, core = load_suite("extended"), set(load_suite("core").labels)
+    tasks = [[t.task, t.metadata.baseline.v2, int(t.task in core)] for t in suite.tasks]
+    scores = {entry.id: [_packed(entry.result, label) for label in suite.labels] for entry in entries}
+    text = json.dumps({"tasks": tasks, "scores": scores}, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
+
+
+def _packed(result: Result, task: str) -> list[int] | int | None:
+    """Score, or score and error where it was measured."""
+    score = result.scores.get(task)
+    if score is None:
+        return None
+    error = task_error(result, task)
+    value = round(10_000 * score.score)
+    return value if error is None else [value, round(100_000 * error.value)] if error.measured else value
 
 
 def _escape(text: str) -> str:

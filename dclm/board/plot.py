@@ -1,4 +1,4 @@
-"""CORE against training FLOPs, as an SVG picture inside the page."""
+"""CORE against training FLOPs with the frontier, as an SVG picture inside the page."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from dclm.board.result import Result
+from dclm.board.entry import Entry
+from dclm.board.uncertainty import core_error
 
-_WIDTH, _HEIGHT = 960, 340
+_WIDTH, _HEIGHT = 960, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 12, 44
 
 
@@ -25,20 +26,60 @@ class _Axis(NamedTuple):
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 2)
 
 
-def render_plot(results: Sequence[Result], tone: Mapping[str, int]) -> str:
-    """The picture of those results that have both CORE and FLOPs, or a sentence that there are none."""
-    points = [(r, r.training.flops, r.core_v2) for r in results]
-    known = [(r, math.log10(flops), 100 * core) for r, flops, core in points if flops is not None and core is not None]
-    if not known:
+class _Point(NamedTuple):
+    entry: Entry
+    power: float
+    """log10 of the training FLOPs."""
+    core: float
+    """In percent."""
+    error: float
+    """Standard error of `core`; 0 where it cannot be told."""
+
+
+def render_plot(entries: Sequence[Entry], tone: Mapping[str, int]) -> str:
+    """The picture of those entries that have both CORE and FLOPs, or a sentence that there are none."""
+    points = [point for entry in entries if (point := _point_of(entry)) is not None]
+    if not points:
         return '<p class="note">No result has both CORE and training FLOPs yet.</p>'
-    x = _Axis(*_bounds([power + side for _, power, _ in known for side in (-0.1, 0.1)], 1.0), _LEFT, _WIDTH - _RIGHT)
-    ends = [core + sign * 100 * (r.core_v2_stderr or 0.0) for r, _, core in known for sign in (-1, 1)]
+    x = _Axis(*_bounds([p.power + side for p in points for side in (-0.1, 0.1)], 1.0), _LEFT, _WIDTH - _RIGHT)
+    ends = [p.core + sign * p.error for p in points for sign in (-1, 1)]
     step = _step(ends)
     y = _Axis(*_bounds(ends, step), _HEIGHT - _BOTTOM, _TOP)
-    shapes = [*_grid(x, y, step), *(_point(r, x.at(flops), core, y, tone) for r, flops, core in known)]
-    label = f"Scatter plot of CORE against training FLOPs, {len(known)} results"
+    points.sort(key=lambda p: not p.entry.published)  # own results lie on top
+    shapes = [*_grid(x, y, step), *_frontier(points, x, y), *(_point(p, x, y, tone) for p in points)]
+    label = f"Scatter plot of CORE against training FLOPs, {len(points)} results"
     body = "\n".join(shapes)
-    return f'<svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">\n{body}\n</svg>'
+    return (
+        f'<div class="scroll"><svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">\n'
+        f"{body}\n</svg></div>"
+    )
+
+
+def _point_of(entry: Entry) -> _Point | None:
+    result = entry.result
+    if result.training.flops is None or result.core_v2 is None:
+        return None
+    error = core_error(result)
+    power = math.log10(result.training.flops)
+    return _Point(entry, power, 100 * result.core_v2, 0.0 if error is None else 100 * error.value)
+
+
+def _frontier(points: Sequence[_Point], x: _Axis, y: _Axis) -> list[str]:
+    """The best CORE up to each number of FLOPs, with a band of one standard error. Claims and sketches do not count."""
+    best: list[_Point] = []
+    for point in sorted((p for p in points if p.entry.standing != "apart"), key=lambda p: (p.power, -p.core)):
+        if not best or point.core > best[-1].core:
+            best.append(point)
+    if not best:
+        return []
+    steps = [*zip(best, [p.power for p in best[1:]] + [x.high], strict=True)]
+
+    def edge(sign: float) -> list[str]:
+        corners = [(power, p.core + sign * p.error) for p, end in steps for power in (p.power, end)]
+        return [f"{x.at(power)},{y.at(min(max(core, y.low), y.high))}" for power, core in corners]
+
+    band = " ".join([*edge(1), *reversed(edge(-1))])
+    return [f'<polygon class="band" points="{band}"/>', f'<polyline class="frontier" points="{" ".join(edge(0))}"/>']
 
 
 def _bounds(values: Sequence[float], step: float) -> tuple[float, float]:
@@ -73,12 +114,15 @@ def _grid(x: _Axis, y: _Axis, step: float) -> list[str]:
     return out
 
 
-def _point(result: Result, x: float, core: float, y: _Axis, tone: Mapping[str, int]) -> str:
-    name, scale = html.escape(result.name), html.escape(result.training.scale)
+def _point(point: _Point, x: _Axis, y: _Axis, tone: Mapping[str, int]) -> str:
+    entry, at = point.entry, x.at(point.power)
+    scale = html.escape(entry.result.training.scale)
     error = ""
-    if result.core_v2_stderr:
-        low, high = (y.at(core + sign * 100 * result.core_v2_stderr) for sign in (-1, 1))
-        error = f'<line class="error" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>'
-    title = f"<title>{name} ({scale}): {core:.2f}</title>"
-    circle = f'<circle cx="{x}" cy="{y.at(core)}" r="6" data-id="{result.id}">{title}</circle>'
-    return f'<g class="t{tone[result.training.scale]}" data-scale="{scale}">{error}{circle}</g>'
+    if point.error:
+        low, high = (y.at(point.core + sign * point.error) for sign in (-1, 1))
+        error = f'<line class="error" x1="{at}" x2="{at}" y1="{low}" y2="{high}"/>'
+    title = f"<title>{html.escape(entry.shown)} ({scale}): {point.core:.2f} ± {point.error:.2f}</title>"
+    radius = 3.5 if entry.published else 6
+    circle = f'<circle cx="{at}" cy="{y.at(point.core)}" r="{radius}">{title}</circle>'
+    kind = " published" if entry.published else ""
+    return f'<g class="t{tone[entry.result.training.scale]}{kind}" data-id="{entry.id}">{error}{circle}</g>'

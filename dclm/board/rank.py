@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dclm.board.entry import STANDINGS, Entry
 from dclm.board.result import Result
 
-NUM_TONES = 8
+NUM_TONES = 10
 
 
 def rank(results: Sequence[Result]) -> list[Result]:

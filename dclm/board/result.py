@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -141,7 +142,7 @@ class Result:
     provenance: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Versions, host, times; nothing that identifies the result."""
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """Content hash without provenance: the same numbers from the same chain have the same id."""
         content = self.to_json()

@@ -112,6 +112,7 @@ def make_app(database: Path, token: str | None, max_bytes: int | None = None) ->
     return Starlette(
         routes=[
             Route("/", shown(views.page)),
+            Route("/results/{id:str}.html", shown(views.detail)),
             Route("/results.csv", shown(views.csv)),
             Route("/results.json", shown(views.summary)),
             Route("/openapi.json", shown(views.openapi)),

@@ -47,7 +47,7 @@ def upload(path: Path | str, to: str, items: Path | None = None) -> Receipt:
     with open_input(path) as handle:
         data = handle.read(MAX_RESULT_BYTES + 1)
     result = validate(data, str(path))
-    found = items or _own_items(path, result)
+    found = items or items_of(path, result)
     if found is not None:
         rescore(result, found)
     if to.startswith(SERVER):
@@ -77,13 +77,13 @@ def remove(identity: str, board: str, reason: str) -> None:
     raise DataError(board, f"the board answered {answer.status_code}: {said(answer, board, 'error')}")
 
 
-def _own_items(path: Path | str, result: Result) -> Path | None:
+def items_of(path: Path | str, result: Result) -> Path | None:
     """The items next to a local result, if they are those that its chain names."""
     expected = items_hash(result)
     if expected is None or not is_local(path):
         return None
-    items = Path(path).parent / "scores" / ITEMS_FILE
-    return items if items.is_file() and sha256_file(items) == expected else None
+    beside = (Path(path).parent / "scores" / ITEMS_FILE, Path(str(path).removesuffix(".json") + ITEMS_SUFFIX))
+    return next((items for items in beside if items.is_file() and sha256_file(items) == expected), None)
 
 
 def _refuse_repeat(result: Result, place: str) -> None:

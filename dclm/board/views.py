@@ -12,6 +12,7 @@ from typing import NamedTuple
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from dclm.board.detail import render_detail
 from dclm.board.entry import Broken, Entry
 from dclm.board.known.published import published_entries
 from dclm.board.listing import to_csv, to_json
@@ -49,15 +50,24 @@ class Views:
         self._version = -1
         self._entries: list[Entry] = []
         self._broken: list[Broken] = []
+        self._by_id: dict[str, Entry] = {}
         self._kept: dict[str, _Made] = {}
 
     def page(self, request: Request) -> Response:
         """The leaderboard."""
 
-        def make() -> str:
-            return render_page([e.result for e in self._entries], link="api/results/{id}")
+        return self._html(request, "/", lambda: render_page(self._all(), broken=self._broken))
 
-        return self._html(request, "/", make)
+    def detail(self, request: Request) -> Response:
+        """Everything about one entry."""
+        identity = str(request.path_params["id"])
+        with self._lock:
+            self._refresh()
+            entry = self._by_id.get(identity)
+        if entry is None:
+            return answer({"error": "no such result"}, 404)
+        link = None if entry.published else f"../api/results/{entry.id}"
+        return self._html(request, f"detail {identity}", lambda: render_detail(entry, json_link=link))
 
     def listing(self, request: Request, offset: int, limit: int) -> Response:
         """A part of the results as JSON, in order of arrival."""
@@ -110,6 +120,15 @@ class Views:
             "result": json.loads(self._store.body(entry.id) or "null"),
         }
 
+    def _refresh(self) -> None:
+        """Read what is new; what was made from the old is forgotten. Called with the lock held."""
+        version = self._store.version()
+        if version != self._version:
+            self._entries, self._broken = self._store.entries({entry.id: entry for entry in self._entries})
+            self._by_id = {entry.id: entry for entry in self._all()}
+            self._version = version
+            self._kept.clear()
+
     def _html(self, request: Request, key: str, make: Callable[[], str]) -> Response:
         return self._answer(request, key, lambda: make().encode(), "text/html; charset=utf-8", POLICY)
 
@@ -122,11 +141,7 @@ class Views:
     def _answer(self, request: Request, key: str, make: Callable[[], bytes], kind: str, policy: str) -> Response:
         """The kept answer of that key, or a new one where the board has changed since."""
         with self._lock:
-            version = self._store.version()
-            if version != self._version:
-                self._entries, self._broken = self._store.entries({entry.id: entry for entry in self._entries})
-                self._version = version
-                self._kept.clear()
+            self._refresh()
             made = self._kept.get(key)
             if made is None:
                 body = make()

@@ -10,15 +10,18 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from dclm.board.entry import Entry
 from dclm.board.exchange import from_dclm, to_dclm
 from dclm.board.explain import explain
 from dclm.board.fetch import SERVER, Fetched, fetch_entries
 from dclm.board.known.published import make_published
 from dclm.board.page import export_site
+from dclm.board.rescore import rescore
 from dclm.board.result import MAX_RESULT_BYTES, load_json, parse_result, write_result
 from dclm.board.store import KEEPER, Store
 from dclm.board.submitters import MIN_TOKEN_LENGTH, Submitters
-from dclm.board.upload import TOKEN_VARIABLE
+from dclm.board.tracks import rules
+from dclm.board.upload import TOKEN_VARIABLE, items_of
 from dclm.board.upload import remove as take_off
 from dclm.board.upload import upload as send
 from dclm.board.validate import validate
@@ -40,16 +43,24 @@ def board() -> None:
 @board.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def check(files: tuple[str, ...]) -> None:
-    """Check result.json files: schema, means, chain, suite, items, scale. Names every problem of every file."""
+    """Check result.json files: schema, means, chain, suite, items, scale. Names every problem of every file.
+
+    Then says of each rule of the result's track whether it is kept: passed, failed, or cannot be checked, and why.
+    Items that lie next to a result (scores/items.parquet, or NAME.items.parquet) are scored anew.
+    """
     failed: list[DclmError] = []
     for file in files:
         try:
             with open_input(file) as handle:
                 result = validate(handle.read(MAX_RESULT_BYTES + 1), file)
+            items = items_of(file, result)
+            entry = Entry(result=result, rescored=None if items is None else rescore(result, items))
         except DclmError as error:
             failed.append(error)
         else:
             print(f"{file}: in order, {len(result.scores)} tasks, CORE {percent(result.core_v2)}, id {result.id}")
+            for rule in rules(entry):
+                print(f"  {rule.verdict:17}  {plain(rule.name)}: {plain(rule.reason)}")
     if failed:
         problems = [problem for error in failed for problem in error.problems]
         raise type(failed[0])(*problems[0], others=problems[1:])

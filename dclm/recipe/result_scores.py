@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dclm.board.result import TaskScore, TextScore
-from dclm.core.record import read_record
+from dclm.core.record import Record, read_record
 from dclm.core.storage import write_atomic
 from dclm.eval.contamination import contamination
 from dclm.eval.suite import Suite
+from dclm.recipe.recipe import Recipe
 
 
 def find_contamination(
@@ -49,3 +51,24 @@ def text_scores(scores: Mapping[str, Any]) -> dict[str, TextScore]:
         name: TextScore(bits_per_byte=text["bits_per_byte"], stderr=text["standard_error"], bytes=text["bytes"])
         for name, text in scores.get("perplexity", {}).items()
     }
+
+
+def source_counts(names: Sequence[str], documents: Sequence[Record], tokens: Record) -> dict[str, object]:
+    """By source: what became of its records, and how many sequences it had and gave."""
+    found = tokens.counts.get("sources")
+    taken = found if isinstance(found, list) and len(found) == len(names) else [{}] * len(names)
+    return {
+        name: {
+            **{k: record.counts[k] for k in ("read", "kept", "dropped", "rejected", "decisions")},
+            **{k: part[k] for k in ("sequences", "taken") if k in part},
+        }
+        for name, record, part in zip(names, documents, taken, strict=True)
+    }
+
+
+def plain_recipe(recipe: Recipe) -> object:
+    """The recipe as it was written, without what it leaves at its default; its variables are not filled in."""
+    defaults = {f.name: f.default for f in dataclasses.fields(recipe)}
+    fields = dataclasses.asdict(recipe)
+    written = {k: v for k, v in fields.items() if v != defaults[k] and v not in ({}, ())}
+    return json.loads(json.dumps(written, default=str))

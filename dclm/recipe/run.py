@@ -35,7 +35,7 @@ from dclm.pool.files import InputFile
 from dclm.pool.spec import PoolSpec, resolve_pool
 from dclm.recipe.layout import STAGES, Layout, StageName
 from dclm.recipe.recipe import LoadedRecipe
-from dclm.recipe.result_scores import find_contamination, task_scores, text_scores
+from dclm.recipe.result_scores import find_contamination, plain_recipe, source_counts, task_scores, text_scores
 from dclm.select.classifier.train import describe, train_classifier
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.train.launch import launch
@@ -224,6 +224,7 @@ class Run:
     def _result(self, scores: Mapping[str, Any]) -> Result:
         trained = next(r for r in self.records if r.kind == "checkpoint")
         documents = [r for r in self.records if r.kind == "documents"]
+        tokens = next(r for r in self.records if r.kind == "tokens")
         suite: Mapping[str, object] = scores["suite"]
         return make_result(
             name=self.recipe.name,
@@ -234,17 +235,14 @@ class Run:
             data=DataSummary(
                 pools=tuple(s.name for s in self.recipe.data),
                 pipeline=", ".join(r.name for r in documents),
-                counts={
-                    source.name: {k: record.counts[k] for k in ("read", "kept", "dropped", "rejected", "decisions")}
-                    for source, record in zip(self.recipe.data, documents, strict=True)
-                },
+                counts=source_counts([s.name for s in self.recipe.data], documents, tokens),
             ),
             records=self.records,
             track="mixing" if len(self.recipe.data) > 1 else "filtering",
             limited=self.recipe.limit,
             core_v2_stderr=_number(scores["core_v2_standard_error"]),
             extended_v2_stderr=_number(scores["extended_v2_standard_error"]),
-            provenance=provenance(self.started),
+            provenance={**provenance(self.started), "recipe": plain_recipe(self.recipe)},
         )
 
     def _training(self, record: Record) -> TrainingSummary:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dclm.board.entry import own
 from dclm.board.exchange import from_dclm, to_dclm
 from dclm.board.page import render_page
 from dclm.board.result import (
@@ -205,7 +206,7 @@ def test_clean_scores_and_perplexity_are_carried_and_checked(make: MakeResult) -
     fine = validate(as_bytes(with_copa(clean_n=90, clean_score=0.45)), "r")
     assert fine.scores["copa"].clean_score == 0.45
     assert fine.perplexity["wikitext2"].bits_per_byte == 1.25
-    assert 'data-v="1.25"' in render_page([fine])
+    assert 'data-v="1.25"' in render_page(own([fine]))
     assert "101 clean items of 100" in complaints(with_copa(clean_n=101, clean_score=0.4))
     assert "clean_score without clean_n" in complaints(with_copa(clean_score=0.4))
     assert "clean_score is None" in complaints(with_copa(clean_n=5))

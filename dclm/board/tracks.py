@@ -1,0 +1,174 @@
+"""The rules of a track, each passed, failed, or not to be checked from what a result says, with the reason."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from dclm.board.entry import Entry
+from dclm.board.known.checks import CUSTOM, known_scale, settings_of
+from dclm.board.result import Result
+
+Verdict = Literal["passed", "failed", "cannot be checked"]
+PASSED: Verdict = "passed"
+FAILED: Verdict = "failed"
+UNKNOWN: Verdict = "cannot be checked"
+_REPEATS = "passes over the tokens"
+"""How `dclm run` declares repeats among the deviations."""
+_DECONTAMINATE = "decontaminate"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One rule of a track and whether a result keeps it."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+
+
+def rules(entry: Entry) -> list[Rule]:
+    """The rules of the result's track, in the order in which data becomes a score."""
+    result = entry.result
+    if result.imported is not None:
+        reason = "the result was imported, without a chain"
+        return [Rule(name="any rule of a track", verdict=UNKNOWN, reason=reason)]
+    found: list[Rule] = []
+    if result.track == "filtering":
+        found += [_pool(result), _passes(result)]
+    elif result.track == "mixing":
+        found += [_sources(result), _shares(result), _passes(result)]
+    else:
+        reason = "the result states none; allowed: filtering, mixing"
+        found.append(Rule(name="a track is declared", verdict=FAILED, reason=reason))
+    shared = (_decontamination, _report, _models, _scale, _suite)
+    return [*found, *(rule(result) for rule in shared), _items(entry)]
+
+
+def _pool(result: Result) -> Rule:
+    name = "only the scale's pool"
+    pools = [link for link in result.chain if link.kind == "pool"]
+    if len(result.data.pools) > 1:
+        return Rule(name=name, verdict=FAILED, reason=f"{len(result.data.pools)} sources; filtering has one")
+    if not pools:
+        return Rule(name=name, verdict=UNKNOWN, reason="the chain begins with plain files, not with a pool")
+    marks = ", ".join(link.fingerprint[:12] for link in pools)
+    reason = f"the chain begins with the pool {marks}; which fingerprint a scale's pool has is not known to a board"
+    return Rule(name=name, verdict=UNKNOWN, reason=reason)
+
+
+def _passes(result: Result) -> Rule:
+    name = "one pass, or declared repeats"
+    repeats = [d for d in result.training.deviations if _REPEATS in d]
+    if repeats:
+        return Rule(name=name, verdict=PASSED, reason=f"declared: {repeats[0]}")
+    taken = _taken(result)
+    if not taken:
+        return Rule(name=name, verdict=UNKNOWN, reason="the result does not say how many tokens each source had")
+    over = [source for source, (have, take) in taken.items() if take > have]
+    if over:
+        return Rule(name=name, verdict=FAILED, reason=f"more was taken than there is, undeclared: {', '.join(over)}")
+    return Rule(name=name, verdict=PASSED, reason="no source gave more sequences than it has")
+
+
+def _sources(result: Result) -> Rule:
+    count = len(result.data.pools)
+    if count < 2:
+        return Rule(name="declared sources", verdict=FAILED, reason=f"{count} source; a mixture has several")
+    return Rule(name="declared sources", verdict=PASSED, reason=", ".join(result.data.pools))
+
+
+def _shares(result: Result) -> Rule:
+    name, taken = "declared shares", _taken(result)
+    total = sum(take for _, take in taken.values())
+    if len(taken) != len(result.data.pools) or not total:
+        return Rule(name=name, verdict=UNKNOWN, reason="the result does not say how many tokens each source gave")
+    parts = [
+        f"{source} {take / total:.1%} ({take / have:.2f} passes)" for source, (have, take) in taken.items() if have
+    ]
+    return Rule(name=name, verdict=PASSED, reason=", ".join(parts))
+
+
+def _taken(result: Result) -> dict[str, tuple[int, int]]:
+    """Source → sequences it has and gave, where the result says so."""
+    found = {}
+    for source, counts in result.data.counts.items():
+        if isinstance(counts, Mapping):
+            have, take = counts.get("sequences"), counts.get("taken")
+            if isinstance(have, int) and isinstance(take, int):
+                found[source] = (have, take)
+    return found
+
+
+def _decontamination(result: Result) -> Rule:
+    name = "no evaluation data"
+    sources = {s: c for s, c in result.data.counts.items() if isinstance(c, Mapping) and "decisions" in c}
+    if not sources:
+        return Rule(name=name, verdict=UNKNOWN, reason="the result does not say what the pipeline's steps decided")
+    without = [s for s, c in sources.items() if not any(_DECONTAMINATE in key for key in _keys(c["decisions"]))]
+    if without:
+        reason = f"no step `{_DECONTAMINATE}` reports on {', '.join(without)}"
+        return Rule(name=name, verdict=UNKNOWN, reason=reason)
+    return Rule(name=name, verdict=PASSED, reason="every source went through `decontaminate`")
+
+
+def _keys(value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield str(key)
+            yield from _keys(inner)
+
+
+def _report(result: Result) -> Rule:
+    name = "contamination report"
+    told = {task: s for task, s in result.scores.items() if s.clean_n is not None}
+    lacking = len(result.scores) - len(told)
+    if lacking:
+        reason = f"{lacking} of {len(result.scores)} tasks do not say how many of their items the documents hold"
+        return Rule(name=name, verdict=FAILED, reason=reason)
+    items = sum(s.n or 0 for s in told.values())
+    clean = sum(s.clean_n or 0 for s in told.values())
+    reason = f"{items - clean} of {items} items stand in the training documents"
+    return Rule(name=name, verdict=PASSED, reason=reason)
+
+
+def _models(result: Result) -> Rule:
+    name = "models trained on other data are declared"
+    trained = [link.name for link in result.chain if link.kind == "classifier"]
+    said = f"the chain names {', '.join(trained)}" if trained else "the chain names none"
+    reason = f"{said}; models that steps of {result.data.pipeline or 'the pipeline'} load are not in it"
+    return Rule(name=name, verdict=UNKNOWN, reason=reason)
+
+
+def _scale(result: Result) -> Rule:
+    name, training = "the scale's hyper-parameters", result.training
+    others = [d for d in training.deviations if _REPEATS not in d]
+    if others:
+        return Rule(name=name, verdict=FAILED, reason=others[0])
+    scale = known_scale(training.scale)
+    if scale is None:
+        return Rule(name=name, verdict=FAILED, reason=f"no scale is called {training.scale}")
+    if not training.settings:
+        return Rule(name=name, verdict=UNKNOWN, reason="the result does not state them")
+    if dict(training.settings) != settings_of(scale):
+        return Rule(name=name, verdict=FAILED, reason=f"they are not those of {scale.name}")
+    return Rule(name=name, verdict=PASSED, reason=f"all {len(training.settings)} are those of {scale.name}")
+
+
+def _suite(result: Result) -> Rule:
+    name = "the benchmark's questions"
+    if result.suite.name == CUSTOM:
+        return Rule(name=name, verdict=UNKNOWN, reason="the tasks were chosen by hand")
+    if result.limited is not None:
+        return Rule(name=name, verdict=FAILED, reason=f"only {result.limited} items per task were asked")
+    return Rule(name=name, verdict=PASSED, reason=f"{result.suite.name} {result.suite.version}, by its hash")
+
+
+def _items(entry: Entry) -> Rule:
+    name = "scores follow from items"
+    if entry.rescored is None:
+        return Rule(name=name, verdict=UNKNOWN, reason="no items.parquet came with the result: its scores are a claim")
+    tasks, checked = entry.rescored.tasks, entry.rescored.answers_checked
+    reason = f"{tasks} tasks re-scored; marks compared with the right answers in {checked} of them"
+    return Rule(name=name, verdict=PASSED, reason=reason)
