@@ -30,7 +30,7 @@ def mix() -> None:
 @click.option("--losses", multiple=True, required=True, type=_PATH, help="CSV: run, then one column per loss.")
 @click.option("--target", required=True, metavar="COLUMN", help="Column of the losses to fit.")
 @click.option("--predict", "new", required=True, type=_PATH, help="CSV of mixtures to predict.")
-@click.option("--out", required=True, type=_PATH, help="CSV to write: run, predicted, low, high.")
+@click.option("--out", required=True, type=_PATH, help="CSV to write: the run, predicted, low, high.")
 @click.option("--truth", type=_PATH, help="CSV with the losses of the predicted mixtures, to compare with.")
 @click.option("--first", type=click.IntRange(1), help="Use only the first so many proxies.")
 @click.option(
@@ -68,7 +68,7 @@ def fit(
     fitted = fit_model(model, weights, values)
     low, high = interval(resampled(model, weights, values, resamples, fitted), at)
     predicted = fitted.predict(at)
-    write_table(out, "run", wanted.names, {"predicted": list(predicted), "low": list(low), "high": list(high)})
+    write_table(out, wanted.first, wanted.names, {"predicted": list(predicted), "low": list(low), "high": list(high)})
     inside = cross_validated(model, weights, values)
     error = float(((inside - values) ** 2).mean() ** 0.5)
     said = f"Spearman {spearman(inside, values):.4f}, error {error:.4f}"

@@ -193,12 +193,12 @@ def test_the_commands_say_what_they_found(tmp_path: Path, capsys: pytest.Capture
     mixtures = write(tmp_path / "m.csv", [["run", *SOURCES], *rows])
     values = [[str(i), *map(float, row)] for i, row in enumerate(proxies.losses)]
     losses = write(tmp_path / "l.csv", [["run", "x", "y", "z"], *values])
-    new = write(tmp_path / "new.csv", [["run", "c", "a"], ["p", 0.5, 0.5], ["q", 0.0, 1.0]])
+    new = write(tmp_path / "new.csv", [["index", "c", "a"], ["p", 0.5, 0.5], ["q", 0.0, 1.0]])
     tables = ["--mixtures", str(mixtures), "--losses", str(losses)]
     out = tmp_path / "out.csv"
     dclm.main(["mix", "fit", *tables, "--target", "x", "--predict", str(new), "--out", str(out)], standalone_mode=False)
     predicted = read_table(out)
-    assert predicted.names == ("p", "q")
+    assert (predicted.first, *predicted.names) == ("index", "p", "q")
     true = truth(np.array([[0.5, 0, 0.5], [1.0, 0, 0]]))[:, 0]
     assert predicted.column("predicted") == pytest.approx(true, abs=0.02)
     assert (predicted.column("low") <= predicted.column("high")).all()

@@ -71,7 +71,7 @@ def test_proxies_are_trained_once_and_stay_when_a_source_is_added(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = folder / "out"
-    main(["mix", "swarm", str(folder / "swarm.yaml"), "--out", str(out), "--workers", "1"])
+    main(["mix", "swarm", str(folder / "swarm.yaml"), "--out", str(out), "--workers", "2"])
     assert "next: dclm mix best" in capsys.readouterr().err
     mixtures, losses = read_mixtures([out / "mixtures.csv"]), read_table(out / "losses.csv")
     assert mixtures.names == losses.names == ("0000", "0001", "0002")

@@ -28,6 +28,8 @@ class Table:
     """A CSV of numbers whose first column names the rows."""
 
     path: str
+    first: str
+    """Header of the first column."""
     names: tuple[str, ...]
     """Of the rows."""
     columns: tuple[str, ...]
@@ -68,7 +70,9 @@ def read_table(path: Path) -> Table:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(str(path), f"found two rows called {twice}, allowed: one per run")
-    return Table(path=str(path), names=tuple(names), columns=tuple(rows[0][1:]), values=np.array(values))
+    return Table(
+        path=str(path), first=rows[0][0], names=tuple(names), columns=tuple(rows[0][1:]), values=np.array(values)
+    )
 
 
 def read_mixtures(paths: Sequence[Path], splits: Mapping[str, Mapping[str, float]] | None = None) -> Table:
@@ -93,7 +97,9 @@ def read_mixtures(paths: Sequence[Path], splits: Mapping[str, Mapping[str, float
         if lowest < 0 or abs(sum_ - 1) > _ROUNDING:
             where = f"mixture {name} of {', '.join(map(str, paths))}"
             raise DataError(where, f"found shares that sum to {sum_:.4g}, allowed: none below 0, and a sum of 1")
-    return Table(path=tables[0].path, names=tuple(names), columns=columns, values=values / sums[:, None])
+    return Table(
+        path=tables[0].path, first=tables[0].first, names=tuple(names), columns=columns, values=values / sums[:, None]
+    )
 
 
 def join(mixtures: Table, losses: Sequence[Table], targets: Sequence[str]) -> Proxies:
