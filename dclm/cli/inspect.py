@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE
@@ -12,28 +14,43 @@ from rich.table import Table
 
 from dclm.cli.options import plain
 
+if TYPE_CHECKING:
+    from dclm.documents.artifact import Artifact
+    from dclm.documents.samples import Sample
+
+EXCERPT = 240
+"""Characters of a dropped document that `show` prints."""
+SAMPLES = 3
+"""Dropped documents that it prints of each step."""
+
 
 @click.command()
 @click.argument("what", metavar="ID|URL")
-@click.option("--in", "artifact", type=click.Path(path_type=Path), required=True, help="A documents artifact.")
-def why(what: str, artifact: Path) -> None:
-    """Say what became of the record with this id or URL, and what steps had noted of it by then."""
+@click.option("--in", "artifact", required=True, metavar="ARTIFACT", help="A documents artifact: a folder or a URL.")
+def why(what: str, artifact: str) -> None:
+    """Say what became of the record with this id or URL, and why.
+
+    For a record that was dropped this is the step, the rule of it that the record broke, for a duplicate also the
+    document that was kept in its place and the similarity of the two, and what steps had noted of it by then.
+    """
     from dclm.documents.why import fates
 
     for fate in fates(artifact, what):
         place = "" if fate.step_index is None or fate.step_index < 0 else f" (step {fate.step_index})"
-        said = " ".join(f"{name}={value}" for name, value in fate.annotations.items())
+        said = " ".join(f"{name}={value}" for name, value in {**fate.reasons, **fate.annotations}.items())
         fields = (f"{fate.outcome}{place}", fate.id, str(fate.url), fate.source, said)
         print("\t".join(map(plain, fields)))
 
 
 @click.command()
-@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("artifact")
 @click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="For the estimate of tokens.")
 @click.option("--samples/--no-samples", default=True, help="Show a few of the documents that each step dropped.")
-def show(artifact: Path, tokenizer: str, samples: bool) -> None:
+def show(artifact: str, tokenizer: str, samples: bool) -> None:
     """Show what ARTIFACT is, what it was made from, and for documents the waterfall by step."""
     from dclm.core.record import read_record
+    from dclm.documents.artifact import Artifact
+    from dclm.documents.samples import dropped_samples
 
     record = read_record(artifact)
     console = Console()
@@ -46,26 +63,31 @@ def show(artifact: Path, tokenizer: str, samples: bool) -> None:
         for name, value in record.counts.items():
             console.print(f"  {name}: {value}", highlight=False)
         return
-    _waterfall(console, artifact, tokenizer)
+    documents = Artifact(artifact)
+    dropped = dropped_samples(documents)
+    _waterfall(console, documents, tokenizer, dropped)
     if samples:
-        _samples(console, artifact)
+        _samples(console, documents, dropped)
 
 
-def _waterfall(console: Console, artifact: Path, tokenizer: str) -> None:
-    from dclm.core.record import read_record
-    from dclm.documents.why import measure_tokens_per_byte, waterfall
+def _waterfall(console: Console, artifact: Artifact, tokenizer: str, dropped: Mapping[int, Sequence[Sample]]) -> None:
+    from dclm.documents.samples import kept_samples
+    from dclm.documents.tokens import estimate_tokens
 
-    rate = measure_tokens_per_byte(artifact, tokenizer)
-    title = f"Tokens are estimated at {rate:.3f} a byte, measured on what was kept" if rate else None
+    estimate = estimate_tokens(tokenizer, artifact.steps, kept_samples(artifact), dropped)
+    title = None
+    if estimate is not None:
+        rate = f"{estimate.tokens_per_byte:.3f} per byte of {estimate.documents:,} kept documents"
+        title = f"Tokens are estimated: {rate}, dropped ones by their samples"
     table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), title_justify="left")
     for name in ("", "step", "in", "dropped", "rejected", "edits", "out", "bytes", "tokens"):
         table.add_column(name, justify="left" if name == "step" else "right", no_wrap=True)
-    for row in waterfall(read_record(artifact), rate):
-        numbers = (row.documents_in, row.dropped, row.rejected, row.edits, row.documents_out)
-        tokens = "" if row.tokens_out is None else _short(row.tokens_out)
-        index = "" if row.index < 0 else str(row.index)
+    for step in artifact.steps:
+        numbers = (step.documents_in, step.dropped, step.rejected, step.edits, step.documents_out)
+        tokens = "" if estimate is None else _short(estimate.out[step.index])
+        index = "" if step.index < 0 else str(step.index)
         cells = ("" if n == 0 and i in (1, 2, 3) else f"{n:,}" for i, n in enumerate(numbers))
-        table.add_row(index, row.step, *cells, _short(row.bytes_out), tokens)
+        table.add_row(index, step.name, *cells, _short(step.bytes_out), tokens)
     console.print(table)
 
 
@@ -78,19 +100,13 @@ def _short(number: float) -> str:
     return f"{number:.3g}{unit}"
 
 
-def _samples(console: Console, artifact: Path) -> None:
-    from dclm.documents.why import EXCERPT
-    from dclm.documents.why import samples as read_samples
-
-    last, shown = -2, 0
-    for row in read_samples(artifact).to_pylist():
-        shown = shown + 1 if row["step_index"] == last else 0
-        if row["step_index"] != last:
-            console.print(f"\n[bold]dropped by {escape(row['step'])}[/] (step {row['step_index']})")
-            last = row["step_index"]
-        if shown < 3:
-            text = " ".join(row["text"].split())[:EXCERPT]
-            console.print(f"  {escape(plain(row['url'] or row['id']))}", style="cyan", highlight=False)
+def _samples(console: Console, artifact: Artifact, dropped: Mapping[int, Sequence[Sample]]) -> None:
+    names = {step.index: step.name for step in artifact.steps}
+    for index, drawn in dropped.items():
+        console.print(f"\n[bold]dropped by {escape(names[index])}[/] (step {index})")
+        for sample in drawn[:SAMPLES]:
+            text = " ".join(sample.text.split())[:EXCERPT]
+            console.print(f"  {escape(plain(sample.url or sample.id))}", style="cyan", highlight=False)
             console.print(f"    {escape(plain(text)) or '(empty)'}", highlight=False)
 
 

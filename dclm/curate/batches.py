@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.curate.step import Context, Filter, FilterFunction, Map, MapFunction
+from dclm.curate.step import REASONS, Context, Filter, FilterFunction, Map, MapFunction, RuleFunction
 from dclm.curate.tally import READER, Ledger, Size, StepCount, text_size
 from dclm.text.features import FEATURES
+
+Why = Callable[[pa.RecordBatch], Mapping[str, pa.Array]]
+"""From dropped rows to what the ledger is to say of each (see `REASONS`)."""
+NOTHING_LEFT = "nothing_left"
+"""The rule by which an edit drops a document of which it leaves no text."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,11 +26,16 @@ class Opened:
     step: Map | Filter
     index: int
     function: MapFunction | FilterFunction
+    rules: RuleFunction | None = None
+    """Of a Filter: which rule dropped rows broke."""
 
     @staticmethod
     def all(steps: Sequence[Map | Filter], first: int, context: Context) -> list[Opened]:
         """Open `steps`, the first of which stands at place `first` of the pipeline."""
-        return [Opened(step, first + i, step.open(context)) for i, step in enumerate(steps)]
+        return [
+            Opened(step, first + i, step.open(context), step.open_rules(context) if isinstance(step, Filter) else None)
+            for i, step in enumerate(steps)
+        ]
 
 
 class Flow:
@@ -83,7 +93,9 @@ class Flow:
             keep = opened.function(batch)
             assert len(keep) == batch.num_rows, f"{opened.step.name} gave {len(keep)} answers for {batch.num_rows} rows"
             assert keep.null_count == 0, f"{opened.step.name} gave a null"
-            batch = self.drop(batch, pc.invert(keep), opened.step.name, count)
+            rules = opened.rules
+            why = None if rules is None else lambda gone: {"rule": rules(gone)}
+            batch = self.drop(batch, pc.invert(keep), opened.step.name, count, why)
         else:
             batch = self.mapped(batch, opened.function(batch), opened.step.name, count)
         count.exit(self.size(batch))
@@ -104,6 +116,7 @@ class Flow:
         reject = batch.column("_reject") if "_reject" in names else None
         drop = batch.column("_drop") if "_drop" in names else None
         batch = batch.drop_columns([c for c in ("_edits", "_reject", "_drop") if c in names])
+        why = _rule_of_map if "_rule" in names else _nothing_left if "_edits" in names else None
         if reject is not None and reject.null_count < len(reject):
             bad = pc.is_valid(reject)
             count.rejected += pc.sum(bad).as_py()
@@ -111,17 +124,47 @@ class Flow:
             batch = batch.filter(pc.invert(bad))
             drop = None if drop is None else drop.filter(pc.invert(bad))
         if drop is not None:
-            batch = self.drop(batch, pc.fill_null(drop, False), name, count)
-        return batch
+            batch = self.drop(batch, pc.fill_null(drop, False), name, count, why)
+        return batch.drop_columns(["_rule"]) if "_rule" in names else batch
 
-    def drop(self, batch: pa.RecordBatch, mask: pa.BooleanArray, name: str, count: StepCount) -> pa.RecordBatch:
-        """The batch without the rows where `mask` is True; they go to the ledger."""
+    def drop(
+        self, batch: pa.RecordBatch, mask: pa.BooleanArray, name: str, count: StepCount, why: Why | None = None
+    ) -> pa.RecordBatch:
+        """The batch without the rows where `mask` is True; they go to the ledger with what `why` says of them."""
         dropped = pc.sum(mask).as_py() or 0
         if dropped:
             count.dropped += dropped
-            self.ledger.leave(batch.filter(mask), name, count.index)
+            gone = batch.filter(mask)
+            self.ledger.leave(gone, name, count.index, why=None if why is None else why(gone))
             batch = batch.filter(pc.invert(mask))
         return batch
+
+
+class Drops:
+    """What a Global step dropped of one shard, and why."""
+
+    def __init__(self, table: pa.Table) -> None:
+        """table: columns row and any of `REASONS` (see `Decision`)."""
+        self._rows = table.column("row").combine_chunks()
+        self._reasons = {name: table.column(name).combine_chunks() for name in REASONS if name in table.column_names}
+
+    def among(self, batch: pa.RecordBatch) -> pa.BooleanArray:
+        """Which rows of the batch are dropped."""
+        return pc.is_in(batch.column("_row"), self._rows)
+
+    def why(self, gone: pa.RecordBatch) -> dict[str, pa.Array]:
+        """What the ledger is to say of dropped rows."""
+        place = pc.index_in(gone.column("_row"), self._rows)
+        return {name: column.take(place) for name, column in self._reasons.items()}
+
+
+def _rule_of_map(gone: pa.RecordBatch) -> dict[str, pa.Array]:
+    return {"rule": gone.column("_rule")}
+
+
+def _nothing_left(gone: pa.RecordBatch) -> dict[str, pa.Array]:
+    """What drops a document whose text was edited away."""
+    return {"rule": pa.repeat(pa.scalar(NOTHING_LEFT, pa.string()), gone.num_rows)}
 
 
 def _same_text(before: pa.RecordBatch, after: pa.RecordBatch) -> bool:

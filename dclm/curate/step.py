@@ -5,6 +5,7 @@ Columns with a meaning to the engine, which any step may add and which never rea
     _row     int64   place of the record in its input shard (0 …); always there
     _drop    bool    set by a Map: True drops the document as this step's decision
     _reject  string  set by a Map: non-null makes the row a reject, with this reason
+    _rule    string  set by a Map next to `_drop`: the rule that decided, for the ledger
     _edits   int64   set by a Map: how many lines (or spans) it removed from the document; summed in the counts
 
 Other columns starting with "_" are features (see `dclm.text.features`): computed once per batch when a step names
@@ -16,14 +17,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
+Bools = npt.NDArray[np.bool_]
 MapFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
 FilterFunction = Callable[[pa.RecordBatch], pa.BooleanArray]
+RuleFunction = Callable[[pa.RecordBatch], pa.StringArray]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +93,45 @@ class Filter(Step):
     def open(self, context: Context) -> FilterFunction:
         """The function from a batch to a BooleanArray without nulls, one value a row."""
 
+    def open_rules(self, context: Context) -> RuleFunction | None:
+        """The function from dropped rows, with their features, to the rule that each broke (null: not known).
 
+        It is called on dropped rows alone, so that what is kept costs nothing. None: the step has a single rule, and
+        its name says all.
+        """
+        return None
+
+
+class RuleFilter(Filter):
+    """Keeps the documents that pass all of its rules; the ledger names the first one that a dropped document broke."""
+
+    @abstractmethod
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+        """Name of each rule, in order, and the documents that pass it. Later rules may rely on earlier ones."""
+
+    def open(self, context: Context) -> FilterFunction:
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            kept = np.ones(batch.num_rows, np.bool_)
+            for _, passes in self.answers(batch):
+                kept &= passes
+            return pa.array(kept)
+
+        return keep
+
+    def open_rules(self, context: Context) -> RuleFunction | None:
+        def rule_of(batch: pa.RecordBatch) -> pa.StringArray:
+            first = np.full(batch.num_rows, -1, np.int32)
+            names = []
+            for place, (name, passes) in enumerate(self.answers(batch)):
+                names.append(name)
+                first[(first < 0) & ~passes] = place
+            return pa.array(names, pa.string()).take(pa.array(first, mask=first < 0))
+
+        return rule_of
+
+
+REASONS = ("rule", "kept_shard", "kept_row", "similarity")
+"""Columns of the ledger that say why a document was dropped, which a decision may fill (see `documents.schema`)."""
 KEY_FIELDS = (pa.field("key", pa.uint64()), pa.field("shard", pa.int32()), pa.field("row", pa.int64()))
 """Columns every key table starts with: what to group by, and the document (shard, row) it belongs to."""
 
@@ -98,7 +141,7 @@ class Decision:
     """What a Global step decided over all documents."""
 
     drops: pa.Table
-    """Columns shard (int32), row (int64), sorted by both, and what else says why (such as `kept_id`)."""
+    """Columns shard (int32), row (int64), sorted by both, and what the ledger is to say of why: any of `REASONS`."""
     edits: Iterable[pa.Table] = ()
     """Tables with columns shard (int32), row, start, end (int64): bytes start … end of a document's `text` are removed.
 

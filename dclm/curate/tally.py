@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.curate.step import random_fraction
+from dclm.curate.step import REASONS, random_fraction
 from dclm.documents.schema import DOCUMENT, LEDGER, PAGE
 from dclm.text.buffers import utf8
 
@@ -78,17 +78,31 @@ class Ledger:
         self._seed = seed
         self._samples: dict[int, list[tuple[float, str, str, str, str]]] = {}
 
-    def leave(self, rows: pa.RecordBatch, step: str, index: int, reasons: pa.Array | None = None) -> None:
-        """`rows` left at `step`; `reasons` where they are rejects."""
-        self._add(rows, pa.array([step] * rows.num_rows, pa.string()), index, reasons)
+    def leave(
+        self,
+        rows: pa.RecordBatch,
+        step: str,
+        index: int,
+        reasons: pa.Array | None = None,
+        why: Mapping[str, pa.Array] | None = None,
+    ) -> None:
+        """`rows` left at `step`; `reasons` where they are rejects, `why` what is known of each drop (see `REASONS`)."""
+        self._add(rows, pa.repeat(pa.scalar(step, pa.string()), rows.num_rows), index, reasons, why or {})
         if reasons is None and "text" in rows.schema.names:
             self._sample(rows, step, index)
 
     def keep(self, rows: pa.RecordBatch) -> None:
         """`rows` came out at the end."""
-        self._add(rows, pa.nulls(rows.num_rows, pa.string()), None, None)
+        self._add(rows, pa.nulls(rows.num_rows, pa.string()), None, None, {})
 
-    def _add(self, rows: pa.RecordBatch, step: pa.Array, index: int | None, reasons: pa.Array | None) -> None:
+    def _add(
+        self,
+        rows: pa.RecordBatch,
+        step: pa.Array,
+        index: int | None,
+        reasons: pa.Array | None,
+        why: Mapping[str, pa.Array],
+    ) -> None:
         n = rows.num_rows
         if n == 0:
             return
@@ -101,6 +115,7 @@ class Ledger:
             step,
             pa.nulls(n, pa.int32()) if index is None else pa.array(np.full(n, index, np.int32)),
             pa.nulls(n, pa.string()) if reasons is None else reasons,
+            *(why[name] if name in why else pa.nulls(n, LEDGER.field(name).type) for name in REASONS),
             pc.cast(pc.utf8_length(rows.column("text")), pa.int64()) if has_text else pa.nulls(n, pa.int64()),
         ]
         fields = [field for field in rows.schema if _is_annotation(field)]

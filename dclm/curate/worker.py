@@ -15,13 +15,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.core.errors import ConfigError
 from dclm.core.journal import Outcome
 from dclm.core.stage import consumed, unit_files
-from dclm.curate.batches import Flow, Opened
+from dclm.curate.batches import Drops, Flow, Opened
 from dclm.curate.files import DocumentWriter, read_documents, read_table
 from dclm.curate.keys import KeyWriter
 from dclm.curate.segments import Segment
@@ -180,14 +179,14 @@ def _input(
     name, index = segment.head.name, segment.first - 1
     drops = edits = None
     if shard.drops is not None:
-        drops = read_table(shard.drops, shard.index).column("row").combine_chunks()
+        drops = Drops(read_table(shard.drops, shard.index))
     if shard.edits:
         edits = Spans.of(pa.concat_tables([read_table(address, shard.index) for address in shard.edits]))
     for batch in read_documents(shard.documents):
         count = flow.count(name, index)
         count.enter(batch.num_rows, flow.size(batch))
         if drops is not None:
-            batch = flow.drop(batch, pc.is_in(batch.column("_row"), drops), name, count)
+            batch = flow.drop(batch, drops.among(batch), name, count, drops.why)
             if edits is not None:
                 batch = flow.mapped(batch, without_spans(batch, edits), name, count)
         elif head is not None:

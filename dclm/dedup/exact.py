@@ -110,6 +110,8 @@ class Exact(Global):
             duplicates = sum(edits.num_rows for edits in reduced)
             return Decision(drops=no_drops(), edits=reduced, info={"duplicates": duplicates})
         drops = pa.concat_tables(reduced).sort_by([("shard", "ascending"), ("row", "ascending")])
+        if self.of == "text":
+            drops = drops.append_column("similarity", pa.array(np.ones(drops.num_rows)))
         return Decision(drops=drops, info={"duplicates": drops.num_rows})
 
 

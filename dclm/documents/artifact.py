@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record, read_record
+from dclm.core.store import join, local_file
 from dclm.curate.catalog import STEPS
 from dclm.documents.schema import LEDGER
 
@@ -62,17 +64,40 @@ class StepRow:
 class Artifact:
     """A documents artifact, opened for looking at."""
 
-    def __init__(self, root: Path) -> None:
-        """Raises: ConfigError if it is of another kind; DataError if its record is older than this report."""
+    def __init__(self, root: Path | str) -> None:
+        """root: a folder or a URL.
+
+        Raises: ConfigError if it is of another kind.
+        """
         self.root = root
         self.record: Record = read_record(root)
         if self.record.kind != "documents":
             raise ConfigError(str(root), f"found an artifact of kind {self.record.kind}, allowed: documents")
-        self.steps = tuple(_steps(self.record, root))
+
+    @functools.cached_property
+    def steps(self) -> tuple[StepRow, ...]:
+        """The waterfall: what each step did, the reader first.
+
+        Raises: DataError if the record is older than the numbers asked for.
+        """
+        return tuple(_steps(self.record, self.root))
 
     def files(self, folder: str) -> list[Path]:
         """The artifact's files in `documents`, `ledger` or `samples`, in order of their shards."""
-        return [self.root / f.path for f in self.record.files if f.path.startswith(f"{folder}/")]
+        return [local_file(join(self.root, f.path)) for f in self.record.files if f.path.startswith(f"{folder}/")]
+
+    def record_at(self, shard: int, row: int) -> tuple[str, str | None]:
+        """Id and URL of the record at this row of a shard's ledger, which is how drops name the document kept."""
+        (name,) = [f.path for f in self.record.files if f.path == f"ledger/{shard:05d}.parquet"]
+        with pq.ParquetFile(local_file(join(self.root, name))) as file:
+            place = row
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if place < rows:
+                    table = file.read_row_group(group, columns=["id", "url"], use_threads=False)
+                    return table["id"][place].as_py(), table["url"][place].as_py()
+                place -= rows
+        raise DataError(f"{self.root}/{name}", f"has no row {row}", "the artifact is damaged: make it again")
 
     def annotations(self) -> dict[str, bool]:
         """Name of each annotation in the ledger → whether it is a number in all shards that have it."""
@@ -118,7 +143,7 @@ def numbers(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
     return values
 
 
-def _steps(record: Record, root: Path) -> Iterator[StepRow]:
+def _steps(record: Record, root: Path | str) -> Iterator[StepRow]:
     counts, settings = record.counts["steps"], record.config["steps"]
     assert isinstance(counts, list)
     assert isinstance(settings, list)

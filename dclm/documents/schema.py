@@ -35,6 +35,10 @@ LEDGER = pa.schema(
         pa.field("step", pa.string()),  # null: kept
         pa.field("step_index", pa.int32()),  # place in the pipeline's list; -1: the reader; null: kept
         pa.field("reason", pa.string()),  # null: kept, or dropped by a decision; else why the row is a reject
+        pa.field("rule", pa.string()),  # the rule of the step that a dropped document broke; null: it has a single one
+        pa.field("kept_shard", pa.int32()),  # the document kept in its place stands in this shard's ledger …
+        pa.field("kept_row", pa.int64()),  # … at this row, counted from 0; null: it is no duplicate
+        pa.field("similarity", pa.float64()),  # Jaccard index of the two; 1: they are equal; null: not computed
         pa.field("characters", pa.int64()),  # code points of its text when it left; null: it had none yet
     ]
 )

@@ -1,4 +1,4 @@
-"""Reading artifacts back: why a document left, how much each step let through, what it dropped."""
+"""Why a document left: the rows of the ledger that an id or a URL names, with what decided on them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dclm.core.errors import ConfigError, DataError
-from dclm.core.record import Record, read_record
+from dclm.core.errors import DataError
+from dclm.curate.step import REASONS
+from dclm.documents.artifact import Artifact
 
-EXCERPT = 240
-_PLACE = ("id", "url", "source", "step", "step_index", "reason")
+_PLACE = ("id", "url", "source", "step", "step_index", "reason", *REASONS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,29 +26,36 @@ class Fate:
     outcome: str
     """`kept`, `dropped by STEP`, or `rejected by STEP: REASON`."""
     step_index: int | None
+    rule: str | None = None
+    """The rule of the step that it broke; None where the step has a single one."""
+    kept_id: str | None = None
+    """Id of the document that was kept in its place, if it was dropped as a duplicate."""
+    kept_url: str | None = None
+    similarity: float | None = None
+    """Jaccard index of the two documents; 1 where they are equal, None where it was not computed."""
     annotations: Mapping[str, float | str | bool]
     """What steps had said of it by then, such as `quality`, and the `characters` of its text."""
 
+    @property
+    def reasons(self) -> dict[str, float | str]:
+        """What is known of why it was dropped, by name."""
+        found = {name: getattr(self, name) for name in ("rule", "kept_id", "kept_url", "similarity")}
+        return {name: value for name, value in found.items() if value is not None}
 
-def fates(artifact: Path, what: str) -> list[Fate]:
+
+def fates(root: Path | str, what: str) -> list[Fate]:
     """The ledger rows whose id or URL is `what`.
 
-    Raises: DataError if no record of the pool has it.
+    Raises: DataError if no record of the pool has it; ConfigError if `root` is not a documents artifact.
     """
-    found = [fate for path in _ledger(artifact) for fate in _find(path, what)]
+    artifact = Artifact(root)
+    found = [fate for path in artifact.files("ledger") for fate in _find(artifact, path, what)]
     if not found:
-        raise DataError(f"{artifact}", f"no record with id or URL {what}", "ids and URLs are matched whole")
+        raise DataError(f"{root}", f"no record with id or URL {what}", "ids and URLs are matched whole")
     return found
 
 
-def _ledger(artifact: Path) -> list[Path]:
-    record = read_record(artifact)
-    if record.kind != "documents":
-        raise ConfigError(str(artifact), f"found an artifact of kind {record.kind}, allowed: documents")
-    return [artifact / f.path for f in record.files if f.path.startswith("ledger/")]
-
-
-def _find(path: Path, what: str) -> Iterator[Fate]:
+def _find(artifact: Artifact, path: Path, what: str) -> Iterator[Fate]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches():
             mask = pc.or_kleene(pc.equal(batch.column("id"), what), pc.equal(batch.column("url"), what))
@@ -60,81 +66,18 @@ def _find(path: Path, what: str) -> Iterator[Fate]:
                 elif row["step"] is not None:
                     outcome = f"dropped by {row['step']}"
                 said = {k: v for k, v in row.items() if k not in _PLACE and v is not None}
+                kept_id = kept_url = None
+                if row.get("kept_shard") is not None:
+                    kept_id, kept_url = artifact.record_at(row["kept_shard"], row["kept_row"])
                 yield Fate(
                     id=row["id"],
                     url=row["url"],
                     source=row["source"],
                     outcome=outcome,
                     step_index=row["step_index"],
+                    rule=row.get("rule"),
+                    kept_id=kept_id,
+                    kept_url=kept_url,
+                    similarity=row.get("similarity"),
                     annotations=said,
                 )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class WaterfallRow:
-    """One step of the waterfall."""
-
-    index: int
-    step: str
-    documents_in: int
-    dropped: int
-    rejected: int
-    edits: int
-    documents_out: int
-    bytes_out: int
-    tokens_out: int | None
-    """Estimated: bytes × tokens per byte, measured on kept documents."""
-
-
-def waterfall(record: Record, tokens_per_byte: float | None) -> list[WaterfallRow]:
-    """How many documents, bytes and (estimated) tokens came out of each step."""
-    steps = record.counts["steps"]
-    assert isinstance(steps, list)
-    rows = []
-    for count in steps:
-        out = count["documents_in"] - count["dropped"] - count["rejected"]
-        tokens = None if tokens_per_byte is None else round(count["bytes_out"] * tokens_per_byte)
-        rows.append(
-            WaterfallRow(
-                index=count["index"],
-                step=count["step"],
-                documents_in=count["documents_in"],
-                dropped=count["dropped"],
-                rejected=count["rejected"],
-                edits=count["edits"],
-                documents_out=out,
-                bytes_out=count["bytes_out"],
-                tokens_out=tokens,
-            )
-        )
-    return rows
-
-
-def samples(artifact: Path) -> pa.Table:
-    """Samples of what each step dropped: step_index, step, id, url, text (cut), ordered by step."""
-    record = read_record(artifact)
-    paths = [artifact / f.path for f in record.files if f.path.startswith("samples/")]
-    table = pa.concat_tables([pq.read_table(p) for p in paths])
-    return table.sort_by([("step_index", "ascending"), ("id", "ascending")])
-
-
-def measure_tokens_per_byte(artifact: Path, tokenizer: str, documents: int = 200) -> float | None:
-    """GPT-NeoX (or another tokenizer's) tokens per UTF-8 byte over the first kept documents; None if none were kept."""
-    from tokenizers import Tokenizer
-
-    from dclm.assets import resolve
-
-    model = Tokenizer.from_file(str(resolve(tokenizer).path))
-    num_tokens = num_bytes = 0
-    for file in sorted((artifact / "documents").glob("*.parquet")):
-        if documents <= 0:
-            break
-        with pq.ParquetFile(file) as parquet:
-            for batch in parquet.iter_batches(batch_size=documents, columns=["text"]):
-                texts = batch.column(0).to_pylist()[:documents]
-                documents -= len(texts)
-                num_bytes += sum(len(t.encode()) for t in texts)
-                num_tokens += sum(len(e.ids) for e in model.encode_batch(texts, add_special_tokens=False))
-                if documents <= 0:
-                    break
-    return num_tokens / num_bytes if num_bytes else None

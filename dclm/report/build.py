@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 from dclm.documents.artifact import Artifact
 from dclm.documents.samples import Sample, dropped_samples, kept_samples
+from dclm.documents.tokens import TokenEstimate, estimate_tokens
 from dclm.report.ablation.passed import Passed, passed_samples
 from dclm.report.alarms import source_alarms, step_alarms
 from dclm.report.groups import Group, Groups, top
 from dclm.report.pictures.histogram import Histogram, histograms
-from dclm.report.tokens import TokenEstimate, estimate_tokens
 
 TOP = 15
 """Rows of each list."""
@@ -60,13 +60,14 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
     """
     artifact = Artifact(root)
     words = [name for name, number in artifact.annotations().items() if not number]
-    hosts, files, reasons = Groups(), Groups(), Groups()
+    hosts, files, reasons, rules = Groups(), Groups(), Groups(), Groups()
     values = {name: Groups() for name in words}
-    for rows in artifact.rows("url", "source", *words):
+    for rows in artifact.rows("url", "source", "step", "rule", *words):
         hosts.add(_extract(rows.batch.column("url"), _HOST, "host"), rows)
         files.add(_extract(rows.batch.column("source"), _FILE, "file"), rows)
         reason = pc.cast(rows.batch.column("reason"), pa.string())
         reasons.add(pc.replace_substring_regex(reason, "[0-9]{2,}", "N"), rows)
+        rules.add(pc.binary_join_element_wise(*(rows.batch.column(c) for c in ("step", "rule")), ": "), rows)
         for name, groups in values.items():
             groups.add(pc.cast(rows.batch.column(name), pa.string()), rows)
     alarms = list(step_alarms(artifact))
@@ -76,6 +77,7 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
     kept, dropped = kept_samples(artifact), dropped_samples(artifact)
     tables = [_table(name, groups, ("read",)) for name, groups in values.items()]
     tables += [_table("domain", hosts, ("kept", "lost")), _table("file of the pool", files, ("lost",))]
+    tables.append(_table("rule that dropped", rules, ("read",)))
     tables.append(_table("reason of rejection, N for long numbers", reasons, ("read",)))
     return Report(
         artifact=artifact,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.errors import ConfigError
-from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.curate.step import Bools, RuleFilter
 from dclm.select.groups import group_names
 
 Values = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Threshold(Filter):
+class Threshold(RuleFilter):
     """Keeps documents whose value in a numeric column lies within bounds, both inclusive; no value is not kept.
 
     With `per`, a group may have a lower bound of its own, as a topic or a language that a classifier has named.
@@ -47,20 +47,19 @@ class Threshold(Filter):
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} > max {self.max:g}")
 
-    def open(self, context: Context) -> FilterFunction:
-        """See the class."""
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+        """See `RuleFilter`."""
+        values = numeric_column(batch, self.column, self.name)
         low = -math.inf if self.min is None else self.min
-        high = math.inf if self.max is None else self.max
-
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            values = numeric_column(batch, self.column, self.name)
-            lows: float | Values = low
-            if self.per is not None:
-                groups = group_names(batch, self.per, self.name).to_pylist()
-                lows = np.array([self.min_by.get(group, low) for group in groups], np.float64)
-            return pa.array((values >= lows) & (values <= high))
-
-        return keep
+        yield "no_value", ~np.isnan(values)
+        if self.per is not None:
+            groups = group_names(batch, self.per, self.name).to_pylist()
+            lows = np.array([self.min_by.get(group, low) for group in groups], np.float64)
+            yield "min_by", values >= lows
+        elif self.min is not None:
+            yield "min", values >= low
+        if self.max is not None:
+            yield "max", values <= self.max
 
 
 def numeric_column(batch: pa.RecordBatch, column: str, step: str) -> Values:

@@ -13,7 +13,9 @@ from dclm.board.validate import validate
 from dclm.cli.main import main
 from dclm.core.engine import SerialEngine
 from dclm.core.record import read_record
-from dclm.documents.why import fates, samples, waterfall
+from dclm.documents.artifact import Artifact
+from dclm.documents.samples import dropped_samples
+from dclm.documents.why import fates
 from dclm.engine.local import LocalEngine
 from dclm.recipe.plan import plan_lines
 from dclm.recipe.recipe import load_recipe
@@ -109,10 +111,11 @@ def test_another_place_gives_the_same_fingerprints(run: Path, tmp_path: Path) ->
 def test_why_and_show_tell_what_became_of_documents(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     artifact = run / "out" / "documents" / "sample"
     record = read_record(artifact)
-    rows = waterfall(record, tokens_per_byte=0.2)
+    rows = Artifact(artifact).steps
     assert rows[0].documents_in == 160
     assert rows[-1].documents_out == record.counts["kept"]
-    assert {s["step"] for s in samples(artifact).to_pylist()} >= {"language", "page_length", "quantile"}
+    names = {row.index: row.name for row in rows}
+    assert {names[index] for index in dropped_samples(Artifact(artifact))} >= {"language", "page_length", "quantile"}
     ledger = pq.read_table(artifact / "ledger" / "00000.parquet").to_pylist()
     for outcome in ("kept", "dropped by language", "rejected by extract: not UTF-8"):
         step = None if outcome == "kept" else outcome.split()[2].rstrip(":")

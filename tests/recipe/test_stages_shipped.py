@@ -16,7 +16,7 @@ from dclm.core.storage import sha256_file
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate
-from dclm.documents.why import waterfall
+from dclm.documents.artifact import Artifact
 from dclm.pool.files import list_files
 from dclm.pool.sample.crawl import make_sample
 
@@ -69,7 +69,7 @@ def test_with_the_users_files_it_runs_and_records_their_hashes(
 ) -> None:
     monkeypatch.setenv("DCLM_ASSETS", str(own_files))
     record = run(name, pool, tmp_path / "out")
-    rows = waterfall(record, tokens_per_byte=0.2)
+    rows = Artifact(tmp_path / "out").steps
     assert rows[0].documents_in == 120
     assert 0 < rows[-1].documents_out < 120
     hashes = record.config["files"]

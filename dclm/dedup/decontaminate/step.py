@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from dclm.core.config import Positive
 from dclm.core.errors import ConfigError
 from dclm.curate.step import Context, Decision, Global, MapFunction
-from dclm.dedup.columns import I64, distinct, documents_of, drops_table, edits_table, ints, no_drops, row_of, shard_of
+from dclm.dedup.columns import I64, distinct, documents_of, edits_table, ints, no_drops, row_of, shard_of
 from dclm.dedup.decontaminate.item_index import SharedNgrams, build_index
 from dclm.dedup.decontaminate.items import Item, read_items
 from dclm.dedup.decontaminate.questions import ANCHOR, SharedQuestions, build_questions
@@ -133,10 +133,22 @@ class Decontaminate(Global):
             }
         documents = distinct(document)
         return Decision(
-            drops=drops_table(documents, documents) if self.action == "drop" else no_drops(),
+            drops=self._drops(task, document) if self.action == "drop" else no_drops(),
             edits=[edits_table(document, ints(hits, "start"), ints(hits, "end"))] if self.action == "mask" else [],
             info={"documents": len(documents), "tasks": report},
             tables={"contamination": [self._table(task, item, document)]},
+        )
+
+    def _drops(self, task: I64, document: I64) -> pa.Table:
+        """Each document found once; its rule is the first task that it holds an item of."""
+        order = np.lexsort((task, document))
+        first = order[np.diff(document[order], prepend=-1) != 0]
+        return pa.table(
+            {
+                "shard": pa.array(shard_of(document[first]), pa.int32()),
+                "row": pa.array(row_of(document[first]), pa.int64()),
+                "rule": pa.array(self.tasks, pa.string()).take(pa.array(task[first])),
+            }
         )
 
     def _table(self, task: I64, item: I64, document: I64) -> pa.Table:

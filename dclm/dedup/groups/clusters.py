@@ -41,7 +41,8 @@ class Clusters(NamedTuple):
     def drops(self) -> pa.Table:
         """All documents that do not stay (see `dclm.curate.step.Decision`)."""
         gone = np.flatnonzero(self.kept != np.arange(len(self.kept)))
-        return drops_table(self.documents[gone], self.documents[self.kept[gone]])
+        drops = drops_table(self.documents[gone], self.documents[self.kept[gone]])
+        return drops if self.jaccard is None else drops.append_column("similarity", pa.array(self.jaccard[gone]))
 
     def counts(self) -> dict[str, int]:
         """`clusters` of two or more documents, `duplicates` dropped, and the number of documents in the largest one."""

@@ -60,7 +60,8 @@ class Language(Map):
             labels, scores = identify(pc.replace_substring(text, "\n", self.join_lines_with))
             labels = pc.if_else(empty, pa.scalar(None, pa.string()), labels)
             scores = np.where(empty.to_numpy(zero_copy_only=False), 0, scores)
-            return with_language(batch, labels, scores, self._kept(labels, scores) if self.keep else None)
+            kept = self._kept(labels, scores) if self.keep else None
+            return with_language(batch, labels, scores, kept, self.keep)
 
         return annotate
 
@@ -70,12 +71,17 @@ class Language(Map):
 
 
 def with_language(
-    batch: pa.RecordBatch, language: pa.StringArray, score: Scores, kept: pa.BooleanArray | None
+    batch: pa.RecordBatch,
+    language: pa.StringArray,
+    score: Scores,
+    kept: pa.BooleanArray | None,
+    keep: tuple[str, ...],
 ) -> pa.RecordBatch:
     """The batch with `language` and `language_score`, and the decision if there is one."""
     columns = {"language": language, "language_score": pa.array(score, pa.float32())}
     if kept is not None:
-        columns["_drop"] = pc.invert(kept)
+        wanted = pc.is_in(language, value_set=pa.array(keep, pa.string()))
+        columns |= {"_drop": pc.invert(kept), "_rule": pc.if_else(wanted, "min_score", "keep")}
     return with_columns(batch, columns)
 
 

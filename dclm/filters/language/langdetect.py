@@ -54,7 +54,8 @@ class Langdetect(Map):
             language = pa.array([g[0].language if g else None for g in guesses], pa.string())
             score = np.array([g[0].probability if g else 0.0 for g in guesses], np.float32)
             kept = [any(one.language in self.keep and one.probability > self.min_score for one in g) for g in guesses]
-            return with_language(batch, language, score, pa.array(kept, pa.bool_()) if self.keep else None)
+            decision = pa.array(kept, pa.bool_()) if self.keep else None
+            return with_language(batch, language, score, decision, self.keep)
 
         return annotate
 

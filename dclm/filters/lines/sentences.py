@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dclm.core.config import Count
-from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.curate.step import Context, Filter, FilterFunction, RuleFunction
 from dclm.filters.lines.table import split_lines
 from dclm.text.buffers import utf8
 from dclm.text.punkt.model import load_punkt
@@ -62,3 +63,9 @@ class Sentences(Filter):
             return pa.array((found >= self.min) & (found <= most))
 
         return keep
+
+    def open_rules(self, context: Context) -> RuleFunction | None:
+        if self.max is None:
+            return lambda batch: pa.repeat("min", batch.num_rows)
+        at_least = dataclasses.replace(self, max=None).open(context)
+        return lambda batch: pc.if_else(at_least(batch), "max", "min")

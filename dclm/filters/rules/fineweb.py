@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.core.config import Count, Fraction, NonNegative
-from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.curate.step import Bools, RuleFilter
 from dclm.filters.lines.table import split_lines
 from dclm.text.buffers import utf8
 from dclm.text.features import counts
@@ -27,6 +28,7 @@ _TERMINAL_PUNCTUATION = (
     "𐩖𐩗𐽕𐽖𐽗𐽘𐽙𐾆𐾇𐾈𐾉𑁇𑁈𑂾𑂿𑃀𑃁𑅁𑅂𑅃𑇅𑇆𑇍𑇞𑇟𑈸𑈹𑈻𑈼𑊩𑑋𑑌𑗂𑗃𑗉𑗊𑗋𑗌𑗍𑗎𑗏𑗐𑗑𑗒𑗓𑗔𑗕𑗖𑗗𑙁𑙂𑜼𑜽𑜾𑥄𑥆𑩂𑩃𑪛𑪜𑱁𑱂𑻷𑻸𑽃𑽄𖩮𖩯𖫵𖬷𖬸𖭄𖺘𛲟𝪈"
 )
 """Characters with Unicode's Sentence_Terminal property, which is what FineWeb's list is."""
+_STOPS = np.array(sorted(map(ord, _TERMINAL_PUNCTUATION)), np.int32)
 
 
 @njit(cache=True, nogil=True)
@@ -66,7 +68,7 @@ def _line_statistics(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FinewebQuality(Filter):
+class FinewebQuality(RuleFilter):
     """Keeps pages whose lines end in punctuation, are not short, do not come again, and are not a list.
 
     Source: FineWeb (arXiv 2406.17557, section 3.5), `FineWebQualityFilter` of datatrove. Different here: words are
@@ -87,20 +89,16 @@ class FinewebQuality(Filter):
     max_newlines_per_word: NonNegative = 0.3
     """At most so many newlines a word."""
 
-    def open(self, context: Context) -> FilterFunction:
-        classes = class_table()
-        stops = np.array(sorted(map(ord, _TERMINAL_PUNCTUATION)), np.int32)
-
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            data, offsets = utf8(batch["text"])
-            starts, ends, first = split_lines(data, offsets)
-            found = _line_statistics(data, starts, ends, first, stops, self.short_line_length, classes)
-            lines, punctuated, short, repeated, characters = found
-            some = np.maximum(lines, 1)
-            kept = (lines > 0) & (punctuated / some >= self.min_punctuated_lines)
-            kept &= short / some <= self.max_short_lines
-            kept &= repeated / np.maximum(characters, 1) <= self.max_duplicate_chars
-            kept &= np.diff(first) - 1 <= self.max_newlines_per_word * counts(batch, "unicode_words", "words")
-            return pa.array(kept)
-
-        return keep
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+        data, offsets = utf8(batch["text"])
+        starts, ends, first = split_lines(data, offsets)
+        found = _line_statistics(data, starts, ends, first, _STOPS, self.short_line_length, class_table())
+        lines, punctuated, short, repeated, characters = found
+        some = np.maximum(lines, 1)
+        newlines = np.diff(first) - 1
+        yield "empty", lines > 0
+        yield "min_punctuated_lines", punctuated / some >= self.min_punctuated_lines
+        yield "max_short_lines", short / some <= self.max_short_lines
+        yield "max_duplicate_chars", repeated / np.maximum(characters, 1) <= self.max_duplicate_chars
+        words = counts(batch, "unicode_words", "words")
+        yield "max_newlines_per_word", newlines <= self.max_newlines_per_word * words

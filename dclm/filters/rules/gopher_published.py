@@ -11,13 +11,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dclm.core.config import Count, Fraction, NonNegative
-from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.curate.step import Bools, RuleFilter
 from dclm.filters.rules.repetition import REPEATED_NGRAMS, TOP_NGRAMS, check_sizes
 from dclm.text.features import counts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GopherQuality(Filter):
+class GopherQuality(RuleFilter):
     """Keeps documents that pass all of Gopher's quality rules. Words are UAX #29's that are no white space.
 
     Source: Gopher (Rae et al. 2021), A1.1; datatrove 0.10.1, `GopherQualityFilter`. Different here: words are not
@@ -48,27 +48,28 @@ class GopherQuality(Filter):
     min_stop_words: Count = 2
     """Fewest different stop words, as they are written: "The" is none."""
 
-    def open(self, context: Context) -> FilterFunction:
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            words, plain = counts(batch, "unicode_words", "words"), counts(batch, "unicode_words", "alnum_words")
-            length = _share(counts(batch, "unicode_words", "alnum_word_chars"), plain)
-            lines = counts(batch, "lines", "all_lines")
-            dots = counts(batch, "symbols", "dots") + counts(batch, "symbols", "ellipsis_signs")
-            kept = (words > 0) & (plain >= self.min_words) & (plain <= self.max_words)
-            kept &= (length >= self.min_word_length) & (length <= self.max_word_length)
-            kept &= _share(counts(batch, "symbols", "hash_signs"), words) <= self.max_symbols_per_word
-            kept &= _share(dots, words) <= self.max_symbols_per_word
-            kept &= _share(counts(batch, "lines", "gopher_bullet_lines"), lines) <= self.max_bullet_lines
-            kept &= _share(counts(batch, "lines", "gopher_ellipsis_lines"), lines) <= self.max_ellipsis_lines
-            kept &= _share(counts(batch, "unicode_words", "alphabetic_words"), words) >= self.min_alphabetic_words
-            kept &= counts(batch, "unicode_words", "stop_word_kinds") >= self.min_stop_words
-            return pa.array(kept)
-
-        return keep
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+        words, plain = counts(batch, "unicode_words", "words"), counts(batch, "unicode_words", "alnum_words")
+        length = _share(counts(batch, "unicode_words", "alnum_word_chars"), plain)
+        lines = counts(batch, "lines", "all_lines")
+        dots = counts(batch, "symbols", "dots") + counts(batch, "symbols", "ellipsis_signs")
+        alphabetic = _share(counts(batch, "unicode_words", "alphabetic_words"), words)
+        yield "empty", words > 0
+        yield "min_words", plain >= self.min_words
+        yield "max_words", plain <= self.max_words
+        yield "min_word_length", length >= self.min_word_length
+        yield "max_word_length", length <= self.max_word_length
+        for signs in (counts(batch, "symbols", "hash_signs"), dots):
+            yield "max_symbols_per_word", _share(signs, words) <= self.max_symbols_per_word
+        bullets, ellipses = (counts(batch, "lines", f"gopher_{of}_lines") for of in ("bullet", "ellipsis"))
+        yield "max_bullet_lines", _share(bullets, lines) <= self.max_bullet_lines
+        yield "max_ellipsis_lines", _share(ellipses, lines) <= self.max_ellipsis_lines
+        yield "min_alphabetic_words", alphabetic >= self.min_alphabetic_words
+        yield "min_stop_words", counts(batch, "unicode_words", "stop_word_kinds") >= self.min_stop_words
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GopherRepetition(Filter):
+class GopherRepetition(RuleFilter):
     """Keeps documents in which no fraction below is above its limit. A limit of null is not asked.
 
     Unlike `repetition`: the first copy does not count, characters are divided by all of the text's, and what repeated
@@ -98,28 +99,26 @@ class GopherRepetition(Filter):
     def __post_init__(self) -> None:
         check_sizes(self.top_ngrams, self.duplicate_ngrams)
 
-    def open(self, context: Context) -> FilterFunction:
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            kept = counts(batch, "gopher_copies", "chars") > 0
-            for fraction, most in self._fractions(batch):
-                if most is not None:
-                    kept &= fraction <= most
-            return pa.array(kept)
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+        yield "empty", counts(batch, "gopher_copies", "chars") > 0
+        for rule, fraction, most in self._fractions(batch):
+            if most is not None:
+                yield rule, fraction <= most
 
-        return keep
-
-    def _fractions(self, batch: pa.RecordBatch) -> Iterator[tuple[NDArray[np.float64], float | None]]:
+    def _fractions(self, batch: pa.RecordBatch) -> Iterator[tuple[str, NDArray[np.float64], float | None]]:
         chars = counts(batch, "gopher_copies", "chars")
         for of, most, most_chars in (
             ("line", self.max_line_fraction, self.max_line_char_fraction),
             ("paragraph", self.max_paragraph_fraction, self.max_paragraph_char_fraction),
         ):
             duplicates = counts(batch, "gopher_copies", f"duplicate_{of}s")
-            yield _share(duplicates, counts(batch, "gopher_copies", f"{of}s")), most
-            yield _share(counts(batch, "gopher_copies", f"duplicate_{of}_chars"), chars), most_chars
+            yield f"max_{of}_fraction", _share(duplicates, counts(batch, "gopher_copies", f"{of}s")), most
+            copied = counts(batch, "gopher_copies", f"duplicate_{of}_chars")
+            yield f"max_{of}_char_fraction", _share(copied, chars), most_chars
         for kind, limits in (("top", self.top_ngrams), ("duplicate", self.duplicate_ngrams)):
             for n, limit in limits.items():
-                yield _share(counts(batch, "gopher_ngrams", f"{kind}_{n}_gram_chars"), chars), limit
+                covered = counts(batch, "gopher_ngrams", f"{kind}_{n}_gram_chars")
+                yield f"{kind}_ngrams: {n}", _share(covered, chars), limit
 
 
 def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:

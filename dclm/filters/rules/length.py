@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dclm.core.config import Count, NonNegative, Range
-from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.curate.step import Bools, Context, Filter, FilterFunction, RuleFilter
 from dclm.text.features import counts
 
 WordKind = Literal["fasttext", "unicode", "whitespace"]
@@ -28,7 +29,7 @@ WORD_FEATURES: dict[tuple[WordKind, bool], tuple[str, str]] = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PageLength(Filter):
+class PageLength(RuleFilter):
     """Keeps documents of `min` … `max` characters, words, lines or paragraphs, both included.
 
     Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. Characters are code points.
@@ -68,16 +69,18 @@ class PageLength(Filter):
             return WORD_FEATURES[self.words, self.ignore_punctuation]
         return {"char": ("words", "chars"), "line": ("lines", "lines"), "paragraph": ("lines", "paragraphs")}[self.of]
 
-    def open(self, context: Context) -> FilterFunction:
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
         if self.count_blank:
-            separator = "\n" if self.of == "line" else "\n\n"
-            return lambda batch: _within(_num_pieces(batch["text"], separator), self.min, self.max)
-        feature, number = self._count
-        return lambda batch: _within(counts(batch, feature, number), self.min, self.max)
+            found = _num_pieces(batch["text"], "\n" if self.of == "line" else "\n\n")
+        else:
+            found = counts(batch, *self._count)
+        yield "min", found >= self.min
+        if self.max is not None:
+            yield "max", found <= self.max
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WordLength(Filter):
+class WordLength(RuleFilter):
     """Keeps documents whose words between white space have a mean length in [min, max]; none without words.
 
     Source: DCLM `word_length_filter` (min_length, max_length); Gopher (Rae et al. 2021), A1.1.
@@ -94,14 +97,13 @@ class WordLength(Filter):
     def __post_init__(self) -> None:
         _check_order(self.min, self.max)
 
-    def open(self, context: Context) -> FilterFunction:
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            words = counts(batch, "words", "words")
-            mean = counts(batch, "words", "word_chars") / np.maximum(words, 1)
-            most = np.inf if self.max is None else self.max
-            return pa.array((words > 0) & (mean >= self.min) & (mean <= most))
-
-        return keep
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+        words = counts(batch, "words", "words")
+        mean = counts(batch, "words", "word_chars") / np.maximum(words, 1)
+        yield "empty", words > 0
+        yield "min", mean >= self.min
+        if self.max is not None:
+            yield "max", mean <= self.max
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -140,7 +142,3 @@ def _check_order(low: float, high: float | None) -> None:
 def _num_pieces(text: pa.StringArray, separator: str) -> NDArray[np.int64]:
     pieces: NDArray[np.int64] = pc.count_substring(text, separator).to_numpy(zero_copy_only=False).astype(np.int64) + 1
     return pieces
-
-
-def _within(values: NDArray[np.int64], low: int, high: int | None) -> pa.BooleanArray:
-    return pa.array((values >= low) & (values <= high) if high is not None else values >= low)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dclm.core.config import NonNegative
-from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.curate.step import Bools, RuleFilter
 from dclm.text.buffers import utf8
 from dclm.text.features import counts
 from dclm.text.ngrams import SIZES
@@ -22,7 +22,7 @@ REPEATED_NGRAMS: Mapping[str, float] = {"5": 0.15, "6": 0.14, "7": 0.13, "8": 0.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Repetition(Filter):
+class Repetition(RuleFilter):
     """Keeps documents in which no fraction below is above its limit. A limit of null is not asked.
 
     Lines end at "\\n", paragraphs at "\\n\\n"; both are stripped, blank ones left out. A document without any is
@@ -70,31 +70,26 @@ class Repetition(Filter):
     def _feature(self, name: str) -> str:
         return f"lower_{name}" if self.ignore_case else name
 
-    def open(self, context: Context) -> FilterFunction:
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            kept: NDArray[np.bool_] = np.diff(utf8(batch["text"]).offsets) > 0
-            for answer in self._answers(batch):
-                kept &= answer
-            return pa.array(kept)
-
-        return keep
-
-    def _answers(self, batch: pa.RecordBatch) -> Iterator[NDArray[np.bool_]]:
-        for name, limit, char_limit in (
-            ("line_copies", self.max_line_fraction, self.max_line_char_fraction),
-            ("paragraph_copies", self.max_paragraph_fraction, self.max_paragraph_char_fraction),
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+        yield "empty", np.diff(utf8(batch["text"]).offsets) > 0
+        for of, limit, char_limit in (
+            ("line", self.max_line_fraction, self.max_line_char_fraction),
+            ("paragraph", self.max_paragraph_fraction, self.max_paragraph_char_fraction),
         ):
-            feature, counted = self._feature(name), "repeated" if self.copies == "all" else "extra"
-            for part, whole, most in ((counted, "segments", limit), (f"{counted}_chars", "chars", char_limit)):
+            feature, counted = self._feature(f"{of}_copies"), "repeated" if self.copies == "all" else "extra"
+            for rule, part, whole, most in (
+                (f"max_{of}_fraction", counted, "segments", limit),
+                (f"max_{of}_char_fraction", f"{counted}_chars", "chars", char_limit),
+            ):
                 if most is not None:
                     num = counts(batch, feature, "segments")
                     fraction = _fraction(counts(batch, feature, part), counts(batch, feature, whole))
-                    yield (num == 1) | ((num > 0) & (fraction <= most))
+                    yield rule, (num == 1) | ((num > 0) & (fraction <= most))
         feature = self._feature("ngrams")
         for kind, limits in (("top", self.top_ngrams), ("repeated", self.repeated_ngrams)):
             for n, most in limits.items():
                 chars = counts(batch, feature, f"{kind}_{n}_gram_chars")
-                yield _fraction(chars, counts(batch, feature, "word_chars")) <= most
+                yield f"{kind}_ngrams: {n}", _fraction(chars, counts(batch, feature, "word_chars")) <= most
 
 
 def check_sizes(*limits: Mapping[str, float]) -> None:
