@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-VERSION = 7
+VERSION = 8
 """Of the readers, the features and the engine: raise it when their bytes change. Steps have versions of their own."""
 
 
