@@ -94,6 +94,9 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first))
 
 
+_COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
 def parse_yaml(text: str, name: str = "<config>") -> Source:
     """Parse YAML text; `name` stands for the file in errors.
 
@@ -119,6 +122,8 @@ def _plain(node: yaml.Node, key: Key, lines: dict[Key, int], problems: list[Prob
     lines.setdefault(key, node.start_mark.line + 1)
     if len(lines) > MAX_VALUES:
         raise ConfigError(name, f"more than {MAX_VALUES:,} values (those of an alias count wherever it stands)")
+    if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
+        problems.append(Problem(f"{name}:{node.start_mark.line + 1}", f"tag {node.tag} is not allowed"))
     if isinstance(node, yaml.MappingNode):
         out: dict[str, object] = {}
         for key_node, value_node in node.value:

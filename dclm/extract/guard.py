@@ -22,6 +22,10 @@ class ExtractionError(Exception):
     """The page cannot be extracted; the message is the reason of its reject."""
 
 
+class KilledError(ExtractionError):
+    """The page cost a whole process: it took too long, or the process died of it."""
+
+
 class Guard:
     """One extractor in one child process, which is started when it is first needed and again after it was killed.
 
@@ -49,8 +53,8 @@ class Guard:
     def extract(self, html: str) -> str:
         """The text.
 
-        Raises: ExtractionError where the parser complains, dies, or takes too long; RuntimeError where the process
-        cannot be started, so that no page is blamed for that.
+        Raises: ExtractionError where the parser complains, KilledError where it dies or takes too long; RuntimeError
+        where the process cannot be started, so that no page is blamed for that.
         """
         data = html.encode("utf-8", "replace")
         process = self._running()
@@ -63,12 +67,12 @@ class Guard:
             reply = self._receive(process, size, deadline).decode("utf-8")
         except TimeoutError:
             self.close()
-            raise ExtractionError("timeout") from None
+            raise KilledError("timeout") from None
         except (BrokenPipeError, EOFError):
             process.wait()
             self.close()
             limit = self._max_memory_bytes >> 20
-            raise ExtractionError(f"parser failed: it died or needed more than {limit} MiB") from None
+            raise KilledError(f"parser failed: it died or needed more than {limit} MiB") from None
         if status != TEXT:
             self.close()  # a parser that ran out of memory may hold on to what it had
             raise ExtractionError(f"parser failed: {reply}")

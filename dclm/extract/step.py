@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 
 from dclm.core.config import Positive, Range
 from dclm.curate.step import Context, Map, MapFunction
+from dclm.extract.budget import Budget
 from dclm.extract.encoding import decode_detected, decode_utf8
 from dclm.extract.extractors import DISTRIBUTIONS, ExtractorName, load_extractor
-from dclm.extract.guard import ExtractionError, Guard
+from dclm.extract.guard import ExtractionError, Guard, KilledError
 from dclm.extract.union import union
 from dclm.extract.wheels import EarlierVersion, unpack, wheel_asset
 
@@ -34,7 +35,7 @@ class Extract(Map):
     """
 
     name: ClassVar[str] = "extract"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     with_: ExtractorName | tuple[ExtractorName, ...] = "resiliparse"
     """Extractor. Of a list, the first one's text is followed by the lines that only the others found."""
@@ -49,6 +50,11 @@ class Extract(Map):
     """Longest time for one page and extractor."""
     max_bytes: Positive = 16 << 20
     """Larger pages are rejects."""
+    max_killed_per_host: Positive = 3
+    """Pages of one host in one file that may take too long or too much memory; further ones that need the guarded
+    process are rejects without being tried."""
+    max_killed_per_file: Positive = 8
+    """The same for all hosts of a file together."""
 
     def __post_init__(self) -> None:
         if not self.with_ or len(set(self._names)) < len(self._names):
@@ -73,8 +79,10 @@ class Extract(Map):
     def open(self, context: Context) -> MapFunction:
         """See the class."""
         earlier = None if self.version_ is None else unpack(context.file(wheel_asset(self.version_)))
+        budget = Budget(self.max_killed_per_host, self.max_killed_per_file)
         extractors = [
-            _guarded(name, self.timeout_seconds, earlier if name == "resiliparse" else None) for name in self._names
+            _guarded(name, self.timeout_seconds, budget, earlier if name == "resiliparse" else None)
+            for name in self._names
         ]
 
         def one(body: memoryview, content_type: str | None) -> str:
@@ -87,23 +95,31 @@ class Extract(Map):
             return texts[0] if len(texts) == 1 else union(texts)
 
         def run(batch: pa.RecordBatch) -> pa.RecordBatch:
-            return batch if "body" not in batch.schema.names else _to_documents(batch, one)
+            return batch if "body" not in batch.schema.names else _to_documents(batch, one, budget)
 
         return run
 
 
-def _guarded(name: ExtractorName, timeout_seconds: float, packages: Path | None) -> Callable[[str], str]:
+def _guarded(
+    name: ExtractorName, timeout_seconds: float, budget: Budget, packages: Path | None
+) -> Callable[[str], str]:
     """The extractor; in a child process unless it is Resiliparse and the page cannot hurt (88 % of a crawl).
 
     What is imported from `packages` always runs there: a process can hold one version of a library.
     """
     guard = Guard(name, timeout_seconds, _MAX_MEMORY_BYTES, packages)
-    if name != "resiliparse" or packages is not None:
-        return guard.extract
-    direct = load_extractor(name)
+    direct = load_extractor(name) if name == "resiliparse" and packages is None else None
 
     def extract(html: str) -> str:
-        return _caught(direct, html) if _is_harmless(html) else guard.extract(html)
+        if direct is not None and _is_harmless(html):
+            return _caught(direct, html)
+        if reason := budget.exhausted():
+            raise ExtractionError(reason)
+        try:
+            return guard.extract(html)
+        except KilledError:
+            budget.charge()
+            raise
 
     return extract
 
@@ -131,13 +147,17 @@ def _caught(extract: Callable[[str], str], html: str) -> str:
         raise ExtractionError(f"parser failed: {type(error).__name__}: {error}"[:300]) from error
 
 
-def _to_documents(batch: pa.RecordBatch, one: Callable[[memoryview, str | None], str]) -> pa.RecordBatch:
+def _to_documents(
+    batch: pa.RecordBatch, one: Callable[[memoryview, str | None], str], budget: Budget
+) -> pa.RecordBatch:
     rejects = batch.column("_reject").to_pylist() if "_reject" in batch.schema.names else [None] * batch.num_rows
     texts: list[str | None] = []
     bodies, types = batch.column("body"), batch.column("content_type").to_pylist()
-    for row, (body, content_type) in enumerate(zip(bodies, types, strict=True)):
+    places = [batch.column(name).to_pylist() for name in ("source", "_row", "url")]
+    for row, (body, content_type, *place) in enumerate(zip(bodies, types, *places, strict=True)):
         text: str | None = None
         if rejects[row] is None:
+            budget.enter(*place)
             try:
                 text = one(memoryview(body.as_buffer()), content_type)
             except ExtractionError as error:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dclm.core.errors import DataError
+from dclm.model.foreign import LOADING_FAULTS, first_line, require_harmless
 from dclm.model.interface import Cache
 
 PROBE_TOKENS = 5
@@ -141,8 +142,8 @@ def huggingface_window(path: Path) -> int:
     _check_directory(path)
     try:
         return _window(transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False))
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"hf:{path}", f"transformers cannot load it: {error}") from error
+    except LOADING_FAULTS as error:
+        raise DataError(f"hf:{path}", f"transformers cannot load it: {first_line(error)}") from error
 
 
 def _window(config: Any) -> int:
@@ -153,6 +154,7 @@ def _window(config: Any) -> int:
 def _check_directory(path: Path) -> None:
     if not path.is_dir():
         raise DataError(f"hf:{path}", "no such directory", "hf: takes a local directory in Hugging Face format")
+    require_harmless(path)
 
 
 def load_huggingface(path: Path, device: torch.device | str, dtype: torch.dtype) -> HuggingFaceModel:
@@ -166,9 +168,14 @@ def load_huggingface(path: Path, device: torch.device | str, dtype: torch.dtype)
     quiet.disable_progress_bar()
     _check_directory(path)
     try:
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, local_files_only=True, trust_remote_code=False
+        loader: Any = transformers.AutoModelForCausalLM
+        model, report = loader.from_pretrained(
+            path, dtype=dtype, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"hf:{path}", f"transformers cannot load it: {error}") from error
+    except LOADING_FAULTS as error:
+        raise DataError(f"hf:{path}", f"transformers cannot load it: {first_line(error)}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:  # transformers fills them with random numbers
+        what = f"{len(missing)} tensors are missing, first: {missing[0]}"
+        raise DataError(f"hf:{path}", what, "copy all files of the model")
     return HuggingFaceModel(model.to(device).eval())

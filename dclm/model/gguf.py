@@ -11,6 +11,7 @@ import torch
 from dclm.assets.cache import cache_root, lock
 from dclm.core.errors import DataError
 from dclm.core.storage import atomic_directory, sha256_file
+from dclm.model.foreign import LOADING_FAULTS, first_line, require_room, room_for
 
 GGUF = "gguf:"
 """What the name of such a model begins with."""
@@ -40,11 +41,17 @@ def huggingface_from_gguf(gguf: Path, out: Path) -> Path:
 
     quiet: Any = transformers.utils.logging
     quiet.disable_progress_bar()
+    _require_harmless(gguf)
     try:
-        found = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise DataError(str(gguf), f"transformers cannot load it: {error}", "it needs gguf and accelerate") from error
+        found = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32, local_files_only=True, trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, local_files_only=True, trust_remote_code=False
+        )
+    except LOADING_FAULTS as error:
+        what = f"transformers cannot load it: {first_line(error)}"
+        raise DataError(str(gguf), what, "it needs gguf and accelerate") from error
     config = copy.deepcopy(found.config)
     del config.quantization_config  # de-quantized weights are saved as an ordinary model
     model = type(found)(config).bfloat16()
@@ -53,3 +60,21 @@ def huggingface_from_gguf(gguf: Path, out: Path) -> Path:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return out
+
+
+def _require_harmless(gguf: Path) -> None:
+    """Raises: DataError if the file is no GGUF file, or states a larger model than its tensors make."""
+    from gguf import GGUFReader
+
+    try:
+        reader = GGUFReader(gguf)
+        room = room_for([[int(size) for size in tensor.shape] for tensor in reader.tensors])
+        numbers = {
+            name.rpartition(".")[2]: int(field.parts[field.data[0]][0])
+            for name, field in reader.fields.items()
+            if name.endswith((".block_count", ".expert_count", ".embedding_length", ".feed_forward_length"))
+        }
+    except LOADING_FAULTS as error:
+        raise DataError(str(gguf), f"not a whole GGUF file: {first_line(error)}", "copy the file again") from error
+    for name, value in numbers.items():
+        require_room(str(gguf), name, value, room)

@@ -22,6 +22,7 @@ from torch import Tensor
 from dclm.core.errors import DataError
 from dclm.core.storage import atomic_directory
 from dclm.model.config import NORM_EPS, ROTARY_BASE, ModelConfig
+from dclm.model.foreign import LOADING_FAULTS, first_line, require_harmless
 from dclm.model.transformer import Transformer, inverse_frequencies
 from dclm.model.weights import TOKENIZER_CONFIG, assemble
 
@@ -106,14 +107,20 @@ def import_huggingface(directory: Path) -> Transformer:
     if found != ("olmoe", 1):
         what = f"found a {found[0]} model with {found[1]} experts, allowed: olmoe with 1, as dclm exports"
         raise DataError(str(directory), what, f"evaluate it as hf:{directory}")
-    shell: Any = transformers.OlmoeForCausalLM.from_pretrained(directory, dtype=torch.float32, local_files_only=True)
-    config = ModelConfig(
-        hidden_dim=settings["hidden_size"],
-        num_layers=settings["num_hidden_layers"],
-        num_heads=settings["num_attention_heads"],
-        seq_len=settings["max_position_embeddings"],
-        vocab_size=settings["vocab_size"],
-    )
+    require_harmless(directory)
+    try:
+        shell: Any = transformers.OlmoeForCausalLM.from_pretrained(
+            directory, dtype=torch.float32, local_files_only=True
+        )
+        config = ModelConfig(
+            hidden_dim=settings["hidden_size"],
+            num_layers=settings["num_hidden_layers"],
+            num_heads=settings["num_attention_heads"],
+            seq_len=settings["max_position_embeddings"],
+            vocab_size=settings["vocab_size"],
+        )
+    except LOADING_FAULTS as error:
+        raise DataError(str(directory), f"transformers cannot load it: {first_line(error)}") from error
     state = from_huggingface(shell.state_dict(), config)
     state["rotary.inv_freq"] = _frequencies(settings["rope_parameters"], config)
     return assemble(config, state, str(directory))

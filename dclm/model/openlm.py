@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import atomic_file
 from dclm.model.config import ModelConfig
+from dclm.model.foreign import LOADING_FAULTS, first_line
 from dclm.model.transformer import Transformer
 from dclm.model.weights import assemble
 
@@ -64,6 +65,9 @@ def infer_config(state: Mapping[str, Tensor], where: str, *, seq_len: int) -> Mo
         heads = hidden_dim // (2 * len(state[OURS]))
     except KeyError as error:
         raise DataError(where, f"no tensor {error}: this is no open_lm model", "is it another model's file?") from None
+    except (ValueError, ZeroDivisionError, TypeError):
+        what = f"{OURS} or tok_embeddings.weight has another shape than in open_lm models"
+        raise DataError(where, what, "is it another model's file?") from None
     layers = {name.split(".")[1] for name in state if name.startswith("layers.")}
     return ModelConfig(
         hidden_dim=hidden_dim, num_layers=len(layers), num_heads=heads, seq_len=seq_len, vocab_size=vocab_size
@@ -76,16 +80,23 @@ def read_openlm(path: Path, *, seq_len: int = 2048) -> Transformer:
     Raises: DataError if the file is missing, corrupt or of another model.
     """
     try:
-        with torch.serialization.safe_globals(NUMPY_NUMBERS):
+        with torch.serialization.safe_globals(NUMPY_NUMBERS), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about pickles of another protocol
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except FileNotFoundError:
         raise DataError(str(path), "no such file", "check the path") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise DataError(str(path), f"not a PyTorch checkpoint: {str(error).splitlines()[0]}") from error
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
-        raise DataError(str(path), "found no `state_dict`", "pass open_lm's epoch_N.pt")
-    state = from_openlm(content["state_dict"], str(path))
-    return assemble(infer_config(state, str(path), seq_len=seq_len), state, str(path))
+    except LOADING_FAULTS as error:
+        what = f"not a PyTorch checkpoint, or one that holds more than tensors: {first_line(error)}"
+        raise DataError(str(path), what, "pass open_lm's epoch_N.pt; nothing in a file is ever run") from error
+    state = content.get("state_dict") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise DataError(str(path), "found no `state_dict` of tensors", "pass open_lm's epoch_N.pt")
+    ours = from_openlm({str(name): tensor for name, tensor in state.items()}, str(path))
+    try:
+        config = infer_config(ours, str(path), seq_len=seq_len)
+    except ValueError as error:
+        raise DataError(str(path), f"no model has such a shape: {error}", "is it another model's file?") from None
+    return assemble(config, ours, str(path))
 
 
 def write_openlm(model: Transformer, path: Path, *, epoch: int = 1, name: str = "dclm") -> None:

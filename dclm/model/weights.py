@@ -25,6 +25,8 @@ TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 """Beside the tokenizer; names the token that ends a text."""
 FORMAT = "dclm-openlm"
+_FORGED = 1000
+"""A config that states so many times the parameters that are stored is not of this model."""
 
 
 def write_model(directory: Path, state: Mapping[str, Tensor], config: ModelConfig, tokenizer: Path | None) -> None:
@@ -62,11 +64,11 @@ def read_config(directory: Path) -> ModelConfig:
         raise DataError(
             str(directory), f"no {CONFIG}: this is no checkpoint", "pass a directory that `dclm train` wrote"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(str(path), f"not JSON: {error}") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise DataError(str(path), f"found a model of another format, allowed: {FORMAT}", f"try hf:{directory}")
-    return build(ModelConfig, Source(str(path), data, {}), data["model"], ("model",))
+    return build(ModelConfig, Source(str(path), data, {}), data.get("model"), ("model",))
 
 
 def read_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
@@ -95,6 +97,11 @@ def read_model(directory: Path) -> Transformer:
 
 def assemble(config: ModelConfig, state: Mapping[str, Tensor], where: str) -> Transformer:
     """A model that takes `state`'s tensors as its own. Raises: DataError naming every tensor that does not fit."""
+    stored = sum(tensor.numel() for tensor in state.values())
+    if config.num_layers > len(state) or config.num_parameters > _FORGED * max(stored, 1):  # before anything is built
+        what = f"the config has {config.num_layers:,} layers and {config.num_parameters:,} parameters, "
+        what += f"and there are {len(state)} tensors of {stored:,} numbers"
+        raise DataError(where, what, "is it another model's file?")
     with torch.device("meta"):
         model = Transformer(config)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import brotli  # type: ignore[import-untyped]
 import zstandard
 
+from dclm.pool.gzip import Member
 from dclm.pool.rows import MAX_PAGE_BYTES, Payload
 
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
@@ -17,9 +18,10 @@ _FIELD = re.compile(rb"(?im)^(content-type|content-encoding|transfer-encoding)[ 
 _FOLD = re.compile(rb"\r?\n[ \t]+")  # a field goes on in the next line
 _INTERIM = re.compile(rb"HTTP/[0-9.]{1,8} 1[0-9]{2}\b[^\r\n]{0,1000}(?:\r?\n[^\r\n]{1,8000}){0,100}\r?\n\r?\n(?=HTTP/)")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
-_SLICE = 1 << 14
 MAX_CODINGS = 10
 """Content codings undone, one inside the other; more is no honest server."""
+MAX_MEMBERS = 1 << 18
+"""Members of one gzip body. Each costs microseconds however little it holds; those of bgzip hold 64 KiB."""
 
 
 class Response(NamedTuple):
@@ -60,18 +62,18 @@ def parse_response(block: bytes) -> Response:
     end = _END_OF_HEADERS.search(block, start)
     head = block[start : end.start()] if end else block[start:]
     body: Payload = memoryview(block)[end.end() :] if end else b""
-    fields: dict[bytes, bytes] = {}
+    fields: dict[bytes, list[bytes]] = {}
     for name, value in _FIELD.findall(_FOLD.sub(b" ", head)):
-        name = name.lower()
-        fields[name] = fields[name] + b"," + value if name in fields and name != b"content-type" else value
-    content_type = fields[b"content-type"].strip().decode("utf-8", "replace") if b"content-type" in fields else None
+        fields.setdefault(name.lower(), []).append(value)
+    types = fields.get(b"content-type", [])
+    content_type = types[-1].strip().decode("utf-8", "replace") if types else None
     try:
         cut: list[str] = []
-        transfer = fields.get(b"transfer-encoding", b"")
+        transfer = b",".join(fields.get(b"transfer-encoding", []))
         if b"chunked" in transfer.lower():
             body = join_chunks(body, cut)
         body = undo_codings(body, transfer, cut)
-        body = undo_codings(body, fields.get(b"content-encoding", b""), cut)
+        body = undo_codings(body, b",".join(fields.get(b"content-encoding", [])), cut)
     except UndecodableError as error:
         return Response(content_type, None, str(error))
     if cut and not body:
@@ -87,7 +89,7 @@ def join_chunks(body: Payload, cut: list[str]) -> Payload:
     """
     if _CHUNK_SIZE.match(body) is None:
         return body
-    chunks: list[memoryview] = []
+    joined = bytearray()  # not a list: a chunk may be a single byte
     view = memoryview(body)
     at = 0
     while at < len(view):
@@ -100,11 +102,11 @@ def join_chunks(body: Payload, cut: list[str]) -> Payload:
         at = line.end()
         if at + size > len(view):
             cut.append(f"transfer encoding chunked breaks off at byte {len(view)}")
-        chunks.append(view[at : at + size])
+        joined += view[at : at + size]
         at += size
         ending = bytes(view[at : at + 2])
         at += 2 if ending == b"\r\n" else 1 if ending[:1] == b"\n" else 0
-    return b"".join(chunks)
+    return bytes(joined)
 
 
 def undo_codings(body: Payload, header: bytes, cut: list[str]) -> Payload:
@@ -144,22 +146,23 @@ def _looks_plain(body: Payload, name: bytes) -> bool:
 
 
 def _gunzip(body: Payload) -> bytes:
-    """All members, up to the limit plus one byte. Fed in slices: what is left at a member's end is copied."""
+    """All members, up to the limit plus one byte."""
     parts: list[bytes] = []
     room = MAX_PAGE_BYTES + 1
-    view, at = memoryview(body), 0
+    view = memoryview(body)
+    at = members = 0
     while room > 0 and bytes(view[at : at + 2]) == b"\x1f\x8b":
-        packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        while room > 0 and not packed.eof:
-            piece: Payload = packed.unconsumed_tail
-            if not piece:
-                piece = view[at : at + _SLICE]
-                at += len(piece)
-            if not piece:
-                raise _CutError(b"".join(parts))
-            parts.append(packed.decompress(piece, room))
-            room -= len(parts[-1])
-        at -= len(packed.unused_data)
+        members += 1
+        if members > MAX_MEMBERS:
+            raise UndecodableError(f"more than {MAX_MEMBERS} gzip members")
+        member = Member()
+        while at < len(view) and room > 0 and not member.ended:
+            unpacked, used = member.feed(view[at:], room)
+            parts.append(unpacked)
+            room -= len(unpacked)
+            at += used
+        if room > 0 and not member.ended:
+            raise _CutError(b"".join(parts))
     return b"".join(parts)
 
 

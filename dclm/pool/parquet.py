@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from dclm.core.errors import DataError
 from dclm.documents.schema import DOCUMENT
 from dclm.pool.files import InputFile
 from dclm.pool.layout import FieldName, as_object, kept_value, look_up
+from dclm.pool.parquet_plan import plan_batches
 from dclm.pool.rows import KEPT, MAX_FIELD_BYTES, MAX_PAGE_BYTES, identifier
 from dclm.pool.streams import open_stream
 
@@ -38,15 +40,21 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
             return  # an empty part, whose columns some writers leave out
         columns = _columns(file, parquet.schema_arrow)
         end = 0
+        reader, dictionaries = parquet, list[str]()
         for group in range(parquet.num_row_groups):
             first, end = end, end + parquet.metadata.row_group(group).num_rows
-            size = _rows_per_batch(parquet.metadata.row_group(group), batch_rows, batch_bytes)
+            plan = plan_batches(stream, parquet.metadata.row_group(group), columns, batch_rows, batch_bytes)
             try:
-                for batch in parquet.iter_batches(size, row_groups=[group], columns=columns):
-                    for part in _split(_plain(batch), batch_bytes):
+                if plan.dictionaries != dictionaries:
+                    reader = pq.ParquetFile(
+                        stream, metadata=parquet.metadata, pre_buffer=False, read_dictionary=plan.dictionaries
+                    )
+                    dictionaries = plan.dictionaries
+                for batch in reader.iter_batches(plan.rows, row_groups=[group], columns=columns):
+                    for part in _parts(batch, batch_bytes):
                         yield _documents(file, part, first)
                         first += part.num_rows
-            except (pa.ArrowInvalid, OSError) as error:
+            except (pa.ArrowInvalid, pa.ArrowCapacityError, OSError) as error:
                 damage.append(f"row group {group} breaks off before row {first}: {error}"[:300])
         if end == 0 and not damage and _is_artifact(file, parquet.schema_arrow):  # a shard of which nothing was kept
             schema = pa.schema([parquet.schema_arrow.field(name) for name in columns])
@@ -84,6 +92,26 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
+def _parts(batch: pa.RecordBatch, batch_bytes: int) -> Iterator[pa.RecordBatch]:
+    """The batch with its dictionaries dissolved, in parts of `batch_bytes` at most or one row.
+
+    A dictionary of one text and a thousand rows that name it are small, and their values are not: where to cut is
+    known from the lengths of the dictionary's values, before any row is made.
+    """
+    lengths = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        if pa.types.is_dictionary(column.type) and _plain_type(column.type) in _TEXT_TYPES:
+            sizes = pc.fill_null(pc.binary_length(column.dictionary), 0).take(pc.fill_null(column.indices, 0))
+            lengths += sizes.to_numpy(zero_copy_only=False).astype(np.int64) if len(column.dictionary) else 0
+    ends = np.cumsum(lengths)
+    start = 0
+    while start < batch.num_rows:
+        before = int(ends[start - 1]) if start else 0
+        end = max(start + 1, int(np.searchsorted(ends, before + batch_bytes, side="right")))
+        yield from _split(_plain(batch.slice(start, end - start)), batch_bytes)
+        start = end
+
+
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch with its dictionaries dissolved, so that its size in memory is that of its values."""
     for index, field in enumerate(batch.schema):
@@ -98,11 +126,6 @@ def _is_artifact(file: InputFile, schema: pa.Schema) -> bool:
     return file.artifact and all(
         schema.get_field_index(f.name) >= 0 and schema.field(f.name).type == f.type for f in DOCUMENT
     )
-
-
-def _rows_per_batch(group: pq.RowGroupMetaData, batch_rows: int, batch_bytes: int) -> int:
-    """So many rows that the mean row of the group gives `batch_bytes` at most."""
-    return int(max(1, min(batch_rows, batch_bytes * group.num_rows / max(group.total_byte_size, 1))))
 
 
 def _split(batch: pa.RecordBatch, batch_bytes: int) -> Iterator[pa.RecordBatch]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from dclm.core.errors import AssetError, ConfigError
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import with_columns
+from dclm.filters.fasttext_file import require_fasttext
 
 Values = npt.NDArray[np.float64]
 PREFIX = "__label__"
@@ -96,11 +97,12 @@ def load_classifier(path: str, *labels: str) -> fasttext.FastText._FastText:
 
     Raises: AssetError if it is none; ConfigError if it has no such label.
     """
+    require_fasttext(path)
     try:
         model = fasttext.load_model(path)
+        known = sorted(model.get_labels())
     except ValueError as error:
         raise AssetError(path, f"not a fastText model: {error}", "give a .bin or .ftz file") from None
-    known = sorted(model.get_labels())
     for name in labels:
         if name not in known:
             raise ConfigError(
@@ -127,7 +129,7 @@ def probabilities(model: fasttext.FastText._FastText, texts: Sequence[str], labe
     if not texts or not labels:
         return [np.zeros(len(texts)) for _ in labels]
     is_binary = len(model.get_labels()) == 2
-    found, scores = model.predict([as_line(text) for text in texts], k=1 if is_binary else _ALL)
+    found, scores = _predict(model, texts, 1 if is_binary else _ALL)
     if is_binary:
         likelier = np.array([score[0] for score in scores], np.float64)
         return [np.where([names[0] == name for names in found], likelier, 1.0 - likelier) for name in labels]
@@ -139,6 +141,15 @@ def likeliest(model: fasttext.FastText._FastText, texts: Sequence[str]) -> tuple
     """The likeliest label of each text, without its prefix, and its probability."""
     if not texts:
         return [], np.zeros(0)
-    found, scores = model.predict([as_line(text) for text in texts])
+    found, scores = _predict(model, texts, 1)
     names = [labels[0].removeprefix(PREFIX) for labels in found]
     return names, np.array([score[0] for score in scores], np.float64)
+
+
+def _predict(model: fasttext.FastText._FastText, texts: Sequence[str], k: int) -> tuple[list[list[str]], list[Values]]:
+    """Labels and probabilities of each text. Raises: AssetError if the model's weights give no number for a text."""
+    try:
+        labels, scores = model.predict([as_line(text) for text in texts], k=k)
+    except RuntimeError as error:
+        raise AssetError("fastText model", f"cannot score a text: {error}", "fetch or train it again") from None
+    return labels, scores

@@ -16,7 +16,7 @@ import pytest
 import rank_faults
 import torch
 from safetensors.torch import load_file
-from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import is_disk_full
@@ -165,18 +165,18 @@ def test_shards_that_are_corrupt_or_cannot_be_written_are_told(tmp_path: Path, m
         load_shards(tmp_path, {"model.b": torch.zeros(1)})
     with pytest.raises(DataError, match="cannot be read"):
         load_shards(tmp_path, {"model.a": torch.zeros(3, 3)})
-    for file in (tmp_path / "shards").glob("*.distcp"):
-        file.write_bytes(file.read_bytes()[:100])
+    (file,) = (tmp_path / "shards").glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(DataError, match="cannot be read"):
         read_shards(tmp_path)
-    (tmp_path / "shards" / ".metadata").unlink()
-    with pytest.raises(DataError, match="cannot be read"):
+    file.unlink()
+    with pytest.raises(DataError, match="cannot be read: ValueError: no safetensors files"):
         read_shards(tmp_path)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(FileSystemWriter, "write_data", full)
+    monkeypatch.setattr(HuggingFaceStorageWriter, "write_data", full)
     with pytest.raises(OSError, match="No space left") as caught:
         write_shards(tmp_path / "full", tensors)
     assert is_disk_full(caught.value)

@@ -71,7 +71,7 @@ class SuiteTask(LmEvalTask):  # type: ignore[misc]
             raise ConfigError(f"task {self.task.task}", what, 'pass --metadata \'{"tokenizer": "DIRECTORY"}\'')
         from transformers import AutoTokenizer
 
-        tokenizer = AutoTokenizer.from_pretrained(self._tokenizer_name)
+        tokenizer = AutoTokenizer.from_pretrained(self._tokenizer_name, trust_remote_code=False)
         return [len(ids) for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
 
     def has_training_docs(self) -> bool:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dclm.core.config import Fraction
+from dclm.core.errors import AssetError
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import with_columns
 from dclm.filters.language.kernel import predict
@@ -103,7 +104,10 @@ def _open_library(path: Path) -> Identify:
     model = fasttext.load_model(str(path))
 
     def identify(lines: pa.StringArray) -> tuple[pa.StringArray, Scores]:
-        labels, scores = model.predict(lines.to_pylist()) if len(lines) else ([], [])
+        try:
+            labels, scores = model.predict(lines.to_pylist()) if len(lines) else ([], [])
+        except RuntimeError as error:
+            raise AssetError(str(path), f"cannot score a text: {error}", "fetch or train it again") from None
         names = [label[0].removeprefix("__label__") if label else None for label in labels]
         return pa.array(names, pa.string()), np.array([s[0] if len(s) else 0.0 for s in scores], np.float32)
 

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dclm.core.errors import AssetError
+from dclm.filters.fasttext_file import require_fasttext
 from dclm.filters.language.kernel import LidArrays, hash_bytes, subword_rows
 
 _MAGIC, _VERSION = 793712314, 12
 _SUPERVISED, _HIERARCHICAL_SOFTMAX = 3, 1
 _WORD = 0
+_MAX_BUCKET = 1 << 26  # the kernel holds 4 bytes for each, which a file of few rows may state at will
 
 
 class LidModel(NamedTuple):
@@ -57,6 +59,7 @@ def load_lid_model(path: Path) -> LidModel | None:
 
     Raises: AssetError if the file is no fastText model, or is cut off.
     """
+    require_fasttext(path)
     try:
         return _load(path)
     except (EOFError, ValueError, IndexError, struct.error):
@@ -69,7 +72,7 @@ def _load(path: Path) -> LidModel | None:
             raise ValueError
         arguments = _Arguments(*_unpack(file, "<12id"))
         kind = (arguments.model, arguments.loss, arguments.word_ngrams)
-        if kind != (_SUPERVISED, _HIERARCHICAL_SOFTMAX, 1) or arguments.maxn <= 0:
+        if kind != (_SUPERVISED, _HIERARCHICAL_SOFTMAX, 1) or arguments.maxn <= 0 or arguments.bucket > _MAX_BUCKET:
             return None
         dictionary = _read_dictionary(file, arguments)
         rows = _read_quantized(file) if _unpack(file, "<?")[0] else _read_dense(file)

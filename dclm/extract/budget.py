@@ -1,0 +1,47 @@
+"""How many pages of a file may end the process that parses them before the rest of such pages is not tried.
+
+A page that times out costs half a minute, and nothing keeps a host from serving thousands. What counts is the number
+of such pages and not their seconds, in the order of the file: a busy machine and an idle one reject the same pages.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+
+class Budget:
+    """Of one process, for the file that it reads. Pages have to come in the order of their rows."""
+
+    def __init__(self, per_host: int, per_file: int) -> None:
+        self._per_host = per_host
+        self._per_file = per_file
+        self._file: str | None = None
+        self._row = -1
+        self._host: str | None = None
+        self._spent: dict[str | None, int] = {}
+
+    def enter(self, source: str, row: int, url: str | None) -> None:
+        """The page that is parsed from now on. Another file, or this one from its start, has a budget of its own."""
+        file = source.rpartition("#")[0]
+        if file != self._file or row <= self._row:
+            self._spent = {}
+        self._file, self._row, self._host = file, row, _host(url)
+
+    def exhausted(self) -> str | None:
+        """Why the page is not to be tried; None: it is."""
+        if self._host is not None and self._spent.get(self._host, 0) >= self._per_host:
+            return f"not tried: {self._per_host} pages of this host in the file could not be parsed in time or memory"
+        if sum(self._spent.values()) >= self._per_file:
+            return f"not tried: {self._per_file} pages of the file could not be parsed in time or memory"
+        return None
+
+    def charge(self) -> None:
+        """The page has ended the process."""
+        self._spent[self._host] = self._spent.get(self._host, 0) + 1
+
+
+def _host(url: str | None) -> str | None:
+    try:
+        return urlsplit(url or "").hostname
+    except ValueError:
+        return None
