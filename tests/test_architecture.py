@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,43 @@ def test_the_project_names_no_place_of_one_machine() -> None:
         if path.suffix in {".py", ".md", ".yaml", ".toml", ".sh", ""} and path.is_file():
             found = pattern.search(path.read_text(encoding="utf-8", errors="replace"))
             assert found is None, f"{name}: {found}"
+
+
+MODULES_OF = {
+    "brotli": "brotli", "fasttext-community": "fasttext", "pyyaml": "yaml", "types-pyyaml": "yaml",
+    "types-jsonschema": "jsonschema",
+}  # fmt: skip
+"""Distribution → the module that it is imported as, where the two differ."""
+NOT_IMPORTED = {
+    "lxml-html-clean": "jusText imports it without declaring it",
+    "pip": "run as a command, to install the packages of a job",
+    "accelerate": "lm-eval and transformers import it",
+    "gguf": "transformers imports it for GGUF files",
+    "scikit-learn": "tasks of lm-eval import it",
+    "tensorboard": "torch.utils.tensorboard imports it",
+    "s3fs": "fsspec imports it for s3:// addresses",
+    "pytest-timeout": "a plugin of pytest",
+    "pytest-xdist": "a plugin of pytest",
+    "mypy": "run as a command",
+    "ruff": "run as a command",
+    "types-pyyaml": "types for mypy",
+    "types-jsonschema": "types for mypy",
+}
+
+
+def test_no_dependency_is_declared_that_nothing_imports() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    late = re.compile(r'(?:import_module|find_spec)\(\s*"([\w.]+)"')
+    names = [name for path in modules() for name in (*imports(path), *late.findall(path.read_text(encoding="utf-8")))]
+    found = {name.split(".")[0] for name in names}
+    tested = {name.split(".")[0] for path in (ROOT / "tests").rglob("*.py") for name in imports(path)}
+    declared = [
+        (line, found | tested if extra == "dev" else found) for extra, lines in extras.items() for line in lines
+    ]
+    missing = []
+    for line, imported in [*((line, found) for line in project["dependencies"]), *declared]:
+        name = re.split(r"[\[<>=!~; ]", line, maxsplit=1)[0].lower()
+        if name not in NOT_IMPORTED and MODULES_OF.get(name, name.replace("-", "_")) not in imported:
+            missing.append(line)
+    assert missing == []

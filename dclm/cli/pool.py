@@ -1,4 +1,4 @@
-"""`dclm pool sample | list | commoncrawl`: make a generated crawl, and see what a pool consists of."""
+"""`dclm pool sample | list | commoncrawl | check`: make a crawl, see what a pool holds and whether it is sound."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from dclm.core.errors import ConfigError
+from dclm.cli.options import plain, say
+from dclm.core.errors import ConfigError, DataError
 from dclm.pool.files import InputFile
 
 
@@ -35,6 +36,32 @@ def list_(paths: tuple[str, ...]) -> None:
     from dclm.pool.files import list_files
 
     _print(list_files(paths))
+
+
+@pool.command("check")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+def check(paths: tuple[str, ...]) -> None:
+    """Read the archives that PATH… stand for twice, with FastWARC and with warcio, and say where the two disagree.
+
+    Compared are the types, ids, lengths and contents of all records, and contents with their digests. Exit code 3 if
+    anything differs or is damaged.
+    """
+    from dclm.pool.check import check_archive
+    from dclm.pool.files import list_files
+
+    bad = 0
+    files = [file for file in list_files(paths) if file.kind == "warc"]
+    if not files:
+        raise DataError(paths[0], "holds no archive, allowed: WARC, WET, WAT and ARC files", "check the path")
+    for file in files:
+        found = check_archive(file)
+        bad += bool(found.problems)
+        word = "agree" if not found.problems else f"{len(found.problems)} problems"
+        say(f"{found.name}\t{found.records} records\t{found.digests} digests\t{word}")
+        for problem in found.problems:
+            say(f"  {plain(problem)}")
+    if bad:
+        raise DataError(f"{bad} of {len(files)} archives", "are damaged, or the two readers disagree about them")
 
 
 @pool.command("commoncrawl")

@@ -16,6 +16,7 @@ _VERSION_AT_END = re.compile(rb"WARC/\d{1,2}\.\d{1,3}[ \t]*$", re.IGNORECASE)
 _FIELD = re.compile(rb"([!#-9;-~]{1,100})[ \t]*:[ \t]*([^\n]*)")
 _PLAUSIBLE = re.compile(rb"WARC/\d{1,2}\.\d{1,3}[ \t]*\r?\n[!#-9;-~]{1,100}[ \t]*:", re.IGNORECASE)
 _HTTP_LENGTH = re.compile(rb"\ncontent-length[ \t]*:[ \t]*(\d{1,15})[ \t]*\r?(?:\n|$)", re.IGNORECASE)
+_HTTP = re.compile(rb"HTTP/|[A-Z]{3,10} [^\r\n]{1,8000} HTTP/", re.IGNORECASE)
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 _HEADER_BYTES = 32 << 10
 _HEAD_BYTES = 64 << 10
@@ -87,6 +88,14 @@ def http_payload(block: bytes) -> tuple[int, int] | None:
         return None
     length = _HTTP_LENGTH.search(block, 0, end.end())
     return None if length is None else (int(length[1]), end.end())
+
+
+def http_end(block: bytes) -> int | None:
+    """Where the payload of an HTTP response or request begins; None if the block is no HTTP message."""
+    if not _HTTP.match(block):
+        return None
+    end = _END_OF_HEADERS.search(block)
+    return len(block) if end is None else end.end()
 
 
 def confirmed(header: Header, block: bytes, size: int | None = None) -> bool:
