@@ -157,7 +157,7 @@ def test_the_project_names_no_place_of_one_machine() -> None:
 
 
 MODULES_OF = {
-    "brotli": "brotli", "fasttext-community": "fasttext", "pyyaml": "yaml", "types-pyyaml": "yaml",
+    "scikit-learn": "sklearn", "fasttext-community": "fasttext", "pyyaml": "yaml", "types-pyyaml": "yaml",
     "types-jsonschema": "jsonschema",
 }  # fmt: skip
 """Distribution → the module that it is imported as, where the two differ."""
@@ -166,7 +166,6 @@ NOT_IMPORTED = {
     "pip": "run as a command, to install the packages of a job",
     "accelerate": "lm-eval and transformers import it",
     "gguf": "transformers imports it for GGUF files",
-    "scikit-learn": "tasks of lm-eval import it",
     "tensorboard": "torch.utils.tensorboard imports it",
     "s3fs": "fsspec imports it for s3:// addresses",
     "pytest-timeout": "a plugin of pytest",
