@@ -1,4 +1,7 @@
-"""Pipeline files: `name:` and `steps:`, an ordered list of one-key maps that reads like the paper's method section."""
+"""Pipeline files: `name:` and `steps:`, an ordered list of one-key maps that reads like the paper's method section.
+
+An item `include: FILE` stands for the steps of another pipeline file; what counts afterwards is the flat list of steps.
+"""
 
 from __future__ import annotations
 
@@ -56,25 +59,58 @@ def _origin(step: Step) -> str | None:
 
 
 def load_pipeline(path: str | Path, trust: bool = False) -> Pipeline:
-    """Read a pipeline file.
+    """Read a pipeline file and those that it includes (`- include: FILE`, relative to the file that says so).
 
     A step's key is one of the shipped names, or `module:Class` for one's own, which imports code and so needs `trust`.
 
-    Raises: ConfigError with everything that is wrong.
+    Raises: ConfigError with everything that is wrong, also where files include each other in a circle.
     """
     source = load_yaml(path)
     problems: list[Problem] = []
+    steps = _steps(source, (Path(path).resolve(),), problems, trust)
+    value = source.value if isinstance(source.value, dict) else {}
+    title = convert(str, value.get("name", Path(path).stem), ("name",), source, problems)
+    if problems:
+        raise ConfigError(*problems[0], others=problems[1:])
+    return Pipeline(name=str(title), steps=tuple(steps))
+
+
+def _steps(source: Source, files: tuple[Path, ...], problems: list[Problem], trust: bool) -> list[Step]:
+    """The flat list of a file's steps; `files` are those that lead to it by inclusion, itself last."""
     value = source.value
     if not isinstance(value, dict) or not isinstance(value.get("steps"), list):
-        raise ConfigError(source.where(()), "a pipeline needs `name:` and `steps:` (a list of one-key maps)")
+        problems.append(Problem(source.where(()), "a pipeline needs `name:` and `steps:` (a list of one-key maps)"))
+        return []
     for name in value:
         if name not in ("name", "steps"):
             problems.append(Problem(source.where((name,)), "unknown field, allowed: name, steps"))
-    title = convert(str, value.get("name", Path(path).stem), ("name",), source, problems)
-    steps = [_step(item, ("steps", i), source, problems, trust) for i, item in enumerate(value["steps"])]
-    if problems:
-        raise ConfigError(*problems[0], others=problems[1:])
-    return Pipeline(name=str(title), steps=tuple(s for s in steps if s is not None))
+    steps: list[Step] = []
+    for i, item in enumerate(value["steps"]):
+        key = ("steps", i)
+        if isinstance(item, dict) and list(item) == ["include"]:
+            steps += _included(item["include"], (*key, "include"), source, files, problems, trust)
+        elif (step := _step(item, key, source, problems, trust)) is not None:
+            steps.append(step)
+    return steps
+
+
+def _included(
+    name: object, key: Key, source: Source, files: tuple[Path, ...], problems: list[Problem], trust: bool
+) -> list[Step]:
+    if not isinstance(name, str):
+        hint = "`- include: other.yaml`"
+        problems.append(Problem(source.where(key), f"found {name!r}, allowed: the path of a pipeline", hint))
+        return []
+    path = Path(source.name).parent / name
+    if not path.is_file():
+        problems.append(Problem(source.where(key), f"no such file: {path}", "a path is relative to the file it is in"))
+        return []
+    file = path.resolve()
+    if file in files:
+        circle = " → ".join(f.name for f in (*files[files.index(file) :], file))
+        problems.append(Problem(source.where(key), f"files include each other in a circle: {circle}"))
+        return []
+    return _steps(load_yaml(path), (*files, file), problems, trust)
 
 
 def _step(item: object, key: Key, source: Source, problems: list[Problem], trust: bool) -> Step | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -122,7 +123,7 @@ def test_a_duplicate_names_the_document_kept_and_the_similarity(tmp_path: Path) 
 def test_contamination_names_the_task(tmp_path: Path) -> None:
     item = "which of these answers is the one that nobody would ever have written by chance"
     for task, text in (("first", item), ("second", f"{item} {item}")):
-        (tmp_path / f"{task}.jsonl").write_text('{"question": "%s"}\n' % text)
+        (tmp_path / f"{task}.jsonl").write_text(json.dumps({"question": text}))
     pool = write_pool(tmp_path / "pool", [["clean", f"{item} and more"], [f"here {item} {item}"]])
     step = Decontaminate(items=tuple(str(tmp_path / f"{task}.jsonl") for task in ("second", "first")))
     out = tmp_path / "out"
