@@ -105,12 +105,10 @@ def tokens() -> None:
 @click.option(
     "--vocab-size",
     type=click.IntRange(1),
-    default=OPEN_LM_VOCAB_SIZE,
-    show_default=True,
-    help="Of the model; negative ids count from its end.",
+    help=f"Of the model. Negative ids count from its end, and need it. Default: {OPEN_LM_VOCAB_SIZE}, and no such ids.",
 )
 @engine_options
-def import_(folder: str, out: Path, seq_len: int, vocab_size: int, on: str, workers: int | None) -> None:
+def import_(folder: str, out: Path, seq_len: int, vocab_size: int | None, on: str, workers: int | None) -> None:
     """Make the tokens artifact OUT of FOLDER (a directory or URL), such as DCLM's published token sets."""
     with open_engine(on, workers) as engine:
         record = import_webdataset(

@@ -16,7 +16,7 @@ from dclm.recipe.recipe import LoadedRecipe
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.budget import GIGABYTES, Hardware, check_hardware, estimate_memory, estimate_speed, gpu_hours
 from dclm.train.data import check_data
-from dclm.train.scale import Scale, find_scale, with_tokens
+from dclm.train.scale import Scale, find_scale, with_tokens, with_vocabulary
 
 
 def plan_lines(
@@ -98,7 +98,7 @@ def _tokens(scale: Scale, epochs: int, artifact: Path | None) -> str:
     if artifact is None or not (artifact / RECORD).exists():
         return f"{scale.trained_tokens:,} needed{passes}; how many there are is known after `--until tokenize`"
     data = TokenDataset(artifact)
-    check_data(data, scale, epochs, str(artifact))
+    check_data(data, with_vocabulary(scale, data.vocab_size), epochs, str(artifact))
     return f"{scale.trained_tokens:,} needed{passes}, {data.num_sequences * data.seq_len:,} present"
 
 

@@ -27,6 +27,8 @@ from dclm.core.record import FileEntry
 from dclm.core.store import join, put
 
 Encoder = Literal["fast", "hf"]
+MAX_VOCABULARY = 1 << 22
+"""Sixteen times the largest vocabulary in use; the embedding of a model has a row for each id."""
 CHECKED_EVERY = 1024
 _CHECKED_MAX_CHARACTERS = 20_000  # Hugging Face takes about 10 ms for as much
 _END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")
@@ -76,10 +78,14 @@ def open_tokenizer(name_or_path: str, eot: str | None = None) -> TokenizerFile:
     if found is None:
         what = f"found no token {eot or ' or '.join(_END_OF_TEXT)} in its vocabulary of {len(vocabulary):,}"
         raise ConfigError(name_or_path, what, suggest(eot or "", list(vocabulary)) or "name one with --eot")
+    highest = max(vocabulary, key=vocabulary.__getitem__)
+    if vocabulary[highest] >= MAX_VOCABULARY:
+        what = f"found {highest[:40]!r} with the id {vocabulary[highest]:,}, allowed: below {MAX_VOCABULARY:,}"
+        raise ConfigError(name_or_path, what, "an embedding has a row for each id: give the token a smaller one")
     return TokenizerFile(
         path=str(path),
         sha256=sha256,
-        vocab_size=max(vocabulary.values()) + 1,
+        vocab_size=vocabulary[highest] + 1,
         base_vocab_size=hugging_face.get_vocab_size(with_added_tokens=False),
         eot=found,
         eot_id=vocabulary[found],

@@ -43,7 +43,8 @@ class ImportUnit:
     num_sequences: int | None
     """What the manifest says; None where there is none."""
     seq_len: int
-    vocab_size: int
+    vocab_size: int | None
+    """None: not given, and negative ids are refused."""
     dtype: Literal["uint16", "uint32"]
     out: str
     name: str
@@ -54,14 +55,15 @@ def import_webdataset(
     out: Path,
     *,
     seq_len: int = 2048,
-    vocab_size: int = OPEN_LM_VOCAB_SIZE,
+    vocab_size: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Record:
     """Make a tokens artifact of a WebDataset folder (or URL), rows in the order in which they stand there.
 
     Shards come in the order of the manifest; where a local folder has none, by name. The fingerprint is one of the
-    rows themselves, so a folder that has changed never passes for what it was.
+    rows themselves, so a folder that has changed never passes for what it was. Negative ids count from the end of the
+    vocabulary: they need `vocab_size`, without which ids have to lie below DCLM's 50,432.
     Raises: DataError (nothing there, a corrupt tar, a row of another length, an id outside the vocabulary).
     """
     started = time.time()
@@ -69,7 +71,7 @@ def import_webdataset(
     shards = _find_shards(folder)
     (out / RECORD).unlink(missing_ok=True)
     shutil.rmtree(out / "tokens", ignore_errors=True)  # of an import before, which may have had more shards
-    dtype: Literal["uint16", "uint32"] = "uint16" if vocab_size <= 1 << 16 else "uint32"
+    dtype: Literal["uint16", "uint32"] = "uint16" if (vocab_size or OPEN_LM_VOCAB_SIZE) <= 1 << 16 else "uint32"
     units = [
         ImportUnit(
             tar=_tar(folder, shard.name),
@@ -90,12 +92,13 @@ def import_webdataset(
     progress.finish()
     files = [entries[index] for index in range(len(units)) if entries[index].rows]
     sequences = sum(f.rows or 0 for f in files)
-    identity = {"stage": "import_webdataset", "version": 1, "seq_len": seq_len, "vocab_size": vocab_size}
+    size = vocab_size or OPEN_LM_VOCAB_SIZE
+    identity = {"stage": "import_webdataset", "version": 1, "seq_len": seq_len, "vocab_size": size}
     record = Record(
         kind="tokens",
         name=out.name,
         fingerprint=fingerprint(identity | {"files": [f.sha256 for f in files]}),
-        config={"seq_len": seq_len, "vocab_size": vocab_size, "dtype": dtype, "packing": "webdataset"},
+        config={"seq_len": seq_len, "vocab_size": size, "dtype": dtype, "packing": "webdataset"},
         counts={"sequences": sequences, "tokens": sequences * (seq_len + 1)},
         files=(*files, write_manifest(out, files)),
         provenance=provenance(started),
@@ -178,9 +181,13 @@ def _row(unit: ImportUnit, member: str, content: bytes) -> np.ndarray[tuple[int]
     if row.shape != (unit.seq_len + 1,):
         what = f"found shape {row.shape}, allowed: ({unit.seq_len + 1},)"
         raise DataError(where, what, "pass the --seq-len that the set was made with")
-    row[row < 0] += unit.vocab_size
-    if row.min() < 0 or row.max() >= unit.vocab_size:
-        what = f"found ids {row.min()} … {row.max()}, allowed: below {unit.vocab_size}"
+    if unit.vocab_size is None and row.min() < 0:
+        what = f"found the id {row.min()}, which counts from the end of a vocabulary whose size was not given"
+        raise DataError(where, what, f"pass --vocab-size: {OPEN_LM_VOCAB_SIZE} for DCLM's models")
+    size = unit.vocab_size or OPEN_LM_VOCAB_SIZE
+    row[row < 0] += size
+    if row.min() < 0 or row.max() >= size:
+        what = f"found ids {row.min()} … {row.max()}, allowed: below {size}"
         raise DataError(where, what, "pass the --vocab-size of the model it was made for")
     return row
 

@@ -37,7 +37,7 @@ from dclm.train.options import DTYPES, TrainOptions, choose_precision
 from dclm.train.parallel import build_model
 from dclm.train.ranks import Ranks, join
 from dclm.train.report import Plan, report
-from dclm.train.scale import Scale, find_scale, with_tokens
+from dclm.train.scale import Scale, find_scale, with_tokens, with_vocabulary
 from dclm.train.trackers import open_trackers, require_trackers
 
 VERSION = 1
@@ -79,9 +79,10 @@ class _Run:
         self, tokens: Path | str, home: Home, scale: Scale, seed: int, options: TrainOptions, ranks: Ranks
     ) -> None:
         self.home, self.out = home, home.folder
-        self.scale, self.options, self.ranks = scale, options, ranks
         self.started = time.time()
         self.data = TokenDataset(tokens)
+        scale = with_vocabulary(scale, self.data.vocab_size)
+        self.scale, self.options, self.ranks = scale, options, ranks
         check_data(self.data, scale, options.epochs, str(tokens))
         self.data.verify(ranks.rank, ranks.world_size)
         self.validation = _open_validation(options.validation, scale)

@@ -12,6 +12,7 @@ from dclm.core.errors import ConfigError
 from dclm.model.config import ModelConfig
 
 CHINCHILLA = 20  # training tokens a parameter: training/configs/*.json, Hoffmann et al. 2022
+VOCABULARY_STEP = 128  # 50,432 is GPT-NeoX-20B's vocabulary in whole steps of it
 REFERENCE_CHECKPOINTS = 5  # the reference trains in 5 "epochs" and cuts its tokens to whole ones first
 
 
@@ -164,3 +165,14 @@ def with_tokens(scale: Scale, tokens: int | None) -> Scale:
         least = REFERENCE_CHECKPOINTS * scale.model.seq_len * scale.batch_sequences
         raise ConfigError(f"scale {scale.name}", f"found {tokens:,} tokens, allowed: {least:,} or more")
     return dataclasses.replace(changed, warmup_steps=min(scale.warmup_steps, max(1, changed.num_steps // 10)))
+
+
+def with_vocabulary(scale: Scale, vocab_size: int) -> Scale:
+    """`scale` with an embedding for so many ids, in whole steps of 128 rows, where its own has too few.
+
+    That leaves the benchmark: `standard` turns false. The training tokens stay those of the scale.
+    """
+    if vocab_size <= scale.model.vocab_size:
+        return scale
+    rows = -(-vocab_size // VOCABULARY_STEP) * VOCABULARY_STEP
+    return dataclasses.replace(scale, model=dataclasses.replace(scale.model, vocab_size=rows), standard=False)

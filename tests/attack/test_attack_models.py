@@ -30,6 +30,7 @@ from dclm.model.openlm import read_openlm
 from dclm.model.shards import load_shards, read_shards, write_shards
 from dclm.pool.files import list_files
 from dclm.pool.parquet import read_batches
+from dclm.tokens.tokenizer import open_tokenizer
 
 
 def _save_torch(path: Path, content: object) -> None:
@@ -288,4 +289,13 @@ def test_odd_tokenizers_are_refused(marker: Path, tmp_path: Path) -> None:
     (folder / "config.json").write_text("[" * 100_000)
     with pytest.raises(DclmError) as caught:
         outline(f"hf:{folder}")
+    assert_refused(caught.value, marker)
+
+
+def test_a_tokenizer_with_a_huge_id_is_refused_before_anything_is_tokenized(marker: Path, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    model = {"type": "WordLevel", "vocab": {"a": 0, "<|endoftext|>": 2**32 - 2}, "unk_token": "a"}
+    path.write_text(json.dumps({"version": "1.0", "added_tokens": [], "model": model}))
+    with pytest.raises(DclmError, match=r"with the id 4,294,967,294, allowed: below 4,194,304") as caught:
+        open_tokenizer(str(path))
     assert_refused(caught.value, marker)

@@ -57,23 +57,28 @@ LINES = ['{"shard": "00000001", "num_sequences": 2}', '{"shard": "00000000", "nu
     ids=["open_lm", "tokshuf: no newline at the end", "older: num_chunks", "carriage returns"],
 )
 def test_every_line_of_every_form_of_manifest_is_read(tmp_path: Path, manifest: str) -> None:
-    record = import_webdataset(write_set(tmp_path / "set", manifest), tmp_path / "out", seq_len=3)
+    record = import_webdataset(write_set(tmp_path / "set", manifest), tmp_path / "out", seq_len=3, vocab_size=50432)
     dataset = TokenDataset(tmp_path / "out", verify=True)
     expected = [[5, 6, 7, 0], [1, 2, 3, 50431], [50256, 0, 0, 9]]  # negative ids count from the model's vocabulary
     assert dataset.rows(range(3)).tolist() == expected
     assert record.counts == {"sequences": 3, "tokens": 12}
 
 
+def test_negative_ids_are_never_rewritten_by_a_vocabulary_that_was_not_given(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"found the id -1, which counts .*\nhint: pass --vocab-size: 50432"):
+        import_webdataset(write_set(tmp_path / "set", None), tmp_path / "out", seq_len=3)
+
+
 def test_without_a_manifest_shards_come_by_name(tmp_path: Path) -> None:
-    import_webdataset(write_set(tmp_path / "set", None), tmp_path / "out", seq_len=3)
+    import_webdataset(write_set(tmp_path / "set", None), tmp_path / "out", seq_len=3, vocab_size=50432)
     assert TokenDataset(tmp_path / "out")[0].tolist() == [50256, 0, 0, 9]
 
 
 def test_nothing_is_left_of_an_import_before(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", None)
-    import_webdataset(folder, tmp_path / "out", seq_len=3)
+    import_webdataset(folder, tmp_path / "out", seq_len=3, vocab_size=50432)
     (folder / "00000001.tar").unlink()
-    record = import_webdataset(folder, tmp_path / "out", seq_len=3)
+    record = import_webdataset(folder, tmp_path / "out", seq_len=3, vocab_size=50432)
     left = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert left == {"record.json", *(f.path for f in record.files)}
 
@@ -81,7 +86,7 @@ def test_nothing_is_left_of_an_import_before(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".json", ".txt"])
 def test_members_need_not_be_compressed(tmp_path: Path, suffix: str) -> None:
     write_tar(tmp_path / "0.tar", ROWS[:1], suffix)
-    import_webdataset(tmp_path, tmp_path / "out", seq_len=3)
+    import_webdataset(tmp_path, tmp_path / "out", seq_len=3, vocab_size=50432)
     assert TokenDataset(tmp_path / "out")[0].tolist() == ROWS[0]
 
 
@@ -138,13 +143,13 @@ def test_manifests_are_read_as_they_were_written(shards: list[tuple[str, int]]) 
 def test_a_bad_manifest_line_is_named(tmp_path: Path, line: str) -> None:
     where = r"manifest\.jsonl" + (":1" if line else "")
     with pytest.raises(DataError, match=where):
-        import_webdataset(write_set(tmp_path / "set", line), tmp_path / "out", seq_len=3)
+        import_webdataset(write_set(tmp_path / "set", line), tmp_path / "out", seq_len=3, vocab_size=50432)
 
 
 def test_a_count_that_is_not_the_manifests_is_told(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", '{"shard": "00000001", "num_sequences": 3}')
     with pytest.raises(DataError, match="found 2 sequences, the manifest says 3"):
-        import_webdataset(folder, tmp_path / "out", seq_len=3)
+        import_webdataset(folder, tmp_path / "out", seq_len=3, vocab_size=50432)
     assert not (tmp_path / "out" / "record.json").exists()
 
 
@@ -165,7 +170,7 @@ def test_a_count_that_is_not_the_manifests_is_told(tmp_path: Path) -> None:
 def test_a_bad_row_is_named(tmp_path: Path, row: object, message: str) -> None:
     write_tar(tmp_path / "0.tar", [ROWS[0], row])
     with pytest.raises(DataError, match=rf"(?s)0\.tar: 0001-key\.json\.gz.*{message}"):
-        import_webdataset(tmp_path, tmp_path / "out", seq_len=3)
+        import_webdataset(tmp_path, tmp_path / "out", seq_len=3, vocab_size=50432)
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.7])
@@ -174,7 +179,7 @@ def test_a_tar_cut_short_is_named(tmp_path: Path, keep: float) -> None:
     data = (tmp_path / "0.tar").read_bytes()
     (tmp_path / "0.tar").write_bytes(data[: int(len(data) * keep) - 7])
     with pytest.raises(DataError, match=r"0\.tar"):
-        import_webdataset(tmp_path, tmp_path / "out", seq_len=3)
+        import_webdataset(tmp_path, tmp_path / "out", seq_len=3, vocab_size=50432)
 
 
 def test_a_folder_without_token_sets_is_told(tmp_path: Path) -> None:

@@ -273,3 +273,16 @@ def test_a_run_on_s3_that_is_killed_continues_on_another_machine(
     stored = set(open_store(f"{s3}/run").list())
     assert stored == {"record.json", *(entry.path for entry in resumed.files)}
     assert load_model(f"{s3}/run").config == small_scale.model
+
+
+def test_any_vocabulary_trains_with_its_embedding_rounded_up_and_leaves_the_benchmark(
+    make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path
+) -> None:
+    narrow = dataclasses.replace(small_scale, model=dataclasses.replace(small_scale.model, vocab_size=96))
+    record = train(make_tokens(), tmp_path / "run", scale=narrow, seed=1, options=PLAIN)
+    scale = record.config["scale"]
+    assert isinstance(scale, dict)
+    assert (scale["standard"], scale["model"]["vocab_size"]) == (False, 128)
+    model = load_model(tmp_path / "run").config
+    assert model is not None
+    assert model.vocab_size == 128
