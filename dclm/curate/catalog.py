@@ -40,6 +40,8 @@ from dclm.select.fasttext_score import FastTextScore
 from dclm.select.language_model.score import LanguageModelScore
 from dclm.select.quality import Threshold
 from dclm.select.quantile import Quantile
+from dclm.select.semantic.embed import Embed
+from dclm.select.semantic.semdedup import SemDedup
 
 SHIPPED: tuple[type[Step], ...] = (
     Extract,
@@ -54,7 +56,7 @@ SHIPPED: tuple[type[Step], ...] = (
     RandomSampling,
     Exact, MinHash, Bloom, Substring,
     Decontaminate,
-    FastTextScore, LanguageModelScore,
+    FastTextScore, LanguageModelScore, Embed, SemDedup,
     Threshold, Quantile,
 )  # fmt: skip
 

@@ -85,7 +85,7 @@ class LanguageModelScorer:
         windows = [window for window in self._windows(texts) if len(window.ids) > 1]
         loss, mass = np.zeros(len(windows)), np.zeros(len(windows))
         hits = np.zeros(len(windows), np.int64)
-        with torch.inference_mode(), _one_thread(self._model.device):
+        with torch.inference_mode(), one_thread(self._model.device):
             for batch in batches([len(w.ids) for w in windows], _BATCH_TOKENS[self._device]):
                 found = self._score([windows[i].ids for i in batch], top_k)
                 for i, (window_loss, window_hits, window_mass) in zip(batch, found, strict=True):
@@ -158,7 +158,7 @@ def batches(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
+def one_thread(device: torch.device) -> Iterator[None]:
     """On a CPU, compute in one thread: engines run a worker per core, and sums in several threads differ in the end."""
     threads = torch.get_num_threads()
     if device.type == "cpu":

