@@ -8,6 +8,7 @@ from dclm.dedup.decontaminate.step import Decontaminate
 from dclm.dedup.exact import Exact
 from dclm.dedup.minhash.step import MinHash
 from dclm.dedup.substring.step import Substring
+from dclm.extract.media import MediaType
 from dclm.extract.step import Extract
 from dclm.filters.language.fasttext import Language
 from dclm.filters.language.langdetect import Langdetect
@@ -44,7 +45,7 @@ from dclm.select.semantic.embed import Embed
 from dclm.select.semantic.semdedup import SemDedup
 
 SHIPPED: tuple[type[Step], ...] = (
-    Extract,
+    MediaType, Extract,
     UrlBlocklist, UrlRemoval, BlockedWords,
     Language, Langdetect,
     PageLength, WordLength, LineLength, Sentences,
