@@ -15,6 +15,7 @@ PACKAGE = ROOT / "dclm"
 
 LAYERS = (
     {"__init__", "core.errors"},
+    {"core.names"},
     {"core.config", "core.storage", "core.progress", "core.engine", "documents.schema"},
     {"core", "curate.step"},
     {"assets"},

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dclm.cli.options import ConsoleProgress, named_models
+from dclm.cli.options import ConsoleProgress, force_option, named_models
 
 if TYPE_CHECKING:
     from dclm.report.ablation.run import Ablation
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write a page with a picture here.")
 @click.option("--trust", is_flag=True, help="Let the pipeline name its own steps (module:Class), which imports code.")
 @click.option("--workers", type=click.IntRange(1), help="Pipelines at once on this machine. Default: one a core.")
+@force_option
 def ablate(
     pipeline: Path,
     more: tuple[str, ...],
@@ -47,11 +48,13 @@ def ablate(
     html_file: Path | None,
     trust: bool,
     workers: int | None,
+    force: bool,
 ) -> None:
     """Drop one step of PIPELINE at a time, on a sample of --pool, and show what each one changes.
 
     Every step also runs alone, which shows how much of its work others would do, and what the order is worth.
     """
+    from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic
     from dclm.curate.pipeline import bind, load_pipeline
     from dclm.engine import open_engine
@@ -60,8 +63,11 @@ def ablate(
     from dclm.report.ablation.run import ablate as run
 
     bound = bind(load_pipeline(pipeline, trust), named_models(models))
+    files = list_files((*pool, *more))
+    for path in filter(None, (json_file, html_file)):
+        claim_file(path, [pipeline, *(file.path for file in files)], force=force)
     with open_engine(workers=workers) as engine:
-        found = run(bound, list_files((*pool, *more)), sample, seed, engine, ConsoleProgress())
+        found = run(bound, files, sample, seed, engine, ConsoleProgress())
     if json_file is not None:
         write_atomic(json_file, (json.dumps(dataclasses.asdict(found), indent=1) + "\n").encode())
     if html_file is not None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from dclm.core.errors import ConfigError
+from dclm.core.ownership import claim_folder
 from dclm.core.storage import write_atomic
 from dclm.eval.audit import NOTABLE, Audit, audit
 from dclm.eval.suite import load_suite, suite_of
@@ -19,6 +20,8 @@ def print_audit(suite: str | None, labels: tuple[str, ...], out: Path | None) ->
     if (suite is None) == (not labels):
         what = "found both or none of suite and tasks, allowed: one"
         raise ConfigError("evaluate --audit", what, "pass --suite extended")
+    if out is not None:
+        claim_folder(out, "audit", known=("audit.json",))
     found = audit(load_suite(suite) if suite is not None else suite_of(labels))
     if out is not None:
         write_atomic(out / "audit.json", (json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())

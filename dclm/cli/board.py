@@ -26,8 +26,9 @@ from dclm.board.upload import remove as take_off
 from dclm.board.upload import upload as send
 from dclm.board.validate import validate
 from dclm.cli.board_table import percent, result_table, some_published
-from dclm.cli.options import plain
+from dclm.cli.options import force_option, plain
 from dclm.core.errors import ConfigError, DclmError
+from dclm.core.ownership import claim_file, claim_folder
 from dclm.core.storage import open_input, write_atomic
 
 database = click.option(
@@ -111,14 +112,17 @@ def table(place: str, scale: str | None, published: int) -> None:
 def site(place: str, out: Path, published: bool) -> None:
     """Write the leaderboard as a static page with a page for each result."""
     fetched = _fetch(place)
+    claim_folder(out, "site", [place], known=("results/*.json",))
     print(export_site(fetched.entries, out, published=published, broken=fetched.broken))
 
 
 @board.command()
 @click.argument("file")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write.")
-def convert(file: str, out: Path) -> None:
+@force_option
+def convert(file: str, out: Path, force: bool) -> None:
     """Turn an evaluation file of DCLM's leaderboard into a result, or a result into such a file."""
+    claim_file(out, [file], force=force)
     with open_input(file) as handle:
         data = handle.read(MAX_RESULT_BYTES + 1)
     value = load_json(data, file)

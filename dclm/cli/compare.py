@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dclm.cli.options import force_option
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ class _SeveralAfterAgainst(click.Command):
 @click.option("--against", multiple=True, metavar="B...", type=click.Path(path_type=Path), help="The runs of B.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write a forest plot: FILE.svg, .png or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
+@force_option
+def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | None, as_json: bool, force: bool) -> None:
     """How much better the scores in B are than those in A, with confidence intervals (paired, item by item).
 
     `dclm compare A B` compares two models. `dclm compare A1 A2 A3 --against B1 B2 B3` compares two recipes by several
     seeds of each: then the intervals hold for the recipes. A and B are what `dclm evaluate` or `dclm run` wrote.
     """
+    from dclm.core.ownership import claim_file
     from dclm.eval.statistics.compare import compare as run
 
     if not against:
@@ -50,6 +53,8 @@ def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | No
                 "dclm compare A1 A2 --against B1 B2",
             )
         scores, against = scores[:1], scores[1:]
+    if plot is not None:
+        claim_file(plot, [*scores, *against], force=force)
     found = run(scores, against)
     if plot is not None:
         from dclm.eval.plot import draw_forest

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dclm.cli.options import force_option
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--ngram", type=click.IntRange(1), default=13, show_default=True, help="Words that must agree in a row.")
 @click.option("--allow-incomplete", is_flag=True, help="Read documents of which parts are missing.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the numbers to FILE.json.")
+@force_option
 def contamination(
     documents: tuple[Path, ...],
     suite: str | None,
@@ -30,8 +32,10 @@ def contamination(
     ngram: int,
     allow_incomplete: bool,
     out: Path | None,
+    force: bool,
 ) -> None:
     """Say for each task how many of its items occur in DOCUMENTS (artifacts of `dclm curate`)."""
+    from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic
     from dclm.eval.contamination import contamination as run
     from dclm.eval.suite import load_suite, suite_of
@@ -40,6 +44,8 @@ def contamination(
     if (suite is None) == (not labels):
         raise ConfigError("contamination", "found both or none of suite and tasks, allowed: one", "pass --suite core")
     chosen = load_suite(suite) if suite is not None else suite_of(labels)
+    if out is not None:
+        claim_file(out, force=force)
     found = run(documents, chosen, scores=scores, ngram=ngram, allow_missing=allow_incomplete)
     if out is not None:
         write_atomic(out, (json.dumps(found.to_json(), indent=1) + "\n").encode())

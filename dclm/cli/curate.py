@@ -41,6 +41,7 @@ def curate(
     skips extraction. Other files of a directory are counted and named in the record.
     """
     from dclm.core.errors import IncompleteError
+    from dclm.core.ownership import require_apart
     from dclm.curate.cost import Cost
     from dclm.curate.options import CurateOptions
     from dclm.curate.pipeline import bind, load_pipeline
@@ -50,6 +51,7 @@ def curate(
 
     bound = bind(load_pipeline(pipeline, trust), named_models(models))
     options = CurateOptions(seed=seed, limit=limit, max_reject_fraction=max_reject_fraction)
+    require_apart(out, (*pool, *more))
     files = list_files((*pool, *more))  # a shell's glob puts the first path after --pool, the rest after that
     with open_engine(on, workers) as engine:
         record = run(bound, files, out, options, engine, ConsoleProgress())

@@ -18,8 +18,12 @@ HEADER = "<!-- Made by `make docs` from the code; edits here are lost. -->\n\n"
 @click.argument("directory", type=click.Path(path_type=Path))
 def docs(directory: Path) -> None:
     """Write the reference pages (steps, scales, tasks, assets, command line) into DIRECTORY."""
+    from dclm.core.ownership import claim_file
+    from dclm.core.storage import write_atomic
+
     for name, text in pages().items():
-        (directory / name).write_text(text, encoding="utf-8")
+        claim_file(directory / name, ours=lambda content: content.startswith(HEADER.encode()))
+        write_atomic(directory / name, text.encode())
 
 
 def pages() -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, say
+from dclm.cli.options import ConsoleProgress, engine_options, force_option, say
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def mix() -> None:
     help="`log-linear` holds beyond the proxies; `trees` (boosted) may be closer among them.",
 )
 @click.option("--resamples", type=click.IntRange(2), default=50, show_default=True, help="Refits behind the interval.")
+@force_option
 def fit(
     mixtures: tuple[Path, ...],
     losses: tuple[Path, ...],
@@ -51,16 +52,19 @@ def fit(
     first: int | None,
     model: ModelName,
     resamples: int,
+    force: bool,
 ) -> None:
     """Fit the loss as a function of the mixture, and predict it for other mixtures.
 
     Tables are joined by their first column. The interval (95 %) says how sure the fit is, for a model of the proxies'
     size; the order of the predictions is what carries over to larger models.
     """
+    from dclm.core.ownership import claim_file
     from dclm.science.mix.models import cross_validated, interval, pairs_right, resampled, spearman
     from dclm.science.mix.models import fit as fit_model
     from dclm.science.mix.table import arrange, join, read_mixtures, read_table, write_table
 
+    claim_file(out, [*mixtures, *losses, new, *filter(None, [truth])], force=force)
     proxies = join(read_mixtures(mixtures), [read_table(path) for path in losses], [target])
     weights, values = proxies.weights[:first], proxies.losses[:first, 0]
     wanted = read_mixtures([new])

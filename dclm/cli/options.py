@@ -40,6 +40,9 @@ def engine_options(command: F) -> F:
     )(command)
 
 
+force_option = click.option("--force", is_flag=True, help="Replace a file that is there already.")
+
+
 def named_models(models: Sequence[str]) -> dict[str, Path]:
     """The values of `--model NAME=PATH`, by name. Raises: ConfigError for other forms."""
     named: dict[str, Path] = {}

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import plain, say
+from dclm.cli.options import force_option, plain, say
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from dclm.core.ownership import claim_file
     from dclm.science.predict.backtest import Backtest
     from dclm.science.predict.design import Designs
     from dclm.science.predict.forecast import Forecast
@@ -46,6 +47,7 @@ _WIDTH = 58
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="Backtest: write the calibration plot to this SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@force_option
 def predict(
     results: tuple[Path, ...],
     small: str,
@@ -56,6 +58,7 @@ def predict(
     designs: Designs,
     plot: Path | None,
     as_json: bool,
+    force: bool,
 ) -> None:
     """Predict which corpus is better at a large scale, how sure that is, and which run would tell most about it.
 
@@ -72,6 +75,8 @@ def predict(
     if backtest:
         if results or corpora:
             raise ConfigError("--backtest", "found corpora to order, allowed: none, as every published pair is tested")
+        if plot is not None:
+            claim_file(plot, [*results, *records], force=force)
         outcome = run_backtest(runs, small, large, designs)
         if plot is not None:
             from dclm.core.storage import write_atomic

@@ -6,23 +6,27 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import say
+from dclm.cli.options import force_option, say
 
 
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="File to write. Default: report.html in ARTIFACT.")
 @click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="For the estimate of tokens; none: no.")
-def report(artifact: Path, out: Path | None, tokenizer: str) -> None:
+@force_option
+def report(artifact: Path, out: Path | None, tokenizer: str, force: bool) -> None:
     """Write one HTML page on ARTIFACT, what `dclm curate` made.
 
     Waterfall of documents, characters and tokens, histograms of the annotations with the cuts drawn in, domains,
     languages, samples of what each step dropped, alarms. The page has no script and loads nothing.
     """
+    from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic
     from dclm.report.build import build_report
     from dclm.report.page import render_report
 
+    if out is not None:
+        claim_file(out, force=force)
     found = build_report(artifact, None if tokenizer == "none" else tokenizer)
     target = out or artifact / "report.html"
     write_atomic(target, render_report(found).encode("utf-8", "replace"))

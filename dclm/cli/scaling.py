@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import plain
+from dclm.cli.options import force_option, plain
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--plot", type=_PATH, help="Write the picture to this SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@force_option
 def scaling(
     baseline: str,
     points: Path | None,
@@ -58,12 +59,14 @@ def scaling(
     at_flops: float | None,
     plot: Path | None,
     as_json: bool,
+    force: bool,
 ) -> None:
     """Fit scores over compute, and give each corpus's compute multiplier over a baseline.
 
     The multiplier says how many times the FLOPs the baseline needs for the same score. Values for which the baseline
     has no run of that compute are marked as extrapolated. How it works: docs/predict.md.
     """
+    from dclm.core.ownership import claim_file
     from dclm.science.predict.records import distinct, find_published, read_table
     from dclm.science.scaling.draw import draw_scaling
     from dclm.science.scaling.fit import fit_scaling
@@ -72,6 +75,8 @@ def scaling(
 
     if points is not None and (records or corpora or metric != "core"):
         raise ConfigError("--points", "found records, a metric or corpora as well, allowed: one or the other")
+    if plot is not None:
+        claim_file(plot, [*filter(None, [points]), *records], force=force)
     if points is not None:
         runs, label = from_points(points), "log10 of bits a byte"
     else:

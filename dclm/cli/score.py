@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import say
+from dclm.cli.options import force_option, say
 
 
 @click.command()
@@ -16,16 +16,20 @@ from dclm.cli.options import say
 @click.option("--positive", default="__label__hq", show_default=True, help="The model's label of the positive class.")
 @click.option("--curve", is_flag=True, help="Print the whole precision-recall curve, a line a point, instead.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Write precision-recall, ROC and calibration as SVG.")
-def score(model: Path, labels: tuple[str, ...], positive: str, curve: bool, picture: Path | None) -> None:
+@force_option
+def score(model: Path, labels: tuple[str, ...], positive: str, curve: bool, picture: Path | None, force: bool) -> None:
     """Judge MODEL (a fastText file or a classifier artifact) against the documents of LABELS, all together.
 
     LABELS are JSONL files with `text` and `label` (1: good). Prints JSON: accuracy, ROC-AUC, average precision,
     calibration; or one line for each point of the precision-recall curve.
     """
+    from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic
     from dclm.report.pictures.curve import draw_curves
     from dclm.select.classifier.score import judge
 
+    if picture is not None:
+        claim_file(picture, [model, *labels], force=force)
     judgement = judge(model, labels, positive)
     if curve:
         for point in judgement.curve:

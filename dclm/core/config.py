@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 
 from dclm.core.errors import ConfigError, Problem
+from dclm.core.names import ALLOWED, IsName, is_name
 
 T = TypeVar("T")
 Key = tuple[str | int, ...]
@@ -176,6 +177,8 @@ def convert(kind: Any, value: object, key: Key, source: Source, problems: list[P
             for limit in limits:
                 if (limit.low is not None and result < limit.low) or (limit.high is not None and result > limit.high):
                     fail(str(limit))
+        if isinstance(result, str) and any(a is IsName for a in args[1:]) and not is_name(result):
+            fail(ALLOWED, "a name is not a path")
         return result
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
@@ -208,6 +211,8 @@ def convert(kind: Any, value: object, key: Key, source: Source, problems: list[P
         if not isinstance(value, dict):
             fail(_describe(kind))
             return None
+        for name in value:
+            convert(args[0], name, (*key, name), source, problems)
         return {k: convert(args[1], v, (*key, k), source, problems) for k, v in value.items()}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _convert_dataclass(kind, value, key, source, problems)

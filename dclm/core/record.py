@@ -20,6 +20,7 @@ from typing import Literal
 from dclm import __version__
 from dclm.core import store
 from dclm.core.errors import ConfigError, IncompleteError
+from dclm.core.names import is_inside
 from dclm.core.storage import sha256_file
 
 Kind = Literal["pool", "documents", "tokens", "checkpoint", "scores", "classifier"]
@@ -147,6 +148,8 @@ def read_record(root: Path | str) -> Record:
             raise FileNotFoundError(path)
         data = json.loads(content)
         data["files"] = tuple(FileEntry(**f) for f in data["files"])
+        if outside := [f.path for f in data["files"] if not is_inside(f.path)]:
+            raise ValueError(f"names a file outside its directory: {outside[0]!r:.80}")
         data["missing"] = tuple(data["missing"])
         return Record(**data)
     except FileNotFoundError:

@@ -18,12 +18,12 @@ from dclm.core.cache import scratch_directory
 from dclm.core.engine import Engine
 from dclm.core.journal import Journal, Outcome
 from dclm.core.lease import LEASE, Lease, abandoned, held
+from dclm.core.ownership import WORK, mark_directory, require_directory
 from dclm.core.progress import Progress
 from dclm.core.record import RECORD, Kind, Record, find_record, provenance, write_record
 from dclm.core.storage import is_local, remove_temporary, sha256_file
 from dclm.core.store import delete_tree, join, local_file, open_store, split
 
-WORK = ".work"
 FILES = "files"
 """Key of an outcome: name of each file that a unit left → [bytes, sha256]."""
 CONSUMED = "consumed"
@@ -155,6 +155,7 @@ def run_stage(
     make: Callable[[Workspace], Record],
     engine: Engine,
     progress: Progress,
+    inputs: Iterable[str | Path] = (),
     started: float | None = None,
     wait: bool = False,
     say: Callable[[str], None] = lambda line: None,
@@ -163,17 +164,21 @@ def run_stage(
 
     out: a local folder or a URL.
     make: makes everything but the record's `provenance`, to which it may contribute.
+    inputs: files and directories that are read, which the output may not overlap.
     say: is told that an artifact is reused, or what is waited for.
-    Raises: IncompleteError where another run is writing at `out` (with `wait`, that run is waited for).
+    Raises: IncompleteError where another run is writing at `out` (with `wait`, that run is waited for), ConfigError
+    where `out` holds what was not made by this kind of stage.
     """
     started = time.time() if started is None else started
     home = str(Path(out).absolute()) if is_local(str(out)) else str(out)
+    require_directory(home, kind, inputs)
     if (found := _reused(home, identity, say)) is not None:
         return found
     with held(home, wait=wait, say=say) as lease:
         if (found := _reused(home, identity, say)) is not None:
             return found  # another run made it while this one waited
         store = open_store(home)
+        mark_directory(home, kind)
         store.delete([RECORD])
         if is_local(home):
             remove_temporary(Path(home))

@@ -55,6 +55,7 @@ def curate(
         make=make,
         engine=engine,
         progress=progress,
+        inputs=[f.path for f in files],
         started=started,
         wait=wait,
         say=say,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dclm.core.config import Positive, build, load_yaml, suggest
 from dclm.core.errors import ConfigError
+from dclm.core.names import is_name
 from dclm.core.record import fingerprint
 from dclm.eval.task import SUITE_DIR, Task, load_task
 
@@ -65,7 +66,7 @@ def load_suite(name: str, folder: Path = SUITE_DIR) -> Suite:
     Raises: ConfigError where there is none (naming the nearest), or where its file or one of its tasks is wrong.
     """
     path = folder / "suites" / f"{name}.yaml"
-    if not path.is_file():
+    if not is_name(name) or not path.is_file():
         names = suite_names(folder)
         raise ConfigError(f"suite {name}", f"no such suite, allowed: {', '.join(names)}", suggest(name, names))
     file = build(_SuiteFile, load_yaml(path))

@@ -14,6 +14,7 @@ from typing import Literal
 
 from dclm.core.config import Count, Fraction, Positive, build, load_yaml, suggest
 from dclm.core.errors import ConfigError
+from dclm.core.names import is_name
 
 Kind = Literal["language_modeling", "multiple_choice", "schema", "generation"]
 SUITE_DIR = Path(__file__).resolve().parents[2] / "eval_suite"
@@ -111,7 +112,7 @@ def load_task(label: str, folder: Path = SUITE_DIR) -> Task:
     Raises: ConfigError where there is none (naming the nearest), or where its file is wrong.
     """
     path = folder / f"{label}.yaml"
-    if not path.is_file():
+    if not is_name(label) or not path.is_file():
         labels = task_labels(folder)
         near = suggest(label, labels)
         raise ConfigError(f"task {label}", f"no such task, allowed: the {len(labels)} files of {folder.name}/", near)

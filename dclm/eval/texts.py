@@ -14,6 +14,7 @@ from dclm.assets import Asset, LocalFile, fetch_asset
 from dclm.assets.sources import Source, Transform
 from dclm.core.config import Positive, build, load_yaml, suggest
 from dclm.core.errors import ConfigError, DataError
+from dclm.core.names import is_name
 from dclm.core.record import fingerprint
 from dclm.eval.data.rows import Row, canonical_rows, parse_rows
 from dclm.eval.task import SUITE_DIR
@@ -70,7 +71,7 @@ def load_text_set(name: str, folder: Path = SUITE_DIR) -> TextSet:
     Raises: ConfigError where there is none (naming the nearest), or where its file is wrong.
     """
     path = folder / "texts" / f"{name}.yaml"
-    if not path.is_file():
+    if not is_name(name) or not path.is_file():
         names = text_names(folder)
         raise ConfigError(f"perplexity {name}", f"no such text, allowed: {', '.join(names)}", suggest(name, names))
     source = load_yaml(path)

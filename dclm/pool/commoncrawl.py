@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dclm.core.config import Count, Positive
 from dclm.core.errors import DataError
+from dclm.core.names import Name
 from dclm.pool.files import ByteRange, InputFile, with_ranges
 from dclm.pool.remote import HttpFile, fetch, read_exactly
 from dclm.pool.surt import Pattern, parse_pattern
@@ -23,7 +24,7 @@ _PROBE_BYTES = 1 << 16  # a line of cluster.idx is some 100 bytes; URLs may make
 class CommonCrawl:
     """Pages of one crawl. Give `warcs` or `urls`."""
 
-    crawl: str
+    crawl: Name
     """Such as CC-MAIN-2022-05."""
     warcs: Positive | tuple[str, ...] | None = None
     """So many WARC files, drawn by `seed` (more of them include the fewer), or a list of paths as in warc.paths.gz."""

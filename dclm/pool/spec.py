@@ -116,6 +116,17 @@ def resolve_pool(
     return with_fields(files, spec.fields)
 
 
+def pool_paths(spec: PoolSpec) -> tuple[str, ...]:
+    """The paths that a pool names, as the recipe writes them; none for one that is made or fetched."""
+    if isinstance(spec, str):
+        return (spec,)
+    if isinstance(spec, tuple):
+        return spec
+    if spec.refetched is not None:
+        return spec.refetched.files
+    return spec.warc or spec.jsonl or spec.parquet or ()
+
+
 def _make_sample(workdir: Path, sample: Sample) -> Path:
     from dclm.pool.sample.crawl import make_sample  # its word lists are needed only here
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dclm.core.config import Count, Fraction, NonNegative, Positive, build, load_yaml
 from dclm.core.errors import ConfigError
+from dclm.core.names import Name
 from dclm.pool.spec import PoolSpec
 from dclm.select.classifier.spec import ClassifierSpec
 from dclm.train.trackers import TrackerName
@@ -23,7 +24,7 @@ from dclm.train.trackers import TrackerName
 class DataSource:
     """One pool through one pipeline."""
 
-    name: str = "data"
+    name: Name = "data"
     pool: PoolSpec
     """See `dclm.pool.spec`."""
     pipeline: str
@@ -39,7 +40,7 @@ class Recipe:
     name: str
     seed: Count = 0
     data: tuple[DataSource, ...]
-    classifiers: Mapping[str, ClassifierSpec] = dataclasses.field(default_factory=dict)
+    classifiers: Mapping[Name, ClassifierSpec] = dataclasses.field(default_factory=dict)
     """fastText classifiers to train first; pipelines name them in `fasttext_score: {model: NAME}`."""
     validation: PoolSpec | None = None
     """Held-out clean text for the validation loss."""
@@ -73,6 +74,8 @@ class Recipe:
             raise ValueError("`data` needs at least one source")
         if len(set(names)) < len(names):
             raise ValueError(f"sources need names of their own, found {', '.join(names)}")
+        if self.validation is not None and "validation" in names:
+            raise ValueError("the source name `validation` stands for the held-out text, give the source another")
         if (self.suite is None) == (not self.tasks):
             raise ValueError("give either `suite` or `tasks`")
         if any(s.weight is None for s in self.data) and any(s.weight is not None for s in self.data):

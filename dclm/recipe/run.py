@@ -21,6 +21,7 @@ from dclm.board.result import (
 )
 from dclm.core.engine import Engine
 from dclm.core.errors import ConfigError
+from dclm.core.ownership import claim_folder
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, provenance, require_complete
 from dclm.core.storage import is_local
@@ -32,8 +33,8 @@ from dclm.eval.run.subject import LM_EVAL
 from dclm.eval.suite import load_suite, suite_of
 from dclm.eval.texts import load_text_set
 from dclm.pool.files import InputFile
-from dclm.pool.spec import PoolSpec, resolve_pool
-from dclm.recipe.layout import STAGES, Layout, StageName
+from dclm.pool.spec import PoolSpec, pool_paths, resolve_pool
+from dclm.recipe.layout import POOL_PREFIX, STAGES, Layout, StageName
 from dclm.recipe.recipe import LoadedRecipe
 from dclm.recipe.result_scores import find_contamination, plain_recipe, source_counts, task_scores, text_scores
 from dclm.select.classifier.train import describe, train_classifier
@@ -42,6 +43,9 @@ from dclm.train.launch import launch
 from dclm.train.launch_ray import cluster_has_gpus, launch_ray
 from dclm.train.run import TrainOptions
 from dclm.train.scale import Scale, find_scale
+
+_OF_A_RUN = ("result.json", "*/record.json", "*/*/record.json", "pool/*/*/record.json", "*/.work", "*/*/.work")
+"""What only a run's directory holds: runs of earlier versions bear no mark."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,10 +91,18 @@ class Run:
     def execute(self) -> Path:
         """Run the stages up to `until`; gives the path of what the last one made."""
         stages = (self.make_pools, self.curate, self.tokenize, self.train, self.evaluate)
+        claim_folder(self.layout.out, "run", self._given(), known=_OF_A_RUN)
         made = self.layout.out
         for stage in stages[: STAGES.index(self.options.until) + 1]:
             made = stage()
         return made
+
+    def _given(self) -> list[str]:
+        """Paths that the recipe reads, which the run's directory may not overlap."""
+        pools = [source.pool for source in self.recipe.data]
+        pools += [] if self.recipe.validation is None else [self.recipe.validation]
+        given = [path for pool in pools for path in pool_paths(pool) if not path.startswith(POOL_PREFIX)]
+        return [self.loaded.path(path) for path in given]
 
     def make_pools(self) -> Path:
         """Make or find every pool, so that what is wrong with one is said before the work begins."""

@@ -155,6 +155,7 @@ def tokenize(
         make=make,
         engine=engine or SerialEngine(),
         progress=progress or NullProgress(),
+        inputs=documents,
         started=started,
         wait=wait,
         say=say,

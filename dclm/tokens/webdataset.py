@@ -24,6 +24,7 @@ import numpy as np
 
 from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import DataError
+from dclm.core.ownership import claim_directory, claim_folder, release_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import RECORD, FileEntry, Record, fingerprint, provenance, write_record
 from dclm.core.storage import atomic_file, is_local, open_input, sha256_file, write_atomic
@@ -68,6 +69,7 @@ def import_webdataset(
     """
     started = time.time()
     progress = progress or NullProgress()
+    claim_directory(out, "tokens", [folder])
     shards = _find_shards(folder)
     (out / RECORD).unlink(missing_ok=True)
     shutil.rmtree(out / "tokens", ignore_errors=True)  # of an import before, which may have had more shards
@@ -104,6 +106,7 @@ def import_webdataset(
         provenance=provenance(started),
     )
     write_record(out, record)
+    release_directory(out)
     return record
 
 
@@ -121,7 +124,7 @@ def export_webdataset(
     for file in dataset.record.files:
         if file.path.startswith("tokens/"):
             bounds.append(bounds[-1] + (file.rows or 0))
-    out.mkdir(parents=True, exist_ok=True)
+    claim_folder(out, "WebDataset", [tokens])
     ranges = [(index, low, high) for index, (low, high) in enumerate(itertools.pairwise(bounds))]
     progress.start("export", len(ranges))
     for _, rows in (engine or SerialEngine()).map(partial(_export_shard, tokens, out), ranges):

@@ -12,6 +12,7 @@ import torch
 
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.lease import held
+from dclm.core.ownership import mark_directory, release_directory, require_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, find_record, fingerprint, provenance, read_record
 from dclm.core.storage import remove_temporary
@@ -101,10 +102,15 @@ class _Run:
         finished = find_record(self.home.address, self.plan.fingerprint)
         if finished is not None:
             return finished
+        if self.ranks.is_first:
+            given = (self.data.address, self.options.validation)
+            require_directory(self.home.address, "checkpoint", [path for path in given if path is not None])
         with held(self.home.address) if self.ranks.is_first else nullcontext():
             return self._execute(progress if self.ranks.is_first else NullProgress())
 
     def _execute(self, progress: Progress) -> Record:
+        if self.ranks.is_first:
+            mark_directory(self.home.address, "checkpoint")
         checkpoint, state = self._begin()
         torch.set_num_threads(self.options.threads)
         torch.use_deterministic_algorithms(self.ranks.device.type == "cpu")
@@ -122,6 +128,7 @@ class _Run:
         if self.ranks.is_first:
             done = report(self.out, self.plan, self.data, self.validation, loss, self._provenance(state))
             self.home.finish(done)
+            release_directory(self.home.address)
         self.ranks.wait()
         return read_record(self.home.address)
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from dclm.curate.relay import Leg, run_relay
 
 from dclm.curate.files import write_tables
-from dclm.curate.relay import Leg, run_relay
 from dclm.curate.step import Decision, Relay
 from dclm.dedup.groups.components import Links, components
 from dclm.dedup.groups.stars import components_of, edges_of, large_star, small_star

@@ -172,7 +172,7 @@ def test_what_was_read_before_is_measured_in_what_is_trained_on(tmp_path: Path) 
         ("seeds: [1]", "seeds: [1]\nweight_decays: [2, 2.0]", "`weight_decays` names something twice"),
         ("bytes-74k,", "bytes-75k,", "did you mean `bytes-74k`"),
         ("all: all.yaml", "all: none.yaml", "no such file"),
-        ("{all: all", "{../all: all", "found the recipe name"),
+        ("{all: all", "{../all: all", "a name is not a path"),
         ("path: held.jsonl", "path: 's3://b/held.jsonl'", "allowed: a local"),
     ],
 )

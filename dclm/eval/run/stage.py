@@ -89,6 +89,7 @@ def evaluate(
         make=lambda space: _make(job, space, folder),
         engine=engine or SerialEngine(),
         progress=progress or NullProgress(),
+        inputs=[model.rpartition(":")[2] if is_local(model) else model],
         started=started,
         wait=wait,
         say=say,

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dclm.core.errors import ConfigError
+from dclm.core.ownership import claim_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, describe_files, find_record, fingerprint, provenance, write_record
 from dclm.core.storage import atomic_directory
@@ -72,6 +73,7 @@ def make_sample(
     identity = fingerprint(config)
     if find_record(out, identity):
         return out
+    claim_directory(out, "pool", replaced=True)
     started, cpu = time.time(), time.process_time()
     with atomic_directory(out) as root:
         rows = _write_crawl(root, config, progress or NullProgress())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dclm.core.engine import Engine
+from dclm.core.ownership import claim_folder
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import read_record
 from dclm.recipe.layout import Layout
@@ -78,6 +79,8 @@ def run_experiment(
 
     Raises: what the stages raise; a run that was killed goes on where it was.
     """
+    known = ("points.json", "held-out.jsonl", "*/documents/*/record.json")
+    claim_folder(out, "experiment", [loaded.held_out], known=known)
     held_out = (out / "held-out.jsonl").resolve()
     write_held_out(loaded.experiment.held_out, loaded.held_out, held_out)
     overlaps = {}

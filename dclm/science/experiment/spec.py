@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from dclm.core.config import Count, Positive, build, load_yaml
 from dclm.core.errors import ConfigError
+from dclm.core.names import Name
 from dclm.recipe.recipe import LoadedRecipe, load_recipe, resolve_path
 from dclm.train.scale import Scale, find_scale
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +30,7 @@ class Experiment:
     """What is varied. Each field but the name and the held-out text is an axis; one seed gives no error bars."""
 
     name: str
-    recipes: Mapping[str, str]
+    recipes: Mapping[Name, str]
     """Name → recipe file, from the one expected to be worst to the one expected to be best: neighbours are compared.
 
     A recipe's own scale, tokens, seed of training and validation text give way to the experiment's."""
@@ -59,9 +57,6 @@ class Experiment:
             wrong = [x for x in getattr(self, field) if not (math.isfinite(x) and x > 0)]
             if wrong:
                 raise ValueError(f"`{field}` has {wrong[0]:g}, allowed: positive multiples of the scale's own")
-        for name in self.recipes:
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"found the recipe name {name!r}, allowed: letters, digits and _ . + -")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

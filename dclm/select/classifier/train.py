@@ -13,6 +13,7 @@ import fasttext
 import numpy as np
 
 from dclm.core.errors import DataError
+from dclm.core.ownership import claim_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, canonical, describe_files, find_record, fingerprint, provenance, write_record
 from dclm.core.storage import atomic_directory, sha256_file
@@ -39,6 +40,7 @@ def train_classifier(spec: ClassifierSpec, out: Path, progress: Progress | None 
     identity = fingerprint({"config": config, "inputs": inputs})
     if (done := find_record(out, identity)) is not None:
         return done
+    claim_directory(out, "classifier", [s.path for s in (*spec.positives, *spec.negatives)], replaced=True)
     progress.start("classifier", 3, "phases")
     split = read_examples(spec)
     _check(spec, split)
