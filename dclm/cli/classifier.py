@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ConsoleProgress, say
+from dclm.cli.options import ConsoleProgress, env_option, say
 
 
 @click.group()
@@ -17,12 +17,14 @@ def classifier() -> None:
 @classifier.command()
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the classifier artifact.")
-def train(spec: Path, out: Path) -> None:
+@env_option
+def train(spec: Path, out: Path, variables: tuple[str, ...]) -> None:
     """Train the classifier that the YAML file SPEC declares. Its paths are relative to the file."""
     from dclm.core.config import build, load_yaml
     from dclm.recipe.recipe import resolve_path
     from dclm.select.classifier.spec import ClassifierSpec
     from dclm.select.classifier.train import describe, train_classifier
 
-    declared = build(ClassifierSpec, load_yaml(spec)).with_paths(lambda path: resolve_path(path, spec.parent))
+    read = build(ClassifierSpec, load_yaml(spec))
+    declared = read.with_paths(lambda path: resolve_path(path, spec.parent, variables))
     say(f"{out}: {describe(train_classifier(declared, out, ConsoleProgress()).counts)}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from dclm.cli.options import env_option
 from dclm.engine.cluster import LocalCluster, cluster_down, cluster_status, cluster_up
 
 _STATE = click.option(
@@ -61,6 +62,7 @@ def status(state: Path | None) -> None:
 @click.option("--nproc", type=click.IntRange(1), help="Workers that train (one a GPU). Default: 1.")
 @click.option("--min-nproc", type=click.IntRange(1), help="Train with as few while there is no room for more.")
 @click.option("--follow/--no-follow", default=True, show_default=True, help="Print the job's output; wait for its end.")
+@env_option
 def submit(
     recipe: Path,
     address: str | None,
@@ -70,6 +72,7 @@ def submit(
     nproc: int | None,
     min_nproc: int | None,
     follow: bool,
+    variables: tuple[str, ...],
 ) -> None:
     """Run RECIPE on a Ray cluster through its job API. Exits with the job's exit code."""
     from dclm.engine.jobs import project_root
@@ -79,6 +82,7 @@ def submit(
     running: LocalCluster | None = None if address else cluster_status()
     given = {"workers": workers, "limit": limit, "nproc": nproc, "min-nproc": min_nproc}
     arguments = [f"--{name}={value}" for name, value in given.items() if value]
+    arguments += [f"--env={name}" for name in variables]
     code = submit_job(
         recipe,
         address or (running.address if running else "http://127.0.0.1:8265"),

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, say
+from dclm.cli.options import ConsoleProgress, engine_options, env_option, say
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the experiment.")
+@env_option
 @engine_options
-def experiment(file: Path, out: Path, on: str, workers: int | None) -> None:
+def experiment(file: Path, out: Path, variables: tuple[str, ...], on: str, workers: int | None) -> None:
     """Run every cell of the grid in FILE, and write OUT/report.md with its pictures. What is finished is reused.
 
     FILE names recipes, scales, token budgets, seeds and the held-out text that all models are measured on.
@@ -23,7 +24,7 @@ def experiment(file: Path, out: Path, on: str, workers: int | None) -> None:
     from dclm.science.experiment.run import run_experiment
     from dclm.science.experiment.spec import load_experiment
 
-    loaded = load_experiment(file)
+    loaded = load_experiment(file, variables)
     with open_engine(on, workers) as engine:
         outcome = run_experiment(loaded, out, engine, make_progress=ConsoleProgress, say=say)
     print(write_report(loaded.experiment.name, outcome, out))

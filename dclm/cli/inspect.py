@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dclm.cli.options import plain
+from dclm.cli.options import env_option, plain
 
 if TYPE_CHECKING:
     from dclm.documents.artifact import Artifact
@@ -139,6 +139,7 @@ def _samples(console: Console, artifact: Artifact, dropped: Mapping[int, Sequenc
 @click.option("--pool-size", metavar="SIZE", help="Such as 340TB. Default: that of the files the recipe names.")
 @click.option("--cores", type=click.IntRange(1), default=1, show_default=True, help="That curation will run on.")
 @click.option("--core-price", type=click.FloatRange(0), help="Of a core-hour.")
+@env_option
 def plan(
     recipe: Path,
     out: Path | None,
@@ -152,6 +153,7 @@ def plan(
     pool_size: str | None,
     cores: int,
     core_price: float | None,
+    variables: tuple[str, ...],
 ) -> None:
     """Print the stages of RECIPE in order, with what each needs. Runs nothing and downloads nothing."""
     from dclm.curate.cost import Curation, parse_size
@@ -173,5 +175,5 @@ def plan(
         cores=cores,
         price=core_price,
     )
-    for line in plan_lines(load_recipe(recipe), out, hardware, curation):
+    for line in plan_lines(load_recipe(recipe, variables), out, hardware, curation):
         print(line)

@@ -40,6 +40,13 @@ def engine_options(command: F) -> F:
     )(command)
 
 
+env_option = click.option(
+    "--env",
+    "variables",
+    multiple=True,
+    metavar="NAME",
+    help="Let the file read this environment variable, also into URLs; can be repeated.",
+)
 force_option = click.option("--force", is_flag=True, help="Replace a file that is there already.")
 
 

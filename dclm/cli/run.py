@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, say
+from dclm.cli.options import ConsoleProgress, engine_options, env_option, say
 
 
 @click.command()
@@ -28,6 +28,7 @@ from dclm.cli.options import ConsoleProgress, engine_options, say
     help="Training processes (one a GPU); several with --on ray: workers of the cluster.",
 )
 @click.option("--min-nproc", type=click.IntRange(1), help="On Ray: train with as few while there is no room for more.")
+@env_option
 @engine_options
 def run(
     recipe: Path,
@@ -36,6 +37,7 @@ def run(
     until: str,
     nproc: int,
     min_nproc: int | None,
+    variables: tuple[str, ...],
     on: str,
     workers: int | None,
 ) -> None:
@@ -55,6 +57,6 @@ def run(
         make_progress=ConsoleProgress,
         say=say,
     )
-    loaded = load_recipe(recipe)
+    loaded = load_recipe(recipe, variables)
     with open_engine(on, workers) as engine:
         print(Run(loaded, out, engine, options).execute())

@@ -11,8 +11,16 @@ Anything else that propagates is a bug: exit 1, with a traceback.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
+
+_USERINFO = re.compile(r"://[^/@\s\"']+@")
+
+
+def without_passwords(text: str) -> str:
+    """`text` with user and password of every URL in it left out: errors and records are passed on."""
+    return _USERINFO.sub("://…@", text)
 
 
 class Problem(NamedTuple):
@@ -21,6 +29,11 @@ class Problem(NamedTuple):
     where: str
     what: str
     hint: str | None = None
+
+
+def _without_passwords(problem: Problem) -> Problem:
+    where, what, hint = problem
+    return Problem(without_passwords(where), without_passwords(what), hint and without_passwords(hint))
 
 
 class DclmError(Exception):
@@ -32,7 +45,8 @@ class DclmError(Exception):
     exit_code = 1
 
     def __init__(self, where: str, what: str, hint: str | None = None, *, others: Sequence[Problem] = ()) -> None:
-        self.problems: tuple[Problem, ...] = (Problem(where, what, hint), *others)
+        told = (Problem(where, what, hint), *others)
+        self.problems: tuple[Problem, ...] = tuple(_without_passwords(problem) for problem in told)
         super().__init__(str(self))
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -19,7 +19,7 @@ from typing import Literal
 
 from dclm import __version__
 from dclm.core import store
-from dclm.core.errors import ConfigError, IncompleteError
+from dclm.core.errors import ConfigError, IncompleteError, without_passwords
 from dclm.core.names import is_inside
 from dclm.core.storage import sha256_file
 
@@ -133,6 +133,7 @@ def describe_files(root: Path, rows: Mapping[str, int] | None = None) -> tuple[F
 def write_record(root: Path | str, record: Record) -> None:
     """Write `record.json`. Call it last: its presence means that everything else is there."""
     text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    text = without_passwords(text)
     store.put(store.join(root, RECORD), text.encode())
 
 

@@ -1,20 +1,20 @@
 """Recipe files: one experiment from pool to score. The same file runs on a laptop, a GPU box and a cluster.
 
 Paths in a recipe are relative to the recipe's own directory; `${NAME}` and `${NAME:-default}` take environment
-variables, so that a recipe can name data whose place differs from machine to machine.
+variables, so that a recipe can name data whose place differs from machine to machine: those that
+`dclm.core.variables` lists, and those that the user names with `--env`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from dclm.core.config import Count, Fraction, NonNegative, Positive, build, load_yaml
-from dclm.core.errors import ConfigError
 from dclm.core.names import Name
+from dclm.core.variables import fill_variables
 from dclm.pool.spec import PoolSpec
 from dclm.select.classifier.spec import ClassifierSpec
 from dclm.train.trackers import TrackerName
@@ -88,36 +88,30 @@ class LoadedRecipe:
 
     recipe: Recipe
     directory: Path
+    variables: frozenset[str] = frozenset()
+    """Environment variables that the user allowed by `--env`."""
 
     def path(self, text: str) -> str:
         """`text` with environment variables filled in; relative ones are taken from the recipe's directory."""
-        return resolve_path(text, self.directory)
+        return resolve_path(text, self.directory, self.variables)
 
 
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-
-
-def resolve_path(text: str, directory: Path) -> str:
+def resolve_path(text: str, directory: Path, variables: Collection[str] = ()) -> str:
     """See `LoadedRecipe.path`. URLs are left as they are.
 
-    Raises: ConfigError for an environment variable that is not set and has no default.
+    variables: environment variables that the user allows beside those that any file may read.
+    Raises: ConfigError for an environment variable that is not allowed, or not set and without a default.
     """
-
-    def fill(match: re.Match[str]) -> str:
-        value = os.environ.get(match[1], match[2])
-        if value is None:
-            raise ConfigError(text, f"the environment variable {match[1]} is not set", f"export {match[1]}=…")
-        return os.path.abspath(value) if match[1] in os.environ and os.path.exists(value) else value
-
-    filled = _VARIABLE.sub(fill, text)
+    filled = fill_variables(text, variables)
     return filled if "://" in filled else os.path.normpath(directory / filled)
 
 
-def load_recipe(path: Path) -> LoadedRecipe:
+def load_recipe(path: Path, variables: Collection[str] = ()) -> LoadedRecipe:
     """Read a recipe file, and check the names of its pipelines.
 
+    variables: environment variables that it may read beside those of `dclm.core.variables.ALLOWED`.
     Raises: ConfigError with everything that is wrong.
     """
     source = load_yaml(path)
     recipe = build(Recipe, source)
-    return LoadedRecipe(recipe=recipe, directory=path.resolve().parent)
+    return LoadedRecipe(recipe=recipe, directory=path.resolve().parent, variables=frozenset(variables))

@@ -43,7 +43,9 @@ def record(kind: Kind, *paths: str) -> Record:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with somebody's files and everything that the commands need."""
-    lines = "".join(json.dumps({"text": f"some words of document {n}", "url": f"http://x/{n}"}) + "\n" for n in range(9))
+    lines = "".join(
+        json.dumps({"text": f"some words of document {n}", "url": f"http://x/{n}"}) + "\n" for n in range(9)
+    )
     for name in ("documents/in.jsonl", "good.jsonl", "bad.jsonl", "precious/documents/thesis.jsonl"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

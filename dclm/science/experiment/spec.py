@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from dclm.core.config import Count, Positive, build, load_yaml
@@ -113,8 +113,10 @@ class LoadedExperiment:
         )
 
 
-def load_experiment(path: Path) -> LoadedExperiment:
+def load_experiment(path: Path, variables: Collection[str] = ()) -> LoadedExperiment:
     """Read an experiment file and the recipes it names (relative to it; `${NAME:-default}` as in recipes).
+
+    variables: environment variables that they may read beside the usual ones.
 
     Raises: ConfigError for what is wrong with any of them.
     """
@@ -122,8 +124,11 @@ def load_experiment(path: Path) -> LoadedExperiment:
     directory = path.resolve().parent
     for scale in experiment.scales:
         find_scale(scale)
-    recipes = {name: load_recipe(Path(resolve_path(file, directory))) for name, file in experiment.recipes.items()}
-    held_out = resolve_path(experiment.held_out.path, directory)
+    recipes = {
+        name: load_recipe(Path(resolve_path(file, directory, variables)), variables)
+        for name, file in experiment.recipes.items()
+    }
+    held_out = resolve_path(experiment.held_out.path, directory, variables)
     if "://" in held_out:
         raise ConfigError("held_out.path", f"found {held_out}, allowed: a local JSONL or Parquet file")
     return LoadedExperiment(experiment=experiment, recipes=recipes, held_out=Path(held_out))
