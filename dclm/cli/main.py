@@ -9,7 +9,9 @@ import sys
 import click
 
 from dclm import __version__
+from dclm.core import stopping
 from dclm.core.errors import ConfigError, DataError, DclmError
+from dclm.core.stopping import Stopped
 
 COMMANDS = {
     "ablate": "ablate",
@@ -70,7 +72,11 @@ def dclm() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. Exit 2 configuration, 3 data, 4 incomplete, 1 bug (with a traceback)."""
+    """Run the command line. Exit 2 configuration, 3 data, 4 incomplete, 1 bug (with a traceback).
+
+    Ended by a signal: 128 and its number, as 143 for SIGTERM.
+    """
+    stopping.install()
     try:
         dclm.main(args=arguments, standalone_mode=False)
     except DclmError as error:
@@ -85,6 +91,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         print(f"error: {known}", file=sys.stderr)
         sys.exit(known.exit_code)
+    except Stopped as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         print("interrupted: run the same command again to go on from what is finished", file=sys.stderr)
         sys.exit(130)

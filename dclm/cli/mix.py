@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, force_option, say
+from dclm.cli.options import ConsoleProgress, engine_options, env_option, force_option, say
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -132,8 +132,9 @@ def best(
 @click.argument("file", type=_PATH)
 @click.option("--out", type=_PATH, required=True, help="Directory of the swarm.")
 @click.option("--propose-only", is_flag=True, help="Write OUT/mixtures.csv and train nothing.")
+@env_option
 @engine_options
-def swarm(file: Path, out: Path, propose_only: bool, on: str, workers: int | None) -> None:
+def swarm(file: Path, out: Path, propose_only: bool, variables: tuple[str, ...], on: str, workers: int | None) -> None:
     """Draw mixtures of a recipe's sources, and train a small proxy on each: OUT/mixtures.csv and OUT/losses.csv.
 
     FILE names the recipe, the proxies' scale and tokens, how many, and the held-out texts. Finished proxies are used
@@ -143,7 +144,7 @@ def swarm(file: Path, out: Path, propose_only: bool, on: str, workers: int | Non
     from dclm.science.mix.proxies import LOSSES, MIXTURES, train_swarm, write_mixtures
     from dclm.science.mix.swarm import load_swarm
 
-    loaded = load_swarm(file)
+    loaded = load_swarm(file, variables)
     if propose_only:
         say(f"{len(write_mixtures(loaded, out))} mixtures: {out / MIXTURES}")
         return

@@ -5,19 +5,23 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from dclm.core import stopping
 from dclm.core.engine import Done, Group, Groups, run_group
 from dclm.core.errors import DataError
 
 U = TypeVar("U")
 R = TypeVar("R")
+POLL_SECONDS = 1.0
 ATTEMPTS = 3
 """How often a unit may take its worker process down with it before the run stops."""
 
@@ -49,8 +53,9 @@ class LocalEngine:
         groups = Groups(itertools.chain(ahead, rest), workers, single=one_gpu_each)
         again: dict[int, _Attempt[U]] = {}
         more = True
-        while more or again:
-            more = yield from self._round(function, groups, again, workers, gpus)
+        with stopping.watched():
+            while (more or again) and not stopping.requested():
+                more = yield from self._round(function, groups, again, workers, gpus)
 
     def _round(
         self,
@@ -68,24 +73,28 @@ class LocalEngine:
         started = context.Value("i", 0)
         pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(started, gpus))
         running: dict[Future[Done[R]], Group[U]] = {}
+        patience = _Patience()
         alone = iter([Group(index, [attempt.unit]) for index, attempt in sorted(again.items())])
         try:
             while True:
-                while len(running) < workers:
+                while len(running) < workers and not stopping.requested():
                     group = next(alone, None) or groups.draw()
                     if group is None:
                         break
                     running[pool.submit(run_group, function, group)] = group
                 if not running:
                     return False
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for future in wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done:
                     done = future.result()
                     group = running.pop(future)
                     groups.learn(len(group.units), done.seconds)
                     for offset, result in enumerate(done.results):
                         again.pop(group.first + offset, None)
                         yield group.first + offset, result
+                patience.check()
         except BrokenProcessPool as error:
+            if stopping.requested():
+                return False
             for group in running.values():
                 for offset, unit in enumerate(group.units):
                     index = group.first + offset
@@ -97,6 +106,23 @@ class LocalEngine:
             return True
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Patience:
+    """Lets running units finish after a signal that asks this process to end, and ends them when that takes long."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def check(self) -> None:
+        """Call now and then. Kills the workers when they have had `stopping.GRACE_SECONDS`."""
+        if not stopping.requested():
+            return
+        if self._since is None:
+            self._since = time.monotonic()
+        elif time.monotonic() - self._since > stopping.GRACE_SECONDS:
+            for child in active_children():
+                child.kill()
 
 
 @dataclasses.dataclass
@@ -128,6 +154,8 @@ def _start_worker(started: Any, gpus: tuple[str, ...]) -> None:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpus[started.value]
             started.value += 1
 
+    for number in stopping.SIGNALS:  # a scheduler may signal all processes: the parent decides when its workers end
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"):

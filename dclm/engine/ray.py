@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from dclm.core import stopping
 from dclm.core.engine import Done, Group, Groups, run_group
 from dclm.core.errors import ConfigError, DataError, DclmError
 
@@ -47,6 +48,7 @@ class RayEngine:
             target = address or (None if inside else "local")
             cpus = workers if target == "local" else None
             _connect(target, cpus)
+            stopping.install_again()
         self._limit = workers
         self._say = say
 

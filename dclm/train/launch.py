@@ -9,12 +9,15 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from dclm.core import stopping
 from dclm.core.errors import DclmError
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, read_record
+from dclm.core.stopping import Stopped
 from dclm.train.faults import LostRankError
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
@@ -52,6 +55,9 @@ def launch(
         )
         try:
             elastic_launch(config, _rank)(tokens, out, scale, seed, options, make_progress, Path(folder))
+        except SignalException as error:  # the launcher has passed the signal on, and the ranks have ended
+            stopped = [each for each in _reports(Path(folder)) if isinstance(each, Stopped)]
+            raise (stopped[0] if stopped else Stopped(int(error.sigval))) from None
         except ChildFailedError as error:
             told = _explain(error, Path(folder))
             if told is None:
@@ -60,9 +66,14 @@ def launch(
     return read_record(out)
 
 
-def _explain(error: ChildFailedError, reports: Path) -> DclmError | None:
+def _reports(folder: Path) -> list[DclmError | Stopped]:
+    """What ranks left before they ended. The folder is this process's own."""
+    return [pickle.loads(path.read_bytes()) for path in sorted(folder.iterdir())]
+
+
+def _explain(error: ChildFailedError, reports: Path) -> DclmError | Stopped | None:
     """What ended the run: a rank's own error before a death, and that before what other ranks saw of it."""
-    told: list[DclmError] = [pickle.loads(path.read_bytes()) for path in sorted(reports.iterdir())]
+    told = _reports(reports)
     own = [each for each in told if not isinstance(each, LostRankError)]
     signals = {rank: -failure.exitcode for rank, failure in error.failures.items()}
     if own:
@@ -84,8 +95,11 @@ def _rank(
     reports: Path,
 ) -> None:
     """One rank; a deliberate error is left in `reports` for the launcher, which cannot see exceptions of processes."""
+    stopping.install()
     try:
         train(tokens, out, scale=scale, seed=seed, options=options, progress=make_progress())
-    except DclmError as error:
+    except (DclmError, Stopped) as error:
         (reports / f"{uuid.uuid4().hex}.pickle").write_bytes(pickle.dumps(error))
+        if isinstance(error, Stopped):
+            raise SystemExit(error.exit_code) from None
         raise

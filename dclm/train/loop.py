@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+from dclm.core import stopping
 from dclm.core.errors import DataError
 from dclm.core.progress import Progress
 from dclm.train.data import Order, Sequences
@@ -23,6 +24,15 @@ from dclm.train.scale import Scale
 from dclm.train.throughput import model_flops_utilization, peak_flops
 
 READ_BACK_EVERY_GPU = 10  # updates between reads of the loss from the device, which make it wait
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ended:
+    """Where a run was when a signal ended it."""
+
+    step: int
+    """Updates done, and saved."""
+    signal: int
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -43,8 +53,11 @@ class Trainer:
         progress: Progress,
         checkpoint_every: int,
         save: Callable[[int], None],
-    ) -> None:
+    ) -> Ended | None:
         """Updates `first` to the scale's last; `save(step)` after each `checkpoint_every` and after the last.
+
+        A signal that asks this process or another rank to end is waited for: after the update that runs, all ranks
+        save and return.
 
         Raises: DataError as soon as a loss or gradient that is not finite is read back.
         """
@@ -56,7 +69,8 @@ class Trainer:
         for step in range(first, last):
             pending.append(self.update(step))
             done = step + 1
-            due = done % checkpoint_every == 0 or done == last
+            ended = self.ranks.largest(stopping.requested() or 0)
+            due = done % checkpoint_every == 0 or done == last or ended > 0
             if len(pending) == read_back or due:
                 self._write_down(done, pending, time.perf_counter() - started, writer, progress)
                 pending = []
@@ -64,6 +78,9 @@ class Trainer:
             if due:
                 save(done)
                 started = time.perf_counter()
+            if ended:
+                return Ended(step=done, signal=ended)
+        return None
 
     def update(self, step: int) -> Tensor:
         """One update; (Σ cross-entropy, Σ z-loss) over the global batch and the gradient's norm, on the device."""

@@ -48,6 +48,14 @@ class Ranks:
             dist.all_reduce(values)
         return values
 
+    def largest(self, value: int) -> int:
+        """The largest `value` of all ranks. It travels between the CPUs, and no GPU waits for it."""
+        if self.world_size == 1:
+            return value
+        values = torch.tensor([value])
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+        return int(values[0])
+
     def tell(self, text: str) -> str:
         """The first rank's `text`, on every rank."""
         told = [text]

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import torch
 
+from dclm.core import stopping
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.lease import held
 from dclm.core.ownership import mark_directory, release_directory, require_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, find_record, fingerprint, provenance, read_record
+from dclm.core.stopping import Stopped
 from dclm.core.storage import remove_temporary
 from dclm.model.init import initial_weight
 from dclm.model.load import list_checkpoints
@@ -38,7 +40,7 @@ from dclm.train.options import DTYPES, TrainOptions, choose_precision
 from dclm.train.parallel import build_model
 from dclm.train.ranks import Ranks, join
 from dclm.train.report import Plan, report
-from dclm.train.scale import Scale, find_scale, with_tokens, with_vocabulary
+from dclm.train.scale import Scale, checked_standard, find_scale, with_tokens, with_vocabulary
 from dclm.train.trackers import open_trackers, require_trackers
 
 VERSION = 1
@@ -63,7 +65,8 @@ def train(
     memory, a loss that is not finite, a rank that stalls or is lost.
     """
     options = options or TrainOptions()
-    chosen = with_tokens(find_scale(scale) if isinstance(scale, str) else scale, options.num_tokens)
+    named = find_scale(scale) if isinstance(scale, str) else checked_standard(scale)
+    chosen = with_tokens(named, options.num_tokens)
     require_trackers(options.track)
     patience = options.timeout_seconds
     with (
@@ -160,7 +163,13 @@ class _Run:
                 self.home.push_checkpoint(path)
 
         every = self.options.checkpoint_every or -(-self.scale.num_steps // 5)
-        trainer.run(state.step, writer, progress, every, save)
+        total = self.scale.num_steps
+        again = "run the same command again to continue, `dclm train` with --resume"
+        with stopping.watched(f"all {total:,} updates are saved in {self.home.address}; {again}"):
+            ended = trainer.run(state.step, writer, progress, every, save)
+            if ended is not None:
+                what = f"the checkpoint after {ended.step:,} of {total:,} updates is saved in {self.home.address}"
+                raise Stopped(ended.signal, f"{what}; {again}")
 
     def _begin(self) -> tuple[Path | None, State]:
         """Make or check the output directory; the checkpoint to go on from, and where the run stands."""

@@ -38,8 +38,8 @@ class Scale:
     """Weight of mean logsumexp² in the loss."""
     micro_batch_sequences: int
     """Sequences of one forward pass on one rank, at most. It bounds memory and changes no result but by rounding."""
-    standard: bool = True
-    """Whether this is the named experiment itself, not one with its tokens overridden."""
+    standard: bool = False
+    """Whether this is the named experiment itself, not one made by hand or with its tokens overridden."""
 
     @property
     def num_steps(self) -> int:
@@ -132,7 +132,7 @@ _ALL = (
     _double(_7B_1X, "7b_2x"),
 )
 _MULTIPLE = re.compile(r"\d+(\.\d+)?")
-SCALES = MappingProxyType({scale.name: scale for scale in _ALL})
+SCALES = MappingProxyType({scale.name: dataclasses.replace(scale, standard=True) for scale in _ALL})
 """Name → scale, from small to large."""
 
 
@@ -145,12 +145,23 @@ def find_scale(name: str) -> Scale:
         return SCALES[name]
     base, _, times = name.removesuffix("x").rpartition("_")
     scale = SCALES.get(base) or SCALES.get(f"{base}_1x")
-    if scale is None or scale is _TINY or not _MULTIPLE.fullmatch(times) or Fraction(times) in (0, 1):
+    if scale is None or scale.name == _TINY.name or not _MULTIPLE.fullmatch(times) or Fraction(times) in (0, 1):
         what = f"allowed: {', '.join(SCALES)}, and multiples of their tokens such as 25m_2x"
         raise ConfigError(f"scale {name}", what, suggest(name, list(SCALES)))
     tokens = int(Fraction(times) * scale.tokens)
     multiple = with_tokens(scale, tokens) if tokens < scale.tokens else dataclasses.replace(scale, tokens=tokens)
     return dataclasses.replace(multiple, name=name, standard=True)
+
+
+def checked_standard(scale: Scale) -> Scale:
+    """`scale`, with `standard` only where it is the experiment of that name in everything that bears on the result."""
+    try:
+        named = find_scale(scale.name)
+    except ConfigError:
+        return dataclasses.replace(scale, standard=False)
+    same = dataclasses.replace(named, micro_batch_sequences=scale.micro_batch_sequences)
+    is_standard = same == dataclasses.replace(scale, standard=True)
+    return dataclasses.replace(scale, standard=scale.standard and is_standard)
 
 
 def with_tokens(scale: Scale, tokens: int | None) -> Scale:

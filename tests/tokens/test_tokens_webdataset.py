@@ -25,6 +25,7 @@ ROWS = [[5, 6, 7, 0], [1, 2, 3, -1], [50256, 0, 0, 9]]
 
 
 def write_tar(path: Path, rows: Sequence[object], suffix: str = ".json.gz") -> None:
+    path.parent.mkdir(exist_ok=True)
     with tarfile.open(path, "w") as archive:
         for index, row in enumerate(rows):
             data = json.dumps(row).encode()
@@ -85,8 +86,8 @@ def test_nothing_is_left_of_an_import_before(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".json", ".txt"])
 def test_members_need_not_be_compressed(tmp_path: Path, suffix: str) -> None:
-    write_tar(tmp_path / "0.tar", ROWS[:1], suffix)
-    import_webdataset(tmp_path, tmp_path / "out", seq_len=3, vocab_size=50432)
+    write_tar(tmp_path / "set" / "0.tar", ROWS[:1], suffix)
+    import_webdataset(tmp_path / "set", tmp_path / "out", seq_len=3, vocab_size=50432)
     assert TokenDataset(tmp_path / "out")[0].tolist() == ROWS[0]
 
 
@@ -98,7 +99,7 @@ def test_export_and_import_give_the_same_rows(
     made = tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=config)
     for name in ("one", "two"):
         export_webdataset(tmp_path / "out", tmp_path / name)
-    files = sorted(p.name for p in (tmp_path / "one").iterdir())
+    files = sorted(p.name for p in (tmp_path / "one").iterdir() if not p.name.startswith("."))
     assert files[:2] == ["00000000.tar", "00000001.tar"]
     assert all((tmp_path / "one" / f).read_bytes() == (tmp_path / "two" / f).read_bytes() for f in files)
     back = import_webdataset(tmp_path / "one", tmp_path / "back", seq_len=15)
@@ -168,20 +169,20 @@ def test_a_count_that_is_not_the_manifests_is_told(tmp_path: Path) -> None:
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, row: object, message: str) -> None:
-    write_tar(tmp_path / "0.tar", [ROWS[0], row])
+    write_tar(tmp_path / "set" / "0.tar", [ROWS[0], row])
     with pytest.raises(DataError, match=rf"(?s)0\.tar: 0001-key\.json\.gz.*{message}"):
-        import_webdataset(tmp_path, tmp_path / "out", seq_len=3, vocab_size=50432)
+        import_webdataset(tmp_path / "set", tmp_path / "out", seq_len=3, vocab_size=50432)
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.7])
 def test_a_tar_cut_short_is_named(tmp_path: Path, keep: float) -> None:
-    write_tar(tmp_path / "0.tar", [[i, i, i, i] for i in range(50)])
-    data = (tmp_path / "0.tar").read_bytes()
-    (tmp_path / "0.tar").write_bytes(data[: int(len(data) * keep) - 7])
+    write_tar(tmp_path / "set" / "0.tar", [[i, i, i, i] for i in range(50)])
+    data = (tmp_path / "set" / "0.tar").read_bytes()
+    (tmp_path / "set" / "0.tar").write_bytes(data[: int(len(data) * keep) - 7])
     with pytest.raises(DataError, match=r"0\.tar"):
-        import_webdataset(tmp_path, tmp_path / "out", seq_len=3, vocab_size=50432)
+        import_webdataset(tmp_path / "set", tmp_path / "out", seq_len=3, vocab_size=50432)
 
 
 def test_a_folder_without_token_sets_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither manifest\.jsonl nor \.tar files"):
-        import_webdataset(tmp_path, tmp_path / "out")
+        import_webdataset(tmp_path / "set", tmp_path / "out")

@@ -40,3 +40,22 @@ def stalls() -> Progress:
 
     loop.Trainer.update = update  # type: ignore[method-assign]
     return NullProgress()
+
+
+class Signals(NullProgress):
+    """Signals its own process after so many updates."""
+
+    def __init__(self, updates: int, number: signal.Signals) -> None:
+        self._left, self._number = updates, number
+
+    def advance(self, units: int = 1, items: int = 0, note: str = "") -> None:
+        """See `dclm.core.progress.Progress`."""
+        if units:
+            self._left -= units
+            if self._left == 0:
+                signal.raise_signal(self._number)
+
+
+def terminated() -> Progress:
+    """The first rank is asked to end after two updates."""
+    return Signals(2, signal.SIGTERM)

@@ -49,7 +49,7 @@ def test_a_run_learns_and_writes_all_it_promises(make_tokens: MakeTokens, small_
     assert counts["tokens"] == 20 * 8 * 16
     assert counts["train_loss"] == pytest.approx(np.mean(losses(out)[-2:]))  # a tenth of the updates
     assert require_complete(out, "checkpoint") == read_record(out)
-    assert record.config["standard"] is True
+    assert record.config["standard"] is False
     assert "loss.svg" in {f.path for f in record.files}
     assert "timings.jsonl" not in {f.path for f in record.files}
     assert [p.name for p in sorted((out / "checkpoints").iterdir())] == ["step-000016", "step-000020"]

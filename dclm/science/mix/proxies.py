@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dclm.core.engine import Engine, SerialEngine
+from dclm.core.ownership import claim_folder
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import fingerprint, read_record
 from dclm.core.storage import write_atomic
@@ -57,6 +58,7 @@ class _ProxyLayout(Layout):
 
 def write_mixtures(loaded: LoadedSwarm, out: Path) -> dict[str, dict[str, float]]:
     """Propose the mixtures, keep those that OUT/mixtures.csv already has, and write the file."""
+    claim_folder(out, "run", list(loaded.held_out.values()), known=(MIXTURES,))
     path = out / MIXTURES
     mixtures = propose(loaded, read_table(path) if path.exists() else None)
     columns = {source: [row[source] for row in mixtures.values()] for source in loaded.sources}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from dclm.core.config import Count, Positive, build, load_yaml, suggest
 from dclm.core.errors import ConfigError
+from dclm.core.names import Name
 from dclm.recipe.recipe import LoadedRecipe, load_recipe, resolve_path
 from dclm.science.experiment.spec import HeldOut
 from dclm.science.mix.table import Table
@@ -42,7 +43,7 @@ class Swarm:
     nearer to the natural mix."""
     natural: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Source → its share in the natural mix, in any unit; empty: even shares."""
-    held_out: Mapping[str, HeldOut]
+    held_out: Mapping[Name, HeldOut]
     """Name → a text that no proxy trains on. Each gives a column of the losses: bits per byte."""
 
     def __post_init__(self) -> None:
@@ -66,16 +67,19 @@ class LoadedSwarm:
         return tuple(source.name for source in self.recipe.recipe.data)
 
 
-def load_swarm(path: Path) -> LoadedSwarm:
-    """Read a swarm and the recipe it names (relative to it). Raises: ConfigError for what is wrong with either."""
+def load_swarm(path: Path, variables: Collection[str] = ()) -> LoadedSwarm:
+    """Read a swarm and the recipe it names (relative to it). Raises: ConfigError for what is wrong with either.
+
+    variables: environment variables that they may read beside the usual ones.
+    """
     swarm = build(Swarm, load_yaml(path))
     directory = path.resolve().parent
     find_scale(swarm.scale)
-    recipe = load_recipe(Path(resolve_path(swarm.recipe, directory)))
+    recipe = load_recipe(Path(resolve_path(swarm.recipe, directory, variables)), variables)
     loaded = LoadedSwarm(
         swarm=swarm,
         recipe=recipe,
-        held_out={name: Path(resolve_path(text.path, directory)) for name, text in swarm.held_out.items()},
+        held_out={name: Path(resolve_path(text.path, directory, variables)) for name, text in swarm.held_out.items()},
     )
     if len(loaded.sources) < 2:
         raise ConfigError(str(path), f"{swarm.recipe} has one source, allowed: two or more to mix")

@@ -1,0 +1,91 @@
+"""Ends that are asked for: SIGTERM (a scheduler's time limit, a spot node) and SIGHUP (a terminal that is gone).
+
+A signal ends the work where it is, as Ctrl-C does, unless the work has said that it will look for itself: training
+saves a checkpoint first, an engine lets the units that are running finish.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+GRACE_SECONDS = 20.0
+"""How long running units may go on. Slurm sends SIGKILL 30 s after SIGTERM by default, Kubernetes too."""
+
+
+class Stopped(BaseException):
+    """The process was asked to end. Like KeyboardInterrupt it is no error, and nothing that handles errors takes it."""
+
+    def __init__(self, number: int, hint: str | None = None) -> None:
+        """hint: what is there and how to continue; None: what is finished is reused by the same command."""
+        self.number = number
+        self.hint = hint
+        super().__init__(str(self))
+
+    def __reduce__(self) -> tuple[type[Stopped], tuple[int, str | None]]:
+        return type(self), (self.number, self.hint)
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as shells have it: 143 for SIGTERM, 129 for SIGHUP."""
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        hint = self.hint or "run the same command again to continue from what is finished"
+        return f"ended by {signal.Signals(self.number).name}: {hint}"
+
+
+class _State:
+    requested: int | None = None
+    watchers = 0
+    installed = False
+
+
+def install() -> None:
+    """Take SIGTERM and SIGHUP from now on. Does nothing outside the main thread, where Python cannot take signals."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: the user wants the work to survive
+                signal.signal(number, _take)
+        _State.installed = True
+
+
+def install_again() -> None:
+    """Undo what a library did that takes the signals itself, as Ray does; nothing where they were not taken before."""
+    if _State.installed:
+        install()
+
+
+def _take(number: int, _frame: FrameType | None) -> None:
+    _State.requested = number
+    if not _State.watchers:
+        raise Stopped(number)
+
+
+def requested() -> int | None:
+    """The signal that asked this process to end, if one did."""
+    return _State.requested
+
+
+@contextlib.contextmanager
+def watched(hint: str | None = None) -> Iterator[None]:
+    """While the block runs, a signal is only noted: the block must ask `requested` and end soon.
+
+    Raises: Stopped at the end of the block where a signal came, unless an error ends it.
+    """
+    _State.watchers += 1
+    try:
+        yield
+    finally:
+        _State.watchers -= 1
+    if _State.requested is not None and not _State.watchers:
+        raise Stopped(_State.requested, hint)
+
+
+def reset() -> None:
+    """Forget a signal that came (for tests, and for a process that goes on to other work)."""
+    _State.requested = None
