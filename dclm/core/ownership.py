@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from dclm.core.errors import ConfigError, DclmError
+from dclm.core.local_store import LocalStore
 from dclm.core.record import RECORD, Kind, read_record
 from dclm.core.storage import TEMPORARY, is_local
-from dclm.core.store import LocalStore, Store, open_store
+from dclm.core.store import Store, open_store
 
 WORK = ".work"
 OWNER = f"{WORK}/owner.json"

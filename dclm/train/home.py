@@ -13,8 +13,9 @@ from pathlib import Path
 
 from dclm.core.cache import scratch
 from dclm.core.journal import Journal
+from dclm.core.ownership import WORK
 from dclm.core.record import FileEntry, Record, write_record
-from dclm.core.stage import WORK, publish
+from dclm.core.stage import publish
 from dclm.core.storage import is_local
 from dclm.core.store import delete_tree, exists, join, local_file, open_store, put
 from dclm.model.load import CHECKPOINTS

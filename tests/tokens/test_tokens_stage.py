@@ -66,9 +66,10 @@ def test_stream_packing_loses_nothing_and_pads_one_row_at_most(
 ) -> None:
     texts = make_shards(documents, shards)
     root = tmp_path_factory.mktemp("stream")
+    out = tmp_path_factory.mktemp("made") / "out"
     for index, shard in enumerate(texts):
         (root / f"{index}.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in shard))
-    record = tokenize([root], root / "out", tokenizer=tokenizer_json, config=TokenizeConfig(seq_len=seq_len))
+    record = tokenize([root], out, tokenizer=tokenizer_json, config=TokenizeConfig(seq_len=seq_len))
     length = seq_len + 1
     whole: list[list[int]] = []
     tails: list[int] = []
@@ -78,7 +79,7 @@ def test_stream_packing_loses_nothing_and_pads_one_row_at_most(
     padding = -len(tails) % length
     tails += [0] * padding
     expected = whole + [tails[i : i + length] for i in range(0, len(tails), length)]
-    assert sorted_rows(all_rows(root / "out")) == sorted_rows(expected)
+    assert sorted_rows(all_rows(out)) == sorted_rows(expected)
     assert record.counts["padding_tokens"] == padding
     assert record.counts["documents"] == documents
     account(record, length)
