@@ -120,6 +120,18 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
             assert node.func.id not in ("print", "exit", "input"), f"{short(path)}:{node.lineno} calls {node.func.id}"
 
 
+def test_commands_print_in_one_place_that_makes_text_of_strangers_visible() -> None:
+    for path in (PACKAGE / "cli").glob("*.py"):
+        if path.name == "options.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("print", "click.echo", "click.secho", "Console"), f"{short(path)}:{node.lineno}"
+                if called in ("sys.stdout.write", "sys.stderr.write"):
+                    assert ast.unparse(node.args[0]).startswith("visible("), f"{short(path)}:{node.lineno}"
+
+
 @pytest.mark.parametrize("path", modules(), ids=short)
 def test_nothing_catches_to_continue(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dclm.cli.options import ConsoleProgress, force_option, named_models
+from dclm.cli.options import ConsoleProgress, force_option, named_models, open_console, put
 
 if TYPE_CHECKING:
     from dclm.report.ablation.run import Ablation
@@ -96,10 +95,10 @@ def _print(found: Ablation) -> None:
             f"{effect.kept_without - found.kept:+,}",
             f"{change:+.2%}",
         )
-    console = Console()
+    console = open_console()
     console.width = console.width if console.is_terminal else 140
     console.print(table)
-    print(
+    put(
         "drops: in the whole pipeline · alone: as the only step · shared: of alone, what others would drop alone too\n"
         "only here: come out without the step · later: dropped by it, without it by a later one · lost: come out only\n"
         "with it · kept without, characters: change of what is kept when the step is left out"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from dclm.assets import CATALOG, Asset, check_asset, find_asset, get_asset
+from dclm.cli.options import open_console, put
 from dclm.core.errors import AssetError
 
 
@@ -33,7 +33,7 @@ def fetch(names: tuple[str, ...]) -> None:
     """Bring assets (all that are pinned, if none is named) onto this machine, and print their paths."""
     for asset in _chosen(names) if names else [asset for asset in CATALOG if asset.sha256 is not None]:
         found = find_asset(asset)
-        click.echo(f"{asset.name}\t{found.path}")
+        put(f"{asset.name}\t{found.path}")
 
 
 @assets.command("check")
@@ -68,4 +68,4 @@ def _table(*columns: str) -> Table:
 
 
 def _show(table: Table) -> None:
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    open_console(None if sys.stdout.isatty() else 200).print(table)

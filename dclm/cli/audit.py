@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dclm.cli.options import put
 from dclm.core.errors import ConfigError
 from dclm.core.ownership import claim_folder
 from dclm.core.storage import write_atomic
@@ -25,7 +26,7 @@ def print_audit(suite: str | None, labels: tuple[str, ...], out: Path | None) ->
     found = audit(load_suite(suite) if suite is not None else suite_of(labels))
     if out is not None:
         write_atomic(out / "audit.json", (json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
-    print(_table(found))
+    put(_table(found))
 
 
 def _table(found: Audit) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import say
+from dclm.cli.options import put, say
 
 if TYPE_CHECKING:
     from dclm.extract.quality import Quality
@@ -47,8 +47,8 @@ def extract(gold: tuple[Path, ...], pages: int | None, versions: tuple[EarlierVe
 
 def print_qualities(rows: list[Quality]) -> None:
     """The table of `dclm bench extract`."""
-    print("extractor            pages     F1  precision  recall    with  without  pages/s   MB/s")
+    put("extractor            pages     F1  precision  recall    with  without  pages/s   MB/s")
     for q in rows:
         snippets = "".join("       –" if f is None else f"{f:8.3f}" for f in (q.present_fraction, q.absent_fraction))
         speed = f"{q.pages_per_second:9.1f}{q.megabytes_per_second:7.1f}"
-        print(f"{q.extractor:<20}{q.pages:>6}{q.f1:7.3f}{q.precision:11.3f}{q.recall:8.3f}{snippets} {speed}")
+        put(f"{q.extractor:<20}{q.pages:>6}{q.f1:7.3f}{q.precision:11.3f}{q.recall:8.3f}{snippets} {speed}")

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from dclm.board.entry import Entry
 from dclm.board.exchange import from_dclm, to_dclm
@@ -26,7 +25,7 @@ from dclm.board.upload import remove as take_off
 from dclm.board.upload import upload as send
 from dclm.board.validate import validate
 from dclm.cli.board_table import percent, result_table, some_published
-from dclm.cli.options import force_option, plain
+from dclm.cli.options import force_option, open_console, plain, put, say
 from dclm.core.errors import ConfigError, DclmError
 from dclm.core.ownership import claim_file, claim_folder
 from dclm.core.storage import open_input, write_atomic
@@ -59,9 +58,9 @@ def check(files: tuple[str, ...]) -> None:
         except DclmError as error:
             failed.append(error)
         else:
-            print(f"{file}: in order, {len(result.scores)} tasks, CORE {percent(result.core_v2)}, id {result.id}")
+            put(f"{file}: in order, {len(result.scores)} tasks, CORE {percent(result.core_v2)}, id {result.id}")
             for rule in rules(entry):
-                print(f"  {rule.verdict:17}  {plain(rule.name)}: {plain(rule.reason)}")
+                put(f"  {rule.verdict:17}  {plain(rule.name)}: {plain(rule.reason)}")
     if failed:
         problems = [problem for error in failed for problem in error.problems]
         raise type(failed[0])(*problems[0], others=problems[1:])
@@ -81,7 +80,7 @@ def upload(file: str, to: str, items: Path | None) -> None:
     """Check FILE and send it to a board. A board server wants your token in DCLM_BOARD_TOKEN."""
     receipt = send(file, to, items)
     said = ["new" if receipt.created else "was there already", *(["re-scored from its items"] * receipt.rescored)]
-    print(f"{receipt.where} ({', '.join(said)})")
+    put(f"{receipt.where} ({', '.join(said)})")
 
 
 @board.command()
@@ -99,10 +98,10 @@ def table(place: str, scale: str | None, published: int) -> None:
     fetched = _fetch(place)
     entries = [*fetched.entries, *some_published(published, scale)]
     shown = [e for e in entries if scale is None or e.result.training.scale == scale]
-    Console(width=None if sys.stdout.isatty() else 80).print(result_table(shown))
+    open_console(None if sys.stdout.isatty() else 80).print(result_table(shown))
     for entry in shown:
         if entry.standing == "apart":
-            print(f"{plain(entry.shown)} is not ranked. {' '.join(map(plain, explain(entry)))}")
+            put(f"{plain(entry.shown)} is not ranked. {' '.join(map(plain, explain(entry)))}")
 
 
 @board.command()
@@ -113,7 +112,7 @@ def site(place: str, out: Path, published: bool) -> None:
     """Write the leaderboard as a static page with a page for each result."""
     fetched = _fetch(place)
     claim_folder(out, "site", [place], known=("results/*.json",))
-    print(export_site(fetched.entries, out, published=published, broken=fetched.broken))
+    put(export_site(fetched.entries, out, published=published, broken=fetched.broken))
 
 
 @board.command()
@@ -131,7 +130,7 @@ def convert(file: str, out: Path, force: bool) -> None:
     else:
         text = json.dumps(to_dclm(parse_result(data, file)), indent=4, ensure_ascii=False)
         write_atomic(out, f"{text}\n".encode())
-    print(out)
+    put(out)
 
 
 @board.command()
@@ -164,7 +163,7 @@ def remove(identity: str, place: str, reason: str) -> None:
         take_off(identity, place, reason)
     else:
         _open(place).remove(identity, KEEPER, reason)
-    print(f"removed {plain(identity)}")
+    put(f"removed {plain(identity)}")
 
 
 @board.command()
@@ -172,7 +171,7 @@ def remove(identity: str, place: str, reason: str) -> None:
 def audit(db: Path) -> None:
     """Print what was done to a board: one line for each entry added, re-scored or removed."""
     for line in Store(db).audit():
-        print("\t".join(map(plain, line)))
+        put("\t".join(map(plain, line)))
 
 
 @board.group()
@@ -185,7 +184,7 @@ def token() -> None:
 @click.option("--db", required=True, type=click.Path(path_type=Path), help="SQLite file; made where there is none.")
 def add_token(name: str, db: Path) -> None:
     """Print a new token for the submitter NAME. It is shown once: the board keeps its hash."""
-    print(Submitters(Store(db)).create(name))
+    put(Submitters(Store(db)).create(name))
 
 
 @token.command("revoke")
@@ -194,7 +193,7 @@ def add_token(name: str, db: Path) -> None:
 def revoke_token(name: str, db: Path) -> None:
     """Take the token of the submitter NAME away. Entries stay."""
     Submitters(Store(db)).revoke(name)
-    print(f"revoked {name}")
+    put(f"revoked {name}")
 
 
 @token.command("list")
@@ -202,7 +201,7 @@ def revoke_token(name: str, db: Path) -> None:
 def list_tokens(db: Path) -> None:
     """Print everybody who was ever given a token."""
     for name, created, revoked in Submitters(Store(db)).all():
-        print(f"{name}\t{created}\t{'active' if revoked is None else f'revoked {revoked}'}")
+        put(f"{name}\t{created}\t{'active' if revoked is None else f'revoked {revoked}'}")
 
 
 @board.command("published")
@@ -211,14 +210,14 @@ def list_tokens(db: Path) -> None:
 def write_published(table: Path, out: Path) -> None:
     """Write the reference rows of every board anew from TABLE, DCLM's published table of evaluations (CSV)."""
     write_atomic(out, make_published(table))
-    print(out)
+    put(out)
 
 
 def _fetch(place: str) -> Fetched:
     """What is there; what cannot be shown is named on stderr."""
     fetched = fetch_entries(place)
     for broken in fetched.broken:
-        print(f"{plain(broken.id)} is not shown: {plain(broken.problem)}", file=sys.stderr)
+        say(f"{plain(broken.id)} is not shown: {plain(broken.problem)}")
     return fetched
 
 

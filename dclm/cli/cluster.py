@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import env_option
+from dclm.cli.options import env_option, put, say, visible
 from dclm.engine.cluster import LocalCluster, cluster_down, cluster_status, cluster_up
 
 _STATE = click.option(
@@ -27,7 +27,7 @@ def cluster() -> None:
 @_STATE
 def up(workers: int | None, port: int, state: Path | None) -> None:
     """Start the cluster, unless it runs already."""
-    print(cluster_up(workers, port, state).address)
+    put(cluster_up(workers, port, state).address)
 
 
 @cluster.command()
@@ -35,7 +35,7 @@ def up(workers: int | None, port: int, state: Path | None) -> None:
 def down(state: Path | None) -> None:
     """Stop the cluster that `up` started, and no other process."""
     stopped = cluster_down(state)
-    print("stopped" if stopped else "no cluster was running", file=sys.stderr)
+    say("stopped" if stopped else "no cluster was running")
 
 
 @cluster.command()
@@ -44,9 +44,9 @@ def status(state: Path | None) -> None:
     """Print the cluster's address; exit 1 if there is none."""
     running = cluster_status(state)
     if running is None:
-        print("no cluster is running", file=sys.stderr)
+        say("no cluster is running")
         sys.exit(1)
-    print(running.address)
+    put(running.address)
 
 
 @click.command()
@@ -96,5 +96,5 @@ def submit(
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
+    sys.stdout.write(visible(text))
     sys.stdout.flush()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import force_option
+from dclm.cli.options import force_option, put
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | No
         from dclm.eval.plot import draw_forest
 
         draw_forest(plot, found, _name(scores), _name(against))
-    print(json.dumps(found.to_json(), indent=1) if as_json else _table(found))
+    put(json.dumps(found.to_json(), indent=1) if as_json else _table(found))
 
 
 def _name(paths: Sequence[Path]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import force_option
+from dclm.cli.options import force_option, put
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def contamination(
     found = run(documents, chosen, scores=scores, ngram=ngram, allow_missing=allow_incomplete)
     if out is not None:
         write_atomic(out, (json.dumps(found.to_json(), indent=1) + "\n").encode())
-    print(_table(found))
+    put(_table(found))
 
 
 def _table(found: Contamination) -> str:

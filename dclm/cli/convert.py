@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from dclm.cli.options import visible
 from dclm.core.errors import ConfigError
 from dclm.curate.convert import convert_pipeline as convert
 
@@ -19,4 +20,4 @@ def convert_pipeline(file: str, source: str | None, partial: bool) -> None:
     conversion = convert(file, source)
     if conversion.problems and not partial:
         raise ConfigError(*conversion.problems[0], others=conversion.problems[1:])
-    sys.stdout.write(conversion.as_yaml())
+    sys.stdout.write(visible(conversion.as_yaml()))

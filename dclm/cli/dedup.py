@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from dclm.cli.options import open_console, put
 
 if TYPE_CHECKING:
     from dclm.documents.duplicates import Member
@@ -45,14 +46,14 @@ def bands(threshold: float, permutations: int, recall_weight: float) -> None:
 
     chosen = best_bands(threshold, permutations, recall_weight)
     used = chosen.bands * chosen.rows
-    click.echo(f"minhash: {{bands: {chosen.bands}, rows: {chosen.rows}}}  # {used:,} of {permutations:,} permutations")
+    put(f"minhash: {{bands: {chosen.bands}, rows: {chosen.rows}}}  # {used:,} of {permutations:,} permutations")
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("Jaccard", justify="right")
     table.add_column("found", justify="right")
     for jaccard in sorted({*(n / 20 for n in range(6, 20)), threshold}):
         table.add_row(f"{jaccard:.2f}", f"{chosen.found(jaccard):.2%}")
-    Console().print(table)
-    click.echo(f"half of the pairs are found at {chosen.threshold:.3f}")
+    open_console().print(table)
+    put(f"half of the pairs are found at {chosen.threshold:.3f}")
 
 
 @dedup.command()
@@ -68,7 +69,7 @@ def clusters(artifact: Path, step: int | None, limit: int) -> None:
         table.add_column(name, justify="right")
     for cluster in largest_clusters(tables_of(artifact, step), limit):
         table.add_row(str(cluster.number), f"{cluster.documents:,}", f"{cluster.kept:,}")
-    Console().print(table)
+    open_console().print(table)
 
 
 @dedup.command()
@@ -90,7 +91,7 @@ def show(artifact: Path, cluster: int, step: int | None, limit: int, pool: tuple
     from dclm.documents.duplicates import members, tables_of
     from dclm.pool.files import list_files
 
-    console = Console()
+    console = open_console()
     found = members(artifact, tables_of(artifact, step), cluster, limit, list_files(pool) if pool else ())
     for number, member in enumerate(found):
         console.print(_headline(number, member))

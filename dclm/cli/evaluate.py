@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options
+from dclm.cli.options import ConsoleProgress, engine_options, put
 from dclm.core.errors import ConfigError, DataError
 from dclm.eval.aggregate import aggregate as aggregate_scores
 
@@ -79,7 +79,7 @@ def evaluate(
             progress=ConsoleProgress(),
             include_path=include_path,
         )
-    print(_table(json.loads((out / "scores.json").read_text(encoding="utf-8"))))
+    put(_table(json.loads((out / "scores.json").read_text(encoding="utf-8"))))
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def aggregate(scores: Path) -> None:
     SCORES is a JSON file: `{"task": accuracy, …}`, or the scores.json that `dclm evaluate` writes.
     """
     accuracies, limited = _accuracies(scores)
-    print(json.dumps({**aggregate_scores(accuracies).to_json(), "limited": limited}, indent=1))
+    put(json.dumps({**aggregate_scores(accuracies).to_json(), "limited": limited}, indent=1))
 
 
 def _accuracies(path: Path) -> tuple[dict[str, float], int | None]:

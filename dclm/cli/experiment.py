@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, env_option, say
+from dclm.cli.options import ConsoleProgress, engine_options, env_option, put, say
 
 
 @click.command()
@@ -27,4 +27,4 @@ def experiment(file: Path, out: Path, variables: tuple[str, ...], on: str, worke
     loaded = load_experiment(file, variables)
     with open_engine(on, workers) as engine:
         outcome = run_experiment(loaded, out, engine, make_progress=ConsoleProgress, say=say)
-    print(write_report(loaded.experiment.name, outcome, out))
+    put(write_report(loaded.experiment.name, outcome, out))

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dclm.cli.options import env_option, plain
+from dclm.cli.options import env_option, open_console, plain, put
 
 if TYPE_CHECKING:
     from dclm.documents.artifact import Artifact
@@ -39,7 +39,7 @@ def why(what: str, artifact: str) -> None:
         place = "" if fate.step_index is None or fate.step_index < 0 else f" (step {fate.step_index})"
         said = " ".join(f"{name}={value}" for name, value in {**fate.reasons, **fate.annotations}.items())
         fields = (f"{fate.outcome}{place}", fate.id, str(fate.url), fate.source, said)
-        print("\t".join(map(plain, fields)))
+        put("\t".join(map(plain, fields)))
 
 
 @click.command()
@@ -53,7 +53,7 @@ def show(artifact: str, tokenizer: str, samples: bool) -> None:
     from dclm.documents.samples import dropped_samples
 
     record = read_record(artifact)
-    console = Console()
+    console = open_console()
     console.print(f"[bold]{escape(record.name)}[/] · {record.kind} · {record.fingerprint[:12]}", highlight=False)
     for role, fingerprint in record.inputs.items():
         console.print(f"  from {role}: {fingerprint[:12]}", highlight=False)
@@ -176,4 +176,4 @@ def plan(
         price=core_price,
     )
     for line in plan_lines(load_recipe(recipe, variables), out, hardware, curation):
-        print(line)
+        put(line)

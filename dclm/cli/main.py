@@ -9,6 +9,7 @@ import sys
 import click
 
 from dclm import __version__
+from dclm.cli.options import say
 from dclm.core import stopping
 from dclm.core.errors import ConfigError, DataError, DclmError
 from dclm.core.stopping import Stopped
@@ -80,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         dclm.main(args=arguments, standalone_mode=False)
     except DclmError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
@@ -89,13 +90,13 @@ def main(arguments: list[str] | None = None) -> None:
         known = _environment(error)
         if known is None:
             raise
-        print(f"error: {known}", file=sys.stderr)
+        say(f"error: {known}")
         sys.exit(known.exit_code)
     except Stopped as error:
-        print(error, file=sys.stderr)
+        say(str(error))
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        print("interrupted: run the same command again to go on from what is finished", file=sys.stderr)
+        say("interrupted: run the same command again to go on from what is finished")
         sys.exit(130)
 
 

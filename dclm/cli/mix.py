@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, env_option, force_option, say
+from dclm.cli.options import ConsoleProgress, engine_options, env_option, force_option, put, say
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def fit(
         true = known.losses[:, 0]
         found = fitted.predict(arrange(dataclasses.replace(wanted, values=known.weights), proxies.sources))
         held = {"runs": len(true), "spearman": spearman(found, true), "pairs_right": pairs_right(found, true)}
-        print(json.dumps(held))
+        put(json.dumps(held))
 
 
 @mix.command()
@@ -125,7 +125,7 @@ def best(
     columns, importance = _targets(targets)
     proxies = join(read_mixtures(mixtures, _splits(splits)), [read_table(path) for path in losses], columns)
     found = best_mixture(proxies, importance, feasible(load_constraints(constraints), proxies.sources))
-    print(json.dumps(dataclasses.asdict(found), indent=1) if as_json else _best_table(found, len(proxies.weights)))
+    put(json.dumps(dataclasses.asdict(found), indent=1) if as_json else _best_table(found, len(proxies.weights)))
 
 
 @mix.command()

@@ -6,12 +6,13 @@ import atexit
 import datetime
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,6 +23,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 
 from dclm.core.errors import ConfigError
 
@@ -135,9 +137,56 @@ class ConsoleProgress:
 
 def say(text: str) -> None:
     """A line for the user on stderr; stdout is for data."""
-    print(text, file=sys.stderr)
+    print(visible(text), file=sys.stderr)
+
+
+def put(text: object) -> None:
+    """A line on stdout, for people and programs. What commands print goes through here, `say` or `open_console`."""
+    print(visible(str(text)))
+
+
+def visible(text: str) -> str:
+    """Text of strangers for a terminal: control and escape characters are shown instead of obeyed.
+
+    ESC becomes its symbol (U+241B) and so on; other invisible characters, which may turn the direction of writing or
+    cannot be encoded, become U+FFFD; line ends and tabs stay.
+    """
+    return text if text.isprintable() else "".join(c if c in "\n\t" else _visible(c) for c in text)
 
 
 def plain(text: str) -> str:
-    """Text of strangers for a terminal, in one line: what cannot be seen, escape codes above all, becomes U+FFFD."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+    """As `visible`, in one line."""
+    return "".join(map(_visible, text))
+
+
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    if unicodedata.category(character) == "Zs":  # a space of another width
+        return " "
+    code = ord(character)
+    return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
+
+
+def open_console(width: int | None = None) -> Console:
+    """For tables and styles on stdout; what cells and lines hold is made visible, whoever wrote it."""
+    console = Console(width=width)
+    console.push_render_hook(_VisibleText())
+    return console
+
+
+class _VisibleText(RenderHook):
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        """See rich's `RenderHook`."""
+        return [_Shown(each) for each in renderables]
+
+
+class _Shown:
+    """Something of rich's, each piece of whose text is made visible; the styles are rich's own."""
+
+    def __init__(self, inner: ConsoleRenderable) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._inner, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import plain, say
+from dclm.cli.options import plain, put, say
 from dclm.core.errors import ConfigError, DataError
 from dclm.pool.files import InputFile
 
@@ -26,7 +26,7 @@ def sample(out: Path, seed: int, documents: int, files: int) -> None:
     """Generate a crawl in real WARC files, with a table that says what is true of each page."""
     from dclm.pool.sample.crawl import make_sample
 
-    click.echo(make_sample(out, seed, documents, files))
+    put(make_sample(out, seed, documents, files))
 
 
 @pool.command("list")
@@ -87,4 +87,4 @@ def commoncrawl(
 def _print(files: Sequence[InputFile]) -> None:
     for file in files:
         parts = f"\t{len(file.ranges)} records" if file.ranges else ""
-        click.echo(f"{file.kind}\t{file.size}\t{file.name}\t{file.path}{parts}")
+        put(f"{file.kind}\t{file.size}\t{file.name}\t{file.path}{parts}")

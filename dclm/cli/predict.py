@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import force_option, plain, say
+from dclm.cli.options import force_option, plain, put, say
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def predict(
             from dclm.science.predict.draw import draw_calibration
 
             write_atomic(plot, draw_calibration([(f"{small} → {large}", outcome)]).encode())
-        print(json.dumps(outcome.to_json(), indent=1) if as_json else _backtest_table(outcome))
+        put(json.dumps(outcome.to_json(), indent=1) if as_json else _backtest_table(outcome))
         return
     own = [read_result(path) for path in results]
     done = {run.corpus for run in at_scale(runs, large)}
@@ -91,7 +91,7 @@ def predict(
         run.corpus for run in at_scale(runs, small) if run.corpus not in done
     ]
     found = forecast([*runs, *own], small, large, names)
-    print(json.dumps(dataclasses.asdict(found), indent=1) if as_json else _forecast_table(found))
+    put(json.dumps(dataclasses.asdict(found), indent=1) if as_json else _forecast_table(found))
     if not as_json and all(pair.verdict == "too close to say" for pair in found.pairs):
         say("no pair is decided: see the next runs")
 

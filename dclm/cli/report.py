@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import force_option, say
+from dclm.cli.options import force_option, put, say
 
 
 @click.command()
@@ -32,4 +32,4 @@ def report(artifact: Path, out: Path | None, tokenizer: str, force: bool) -> Non
     write_atomic(target, render_report(found).encode("utf-8", "replace"))
     for alarm in found.alarms:
         say(f"alarm: {alarm}")
-    print(target)
+    put(target)

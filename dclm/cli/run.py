@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, env_option, say
+from dclm.cli.options import ConsoleProgress, engine_options, env_option, put, say
 
 
 @click.command()
@@ -59,4 +59,4 @@ def run(
     )
     loaded = load_recipe(recipe, variables)
     with open_engine(on, workers) as engine:
-        print(Run(loaded, out, engine, options).execute())
+        put(Run(loaded, out, engine, options).execute())

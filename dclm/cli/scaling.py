@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import force_option, plain
+from dclm.cli.options import force_option, plain, put
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -91,13 +91,13 @@ def scaling(
         write_atomic(plot, draw_scaling(found, runs, label, f"{label} over compute").encode())
     if as_json:
         pairs = {"held_out": [*map(dataclasses.asdict, held)], "projected": [*map(dataclasses.asdict, projected)]}
-        print(json.dumps({**dataclasses.asdict(found), **pairs}, indent=1))
+        put(json.dumps({**dataclasses.asdict(found), **pairs}, indent=1))
         return
-    print(_table(found))
+    put(_table(found))
     if hold_out:
-        print(_pairs_table(held, "largest runs, A minus B"))
+        put(_pairs_table(held, "largest runs, A minus B"))
     if at_flops is not None:
-        print(_pairs_table(projected, f"at {at_flops:.2g} FLOPs, A minus B"))
+        put(_pairs_table(projected, f"at {at_flops:.2g} FLOPs, A minus B"))
 
 
 def _table(found: Scaling) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import force_option, say
+from dclm.cli.options import force_option, put, say
 
 
 @click.command()
@@ -33,9 +33,9 @@ def score(model: Path, labels: tuple[str, ...], positive: str, curve: bool, pict
     judgement = judge(model, labels, positive)
     if curve:
         for point in judgement.curve:
-            print(json.dumps(point))
+            put(json.dumps(point))
     else:
-        print(json.dumps(judgement.summary, indent=1))
+        put(json.dumps(judgement.summary, indent=1))
     if picture is not None:
         write_atomic(picture, draw_curves(judgement.summary, judgement.curve, model.name).encode("utf-8", "replace"))
         say(f"{picture}")

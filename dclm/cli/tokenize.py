@@ -7,7 +7,7 @@ from typing import cast
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, say
+from dclm.cli.options import ConsoleProgress, engine_options, put, say
 from dclm.core.record import Record
 from dclm.engine import open_engine
 from dclm.tokens.pack import Packing
@@ -130,4 +130,4 @@ def export(artifact: Path, out: Path, on: str, workers: int | None) -> None:
 def _account(record: Record) -> None:
     for name, value in record.counts.items():
         if isinstance(value, int):
-            click.echo(f"{name.replace('_', ' '):<16} {value:>18,}")
+            put(f"{name.replace('_', ' '):<16} {value:>18,}")
