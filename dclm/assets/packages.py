@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -26,7 +27,7 @@ def read_member(requirement: str, archive_sha256: str, member: str) -> bytes:
     Raises: Unavailable if the archive cannot be had, or has no such member.
     """
     unpacked = _unpacked(archive_sha256, member)
-    if unpacked.is_file():
+    with contextlib.suppress(FileNotFoundError):  # another process may sweep it: the archive has it, too
         return unpacked.read_bytes()
     archive = _archive(requirement, archive_sha256)
     if archive.name.endswith((".whl", ".zip")):
@@ -56,6 +57,7 @@ def read_archive(requirement: str, archive_sha256: str, target: tuple[str, ...])
 def unpack_members(requirement: str, archive_sha256: str, members: Iterable[str]) -> None:
     """Take many members out of a tar archive in one pass; `read_member` finds them then.
 
+    Hold `lock("unpack-SHA256")` from here to `discard_unpacked`, which would sweep what another process still reads.
     A compressed tar has no index: one member costs a pass over the whole archive. Wheels are left alone.
     Raises: Unavailable if the archive cannot be had.
     """

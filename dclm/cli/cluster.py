@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -49,12 +50,40 @@ def status(state: Path | None) -> None:
     put(running.address)
 
 
+@cluster.command()
+@click.argument("job")
+@click.option("--address", help="Dashboard of the cluster. Default: as for `dclm submit`.")
+def stop(job: str, address: str | None) -> None:
+    """Stop JOB, which `dclm submit` started."""
+    from dclm.engine.jobs import stop_job
+
+    stopped = stop_job(job, address or _usual_address(cluster_status()))
+    say(f"job {job} is stopped" if stopped else f"job {job} had ended")
+
+
+def _usual_address(running: LocalCluster | None) -> str:
+    """Where jobs go when nothing is said: what the environment names, else the local cluster."""
+    for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
+        if os.environ.get(name, "").startswith(("http://", "https://")):
+            return os.environ[name]
+    return running.address if running else "http://127.0.0.1:8265"
+
+
+def _may_stop() -> bool:
+    """Whether the user wants the job stopped; no, where nobody can be asked."""
+    if not sys.stdin.isatty():
+        return False
+    try:
+        return click.confirm("\nStop the job, too?", default=False, err=True)
+    except click.Abort:
+        return False
+
+
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option(
     "--address",
-    envvar="RAY_API_SERVER_ADDRESS",
-    help="Dashboard of the cluster, http://HOST:8265. Default: the local cluster (or RAY_API_SERVER_ADDRESS).",
+    help="Dashboard, http://HOST:8265. Default: RAY_API_SERVER_ADDRESS, RAY_ADDRESS, or the local cluster.",
 )
 @click.option("--out", help="Output directory, on storage that all nodes share. Default: out/NAME beside the project.")
 @click.option("--workers", type=click.IntRange(1), help="Units of work at once. Default: all the cluster's CPUs.")
@@ -79,18 +108,20 @@ def submit(
     from dclm.engine.jobs import submit as submit_job
 
     logging.getLogger("ray").setLevel(logging.ERROR)  # the job's own output is what matters here
-    running: LocalCluster | None = None if address else cluster_status()
+    running = cluster_status()
+    chosen = address or _usual_address(running)
     given = {"workers": workers, "limit": limit, "nproc": nproc, "min-nproc": min_nproc}
     arguments = [f"--{name}={value}" for name, value in given.items() if value]
     arguments += [f"--env={name}" for name in variables]
     code = submit_job(
         recipe,
-        address or (running.address if running else "http://127.0.0.1:8265"),
+        chosen,
         out or str(project_root() / "out" / recipe.stem),
         arguments=arguments,
         write=_write,
         follow=follow,
-        in_place=running is not None,
+        in_place=running is not None and chosen == running.address,
+        may_stop=_may_stop,
     )
     sys.exit(code)
 

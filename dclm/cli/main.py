@@ -96,8 +96,10 @@ def main(arguments: list[str] | None = None) -> None:
         say(str(error))
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        say("interrupted: run the same command again to go on from what is finished")
+        say("interrupted: run the same command again to continue from what is finished")
         sys.exit(130)
+    finally:
+        stopping.uninstall()
 
 
 def _environment(error: OSError) -> DclmError | None:

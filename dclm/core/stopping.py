@@ -54,6 +54,16 @@ def install() -> None:
         _State.installed = True
 
 
+def uninstall() -> None:
+    """Give the signals back, and forget one that came: for callers that go on after a command has ended."""
+    if _State.installed and threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            if signal.getsignal(number) is _take:
+                signal.signal(number, signal.SIG_DFL)
+    _State.installed = False
+    _State.requested = None
+
+
 def install_again() -> None:
     """Undo what a library did that takes the signals itself, as Ray does; nothing where they were not taken before."""
     if _State.installed:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 import dclm
 from dclm.core.errors import ConfigError
+from dclm.core.stopping import Stopped
 from dclm.engine.cluster import ENVIRONMENT
 
 _POLL_SECONDS = 0.5
+_OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
 _EXCLUDED = ("/tests/", "/docs/", "/out/", "/.git/", "/.venv*/", "/.ci/", "*.warc.gz", "*.parquet", "*.safetensors")
 """What a job does not need of the project (as .gitignore patterns, beside those of .gitignore itself)."""
 
@@ -32,13 +37,16 @@ def submit(
     write: Write,
     follow: bool = True,
     in_place: bool = False,
+    may_stop: Callable[[], bool] = lambda: False,
 ) -> int:
     """Run `dclm run RECIPE --out OUT --on ray` on the cluster whose dashboard is at `address`.
 
     The project's files travel with the job (Ray's working_dir); nothing is installed. `in_place`: they are where they
     are here on every node, as on a cluster of this machine, and the job runs there. `out` is a path on storage that all
     nodes share. `write` is given the job's output as it comes. Returns the job's exit code, or 0 once it is submitted
-    if `follow` is False. Raises: ConfigError if the recipe is not in the project or no cluster answers.
+    if `follow` is False.
+    Ctrl-C asks `may_stop` whether to stop the job, too.
+    Raises: ConfigError if the recipe is not in the project or no cluster answers.
     """
     root = project_root()
     path = recipe.resolve()
@@ -49,7 +57,7 @@ def submit(
         raise ConfigError(str(recipe), f"is not in {root}", hint)
     relative = path.relative_to(root).as_posix()
     command = ["python", "-m", "dclm.cli.main", "run", relative, "--out", out, "--on", "ray", *arguments]
-    return run_job(command, address, write=write, directory=root, upload=not in_place, follow=follow)
+    return run_job(command, address, write=write, directory=root, upload=not in_place, follow=follow, may_stop=may_stop)
 
 
 def project_root() -> Path:
@@ -65,6 +73,7 @@ def run_job(
     directory: Path | None = None,
     upload: bool = True,
     follow: bool = True,
+    may_stop: Callable[[], bool] = lambda: False,
 ) -> int:
     """Run `command` on the cluster's head node, in `directory` or (`upload`) in a copy of it. See `submit`."""
     client = _connect(address)
@@ -76,7 +85,20 @@ def run_job(
         entrypoint = f"cd {shlex.quote(str(directory))} && exec {entrypoint}"
     job = client.submit_job(entrypoint=entrypoint, runtime_env=runtime)
     write(f"job {job} at {address}\n")
-    return _follow(client, job, write) if follow else 0
+    if not follow:
+        return 0
+    left = f"job {job} still runs; to stop it: dclm cluster stop {job} --address {address}"
+    try:
+        return _follow(client, job, write)
+    except Stopped as error:
+        raise Stopped(error.number, left) from None
+    except KeyboardInterrupt:
+        if not may_stop():
+            write(f"{left}\n")
+        else:
+            stop_job(job, address)
+            write(f"job {job} is stopped\n")
+        return INTERRUPTED
 
 
 def _connect(address: str) -> JobSubmissionClient:
@@ -85,10 +107,37 @@ def _connect(address: str) -> JobSubmissionClient:
     if not address.startswith(("http://", "https://")):
         raise ConfigError(address, "not the address of a dashboard", "such as http://127.0.0.1:8265")
     try:
-        return JobSubmissionClient(address)
+        with _without_overrides():
+            return JobSubmissionClient(address)
     except (ConnectionError, RuntimeError) as error:
         what = f"no Ray cluster takes jobs there ({str(error).splitlines()[0][:120]})"
         raise ConfigError(address, what, "start one with `make cluster-up`, or check --address") from None
+
+
+@contextlib.contextmanager
+def _without_overrides() -> Iterator[None]:
+    """Hide the variables that Ray prefers to the address it is given: what the user says beats the environment."""
+    hidden = {name: os.environ.pop(name) for name in _OVERRIDES if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def stop_job(job: str, address: str) -> bool:
+    """Stop a job and wait until it has ended; False where it had ended before.
+
+    Raises: ConfigError where there is no such job.
+    """
+    client = _connect(address)
+    try:
+        stopped = bool(client.stop_job(job))
+    except RuntimeError as error:
+        what = f"cannot be stopped: {str(error).splitlines()[0][:120]}"
+        raise ConfigError(f"job {job} at {address}", what, "check the job's name and --address") from None
+    while not client.get_job_status(job).is_terminal():
+        time.sleep(_POLL_SECONDS)
+    return stopped
 
 
 def _follow(client: JobSubmissionClient, job: str, write: Write) -> int:

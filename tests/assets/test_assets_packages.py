@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import io
 import tarfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dclm.assets import Asset, WheelMember, fetch_asset, fetch_assets
+from dclm.assets import Asset, WheelMember, fetch_asset, fetch_assets, packages
 from dclm.assets.cache import Unavailable
 from dclm.assets.packages import read_member
 from dclm.core.errors import AssetError
@@ -142,6 +143,24 @@ def test_many_files_of_a_source_archive_take_one_pass(tmp_path: Path, monkeypatc
     assert not (tmp_path / "cache" / "unpacked" / sha256).exists()
     assert fetch_assets(assets) == paths
     assert len(opened) == 1
+
+
+def test_no_other_process_sweeps_what_one_has_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one process unpacks and reads, the lock keeps others out; a file that is gone is read from the archive."""
+    sha256 = write_tar(tmp_path / "cache")
+    members = ("thing-1/a/two.txt", "thing-1/b/one.txt")
+    original = packages.read_member
+
+    def read(requirement: str, archive_sha256: str, member: str) -> bytes:
+        with open(tmp_path / "cache" / "locks" / f"unpack-{sha256}", "wb") as handle, pytest.raises(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        packages.discard_unpacked(sha256)  # what a process of an earlier version would do
+        return original(requirement, archive_sha256, member)
+
+    monkeypatch.setattr(packages, "read_member", read)
+    assets = [make(sha256, member=m, requirement="thing==1", content=m.encode()) for m in members]
+    paths = fetch_assets(assets)
+    assert [paths[a.name].read_text() for a in assets] == list(members)
 
 
 def test_one_file_of_a_source_archive_can_be_had_alone(tmp_path: Path) -> None:

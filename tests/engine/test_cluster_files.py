@@ -132,15 +132,20 @@ class Dry(NamedTuple):
     calls: list[str]
 
 
-def dry_run(tmp_path: Path, arguments: list[str], head_comes_up: bool = True) -> Dry:
+def dry_run(
+    tmp_path: Path, arguments: list[str], head_comes_up: bool = True, time_limit: bool = False, restarts: int = 0
+) -> Dry:
     """slurm.sbatch with programs on PATH that only write down how they were called."""
     log = tmp_path / "calls"
     log.touch()
+    run = f'while [ "$(grep -c ^srun {log})" -lt 3 ]; do :; done; echo "python $*" >> {log}'
+    if time_limit:  # Slurm signals the script, which is the parent of the program that runs the recipe
+        run += "; trap 'exit 143' TERM; kill -TERM $PPID; while :; do :; done"
     programs = {
-        "scontrol": "printf 'node1\\nnode2\\nnode3\\n'",
+        "scontrol": f"echo \"scontrol $*\" >> {log}; printf 'node1\\nnode2\\nnode3\\n'",
         "srun": f'echo "srun $* auth=$RAY_AUTH_MODE token=${{#RAY_AUTH_TOKEN}}" >> {log}; exec tail -f /dev/null',
         "ray": f'echo "ray $*" >> {log}; exit {0 if head_comes_up else 1}',
-        "python": f'while [ "$(grep -c ^srun {log})" -lt 3 ]; do :; done; echo "python $*" >> {log}; exit 7',
+        "python": f"{run}; exit 7" if not time_limit else run,
         "sleep": "exit 0",
     }
     folder = tmp_path / ".venv" / "bin"
@@ -150,7 +155,7 @@ def dry_run(tmp_path: Path, arguments: list[str], head_comes_up: bool = True) ->
         (folder / name).chmod(0o755)
     environment = {
         "PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_NODELIST": "node[1-3]", "SLURM_JOB_ID": "123",
-        "SLURM_CPUS_ON_NODE": "16",
+        "SLURM_CPUS_ON_NODE": "16", "SLURM_RESTART_COUNT": str(restarts),
     }  # fmt: skip
     command = ["bash", str(CLUSTER / "slurm.sbatch"), *arguments]
     done = subprocess.run(
@@ -176,6 +181,20 @@ def test_the_slurm_script_starts_one_head_and_workers_and_gives_back_the_exit_co
     assert [("--nodelist=node2" in workers[0]), ("--nodelist=node3" in workers[1])] == [True, True]
     assert all("ray start --address=node1:20123 --num-cpus=16 --block" in call for call in workers)
     assert calls[-1] == "python -m dclm.cli.main run recipes/x.yaml --out /shared/out --on ray:node1:20123 --limit 5"
+
+
+def test_the_slurm_script_passes_the_signal_on_and_queues_again(tmp_path: Path) -> None:
+    script = (CLUSTER / "slurm.sbatch").read_text()
+    assert "#SBATCH --signal=B:TERM@300" in script
+    assert "#SBATCH --requeue" in script
+    done, calls = dry_run(tmp_path, ["recipes/x.yaml", "/shared/out"], time_limit=True)
+    assert done.returncode == 143, done.stderr
+    assert calls[-1] == "scontrol requeue 123"
+    (tmp_path / "again").mkdir()
+    done, calls = dry_run(tmp_path / "again", ["recipes/x.yaml", "/shared/out"], time_limit=True, restarts=100)
+    assert done.returncode == 143
+    assert "not queued again" in done.stderr
+    assert not any("requeue" in call for call in calls)
 
 
 def test_the_slurm_script_gives_up_when_the_head_does_not_come_up(tmp_path: Path) -> None:
