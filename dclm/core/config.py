@@ -198,7 +198,7 @@ def convert(kind: Any, value: object, key: Key, source: Source, problems: list[P
         return None
     if origin is Literal:
         if value not in args or type(value) not in {type(a) for a in args}:
-            fail(" | ".join(map(str, args)), _suggest(str(value), [str(a) for a in args]))
+            fail(" | ".join(map(str, args)), suggest(str(value), [str(a) for a in args]))
         return value
     if origin is tuple:
         if isinstance(value, bool | int | float | str) and _form(args[0]) == "one":
@@ -247,7 +247,7 @@ def _convert_dataclass(kind: type, value: object, key: Key, source: Source, prob
     for name, item in value.items():
         if name not in fields:
             allowed = ", ".join(fields) or "no fields"
-            problem = Problem(source.where((*key, name)), f"unknown field, allowed: {allowed}", _suggest(name, fields))
+            problem = Problem(source.where((*key, name)), f"unknown field, allowed: {allowed}", suggest(name, fields))
             problems.append(problem)
         else:
             field_name = fields[name].name
@@ -265,12 +265,8 @@ def _convert_dataclass(kind: type, value: object, key: Key, source: Source, prob
         return None
 
 
-def suggest(found: str, allowed: Sequence[str]) -> str | None:
+def suggest(found: str, allowed: Sequence[str] | Mapping[str, object]) -> str | None:
     """`did you mean …?` for the nearest allowed word, if one is near."""
-    return _suggest(found, allowed)
-
-
-def _suggest(found: str, allowed: Sequence[str] | Mapping[str, object]) -> str | None:
     near = difflib.get_close_matches(found, list(allowed), n=1)
     return f"did you mean `{near[0]}`?" if near else None
 
