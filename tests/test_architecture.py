@@ -16,7 +16,8 @@ PACKAGE = ROOT / "dclm"
 LAYERS = (
     {"__init__", "core.errors"},
     {"core.config", "core.storage", "core.progress", "core.engine", "documents.schema"},
-    {"core", "curate.step"},
+    {"core"},
+    {"curate.step"},
     {"assets"},
     {"text"},
     {"pool", "extract", "filters", "dedup", "tokens", "model"},

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from dclm.core.errors import ConfigError
-from dclm.core.storage import write_atomic
+from dclm.core.store import join, put
 from dclm.eval.audit import NOTABLE, Audit, audit
 from dclm.eval.suite import load_suite, suite_of
 
 
-def print_audit(suite: str | None, labels: tuple[str, ...], out: Path | None) -> None:
+def print_audit(suite: str | None, labels: tuple[str, ...], out: Path | str | None) -> None:
     """Print the table, and write DIR/audit.json where `out` is given.
 
     Raises: ConfigError for both or none of suite and tasks.
@@ -21,7 +21,7 @@ def print_audit(suite: str | None, labels: tuple[str, ...], out: Path | None) ->
         raise ConfigError("evaluate --audit", what, "pass --suite extended")
     found = audit(load_suite(suite) if suite is not None else suite_of(labels))
     if out is not None:
-        write_atomic(out / "audit.json", (json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+        put(join(out, "audit.json"), (json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
     print(_table(found))
 
 

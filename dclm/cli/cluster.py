@@ -8,11 +8,10 @@ from pathlib import Path
 
 import click
 
+from dclm.cli.options import LOCAL_PATH
 from dclm.engine.cluster import LocalCluster, cluster_down, cluster_status, cluster_up
 
-_STATE = click.option(
-    "--state", type=click.Path(path_type=Path), help="Directory of the cluster's state file. Default: one a user."
-)
+_STATE = click.option("--state", type=LOCAL_PATH, help="Directory of the cluster's state file. Default: one a user.")
 
 
 @click.group()
@@ -49,7 +48,7 @@ def status(state: Path | None) -> None:
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", type=LOCAL_PATH)
 @click.option(
     "--address",
     envvar="RAY_API_SERVER_ADDRESS",

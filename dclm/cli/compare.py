@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dclm.cli.options import LOCAL_PATH
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ class _SeveralAfterAgainst(click.Command):
 
 
 @click.command(cls=_SeveralAfterAgainst)
-@click.argument("scores", nargs=-1, required=True, metavar="A... [B]", type=click.Path(path_type=Path))
-@click.option("--against", multiple=True, metavar="B...", type=click.Path(path_type=Path), help="The runs of B.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Write a forest plot: FILE.svg, .png or .pdf.")
+@click.argument("scores", nargs=-1, required=True, metavar="A... [B]", type=LOCAL_PATH)
+@click.option("--against", multiple=True, metavar="B...", type=LOCAL_PATH, help="The runs of B.")
+@click.option("--plot", type=LOCAL_PATH, help="Write a forest plot: FILE.svg, .png or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | None, as_json: bool) -> None:
     """How much better the scores in B are than those in A, with confidence intervals (paired, item by item).

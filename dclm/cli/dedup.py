@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dclm.cli.options import LOCAL_PATH
+
 if TYPE_CHECKING:
     from dclm.documents.duplicates import Member
 
@@ -19,7 +21,7 @@ MAX_WORDS = 2000
 """Words of each text that are compared: the time grows with their square."""
 CONTEXT_WORDS = 8
 
-_ARTIFACT = click.argument("artifact", type=click.Path(path_type=Path))
+_ARTIFACT = click.argument("artifact", type=LOCAL_PATH)
 _STEP = click.option(
     "--step", type=click.IntRange(0), help="Place of the step in the pipeline, if several left clusters."
 )

@@ -21,7 +21,7 @@ from dclm.core.lease import LEASE, Lease, abandoned, held
 from dclm.core.progress import Progress
 from dclm.core.record import RECORD, Kind, Record, find_record, provenance, write_record
 from dclm.core.storage import is_local, remove_temporary, sha256_file
-from dclm.core.store import delete_tree, join, local_file, open_store, split
+from dclm.core.store import absolute, delete_tree, join, local_file, open_store, split
 
 WORK = ".work"
 FILES = "files"
@@ -167,7 +167,7 @@ def run_stage(
     Raises: IncompleteError where another run is writing at `out` (with `wait`, that run is waited for).
     """
     started = time.time() if started is None else started
-    home = str(Path(out).absolute()) if is_local(str(out)) else str(out)
+    home = absolute(out)
     if (found := _reused(home, identity, say)) is not None:
         return found
     with held(home, wait=wait, say=say) as lease:

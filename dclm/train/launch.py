@@ -22,8 +22,8 @@ from dclm.train.scale import Scale
 
 
 def launch(
-    tokens: Path,
-    out: Path,
+    tokens: Path | str,
+    out: Path | str,
     *,
     scale: Scale | str,
     seed: int,
@@ -75,8 +75,8 @@ def _explain(error: ChildFailedError, reports: Path) -> DclmError | None:
 
 
 def _rank(
-    tokens: Path,
-    out: Path,
+    tokens: Path | str,
+    out: Path | str,
     scale: Scale | str,
     seed: int,
     options: TrainOptions,
