@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import resource
 import tempfile
 import time
@@ -58,10 +59,8 @@ def once(out: Path, count: int, on: str, workers: int, stop: bool) -> float:
 
     started = time.perf_counter()
     with open_engine(on, workers) as engine:
-        try:
+        with contextlib.suppress(Stopped):
             run_stage(out, kind="pool", identity=identity, make=make, engine=engine, progress=NullProgress())
-        except Stopped:
-            pass
     return time.perf_counter() - started
 
 
