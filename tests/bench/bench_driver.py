@@ -58,9 +58,8 @@ def once(out: Path, count: int, on: str, workers: int, stop: bool) -> float:
         return Record(kind="pool", name="bench", fingerprint=identity, config={})
 
     started = time.perf_counter()
-    with open_engine(on, workers) as engine:
-        with contextlib.suppress(Stopped):
-            run_stage(out, kind="pool", identity=identity, make=make, engine=engine, progress=NullProgress())
+    with open_engine(on, workers) as engine, contextlib.suppress(Stopped):
+        run_stage(out, kind="pool", identity=identity, make=make, engine=engine, progress=NullProgress())
     return time.perf_counter() - started
 
 
