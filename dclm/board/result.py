@@ -15,7 +15,8 @@ from dclm.board.conform import check_plain, check_schema
 from dclm.core.config import Source, build
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record
-from dclm.core.storage import open_input, write_atomic
+from dclm.core.storage import open_input
+from dclm.core.store import put
 from dclm.eval.aggregate import aggregate
 
 SCHEMA_VERSION = 1
@@ -208,10 +209,10 @@ def _link(record: Record) -> Link:
     return Link(kind=record.kind, name=record.name, fingerprint=record.fingerprint, inputs=record.inputs, content=items)
 
 
-def write_result(path: Path, result: Result) -> None:
+def write_result(path: Path | str, result: Result) -> None:
     """Write result.json atomically."""
     text = json.dumps(result.to_json(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, f"{text}\n".encode())
+    put(path, f"{text}\n".encode())
 
 
 def parse_result(data: bytes, name: str) -> Result:

@@ -12,14 +12,14 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from dclm.cli.options import ConsoleProgress, force_option, named_models, open_console, put
+from dclm.cli.options import LOCAL_PATH, ConsoleProgress, force_option, named_models, open_console, put
 
 if TYPE_CHECKING:
     from dclm.report.ablation.run import Ablation
 
 
 @click.command()
-@click.argument("pipeline", type=click.Path(path_type=Path))
+@click.argument("pipeline", type=LOCAL_PATH)
 @click.argument("more", nargs=-1, metavar="")
 @click.option("--pool", multiple=True, required=True, metavar="PATH...", help="Files, directories, globs or URLs.")
 @click.option(
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of random steps, such as sampling.")
 @click.option("--model", "models", multiple=True, metavar="NAME=PATH", help="A file that a step asks for by NAME.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all numbers, overlaps too, here.")
-@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write a page with a picture here.")
+@click.option("--json", "json_file", type=LOCAL_PATH, help="Write all numbers, overlaps too, here.")
+@click.option("--html", "html_file", type=LOCAL_PATH, help="Write a page with a picture here.")
 @click.option("--trust", is_flag=True, help="Let the pipeline name its own steps (module:Class), which imports code.")
 @click.option("--workers", type=click.IntRange(1), help="Pipelines at once on this machine. Default: one a core.")
 @force_option

@@ -6,14 +6,15 @@ import json
 from pathlib import Path
 
 from dclm.cli.options import put
+from dclm.core import store
 from dclm.core.errors import ConfigError
 from dclm.core.ownership import claim_folder
-from dclm.core.storage import write_atomic
+from dclm.core.store import join
 from dclm.eval.audit import NOTABLE, Audit, audit
 from dclm.eval.suite import load_suite, suite_of
 
 
-def print_audit(suite: str | None, labels: tuple[str, ...], out: Path | None) -> None:
+def print_audit(suite: str | None, labels: tuple[str, ...], out: Path | str | None) -> None:
     """Print the table, and write DIR/audit.json where `out` is given.
 
     Raises: ConfigError for both or none of suite and tasks.
@@ -25,7 +26,7 @@ def print_audit(suite: str | None, labels: tuple[str, ...], out: Path | None) ->
         claim_folder(out, "audit", known=("audit.json",))
     found = audit(load_suite(suite) if suite is not None else suite_of(labels))
     if out is not None:
-        write_atomic(out / "audit.json", (json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+        store.put(join(out, "audit.json"), (json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
     put(_table(found))
 
 

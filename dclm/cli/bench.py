@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import put, say
+from dclm.cli.options import LOCAL_PATH, put, say
 
 if TYPE_CHECKING:
     from dclm.extract.quality import Quality
@@ -26,7 +26,7 @@ def bench() -> None:
 
 
 @bench.command()
-@click.option("--gold", multiple=True, type=click.Path(path_type=Path), metavar="FILE...", help="Default: generated.")
+@click.option("--gold", multiple=True, type=LOCAL_PATH, metavar="FILE...", help="Default: generated.")
 @click.option("--pages", type=click.IntRange(1), help="Use about so many of the pages, evenly spread.")
 @click.option(
     "--resiliparse", "versions", multiple=True, type=click.Choice(["0.14.5", "0.15.2"]), help="Earlier version."

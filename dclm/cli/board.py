@@ -25,7 +25,7 @@ from dclm.board.upload import remove as take_off
 from dclm.board.upload import upload as send
 from dclm.board.validate import validate
 from dclm.cli.board_table import percent, result_table, some_published
-from dclm.cli.options import force_option, open_console, plain, put, say
+from dclm.cli.options import LOCAL_PATH, force_option, open_console, plain, put, say
 from dclm.core.errors import ConfigError, DclmError
 from dclm.core.ownership import claim_file, claim_folder
 from dclm.core.storage import open_input, write_atomic
@@ -106,7 +106,7 @@ def table(place: str, scale: str | None, published: int) -> None:
 
 @board.command()
 @click.argument("place", metavar="DIR|URL|DATABASE")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory for index.html.")
+@click.option("--out", required=True, type=LOCAL_PATH, help="Directory for index.html.")
 @click.option("--published/--no-published", default=True, help="DCLM's published results as reference rows.")
 def site(place: str, out: Path, published: bool) -> None:
     """Write the leaderboard as a static page with a page for each result."""
@@ -117,7 +117,7 @@ def site(place: str, out: Path, published: bool) -> None:
 
 @board.command()
 @click.argument("file")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write.")
+@click.option("--out", required=True, type=LOCAL_PATH, help="File to write.")
 @force_option
 def convert(file: str, out: Path, force: bool) -> None:
     """Turn an evaluation file of DCLM's leaderboard into a result, or a result into such a file."""
@@ -134,7 +134,7 @@ def convert(file: str, out: Path, force: bool) -> None:
 
 
 @board.command()
-@click.option("--db", required=True, type=click.Path(path_type=Path), help="SQLite file; made where there is none.")
+@click.option("--db", required=True, type=LOCAL_PATH, help="SQLite file; made where there is none.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--max-mb", default=10_000, show_default=True, type=click.IntRange(1), help="How large FILE may grow.")
@@ -181,7 +181,7 @@ def token() -> None:
 
 @token.command("add")
 @click.argument("name")
-@click.option("--db", required=True, type=click.Path(path_type=Path), help="SQLite file; made where there is none.")
+@click.option("--db", required=True, type=LOCAL_PATH, help="SQLite file; made where there is none.")
 def add_token(name: str, db: Path) -> None:
     """Print a new token for the submitter NAME. It is shown once: the board keeps its hash."""
     put(Submitters(Store(db)).create(name))
@@ -206,7 +206,7 @@ def list_tokens(db: Path) -> None:
 
 @board.command("published")
 @click.argument("table", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write.")
+@click.option("--out", required=True, type=LOCAL_PATH, help="File to write.")
 def write_published(table: Path, out: Path) -> None:
     """Write the reference rows of every board anew from TABLE, DCLM's published table of evaluations (CSV)."""
     write_atomic(out, make_published(table))

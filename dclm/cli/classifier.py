@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ConsoleProgress, env_option, say
+from dclm.cli.options import LOCAL_PATH, ConsoleProgress, env_option, say
 
 
 @click.group()
@@ -15,8 +15,8 @@ def classifier() -> None:
 
 
 @classifier.command()
-@click.argument("spec", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the classifier artifact.")
+@click.argument("spec", type=LOCAL_PATH)
+@click.option("--out", type=LOCAL_PATH, required=True, help="Directory of the classifier artifact.")
 @env_option
 def train(spec: Path, out: Path, variables: tuple[str, ...]) -> None:
     """Train the classifier that the YAML file SPEC declares. Its paths are relative to the file."""

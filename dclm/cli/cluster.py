@@ -9,12 +9,10 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import env_option, put, say, visible
+from dclm.cli.options import LOCAL_PATH, env_option, put, say, visible
 from dclm.engine.cluster import LocalCluster, cluster_down, cluster_status, cluster_up
 
-_STATE = click.option(
-    "--state", type=click.Path(path_type=Path), help="Directory of the cluster's state file. Default: one a user."
-)
+_STATE = click.option("--state", type=LOCAL_PATH, help="Directory of the cluster's state file. Default: one a user.")
 
 
 @click.group()
@@ -80,7 +78,7 @@ def _may_stop() -> bool:
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", type=LOCAL_PATH)
 @click.option(
     "--address",
     help="Dashboard, http://HOST:8265. Default: RAY_API_SERVER_ADDRESS, RAY_ADDRESS, or the local cluster.",

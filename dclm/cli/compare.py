@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import force_option, put
+from dclm.cli.options import LOCAL_PATH, force_option, put
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ class _SeveralAfterAgainst(click.Command):
 
 
 @click.command(cls=_SeveralAfterAgainst)
-@click.argument("scores", nargs=-1, required=True, metavar="A... [B]", type=click.Path(path_type=Path))
-@click.option("--against", multiple=True, metavar="B...", type=click.Path(path_type=Path), help="The runs of B.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Write a forest plot: FILE.svg, .png or .pdf.")
+@click.argument("scores", nargs=-1, required=True, metavar="A... [B]", type=LOCAL_PATH)
+@click.option("--against", multiple=True, metavar="B...", type=LOCAL_PATH, help="The runs of B.")
+@click.option("--plot", type=LOCAL_PATH, help="Write a forest plot: FILE.svg, .png or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @force_option
 def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | None, as_json: bool, force: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import force_option, put
+from dclm.cli.options import LOCAL_PATH, force_option, put
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("documents", nargs=-1, required=True, metavar="DOCUMENTS...", type=click.Path(path_type=Path))
+@click.argument("documents", nargs=-1, required=True, metavar="DOCUMENTS...", type=LOCAL_PATH)
 @click.option("--suite", help="core, extended, mmlu, light, or another file of eval_suite/suites.")
 @click.option("--tasks", help="Labels of tasks, separated by commas, instead of a suite.")
-@click.option("--scores", type=click.Path(path_type=Path), help="Scores of a model: what it gets on the clean items.")
+@click.option("--scores", type=LOCAL_PATH, help="Scores of a model: what it gets on the clean items.")
 @click.option("--ngram", type=click.IntRange(1), default=13, show_default=True, help="Words that must agree in a row.")
 @click.option("--allow-incomplete", is_flag=True, help="Read documents of which parts are missing.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the numbers to FILE.json.")
+@click.option("--out", type=LOCAL_PATH, help="Write the numbers to FILE.json.")
 @force_option
 def contamination(
     documents: tuple[Path, ...],

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, named_models, say
+from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, named_models, say
 
 
 @click.command()
-@click.argument("pipeline", type=click.Path(path_type=Path))
+@click.argument("pipeline", type=LOCAL_PATH)
 @click.argument("more", nargs=-1, metavar="")
 @click.option("--pool", multiple=True, required=True, metavar="PATH...", help="Files, directories, globs or URLs.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the documents artifact.")
+@click.option("--out", type=ADDRESS, required=True, help="Directory of the documents artifact.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of random steps, such as sampling.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many records, spread over the pool's files.")
 @click.option("--model", "models", multiple=True, metavar="NAME=PATH", help="A file that a step asks for by NAME.")
@@ -25,7 +25,7 @@ def curate(
     pipeline: Path,
     more: tuple[str, ...],
     pool: tuple[str, ...],
-    out: Path,
+    out: str,
     seed: int,
     limit: int | None,
     models: tuple[str, ...],

@@ -11,7 +11,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from dclm.cli.options import open_console, put
+from dclm.cli.options import LOCAL_PATH, open_console, put
 
 if TYPE_CHECKING:
     from dclm.documents.duplicates import Member
@@ -20,7 +20,7 @@ MAX_WORDS = 2000
 """Words of each text that are compared: the time grows with their square."""
 CONTEXT_WORDS = 8
 
-_ARTIFACT = click.argument("artifact", type=click.Path(path_type=Path))
+_ARTIFACT = click.argument("artifact", type=LOCAL_PATH)
 _STEP = click.option(
     "--step", type=click.IntRange(0), help="Place of the step in the pipeline, if several left clusters."
 )

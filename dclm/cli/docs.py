@@ -11,11 +11,13 @@ from pathlib import Path
 
 import click
 
+from dclm.cli.options import LOCAL_PATH
+
 HEADER = "<!-- Made by `make docs` from the code; edits here are lost. -->\n\n"
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=LOCAL_PATH)
 def docs(directory: Path) -> None:
     """Write the reference pages (steps, scales, tasks, assets, command line) into DIRECTORY."""
     from dclm.core.ownership import claim_file

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, put
+from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put
 from dclm.core.errors import ConfigError, DataError
 from dclm.eval.aggregate import aggregate as aggregate_scores
 
@@ -25,7 +25,7 @@ from dclm.eval.aggregate import aggregate as aggregate_scores
     "--perplexity", metavar="NAMES", help="Also bits a byte on texts, separated by commas: sample, wikitext2, openstax."
 )
 @click.option("--limit", type=click.IntRange(1), help="Only the first N rows of each task (of each category).")
-@click.option("--out", type=click.Path(path_type=Path), help="Directory for the scores.")
+@click.option("--out", type=ADDRESS, help="Directory for the scores.")
 @click.option("--audit", is_flag=True, help="No model: what constant answers get, beside the published baselines.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
 @click.option("--dtype", default="float32", show_default=True, help="Precision of the weights; scores are float32.")
@@ -38,7 +38,7 @@ def evaluate(
     include_path: Path | None,
     perplexity: str | None,
     limit: int | None,
-    out: Path | None,
+    out: str | None,
     audit: bool,
     device: str,
     dtype: str,
@@ -52,6 +52,7 @@ def evaluate(
     lm-eval:KIND,key=value,… (as in lm-eval:hf,pretrained=DIRECTORY).
     """
     from dclm.cli.audit import print_audit
+    from dclm.core.store import join, local_file
     from dclm.engine import open_engine
     from dclm.eval.run.plan import workers_that_fit
     from dclm.eval.run.stage import evaluate as run
@@ -79,7 +80,7 @@ def evaluate(
             progress=ConsoleProgress(),
             include_path=include_path,
         )
-    put(_table(json.loads((out / "scores.json").read_text(encoding="utf-8"))))
+    put(_table(json.loads(local_file(join(out, "scores.json")).read_text(encoding="utf-8"))))
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -104,7 +105,7 @@ def _table(scores: dict[str, dict[str, dict[str, float]]]) -> str:
 
 
 @click.command()
-@click.argument("scores", type=click.Path(path_type=Path))
+@click.argument("scores", type=LOCAL_PATH)
 def aggregate(scores: Path) -> None:
     """CORE, EXTENDED and group means of SCORES, as JSON on stdout.
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, env_option, put, say
+from dclm.cli.options import LOCAL_PATH, ConsoleProgress, engine_options, env_option, put, say
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the experiment.")
+@click.argument("file", type=LOCAL_PATH)
+@click.option("--out", type=LOCAL_PATH, required=True, help="Directory of the experiment.")
 @env_option
 @engine_options
 def experiment(file: Path, out: Path, variables: tuple[str, ...], on: str, workers: int | None) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dclm.cli.options import env_option, open_console, plain, put
+from dclm.cli.options import LOCAL_PATH, env_option, open_console, plain, put
 
 if TYPE_CHECKING:
     from dclm.documents.artifact import Artifact
@@ -111,8 +111,8 @@ def _samples(console: Console, artifact: Artifact, dropped: Mapping[int, Sequenc
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Say what of this directory would be reused.")
+@click.argument("recipe", type=LOCAL_PATH)
+@click.option("--out", type=LOCAL_PATH, help="Say what of this directory would be reused.")
 @click.option(
     "--gpu",
     default="H100",
@@ -132,7 +132,7 @@ def _samples(console: Console, artifact: Artifact, dropped: Mapping[int, Sequenc
 @click.option(
     "--measured",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=LOCAL_PATH,
     metavar="ARTIFACT",
     help="Documents that the recipe's pipeline made of a few whole files, not on its first run.",
 )

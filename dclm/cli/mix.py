@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, env_option, force_option, put, say
+from dclm.cli.options import LOCAL_PATH, ConsoleProgress, engine_options, env_option, force_option, put, say
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from dclm.science.mix.models import ModelName
     from dclm.science.mix.optimize import Best
 
-_PATH = click.Path(path_type=Path)
+_PATH = LOCAL_PATH
 
 
 @click.group()

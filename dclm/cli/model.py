@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dclm.cli.options import LOCAL_PATH
+
 if TYPE_CHECKING:
     from dclm.model.convert import Format
 
@@ -24,7 +26,7 @@ def model() -> None:
     required=True,
     help="hf: a directory that transformers loads. openlm: an epoch_N.pt file.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory or file to write.")
+@click.option("--out", type=LOCAL_PATH, required=True, help="Directory or file to write.")
 def export(checkpoint: str, to: Format, out: Path) -> None:
     """Write CHECKPOINT (a checkpoint, the --out of `dclm train`, or an open_lm .pt file) in another format.
 
@@ -37,12 +39,12 @@ def export(checkpoint: str, to: Format, out: Path) -> None:
 
 
 @model.command("import")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the new checkpoint.")
+@click.argument("source", type=LOCAL_PATH)
+@click.option("--out", type=LOCAL_PATH, required=True, help="Directory of the new checkpoint.")
 @click.option(
     "--seq-len", type=click.IntRange(1), default=2048, show_default=True, help="Window of an open_lm file's model."
 )
-@click.option("--tokenizer", type=click.Path(path_type=Path), help="A tokenizer.json. [default: SOURCE's own]")
+@click.option("--tokenizer", type=LOCAL_PATH, help="A tokenizer.json. [default: SOURCE's own]")
 def import_(source: Path, out: Path, seq_len: int, tokenizer: Path | None) -> None:
     """Make a checkpoint of SOURCE: a directory that `dclm model export --to hf` wrote, or open_lm's .pt file."""
     from dclm.model.convert import import_model

@@ -30,6 +30,31 @@ from dclm.core.errors import ConfigError
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Address(click.ParamType[str]):
+    """A local path or a URL of storage, as text."""
+
+    name = "path or URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+
+class LocalPath(click.Path):
+    """A local path. A URL is refused before anything is done, for it would become a folder of that name."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if "://" in str(value):
+            self.fail(f"found the URL {value}, allowed here: a local path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+ADDRESS = Address()
+LOCAL_PATH = LocalPath()
+
+
 def engine_options(command: F) -> F:
     """`--on local|ray[:ADDRESS]` and `--workers N`."""
     command = click.option(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import plain, put, say
+from dclm.cli.options import LOCAL_PATH, plain, put, say
 from dclm.core.errors import ConfigError, DataError
 from dclm.pool.files import InputFile
 
@@ -18,7 +18,7 @@ def pool() -> None:
 
 
 @pool.command("sample")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory of the pool artifact.")
+@click.option("--out", required=True, type=LOCAL_PATH, help="Directory of the pool artifact.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed, the same bytes.")
 @click.option("--documents", default=2000, show_default=True, type=click.IntRange(1), help="Pages to generate.")
 @click.option("--files", default=4, show_default=True, type=click.IntRange(1), help="WARC files to spread them over.")

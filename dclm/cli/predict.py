@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import force_option, plain, put, say
+from dclm.cli.options import LOCAL_PATH, force_option, plain, put, say
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ _WIDTH = 58
 
 
 @click.command()
-@click.argument("results", nargs=-1, metavar="[RESULT.json...]", type=click.Path(path_type=Path))
+@click.argument("results", nargs=-1, metavar="[RESULT.json...]", type=LOCAL_PATH)
 @click.option("--from", "small", type=click.Choice(SCALES[:-1]), required=True, help="Scale of the runs at hand.")
 @click.option("--to", "large", type=click.Choice(SCALES[1:]), required=True, help="Scale to predict.")
 @click.option(
     "--records",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=LOCAL_PATH,
     help="Table of published runs to learn from, with the columns of evals.csv; can be repeated. Default: "
     "results/evals.csv below DCLM_SHARED.",
 )
@@ -45,7 +45,7 @@ _WIDTH = 58
     help="Backtest: how token budgets and learning rates are treated. `used`: the mean of each corpus's runs is "
     "predicted, knowing how they were trained; `equal`: only runs trained alike count; `ignored`: all are averaged.",
 )
-@click.option("--plot", type=click.Path(path_type=Path), help="Backtest: write the calibration plot to this SVG file.")
+@click.option("--plot", type=LOCAL_PATH, help="Backtest: write the calibration plot to this SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @force_option
 def predict(

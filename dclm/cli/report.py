@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import force_option, put, say
+from dclm.cli.options import LOCAL_PATH, force_option, put, say
 
 
 @click.command()
-@click.argument("artifact", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="File to write. Default: report.html in ARTIFACT.")
+@click.argument("artifact", type=LOCAL_PATH)
+@click.option("--out", type=LOCAL_PATH, help="File to write. Default: report.html in ARTIFACT.")
 @click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="For the estimate of tokens; none: no.")
 @force_option
 def report(artifact: Path, out: Path | None, tokenizer: str, force: bool) -> None:

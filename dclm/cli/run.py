@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, env_option, put, say
+from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, env_option, put, say
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the run.")
+@click.argument("recipe", type=LOCAL_PATH)
+@click.option("--out", type=ADDRESS, required=True, help="Directory of the run.")
 @click.option("--limit", type=click.IntRange(1), help="Read at most so many records of each source.")
 @click.option(
     "--until",
@@ -32,7 +32,7 @@ from dclm.cli.options import ConsoleProgress, engine_options, env_option, put, s
 @engine_options
 def run(
     recipe: Path,
-    out: Path,
+    out: str,
     limit: int | None,
     until: str,
     nproc: int,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import force_option, plain, put
+from dclm.cli.options import LOCAL_PATH, force_option, plain, put
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dclm.science.scaling.pairs import Projection
 
 _WIDTH = 58
-_PATH = click.Path(path_type=Path)
+_PATH = LOCAL_PATH
 
 
 @click.command()

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import force_option, put, say
+from dclm.cli.options import LOCAL_PATH, force_option, put, say
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=LOCAL_PATH)
 @click.argument("labels", nargs=-1, required=True, metavar="LABELS...")
 @click.option("--positive", default="__label__hq", show_default=True, help="The model's label of the positive class.")
 @click.option("--curve", is_flag=True, help="Print the whole precision-recall curve, a line a point, instead.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Write precision-recall, ROC and calibration as SVG.")
+@click.option("--picture", type=LOCAL_PATH, help="Write precision-recall, ROC and calibration as SVG.")
 @force_option
 def score(model: Path, labels: tuple[str, ...], positive: str, curve: bool, picture: Path | None, force: bool) -> None:
     """Judge MODEL (a fastText file or a classifier artifact) against the documents of LABELS, all together.

@@ -7,7 +7,7 @@ from typing import cast
 
 import click
 
-from dclm.cli.options import ConsoleProgress, engine_options, put, say
+from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put, say
 from dclm.core.record import Record
 from dclm.engine import open_engine
 from dclm.tokens.pack import Packing
@@ -18,11 +18,11 @@ from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import
 
 
 @click.command()
-@click.argument("documents", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("documents", nargs=-1, required=True, type=ADDRESS)
 @click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="Asset name, or a tokenizer.json.")
 @click.option("--seq-len", type=click.IntRange(1), default=2048, show_default=True, help="A row holds one more.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--out", type=ADDRESS, required=True)
 @click.option(
     "--packing",
     type=click.Choice(["stream", "dclm"]),
@@ -51,11 +51,11 @@ from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import
 @click.option("--allow-incomplete", is_flag=True, help="Take artifacts that lack parts.")
 @engine_options
 def tokenize(
-    documents: tuple[Path, ...],
+    documents: tuple[str, ...],
     tokenizer: str,
     seq_len: int,
     seed: int,
-    out: Path,
+    out: str,
     packing: str,
     weights: tuple[float, ...],
     num_tokens: int | None,
@@ -100,7 +100,7 @@ def tokens() -> None:
 
 @tokens.command("import")
 @click.argument("folder")
-@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--out", type=ADDRESS, required=True)
 @click.option("--seq-len", type=click.IntRange(1), default=2048, show_default=True, help="Rows hold one more.")
 @click.option(
     "--vocab-size",
@@ -118,8 +118,8 @@ def import_(folder: str, out: Path, seq_len: int, vocab_size: int | None, on: st
 
 
 @tokens.command("export")
-@click.argument("artifact", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.argument("artifact", type=LOCAL_PATH)
+@click.option("--out", type=ADDRESS, required=True)
 @engine_options
 def export(artifact: Path, out: Path, on: str, workers: int | None) -> None:
     """Write the tokens ARTIFACT as open_lm's training reads it."""

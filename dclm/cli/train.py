@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import ConsoleProgress, say
+from dclm.cli.options import ADDRESS, ConsoleProgress, say
 from dclm.core.record import Record
 
 if TYPE_CHECKING:
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("tokens", type=click.Path(path_type=Path))
+@click.argument("tokens", type=ADDRESS)
 @click.option(
     "--scale", required=True, help="A named experiment: 5m … 154m, 411m_1x … 7b_2x; 25m_2x: twice 25m's tokens."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the first weights and of later epochs' order.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the run.")
+@click.option("--out", type=ADDRESS, required=True, help="Directory of the run.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --out.")
-@click.option("--validation", type=click.Path(path_type=Path), help="A tokens artifact of held-out text.")
+@click.option("--validation", type=ADDRESS, help="A tokens artifact of held-out text.")
 @click.option("--on", default="local", show_default=True, metavar="local|ray[:ADDRESS]", help="Where the ranks run.")
 @click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="Processes (one a GPU).")
 @click.option("--min-nproc", type=click.IntRange(1), help="On Ray: go on with as few while there is no room for more.")
@@ -61,12 +60,12 @@ if TYPE_CHECKING:
     help="Send metrics there too (may be given twice).",
 )
 def train(
-    tokens: Path,
+    tokens: str,
     scale: str,
     seed: int,
-    out: Path,
+    out: str,
     resume: bool,
-    validation: Path | None,
+    validation: str | None,
     on: str,
     nproc: int,
     min_nproc: int | None,
@@ -111,7 +110,7 @@ def train(
 
 
 def _launch(
-    on: str, tokens: Path, out: Path, scale: str, seed: int, options: TrainOptions, nproc: int, min_nproc: int | None
+    on: str, tokens: str, out: str, scale: str, seed: int, options: TrainOptions, nproc: int, min_nproc: int | None
 ) -> Record:
     from dclm.engine import open_engine
     from dclm.train.launch import launch
@@ -134,7 +133,7 @@ def _launch(
         )
 
 
-def _tell(record: Record, out: Path) -> None:
+def _tell(record: Record, out: str) -> None:
     counts = record.counts
     line = f"{out}: {record.name}, {counts['tokens']:,} tokens in {counts['steps']:,} steps"
     line += f", training loss {counts['train_loss']:.3f}"

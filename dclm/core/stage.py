@@ -22,7 +22,7 @@ from dclm.core.ownership import WORK, mark_directory, require_directory
 from dclm.core.progress import Progress
 from dclm.core.record import RECORD, Kind, Record, find_record, provenance, write_record
 from dclm.core.storage import is_local, remove_temporary, sha256_file
-from dclm.core.store import delete_tree, join, local_file, open_store, split
+from dclm.core.store import absolute, delete_tree, join, local_file, open_store, split
 
 FILES = "files"
 """Key of an outcome: name of each file that a unit left → [bytes, sha256]."""
@@ -170,7 +170,7 @@ def run_stage(
     where `out` holds what was not made by this kind of stage.
     """
     started = time.time() if started is None else started
-    home = str(Path(out).absolute()) if is_local(str(out)) else str(out)
+    home = absolute(out)
     require_directory(home, kind, inputs)
     if (found := _reused(home, identity, say)) is not None:
         return found

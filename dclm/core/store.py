@@ -95,6 +95,11 @@ def join(address: str | Path, *parts: str) -> str:
     return "/".join([str(address).rstrip("/"), *parts]) if parts else str(address)
 
 
+def absolute(address: str | Path) -> str:
+    """The address itself; of a local path, its absolute form: workers on a cluster stand elsewhere."""
+    return str(Path(address).absolute()) if is_local(address) else str(address).rstrip("/")
+
+
 def split(address: str) -> tuple[Store, str]:
     """The store that holds an object, and its key there: the folder and the name, or the bucket and all below it."""
     if is_local(address):
@@ -120,10 +125,19 @@ def verified_file(address: str | Path, sha256: str | None) -> Path:
     Raises: DataError where it is not what the record says.
     """
     path = local_file(address)
-    if sha256 is not None and (found := sha256_file(path)) != sha256:
+    if sha256 is None:
+        return path
+    stat = path.stat()
+    if (found := _sha256(path, stat.st_size, stat.st_mtime_ns)) != sha256:
         what = f"found sha256 {found[:12]}…, allowed: {sha256[:12]}… as its record says"
         raise DataError(str(address), what, "the file has changed: make it again, or copy it from where it is whole")
     return path
+
+
+@functools.lru_cache(maxsize=4096)
+def _sha256(path: Path, size: int, modified: int) -> str:
+    """The hash of a file that this process has not seen change since it last asked."""
+    return sha256_file(path)
 
 
 def read_bytes(address: str | Path) -> bytes | None:

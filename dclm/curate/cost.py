@@ -51,7 +51,7 @@ class Cost:
     The first run on a machine compiles kernels, about a minute of CPU a worker, which counts here: measure a later one.
     """
 
-    artifact: Path
+    artifact: Path | str
     pool_bytes: int
     """As stored: of compressed files, compressed."""
     documents: int
@@ -63,7 +63,7 @@ class Cost:
     """Of the artifact."""
 
     @classmethod
-    def of(cls, artifact: Path, record: Record) -> Cost:
+    def of(cls, artifact: Path | str, record: Record) -> Cost:
         """What the record of a documents artifact says."""
         numbers = {**record.counts, **record.provenance}
         return cls(

@@ -6,13 +6,14 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from dclm.core.errors import DataError
 from dclm.core.journal import Outcome
 from dclm.core.record import FileEntry, Record, canonical, fingerprint
 from dclm.core.stage import FILES, Workspace
-from dclm.core.storage import sha256_file
+from dclm.core.storage import is_local, sha256_file
 from dclm.core.store import copy, join, local_file, open_store
 from dclm.curate.cost import Meter
 from dclm.curate.exchange import Decided, Exchange
@@ -43,7 +44,7 @@ class Execution:
     ) -> None:
         self.bound, self.files, self.hashes, self.options, self.space = bound, files, hashes, options, space
         self.segments = segments(bound.pipeline.steps)
-        self.context = Context(seed=options.seed, files=bound.files)
+        self.context = Context(seed=options.seed, files=self._shipped_files(), hashes=bound.hashes)
         self.results: list[dict[int, Mapping[str, Any]]] = []
         """Of each segment: shard → what came of it."""
         self.info: dict[str, object] = {}
@@ -78,6 +79,17 @@ class Execution:
             if decided is not None:
                 self.info[f"{segment.first - 1}:{segment.head.name if segment.head else ''}"] = decided.info
         return self._record(self._gather(parts), identity, pool)
+
+    def _shipped_files(self) -> Mapping[str, str]:
+        """Where workers find the steps' files: beside the work, where they share no disk with this process."""
+        if is_local(self.space.out) or self.space.engine.on_this_machine:
+            return self.bound.files
+        shipped = dict(self.bound.files)
+        for name, address in shipped.items():
+            if is_local(address) and Path(address).is_file():
+                shipped[name] = join(self.space.work, "files", self.bound.hashes[name][:16], Path(address).name)
+                copy(address, shipped[name])
+        return shipped
 
     def _units(self, segment: Segment, prints: list[str], documents: list[str]) -> tuple[list[Unit], Decided | None]:
         """The segment's units; before them, the decision of a Global head is made."""

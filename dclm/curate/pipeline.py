@@ -15,6 +15,8 @@ from dclm.assets import resolve
 from dclm.core.config import Key, Source, convert, load_yaml, suggest
 from dclm.core.errors import ConfigError, Problem
 from dclm.core.record import canonical, fingerprint
+from dclm.core.storage import is_local
+from dclm.core.store import local_file
 from dclm.curate.catalog import STEPS
 from dclm.curate.step import Step
 
@@ -143,7 +145,7 @@ def _own_step(name: str, key: Key, source: Source, problems: list[Problem], trus
     return kind
 
 
-def bind(pipeline: Pipeline, models: Mapping[str, Path] | None = None) -> BoundPipeline:
+def bind(pipeline: Pipeline, models: Mapping[str, str | Path] | None = None) -> BoundPipeline:
     """Find every file that the steps open; `models` are the run's own (a classifier trained by the recipe).
 
     Raises: AssetError for what cannot be had.
@@ -151,6 +153,7 @@ def bind(pipeline: Pipeline, models: Mapping[str, Path] | None = None) -> BoundP
     files: dict[str, str] = {}
     hashes: dict[str, str] = {}
     for name in sorted({a for step in pipeline.steps for a in step.assets}):
-        found = resolve(str(models[name]) if models and name in models else name, directories=True)
-        files[name], hashes[name] = str(found.path.resolve()), found.sha256
+        address = str(models[name]) if models and name in models else name
+        found = resolve(address if is_local(address) else str(local_file(address)), directories=True)
+        files[name], hashes[name] = str(found.path.resolve()) if is_local(address) else address, found.sha256
     return BoundPipeline(pipeline=pipeline, files=files, hashes=hashes)

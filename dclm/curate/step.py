@@ -25,6 +25,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dclm.core.store import local_file, verified_file
+
 Bools = npt.NDArray[np.bool_]
 MapFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
 FilterFunction = Callable[[pa.RecordBatch], pa.BooleanArray]
@@ -38,11 +40,17 @@ class Context:
     seed: int = 0
     """The recipe's seed. Random choices are hash(seed, step, document id): see `random_fraction`."""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Name in `Step.assets` → local path of that file."""
+    """Name in `Step.assets` → address of that file."""
+    hashes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """The same names → sha256, with which a file is compared when it is opened."""
 
     def file(self, name: str) -> Path:
-        """The local path of an asset that the step named in `assets`."""
-        return Path(self.files[name])
+        """The local path of an asset that the step named in `assets`.
+
+        Raises: DataError where it is not what it was when the run began.
+        """
+        path = local_file(self.files[name])
+        return path if path.is_dir() else verified_file(self.files[name], self.hashes.get(name))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

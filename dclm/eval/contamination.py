@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from dclm.core.errors import DataError
 from dclm.core.record import Record, require_complete
+from dclm.core.store import join, local_file, verified_file
 from dclm.dedup.decontaminate.item_index import item_overlap
 from dclm.eval.data.load import CHOICES, available_parts
 from dclm.eval.data.rows import Row
@@ -81,10 +82,10 @@ class Contamination:
 
 
 def contamination(
-    documents: Sequence[Path],
+    documents: Sequence[Path | str],
     suite: Suite,
     *,
-    scores: Path | None = None,
+    scores: Path | str | None = None,
     ngram: int = NGRAM,
     allow_missing: bool = False,
 ) -> Contamination:
@@ -121,7 +122,9 @@ def contamination(
         suite=suite.name,
         ngram=ngram,
         documents=sum(file.rows or 0 for record in records for file in record.files if _is_text(file.path)),
-        inputs={root.name: record.fingerprint for root, record in zip(documents, records, strict=True)},
+        inputs={
+            str(root).rpartition("/")[2]: record.fingerprint for root, record in zip(documents, records, strict=True)
+        },
         tasks=found,
         missing=missing,
     )
@@ -148,22 +151,24 @@ def _is_text(path: str) -> bool:
     return path.startswith("documents/")
 
 
-def _batches(documents: Sequence[Path], records: Sequence[Record]) -> Iterator[pa.StringArray]:
+def _batches(documents: Sequence[Path | str], records: Sequence[Record]) -> Iterator[pa.StringArray]:
     for root, record in zip(documents, records, strict=True):
         for entry in record.files:
             if _is_text(entry.path):
-                with pq.ParquetFile(root / entry.path) as file:
+                with pq.ParquetFile(verified_file(join(root, entry.path), entry.sha256)) as file:
                     for batch in file.iter_batches(columns=["text"]):
                         yield batch.column(0)
 
 
-def _with_scores(task: Task, counted: TaskContamination, occurs: Mapping[int, bool], scores: Path) -> TaskContamination:
-    report = json.loads((scores / "scores.json").read_text(encoding="utf-8"))["tasks"].get(task.task)
+def _with_scores(
+    task: Task, counted: TaskContamination, occurs: Mapping[int, bool], scores: Path | str
+) -> TaskContamination:
+    report = json.loads(local_file(join(scores, "scores.json")).read_text(encoding="utf-8"))["tasks"].get(task.task)
     if report is None:
         return counted
     if report["data_sha256"] != task.metadata.data.sha256:
         raise DataError(f"task {task.task}", f"{scores} was made from other data", "score the model again")
-    table = pq.read_table(scores / "items.parquet", filters=pc.field("task") == task.task)
+    table = pq.read_table(local_file(join(scores, "items.parquet")), filters=pc.field("task") == task.task)
     items = read_items(table)
     clean = ~np.array([occurs[row] for row in table["row"].to_pylist()], np.bool_)
     part = accuracy(_subset(items, clean)) if clean.any() else None

@@ -7,8 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, cast
 
+from dclm.core.cache import scratch_directory
 from dclm.core.config import Count, Positive
 from dclm.core.errors import ConfigError
+from dclm.core.record import RECORD, read_record, write_record
+from dclm.core.stage import publish
+from dclm.core.storage import is_local
+from dclm.core.store import exists, join
 from dclm.documents.schema import DOCUMENT
 from dclm.pool.commoncrawl import CommonCrawl
 from dclm.pool.files import InputFile, PoolKind, list_files, with_fields
@@ -88,7 +93,7 @@ PoolSpec = str | tuple[str, ...] | PoolMap
 
 
 def resolve_pool(
-    spec: PoolSpec, workdir: Path, resolve: Callable[[str], str] = lambda path: path
+    spec: PoolSpec, workdir: str, resolve: Callable[[str], str] = lambda path: path
 ) -> tuple[InputFile, ...]:
     """The files of a pool. What must be made or fetched first (a generated crawl, indexes) goes under `workdir`.
 
@@ -102,7 +107,7 @@ def resolve_pool(
     if spec.commoncrawl is not None:
         return spec.commoncrawl.files()
     if spec.sample is not None:
-        return list_files([str(_make_sample(workdir, spec.sample))])
+        return list_files([_make_sample(workdir, spec.sample)])
     if spec.refetched is not None:
         files = list_files([resolve(path) for path in spec.refetched.files])
         fetches = range(1, spec.refetched.times + 1)
@@ -127,8 +132,22 @@ def pool_paths(spec: PoolSpec) -> tuple[str, ...]:
     return spec.warc or spec.jsonl or spec.parquet or ()
 
 
-def _make_sample(workdir: Path, sample: Sample) -> Path:
+def sample_name(sample: Sample) -> str:
+    """The folder of a generated crawl."""
+    return f"sample-{sample.seed}-{sample.documents}-{sample.files}"
+
+
+def _make_sample(workdir: str, sample: Sample) -> str:
     from dclm.pool.sample.crawl import make_sample  # its word lists are needed only here
 
-    name = f"sample-{sample.seed}-{sample.documents}-{sample.files}"
-    return make_sample(workdir / name, sample.seed, sample.documents, sample.files)
+    address = join(workdir, sample_name(sample))
+    if is_local(address):
+        return str(make_sample(Path(address), sample.seed, sample.documents, sample.files))
+    if not exists(join(address, RECORD)):
+        with scratch_directory() as folder:
+            made = make_sample(folder / "sample", sample.seed, sample.documents, sample.files)
+            record = read_record(made)
+            (made / RECORD).unlink()
+            publish(made, address)
+            write_record(address, record)
+    return address

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Literal
 
 from dclm.core.errors import ConfigError
+from dclm.core.store import join
+from dclm.pool.spec import PoolMap, sample_name
 from dclm.recipe.recipe import LoadedRecipe
 
 StageName = Literal["pool", "curate", "tokenize", "train", "evaluate"]
@@ -22,43 +23,44 @@ class Layout:
     result.json
     """
 
-    out: Path
+    out: str
+    """Address of the run: a local folder or a URL."""
     loaded: LoadedRecipe
 
-    def pool(self, source: str) -> Path:
+    def pool(self, source: str) -> str:
         """Where a source's generated or fetched pool is made."""
-        return self.out / "pool" / source
+        return join(self.out, "pool", source)
 
-    def classifier(self, name: str) -> Path:
-        return self.out / "classifiers" / name
+    def classifier(self, name: str) -> str:
+        return join(self.out, "classifiers", name)
 
-    def documents(self, source: str) -> Path:
-        return self.out / "documents" / source
-
-    @property
-    def tokens(self) -> Path:
-        return self.out / "tokens"
+    def documents(self, source: str) -> str:
+        return join(self.out, "documents", source)
 
     @property
-    def validation(self) -> Path:
+    def tokens(self) -> str:
+        return join(self.out, "tokens")
+
+    @property
+    def validation(self) -> str:
         """Tokens of the held-out text."""
-        return self.out / "validation"
+        return join(self.out, "validation")
 
     @property
-    def train(self) -> Path:
-        return self.out / "train"
+    def train(self) -> str:
+        return join(self.out, "train")
 
     @property
-    def scores(self) -> Path:
-        return self.out / "scores"
+    def scores(self) -> str:
+        return join(self.out, "scores")
 
     @property
-    def contamination(self) -> Path:
-        return self.out / "contamination.json"
+    def contamination(self) -> str:
+        return join(self.out, "contamination.json")
 
     @property
-    def result(self) -> Path:
-        return self.out / "result.json"
+    def result(self) -> str:
+        return join(self.out, "result.json")
 
     def path(self, text: str) -> str:
         """A path of the recipe on this machine; `pool:SOURCE/FILE` is a file of a pool that the run has made.
@@ -71,7 +73,7 @@ class Layout:
         names = [s.name for s in self.loaded.recipe.data]
         if source not in names:
             raise ConfigError(text, f"no data source {source}, allowed: {', '.join(names)}")
-        made = sorted(p.parent for p in self.pool(source).glob("*/record.json"))
-        if len(made) != 1:
+        pool = next(s.pool for s in self.loaded.recipe.data if s.name == source)
+        if not isinstance(pool, PoolMap) or pool.sample is None:
             raise ConfigError(text, "only generated pools have files of their own", "use `pool: {sample: …}`")
-        return str(made[0] / file)
+        return join(self.pool(source), sample_name(pool.sample), file)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dclm.core.record import RECORD, read_record
+from dclm.core.store import exists, join
 from dclm.curate.cost import Curation, cost_lines, measured_cost
 from dclm.curate.pipeline import Pipeline, load_pipeline
 from dclm.curate.segments import segments
@@ -29,7 +30,7 @@ def plan_lines(
     Raises: also ConfigError where the scale cannot be trained on `hardware`, DataError where the tokens are too few.
     """
     recipe = loaded.recipe
-    layout = Layout(out=out or Path("OUT"), loaded=loaded)
+    layout = Layout(out=str(out or "OUT"), loaded=loaded)
     yield f"recipe {recipe.name}, seed {recipe.seed}"
     for source in recipe.data:
         yield f"pool       {source.name}: {_pool(source.pool)}"
@@ -93,16 +94,16 @@ def _cost(spec: PoolSpec, pipeline: Pipeline, layout: Layout, curation: Curation
     yield from cost_lines(measured_cost(measured[0], pipeline), size, curation)
 
 
-def _tokens(scale: Scale, epochs: int, artifact: Path | None) -> str:
+def _tokens(scale: Scale, epochs: int, artifact: str | None) -> str:
     passes = f" in up to {epochs} passes" if epochs > 1 else ""
-    if artifact is None or not (artifact / RECORD).exists():
+    if artifact is None or not exists(join(artifact, RECORD)):
         return f"{scale.trained_tokens:,} needed{passes}; how many there are is known after `--until tokenize`"
     data = TokenDataset(artifact)
     check_data(data, with_vocabulary(scale, data.vocab_size), epochs, str(artifact))
     return f"{scale.trained_tokens:,} needed{passes}, {data.num_sequences * data.seq_len:,} present"
 
 
-def _training(scale: Scale, hardware: Hardware, measured: Path | None) -> Iterator[str]:
+def _training(scale: Scale, hardware: Hardware, measured: str | None) -> Iterator[str]:
     """Memory, and hours and cost where a speed is known."""
     check_hardware(scale, hardware)
     memory, room = estimate_memory(scale, hardware), GIGABYTES[hardware.gpu]
@@ -112,7 +113,7 @@ def _training(scale: Scale, hardware: Hardware, measured: Path | None) -> Iterat
     tight = "" if memory.total < room * 1e9 else ": may not fit, try --checkpoint-activations or more GPUs"
     machine = f"{hardware.num_gpus} × {hardware.gpu}"
     yield f"  memory   about {memory.total / 1e9:.1f} GB of {room} on each of {machine} ({parts}){tight}"
-    speed = estimate_speed(scale, hardware, measured)
+    speed = estimate_speed(scale, hardware, None if measured is None else Path(measured))
     if speed is None:
         yield "  time     not known: no run has measured it here; pass --mfu"
         return
@@ -123,7 +124,6 @@ def _training(scale: Scale, hardware: Hardware, measured: Path | None) -> Iterat
     yield f"  time     {hours / hardware.num_gpus:,.4g} h{on}, {rate}{cost}"
 
 
-def _there(out: Path | None, artifact: Path) -> str:
-    return (
-        " [there already; reused if nothing it depends on has changed]" if out and (artifact / RECORD).exists() else ""
-    )
+def _there(out: Path | None, artifact: str) -> str:
+    made = out is not None and exists(join(artifact, RECORD))
+    return " [there already; reused if nothing it depends on has changed]" if made else ""

@@ -5,28 +5,29 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from dclm.board.result import TaskScore, TextScore
 from dclm.core.record import Record, read_record
-from dclm.core.storage import write_atomic
+from dclm.core.store import put, read_bytes
 from dclm.eval.contamination import contamination
 from dclm.eval.suite import Suite
 from dclm.recipe.recipe import Recipe
 
 
 def find_contamination(
-    out: Path, documents: Mapping[str, Path], suite: Suite, scores: Path, allow_missing: bool
+    out: str, documents: Mapping[str, str], suite: Suite, scores: str, allow_missing: bool
 ) -> Mapping[str, Mapping[str, Any]]:
     """What the file `out` says of each task, made if it is not there or of other documents or scores."""
     inputs = {f"documents {name}": read_record(path).fingerprint for name, path in documents.items()}
     inputs["scores"] = read_record(scores).fingerprint
-    if not out.is_file() or json.loads(out.read_bytes())["inputs"] != inputs:
+    before = read_bytes(out)
+    if before is None or json.loads(before)["inputs"] != inputs:
         found = contamination(list(documents.values()), suite, scores=scores, allow_missing=allow_missing)
         content = {**found.to_json(), "inputs": inputs}
-        write_atomic(out, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-    tasks: Mapping[str, Mapping[str, Any]] = json.loads(out.read_bytes())["tasks"]
+        before = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+        put(out, before)
+    tasks: Mapping[str, Mapping[str, Any]] = json.loads(before)["tasks"]
     return tasks
 
 

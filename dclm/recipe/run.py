@@ -25,6 +25,7 @@ from dclm.core.ownership import claim_folder
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, provenance, require_complete
 from dclm.core.storage import is_local
+from dclm.core.store import absolute, join, local_file
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind, load_pipeline
 from dclm.curate.stage import curate
@@ -72,11 +73,11 @@ class Run:
     """One recipe in one directory."""
 
     def __init__(
-        self, loaded: LoadedRecipe, out: Path, engine: Engine, options: RunOptions, layout: Layout | None = None
+        self, loaded: LoadedRecipe, out: Path | str, engine: Engine, options: RunOptions, layout: Layout | None = None
     ) -> None:
         """`layout`: where the artifacts lie, if not all of them under `out`."""
         self.loaded, self.recipe = loaded, loaded.recipe
-        self.layout = layout or Layout(out=out, loaded=loaded)
+        self.layout = layout or Layout(out=absolute(out), loaded=loaded)
         self.engine, self.options = engine, options
         self.progress = options.make_progress()
         self.scale: Scale = find_scale(self.recipe.scale)
@@ -88,8 +89,8 @@ class Run:
         self.records: list[Record] = []
         self.started = time.time()
 
-    def execute(self) -> Path:
-        """Run the stages up to `until`; gives the path of what the last one made."""
+    def execute(self) -> str:
+        """Run the stages up to `until`; gives the address of what the last one made."""
         stages = (self.make_pools, self.curate, self.tokenize, self.train, self.evaluate)
         claim_folder(self.layout.out, "run", self._given(), known=_OF_A_RUN)
         made = self.layout.out
@@ -104,7 +105,7 @@ class Run:
         given = [path for pool in pools for path in pool_paths(pool) if not path.startswith(POOL_PREFIX)]
         return [self.loaded.path(path) for path in given]
 
-    def make_pools(self) -> Path:
+    def make_pools(self) -> str:
         """Make or find every pool, so that what is wrong with one is said before the work begins."""
         for source in self.recipe.data:
             files = self._pool(source.pool, source.name)
@@ -114,17 +115,17 @@ class Run:
             unfit = [f.path for f in files if f.kind == "warc" or not is_local(f.path)]
             if unfit:
                 raise ConfigError("validation", f"found {unfit[0]}, allowed: local JSONL or Parquet files of text")
-        return self.layout.out / "pool"
+        return join(self.layout.out, "pool")
 
     def _pool(self, spec: PoolSpec, name: str) -> tuple[InputFile, ...]:
         return resolve_pool(spec, self.layout.pool(name), self.layout.path)
 
-    def curate(self) -> Path:
+    def curate(self) -> str:
         """Train the classifiers, then run every source through its pipeline."""
-        models: dict[str, Path] = {}
+        models: dict[str, str] = {}
         for name, spec in self.recipe.classifiers.items():
             record = train_classifier(spec.with_paths(self.layout.path), self.layout.classifier(name), self.progress)
-            models[name] = self.layout.classifier(name) / "model.bin"
+            models[name] = join(self.layout.classifier(name), "model.bin")
             self.records.append(record)
             self.options.say(f"classifier {name}: {describe(record.counts)}")
         options = CurateOptions(
@@ -141,9 +142,9 @@ class Run:
                 f" + rejected {c['rejected']:,}"
             )
             self.records.append(require_complete(target, "documents", self.recipe.allow_incomplete))
-        return self.layout.out / "documents"
+        return join(self.layout.out, "documents")
 
-    def tokenize(self) -> Path:
+    def tokenize(self) -> str:
         """Tokenize the documents (mixed, where there are several sources) and the held-out text."""
         weights = tuple(s.weight for s in self.recipe.data if s.weight is not None)
         config = TokenizeConfig(
@@ -160,11 +161,11 @@ class Run:
         if self.recipe.validation is not None:
             files = self._pool(self.recipe.validation, "validation")
             config = TokenizeConfig(seq_len=self.scale.model.seq_len, seed=self.recipe.seed)
-            held_out = self._tokenize([Path(f.path) for f in files], self.layout.validation, config)
+            held_out = self._tokenize([f.path for f in files], self.layout.validation, config)
             self.options.say(f"held-out tokens: {held_out.counts['tokens']:,}")
         return self.layout.tokens
 
-    def _tokenize(self, inputs: list[Path], out: Path, config: TokenizeConfig) -> Record:
+    def _tokenize(self, inputs: list[str], out: str, config: TokenizeConfig) -> Record:
         name = self.recipe.tokenizer
         tokenizer = self.layout.path(name) if name.endswith(".json") else name
         return tokenize(
@@ -177,7 +178,7 @@ class Run:
             allow_missing=self.recipe.allow_incomplete,
         )
 
-    def train(self) -> Path:
+    def train(self) -> str:
         """Train the model, or go on where its last checkpoint is."""
         options = TrainOptions(
             validation=self.layout.validation if self.recipe.validation is not None else None,
@@ -204,10 +205,10 @@ class Run:
         self.options.say(f"model {record.name}: training loss {record.counts['train_loss']:.3f}{held_out} ({entropy})")
         return self.layout.train
 
-    def evaluate(self) -> Path:
+    def evaluate(self) -> str:
         """Score the model and write result.json."""
         record = evaluate(
-            str(self.layout.train),
+            self.layout.train,
             self.layout.scores,
             suite=self.recipe.suite,
             tasks=self.recipe.tasks,
@@ -217,7 +218,7 @@ class Run:
             progress=self.progress,
         )
         self.records.append(record)
-        scores = json.loads((self.layout.scores / "scores.json").read_text(encoding="utf-8"))
+        scores = json.loads(local_file(join(self.layout.scores, "scores.json")).read_text(encoding="utf-8"))
         result = self._result(scores)
         write_result(self.layout.result, result)
         core = "null" if result.core_v2 is None else f"{result.core_v2:.4f}"

@@ -25,8 +25,8 @@ from dclm.train.scale import Scale
 
 
 def launch(
-    tokens: Path,
-    out: Path,
+    tokens: Path | str,
+    out: Path | str,
     *,
     scale: Scale | str,
     seed: int,
@@ -86,8 +86,8 @@ def _explain(error: ChildFailedError, reports: Path) -> DclmError | Stopped | No
 
 
 def _rank(
-    tokens: Path,
-    out: Path,
+    tokens: Path | str,
+    out: Path | str,
     scale: Scale | str,
     seed: int,
     options: TrainOptions,

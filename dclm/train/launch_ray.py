@@ -11,7 +11,7 @@ from typing import Any
 from dclm.core.errors import ConfigError, DclmError
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, read_record
-from dclm.core.storage import TEMPORARY
+from dclm.core.storage import TEMPORARY, is_local
 from dclm.train.checkpoint import require_fresh
 from dclm.train.faults import LostRankError
 from dclm.train.follow import followed
@@ -26,8 +26,8 @@ START_SECONDS = 60
 
 
 def launch_ray(
-    tokens: Path,
-    out: Path,
+    tokens: Path | str,
+    out: Path | str,
     *,
     scale: Scale | str,
     seed: int,
@@ -50,6 +50,11 @@ def launch_ray(
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    if not is_local(out):
+        hint = "train in the job's own process (one rank), or choose an --out on storage that all nodes share"
+        what = "ranks on several nodes write checkpoints together, which needs a shared folder"
+        raise ConfigError(str(out), what, hint)
+    tokens, out = Path(tokens), Path(out)
     require_fresh(out, options.resume)
     require_trackers(options.track)
     scratch = out.parent / f"{TEMPORARY}ray-{out.name}"

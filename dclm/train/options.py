@@ -19,7 +19,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 class TrainOptions:
     """`epochs`, `num_tokens` and `precision` alone change numbers by more than rounding."""
 
-    validation: Path | None = None
+    validation: Path | str | None = None
     """A tokens artifact of held-out text."""
     epochs: int = 1
     """Passes over the tokens that are allowed where they are fewer than the scale needs."""

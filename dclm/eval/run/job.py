@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dclm.core.record import RECORD, fingerprint, read_record
-from dclm.core.store import join
+from dclm.core.store import exists, join
 from dclm.eval.perplexity import TextUnit, spans
 from dclm.eval.run.plan import Plan, Settings, choose_suite, make_plan
 from dclm.eval.run.subject import LM_EVAL, load_subject, model_fingerprint, outline, resolve_model
 from dclm.eval.run.unit import Setup, Unit
 from dclm.eval.texts import load_text_set, read_documents
+from dclm.model.load import HUGGING_FACE
 
 if TYPE_CHECKING:
     from dclm.eval.lm_eval.backend import BackendSubject
@@ -149,8 +150,9 @@ def open_job(
 
 def _checkpoint(model: str) -> dict[str, str]:
     """The fingerprint of the artifact that `model` is, if it is one: the link to how it was trained."""
-    root = Path(model)
-    return {"checkpoint": read_record(root).fingerprint} if (root / RECORD).is_file() else {}
+    if model.startswith((LM_EVAL, HUGGING_FACE)) or not exists(join(model, RECORD)):
+        return {}
+    return {"checkpoint": read_record(model).fingerprint}
 
 
 def _foreign_tasks(tasks: Sequence[str], include_path: Path | None) -> ForeignTasks | None:

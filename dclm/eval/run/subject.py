@@ -151,7 +151,7 @@ def _files(model: str) -> list[Path]:
     elif model.endswith(OPEN_LM):
         files = [Path(model)]
     else:
-        directory = find_checkpoint(Path(model))
+        directory = find_checkpoint(model)
         names = (MODEL, CONFIG, TOKENIZER, TOKENIZER_CONFIG)
         files = [directory / name for name in names if (directory / name).exists()]
         files += [] if (directory / MODEL).exists() else sorted((directory / SHARDS).glob("*"))

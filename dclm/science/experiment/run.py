@@ -10,6 +10,7 @@ from dclm.core.engine import Engine
 from dclm.core.ownership import claim_folder
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import read_record
+from dclm.core.store import absolute
 from dclm.recipe.layout import Layout
 from dclm.recipe.recipe import LoadedRecipe
 from dclm.recipe.run import Run, RunOptions
@@ -57,13 +58,13 @@ class _CellLayout(Layout):
 
     shared: Layout
 
-    def pool(self, source: str) -> Path:
+    def pool(self, source: str) -> str:
         return self.shared.pool(source)
 
-    def classifier(self, name: str) -> Path:
+    def classifier(self, name: str) -> str:
         return self.shared.classifier(name)
 
-    def documents(self, source: str) -> Path:
+    def documents(self, source: str) -> str:
         return self.shared.documents(source)
 
 
@@ -88,7 +89,7 @@ def run_experiment(
         options = RunOptions(until="curate", make_progress=make_progress, say=_prefixed(say, name))
         run = Run(recipe, out / name, engine, options)
         run.execute()
-        overlaps[name] = overlap([run.layout.documents(s.name) for s in recipe.recipe.data], held_out)
+        overlaps[name] = overlap([Path(run.layout.documents(s.name)) for s in recipe.recipe.data], held_out)
     options = RunOptions(until="train", make_progress=make_progress)
     cells = loaded.cells()
     points = []
@@ -110,8 +111,8 @@ def _measure(
         recipe.recipe, scale=cell.scale, tokens=cell.tokens, seed=cell.seed, validation=str(held_out)
     )
     loaded = dataclasses.replace(recipe, recipe=changed)
-    shared = Layout(out=directory, loaded=loaded)
-    layout = _CellLayout(out=directory / cell.label, loaded=loaded, shared=shared)
+    shared = Layout(out=absolute(directory), loaded=loaded)
+    layout = _CellLayout(out=absolute(directory / cell.label), loaded=loaded, shared=shared)
     run = Run(loaded, layout.out, engine, options, layout)
     run.scale = cell.adapt(run.scale)
     run.tokenize()
@@ -126,7 +127,7 @@ def _measure(
         tokens=int(_number(counts["tokens"])),
         bits_per_byte=_number(counts["validation_bits_per_byte"]),
         train_loss=_number(counts["train_loss"]),
-        repeated=repeated_share(layout.tokens, trained),
+        repeated=repeated_share(Path(layout.tokens), trained),
         fingerprint=record.fingerprint,
         learning_rate=cell.learning_rate,
         weight_decay=cell.weight_decay,

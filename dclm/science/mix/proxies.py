@@ -12,6 +12,7 @@ from dclm.core.ownership import claim_folder
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import fingerprint, read_record
 from dclm.core.storage import write_atomic
+from dclm.core.store import absolute
 from dclm.recipe.layout import Layout
 from dclm.recipe.recipe import LoadedRecipe
 from dclm.recipe.run import Run, RunOptions
@@ -46,13 +47,13 @@ class _ProxyLayout(Layout):
 
     shared: Layout
 
-    def pool(self, source: str) -> Path:
+    def pool(self, source: str) -> str:
         return self.shared.pool(source)
 
-    def classifier(self, name: str) -> Path:
+    def classifier(self, name: str) -> str:
         return self.shared.classifier(name)
 
-    def documents(self, source: str) -> Path:
+    def documents(self, source: str) -> str:
         return self.shared.documents(source)
 
 
@@ -105,12 +106,12 @@ def train_proxy(proxy: Proxy) -> dict[str, float]:
         known: dict[str, float] = json.loads(finished.read_text(encoding="utf-8"))
         if known.keys() == proxy.held_out.keys():
             return known
-    shared = Layout(out=Path(proxy.shared), loaded=proxy.recipe)
-    layout = _ProxyLayout(out=out, loaded=proxy.recipe, shared=shared)
+    shared = Layout(out=absolute(proxy.shared), loaded=proxy.recipe)
+    layout = _ProxyLayout(out=absolute(out), loaded=proxy.recipe, shared=shared)
     run = Run(proxy.recipe, out, SerialEngine(), RunOptions(until="train"), layout)
     run.tokenize()
     model = run.train()
-    losses = {name: held_out_bits(model, Path(tokens)) for name, tokens in proxy.held_out.items()}
+    losses = {name: held_out_bits(Path(model), Path(tokens)) for name, tokens in proxy.held_out.items()}
     write_atomic(finished, (json.dumps(losses, indent=1, sort_keys=True) + "\n").encode())
     return losses
 
@@ -123,7 +124,7 @@ def _proxy(loaded: LoadedSwarm, out: Path, shares: Mapping[str, float], held_out
     changed = dataclasses.replace(
         recipe, data=data, scale=swarm.scale, tokens=swarm.tokens, seed=swarm.seed, validation=None
     )
-    layout = Layout(out=out, loaded=loaded.recipe)
+    layout = Layout(out=absolute(out), loaded=loaded.recipe)
     identity = fingerprint(
         {
             "stage": "proxy",

@@ -12,11 +12,14 @@ from pathlib import Path
 import fasttext
 import numpy as np
 
+from dclm.core.cache import scratch_directory
 from dclm.core.errors import DataError
 from dclm.core.ownership import claim_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, canonical, describe_files, find_record, fingerprint, provenance, write_record
-from dclm.core.storage import atomic_directory, sha256_file
+from dclm.core.stage import publish
+from dclm.core.storage import is_local, sha256_file
+from dclm.core.store import absolute
 from dclm.pool.files import list_files
 from dclm.select.classifier.examples import Example, Split, read_examples
 from dclm.select.classifier.metrics import summarize, summarize_classes
@@ -27,7 +30,7 @@ MODEL = "model.bin"
 METRICS = "metrics.json"
 
 
-def train_classifier(spec: ClassifierSpec, out: Path, progress: Progress | None = None) -> Record:
+def train_classifier(spec: ClassifierSpec, out: Path | str, progress: Progress | None = None) -> Record:
     """Make the artifact at `out`: model.bin, metrics.json (on the held-out documents), record.json.
 
     An artifact of the same fingerprint that stands there is reused. fastText runs in one thread, since several race.
@@ -45,14 +48,14 @@ def train_classifier(spec: ClassifierSpec, out: Path, progress: Progress | None 
     split = read_examples(spec)
     _check(spec, split)
     progress.advance(items=len(split.train), note="train")
-    with atomic_directory(out) as directory:
+    with scratch_directory(out if is_local(out) else None) as directory:
         model = _fit(spec, split.train, directory)
         progress.advance(note="judge")
         metrics = _judge(model, split.held_out, spec)
         (directory / METRICS).write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         record = Record(
             kind="classifier",
-            name=out.name,
+            name=absolute(out).rpartition("/")[2],
             fingerprint=identity,
             config=config,
             inputs=inputs,
@@ -60,7 +63,8 @@ def train_classifier(spec: ClassifierSpec, out: Path, progress: Progress | None 
             files=describe_files(directory),
             provenance=provenance(started, time.process_time() - cpu),
         )
-        write_record(directory, record)
+        publish(directory, absolute(out))
+        write_record(out, record)
     progress.advance()
     progress.finish()
     return record

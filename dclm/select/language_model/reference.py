@@ -19,7 +19,7 @@ def model_file(model: str) -> str:
     if (Path(model) / _RUN).is_dir():
         from dclm.model.load import find_checkpoint
 
-        return str(find_checkpoint(Path(model)))
+        return str(find_checkpoint(model))
     return model
 
 

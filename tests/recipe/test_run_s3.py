@@ -1,0 +1,42 @@
+"""A whole recipe with its pool and everything it makes on S3: the data of every artifact is that of a local run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dclm.board.result import read_result
+from dclm.core.engine import SerialEngine
+from dclm.core.record import read_record
+from dclm.core.store import join, local_file, open_store
+from dclm.recipe.recipe import load_recipe
+from dclm.recipe.run import Run, RunOptions
+
+ARTIFACTS = ("classifiers/hq", "documents/sample", "tokens", "scores")
+RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "smoke.yaml"
+
+
+def data(home: str, name: str) -> dict[str, str]:
+    return {entry.path: entry.sha256 for entry in read_record(join(home, name)).files}
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_a_recipe_on_s3_gives_the_bytes_of_a_disk(s3: str, tmp_path: Path) -> None:
+    for home in (str(tmp_path / "out"), f"{s3}/out"):
+        said: list[str] = []
+        result = Run(load_recipe(RECIPE), home, SerialEngine(), RunOptions(say=said.append)).execute()
+        assert result == join(home, "result.json")
+    here, there = str(tmp_path / "out"), f"{s3}/out"
+    for name in ARTIFACTS:
+        assert data(there, name) == data(here, name)
+    metrics = [entry for entry in read_record(join(here, "train")).files if entry.path != "loss.svg"]
+    assert [entry for entry in read_record(join(there, "train")).files if entry.path != "loss.svg"] == metrics
+    one, other = read_result(local_file(join(here, "result.json"))), read_result(local_file(join(there, "result.json")))
+    assert one.scores == other.scores
+    assert one.chain == other.chain
+    assert not [key for key in open_store(there).list() if "/." in key or key.startswith(".")]  # no work, no leases
+    again: list[str] = []
+    Run(load_recipe(RECIPE), there, SerialEngine(), RunOptions(say=again.append)).execute()
+    assert any("reused" in line for line in again)
