@@ -30,6 +30,7 @@ from dclm.eval.aggregate import aggregate as aggregate_scores
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
 @click.option("--dtype", default="float32", show_default=True, help="Precision of the weights; scores are float32.")
 @click.option("--batch-tokens", type=click.IntRange(1), help="Tokens forwarded at once.")
+@click.option("--window", type=click.IntRange(2), help="Longest text in tokens. [default: as the model states it]")
 @engine_options
 def evaluate(
     model: str | None,
@@ -43,6 +44,7 @@ def evaluate(
     device: str,
     dtype: str,
     batch_tokens: int | None,
+    window: int | None,
     on: str,
     workers: int | None,
 ) -> None:
@@ -76,6 +78,7 @@ def evaluate(
             device=device,
             dtype=dtype,
             batch_tokens=batch_tokens,
+            window=window,
             engine=engine,
             progress=ConsoleProgress(),
             include_path=include_path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,26 @@ from torch import Tensor, nn
 
 from dclm.core.errors import DataError
 from dclm.model.foreign import LOADING_FAULTS, first_line, require_harmless
-from dclm.model.interface import Cache
+from dclm.model.interface import Batching, Cache
+from dclm.model.probe import find_batching
 
 PROBE_TOKENS = 5
+WINDOW_NAMES = (
+    "max_position_embeddings",
+    "n_positions",
+    "n_ctx",
+    "max_seq_len",
+    "max_sequence_length",
+    "max_seq_length",
+    "seq_length",
+    "context_length",
+    "max_target_positions",
+)
+"""What configurations call the longest window."""
+NO_WINDOW = ("bloom", "falcon_mamba", "mamba", "mamba2", "recurrent_gemma", "rwkv", "xlstm")
+"""Kinds of models whose positions have no end."""
+UNLIMITED = 2048
+"""The window of such a model: as long as the reference ever uses."""
 
 
 class HuggingFaceCache:
@@ -67,12 +85,16 @@ class HuggingFaceModel(nn.Module):
     are logits already and the head passes them on.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, window: int | None = None) -> None:
+        """`window` takes the place of the configuration's. Raises: DataError if neither gives one."""
         super().__init__()
         self.model = model
         self.vocab_size: int = model.config.get_text_config().vocab_size
-        self.seq_len = _window(model.config)
+        self.seq_len = window or _window(model.config)
         self.plain_head = self._head_is_plain()
+        body = model.base_model if self.plain_head else model
+        self._accepted = frozenset(inspect.signature(body.forward).parameters)
+        self.batching: Batching = find_batching(self, model.config, next(model.parameters()).dtype)
 
     @property
     def device(self) -> torch.device:
@@ -118,6 +140,8 @@ class HuggingFaceModel(nn.Module):
 
     def _run(self, **inputs: Any) -> Tensor:
         out: Tensor
+        if "position_ids" not in self._accepted:
+            inputs.pop("position_ids", None)
         if self.plain_head:
             out = self.model.base_model(**inputs).last_hidden_state
         else:
@@ -135,20 +159,40 @@ class HuggingFaceModel(nn.Module):
             return hidden.shape[-1] == head.weight.shape[-1] and torch.equal(head(hidden), logits)
 
 
-def huggingface_window(path: Path) -> int:
-    """The longest window of the model in the directory `path`, from its config.json. Raises: DataError."""
+def huggingface_window(path: Path, wanted: int | None = None) -> int:
+    """The window of the model in the directory `path`: `wanted`, or the longest that its config.json allows.
+
+    Raises: DataError if the directory holds no such model, its window is shorter than `wanted`, or it states none and
+    none is wanted.
+    """
     import transformers
 
     _check_directory(path)
     try:
-        return _window(transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False))
+        config = transformers.AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except LOADING_FAULTS as error:
         raise DataError(f"hf:{path}", f"transformers cannot load it: {first_line(error)}") from error
+    stated = _stated_window(config)
+    if wanted is not None and stated is not None and wanted > stated:
+        raise DataError("window", f"found {wanted}, allowed: at most {stated}, the window of hf:{path}")
+    return wanted or stated or _window(config)
+
+
+def _stated_window(config: Any) -> int | None:
+    settings = config.get_text_config()
+    sizes = (getattr(settings, name, None) for name in WINDOW_NAMES)
+    return next((size for size in sizes if isinstance(size, int) and size > 0), None)
 
 
 def _window(config: Any) -> int:
-    window: int = getattr(config.get_text_config(), "max_position_embeddings", 2048)
-    return window
+    settings = config.get_text_config()
+    stated = _stated_window(config)
+    if stated is not None:
+        return stated
+    if settings.model_type in NO_WINDOW:
+        return UNLIMITED
+    what = f"the configuration of this {settings.model_type} model states no window: none of {', '.join(WINDOW_NAMES)}"
+    raise DataError("window", what, "pass the longest text that the model reads, in tokens: --window N")
 
 
 def _check_directory(path: Path) -> None:
@@ -157,10 +201,13 @@ def _check_directory(path: Path) -> None:
     require_harmless(path)
 
 
-def load_huggingface(path: Path, device: torch.device | str, dtype: torch.dtype) -> HuggingFaceModel:
+def load_huggingface(
+    path: Path, device: torch.device | str, dtype: torch.dtype, window: int | None = None
+) -> HuggingFaceModel:
     """The model in the directory `path`; nothing is downloaded and no code of the directory is run.
 
-    Raises: DataError if it cannot be loaded.
+    window: longest text in tokens; None: as the model's configuration states it.
+    Raises: DataError if it cannot be loaded, or states no window and none is given.
     """
     import transformers
 
@@ -178,4 +225,4 @@ def load_huggingface(path: Path, device: torch.device | str, dtype: torch.dtype)
     if missing:  # transformers fills them with random numbers
         what = f"{len(missing)} tensors are missing, first: {missing[0]}"
         raise DataError(f"hf:{path}", what, "copy all files of the model")
-    return HuggingFaceModel(model.to(device).eval())
+    return HuggingFaceModel(model.to(device).eval(), window)

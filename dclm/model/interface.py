@@ -6,10 +6,14 @@ B batch, T tokens, V vocabulary, d width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
+
+Batching = Literal["cached", "padded", "single"]
+"""How a model may read rows of unequal length: from a shared cache, in one right-padded batch without a cache, or only
+one row at a time."""
 
 
 class Cache(Protocol):
@@ -39,6 +43,10 @@ class LanguageModel(Protocol):
     @property
     def device(self) -> torch.device:
         """Where tokens must lie."""
+
+    @property
+    def batching(self) -> Batching:
+        """How rows may be read together without any change to their scores."""
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
         """An empty cache for `batch` rows of at most `capacity` tokens, padding included."""

@@ -38,17 +38,23 @@ class LoadedModel:
     """None for a model of `transformers`."""
 
 
-def load_model(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> LoadedModel:
+def load_model(
+    path: str | Path,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    window: int | None = None,
+) -> LoadedModel:
     """Load `DIR/checkpoints/step-…`, the last checkpoint of a training run `DIR`, open_lm's `FILE.pt`, or `hf:DIR`.
 
-    Weights are kept as they are in float32, or cast to `dtype`; logits are float32 always.
+    Weights are kept as they are in float32, or cast to `dtype`; logits are float32 always. `window` is the longest text
+    of a `transformers` model whose configuration does not state it.
     Raises: DataError if there is no such model, or its files are missing or corrupt.
     """
     if str(path).startswith(HUGGING_FACE):
         from dclm.model.adapter import load_huggingface
 
         directory = Path(str(path)[len(HUGGING_FACE) :])
-        foreign = load_huggingface(directory, device, dtype)
+        foreign = load_huggingface(directory, device, dtype, window)
         return LoadedModel(model=foreign, path=directory, tokenizer_path=_tokenizer(directory), config=None)
     if str(path).endswith(OPEN_LM):
         directory = Path(path).parent
@@ -72,16 +78,19 @@ class ModelDescription:
     """False for a model of `transformers`."""
 
 
-def describe_model(path: str | Path) -> ModelDescription:
-    """The window and the tokenizer of what `load_model` would load; an open_lm file alone has to be read for it.
+def describe_model(path: str | Path, window: int | None = None) -> ModelDescription:
+    """The window and the tokenizer of what `load_model` would load; only an open_lm file has to be read for it.
 
-    Raises: DataError if there is no such model.
+    window: what was asked for, for a `transformers` model.
+
+    Raises: DataError if there is no such model, or its window is not known or shorter than the one asked for.
     """
     if str(path).startswith(HUGGING_FACE):
         from dclm.model.adapter import huggingface_window
 
         directory = Path(str(path)[len(HUGGING_FACE) :])
-        return ModelDescription(seq_len=huggingface_window(directory), tokenizer_path=_tokenizer(directory), ours=False)
+        seq_len = huggingface_window(directory, window)
+        return ModelDescription(seq_len=seq_len, tokenizer_path=_tokenizer(directory), ours=False)
     if str(path).endswith(OPEN_LM):
         seq_len, directory = read_openlm(Path(path)).seq_len, Path(path).parent
     else:

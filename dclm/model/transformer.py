@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dclm.model.cache import KVCache, Window
 from dclm.model.config import NORM_EPS, ROTARY_BASE, ModelConfig
-from dclm.model.interface import Cache
+from dclm.model.interface import Batching, Cache
 
 
 class Linear(nn.Module):
@@ -155,6 +155,10 @@ class Transformer(nn.Module):
     @property
     def vocab_size(self) -> int:
         return self.config.vocab_size
+
+    @property
+    def batching(self) -> Batching:
+        return "cached"
 
     @property
     def seq_len(self) -> int:

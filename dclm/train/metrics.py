@@ -106,8 +106,20 @@ def _cut(path: Path, step: int) -> None:
     kept = 0
     with open(path, "rb") as handle:
         for line in handle:
-            if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+            if not line.endswith(b"\n") or _step(path, line) > step:
                 break
             kept += len(line)
     with open(path, "r+b") as handle:
         handle.truncate(kept)
+
+
+def _step(path: Path, line: bytes) -> int:
+    """The update that a line tells of. Raises: DataError if it is no line of a run."""
+    try:
+        step = json.loads(line)["step"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        step = None
+    if not isinstance(step, int):
+        what = f"found the line {line[:60].decode('utf-8', 'replace')!r}, allowed: what a run of dclm writes"
+        raise DataError(str(path), what, "move the file away, or choose another --out")
+    return step

@@ -8,7 +8,7 @@ import string
 import tempfile
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import pyarrow as pa
 from dedup_documents import ids, make_shards, replaced, table
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from dclm.curate.step import Context
 from dclm.dedup.decontaminate.questions import ANCHOR
 from dclm.dedup.decontaminate.step import Decontaminate
-from dclm.dedup.minhash.alphabet import alphabet
+from dclm.dedup.minhash.alphabet import Normalization, alphabet
 from dclm.dedup.minhash.shingles import text_shingles
 from dclm.dedup.minhash.signatures import permutations, signatures
 from dclm.dedup.minhash.step import MinHash
@@ -47,7 +47,7 @@ def clusters(texts: list[str], step: MinHash) -> list[int]:
 
 STEPS = st.builds(
     MinHash, bands=st.sampled_from([1, 2, 4]), rows=st.sampled_from([1, 2]), ngram=st.integers(1, 4),
-    links_in_memory=st.integers(0, 3), normalize=st.sampled_from(["none", "lower", "lower_no_punctuation"]),
+    links_in_memory=st.integers(0, 3), normalize=st.sampled_from(get_args(Normalization)),
     unit=st.sampled_from(["word", "character"]), bits=st.sampled_from([32, 64]),
 )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import string
+import unicodedata
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,11 +16,18 @@ from dclm.core.errors import DataError
 from dclm.dedup.decontaminate.item_index import build_index, count_matches, find_matches, item_overlap
 from dclm.dedup.decontaminate.items import make_item, read_items
 
-TEXTS = st.lists(st.lists(st.sampled_from(["a", "b", "C", "c!", "!", "ä,"]), max_size=9).map(" ".join), max_size=5)
+PIECES = ["a", "b", "C", "c!", "!", "ä,", "Å", "a–b", "“ﬁ”", "fi…", "-"]
+TEXTS = st.lists(
+    st.lists(st.sampled_from(PIECES), max_size=9).map(" ".join),
+    max_size=5,
+)
 
 
 def words(text: str) -> list[str]:
-    return text.lower().translate({ord(c): None for c in string.punctuation}).split()
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    kind = {c: unicodedata.category(c) for c in apart}
+    parted = "".join(" " if kind[c] == "Pd" else c for c in apart if kind[c] == "Pd" or kind[c][0] not in "PSM")
+    return parted.split()
 
 
 def grams(text: str, n: int) -> list[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from datasketch import MinHash as DatasketchMinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.dedup.minhash.alphabet import alphabet
+from dclm.dedup.minhash.alphabet import Normalization, alphabet
 from dclm.dedup.minhash.shingles import shingle_hash, text_shingles
 from dclm.dedup.minhash.signatures import Bits, permutations, signatures
 from dclm.text.buffers import utf8
@@ -44,10 +44,42 @@ def test_character_shingles_are_equal_where_strings_are(a: str, b: str, n: int) 
 
 
 def test_normalizations_differ_in_what_they_merge() -> None:
-    texts = ["Hello, world", "hello world"]
-    merged = {n: np.array_equal(*text_shingles(texts, 2, n)) for n in ("none", "lower", "lower_no_punctuation")}  # type: ignore[misc]
-    assert merged == {"none": False, "lower": False, "lower_no_punctuation": True}
+    names: tuple[Normalization, ...] = ("none", "lower", "lower_no_ascii_punctuation", "lower_no_punctuation")
+    for other, expected in (
+        ("hello, world", [False, True, True, True]),
+        ("Hello world", [False, False, True, True]),
+        ("hello， world", [False, False, False, True]),
+    ):
+        merged = [np.array_equal(*text_shingles(["Hello, world", other], 2, name)) for name in names]
+        assert merged == expected
     assert text_shingles(["!!! ..."], 2, "lower_no_punctuation")[0].tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("don't “go” now", 'don’t "go" now'),
+        ("ﬁne ﬃ ½ ²", "FINE ffi 12 2"),
+        ("straße", "STRASSE"),
+        ("café Ångström", "cafe\u0301 A\u030angstro\u0308m"),
+        ("a\u200bb so\u00adft \ufeffbom", "ab soft bom"),
+        ("well-\nknown — word", "well–known word"),
+        ("wait... what?", "wait… what？"),
+        ("ｗｉｄｅ\u3000１２", "wide 12"),
+        ("한글 『日本』", "한글 日本"),
+    ],
+)
+@pytest.mark.parametrize("words", [True, False])
+def test_variants_of_typography_are_one(one: str, other: str, words: bool) -> None:
+    x, y = text_shingles([one, other], 3, "lower_no_punctuation", words)
+    assert x.tolist() == y.tolist()
+    assert len(x)
+
+
+@given(st.text(max_size=30))
+def test_folding_needs_no_more_room_than_there_are_bytes(text: str) -> None:
+    for words in (True, False):
+        assert len(text_shingles([text], 1, "lower_no_punctuation", words)[0]) <= len(text.encode())
 
 
 def test_the_alphabet_is_the_same_under_every_python() -> None:

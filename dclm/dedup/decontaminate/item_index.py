@@ -1,7 +1,8 @@
 """Which evaluation items share long n-grams with which texts.
 
-Words are what white space separates, lower-cased and without ASCII punctuation. Each string of an item counts by
-itself, and one shorter than an n-gram has none: such items are never found.
+Words are what whitespace and dashes separate, compared without case, punctuation and variants of typography (see
+`lower_no_punctuation` in `dclm.dedup.minhash.alphabet`). Each string of an item counts by itself, and one shorter than
+an n-gram has none: such items are never found.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ class Decontaminate(Global):
 
     Items are the lines of JSONL files, one file a task. By `ngram` all of an item's strings count (questions, answers,
     choices, passages), each by itself. By `question_option` a document must hold a whole question and one of its
-    options elsewhere; questions of fewer than five words are not looked for. Words are what white space separates,
-    lower-cased and without ASCII punctuation.
+    options elsewhere; questions of fewer than five words are not looked for. Words are what whitespace and
+    dashes separate, compared without case, punctuation of any script, accents and other variants of typography
+    (see `normalize: lower_no_punctuation` of `minhash`).
 
     The report stands in the artifact's record: documents found, and for each task its `items`, those long enough to be
     looked for (`comparable`), those found in any document (`matched`), and the documents that hold one (`documents`).
@@ -40,7 +41,7 @@ class Decontaminate(Global):
     """
 
     name: ClassVar[str] = "decontaminate"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     items: tuple[str, ...]
     """Evaluation files: asset names or paths of .jsonl or .jsonl.gz; what stands before the first dot is the task."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numba import njit, uint32, uint64
+from numba import int64, njit, uint32, uint64
 
 from dclm.dedup.columns import U64
 from dclm.dedup.hashing import mix
-from dclm.dedup.minhash.alphabet import SKIP, SPACE, TABLE_SIZE, Normalization, alphabet
+from dclm.dedup.minhash.alphabet import EXPANDS, SKIP, SPACE, TABLE_SIZE, Normalization, alphabet
 
 _START = np.uint64(0xCBF29CE484222325)  # FNV-1a, 64 bit: offset basis
 _PRIME = np.uint64(0x100000001B3)  # and prime
@@ -30,6 +30,12 @@ def decode(data: np.ndarray, at: int) -> tuple[np.uint32, int]:
         return uint32(((b0 & uint32(0x0F)) << uint32(12)) | (b1 << uint32(6)) | b2), 3
     b3 = uint32(data[at + 3]) & uint32(0x3F)
     return uint32(((b0 & uint32(0x07)) << uint32(18)) | (b1 << uint32(12)) | (b2 << uint32(6)) | b3), 4
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _expansion(value: np.uint32) -> tuple[np.int64, np.int64]:
+    """Where in its table the code points begin that a value stands for, and how many they are (see `EXPANDS`)."""
+    return int64((value - uint32(EXPANDS)) >> uint32(3)), int64(value & uint32(7))
 
 
 @njit(cache=True, nogil=True)
@@ -53,8 +59,13 @@ def word_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, out: 
                 count += 1
                 h = _START
                 open_word = False
-        elif point != uint32(SKIP):
+        elif point < uint32(EXPANDS):
             h = (h ^ uint64(point)) * _PRIME
+            open_word = True
+        elif point != uint32(SKIP):
+            place, length = _expansion(point)
+            for k in range(length):
+                h = (h ^ uint64(table[place + k])) * _PRIME
             open_word = True
     if open_word:
         out[count] = mix(h)
@@ -104,8 +115,11 @@ def character_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, 
                 out[count] = mix((_START ^ uint64(32)) * _PRIME)
                 count += 1
                 gap = False
-            out[count] = mix((_START ^ uint64(point)) * _PRIME)
-            count += 1
+            place, length = (int64(0), int64(1)) if point < uint32(EXPANDS) else _expansion(point)
+            for k in range(length):
+                part = point if point < uint32(EXPANDS) else table[place + k]
+                out[count] = mix((_START ^ uint64(part)) * _PRIME)
+                count += 1
     return count
 
 

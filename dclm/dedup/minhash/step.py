@@ -43,14 +43,16 @@ class MinHash(Global):
     """
 
     name: ClassVar[str] = "minhash"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     ngram: Positive = 5
     """Units in a shingle."""
     unit: Literal["word", "character"] = "word"
     """Words are what whitespace separates."""
     normalize: Normalization = "lower"
-    """What is done to the text first: nothing, lower case, or lower case without ASCII punctuation."""
+    """What is done to the text first: nothing; lower case; that without ASCII punctuation, as SlimPajama does; or that
+    without punctuation of any script, typographic variants folded (ligatures, full width, accents, invisible
+    characters), dashes parting words."""
     bands: Positive = 93
     """`dclm dedup bands` says which bands and rows datasketch chooses for a threshold."""
     rows: Positive = 15

@@ -105,7 +105,7 @@ class Scorer:
     def __init__(self, model: LanguageModel, batch_tokens: int, share: bool = True) -> None:
         self.model = model
         self.batch_tokens = batch_tokens
-        self.share = share
+        self.share = share and model.batching == "cached"
         self.counts = TokenCounts()
 
     def score(
@@ -120,7 +120,8 @@ class Scorer:
         predicted = [[np.zeros(len(answer), np.int32) for _, answer in pairs] for pairs in items]
         forest = sorted(plan(items, self.share), key=lambda run: len(run.tokens), reverse=True)
         with torch.inference_mode():
-            for span in like_lengths([len(run.tokens) for run in forest], self.batch_tokens, 0):
+            lengths = [len(run.tokens) for run in forest]
+            for span in batches(lengths, self.batch_tokens, self.model):
                 batch = forest[span]
                 for want, logprob, best in self._walk(batch, None, [], 0):
                     logprobs[want.item][want.pair][want.token] = logprob
@@ -184,6 +185,13 @@ class Scorer:
 
 def _pairs_below(run: Run) -> int:
     return sum(want.token == 0 for want in run.wants) + sum(_pairs_below(child) for child in run.children)
+
+
+def batches(lengths: Sequence[int], batch_tokens: int, model: LanguageModel) -> Iterator[slice]:
+    """Cuts runs, longest first, into batches: single runs where the model's scores depend on a row's neighbors."""
+    if model.batching == "single":
+        return (slice(index, index + 1) for index in range(len(lengths)))
+    return like_lengths(lengths, batch_tokens, 0)
 
 
 def cache_tokens(batch_tokens: int) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from dclm.eval.run.forward import NotFinite, TokenCounts, cache_tokens, check_vocabulary, like_lengths
+from dclm.eval.run.forward import NotFinite, TokenCounts, batches, cache_tokens, check_vocabulary, like_lengths
 from dclm.eval.tokenizer import Ids, Tokenizer
 from dclm.model.interface import Cache, LanguageModel
 
@@ -59,30 +60,10 @@ class Generator:
             done(len(batch))
         return outputs
 
-    def _read(self, prompts: Sequence[Ids], longest: int) -> tuple[Tensor, Cache]:
-        """Hidden states [B, d] after prompts, longest first, and a cache with room for `longest` more tokens."""
-        parts = [
-            self._read_part(prompts[span]) for span in like_lengths([len(p) for p in prompts], self.batch_tokens, 0)
-        ]
-        (_, first), *others = parts
-        cache = first.joined([cache for _, cache in others], len(prompts[0]) + longest)
-        return torch.cat([last for last, _ in parts]), cache
-
-    def _read_part(self, prompts: Sequence[Ids]) -> tuple[Tensor, Cache]:
-        device = self.model.device
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        width = len(prompts[0])
-        tokens = torch.zeros(len(prompts), width, dtype=torch.long)
-        for index, prompt in enumerate(prompts):
-            tokens[index, : len(prompt)] = torch.tensor(prompt)
-        cache = self.model.new_cache(len(prompts), width)
-        hidden = self.model.forward_hidden(tokens.to(device), cache=cache, lengths=lengths)
-        self.counts.forwarded += int(lengths.sum())
-        self.counts.padding += width * len(prompts) - int(lengths.sum())
-        return hidden[torch.arange(len(prompts), device=device), lengths - 1], cache
-
     def _batch(self, numbers: Sequence[int], requests: Sequence[Request]) -> list[list[int]]:
-        last, cache = self._read([r.prompt for r in requests], max(r.max_new_tokens for r in requests))
+        kind = CachedReader if self.model.batching == "cached" else PlainReader
+        reading: Reader = kind(self.model, self.batch_tokens, self.counts)
+        last = reading.start([r.prompt for r in requests], max(r.max_new_tokens for r in requests))
         ids: list[list[int]] = [[] for _ in requests]
         active = list(range(len(requests)))
         stops = [re.compile("|".join(r.stop)) if r.stop else None for r in requests]
@@ -97,14 +78,85 @@ class Generator:
             going = [i for i, row in enumerate(active) if not self._ended(requests[row], ids[row], stops[row])]
             if not going:
                 return ids
-            if len(going) < len(active):
-                rows = torch.tensor(going, device=self.model.device)
-                cache, chosen = cache.select(rows), chosen[rows]
-                active = [active[i] for i in going]
-            last = self.model.forward_hidden(chosen[:, None], cache=cache)[:, -1]
-            self.counts.forwarded += len(active)
+            last = reading.advance(chosen, going)
+            active = [active[i] for i in going]
 
     def _ended(self, request: Request, ids: list[int], stop: re.Pattern[str] | None) -> bool:
         if len(ids) >= request.max_new_tokens or ids[-1] == self.tokenizer.end_id:
             return True
         return stop is not None and stop.search(self.tokenizer.decode(ids)) is not None
+
+
+class Reader(Protocol):
+    """Reads prompts, longest first, and then a token at a time."""
+
+    def start(self, prompts: Sequence[Ids], longest: int) -> Tensor:
+        """Hidden states [B, d] after prompts that are to be continued by at most `longest` tokens."""
+
+    def advance(self, chosen: Tensor, going: Sequence[int]) -> Tensor:
+        """Hidden states [B', d] of the rows `going` after one more token each; `chosen` [B] has those of all rows."""
+
+
+class CachedReader:
+    """Keeps what was read in a cache."""
+
+    def __init__(self, model: LanguageModel, batch_tokens: int, counts: TokenCounts) -> None:
+        self.model = model
+        self.batch_tokens = batch_tokens
+        self.counts = counts
+
+    def start(self, prompts: Sequence[Ids], longest: int) -> Tensor:
+        """See `Reader`."""
+        parts = []
+        for span in like_lengths([len(p) for p in prompts], self.batch_tokens, 0):
+            cache = self.model.new_cache(span.stop - span.start, len(prompts[span.start]))
+            parts.append((read_last(self.model, prompts[span], self.counts, cache), cache))
+        (_, first), *others = parts
+        self.cache = first.joined([cache for _, cache in others], len(prompts[0]) + longest)
+        return torch.cat([last for last, _ in parts])
+
+    def advance(self, chosen: Tensor, going: Sequence[int]) -> Tensor:
+        """See `Reader`."""
+        if len(going) < len(chosen):
+            rows = torch.tensor(going, device=self.model.device)
+            self.cache, chosen = self.cache.select(rows), chosen[rows]
+        self.counts.forwarded += len(going)
+        return self.model.forward_hidden(chosen[:, None], cache=self.cache)[:, -1]
+
+
+class PlainReader:
+    """Reads each row from its start for every token: for models whose scores change with a cache of unequal rows."""
+
+    def __init__(self, model: LanguageModel, batch_tokens: int, counts: TokenCounts) -> None:
+        self.model = model
+        self.batch_tokens = batch_tokens
+        self.counts = counts
+
+    def start(self, prompts: Sequence[Ids], longest: int) -> Tensor:
+        """See `Reader`."""
+        self.rows = list(prompts)
+        return self._read()
+
+    def advance(self, chosen: Tensor, going: Sequence[int]) -> Tensor:
+        """See `Reader`."""
+        tokens = chosen.tolist()
+        self.rows = [(*self.rows[i], tokens[i]) for i in going]
+        return self._read()
+
+    def _read(self) -> Tensor:
+        lengths = [len(row) for row in self.rows]  # longest first: rows grow alike
+        spans = batches(lengths, self.batch_tokens, self.model)
+        return torch.cat([read_last(self.model, self.rows[span], self.counts, None) for span in spans])
+
+
+def read_last(model: LanguageModel, rows: Sequence[Ids], counts: TokenCounts, cache: Cache | None) -> Tensor:
+    """Hidden states [B, d] after the last token of each of `rows`, longest first, in one right-padded batch."""
+    lengths = torch.tensor([len(row) for row in rows], device=model.device)
+    width = len(rows[0])
+    tokens = torch.zeros(len(rows), width, dtype=torch.long)
+    for index, row in enumerate(rows):
+        tokens[index, : len(row)] = torch.tensor(row)
+    hidden = model.forward_hidden(tokens.to(model.device), cache=cache, lengths=lengths)
+    counts.forwarded += int(lengths.sum())
+    counts.padding += width * len(rows) - int(lengths.sum())
+    return hidden[torch.arange(len(rows), device=model.device), lengths - 1]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROWS = 512
 """Of a task, in a unit."""
-VERSION = 5
+VERSION = 6
 """Part of the fingerprint: raised whenever scores change."""
 
 
@@ -115,7 +115,7 @@ class Job:
 
         if self.backend is not None:
             return run_lm_eval(self.backend.lm, self.foreign, limit=self.limit)
-        subject = load_subject(self.model, self.settings.device, self.settings.dtype)
+        subject = load_subject(self.model, self.settings.device, self.settings.dtype, self.plan.max_seq_len)
         return run_lm_eval(DclmLM(subject, self.settings.batch_tokens), self.foreign, limit=self.limit)
 
 
@@ -129,6 +129,7 @@ def open_job(
     settings: Settings,
     folder: Path,
     include_path: Path | None,
+    window: int | None = None,
 ) -> Job:
     """Find model, tasks and texts, and see which of them can be scored. Raises: what `evaluate` raises beforehand."""
     model = resolve_model(model)
@@ -140,7 +141,7 @@ def open_job(
     return Job(
         model=model,
         inputs={"model": model_fingerprint(model), **_checkpoint(model)},
-        plan=make_plan(backend or outline(model), chosen, limit, texts),
+        plan=make_plan(backend or outline(model, window), chosen, limit, texts),
         limit=limit,
         settings=settings,
         backend=backend,

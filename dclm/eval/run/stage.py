@@ -53,6 +53,7 @@ def evaluate(
     device: str = "auto",
     dtype: str = "float32",
     batch_tokens: int | None = None,
+    window: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
     folder: Path = SUITE_DIR,
@@ -68,7 +69,8 @@ def evaluate(
     A task is a label of ours, or `lm-eval:NAME` for one of lm-eval's own (`include_path` holds more of its task files),
     which counts in no mean of ours. A task whose data cannot be had is named missing, with the reason, and every mean
     that needs it is null. `limit` keeps the first rows of each task (of each category where it has them); the scores
-    then say so. What is finished of an earlier run with the same settings is used again. `folder` holds the task files.
+    then say so. `window` is the longest text in tokens, for a model whose files do not state it. What is finished of an
+    earlier run with the same settings is used again. `folder` holds the task files.
     Raises: ConfigError (names, nothing to score), DataError (model, data, an item that cannot be scored).
     """
     started = time.time()
@@ -81,6 +83,7 @@ def evaluate(
         settings=choose_settings(device, dtype, batch_tokens),
         folder=folder,
         include_path=include_path,
+        window=window,
     )
     return run_stage(
         out,

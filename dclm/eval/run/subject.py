@@ -92,13 +92,16 @@ class Outline(NamedTuple):
     window: int
 
 
-def outline(model: str) -> Outline:
+def outline(model: str, window: int | None = None) -> Outline:
     """Tokenizer and window of a model, without its weights where they can be known without.
+
+    window: the one asked for; None: the model's.
 
     Raises: DataError as `load_subject`.
     """
-    found = describe_model(model)
-    return Outline(_tokenizer(model, found.tokenizer_path, found.ours), min(found.seq_len, REFERENCE_WINDOW))
+    found = describe_model(model, window)
+    longest = min(found.seq_len, window or REFERENCE_WINDOW, REFERENCE_WINDOW)
+    return Outline(_tokenizer(model, found.tokenizer_path, found.ours), longest)
 
 
 def resolve_model(model: str) -> str:
@@ -108,9 +111,10 @@ def resolve_model(model: str) -> str:
     return HUGGING_FACE + str(cached_huggingface(resolve(model[len(GGUF) :]).path))
 
 
-def load_subject(model: str, device: str, dtype: str) -> Subject:
+def load_subject(model: str, device: str, dtype: str, window: int | None = None) -> Subject:
     """The model named `model` (a checkpoint, a training run, or `hf:DIRECTORY`) on `device`.
 
+    window: the longest text of a `transformers` model, in tokens; None: as its configuration states it.
     A checkpoint without a tokenizer is taken to be trained with GPT-NeoX-20B's, as all of DCLM's are.
     Raises: ConfigError for a dtype that is none, or one of lm-eval's models, whose logits are out of reach; DataError
     where model or tokenizer cannot be loaded.
@@ -119,7 +123,7 @@ def load_subject(model: str, device: str, dtype: str) -> Subject:
         raise ConfigError("dtype", f"found {dtype!r}, allowed: {', '.join(DTYPES)}")
     if model.startswith(LM_EVAL):
         raise ConfigError(model, "this needs the model itself, and lm-eval gives its scores alone", "pass hf:DIRECTORY")
-    loaded = load_model(model, device, getattr(torch, dtype))
+    loaded = load_model(model, device, getattr(torch, dtype), window)
     return Subject(model=loaded.model, tokenizer=_tokenizer(model, loaded.tokenizer_path, loaded.config is not None))
 
 

@@ -58,13 +58,13 @@ class _Sequence:
 
 
 def plan(items: Sequence[Sequence[Pair]], share: bool = True) -> list[Run]:
-    """The forest for `items`. Without `share` every pair is a run of its own."""
+    """The forest for `items`. Without `share` each text of an item is a run of its own, and no cache is needed."""
     sequences = [
         [_Sequence(context + answer[:-1], i, p, answer) for p, (context, answer) in enumerate(pairs)]
         for i, pairs in enumerate(items)
     ]
     if not share:
-        return [run for group in sequences for sequence in group for run in _runs([sequence], 0)]
+        return [run for group in sequences for run in _texts(group)]
     forest = []
     for group in _groups(sequences):
         if len(group) == 1:
@@ -99,6 +99,17 @@ def _runs(sequences: list[_Sequence], start: int) -> list[Run]:
             child.wants += _wants([sequence], end, len(sequence.tokens))
     run.children = list(rest.values())
     return [run] if run.tokens else run.children
+
+
+def _texts(sequences: list[_Sequence]) -> list[Run]:
+    """A run for each distinct text of an item; a text that begins another one is read with that."""
+    runs: list[Run] = []
+    for s in sorted(sequences, key=lambda s: len(s.tokens), reverse=True):
+        run = next((run for run in runs if run.tokens[: len(s.tokens)] == s.tokens), None)
+        if run is None:
+            runs.append(run := Run(tokens=s.tokens))
+        run.wants += _wants([s], 0, len(s.tokens))
+    return runs
 
 
 def _wants(sequences: list[_Sequence], start: int, end: int) -> list[Want]:

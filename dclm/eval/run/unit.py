@@ -111,7 +111,7 @@ def _parts(task: Task) -> list[Part]:
 
 @lru_cache(maxsize=1)
 def _keep_subject(setup: Setup) -> Candidate:
-    return load_subject(setup.model, setup.settings.device, setup.settings.dtype)
+    return load_subject(setup.model, setup.settings.device, setup.settings.dtype, setup.max_seq_len)
 
 
 @contextlib.contextmanager

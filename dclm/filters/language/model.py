@@ -61,12 +61,22 @@ def load_lid_model(path: Path) -> LidModel | None:
     """
     require_fasttext(path)
     try:
-        return _load(path)
+        parts = _load(path)
     except (EOFError, ValueError, IndexError, struct.error):
         raise AssetError(str(path), "not a fastText model, or one that is cut off", "fetch the file again") from None
+    if parts is None:
+        return None
+    return LidModel(_arrays(*parts), _names(parts.dictionary.labels))  # kernels' own faults are not the file's
 
 
-def _load(path: Path) -> LidModel | None:
+class _Parts(NamedTuple):
+    arguments: _Arguments
+    dictionary: _Dictionary
+    rows: NDArray[np.float32]
+    output: NDArray[np.float32]
+
+
+def _load(path: Path) -> _Parts | None:
     with path.open("rb") as file:
         if _unpack(file, "<ii") != (_MAGIC, _VERSION):
             raise ValueError
@@ -78,7 +88,7 @@ def _load(path: Path) -> LidModel | None:
         rows = _read_quantized(file) if _unpack(file, "<?")[0] else _read_dense(file)
         if _unpack(file, "<?")[0]:  # a quantized output matrix, which language identification never has
             return None
-        return LidModel(_arrays(arguments, dictionary, rows, _read_dense(file)), _names(dictionary.labels))
+        return _Parts(arguments, dictionary, rows, _read_dense(file))
 
 
 def _names(labels: list[bytes]) -> tuple[str, ...]:
