@@ -12,6 +12,7 @@ import pytest
 from dclm.cli.main import main
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import FileEntry, Record, write_record
+from dclm.core.storage import sha256_file
 from dclm.eval.contamination import contamination, item_texts
 from dclm.eval.data.load import Part
 from dclm.eval.data.rows import Row
@@ -40,7 +41,7 @@ def documents(folder: Path, texts: list[str]) -> Path:
     path = folder / "documents" / "00000.parquet"
     path.parent.mkdir(parents=True)
     pq.write_table(pa.table({"id": [str(i) for i in range(len(texts))], "text": texts}), path)
-    entry = FileEntry(path="documents/00000.parquet", sha256="0", bytes=1, rows=len(texts))
+    entry = FileEntry(path="documents/00000.parquet", sha256=sha256_file(path), bytes=1, rows=len(texts))
     write_record(folder, Record(kind="documents", name=folder.name, fingerprint="d", config={}, files=(entry,)))
     return folder
 
