@@ -74,7 +74,8 @@ def test_the_wheel_is_run_in_the_child_and_the_installed_one_stays_as_it_is(
     (asset,) = step.assets
     wheel = make_wheel(tmp_path / "made.whl")
     row = {"id": "i", "url": "u", "date": None, "content_type": "text/html", "source": "s", "body": b"<p>a</p>"}
-    batch = pa.RecordBatch.from_pylist([{**row, "_reject": None}], schema=PAGE.append(pa.field("_reject", pa.string())))
+    schema = pa.schema([*PAGE, pa.field("_reject", pa.string()), pa.field("_row", pa.int64())])
+    batch = pa.RecordBatch.from_pylist([{**row, "_reject": None, "_row": 0}], schema=schema)
     found = step.open(Context(files={asset: str(wheel)}))(batch)
     assert found.column("text").to_pylist()[0].startswith("unpacked <p>a</p> True")
     assert Extract().open(Context())(batch).column("text").to_pylist() == ["a"]
