@@ -172,7 +172,7 @@ def _mean_problems(result: Result, by_task: Mapping[str, TaskItems]) -> Iterator
 
 def _agree(found: float | None, expected: float | None) -> bool:
     if found is None or expected is None:
-        return found is None  # unsaid, or not to be estimated: then nothing may be claimed
+        return not found  # unsaid, or not to be estimated: then nothing may be claimed; older results say 0
     return math.isclose(found, expected, rel_tol=_ERROR_TOLERANCE, abs_tol=_ERROR_TOLERANCE)
 
 

@@ -49,8 +49,8 @@ class TextScore:
     """What a named text costs a model."""
 
     bits_per_byte: float
-    stderr: float
-    """Standard error, documents being the sample."""
+    stderr: float | None
+    """Standard error, documents being the sample; null where a single document tells nothing of it."""
     bytes: int
 
 

@@ -81,8 +81,8 @@ def _table(found: Comparison) -> str:
         lines.append("one run of each: the intervals are for these two models; another seed would move both")
     else:
         lines.append(
-            f"{found.num_runs[0]} and {found.num_runs[1]} runs: of the error {headline.standard_error:.4f},"
-            f" {headline.item_error:.4f} from items and {headline.seed_error:.4f} from seeds"
+            f"{found.num_runs[0]} and {found.num_runs[1]} runs: of the error {_number(headline.standard_error)},"
+            f" {_number(headline.item_error)} comes from items and {headline.seed_error:.4f} from seeds"
         )
     if found.limited:
         rows = " and ".join(map(str, found.limited))
@@ -93,5 +93,13 @@ def _table(found: Comparison) -> str:
 
 
 def _row(label: str, d: Difference, less: bool = False) -> str:
-    better = 1.0 - d.probability if less else d.probability
-    return f"{label:36}{d.value:+11.4f}{d.low:+11.4f}{d.high:+9.4f}{better:13.3f}{d.detectable:12.4f}"
+    better = None if d.probability is None else 1.0 - d.probability if less else d.probability
+    return (
+        f"{label:36}{d.value:+11.4f}{_number(d.low, '+.4f'):>11}{_number(d.high, '+.4f'):>9}"
+        f"{_number(better, '.3f'):>13}{_number(d.detectable):>12}"
+    )
+
+
+def _number(value: float | None, form: str = ".4f") -> str:
+    """A dash stands for what the items cannot tell."""
+    return "—" if value is None else format(value, form)

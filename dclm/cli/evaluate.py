@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put
 from dclm.core.errors import ConfigError, DataError
 from dclm.eval.aggregate import aggregate as aggregate_scores
+from dclm.eval.aggregate import centred
 
 
 @click.command()
@@ -90,21 +92,32 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
-def _table(scores: dict[str, dict[str, dict[str, float]]]) -> str:
-    lines = [f"{'task':36}{'accuracy':>10}{'± error':>10}{'items':>8}"]
+def _table(scores: dict[str, Any]) -> str:
+    lines = [f"{'task':36}{'n':>8}{'shots':>7}{'accuracy':>10}{'centered':>10}{'± error':>10}{'95 % interval':>18}"]
     for label, task in scores["tasks"].items():
-        lines.append(f"{label:36}{task['accuracy']:10.4f}{task['standard_error']:10.4f}{int(task['n']):8}")
+        accuracy, baseline = task["accuracy"], task["baseline"]["v2"]
+        ends = " to ".join("—" if end is None else f"{end:.4f}" for end in task["interval"])
+        lines.append(
+            f"{label:36}{task['n']:8}{task['num_fewshot']:7}{accuracy:10.4f}"
+            f"{centred(accuracy, baseline):10.4f}{_number(task['standard_error']):>10}{ends:>18}"
+        )
     for name in ("core_v2", "extended_v2"):
         value = scores[name]
-        shown = f"{value:10.4f}{scores[f'{name}_standard_error']:10.4f}" if value is not None else f"{'null':>10}"
-        lines.append(f"{name.removesuffix('_v2').upper():36}{shown}")
+        error = scores[f"{name}_standard_error"]
+        lines.append(f"{name.removesuffix('_v2').upper():61}{_number(value):>10}{_number(error):>10}")
     for name, text in scores.get("perplexity", {}).items():
-        lines.append(f"{f'bits a byte, {name}':36}{text['bits_per_byte']:10.4f}{text['standard_error']:10.4f}")
+        bits, error = text["bits_per_byte"], text["standard_error"]
+        lines.append(f"{f'bits per byte, {name}':51}{bits:10.4f}{'':10}{_number(error):>10}")
     missing = scores["reasons"]
     lines += [f"missing: {label}: {reason}" for label, reason in missing.items()]
     if scores["limited"] is not None:
         lines.append(f"limited to the first {scores['limited']} rows of each task: not comparable with full scores")
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    """A dash stands for what is not known."""
+    return "—" if value is None else f"{value:.4f}"
 
 
 @click.command()

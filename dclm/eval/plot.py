@@ -26,8 +26,9 @@ class _Line(NamedTuple):
 
     label: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    """None where the items cannot tell; then a point is drawn alone."""
+    high: float | None
     color: str
     bold: bool = False
 
@@ -42,16 +43,14 @@ def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path 
     groups: dict[str, list[_Line]] = {}
     for label, task in scores["tasks"].items():
         baseline = task["baseline"]["v2"]
-        reach = NORMAL_REACH * task["standard_error"] / (1.0 - baseline)
+        low, high = (None if end is None else centred(end, baseline) for end in task["interval"])
         value = centred(task["accuracy"], baseline)
         color = BLUE if label in core else ORANGE
-        groups.setdefault(load_task(label, folder).metadata.group, []).append(
-            _Line(label, value, value - reach, value + reach, color)
-        )
+        groups.setdefault(load_task(label, folder).metadata.group, []).append(_Line(label, value, low, high, color))
     means = [
-        _Line(name.upper(), value, value - NORMAL_REACH * error, value + NORMAL_REACH * error, "black", True)
+        _Line(name.upper(), value, *_normal_ends(value, scores[f"{name}_v2_standard_error"]), "black", True)
         for name in ("core", "extended")
-        if (value := scores[f"{name}_v2"]) is not None and (error := scores[f"{name}_v2_standard_error"]) is not None
+        if (value := scores[f"{name}_v2"]) is not None
     ]
     blocks = [("", means)] if means else []
     for name, lines in sorted(groups.items()):
@@ -85,12 +84,17 @@ def draw_forest(path: Path, found: Comparison, a: str, b: str) -> None:
     )
 
 
+def _normal_ends(value: float, error: float | None) -> tuple[float | None, float | None]:
+    """Of a mean centered accuracy, which is 1 at most."""
+    return (None, None) if error is None else (value - NORMAL_REACH * error, min(1.0, value + NORMAL_REACH * error))
+
+
 def _end(name: str) -> str:
     return name if len(name) <= NAME_WIDTH else f"…{name[1 - NAME_WIDTH :]}"
 
 
 def _forest_line(label: str, d: Difference, bold: bool, better: float = 1.0) -> _Line:
-    sure = d.low > 0.0 or d.high < 0.0
+    sure = d.low is not None and d.high is not None and (d.low > 0.0 or d.high < 0.0)
     color = GREY if not sure else BLUE if better * d.value > 0.0 else ORANGE
     return _Line(label, d.value, d.low, d.high, color, bold)
 
@@ -107,7 +111,8 @@ def _draw(path: Path, blocks: Sequence[tuple[str, Sequence[_Line]]], title: str,
                 place += 1.0
             for line in lines:
                 width = 1.8 if line.bold else 1.1
-                axes.plot([line.low, line.high], [place, place], color=line.color, linewidth=width)
+                if line.low is not None:
+                    axes.plot([line.low, line.high], [place, place], color=line.color, linewidth=width)
                 marker = "D" if line.bold else "o"
                 axes.plot([line.value], [place], marker, color=line.color, markersize=5 if line.bold else 3.5)
                 labels.append((place, line.label, "bold" if line.bold else "normal"))

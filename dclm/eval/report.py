@@ -62,6 +62,7 @@ def _task_json(task: Task, table: pa.Table, items: TaskItems) -> dict[str, objec
     out: dict[str, object] = {
         "accuracy": estimate.value,
         "standard_error": estimate.standard_error,
+        "interval": list(estimate.interval),
         "n": estimate.n,
         "clusters": estimate.clusters,
         "rows": task.metadata.data.rows,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROWS = 512
 """Of a task, in a unit."""
-VERSION = 6
+VERSION = 7
 """Part of the fingerprint: raised whenever scores change."""
 
 

@@ -188,7 +188,7 @@ def _drivers(
     out = {}
     for task in tasks:
         a, b = ([task_score(items[task.task]) for items in group] for group in scored)
-        found = difference(a, b)
+        found = difference(a, b, most=1.0)
         share = 1.0 / (len(labels) * (1.0 - task.metadata.baseline.v2)) if task.task in labels else 0.0
         out[task.task] = TaskDifference(difference=found, adds=share * found.value)
     return dict(sorted(out.items(), key=lambda e: (-abs(e[1].adds), -abs(e[1].difference.value), e[0])))

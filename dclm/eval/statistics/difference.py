@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from dclm.eval.statistics.stats import Score, variance
+from dclm.eval.statistics.interval import UPPER, mean_interval
+from dclm.eval.statistics.stats import Score, root, variance
 
-CONFIDENCE = 0.95
 POWER = 0.8
 
 
@@ -38,48 +38,65 @@ class Difference:
     """B minus A."""
 
     value: float
-    standard_error: float
-    low: float
+    standard_error: float | None
+    """None, as all that follows from it, where the items cannot tell: a single cluster, or none that differs."""
+    low: float | None
     """Ends of the 95 % confidence interval."""
-    high: float
-    probability: float
+    high: float | None
+    probability: float | None
     """That the true difference is above zero, without a prior."""
-    detectable: float
+    detectable: float | None
     """The true difference that such a comparison finds, at 95 % confidence, four times in five."""
-    item_error: float
+    item_error: float | None
     """Standard error from the choice of items alone."""
     seed_error: float | None
     """Standard error that the choice of seeds adds; None with one run of each."""
 
 
-def difference(a: Sequence[Score], b: Sequence[Score]) -> Difference:
-    """The mean of the scores `b` minus that of `a`. All are scores of the same clusters, in the same order."""
+def difference(a: Sequence[Score], b: Sequence[Score], most: float = math.inf) -> Difference:
+    """The mean of the scores `b` minus that of `a`. All are scores of the same clusters, in the same order.
+
+    most: the largest difference, in either direction, that is possible; intervals do not go beyond it.
+    """
     value = math.fsum(s.value for s in b) / len(b) - math.fsum(s.value for s in a) / len(a)
-    items = variance(_mean(b) - _mean(a))
+    items = variance(_mean(b) - _mean(a), a[0].strata)
     clusters = len(a[0].influence)
     freedom = len(a) + len(b) - 2
     share = 1.0 / len(a) + 1.0 / len(b)
     seeds = _seeds([a, b], freedom) if freedom else 0.0
     added = max(0.0, seeds - _both([a, b], freedom)) * share if freedom else 0.0
+    if items is None:
+        return _unknown(value, added if freedom else None)
     total = items + added
-    spread = items**2 / max(clusters - 1, 1) + ((seeds * share) ** 2 / freedom if freedom else 0.0)
-    degrees = total**2 / spread if spread > 0.0 else math.inf
-    return _interval(value, items, added if freedom else None, degrees)
+    spread = items**2 / (clusters - a[0].strata) + ((seeds * share) ** 2 / freedom if freedom else 0.0)
+    return _interval(value, items, added if freedom else None, total**2 / spread, most)
 
 
-def _interval(value: float, items: float, seeds: float | None, degrees: float) -> Difference:
+def _unknown(value: float, seeds: float | None) -> Difference:
+    return Difference(
+        value=value,
+        standard_error=None,
+        low=None,
+        high=None,
+        probability=None,
+        detectable=None,
+        item_error=None,
+        seed_error=root(seeds),
+    )
+
+
+def _interval(value: float, items: float, seeds: float | None, degrees: float, most: float) -> Difference:
     error = math.sqrt(items + (seeds or 0.0))
-    reach = float(stdtrit(degrees, 0.5 + CONFIDENCE / 2))
-    sure = 1.0 if value > 0.0 else 0.5 if value == 0.0 else 0.0
+    interval = mean_interval(value, error, freedom=degrees, least=-most, most=most)
     return Difference(
         value=value,
         standard_error=error,
-        low=value - reach * error,
-        high=value + reach * error,
-        probability=float(stdtr(degrees, value / error)) if error > 0.0 else sure,
-        detectable=(reach + float(stdtrit(degrees, POWER))) * error,
+        low=interval.low,
+        high=interval.high,
+        probability=float(stdtr(degrees, value / error)),
+        detectable=float(stdtrit(degrees, UPPER) + stdtrit(degrees, POWER)) * error,
         item_error=math.sqrt(items),
-        seed_error=None if seeds is None else math.sqrt(seeds),
+        seed_error=root(seeds),
     )
 
 
@@ -96,4 +113,5 @@ def _seeds(groups: Sequence[Sequence[Score]], freedom: int) -> float:
 
 def _both(groups: Sequence[Sequence[Score]], freedom: int) -> float:
     """The part of `_seeds` that comes from the luck of a seed with items."""
-    return math.fsum(variance(s.influence - _mean(group)) for group in groups for s in group) / freedom
+    parts = (variance(s.influence - _mean(group), s.strata) for group in groups for s in group)
+    return math.fsum(part or 0.0 for part in parts) / freedom

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dclm.eval.statistics.interval import Interval, fraction_interval
 from dclm.eval.task import Task
 
 
@@ -38,10 +39,23 @@ class Score:
     """By how much each cluster moves the value from where it would be without it. Sums to zero; linear in what the
     model got right, so that the influence on a difference of scores is the difference of influences."""
 
+    strata: int = 1
+    """Categories whose means are subtracted in `influence`."""
+    added: float | None = 0.0
+    """Variance of parts in which nothing varies (see `_unvaried`); None where one of them cannot be estimated."""
+
     @property
-    def standard_error(self) -> float:
-        """See `variance`."""
-        return math.sqrt(variance(self.influence))
+    def standard_error(self) -> float | None:
+        """See `variance`; None where the items cannot tell."""
+        return root(self.variance)
+
+    @property
+    def variance(self) -> float | None:
+        """Of the value, had other clusters been drawn; None where the items cannot tell."""
+        found = variance(self.influence, self.strata)
+        if self.added is None or (found is None and self.added == 0.0):
+            return None
+        return (found or 0.0) + self.added
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,22 +63,33 @@ class Estimate:
     """A score with what is known of its error."""
 
     value: float
-    standard_error: float
+    standard_error: float | None
+    """None where the items cannot tell: a single cluster, or no variation at all."""
+    interval: Interval
     n: int
     """Items."""
     clusters: int
 
 
-def variance(influence: NDArray[np.float64]) -> float:
-    """Of a sum with these influences, had the clusters been drawn anew; 0 where a single one tells nothing of it."""
+def variance(influence: NDArray[np.float64], strata: int = 1) -> float | None:
+    """Of a sum with these influences, had other clusters been drawn.
+
+    None where they cannot tell: there are no more clusters than categories (`strata`), or nothing varies.
+    """
     count = len(influence)
-    return math.fsum((influence * influence).tolist()) * count / (count - 1) if count > 1 else 0.0
+    squares = math.fsum((influence * influence).tolist())
+    return squares * count / (count - strata) if count > strata and squares > 0.0 else None
+
+
+def root(variance: float | None) -> float | None:
+    """The standard error of what has this variance."""
+    return None if variance is None else math.sqrt(variance)
 
 
 def task_score(items: TaskItems) -> Score:
     """The fraction right; with categories, the unweighted mean of theirs."""
-    weights = _weights(items)
-    return Score(value=math.fsum((weights * items.correct).tolist()), influence=_by_cluster(items)[1])
+    value = math.fsum((_weights(items) * items.correct).tolist())
+    return Score(value=value, influence=_by_cluster(items)[1], strata=len(np.unique(items.category)))
 
 
 def mean_score(items: Mapping[str, TaskItems], tasks: Sequence[Task], version: str) -> Score:
@@ -74,30 +99,48 @@ def mean_score(items: Mapping[str, TaskItems], tasks: Sequence[Task], version: s
     """
     parts: list[float] = []
     influence: dict[tuple[str, int], float] = {}
+    strata: set[tuple[str, int]] = set()
+    added: float | None = 0.0
     for task in tasks:
         mine, file = items[task.task], task.metadata.data.file
         baseline = float(getattr(task.metadata.baseline, version))
         factor = 1.0 / (len(tasks) * (1.0 - baseline))
-        parts.append(factor * (task_score(mine).value - baseline))
+        score = task_score(mine)
+        parts.append(factor * (score.value - baseline))
+        strata |= {(file, category) for category in np.unique(mine.category).tolist()}
+        if score.variance is None:
+            alone = _unvaried(score)
+            added = None if alone is None or added is None else added + factor**2 * alone
         clusters, sums = _by_cluster(mine)
         for cluster, part in zip(clusters.tolist(), (factor * sums).tolist(), strict=True):
             influence[file, cluster] = influence.get((file, cluster), 0.0) + part
-    return Score(value=math.fsum(parts), influence=np.array(list(influence.values()), np.float64))
+    moved = np.array(list(influence.values()), np.float64)
+    return Score(value=math.fsum(parts), influence=moved, strata=len(strata), added=added)
 
 
 def accuracy(items: TaskItems) -> Estimate:
     """`task_score` with its error and counts."""
     score = task_score(items)
-    return Estimate(
-        value=score.value,
-        standard_error=score.standard_error,
-        n=len(items.correct),
-        clusters=len(score.influence),
-    )
+    n, clusters, error = len(items.correct), len(score.influence), score.standard_error
+    interval = fraction_interval(score.value, error, n=n, clusters=clusters, strata=score.strata)
+    return Estimate(value=score.value, standard_error=error, interval=interval, n=n, clusters=clusters)
 
 
-def mean_error(items: Mapping[str, TaskItems], tasks: Sequence[Task], version: str) -> float:
-    """Standard error of `mean_score`."""
+def _unvaried(score: Score) -> float | None:
+    """Variance of a fraction whose items are all alike, had half an item more been right and half an item more wrong.
+
+    Without it a model with no right answer in some task would make CORE look surer than it is. None where there are no
+    more clusters than categories.
+    """
+    clusters = len(score.influence)
+    if clusters <= score.strata:
+        return None
+    middle = (score.value * clusters + 0.5) / (clusters + 1.0)
+    return middle * (1.0 - middle) / clusters
+
+
+def mean_error(items: Mapping[str, TaskItems], tasks: Sequence[Task], version: str) -> float | None:
+    """Standard error of `mean_score`; None where that of a task cannot be estimated."""
     return mean_score(items, tasks, version).standard_error
 
 
