@@ -82,7 +82,7 @@ board: setup  ## Serve the leaderboard in BOARD
 upload: setup  ## Upload RECIPE's result.json to BOARD (a directory, fsspec URL or http server)
 	$(DCLM) board upload $(OUT)/result.json --to $(BOARD)
 submit: setup  ## Run RECIPE as a Ray job at ADDRESS, follow its logs, return its exit code
-	$(DCLM) submit $(RECIPE) --address $(ADDRESS) --out $(abspath $(OUT))
+	$(DCLM) submit $(RECIPE) --address $(ADDRESS) --out $(if $(findstring ://,$(OUT)),$(OUT),$(abspath $(OUT)))
 cluster-up: setup  ## Start a local Ray cluster
 	$(DCLM) cluster up
 cluster-down: setup  ## Stop it
