@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from dclm.curate.relay import Leg, run_relay
 
+from dclm.core.journal import Outcome
 from dclm.curate.files import write_tables
-from dclm.curate.step import Decision, Relay
+from dclm.curate.iterate import IterationUnit, iterate
+from dclm.curate.step import Decision, IterativeReduce
 from dclm.dedup.groups.components import Links, components
 from dclm.dedup.groups.stars import components_of, edges_of, large_star, small_star
 from tests.bench.bench_dedup_scale import peak_bytes
@@ -61,7 +62,9 @@ def on_one_worker(count: int) -> Found:
 
 def in_rounds(count: int) -> Found:
     """Large and small stars over files."""
-    relay = Relay(start=edges_of, steps=(large_star, small_star), finish=lambda rows: Decision(drops=pa.table({})))
+    rounds = IterativeReduce(
+        start=edges_of, steps=(large_star, small_star), finish=lambda rows: Decision(drops=pa.table({}))
+    )
     with tempfile.TemporaryDirectory() as directory:
         reduced = [Path(directory) / f"reduced-{part}.arrow" for part in range(PARTITIONS)]
         parts = [pa.table(links._asdict()) for links in Edges(count)]
@@ -69,7 +72,7 @@ def in_rounds(count: int) -> Found:
             write_tables(path, [_share(table, part) for table in parts])
         del parts
         started = time.process_time()
-        found = components_of(run_relay(relay, reduced, Path(directory), "", _run))
+        found = components_of(iterate(rounds, [str(path) for path in reduced], directory, "", _run))
         return _found(found.root, time.process_time() - started)
 
 
@@ -78,9 +81,8 @@ def _share(table: pa.Table, part: int) -> pa.Table:
     return table.slice(start, end - start)
 
 
-def _run(label: str, function: Callable[[Leg], None], units: Sequence[Leg]) -> None:
-    for unit in units:
-        function(unit)
+def _run(label: str, function: Callable[[IterationUnit], Outcome], units: Sequence[IterationUnit]) -> list[Outcome]:
+    return [function(unit) for unit in units]
 
 
 def _found(root: np.ndarray, seconds: float) -> Found:
