@@ -100,7 +100,7 @@ def tokens() -> None:
 
 @tokens.command("import")
 @click.argument("folder")
-@click.option("--out", type=ADDRESS, required=True)
+@click.option("--out", type=LOCAL_PATH, required=True)
 @click.option("--seq-len", type=click.IntRange(1), default=2048, show_default=True, help="Rows hold one more.")
 @click.option(
     "--vocab-size",
@@ -119,7 +119,7 @@ def import_(folder: str, out: Path, seq_len: int, vocab_size: int | None, on: st
 
 @tokens.command("export")
 @click.argument("artifact", type=LOCAL_PATH)
-@click.option("--out", type=ADDRESS, required=True)
+@click.option("--out", type=LOCAL_PATH, required=True)
 @engine_options
 def export(artifact: Path, out: Path, on: str, workers: int | None) -> None:
     """Write the tokens ARTIFACT as open_lm's training reads it."""

@@ -99,7 +99,7 @@ def test_two_errors_are_told_at_once(tmp_path: Path, run) -> None:  # type: igno
         ({"more": "tasks: [copa]"}, ["either `suite` or `tasks`"]),
         ({"pool": "{sample: {documents: 0}}"}, ["documents", "found 0"]),
         ({"pipeline": "nowhere.yaml"}, ["nowhere.yaml", "no such file"]),
-        ({"pool": "${DCLM_NOT_SET}/x"}, ["DCLM_NOT_SET", "is not set"]),
+        ({"pool": "${DATASETS}/x"}, ["DATASETS", "is not set"]),
     ],
 )
 def test_a_wrong_recipe(tmp_path: Path, run, change: dict[str, str], expected: list[str]) -> None:  # type: ignore[no-untyped-def]
@@ -173,14 +173,14 @@ def test_an_unknown_engine(tmp_path: Path, run) -> None:  # type: ignore[no-unty
     assert "allowed: local, ray, ray:ADDRESS" in error
 
 
-@pytest.mark.parametrize("below", ["", "deeper"])
-def test_a_file_where_the_artifact_should_stand(tmp_path: Path, run, below: str) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(("below", "what"), [("", "would be written over"), ("deeper", "lies inside the in")])
+def test_a_file_where_the_artifact_should_stand(tmp_path: Path, run, below: str, what: str) -> None:  # type: ignore[no-untyped-def]
     file = write(tmp_path / "p.yaml", PIPELINE)
     pool = write(tmp_path / "pool.jsonl", '{"text": "a"}\n')
     code, error = run("curate", str(file), "--pool", str(pool), "--out", str(pool / below))
     assert code == 2
     assert_three_lines(error)
-    assert "Not a directory" in error
+    assert what in error
     assert pool.read_text("utf-8") == '{"text": "a"}\n'
 
 
@@ -210,7 +210,7 @@ def test_no_page_writes_to_the_terminal_what_it_likes(tmp_path: Path, capsys: py
     capsys.readouterr()
     main(["why", "one", "--in", str(tmp_path / "out")])
     line, end = capsys.readouterr().out.split("\n")
-    assert line.split("\t")[:3] == ["dropped by page_length (step 0)", "one", "http://a/\ufffd]0;x\ufffd\ufffd[red]"]
+    assert line.split("\t")[:3] == ["dropped by page_length (step 0)", "one", "http://a/␛]0;x␇␊[red]"]
     assert end == ""
     main(["show", str(tmp_path / "out")])
     shown = capsys.readouterr().out

@@ -15,6 +15,7 @@ from test_engine_curate import data_files
 
 from dclm.core.engine import Engine, SerialEngine
 from dclm.core.record import Record
+from dclm.core.storage import sha256_file
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.stage import curate
@@ -60,7 +61,9 @@ def corpus(seed: int) -> list[list[str]]:
 def pipeline(root: Path, steps: tuple[Step, ...]) -> BoundPipeline:
     items = root / "task.jsonl"
     items.write_text(json.dumps({"query": corpus(1)[4][3], "choices": ["blue"]}) + "\n")
-    return BoundPipeline(pipeline=bound(*steps).pipeline, files={"task": str(items)}, hashes={"task": "0"})
+    return BoundPipeline(
+        pipeline=bound(*steps).pipeline, files={"task": str(items)}, hashes={"task": sha256_file(items)}
+    )
 
 
 def run(steps: BoundPipeline, pool: Path, out: Path, engine: Engine) -> Record:

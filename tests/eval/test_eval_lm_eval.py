@@ -243,8 +243,8 @@ def test_a_backend_of_text_alone_runs_lm_evals_tasks(
     foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lm_eval.models.dummy.DummyLM.tokenizer", None)  # its own is on the network
-    evaluate("lm-eval:dummy", tmp_path, tasks=("lm-eval:write",), device="cpu", include_path=foreign)
-    scores = json.loads((tmp_path / "scores.json").read_text())
+    evaluate("lm-eval:dummy", tmp_path / "out", tasks=("lm-eval:write",), device="cpu", include_path=foreign)
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores["lm_eval"]["write"]["exact_match,none"] == 0.0
     assert scores["tasks"] == {}
 

@@ -22,23 +22,31 @@ from dclm.filters.lines.substring import BlockedWords
 PACKAGE = Path(__file__).resolve().parents[2] / "dclm"
 FOLDERS = ("filters", "text", "extract", "pool")
 LENGTH = 150_000
-AT_ONE_PLACE = {"filters.pii._DOMAIN", "pool.arc._HEADER", "pool.http._CHUNK_SIZE"}
-"""Not searched for, but tried where something else has been found: behind an @, at the start of a line or chunk."""
-MADE_WHEN_OPENED = {"filters/line_patterns.py", "filters/substring.py"}
+AT_ONE_PLACE = {
+    "filters.pii._DOMAIN",
+    "pool.arc._HEADER",
+    "pool.http._CHUNK_SIZE",
+    "pool.files._DOCUMENT",
+    "extract.media._HTML",
+    "extract.media._XHTML",
+}
+"""Not searched for, but tried at one place: behind an @, at the start of a line, a chunk or a file."""
+MADE_WHEN_OPENED = {"filters/lines/patterns.py", "filters/lines/substring.py"}
 """Where expressions are made of the words of a pipeline, which are escaped: the steps are tried as such below."""
 
 
 def modules() -> list[Path]:
     """Those that read pages; the generator of sample pages reads none."""
-    return sorted(p for folder in FOLDERS for p in (PACKAGE / folder).glob("*.py") if not p.stem.startswith("sample"))
+    return sorted(p for folder in FOLDERS for p in (PACKAGE / folder).rglob("*.py") if "sample" not in p.parts)
 
 
 def expressions() -> Iterator[tuple[str, re.Pattern[str] | re.Pattern[bytes]]]:
     for path in modules():
-        module = importlib.import_module(f"dclm.{path.parent.name}.{path.stem}".removesuffix(".__init__"))
+        dotted = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        module = importlib.import_module(f"dclm.{dotted}".removesuffix(".__init__"))
         for name, value in vars(module).items():
             if isinstance(value, re.Pattern):
-                yield f"{path.parent.name}.{path.stem}.{name}", value
+                yield f"{dotted}.{name}", value
     yield "langdetect.URL_RE", Detector.URL_RE
     yield "langdetect.MAIL_RE", Detector.MAIL_RE
     yield "langdetect.ALPHABET_WITH_DMARK", NGram.ALPHABET_WITH_DMARK
@@ -55,7 +63,7 @@ def one_of(items: list[tuple[object, object]]) -> str:
     }  # fmt: skip
     if items[0][0] is c.NEGATE:
         spans = [value if kind is c.RANGE else (value, value) for kind, value in items[1:] if kind is not c.CATEGORY]
-        free = (code for code in b"a0- .x\x02" if all(not low <= code <= high for low, high in spans))  # type: ignore[misc]
+        free = (code for code in "a0- .x\x02é".encode("latin-1") if all(not low <= code <= high for low, high in spans))  # type: ignore[misc]
         return chr(next(free))
     kind, value = items[-1]
     return kinds[value] if kind is c.CATEGORY else chr(value[0] if kind is c.RANGE else value)  # type: ignore[index, arg-type]
