@@ -54,7 +54,7 @@ def curate(
     require_apart(out, (*pool, *more))
     files = list_files((*pool, *more))  # a shell's glob puts the first path after --pool, the rest after that
     with open_engine(on, workers) as engine:
-        record = run(bound, files, out, options, engine, ConsoleProgress())
+        record = run(bound, files, out, options, engine, ConsoleProgress(), say=say)
     counts = record.counts
     if files.unread:
         say(f"not read: {len(files.unread)} other files, first: {files.unread[0]}")

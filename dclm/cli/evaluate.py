@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put
+from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put, say
 from dclm.core.errors import ConfigError, DataError
 from dclm.eval.aggregate import aggregate as aggregate_scores
 from dclm.eval.aggregate import centred
@@ -83,6 +83,7 @@ def evaluate(
             window=window,
             engine=engine,
             progress=ConsoleProgress(),
+            say=say,
             include_path=include_path,
         )
     put(_table(json.loads(local_file(join(out, "scores.json")).read_text(encoding="utf-8"))))

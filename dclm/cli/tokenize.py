@@ -87,6 +87,7 @@ def tokenize(
             encoder=cast(Encoder, encoder),
             engine=engine,
             progress=ConsoleProgress(),
+            say=say,
             allow_missing=allow_incomplete,
         )
     _account(record)

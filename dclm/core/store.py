@@ -172,13 +172,13 @@ def create(address: str | Path, data: bytes) -> bool:
 
 def copy(source: str, target: str) -> None:
     """Copy an object; within one filesystem both may share their bytes."""
-    store, key = split(target)
-    if is_local(source) and is_local(target):
+    if is_local(target):  # never moved: a cached copy may be in use by others
         from dclm.core.local_store import link_or_copy
 
-        link_or_copy(Path(source), Path(target))
-    else:
-        store.put(key, local_file(source))
+        link_or_copy(local_file(source), Path(target))
+        return
+    store, key = split(target)
+    store.put(key, local_file(source))
 
 
 def delete(addresses: Iterable[str]) -> None:

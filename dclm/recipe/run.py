@@ -135,7 +135,7 @@ class Run:
             files = self._pool(source.pool, source.name)
             target = self.layout.documents(source.name)
             bound = bind(self.pipelines[source.name], models)
-            record = curate(bound, files, target, options, self.engine, self.progress)
+            record = curate(bound, files, target, options, self.engine, self.progress, say=self.options.say)
             c = record.counts
             self.options.say(
                 f"documents {source.name}: read {c['read']:,} = kept {c['kept']:,} + dropped {c['dropped']:,}"
@@ -175,6 +175,7 @@ class Run:
             config=config,
             engine=self.engine,
             progress=self.progress,
+            say=self.options.say,
             allow_missing=self.recipe.allow_incomplete,
         )
 
@@ -216,6 +217,7 @@ class Run:
             limit=self.recipe.limit,
             engine=self.engine,
             progress=self.progress,
+            say=self.options.say,
         )
         self.records.append(record)
         scores = json.loads(local_file(join(self.layout.scores, "scores.json")).read_text(encoding="utf-8"))

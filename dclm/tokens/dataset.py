@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dclm.core.cache import scratch
 from dclm.core.errors import DataError
 from dclm.core.record import Record, require_complete
-from dclm.core.store import join, local_file, size_of, verified_file
+from dclm.core.storage import is_local
+from dclm.core.store import copy, join, local_file, size_of, verified_file
 
 Tokens = npt.NDArray[np.int64]
 
@@ -43,9 +45,16 @@ class TokenDataset:
         self._maps: list[npt.NDArray[np.unsignedinteger] | None] = [None] * len(sizes)
 
     def tokenizer(self) -> Path | None:
-        """The tokenizer.json that came with the tokens; None where they were imported without one."""
-        address = join(self.address, "tokenizer.json")
-        return local_file(address) if size_of(address) is not None else None
+        """The tokenizer.json that came with the tokens, next to its settings; None where they were imported without."""
+        if size_of(join(self.address, "tokenizer.json")) is None:
+            return None
+        if is_local(self.address):
+            return Path(self.address) / "tokenizer.json"
+        folder = scratch() / "tokenizers" / self.record.fingerprint[:16]
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            if size_of(join(self.address, name)) is not None:
+                copy(join(self.address, name), str(folder / name))
+        return folder / "tokenizer.json"
 
     @property
     def num_sequences(self) -> int:
