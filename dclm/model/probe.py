@@ -95,6 +95,8 @@ def _agrees(
 ) -> bool:
     try:
         hidden = read(model, list(rows))
+    except torch.OutOfMemoryError:
+        raise  # says nothing of the model
     except REFUSALS:
         return False
     return all(_close(_logprobs(model, h), e, tolerance) for h, e in zip(hidden, expected, strict=True))
