@@ -77,3 +77,19 @@ class Layout:
         if not isinstance(pool, PoolMap) or pool.sample is None:
             raise ConfigError(text, "only generated pools have files of their own", "use `pool: {sample: …}`")
         return join(self.pool(source), sample_name(pool.sample), file)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SharingLayout(Layout):
+    """Tokens and model of one of many runs; pools, classifiers and documents are those of another layout."""
+
+    shared: Layout
+
+    def pool(self, source: str) -> str:
+        return self.shared.pool(source)
+
+    def classifier(self, name: str) -> str:
+        return self.shared.classifier(name)
+
+    def documents(self, source: str) -> str:
+        return self.shared.documents(source)

@@ -166,9 +166,9 @@ def test_an_update_is_open_lms_where_the_gradient_is_not_rounding_error(shared: 
     gradients: dict[str, np.ndarray] = {}
 
     def look(model: Transformer) -> None:
-        gradients.update(
-            {key: p.grad.abs().numpy().copy() for key, p in model.named_parameters() if p.grad is not None}
-        )
+        for key, parameter in model.named_parameters():
+            assert parameter.grad is not None
+            gradients[key] = parameter.grad.abs().numpy().copy()
 
     update(model, expected["chunks"][:1], loss_of if fused else plain_loss, fused=fused, look=look)
     gaps = gaps_after(model, shared, 1)

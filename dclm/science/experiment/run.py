@@ -11,7 +11,7 @@ from dclm.core.ownership import claim_folder
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import read_record
 from dclm.core.store import absolute
-from dclm.recipe.layout import Layout
+from dclm.recipe.layout import Layout, SharingLayout
 from dclm.recipe.recipe import LoadedRecipe
 from dclm.recipe.run import Run, RunOptions
 from dclm.science.experiment.held_out import Overlap, overlap, write_held_out
@@ -50,22 +50,6 @@ class Outcome:
     points: tuple[Point, ...]
     overlaps: dict[str, Overlap]
     """Recipe → how much of the held-out text its documents share."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _CellLayout(Layout):
-    """Tokens and model of one cell; pools, classifiers and documents are shared by all cells of a recipe."""
-
-    shared: Layout
-
-    def pool(self, source: str) -> str:
-        return self.shared.pool(source)
-
-    def classifier(self, name: str) -> str:
-        return self.shared.classifier(name)
-
-    def documents(self, source: str) -> str:
-        return self.shared.documents(source)
 
 
 def run_experiment(
@@ -112,7 +96,7 @@ def _measure(
     )
     loaded = dataclasses.replace(recipe, recipe=changed)
     shared = Layout(out=absolute(directory), loaded=loaded)
-    layout = _CellLayout(out=absolute(directory / cell.label), loaded=loaded, shared=shared)
+    layout = SharingLayout(out=absolute(directory / cell.label), loaded=loaded, shared=shared)
     run = Run(loaded, layout.out, engine, options, layout)
     run.scale = cell.adapt(run.scale)
     run.tokenize()

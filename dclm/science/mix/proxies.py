@@ -13,7 +13,7 @@ from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import fingerprint, read_record
 from dclm.core.storage import write_atomic
 from dclm.core.store import absolute
-from dclm.recipe.layout import Layout
+from dclm.recipe.layout import Layout, SharingLayout
 from dclm.recipe.recipe import LoadedRecipe
 from dclm.recipe.run import Run, RunOptions
 from dclm.science.experiment.held_out import write_held_out
@@ -39,22 +39,6 @@ class Proxy:
     out: str
     held_out: Mapping[str, str]
     """Name → tokens of the text."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _ProxyLayout(Layout):
-    """Tokens and model of one proxy; pools, classifiers and documents are shared by all."""
-
-    shared: Layout
-
-    def pool(self, source: str) -> str:
-        return self.shared.pool(source)
-
-    def classifier(self, name: str) -> str:
-        return self.shared.classifier(name)
-
-    def documents(self, source: str) -> str:
-        return self.shared.documents(source)
 
 
 def write_mixtures(loaded: LoadedSwarm, out: Path) -> dict[str, dict[str, float]]:
@@ -107,7 +91,7 @@ def train_proxy(proxy: Proxy) -> dict[str, float]:
         if known.keys() == proxy.held_out.keys():
             return known
     shared = Layout(out=absolute(proxy.shared), loaded=proxy.recipe)
-    layout = _ProxyLayout(out=absolute(out), loaded=proxy.recipe, shared=shared)
+    layout = SharingLayout(out=absolute(out), loaded=proxy.recipe, shared=shared)
     run = Run(proxy.recipe, out, SerialEngine(), RunOptions(until="train"), layout)
     run.tokenize()
     model = run.train()
