@@ -42,7 +42,8 @@ class Exact(Global):
     of: Literal["text", "url", "line", "paragraph"] = "text"
     """What to compare: a column, or the text's pieces between newlines (line) or between two in a row (paragraph)."""
     normalize: Normalizer | None = None
-    """What is done to the value before it is compared."""
+    """What is done to the value before it is compared. `url` is DCLM's; `canonical_url` also brings hosts to one
+    form, so that `http://a.example.:80/` is `https://A.example`."""
     keep: Keep = "first"
     """Which copy stays: the first in document order, the newest by `date` (as text, so ISO 8601), the longest text,
     or that whose id has the smallest hash. Ties go to the first in document order; no date is older than any.

@@ -10,7 +10,9 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Normalizer = Literal["url", "whitespace_and_lowercase", "ccnet"]
+from dclm.text.hosts import canonical_url
+
+Normalizer = Literal["url", "canonical_url", "whitespace_and_lowercase", "ccnet"]
 
 _ASCII_SPACE = "\t\n\v\f\r\x1c\x1d\x1e\x1f "  # of `str.strip`
 _SCHEME = re.compile(r"https?://(www\.)?")
@@ -27,6 +29,11 @@ def normalize_url(url: str) -> str:
     the parameters from the first one that matches to the end of the line, and case is kept.
     """
     return _TRACKING.sub("", _SCHEME.sub("", url)).rstrip("/")
+
+
+def normalize_canonical_url(url: str) -> str:
+    """As `url`, with the host in canonical form (`dclm.text.hosts`), without default port and fragment."""
+    return normalize_url(canonical_url(url.strip()).partition("#")[0])
 
 
 def normalize_whitespace_and_lowercase(text: str) -> str:
@@ -47,6 +54,7 @@ def normalize_ccnet(text: str) -> str:
 
 NORMALIZERS: Mapping[Normalizer, Callable[[str], str]] = {
     "url": normalize_url,
+    "canonical_url": normalize_canonical_url,
     "whitespace_and_lowercase": normalize_whitespace_and_lowercase,
     "ccnet": normalize_ccnet,
 }

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from dclm.text.hosts import canonical_host
+
 
 class Budget:
     """Of one process, for the file that it reads. Pages have to come in the order of their rows."""
@@ -42,6 +44,6 @@ class Budget:
 
 def _host(url: str | None) -> str | None:
     try:
-        return urlsplit(url or "").hostname
+        return canonical_host(urlsplit(url or "").netloc) or None
     except ValueError:
         return None

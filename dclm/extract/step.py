@@ -35,7 +35,7 @@ class Extract(Map):
     """
 
     name: ClassVar[str] = "extract"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     with_: ExtractorName | tuple[ExtractorName, ...] = "resiliparse"
     """Extractor. Of a list, the first one's text is followed by the lines that only the others found."""

@@ -18,6 +18,7 @@ import urllib.request
 from typing import cast
 
 from dclm.core.errors import DataError
+from dclm.text.hosts import canonical_host
 
 _ATTEMPTS = 5  # where nothing suggests that the server will come back
 _FIRST_WAIT_SECONDS = 1.0  # doubled after every failure
@@ -46,7 +47,7 @@ class HttpFile:
     def __init__(self, url: str, offset: int = 0, length: int | None = None) -> None:
         """`length`: ask for no more than so many bytes from `offset` on; positions stay those of the whole file."""
         self._url = url
-        self._host = urllib.parse.urlsplit(url).hostname or ""
+        self._host = canonical_host(urllib.parse.urlsplit(url).netloc)
         self._position = offset
         self._end = None if length is None else offset + length
         self._response: http.client.HTTPResponse | None = None

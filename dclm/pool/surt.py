@@ -6,8 +6,11 @@ import re
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from dclm.text.hosts import canonical_host
+
 _WWW = re.compile(r"^www\d*\.")
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_PORT = re.compile(r":([0-9]*)$")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class Pattern(NamedTuple):
@@ -27,7 +30,8 @@ class Pattern(NamedTuple):
 def parse_pattern(text: str) -> Pattern:
     """A pattern in the syntax of the index server: `*.example.com` · `example.com/*` · `example.com/a*` · one URL.
 
-    Scheme, `www.` and upper case make no difference, as in the index's keys.
+    Scheme, `www.`, upper case, a trailing dot and the spelling of international names make no difference, as in the
+    index's keys.
     Raises: ValueError if there is no host.
     """
     subdomains = text.startswith("*.")
@@ -59,8 +63,9 @@ def comparable(url: str) -> str:
 
 def _host(url: str) -> str:
     parts = urlsplit(url)
-    netloc = parts.netloc.rpartition("@")[2].lower().removesuffix(_DEFAULT_PORTS.get(parts.scheme, ":")).rstrip(".")
-    return _WWW.sub("", netloc)
+    host = _WWW.sub("", canonical_host(parts.netloc))
+    port = _PORT.search(parts.netloc)
+    return host if port is None or port[1] in ("", _DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{port[1]}"
 
 
 def _reverse(host: str) -> str:

@@ -16,13 +16,13 @@ from dclm.report.ablation.passed import Passed, passed_samples
 from dclm.report.alarms import source_alarms, step_alarms
 from dclm.report.groups import Group, Groups, top
 from dclm.report.pictures.histogram import Histogram, histograms
+from dclm.text.hosts import hosts
 
 TOP = 15
 """Rows of each list."""
 SHOWN_ALARMS = 20
 """Of the files and of the domains, each."""
 _LOOKED_AT = 10_000  # the largest groups are looked at for alarms
-_HOST = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://(?:[^/?#@]*@)?(?i:www\.)?(?P<host>[^/?#:@]+)"
 _FILE = r"^(?P<file>.*)#[^#]*$"
 
 
@@ -60,23 +60,24 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
     """
     artifact = Artifact(root)
     words = [name for name, number in artifact.annotations().items() if not number]
-    hosts, files, reasons, rules = Groups(), Groups(), Groups(), Groups()
+    domains, files, reasons, rules = Groups(), Groups(), Groups(), Groups()
     values = {name: Groups() for name in words}
     for rows in artifact.rows("url", "source", "step", "rule", *words):
-        hosts.add(_extract(rows.batch.column("url"), _HOST, "host"), rows)
-        files.add(_extract(rows.batch.column("source"), _FILE, "file"), rows)
+        domains.add(hosts(pc.cast(rows.batch.column("url"), pa.string())), rows)
+        file = pc.extract_regex(pc.cast(rows.batch.column("source"), pa.string()), _FILE)
+        files.add(pc.struct_field(file, "file"), rows)
         reason = pc.cast(rows.batch.column("reason"), pa.string())
         reasons.add(pc.replace_substring_regex(reason, "[0-9]{2,}", "N"), rows)
         rules.add(pc.binary_join_element_wise(*(rows.batch.column(c) for c in ("step", "rule")), ": "), rows)
         for name, groups in values.items():
             groups.add(pc.cast(rows.batch.column(name), pa.string()), rows)
     alarms = list(step_alarms(artifact))
-    for what, groups in (("file", files), ("domain", hosts)):
+    for what, groups in (("file", files), ("domain", domains)):
         largest = top(groups.table(), "read", _LOOKED_AT)
         alarms += list(source_alarms(what, largest, artifact))[:SHOWN_ALARMS]
     kept, dropped = kept_samples(artifact), dropped_samples(artifact)
     tables = [_table(name, groups, ("read",)) for name, groups in values.items()]
-    tables += [_table("domain", hosts, ("kept", "lost")), _table("file of the pool", files, ("lost",))]
+    tables += [_table("domain", domains, ("kept", "lost")), _table("file of the pool", files, ("lost",))]
     tables.append(_table("rule that dropped", rules, ("read",)))
     tables.append(_table("reason of rejection, N for long numbers", reasons, ("read",)))
     return Report(
@@ -98,9 +99,3 @@ def _table(title: str, groups: Groups, orders: Sequence[str]) -> Table:
     table = groups.table()
     lists = {_HEADINGS[order]: top(table, order, TOP) for order in orders}
     return Table(title=title, undercount=groups.undercount, distinct=len(table), lists=lists)
-
-
-def _extract(column: pa.Array, pattern: str, name: str) -> pa.Array:
-    """The pattern's group in lower case, null where it does not match."""
-    found = pc.extract_regex(pc.cast(column, pa.string()), pattern)
-    return pc.utf8_lower(pc.struct_field(found, name)) if name == "host" else pc.struct_field(found, name)

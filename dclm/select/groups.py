@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.errors import ConfigError
+from dclm.text.hosts import canonical_host, hosts, without_www
 
 DOMAIN = "domain"
 SOURCE = "source"
-_HOST = r"^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(?:www\.)?(?P<host>[^/?#:]+)"
 
 
 def group_names(batch: pa.RecordBatch, column: str, step: str) -> pa.Array:
@@ -21,8 +21,7 @@ def group_names(batch: pa.RecordBatch, column: str, step: str) -> pa.Array:
     Raises: ConfigError if there is no such column, or it holds neither text nor whole numbers.
     """
     if column not in batch.schema.names and column == DOMAIN:
-        found = pc.extract_regex(batch.column("url"), _HOST)
-        return pc.utf8_lower(pc.struct_field(found, "host")) if len(found) else pa.array([], pa.string())
+        return hosts(batch.column("url"))
     if column not in batch.schema.names:
         there = ", ".join(n for n in batch.schema.names if not n.startswith("_"))
         raise ConfigError(step, f"no column {column}, found: {there}", "a step before this one has to add it")
@@ -32,6 +31,11 @@ def group_names(batch: pa.RecordBatch, column: str, step: str) -> pa.Array:
     if pa.types.is_string(values.type) or pa.types.is_integer(values.type):
         return pc.cast(values, pa.string())
     raise ConfigError(step, f"column {column} is {values.type}, allowed: text or whole numbers")
+
+
+def group_name(name: str, column: str) -> str:
+    """The name of a group as a recipe writes it, in the form that `group_names` gives."""
+    return without_www(canonical_host(name)) if column == DOMAIN and "." in name else name
 
 
 def group_keys(groups: pa.Array) -> pa.Array:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from dclm.core.errors import ConfigError
 from dclm.curate.step import Bools, RuleFilter
-from dclm.select.groups import group_names
+from dclm.select.groups import group_name, group_names
 
 Values = npt.NDArray[np.float64]
 
@@ -29,7 +29,7 @@ class Threshold(RuleFilter):
     """
 
     name: ClassVar[str] = "threshold"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     column: str
     min: float | None = None
@@ -54,7 +54,8 @@ class Threshold(RuleFilter):
         yield "no_value", ~np.isnan(values)
         if self.per is not None:
             groups = group_names(batch, self.per, self.name).to_pylist()
-            lows = np.array([self.min_by.get(group, low) for group in groups], np.float64)
+            bounds = {group_name(group, self.per): bound for group, bound in self.min_by.items()}
+            lows = np.array([bounds.get(group, low) for group in groups], np.float64)
             yield "min_by", values >= lows
         elif self.min is not None:
             yield "min", values >= low

@@ -37,7 +37,7 @@ class Quantile(Global):
     """
 
     name: ClassVar[str] = "quantile"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     column: str
     keep_top: Annotated[float, Range(0.0, 1.0)] | None = None
@@ -45,8 +45,8 @@ class Quantile(Global):
     keep_bottom: Annotated[float, Range(0.0, 1.0)] | None = None
     """Fraction of the documents to keep, those with the lowest values; above 0. Give one of the two."""
     per: str | None = None
-    """A column of text or whole numbers: the share is kept within each of its values. `domain`: the host of the URL
-    without "www.", where there is no such column. `source`: the file that a document comes from."""
+    """A column of text or whole numbers: the share is kept within each of its values. `domain`: the canonical
+    host of the URL without "www.", where there is no such column. `source`: the file that a document comes from."""
 
     def __post_init__(self) -> None:
         if (self.keep_top is None) == (self.keep_bottom is None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
@@ -135,3 +136,38 @@ def test_a_million_domains_are_asked_for_quickly_and_exactly(tmp_path: Path) -> 
     path.write_text("".join(f"site{number}.example\n" for number in range(1_000_000)), encoding="utf-8")
     urls = [f"http://site{number}.example/x" for number in range(999_990, 1_000_010)]
     assert keeps_urls(UrlBlocklist(list_="d", match="domain"), urls, {"d": path}) == [False] * 10 + [True] * 10
+
+
+SPELLINGS = [
+    "http://bücher.example/",
+    "http://BÜCHER.example/a",
+    "http://xn--bcher-kva.example",
+    "https://XN--BCHER-KVA.example.:443/x",
+    "http://www.bücher。example/",
+    "http://me:pw@bücher.example:8080/",
+    "http://b%C3%BCcher.example/",
+    "bücher.example/page",
+]
+
+
+@pytest.mark.parametrize("match", ["host", "site"])
+@pytest.mark.parametrize(
+    "entry", ["bücher.example", "xn--bcher-kva.example", "Bücher.Example.", "https://bücher.example/"]
+)
+def test_a_host_is_blocked_however_it_is_spelled(match: Literal["host", "site"], entry: str) -> None:
+    step = UrlBlocklist(words=(entry,), match=match)
+    others = ["http://bucher.example/", "http://bücher.example.org/", "http://x.org/bücher.example", "dns:a.org"]
+    assert keeps_urls(step, [*SPELLINGS, *others]) == [False] * len(SPELLINGS) + [True] * len(others)
+
+
+def test_the_reference_compares_hosts_character_by_character() -> None:
+    urls = ["http://blocked.example/", "http://blocked.example./", "http://blocked.example:80/"]
+    assert keeps_urls(UrlBlocklist(words=("blocked.example",), match="domain"), urls) == [False, True, True]
+    assert keeps_urls(UrlBlocklist(words=("blocked.example",), match="host"), urls) == [False, False, False]
+    assert keeps_urls(UrlBlocklist(words=("http://blocked.example/",), match="url"), urls) == [False, False, False]
+
+
+def test_below_a_site_every_spelling_counts_and_addresses_are_hosts() -> None:
+    step = UrlBlocklist(words=("bücher.example", "[2001:DB8:0::1]"), match="site")
+    urls = ["http://a.xn--bcher-kva.example./", "http://[2001:db8::1]:80/", "http://[2001:db8::2]/", "http://[/"]
+    assert keeps_urls(step, urls) == [False, False, True, False]

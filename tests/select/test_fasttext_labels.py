@@ -181,7 +181,7 @@ def test_groups_are_columns_domains_and_files() -> None:
             "q": [0.1, 0.2, 0.3, 0.4],
         }
     )
-    assert group_names(batch, "domain", "s").to_pylist() == ["a.org", "a.org", None, None]
+    assert group_names(batch, "domain", "s").to_pylist() == ["a.org", "a.org", "b.org", None]
     assert group_names(batch, "source", "s").to_pylist() == ["f.warc.gz", "f.warc.gz", "g#x", "h"]
     assert group_names(batch, "grade", "s").to_pylist() == ["1", "2", None, "1"]
     keys = group_keys(group_names(batch, "grade", "s")).to_pylist()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from typing import ClassVar, Literal
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -16,41 +15,44 @@ from dclm.filters.url.domain_set import DomainSet
 from dclm.filters.url.word_lists import check_source, fold_case, load_words
 from dclm.filters.url.word_trie import build_trie, count_distinct
 from dclm.text.buffers import utf8
+from dclm.text.hosts import authorities, canonical_host, canonical_urls, hosts, without_www
 from dclm.text.unicode import class_table
 
 _HOSTS = ("host", "site")
 _WHOLE = ("domain", *_HOSTS, "url")
 _MAX_LABELS = 128  # a host name of DNS has no more
-_AROUND_HOST = r"^(?:.*@)?(?i:www\.)?(.*?)(?::[0-9]*)?$"
-_PLAIN_URL = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://[!-Z\\^-~]+$"  # ASCII, no white space, no brackets
-_AUTHORITY = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://(?P<netloc>[^/?#]*).*$"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UrlBlocklist(Filter):
     """Drops pages whose URL has enough different entries of a list in it. A page without URL is kept.
 
+    `host` and `site` compare host names in one canonical form (`dclm.text.hosts`): `http://BLOCKED.example.:80/` is
+    `blocked.example`, and `bücher.example` is `xn--bcher-kva.example`, in the list as in the URL. `url` compares the
+    host within the URL in the same way. `domain`, `substring` and `word` look at the characters as they are.
+
     Source: DCLM's `url_substring_filter`. Different here: blank lines of a list are skipped (there a blank line drops
     every page). As there, a URL whose authority cannot be parsed (`http://[`) is dropped by `match: domain`.
     """
 
     name: ClassVar[str] = "url_blocklist"
+    version: ClassVar[int] = 2
 
     list_: str | None = None
     """A list, one entry a line, plain or gzip: asset name or path."""
     words: tuple[str, ...] = ()
     """The entries themselves, instead of `list`."""
     match: Literal["domain", "host", "site", "url", "substring", "word"] = "substring"
-    """domain: the authority (host, port and user, after `ignore`) is an entry; so DCLM. host: the host name without
-    user, port and one leading `www.` is an entry. site: that or a domain above it is, as `b.org` is above `a.b.org`.
-    url: the whole URL is. substring: an entry stands anywhere in the URL. word: an entry stands anywhere in the URL
-    between word boundaries."""
+    """domain: the authority (host, port and user, after `ignore`) is an entry, character by character, as in DCLM.
+    host: the canonical host name without one leading `www.` is an entry. site: that or a domain above it is, as `b.org`
+    is above `a.b.org`. url: the whole URL is. substring: an entry occurs anywhere in the URL. word: an entry occurs
+    anywhere in the URL between word boundaries."""
     ignore: tuple[str, ...] = ()
     """Strings that are deleted, in this order, wherever they stand in what is looked at. `www` leaves `.foo.com`."""
     min_matches: Positive = 1
     """So many different entries must match. Matches do not overlap: the longest at each place counts."""
     case_sensitive: bool = False
-    """Whether `A` differs from `a`."""
+    """Whether `A` differs from `a`; in host names it never does."""
 
     def __post_init__(self) -> None:
         check_source(self.list_, self.words)
@@ -67,16 +69,21 @@ class UrlBlocklist(Filter):
         return self._open_whole(entries) if self.match in _WHOLE else self._open_words(entries)
 
     def _open_whole(self, entries: list[str]) -> FilterFunction:
-        blocked = DomainSet.build([e.removeprefix("www.") for e in entries] if self.match in _HOSTS else entries)
+        if self.match in _HOSTS:
+            entries = [without_www(canonical_host(_without_scheme(e).removeprefix("*.").lstrip("."))) for e in entries]
+        elif self.match == "url":
+            entries = canonical_urls(pa.array(entries, pa.string())).to_pylist()
+        blocked = DomainSet.build(entries)
 
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
             if self.match == "url":
-                return pc.invert(blocked.contains(self._normalize(pc.fill_null(batch["url"], ""))))
-            authority, broken = _authorities(batch["url"])
+                urls = canonical_urls(pc.fill_null(batch["url"], ""))
+                return pc.invert(blocked.contains(self._normalize(urls)))
+            names, broken = authorities(batch["url"])
             if self.match in _HOSTS:
-                authority = pc.replace_substring_regex(authority, _AROUND_HOST, r"\1")
-            authority = self._normalize(authority)
-            found = _contains_parent(blocked, authority) if self.match == "site" else blocked.contains(authority)
+                names = pc.fill_null(hosts(batch["url"], names), "")
+            names = self._normalize(names)
+            found = _contains_parent(blocked, names) if self.match == "site" else blocked.contains(names)
             return pc.invert(pc.or_(found, broken))
 
         return keep
@@ -109,6 +116,11 @@ class UrlBlocklist(Filter):
         return column
 
 
+def _without_scheme(entry: str) -> str:
+    """The authority of an entry that is a URL; any other entry as it is."""
+    return entry.partition("://")[2].partition("/")[0] if "://" in entry else entry.rstrip("/")
+
+
 def _contains_parent(blocked: DomainSet, hosts: pa.StringArray) -> pa.BooleanArray:
     """Which hosts are in the set themselves, or have a domain above them there."""
     found = np.zeros(len(hosts), np.bool_)
@@ -120,22 +132,3 @@ def _contains_parent(blocked: DomainSet, hosts: pa.StringArray) -> pa.BooleanArr
             break
         hosts, rows = pc.replace_substring_regex(hosts.filter(pa.array(dotted)), r"^[^.]*\.", ""), rows[dotted]
     return pa.array(found)
-
-
-def _authorities(urls: pa.StringArray) -> tuple[pa.StringArray, pa.BooleanArray]:
-    """`urlsplit(url).netloc` of each URL ("" for null), and whether it cannot be parsed."""
-    urls = pc.fill_null(urls, "")
-    plain = pc.match_substring_regex(urls, _PLAIN_URL)
-    netloc = pc.replace_substring_regex(urls, _AUTHORITY, r"\1")
-    odd = [_authority(url) for url in urls.filter(pc.invert(plain)).to_pylist()]
-    netloc = pc.replace_with_mask(netloc, pc.invert(plain), pa.array([n or "" for n in odd], pa.string()))
-    broken = np.zeros(len(urls), np.bool_)
-    broken[~plain.to_numpy(zero_copy_only=False)] = [n is None for n in odd]
-    return netloc, pa.array(broken)
-
-
-def _authority(url: str) -> str | None:
-    try:
-        return urlsplit(url).netloc
-    except ValueError:
-        return None
