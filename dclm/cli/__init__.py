@@ -1,1 +1,2 @@
-"""The command line: parse, call one function, print. The only package that prints or exits."""
+"""The command line: each command parses its arguments, calls one function and prints the result. No other package
+prints or exits."""

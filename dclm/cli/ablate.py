@@ -1,4 +1,4 @@
-"""`dclm ablate`: what each step of a pipeline is worth."""
+"""`dclm ablate`: the effect of each step of a pipeline."""
 
 from __future__ import annotations
 
@@ -27,14 +27,22 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     default=2000,
     show_default=True,
-    help="Records to read, the first of some files.",
+    help="Number of records to read, from the start of several files.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of random steps, such as sampling.")
-@click.option("--model", "models", multiple=True, metavar="NAME=PATH", help="A file that a step asks for by NAME.")
-@click.option("--json", "json_file", type=LOCAL_PATH, help="Write all numbers, overlaps too, here.")
-@click.option("--html", "html_file", type=LOCAL_PATH, help="Write a page with a picture here.")
-@click.option("--trust", is_flag=True, help="Let the pipeline name its own steps (module:Class), which imports code.")
-@click.option("--workers", type=click.IntRange(1), help="Pipelines at once on this machine. Default: one a core.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed for random steps, such as sampling.")
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME=PATH", help="File for a step that refers to it as NAME."
+)
+@click.option("--json", "json_file", type=LOCAL_PATH, help="Write all numbers, including overlaps, to this file.")
+@click.option("--html", "html_file", type=LOCAL_PATH, help="Write an HTML page with a chart to this file.")
+@click.option(
+    "--trust", is_flag=True, help="Allow the pipeline to name its own steps (module:Class); this imports code."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Number of pipelines to run at once on this machine. Default: one per core.",
+)
 @force_option
 def ablate(
     pipeline: Path,
@@ -49,9 +57,10 @@ def ablate(
     workers: int | None,
     force: bool,
 ) -> None:
-    """Drop one step of PIPELINE at a time, on a sample of --pool, and show what each one changes.
+    """Leave out each step of PIPELINE in turn, on a sample of --pool, and show what changes.
 
-    Every step also runs alone, which shows how much of its work others would do, and what the order is worth.
+    Each step is also run alone, which shows how much of its work the other steps would do, and whether the order
+    matters.
     """
     from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic
@@ -99,7 +108,7 @@ def _print(found: Ablation) -> None:
     console.width = console.width if console.is_terminal else 140
     console.print(table)
     put(
-        "drops: in the whole pipeline · alone: as the only step · shared: of alone, what others would drop alone too\n"
-        "only here: come out without the step · later: dropped by it, without it by a later one · lost: come out only\n"
-        "with it · kept without, characters: change of what is kept when the step is left out"
+        "drops: in the whole pipeline · alone: as the only step · shared: of alone, what other steps alone drop too\n"
+        "only here: kept if the step is left out · later: dropped by a later step instead · lost: kept only\n"
+        "with the step · kept without, characters: change in the output when the step is left out"
     )

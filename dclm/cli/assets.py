@@ -1,4 +1,4 @@
-"""`dclm assets list | fetch | check`: the pinned external files, and whether this machine has them."""
+"""`dclm assets list | fetch | check`: pinned external files, and whether this machine has them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def assets() -> None:
 
 @assets.command("list")
 def list_() -> None:
-    """Show every asset: name, licence, sha256, where it can be had."""
-    table = _table("name", "licence", "sha256", "what it is", "sources")
+    """Show every asset: name, license, sha256 and source."""
+    table = _table("name", "license", "sha256", "description", "sources")
     for asset in CATALOG:
         sources = "\n".join(source.describe() for source in asset.sources)
         table.add_row(asset.name, asset.licence, (asset.sha256 or "not pinned")[:12], asset.description, sources)
@@ -30,7 +30,7 @@ def list_() -> None:
 @assets.command("fetch")
 @click.argument("names", nargs=-1, metavar="[NAME]…")
 def fetch(names: tuple[str, ...]) -> None:
-    """Bring assets (all that are pinned, if none is named) onto this machine, and print their paths."""
+    """Download assets (all pinned ones if none is named) to this machine, and print their paths."""
     for asset in _chosen(names) if names else [asset for asset in CATALOG if asset.sha256 is not None]:
         found = find_asset(asset)
         put(f"{asset.name}\t{found.path}")
@@ -39,13 +39,13 @@ def fetch(names: tuple[str, ...]) -> None:
 @assets.command("check")
 @click.argument("names", nargs=-1, metavar="[NAME]…")
 def check(names: tuple[str, ...]) -> None:
-    """Say what this machine has already, with no network. Exit 3 if an asset that was named is not here."""
-    table = _table("name", "found", "sha256", "licence")
+    """Show which assets this machine already has, without using the network. Exit 3 if a named asset is missing."""
+    table = _table("name", "found", "sha256", "license")
     absent = []
     for asset in _chosen(names):
         found = check_asset(asset)
         absent += [] if found else [asset.name]
-        where = f"{found.source}: {found.path}" if found else "not here: dclm assets fetch " + asset.name
+        where = f"{found.source}: {found.path}" if found else "missing: dclm assets fetch " + asset.name
         table.add_row(asset.name, where, _verdict(asset) if found else "—", asset.licence)
     _show(table)
     if names and absent:

@@ -1,4 +1,4 @@
-"""`dclm evaluate --audit`: the tasks without a model."""
+"""`dclm evaluate --audit`: check the tasks without a model."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from dclm.eval.suite import load_suite, suite_of
 def print_audit(suite: str | None, labels: tuple[str, ...], out: Path | str | None) -> None:
     """Print the table, and write DIR/audit.json where `out` is given.
 
-    Raises: ConfigError for both or none of suite and tasks.
+    Raises: ConfigError unless exactly one of suite and tasks is given.
     """
     if (suite is None) == (not labels):
-        what = "found both or none of suite and tasks, allowed: one"
+        what = "found both or neither of suite and tasks, allowed: one of them"
         raise ConfigError("evaluate --audit", what, "pass --suite extended")
     if out is not None:
         claim_folder(out, "audit", known=("audit.json",))
@@ -43,7 +43,7 @@ def _table(found: Audit) -> str:
         )
     for name, means in (("CORE", found.means.core), ("EXTENDED", found.means.extended)):
         if means.v1 is not None and means.v2 is not None:
-            lines.append(f"constant answers would get {name} v1 {means.v1:.4f}, v2 {means.v2:.4f}")
-    lines.append(f"* differs from baseline v2 by {NOTABLE} or more; the baselines stay as they are published")
+            lines.append(f"constant answers would score {name} v1 {means.v1:.4f}, v2 {means.v2:.4f}")
+    lines.append(f"* differs from baseline v2 by {NOTABLE} or more; the published baselines are not changed")
     lines += [f"missing: {label}: {reason}" for label, reason in found.missing.items()]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`dclm bench`: measurements that help to choose."""
+"""`dclm bench`: measurements that help you choose."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dclm.extract.wheels import EarlierVersion
 
 GENERATED = 300
-"""Pages of the generated crawl."""
+"""Number of pages in the generated crawl."""
 
 
 EARLIER = click.Choice(["0.14.5", "0.15.2"])
@@ -22,22 +22,22 @@ EARLIER = click.Choice(["0.14.5", "0.15.2"])
 
 @click.group()
 def bench() -> None:
-    """Measurements that help to choose."""
+    """Measurements that help you choose."""
 
 
 @bench.command()
-@click.option("--gold", multiple=True, type=LOCAL_PATH, metavar="FILE...", help="Default: generated.")
-@click.option("--pages", type=click.IntRange(1), help="Use about so many of the pages, evenly spread.")
+@click.option("--gold", multiple=True, type=LOCAL_PATH, metavar="FILE...", help="Default: generated pages.")
+@click.option("--pages", type=click.IntRange(1), help="Use about this many of the pages, evenly spread.")
 @click.option(
     "--resiliparse", "versions", multiple=True, type=click.Choice(["0.14.5", "0.15.2"]), help="Earlier version."
 )
 def extract(gold: tuple[Path, ...], pages: int | None, versions: tuple[EarlierVersion, ...]) -> None:
-    """Print quality and speed of every extractor, side by side, in this process on one core.
+    """Compare quality and speed of every extractor, in this process on one core.
 
-    FILE is gzip JSONL of pages that people marked: `url`, `warc` (a crawl file beside FILE), `text`, and `with` and
-    `without`, snippets that must and must not be extracted. Without --gold, pages are generated, whose text is known.
-    Columns: token precision, recall and F1, snippets that are rightly there and rightly not, pages and MB of HTML
-    second of CPU time.
+    FILE is gzip JSONL of annotated pages: `url`, `warc` (a crawl file next to FILE), `text`, and `with` and `without`,
+    snippets that must and must not be extracted. Without --gold, pages with known text are generated. Columns: token
+    precision, recall and F1, fractions of snippets correctly present and correctly absent, pages and MB of HTML per CPU
+    second.
     """
     from dclm.report.extraction import compare_extractors, generated_pages, marked_pages, thinned
 

@@ -1,4 +1,4 @@
-"""`dclm board`: check, upload and show results, and serve a board."""
+"""`dclm board`: check, upload and show results, and run a board server."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def board() -> None:
 @board.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def check(files: tuple[str, ...]) -> None:
-    """Check result.json files: schema, means, chain, suite, items, scale. Names every problem of every file.
+    """Check result.json files: schema, means, chain, suite, items, scale. Reports every problem of every file.
 
-    Then says of each rule of the result's track whether it is kept: passed, failed, or cannot be checked, and why.
-    Items that lie next to a result (scores/items.parquet, or NAME.items.parquet) are scored anew.
+    For each rule of the result's track, also says whether it is met: passed, failed, or cannot be checked, and why. If
+    items are next to a result (scores/items.parquet, or NAME.items.parquet), scores are recomputed from them.
     """
     failed: list[DclmError] = []
     for file in files:
@@ -69,17 +69,17 @@ def check(files: tuple[str, ...]) -> None:
 @board.command()
 @click.argument("file")
 @click.option(
-    "--to", required=True, metavar="DIR|URL", help="A directory, an fsspec URL, or a board's http(s) address."
+    "--to", required=True, metavar="DIR|URL", help="A directory, an fsspec URL, or the http(s) address of a board."
 )
 @click.option(
     "--items",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The run's items.parquet, from which the board computes the scores anew. Default: scores/ next to FILE.",
+    help="The run's items.parquet, from which the board recomputes the scores. Default: scores/ next to FILE.",
 )
 def upload(file: str, to: str, items: Path | None) -> None:
-    """Check FILE and send it to a board. A board server wants your token in DCLM_BOARD_TOKEN."""
+    """Check FILE and send it to a board. A board server requires your token in DCLM_BOARD_TOKEN."""
     receipt = send(file, to, items)
-    said = ["new" if receipt.created else "was there already", *(["re-scored from its items"] * receipt.rescored)]
+    said = ["new" if receipt.created else "was already there", *(["re-scored from its items"] * receipt.rescored)]
     put(f"{receipt.where} ({', '.join(said)})")
 
 
@@ -91,7 +91,7 @@ def upload(file: str, to: str, items: Path | None) -> None:
     default=0,
     type=click.IntRange(0, 1000),
     metavar="N",
-    help="Show N of DCLM's published results among them, from the worst to the best.",
+    help="Also show N of DCLM's published results, from the worst to the best.",
 )
 def table(place: str, scale: str | None, published: int) -> None:
     """Print the leaderboard of a directory, an fsspec URL, a board server or its database."""
@@ -109,7 +109,7 @@ def table(place: str, scale: str | None, published: int) -> None:
 @click.option("--out", required=True, type=LOCAL_PATH, help="Directory for index.html.")
 @click.option("--published/--no-published", default=True, help="DCLM's published results as reference rows.")
 def site(place: str, out: Path, published: bool) -> None:
-    """Write the leaderboard as a static page with a page for each result."""
+    """Write the leaderboard as a static site, with one page per result."""
     fetched = _fetch(place)
     claim_folder(out, "site", [place], known=("results/*.json",))
     put(export_site(fetched.entries, out, published=published, broken=fetched.broken))
@@ -120,7 +120,7 @@ def site(place: str, out: Path, published: bool) -> None:
 @click.option("--out", required=True, type=LOCAL_PATH, help="File to write.")
 @force_option
 def convert(file: str, out: Path, force: bool) -> None:
-    """Turn an evaluation file of DCLM's leaderboard into a result, or a result into such a file."""
+    """Convert a DCLM leaderboard evaluation file to a result, or a result to such a file."""
     claim_file(out, [file], force=force)
     with open_input(file) as handle:
         data = handle.read(MAX_RESULT_BYTES + 1)
@@ -134,13 +134,13 @@ def convert(file: str, out: Path, force: bool) -> None:
 
 
 @board.command()
-@click.option("--db", required=True, type=LOCAL_PATH, help="SQLite file; made where there is none.")
+@click.option("--db", required=True, type=LOCAL_PATH, help="SQLite file, created if it does not exist.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--max-mb", default=10_000, show_default=True, type=click.IntRange(1), help="How large FILE may grow.")
+@click.option("--max-mb", default=10_000, show_default=True, type=click.IntRange(1), help="Maximum size of FILE.")
 def serve(db: Path, host: str, port: int, max_mb: int) -> None:
-    """Serve a board. It takes results from those who hold a token (`dclm board token`), and from its keeper, who knows
-    the token in DCLM_BOARD_TOKEN; where there is no token at all, from nobody."""
+    """Run a board server. It accepts results from holders of a token (`dclm board token`) and from its administrator,
+    who knows the token in DCLM_BOARD_TOKEN. Without any token it accepts no results."""
     import uvicorn
 
     from dclm.board.limits import configure
@@ -156,9 +156,10 @@ def serve(db: Path, host: str, port: int, max_mb: int) -> None:
 @board.command()
 @click.argument("identity", metavar="ID")
 @click.option("--from", "place", required=True, metavar="DATABASE|URL", help="The board's SQLite file, or its address.")
-@click.option("--reason", required=True, help="One sentence; the board's audit keeps it.")
+@click.option("--reason", required=True, help="One sentence; recorded in the board's audit log.")
 def remove(identity: str, place: str, reason: str) -> None:
-    """Take the entry ID off a board. On a server you may remove your own, with your token in DCLM_BOARD_TOKEN."""
+    """Remove the entry ID from a board. On a server you may remove your own entries, with your token in
+    DCLM_BOARD_TOKEN."""
     if place.startswith(SERVER):
         take_off(identity, place, reason)
     else:
@@ -169,21 +170,21 @@ def remove(identity: str, place: str, reason: str) -> None:
 @board.command()
 @database
 def audit(db: Path) -> None:
-    """Print what was done to a board: one line for each entry added, re-scored or removed."""
+    """Print the audit log of a board: one line for each entry added, re-scored or removed."""
     for line in Store(db).audit():
         put("\t".join(map(plain, line)))
 
 
 @board.group()
 def token() -> None:
-    """Who may send results to a board: one token for each submitter."""
+    """Manage who may send results to a board: one token per submitter."""
 
 
 @token.command("add")
 @click.argument("name")
-@click.option("--db", required=True, type=LOCAL_PATH, help="SQLite file; made where there is none.")
+@click.option("--db", required=True, type=LOCAL_PATH, help="SQLite file, created if it does not exist.")
 def add_token(name: str, db: Path) -> None:
-    """Print a new token for the submitter NAME. It is shown once: the board keeps its hash."""
+    """Print a new token for the submitter NAME. It is shown only once: the board stores its hash."""
     put(Submitters(Store(db)).create(name))
 
 
@@ -191,7 +192,7 @@ def add_token(name: str, db: Path) -> None:
 @click.argument("name")
 @database
 def revoke_token(name: str, db: Path) -> None:
-    """Take the token of the submitter NAME away. Entries stay."""
+    """Revoke the token of the submitter NAME. Entries stay."""
     Submitters(Store(db)).revoke(name)
     put(f"revoked {name}")
 
@@ -199,7 +200,7 @@ def revoke_token(name: str, db: Path) -> None:
 @token.command("list")
 @database
 def list_tokens(db: Path) -> None:
-    """Print everybody who was ever given a token."""
+    """Print everyone who was ever given a token."""
     for name, created, revoked in Submitters(Store(db)).all():
         put(f"{name}\t{created}\t{'active' if revoked is None else f'revoked {revoked}'}")
 
@@ -208,13 +209,13 @@ def list_tokens(db: Path) -> None:
 @click.argument("table", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--out", required=True, type=LOCAL_PATH, help="File to write.")
 def write_published(table: Path, out: Path) -> None:
-    """Write the reference rows of every board anew from TABLE, DCLM's published table of evaluations (CSV)."""
+    """Rewrite the reference rows of every board from TABLE, DCLM's published table of evaluations (CSV)."""
     write_atomic(out, make_published(table))
     put(out)
 
 
 def _fetch(place: str) -> Fetched:
-    """What is there; what cannot be shown is named on stderr."""
+    """The entries that can be shown; the others are named on stderr."""
     fetched = fetch_entries(place)
     for broken in fetched.broken:
         say(f"{plain(broken.id)} is not shown: {plain(broken.problem)}")
@@ -223,5 +224,5 @@ def _fetch(place: str) -> Fetched:
 
 def _open(place: str) -> Store:
     if not Path(place).is_file():
-        raise ConfigError(place, "no such database", "from a directory, delete the entry's files")
+        raise ConfigError(place, "no such database", "for a directory, delete the entry's files")
     return Store(Path(place))

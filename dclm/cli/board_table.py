@@ -1,4 +1,4 @@
-"""The leaderboard for a terminal of 80 columns."""
+"""The leaderboard as a table for a terminal of 80 columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dclm.cli.options import plain
 
 
 def result_table(entries: list[Entry]) -> Table:
-    """Best first within ranked, not ranked and published; fits 80 columns."""
+    """Best first within ranked, unranked and published entries; fits 80 columns."""
     table = Table(title="Leaderboard", title_justify="left", padding=(0, 1), pad_edge=False, box=None)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("Name", overflow="fold", ratio=1, min_width=16)
@@ -38,7 +38,7 @@ def result_table(entries: list[Entry]) -> Table:
 
 
 def some_published(number: int, scale: str | None) -> list[Entry]:
-    """So many published results (of one scale), evenly spread from the worst to the best CORE."""
+    """`count` published results (of one scale), evenly spread from the worst to the best CORE."""
     entries = [e for e in published_entries() if scale is None or e.result.training.scale == scale]
     ordered = rank_entries([e for e in entries if e.result.core_v2 is not None])
     if number >= len(ordered):
@@ -47,5 +47,5 @@ def some_published(number: int, scale: str | None) -> list[Entry]:
 
 
 def percent(value: float | None, stderr: float | None = None) -> str:
-    """A centred mean in percent, with its standard error."""
+    """A centered mean in percent, with its standard error."""
     return "—" if value is None else f"{100 * value:.2f}" + (f" ± {100 * stderr:.2f}" if stderr else "")

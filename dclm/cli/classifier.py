@@ -1,4 +1,4 @@
-"""`dclm classifier`: train fastText quality classifiers. `dclm score` judges them."""
+"""`dclm classifier`: train fastText quality classifiers. `dclm score` evaluates them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def classifier() -> None:
 
 @classifier.command()
 @click.argument("spec", type=LOCAL_PATH)
-@click.option("--out", type=LOCAL_PATH, required=True, help="Directory of the classifier artifact.")
+@click.option("--out", type=LOCAL_PATH, required=True, help="Directory for the classifier artifact.")
 @env_option
 def train(spec: Path, out: Path, variables: tuple[str, ...]) -> None:
     """Train the classifier that the YAML file SPEC declares. Its paths are relative to the file."""

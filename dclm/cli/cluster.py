@@ -12,7 +12,7 @@ import click
 from dclm.cli.options import LOCAL_PATH, env_option, put, say, visible
 from dclm.engine.cluster import LocalCluster, cluster_down, cluster_status, cluster_up
 
-_STATE = click.option("--state", type=LOCAL_PATH, help="Directory of the cluster's state file. Default: one a user.")
+_STATE = click.option("--state", type=LOCAL_PATH, help="Directory of the cluster's state file. Default: one per user.")
 
 
 @click.group()
@@ -21,11 +21,17 @@ def cluster() -> None:
 
 
 @cluster.command()
-@click.option("--workers", type=click.IntRange(1), help="CPUs that the cluster may use. Default: all.")
-@click.option("--port", default=8265, show_default=True, type=click.IntRange(0, 65535), help="Dashboard; 0: any.")
+@click.option("--workers", type=click.IntRange(1), help="Number of CPUs that the cluster may use. Default: all.")
+@click.option(
+    "--port",
+    default=8265,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port of the dashboard; 0: any free port.",
+)
 @_STATE
 def up(workers: int | None, port: int, state: Path | None) -> None:
-    """Start the cluster, unless it runs already."""
+    """Start the cluster unless it is already running."""
     put(cluster_up(workers, port, state).address)
 
 
@@ -52,15 +58,15 @@ def status(state: Path | None) -> None:
 @click.argument("job")
 @click.option("--address", help="Dashboard of the cluster. Default: as for `dclm submit`.")
 def stop(job: str, address: str | None) -> None:
-    """Stop JOB, which `dclm submit` started."""
+    """Stop JOB, which was started by `dclm submit`."""
     from dclm.engine.jobs import stop_job
 
     stopped = stop_job(job, address or _usual_address(cluster_status()))
-    say(f"job {job} is stopped" if stopped else f"job {job} had ended")
+    say(f"job {job} is stopped" if stopped else f"job {job} had already ended")
 
 
 def _usual_address(running: LocalCluster | None) -> str:
-    """Where jobs go when nothing is said: what the environment names, else the local cluster."""
+    """The default address for jobs: the one named by the environment, else the local cluster."""
     for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
         if os.environ.get(name, "").startswith(("http://", "https://")):
             return os.environ[name]
@@ -68,11 +74,11 @@ def _usual_address(running: LocalCluster | None) -> str:
 
 
 def _may_stop() -> bool:
-    """Whether the user wants the job stopped; no, where nobody can be asked."""
+    """Whether the user wants to stop the job; False if nobody can be asked."""
     if not sys.stdin.isatty():
         return False
     try:
-        return click.confirm("\nStop the job, too?", default=False, err=True)
+        return click.confirm("\nStop the job too?", default=False, err=True)
     except click.Abort:
         return False
 
@@ -83,12 +89,18 @@ def _may_stop() -> bool:
     "--address",
     help="Dashboard, http://HOST:8265. Default: RAY_API_SERVER_ADDRESS, RAY_ADDRESS, or the local cluster.",
 )
-@click.option("--out", help="Output directory, on storage that all nodes share. Default: out/NAME beside the project.")
-@click.option("--workers", type=click.IntRange(1), help="Units of work at once. Default: all the cluster's CPUs.")
-@click.option("--limit", type=click.IntRange(1), help="Records read from each input file at most.")
-@click.option("--nproc", type=click.IntRange(1), help="Workers that train (one a GPU). Default: 1.")
-@click.option("--min-nproc", type=click.IntRange(1), help="Train with as few while there is no room for more.")
-@click.option("--follow/--no-follow", default=True, show_default=True, help="Print the job's output; wait for its end.")
+@click.option("--out", help="Output directory, on storage that all nodes share. Default: out/NAME in the project.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Number of units to run at once. Default: all CPUs of the cluster."
+)
+@click.option("--limit", type=click.IntRange(1), help="Maximum number of records to read from each input file.")
+@click.option("--nproc", type=click.IntRange(1), help="Number of training workers (one per GPU). Default: 1.")
+@click.option(
+    "--min-nproc", type=click.IntRange(1), help="Minimum number of workers to train with while no more are available."
+)
+@click.option(
+    "--follow/--no-follow", default=True, show_default=True, help="Print the job's output and wait for it to end."
+)
 @env_option
 def submit(
     recipe: Path,

@@ -1,4 +1,4 @@
-"""`dclm compare`: the scores of two recipes, item by item."""
+"""`dclm compare`: compare the scores of two recipes item by item."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class _SeveralAfterAgainst(click.Command):
-    """Lets all paths after `--against` belong to it, as a shell's glob gives them."""
+    """Assigns all paths after `--against` to that option, as a shell's glob passes them."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if "--against" in args:
@@ -32,15 +32,15 @@ class _SeveralAfterAgainst(click.Command):
 
 @click.command(cls=_SeveralAfterAgainst)
 @click.argument("scores", nargs=-1, required=True, metavar="A... [B]", type=LOCAL_PATH)
-@click.option("--against", multiple=True, metavar="B...", type=LOCAL_PATH, help="The runs of B.")
+@click.option("--against", multiple=True, metavar="B...", type=LOCAL_PATH, help="Runs of B.")
 @click.option("--plot", type=LOCAL_PATH, help="Write a forest plot: FILE.svg, .png or .pdf.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @force_option
 def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | None, as_json: bool, force: bool) -> None:
-    """How much better the scores in B are than those in A, with confidence intervals (paired, item by item).
+    """Show how much better the scores of B are than those of A, with confidence intervals (paired, item by item).
 
-    `dclm compare A B` compares two models. `dclm compare A1 A2 A3 --against B1 B2 B3` compares two recipes by several
-    seeds of each: then the intervals hold for the recipes. A and B are what `dclm evaluate` or `dclm run` wrote.
+    `dclm compare A B` compares two models. `dclm compare A1 A2 A3 --against B1 B2 B3` compares two recipes with several
+    seeds each; the intervals are then valid for the recipes. A and B are outputs of `dclm evaluate` or `dclm run`.
     """
     from dclm.core.ownership import claim_file
     from dclm.eval.statistics.compare import compare as run
@@ -49,7 +49,7 @@ def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | No
         if len(scores) != 2:
             raise ConfigError(
                 "compare",
-                f"found {len(scores)} paths, allowed: two, or --against",
+                f"found {len(scores)} paths, allowed: two, or more with --against",
                 "dclm compare A1 A2 --against B1 B2",
             )
         scores, against = scores[:1], scores[1:]
@@ -75,10 +75,10 @@ def _table(found: Comparison) -> str:
     lines += [_row(label, mean) for label, mean in found.means.items()]
     lines += [f"{_row(label, task.difference)}{task.adds:+9.4f}" for label, task in found.tasks.items()]
     for name, text in found.texts.items():
-        lines.append(_row(f"bits a byte, {name} (less: better)", text, less=True))
+        lines.append(_row(f"bits per byte, {name} (lower is better)", text, less=True))
     headline = next(iter([*found.means.values(), *found.texts.values()]))
     if headline.seed_error is None:
-        lines.append("one run of each: the intervals are for these two models; another seed would move both")
+        lines.append("one run of each: the intervals are valid for these two models; another seed would change both")
     else:
         lines.append(
             f"{found.num_runs[0]} and {found.num_runs[1]} runs: of the error {_number(headline.standard_error)},"
@@ -86,9 +86,9 @@ def _table(found: Comparison) -> str:
         )
     if found.limited:
         rows = " and ".join(map(str, found.limited))
-        lines.append(f"limited to the first {rows} rows of each task: no comparison of benchmark scores")
+        lines.append(f"limited to the first {rows} rows of each task: not comparable with benchmark scores")
     if found.not_common:
-        lines.append(f"not in all of them: {', '.join(found.not_common)}")
+        lines.append(f"not in all runs: {', '.join(found.not_common)}")
     return "\n".join(lines)
 
 
@@ -101,5 +101,5 @@ def _row(label: str, d: Difference, less: bool = False) -> str:
 
 
 def _number(value: float | None, form: str = ".4f") -> str:
-    """A dash stands for what the items cannot tell."""
+    """A dash for what cannot be computed from the items."""
     return "—" if value is None else format(value, form)

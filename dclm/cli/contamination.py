@@ -1,4 +1,4 @@
-"""`dclm contamination`: how much of the tasks stands in the training documents."""
+"""`dclm contamination`: how much of the tasks occurs in the training documents."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 @click.argument("documents", nargs=-1, required=True, metavar="DOCUMENTS...", type=LOCAL_PATH)
 @click.option("--suite", help="core, extended, mmlu, light, or another file of eval_suite/suites.")
 @click.option("--tasks", help="Labels of tasks, separated by commas, instead of a suite.")
-@click.option("--scores", type=LOCAL_PATH, help="Scores of a model: what it gets on the clean items.")
-@click.option("--ngram", type=click.IntRange(1), default=13, show_default=True, help="Words that must agree in a row.")
-@click.option("--allow-incomplete", is_flag=True, help="Read documents of which parts are missing.")
-@click.option("--out", type=LOCAL_PATH, help="Write the numbers to FILE.json.")
+@click.option("--scores", type=LOCAL_PATH, help="Scores of a model, to report its accuracy on the clean items.")
+@click.option(
+    "--ngram",
+    type=click.IntRange(1),
+    default=13,
+    show_default=True,
+    help="Number of consecutive words that must match.",
+)
+@click.option("--allow-incomplete", is_flag=True, help="Accept documents with missing parts.")
+@click.option("--out", type=LOCAL_PATH, help="Also write the numbers to this JSON file.")
 @force_option
 def contamination(
     documents: tuple[Path, ...],
@@ -34,7 +40,7 @@ def contamination(
     out: Path | None,
     force: bool,
 ) -> None:
-    """Say for each task how many of its items occur in DOCUMENTS (artifacts of `dclm curate`)."""
+    """Report, for each task, how many of its items occur in DOCUMENTS (artifacts of `dclm curate`)."""
     from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic
     from dclm.eval.contamination import contamination as run
@@ -42,7 +48,9 @@ def contamination(
 
     labels = tuple(name.strip() for name in (tasks or "").split(",") if name.strip())
     if (suite is None) == (not labels):
-        raise ConfigError("contamination", "found both or none of suite and tasks, allowed: one", "pass --suite core")
+        raise ConfigError(
+            "contamination", "found both or neither of suite and tasks, allowed: one of them", "pass --suite core"
+        )
     chosen = load_suite(suite) if suite is not None else suite_of(labels)
     if out is not None:
         claim_file(out, force=force)
@@ -59,6 +67,6 @@ def _table(found: Contamination) -> str:
             f"{'' if v is None else f'{v:.4f}':>{w}}" for v, w in ((task.accuracy, 10), (task.clean_accuracy, 9))
         )
         lines.append(f"{label:36}{task.n:7}{task.contaminated:7}{100 * task.fraction:9.2f}{task.short:11}{scored}")
-    lines.append(f"in {found.documents:,} documents, by runs of {found.ngram} words")
+    lines.append(f"in {found.documents:,} documents, matching {found.ngram} consecutive words")
     lines += [f"missing: {label}: {reason}" for label, reason in found.missing.items()]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`dclm curate`: a pool through a pipeline."""
+"""`dclm curate`: run a pool through a pipeline."""
 
 from __future__ import annotations
 
@@ -13,13 +13,19 @@ from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_option
 @click.argument("pipeline", type=LOCAL_PATH)
 @click.argument("more", nargs=-1, metavar="")
 @click.option("--pool", multiple=True, required=True, metavar="PATH...", help="Files, directories, globs or URLs.")
-@click.option("--out", type=ADDRESS, required=True, help="Directory of the documents artifact.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of random steps, such as sampling.")
-@click.option("--limit", type=click.IntRange(1), help="Read at most so many records, spread over the pool's files.")
-@click.option("--model", "models", multiple=True, metavar="NAME=PATH", help="A file that a step asks for by NAME.")
+@click.option("--out", type=ADDRESS, required=True, help="Directory for the documents artifact.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed for random steps, such as sampling.")
+@click.option(
+    "--limit", type=click.IntRange(1), help="Maximum number of records to read, spread over the pool's files."
+)
+@click.option(
+    "--model", "models", multiple=True, metavar="NAME=PATH", help="File for a step that refers to it as NAME."
+)
 @click.option("--max-reject-fraction", type=click.FloatRange(0, 1), default=0.5, show_default=True)
-@click.option("--allow-incomplete", is_flag=True, help="End well although files of the pool are damaged.")
-@click.option("--trust", is_flag=True, help="Let the pipeline name its own steps (module:Class), which imports code.")
+@click.option("--allow-incomplete", is_flag=True, help="Succeed even if files of the pool are damaged.")
+@click.option(
+    "--trust", is_flag=True, help="Allow the pipeline to name its own steps (module:Class); this imports code."
+)
 @engine_options
 def curate(
     pipeline: Path,
@@ -37,8 +43,8 @@ def curate(
 ) -> None:
     """Run PIPELINE over the records of --pool.
 
-    PATHs are WARC, WET, ARC, JSON lines (.jsonl, .json, .ndjson, .jl), plain or compressed, or Parquet; a pool of text
-    skips extraction. Other files of a directory are counted and named in the record.
+    Paths are WARC, WET, ARC, JSON lines (.jsonl, .json, .ndjson, .jl), plain or compressed, or Parquet; a pool of text
+    skips extraction. Other files in a directory are counted and named in the record.
     """
     from dclm.core.errors import IncompleteError
     from dclm.core.ownership import require_apart
@@ -63,7 +69,9 @@ def curate(
         f" + rejected {counts['rejected']:,}"
     )
     cost = Cost.of(out, record)
-    say(f"{cost.cpu_seconds:,.1f} CPU seconds, {cost.documents_per_second:,.0f} documents/s a core")
+    say(f"{cost.cpu_seconds:,.1f} CPU seconds, {cost.documents_per_second:,.0f} documents/s per core")
     if record.missing and not allow_incomplete:
         what = f"{len(record.missing)} damaged inputs, first: {record.missing[0]}"
-        raise IncompleteError(str(out), what, "what could be read is there; pass --allow-incomplete to accept that")
+        raise IncompleteError(
+            str(out), what, "everything readable was kept; pass --allow-incomplete to accept the result"
+        )

@@ -1,4 +1,4 @@
-"""`dclm dedup`: the clusters of near-duplicates that a curation found, and the bands that find them."""
+"""`dclm dedup`: clusters of near-duplicates that a curation found, and the bands that find them."""
 
 from __future__ import annotations
 
@@ -17,31 +17,34 @@ if TYPE_CHECKING:
     from dclm.documents.duplicates import Member
 
 MAX_WORDS = 2000
-"""Words of each text that are compared: the time grows with their square."""
+"""Number of words of each text to compare: the time grows quadratically."""
 CONTEXT_WORDS = 8
 
 _ARTIFACT = click.argument("artifact", type=LOCAL_PATH)
 _STEP = click.option(
-    "--step", type=click.IntRange(0), help="Place of the step in the pipeline, if several left clusters."
+    "--step", type=click.IntRange(0), help="Index of the step in the pipeline, if several steps left clusters."
 )
 
 
 @click.group()
 def dedup() -> None:
-    """Look at clusters of near-duplicates; choose the bands that find them."""
+    """Inspect clusters of near-duplicates; choose the bands that find them."""
 
 
 @dedup.command()
 @click.argument("threshold", type=float)
-@click.option("--permutations", default=1395, show_default=True, help="Hashes of a document at most: bands × rows.")
+@click.option(
+    "--permutations", default=1395, show_default=True, help="Maximum number of hashes per document: bands × rows."
+)
 @click.option(
     "--recall-weight",
     default=0.5,
     show_default=True,
-    help="Weight of missing a pair above THRESHOLD; the rest is that of finding one below.",
+    help="Weight of missing a pair above THRESHOLD; 1 minus it is the weight of finding one below.",
 )
 def bands(threshold: float, permutations: int, recall_weight: float) -> None:
-    """Print the bands and rows for `minhash` that datasketch chooses for this Jaccard THRESHOLD, and what they find."""
+    """Print the bands and rows that datasketch chooses for this Jaccard THRESHOLD, in the form `minhash` takes, and
+    what they find."""
     from dclm.dedup.minhash.bands import best_bands
 
     chosen = best_bands(threshold, permutations, recall_weight)
@@ -59,7 +62,7 @@ def bands(threshold: float, permutations: int, recall_weight: float) -> None:
 @dedup.command()
 @_ARTIFACT
 @_STEP
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Number of clusters to list.")
 def clusters(artifact: Path, step: int | None, limit: int) -> None:
     """List the largest clusters of the documents ARTIFACT."""
     from dclm.documents.duplicates import largest_clusters, tables_of
@@ -76,17 +79,19 @@ def clusters(artifact: Path, step: int | None, limit: int) -> None:
 @_ARTIFACT
 @click.argument("cluster", type=click.IntRange(0))
 @_STEP
-@click.option("--limit", type=click.IntRange(1), default=10, show_default=True, help="Members at most.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=10, show_default=True, help="Maximum number of members to show."
+)
 @click.option(
     "--pool",
     multiple=True,
     metavar="PATH",
-    help="What the artifact was made of: for the texts of documents that are not in it.",
+    help="Pool that the artifact was made from, to read the texts of documents that are not in it.",
 )
 def show(artifact: Path, cluster: int, step: int | None, limit: int, pool: tuple[str, ...]) -> None:
-    """Show the members of CLUSTER in the documents ARTIFACT, and how the others differ from the first with a text.
+    """Show the members of CLUSTER in the documents ARTIFACT, and how each differs from the first one with a text.
 
-    Dropped documents are not in the artifact: with --pool their texts are those of the pool, before any step.
+    Dropped documents are not in the artifact: with --pool, their texts are read from the pool, before any step.
     """
     from dclm.documents.duplicates import members, tables_of
     from dclm.pool.files import list_files
@@ -97,7 +102,9 @@ def show(artifact: Path, cluster: int, step: int | None, limit: int, pool: tuple
         console.print(_headline(number, member))
     readable = [m for m in found if m.text is not None]
     if len(readable) < len(found):
-        console.print(f"\n{len(found) - len(readable)} texts are not in the artifact: give --pool to read them there")
+        console.print(
+            f"\n{len(found) - len(readable)} texts are not in the artifact: pass --pool to read them from the pool"
+        )
     for other in readable[1:]:
         console.print(_difference(readable[0], other))
 
@@ -113,7 +120,7 @@ def _headline(number: int, member: Member) -> Text:
 
 
 def _difference(first: Member, second: Member) -> Table:
-    """The two texts side by side; what both have is cut to a few words."""
+    """The two texts side by side; common parts are shortened to a few words."""
     a, b = ((member.text or "").split()[:MAX_WORDS] for member in (first, second))
     title = f"{first.id} ({first.text_from}) and {second.id} ({second.text_from})"
     table = Table(box=SIMPLE, title=title, title_justify="left", expand=True)

@@ -1,4 +1,4 @@
-"""`dclm docs`: the reference pages, made from the code, so that they cannot drift from it."""
+"""`dclm docs`: reference pages generated from the code, so that they cannot drift from it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 
 from dclm.cli.options import LOCAL_PATH
 
-HEADER = "<!-- Made by `make docs` from the code; edits here are lost. -->\n\n"
+HEADER = "<!-- Generated from the code by `make docs`; do not edit. -->\n\n"
 
 
 @click.command()
@@ -29,7 +29,7 @@ def docs(directory: Path) -> None:
 
 
 def pages() -> dict[str, str]:
-    """File name → text of every generated page."""
+    """Text of every generated page, by file name."""
     return {
         "steps.md": HEADER + "# Steps\n\n" + "\n".join(_steps()),
         "scales.md": HEADER + "# Scales\n\n" + "\n".join(_scales()),
@@ -57,7 +57,7 @@ def _steps() -> Iterator[str]:
 
 
 def _field_sentences(kind: type) -> dict[str, str]:
-    """The string under each field of a dataclass (and its bases), joined to one line."""
+    """The string under each field of a dataclass (and its bases), joined into one line."""
     import ast
 
     found: dict[str, str] = {}
@@ -111,7 +111,7 @@ def _tasks() -> Iterator[str]:
         identity = f"version {suite.version}, {len(suite.tasks)} tasks, `{suite.hash[:12]}`"
         yield f"- suite `{name}` ({identity}): {suite.about}"
     core = {task.task for task in load_suite("core").tasks}
-    columns = ("task", "kind", "shots", "items", "group", "CORE", "baseline v2", "baseline v1", "licence")
+    columns = ("task", "kind", "shots", "items", "group", "CORE", "baseline v2", "baseline v1", "license")
     yield "\n| " + " | ".join(columns) + " |\n|" + "---|" * len(columns)
     for task in load_tasks():
         details = task.metadata
@@ -132,7 +132,7 @@ def _tasks() -> Iterator[str]:
 def _assets() -> Iterator[str]:
     from dclm.assets import list_assets
 
-    yield "| asset | what | licence | sha256 |\n|---|---|---|---|"
+    yield "| asset | description | license | sha256 |\n|---|---|---|---|"
     for asset in list_assets():
         sha256 = f"`{asset.sha256[:12]}…`" if asset.sha256 else "not pinned"
         yield f"| `{asset.name}` | {_cell(asset.description)} | {asset.licence} | {sha256} |"

@@ -1,4 +1,4 @@
-"""`dclm evaluate` and `dclm aggregate`: score a model; CORE and EXTENDED from the accuracies of tasks."""
+"""`dclm evaluate` and `dclm aggregate`: score a model; compute CORE and EXTENDED from task accuracies."""
 
 from __future__ import annotations
 
@@ -21,18 +21,22 @@ from dclm.eval.aggregate import centred
 @click.option(
     "--include-path",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with more of lm-eval's task files, for lm-eval:NAME.",
+    help="Folder with additional lm-eval task files, for lm-eval:NAME.",
 )
 @click.option(
-    "--perplexity", metavar="NAMES", help="Also bits a byte on texts, separated by commas: sample, wikitext2, openstax."
+    "--perplexity",
+    metavar="NAMES",
+    help="Also measure bits per byte on these texts, separated by commas: sample, wikitext2, openstax.",
 )
-@click.option("--limit", type=click.IntRange(1), help="Only the first N rows of each task (of each category).")
+@click.option("--limit", type=click.IntRange(1), help="Use only the first N rows of each task (of each category).")
 @click.option("--out", type=ADDRESS, help="Directory for the scores.")
-@click.option("--audit", is_flag=True, help="No model: what constant answers get, beside the published baselines.")
+@click.option(
+    "--audit", is_flag=True, help="Without a model: show what constant answers score, next to the published baselines."
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
 @click.option("--dtype", default="float32", show_default=True, help="Precision of the weights; scores are float32.")
-@click.option("--batch-tokens", type=click.IntRange(1), help="Tokens forwarded at once.")
-@click.option("--window", type=click.IntRange(2), help="Longest text in tokens. [default: as the model states it]")
+@click.option("--batch-tokens", type=click.IntRange(1), help="Maximum number of tokens per forward pass.")
+@click.option("--window", type=click.IntRange(2), help="Maximum length of a text in tokens. [default: the model's own]")
 @engine_options
 def evaluate(
     model: str | None,
@@ -52,7 +56,7 @@ def evaluate(
 ) -> None:
     """Score MODEL on a suite of tasks.
 
-    MODEL is a checkpoint, a training run, open_lm's FILE.pt, hf:DIRECTORY, gguf:FILE, or one of lm-eval's models:
+    MODEL is a checkpoint, a training run, an open_lm file FILE.pt, hf:DIRECTORY, gguf:FILE, or one of lm-eval's models:
     lm-eval:KIND,key=value,… (as in lm-eval:hf,pretrained=DIRECTORY).
     """
     from dclm.cli.audit import print_audit
@@ -66,7 +70,9 @@ def evaluate(
         print_audit(suite, labels, out)
         return
     if model is None or out is None:
-        raise ConfigError("evaluate", "MODEL and --out are needed", "or pass --audit for what needs no model")
+        raise ConfigError(
+            "evaluate", "MODEL and --out are required", "or pass --audit for the checks that need no model"
+        )
     if workers is None and on == "local":
         workers = workers_that_fit(model)
     with open_engine(on, workers) as engine:
@@ -117,14 +123,14 @@ def _table(scores: dict[str, Any]) -> str:
 
 
 def _number(value: float | None) -> str:
-    """A dash stands for what is not known."""
+    """A dash for an unknown value."""
     return "—" if value is None else f"{value:.4f}"
 
 
 @click.command()
 @click.argument("scores", type=LOCAL_PATH)
 def aggregate(scores: Path) -> None:
-    """CORE, EXTENDED and group means of SCORES, as JSON on stdout.
+    """Print CORE, EXTENDED and group means of SCORES as JSON on stdout.
 
     SCORES is a JSON file: `{"task": accuracy, …}`, or the scores.json that `dclm evaluate` writes.
     """
@@ -133,7 +139,7 @@ def aggregate(scores: Path) -> None:
 
 
 def _accuracies(path: Path) -> tuple[dict[str, float], int | None]:
-    """The accuracies, and the limit of rows a task that they were scored with."""
+    """The accuracies, and the number of rows per task that they were limited to."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

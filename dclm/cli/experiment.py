@@ -11,13 +11,13 @@ from dclm.cli.options import LOCAL_PATH, ConsoleProgress, engine_options, env_op
 
 @click.command()
 @click.argument("file", type=LOCAL_PATH)
-@click.option("--out", type=LOCAL_PATH, required=True, help="Directory of the experiment.")
+@click.option("--out", type=LOCAL_PATH, required=True, help="Directory for the experiment.")
 @env_option
 @engine_options
 def experiment(file: Path, out: Path, variables: tuple[str, ...], on: str, workers: int | None) -> None:
-    """Run every cell of the grid in FILE, and write OUT/report.md with its pictures. What is finished is reused.
+    """Run every cell of the grid in FILE, and write OUT/report.md with its charts. Finished cells are reused.
 
-    FILE names recipes, scales, token budgets, seeds and the held-out text that all models are measured on.
+    FILE names recipes, scales, token budgets, seeds and the held-out text on which all models are evaluated.
     """
     from dclm.engine import open_engine
     from dclm.science.experiment.report import write_report

@@ -1,4 +1,5 @@
-"""`dclm show`, `dclm why`, `dclm plan`: what there is, why a document left, what a recipe would do."""
+"""`dclm show`, `dclm why`, `dclm plan`: what an artifact contains, why a document was dropped, what a recipe would
+do."""
 
 from __future__ import annotations
 
@@ -19,19 +20,19 @@ if TYPE_CHECKING:
     from dclm.documents.samples import Sample
 
 EXCERPT = 240
-"""Characters of a dropped document that `show` prints."""
+"""Number of characters of a dropped document that `show` prints."""
 SAMPLES = 3
-"""Dropped documents that it prints of each step."""
+"""Number of dropped documents that `show` prints per step."""
 
 
 @click.command()
 @click.argument("what", metavar="ID|URL")
 @click.option("--in", "artifact", required=True, metavar="ARTIFACT", help="A documents artifact: a folder or a URL.")
 def why(what: str, artifact: str) -> None:
-    """Say what became of the record with this id or URL, and why.
+    """Show what happened to the record with this id or URL, and why.
 
-    For a record that was dropped this is the step, the rule of it that the record broke, for a duplicate also the
-    document that was kept in its place and the similarity of the two, and what steps had noted of it by then.
+    For a dropped record this is the step, the rule that the record broke, the values that earlier steps had annotated,
+    and for a duplicate also the document that was kept instead and their similarity.
     """
     from dclm.documents.why import fates
 
@@ -44,10 +45,10 @@ def why(what: str, artifact: str) -> None:
 
 @click.command()
 @click.argument("artifact")
-@click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="For the estimate of tokens.")
-@click.option("--samples/--no-samples", default=True, help="Show a few of the documents that each step dropped.")
+@click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="Tokenizer for the token estimate.")
+@click.option("--samples/--no-samples", default=True, help="Show some of the documents that each step dropped.")
 def show(artifact: str, tokenizer: str, samples: bool) -> None:
-    """Show what ARTIFACT is, what it was made from, and for documents the waterfall by step."""
+    """Show what ARTIFACT is and what it was made from, and for documents the waterfall by step."""
     from dclm.core.record import read_record
     from dclm.documents.artifact import Artifact
     from dclm.documents.samples import dropped_samples
@@ -78,7 +79,7 @@ def _waterfall(console: Console, artifact: Artifact, tokenizer: str, dropped: Ma
     title = None
     if estimate is not None:
         rate = f"{estimate.tokens_per_byte:.3f} per byte of {estimate.documents:,} kept documents"
-        title = f"Tokens are estimated: {rate}, dropped ones by their samples"
+        title = f"Token counts are estimates: {rate}; those of dropped documents are based on their samples"
     table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), title_justify="left")
     for name in ("", "step", "in", "dropped", "rejected", "edits", "out", "bytes", "tokens"):
         table.add_column(name, justify="left" if name == "step" else "right", no_wrap=True)
@@ -92,7 +93,7 @@ def _waterfall(console: Console, artifact: Artifact, tokenizer: str, dropped: Ma
 
 
 def _short(number: float) -> str:
-    """Three digits and a unit: 1.43M."""
+    """Three significant digits and a unit: 1.43M."""
     for unit in ("", "k", "M", "G", "T"):
         if number < 999.5 or unit == "T":
             break
@@ -112,7 +113,7 @@ def _samples(console: Console, artifact: Artifact, dropped: Mapping[int, Sequenc
 
 @click.command()
 @click.argument("recipe", type=LOCAL_PATH)
-@click.option("--out", type=LOCAL_PATH, help="Say what of this directory would be reused.")
+@click.option("--out", type=LOCAL_PATH, help="Show what would be reused from this directory.")
 @click.option(
     "--gpu",
     default="H100",
@@ -120,25 +121,34 @@ def _samples(console: Console, artifact: Artifact, dropped: Mapping[int, Sequenc
     metavar="NAME",
     help="A100, H100, H100 PCIe, H100 NVL, H200, B200, L40S or A10G.",
 )
-@click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="How many of them.")
-@click.option("--shard-over", type=click.IntRange(1), metavar="GPUS", help="GPUs that hold one copy. Default: all.")
+@click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="Number of GPUs.")
+@click.option(
+    "--shard-over",
+    type=click.IntRange(1),
+    metavar="GPUS",
+    help="Number of GPUs that share one copy of the parameters. Default: all.",
+)
 @click.option("--checkpoint-activations", is_flag=True, help="As for `dclm train`.")
 @click.option(
     "--mfu",
     type=click.FloatRange(0, 1, min_open=True),
-    help="Share of the peak. Default: as measured in --out, or DCLM's own.",
+    help="Fraction of the peak. Default: as measured in --out, or DCLM's own.",
 )
-@click.option("--price", type=click.FloatRange(0), help="Of a GPU-hour.")
+@click.option("--price", type=click.FloatRange(0), help="Price of a GPU-hour.")
 @click.option(
     "--measured",
     multiple=True,
     type=LOCAL_PATH,
     metavar="ARTIFACT",
-    help="Documents that the recipe's pipeline made of a few whole files, not on its first run.",
+    help="Documents that the recipe's pipeline made from a few whole files; not its first run.",
 )
-@click.option("--pool-size", metavar="SIZE", help="Such as 340TB. Default: that of the files the recipe names.")
-@click.option("--cores", type=click.IntRange(1), default=1, show_default=True, help="That curation will run on.")
-@click.option("--core-price", type=click.FloatRange(0), help="Of a core-hour.")
+@click.option(
+    "--pool-size",
+    metavar="SIZE",
+    help="Size of the pool, such as 340TB. Default: the size of the files that the recipe names.",
+)
+@click.option("--cores", type=click.IntRange(1), default=1, show_default=True, help="Number of cores for curation.")
+@click.option("--core-price", type=click.FloatRange(0), help="Price of a core-hour.")
 @env_option
 def plan(
     recipe: Path,
@@ -155,7 +165,7 @@ def plan(
     core_price: float | None,
     variables: tuple[str, ...],
 ) -> None:
-    """Print the stages of RECIPE in order, with what each needs. Runs nothing and downloads nothing."""
+    """Print the stages of RECIPE in order, with the resources each needs. Runs and downloads nothing."""
     from dclm.curate.cost import Curation, parse_size
     from dclm.recipe.plan import plan_lines
     from dclm.recipe.recipe import load_recipe

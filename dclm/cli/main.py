@@ -52,7 +52,7 @@ Modules are imported only when their command is called, so that `dclm --help` ne
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is used."""
+    """A group that imports a command's module only when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -69,13 +69,13 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def dclm() -> None:
-    """Vary the data, hold the rest fixed: curate, tokenize, train, evaluate, compare."""
+    """Vary the data, keep everything else fixed: curate, tokenize, train, evaluate, compare."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. Exit 2 configuration, 3 data, 4 incomplete, 1 bug (with a traceback).
+    """Run the command line. Exit codes: 2 configuration, 3 data, 4 incomplete, 1 bug (with a traceback).
 
-    Ended by a signal: 128 and its number, as 143 for SIGTERM.
+    If a signal ends the command, the code is 128 plus its number, such as 143 for SIGTERM.
     """
     stopping.install()
     try:
@@ -103,14 +103,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _environment(error: OSError) -> DclmError | None:
-    """What is wrong with the machine or the paths that were given; None where it is a bug."""
+    """What is wrong with the machine or with the given paths; None if the error is a bug."""
     from dclm.core.storage import is_disk_full
 
     if is_disk_full(error):
         where = str(error.filename or "no space left")
         return DataError(where, "the disk is full", "free some space and run the same command again")
     if error.errno in (errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS) and error.filename is not None:
-        hint = "name a directory that you may write to, or check the permissions"
+        hint = "choose a directory that you can write to, or check the permissions"
         return ConfigError(str(error.filename), f"cannot be used: {error.strerror}", hint)
     return None
 

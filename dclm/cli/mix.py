@@ -1,4 +1,4 @@
-"""`dclm mix`: from proxies trained on many mixtures to the best mixture."""
+"""`dclm mix`: find the best mixture of sources from proxies trained on many mixtures."""
 
 from __future__ import annotations
 
@@ -26,21 +26,29 @@ def mix() -> None:
 
 
 @mix.command()
-@click.option("--mixtures", multiple=True, required=True, type=_PATH, help="CSV: run, then one share per source.")
+@click.option(
+    "--mixtures", multiple=True, required=True, type=_PATH, help="CSV: run, then one column per source with its share."
+)
 @click.option("--losses", multiple=True, required=True, type=_PATH, help="CSV: run, then one column per loss.")
-@click.option("--target", required=True, metavar="COLUMN", help="Column of the losses to fit.")
+@click.option("--target", required=True, metavar="COLUMN", help="Column of losses to fit.")
 @click.option("--predict", "new", required=True, type=_PATH, help="CSV of mixtures to predict.")
 @click.option("--out", required=True, type=_PATH, help="CSV to write: the run, predicted, low, high.")
 @click.option("--truth", type=_PATH, help="CSV with the losses of the predicted mixtures, to compare with.")
-@click.option("--first", type=click.IntRange(1), help="Use only the first so many proxies.")
+@click.option("--first", type=click.IntRange(1), help="Use only this many of the proxies, from the first on.")
 @click.option(
     "--model",
     type=click.Choice(("log-linear", "trees")),
     default="log-linear",
     show_default=True,
-    help="`log-linear` holds beyond the proxies; `trees` (boosted) may be closer among them.",
+    help="`log-linear` extrapolates beyond the proxies; `trees` (boosted) may be more accurate among them.",
 )
-@click.option("--resamples", type=click.IntRange(2), default=50, show_default=True, help="Refits behind the interval.")
+@click.option(
+    "--resamples",
+    type=click.IntRange(2),
+    default=50,
+    show_default=True,
+    help="Number of bootstrap refits for the interval.",
+)
 @force_option
 def fit(
     mixtures: tuple[Path, ...],
@@ -56,8 +64,8 @@ def fit(
 ) -> None:
     """Fit the loss as a function of the mixture, and predict it for other mixtures.
 
-    Tables are joined by their first column. The interval (95 %) says how sure the fit is, for a model of the proxies'
-    size; the order of the predictions is what carries over to larger models.
+    Tables are joined by their first column. The 95 % interval shows the uncertainty of the fit, for a model of the
+    proxies' size; what carries over to larger models is the order of the predictions.
     """
     from dclm.core.ownership import claim_file
     from dclm.science.mix.models import cross_validated, interval, pairs_right, resampled, spearman
@@ -94,7 +102,7 @@ def fit(
     multiple=True,
     required=True,
     metavar="COLUMN[=WEIGHT]",
-    help="Loss to minimize; repeatable: the weighted sum is minimized. Weights are 1 unless given.",
+    help="Loss to minimize; repeatable: the weighted sum is minimized. Weights default to 1.",
 )
 @click.option("--constraints", type=_PATH, help="YAML: budget, max_divergence, and limits per source (docs/mix.md).")
 @click.option(
@@ -102,7 +110,7 @@ def fit(
     "splits",
     multiple=True,
     metavar="SOURCE=PART:SHARE,PART:SHARE",
-    help="SOURCE was split into parts since; runs on it read them in these proportions.",
+    help="SOURCE has since been split into parts; runs on it read them in these proportions.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def best(
@@ -113,10 +121,10 @@ def best(
     splits: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Find the mixture of the least predicted loss, its gain over the natural mix, and how sure both are.
+    """Find the mixture with the lowest predicted loss, its gain over the natural mix, and how certain both are.
 
-    A source that a table of mixtures lacks counts as unread in its runs, so that proxies made before a source was added
-    are used again.
+    A source missing from a table of mixtures counts as unread in its runs, so proxies made before a source was added
+    can be reused.
     """
     from dclm.science.mix.constraints import feasible, load_constraints
     from dclm.science.mix.optimize import best_mixture
@@ -130,15 +138,15 @@ def best(
 
 @mix.command()
 @click.argument("file", type=_PATH)
-@click.option("--out", type=_PATH, required=True, help="Directory of the swarm.")
-@click.option("--propose-only", is_flag=True, help="Write OUT/mixtures.csv and train nothing.")
+@click.option("--out", type=_PATH, required=True, help="Directory for the swarm.")
+@click.option("--propose-only", is_flag=True, help="Only write OUT/mixtures.csv; train nothing.")
 @env_option
 @engine_options
 def swarm(file: Path, out: Path, propose_only: bool, variables: tuple[str, ...], on: str, workers: int | None) -> None:
-    """Draw mixtures of a recipe's sources, and train a small proxy on each: OUT/mixtures.csv and OUT/losses.csv.
+    """Draw mixtures of a recipe's sources and train a small proxy on each: OUT/mixtures.csv and OUT/losses.csv.
 
-    FILE names the recipe, the proxies' scale and tokens, how many, and the held-out texts. Finished proxies are used
-    again, also after the recipe has got another source or FILE asks for more proxies.
+    FILE names the recipe, the proxies' scale and tokens, their number, and the held-out texts. Finished proxies are
+    reused, even if the recipe has gained a source since or FILE asks for more proxies.
     """
     from dclm.engine import open_engine
     from dclm.science.mix.proxies import LOSSES, MIXTURES, train_swarm, write_mixtures
@@ -195,7 +203,7 @@ def _best_table(found: Best, proxies: int) -> str:
         f"predicted loss {found.predicted:.4f}, natural mix {found.natural:.4f} ({proxies} proxies)",
         f"gain {found.gain:+.4f} (95 % {found.gain_low:+.4f} to {found.gain_high:+.4f}): {verdict}",
         f"divergence from the natural mix {found.divergence:.3f} nats; nearest proxy {found.distance:.3f} away "
-        f"(proxies lie {found.usual_distance:.3f} apart); leverage {found.leverage:.2f} of the largest proxy's"
+        f"(typical for proxies: {found.usual_distance:.3f}); leverage {found.leverage:.2f} of the largest proxy's"
         + (": extrapolated" if found.extrapolates else ""),
     ]
     if not found.decided:

@@ -1,4 +1,4 @@
-"""`dclm model export | import`: to and from the formats of Hugging Face and open_lm."""
+"""`dclm model export | import`: convert models to and from the formats of Hugging Face and open_lm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def model() -> None:
-    """Models in the formats of Hugging Face and open_lm."""
+    """Convert models to and from the formats of Hugging Face and open_lm."""
 
 
 @model.command()
@@ -30,8 +30,8 @@ def model() -> None:
 def export(checkpoint: str, to: Format, out: Path) -> None:
     """Write CHECKPOINT (a checkpoint, the --out of `dclm train`, or an open_lm .pt file) in another format.
 
-    Logits are equal up to rounding. In Hugging Face's format it is an OLMoE of one expert (`OlmoeForCausalLM`), which
-    `transformers` has: nothing needs trust_remote_code.
+    Logits are equal up to rounding. In Hugging Face's format the model is an OLMoE with one expert
+    (`OlmoeForCausalLM`), an architecture that `transformers` includes, so trust_remote_code is not needed.
     """
     from dclm.model.convert import export_model
 
@@ -40,13 +40,17 @@ def export(checkpoint: str, to: Format, out: Path) -> None:
 
 @model.command("import")
 @click.argument("source", type=LOCAL_PATH)
-@click.option("--out", type=LOCAL_PATH, required=True, help="Directory of the new checkpoint.")
+@click.option("--out", type=LOCAL_PATH, required=True, help="Directory for the new checkpoint.")
 @click.option(
-    "--seq-len", type=click.IntRange(1), default=2048, show_default=True, help="Window of an open_lm file's model."
+    "--seq-len",
+    type=click.IntRange(1),
+    default=2048,
+    show_default=True,
+    help="Context length of the model in an open_lm file.",
 )
 @click.option("--tokenizer", type=LOCAL_PATH, help="A tokenizer.json. [default: SOURCE's own]")
 def import_(source: Path, out: Path, seq_len: int, tokenizer: Path | None) -> None:
-    """Make a checkpoint of SOURCE: a directory that `dclm model export --to hf` wrote, or open_lm's .pt file."""
+    """Make a checkpoint from SOURCE: a directory written by `dclm model export --to hf`, or open_lm's .pt file."""
     from dclm.model.convert import import_model
 
     import_model(source, out, seq_len=seq_len, tokenizer=tokenizer)

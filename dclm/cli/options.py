@@ -1,4 +1,4 @@
-"""Options and drawings that several commands share."""
+"""Options, progress display and console output shared by several commands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Address(click.ParamType[str]):
-    """A local path or a URL of storage, as text."""
+    """A local path or a storage URL, as text."""
 
     name = "path or URL"
 
@@ -40,7 +40,7 @@ class Address(click.ParamType[str]):
 
 
 class LocalPath(click.Path):
-    """A local path. A URL is refused before anything is done, for it would become a folder of that name."""
+    """A local path. A URL is refused before any work starts, because it would become a folder of that name."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -60,10 +60,10 @@ def engine_options(command: F) -> F:
     command = click.option(
         "--workers",
         type=click.IntRange(1),
-        help="Units of work at once. Default: one a core. Never changes the output.",
+        help="Number of units to run at once. Default: one per core. Never changes the output.",
     )(command)
     return click.option(
-        "--on", default="local", show_default=True, metavar="local|ray[:ADDRESS]", help="Where the units run."
+        "--on", default="local", show_default=True, metavar="local|ray[:ADDRESS]", help="Where to run the units."
     )(command)
 
 
@@ -72,13 +72,13 @@ env_option = click.option(
     "variables",
     multiple=True,
     metavar="NAME",
-    help="Let the file read this environment variable, also into URLs; can be repeated.",
+    help="Allow the file to use this environment variable, including in URLs; repeatable.",
 )
-force_option = click.option("--force", is_flag=True, help="Replace a file that is there already.")
+force_option = click.option("--force", is_flag=True, help="Replace an existing file.")
 
 
 def named_models(models: Sequence[str]) -> dict[str, Path]:
-    """The values of `--model NAME=PATH`, by name. Raises: ConfigError for other forms."""
+    """The values of `--model NAME=PATH`, by name. Raises: ConfigError for any other form."""
     named: dict[str, Path] = {}
     for item in models:
         name, separator, path = item.partition("=")
@@ -89,11 +89,11 @@ def named_models(models: Sequence[str]) -> dict[str, Path]:
 
 
 PLAIN_SECONDS = 60.0
-"""Between lines, where progress cannot be drawn."""
+"""Seconds between log lines where progress cannot be drawn."""
 
 
 class ConsoleProgress:
-    """Draws progress on stderr where that is a terminal; elsewhere, in a job's log, it writes a line a minute."""
+    """Draws progress on stderr if that is a terminal; otherwise, as in a job's log, writes one line per minute."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -105,7 +105,7 @@ class ConsoleProgress:
         self._items = 0
         self._done = 0
         self._told = (0.0, 0)
-        """When the last line was written, and what was done by then."""
+        """When the last line was written, and how much was done by then."""
 
     def start(self, label: str, total: int | None, unit: str = "shards") -> None:
         """See `dclm.core.progress.Progress`."""
@@ -125,7 +125,7 @@ class ConsoleProgress:
             console=self._console,
             transient=True,
         )
-        atexit.register(self.finish)  # an error ends the work too, and must not leave the cursor hidden
+        atexit.register(self.finish)  # an error also ends the work, and must not leave the cursor hidden
         self._progress.start()
         self._task = self._progress.add_task(label, total=total, rate="")
 
@@ -138,7 +138,7 @@ class ConsoleProgress:
         rate = note or (f"{self._items / elapsed:,.0f} documents/s" if self._items and elapsed > 0.5 else "")
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, advance=units, rate=rate)
-        elif elapsed < 1.0:  # what was there before this run says nothing of its speed
+        elif elapsed < 1.0:  # what was done before this run says nothing about its speed
             self._told = (now, self._done)
         elif now - self._told[0] >= PLAIN_SECONDS and self._done > self._told[1]:
             self._write_line(now, rate)
@@ -161,26 +161,27 @@ class ConsoleProgress:
 
 
 def say(text: str) -> None:
-    """A line for the user on stderr; stdout is for data."""
+    """Print a line for the user on stderr; stdout is for data."""
     print(visible(text), file=sys.stderr)
 
 
 def put(text: object) -> None:
-    """A line on stdout, for people and programs. What commands print goes through here, `say` or `open_console`."""
+    """Print a line on stdout, for people and programs. All output of commands goes through here, `say` or
+    `open_console`."""
     print(visible(str(text)))
 
 
 def visible(text: str) -> str:
-    """Text of strangers for a terminal: control and escape characters are shown instead of obeyed.
+    """Untrusted text for a terminal: control and escape characters are shown instead of executed.
 
-    ESC becomes its symbol (U+241B) and so on; other invisible characters, which may turn the direction of writing or
-    cannot be encoded, become U+FFFD; line ends and tabs stay.
+    ESC becomes its symbol (U+241B) and so on; other invisible characters, which may change the text direction or cannot
+    be encoded, become U+FFFD; line ends and tabs stay.
     """
     return text if text.isprintable() else "".join(c if c in "\n\t" else _visible(c) for c in text)
 
 
 def plain(text: str) -> str:
-    """As `visible`, in one line."""
+    """Same as `visible`, on one line."""
     return "".join(map(_visible, text))
 
 
@@ -194,7 +195,7 @@ def _visible(character: str) -> str:
 
 
 def open_console(width: int | None = None) -> Console:
-    """For tables and styles on stdout; what cells and lines hold is made visible, whoever wrote it."""
+    """A console for tables and styles on stdout; text in cells and lines is made visible, whoever wrote it."""
     console = Console(width=width)
     console.push_render_hook(_VisibleText())
     return console
@@ -207,7 +208,7 @@ class _VisibleText(RenderHook):
 
 
 class _Shown:
-    """Something of rich's, each piece of whose text is made visible; the styles are rich's own."""
+    """A renderable of rich whose text is made visible piece by piece; the styles stay rich's own."""
 
     def __init__(self, inner: ConsoleRenderable) -> None:
         self._inner = inner

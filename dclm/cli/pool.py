@@ -1,4 +1,5 @@
-"""`dclm pool sample | list | commoncrawl | check`: make a crawl, see what a pool holds and whether it is sound."""
+"""`dclm pool sample | list | commoncrawl | check`: generate a crawl, list what a pool contains and check that it is
+sound."""
 
 from __future__ import annotations
 
@@ -14,16 +15,22 @@ from dclm.pool.files import InputFile
 
 @click.group()
 def pool() -> None:
-    """Crawls and corpora that documents are read from."""
+    """Crawls and corpora from which documents are read."""
 
 
 @pool.command("sample")
-@click.option("--out", required=True, type=LOCAL_PATH, help="Directory of the pool artifact.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed, the same bytes.")
-@click.option("--documents", default=2000, show_default=True, type=click.IntRange(1), help="Pages to generate.")
-@click.option("--files", default=4, show_default=True, type=click.IntRange(1), help="WARC files to spread them over.")
+@click.option("--out", required=True, type=LOCAL_PATH, help="Directory for the pool artifact.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="The same seed gives the same bytes."
+)
+@click.option(
+    "--documents", default=2000, show_default=True, type=click.IntRange(1), help="Number of pages to generate."
+)
+@click.option(
+    "--files", default=4, show_default=True, type=click.IntRange(1), help="Number of WARC files to spread them over."
+)
 def sample(out: Path, seed: int, documents: int, files: int) -> None:
-    """Generate a crawl in real WARC files, with a table that says what is true of each page."""
+    """Generate a crawl in real WARC files, with a table of the true properties of each page."""
     from dclm.pool.sample.crawl import make_sample
 
     put(make_sample(out, seed, documents, files))
@@ -32,7 +39,7 @@ def sample(out: Path, seed: int, documents: int, files: int) -> None:
 @pool.command("list")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 def list_(paths: tuple[str, ...]) -> None:
-    """Print the files that PATH… (files, directories, globs, artifacts) stand for: kind, bytes, name, path."""
+    """List the files that PATH… (files, directories, globs, artifacts) expands to: kind, bytes, name, path."""
     from dclm.pool.files import list_files
 
     _print(list_files(paths))
@@ -41,9 +48,9 @@ def list_(paths: tuple[str, ...]) -> None:
 @pool.command("check")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 def check(paths: tuple[str, ...]) -> None:
-    """Read the archives that PATH… stand for twice, with FastWARC and with warcio, and say where the two disagree.
+    """Read the archives in PATH… twice, with FastWARC and with warcio, and report where the two disagree.
 
-    Compared are the types, ids, lengths and contents of all records, and contents with their digests. Exit code 3 if
+    Compares the types, ids, lengths and contents of all records, and contents with their digests. Exit code 3 if
     anything differs or is damaged.
     """
     from dclm.pool.check import check_archive
@@ -52,7 +59,7 @@ def check(paths: tuple[str, ...]) -> None:
     bad = 0
     files = [file for file in list_files(paths) if file.kind == "warc"]
     if not files:
-        raise DataError(paths[0], "holds no archive, allowed: WARC, WET, WAT and ARC files", "check the path")
+        raise DataError(paths[0], "found no archive, allowed: WARC, WET, WAT and ARC files", "check the path")
     for file in files:
         found = check_archive(file)
         bad += bool(found.problems)
@@ -67,14 +74,19 @@ def check(paths: tuple[str, ...]) -> None:
 @pool.command("commoncrawl")
 @click.argument("crawl", metavar="CRAWL")
 @click.argument("urls", nargs=-1, metavar="[PATTERN]…")
-@click.option("--warcs", type=click.IntRange(1), help="So many WARC files, drawn by seed.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Which WARC files are drawn.")
-@click.option("--limit", type=click.IntRange(1), help="Captures at most for each PATTERN.")
-@click.option("--base-url", default="https://data.commoncrawl.org/", show_default=True, help="Server or mirror.")
+@click.option("--warcs", type=click.IntRange(1), help="Number of WARC files, drawn at random by seed.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed that decides which WARC files are drawn."
+)
+@click.option("--limit", type=click.IntRange(1), help="Maximum number of captures per PATTERN.")
+@click.option(
+    "--base-url", default="https://data.commoncrawl.org/", show_default=True, help="Server or mirror to download from."
+)
 def commoncrawl(
     crawl: str, urls: tuple[str, ...], warcs: int | None, seed: int, limit: int | None, base_url: str
 ) -> None:
-    """Print the files of a selection of CRAWL (such as CC-MAIN-2022-05): --warcs N, or PATTERN… as *.example.com."""
+    """List the files of a selection of CRAWL (such as CC-MAIN-2022-05): --warcs N, or PATTERN… such as
+    *.example.com."""
     from dclm.pool.commoncrawl import CommonCrawl
 
     try:

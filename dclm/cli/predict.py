@@ -1,4 +1,4 @@
-"""`dclm predict`: the order of corpora at a large scale, from runs at a small one."""
+"""`dclm predict`: predict the ranking of corpora at a large scale from runs at a small one."""
 
 from __future__ import annotations
 
@@ -20,30 +20,32 @@ if TYPE_CHECKING:
 
 SCALES = ("400m", "1b", "7b", "7b-2x")
 _SHOWN, _CLOSE = 5, 20
-"""Next runs and open pairs in the table, at most."""
+"""Maximum number of next runs and open pairs in the table."""
 _WIDTH = 58
 
 
 @click.command()
 @click.argument("results", nargs=-1, metavar="[RESULT.json...]", type=LOCAL_PATH)
-@click.option("--from", "small", type=click.Choice(SCALES[:-1]), required=True, help="Scale of the runs at hand.")
+@click.option("--from", "small", type=click.Choice(SCALES[:-1]), required=True, help="Scale of the available runs.")
 @click.option("--to", "large", type=click.Choice(SCALES[1:]), required=True, help="Scale to predict.")
 @click.option(
     "--records",
     multiple=True,
     type=LOCAL_PATH,
     help="Table of published runs to learn from, with the columns of evals.csv; can be repeated. Default: "
-    "results/evals.csv below DCLM_SHARED.",
+    "results/evals.csv in DCLM_SHARED.",
 )
-@click.option("--corpus", "corpora", multiple=True, metavar="NAME", help="Corpus of the records to put in the order.")
-@click.option("--backtest", is_flag=True, help="Predict every pair of published corpora, both left out of the fit.")
+@click.option("--corpus", "corpora", multiple=True, metavar="NAME", help="Corpus from the records to rank.")
+@click.option(
+    "--backtest", is_flag=True, help="Predict every pair of published corpora, with both left out of the fit."
+)
 @click.option(
     "--designs",
     type=click.Choice(("used", "equal", "ignored")),
     default="used",
     show_default=True,
-    help="Backtest: how token budgets and learning rates are treated. `used`: the mean of each corpus's runs is "
-    "predicted, knowing how they were trained; `equal`: only runs trained alike count; `ignored`: all are averaged.",
+    help="Backtest: how token budgets and learning rates are treated. `used`: the mean of each corpus's runs is  "
+    "predicted, given how they were trained; `equal`: only equally trained runs count; `ignored`: all are averaged.",
 )
 @click.option("--plot", type=LOCAL_PATH, help="Backtest: write the calibration plot to this SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
@@ -60,10 +62,10 @@ def predict(
     as_json: bool,
     force: bool,
 ) -> None:
-    """Predict which corpus is better at a large scale, how sure that is, and which run would tell most about it.
+    """Predict which corpus is better at a large scale, with what certainty, and which run would be most informative.
 
-    Corpora to order are those of the RESULT.json files and those named with --corpus; without either, all corpora in
-    the records that were run at the small scale but not at the large one. How it works: docs/predict.md.
+    Ranks the corpora of the RESULT.json files and those named with --corpus; without either, all corpora in the records
+    that were run at the small scale but not at the large one. How it works: docs/predict.md.
     """
     from dclm.science.predict.backtest import backtest as run_backtest
     from dclm.science.predict.forecast import forecast
@@ -74,7 +76,9 @@ def predict(
     runs = distinct(run for path in records or (find_published(),) for run in read_table(path))
     if backtest:
         if results or corpora:
-            raise ConfigError("--backtest", "found corpora to order, allowed: none, as every published pair is tested")
+            raise ConfigError(
+                "--backtest", "found corpora to rank, allowed: none, because every published pair is tested"
+            )
         if plot is not None:
             claim_file(plot, [*results, *records], force=force)
         outcome = run_backtest(runs, small, large, designs)

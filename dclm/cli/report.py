@@ -1,4 +1,4 @@
-"""`dclm report`: one HTML page on a documents artifact."""
+"""`dclm report`: one HTML page about a documents artifact."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from dclm.cli.options import LOCAL_PATH, force_option, put, say
 @click.command()
 @click.argument("artifact", type=LOCAL_PATH)
 @click.option("--out", type=LOCAL_PATH, help="File to write. Default: report.html in ARTIFACT.")
-@click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="For the estimate of tokens; none: no.")
+@click.option(
+    "--tokenizer",
+    default="gpt-neox-20b",
+    show_default=True,
+    help="Tokenizer for the token estimate; none: no estimate.",
+)
 @force_option
 def report(artifact: Path, out: Path | None, tokenizer: str, force: bool) -> None:
-    """Write one HTML page on ARTIFACT, what `dclm curate` made.
+    """Write one HTML page about ARTIFACT, an output of `dclm curate`.
 
-    Waterfall of documents, characters and tokens, histograms of the annotations with the cuts drawn in, domains,
-    languages, samples of what each step dropped, alarms. The page has no script and loads nothing.
+    Shows the waterfall of documents, characters and tokens, histograms of the annotations with their cuts, domains,
+    languages, samples of what each step dropped, and alarms. The page has no script and loads nothing.
     """
     from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic

@@ -1,4 +1,4 @@
-"""`dclm run`: every stage of a recipe."""
+"""`dclm run`: run every stage of a recipe."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_option
 
 @click.command()
 @click.argument("recipe", type=LOCAL_PATH)
-@click.option("--out", type=ADDRESS, required=True, help="Directory of the run.")
-@click.option("--limit", type=click.IntRange(1), help="Read at most so many records of each source.")
+@click.option("--out", type=ADDRESS, required=True, help="Directory for the run.")
+@click.option("--limit", type=click.IntRange(1), help="Maximum number of records to read from each source.")
 @click.option(
     "--until",
     type=click.Choice(["pool", "curate", "tokenize", "train", "evaluate"]),
     default="evaluate",
     show_default=True,
-    help="The last stage to run.",
+    help="Last stage to run.",
 )
 @click.option(
     "--nproc",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Training processes (one a GPU); several with --on ray: workers of the cluster.",
+    help="Number of training processes (one per GPU); with --on ray: workers of the cluster.",
 )
-@click.option("--min-nproc", type=click.IntRange(1), help="On Ray: train with as few while there is no room for more.")
+@click.option(
+    "--min-nproc",
+    type=click.IntRange(1),
+    help="On Ray: minimum number of workers to train with while no more are available.",
+)
 @env_option
 @engine_options
 def run(
@@ -41,7 +45,7 @@ def run(
     on: str,
     workers: int | None,
 ) -> None:
-    """Run RECIPE from pool to OUT/result.json. What is finished is reused."""
+    """Run RECIPE from pool to OUT/result.json. Finished stages are reused."""
     from dclm.engine import open_engine
     from dclm.recipe.layout import STAGES
     from dclm.recipe.recipe import load_recipe

@@ -1,4 +1,4 @@
-"""`dclm scaling`: scores over compute, and compute multipliers."""
+"""`dclm scaling`: scores as a function of compute, and compute multipliers."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _PATH = LOCAL_PATH
 
 
 @click.command()
-@click.option("--baseline", required=True, metavar="NAME", help="Corpus or recipe that the others are compared with.")
-@click.option("--points", type=_PATH, help="points.json of `dclm experiment`: bits a byte over FLOPs.")
+@click.option("--baseline", required=True, metavar="NAME", help="Corpus or recipe to compare the others with.")
+@click.option("--points", type=_PATH, help="points.json of `dclm experiment`: bits per byte over FLOPs.")
 @click.option(
     "--records",
     multiple=True,
     type=_PATH,
-    help="Table of runs with the columns of evals.csv; can be repeated. Default: results/evals.csv below DCLM_SHARED.",
+    help="Table of runs with the columns of evals.csv; can be repeated. Default: results/evals.csv in DCLM_SHARED.",
 )
 @click.option("--metric", default="core", show_default=True, help="`core`, or a task of CORE (centered accuracy).")
 @click.option(
@@ -36,7 +36,7 @@ _PATH = LOCAL_PATH
     "corpora",
     multiple=True,
     metavar="NAME",
-    help="Corpus to take from the records. Default: all that were run at three amounts of compute.",
+    help="Corpus to take from the records. Default: all that were run at three or more compute budgets.",
 )
 @click.option("--hold-out", is_flag=True, help="Predict the largest runs from the smaller ones, and compare.")
 @click.option(
@@ -44,9 +44,9 @@ _PATH = LOCAL_PATH
     "at_flops",
     type=click.FloatRange(0, min_open=True),
     metavar="FLOPS",
-    help="Predict which of each two corpora is better with this much compute.",
+    help="For each pair of corpora, predict which is better at this much compute.",
 )
-@click.option("--plot", type=_PATH, help="Write the picture to this SVG file.")
+@click.option("--plot", type=_PATH, help="Write the chart to this SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @force_option
 def scaling(
@@ -61,10 +61,10 @@ def scaling(
     as_json: bool,
     force: bool,
 ) -> None:
-    """Fit scores over compute, and give each corpus's compute multiplier over a baseline.
+    """Fit scores as a function of compute, and give each corpus's compute multiplier over a baseline.
 
-    The multiplier says how many times the FLOPs the baseline needs for the same score. Values for which the baseline
-    has no run of that compute are marked as extrapolated. How it works: docs/predict.md.
+    The multiplier is the factor of FLOPs that the baseline needs for the same score. Values beyond the compute of the
+    baseline's runs are marked as extrapolated. How it works: docs/predict.md.
     """
     from dclm.core.ownership import claim_file
     from dclm.science.predict.records import distinct, find_published, read_table
@@ -74,11 +74,13 @@ def scaling(
     from dclm.science.scaling.sources import from_points, from_records
 
     if points is not None and (records or corpora or metric != "core"):
-        raise ConfigError("--points", "found records, a metric or corpora as well, allowed: one or the other")
+        raise ConfigError(
+            "--points", "found both points and one of records, metric and corpora, allowed: one or the other"
+        )
     if plot is not None:
         claim_file(plot, [*filter(None, [points]), *records], force=force)
     if points is not None:
-        runs, label = from_points(points), "log10 of bits a byte"
+        runs, label = from_points(points), "log10 of bits per byte"
     else:
         table = distinct(run for path in records or (find_published(),) for run in read_table(path))
         runs, label = from_records(table, metric, (*corpora, baseline) if corpora else ()), metric

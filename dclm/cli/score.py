@@ -1,4 +1,4 @@
-"""`dclm score`: a quality model against people's labels."""
+"""`dclm score`: evaluate a quality model on human labels."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dclm.cli.options import LOCAL_PATH, force_option, put, say
 @click.argument("model", type=LOCAL_PATH)
 @click.argument("labels", nargs=-1, required=True, metavar="LABELS...")
 @click.option("--positive", default="__label__hq", show_default=True, help="The model's label of the positive class.")
-@click.option("--curve", is_flag=True, help="Print the whole precision-recall curve, a line a point, instead.")
-@click.option("--picture", type=LOCAL_PATH, help="Write precision-recall, ROC and calibration as SVG.")
+@click.option("--curve", is_flag=True, help="Print the whole precision-recall curve instead, one line per point.")
+@click.option("--picture", type=LOCAL_PATH, help="Write precision-recall, ROC and calibration curves as SVG.")
 @force_option
 def score(model: Path, labels: tuple[str, ...], positive: str, curve: bool, picture: Path | None, force: bool) -> None:
-    """Judge MODEL (a fastText file or a classifier artifact) against the documents of LABELS, all together.
+    """Evaluate MODEL (a fastText file or a classifier artifact) on the documents of LABELS, taken together.
 
     LABELS are JSONL files with `text` and `label` (1: good). Prints JSON: accuracy, ROC-AUC, average precision,
-    calibration; or one line for each point of the precision-recall curve.
+    calibration; or one line per point of the precision-recall curve.
     """
     from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic

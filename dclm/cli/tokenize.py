@@ -20,7 +20,13 @@ from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import
 @click.command()
 @click.argument("documents", nargs=-1, required=True, type=ADDRESS)
 @click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="Asset name, or a tokenizer.json.")
-@click.option("--seq-len", type=click.IntRange(1), default=2048, show_default=True, help="A row holds one more.")
+@click.option(
+    "--seq-len",
+    type=click.IntRange(1),
+    default=2048,
+    show_default=True,
+    help="Context length; rows have one more token.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=ADDRESS, required=True)
 @click.option(
@@ -28,27 +34,27 @@ from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import
     type=click.Choice(["stream", "dclm"]),
     default="stream",
     show_default=True,
-    help="stream: nothing lost. dclm: each file's last row padded, as open_lm does.",
+    help="stream: no token is lost. dclm: the last row of each file is padded, as in open_lm.",
 )
-@click.option("--weight", "weights", type=float, multiple=True, help="Of each of DOCUMENTS, in order.")
-@click.option("--num-tokens", type=click.IntRange(1), help="How many to train on. [default: all there are]")
+@click.option("--weight", "weights", type=float, multiple=True, help="Mixture weight of each of DOCUMENTS, in order.")
+@click.option("--num-tokens", type=click.IntRange(1), help="Number of tokens to train on. [default: all]")
 @click.option(
     "--max-repeats",
     type=click.FloatRange(0, min_open=True),
     default=1.0,
     show_default=True,
-    help="How often a source may be gone through.",
+    help="Maximum number of passes over a source.",
 )
 @click.option("--rows-per-shard", type=click.IntRange(1), default=8192, show_default=True)
-@click.option("--eot", help="Token that ends a document. [default: <|endoftext|> or its like]")
+@click.option("--eot", help="Token that ends a document. [default: <|endoftext|> or its equivalent]")
 @click.option(
     "--encoder",
     type=click.Choice(["fast", "hf"]),
     default="fast",
     show_default=True,
-    help="fast: fastokens where its ids equal Hugging Face's.",
+    help="fast: use fastokens where its ids equal Hugging Face's.",
 )
-@click.option("--allow-incomplete", is_flag=True, help="Take artifacts that lack parts.")
+@click.option("--allow-incomplete", is_flag=True, help="Accept artifacts with missing parts.")
 @engine_options
 def tokenize(
     documents: tuple[str, ...],
@@ -102,15 +108,22 @@ def tokens() -> None:
 @tokens.command("import")
 @click.argument("folder")
 @click.option("--out", type=LOCAL_PATH, required=True)
-@click.option("--seq-len", type=click.IntRange(1), default=2048, show_default=True, help="Rows hold one more.")
+@click.option(
+    "--seq-len",
+    type=click.IntRange(1),
+    default=2048,
+    show_default=True,
+    help="Context length; rows have one more token.",
+)
 @click.option(
     "--vocab-size",
     type=click.IntRange(1),
-    help=f"Of the model. Negative ids count from its end, and need it. Default: {OPEN_LM_VOCAB_SIZE}, and no such ids.",
+    help="Vocabulary size of the model; required for negative ids, which count from its end. "
+    f"Default: {OPEN_LM_VOCAB_SIZE}, without negative ids.",
 )
 @engine_options
 def import_(folder: str, out: Path, seq_len: int, vocab_size: int | None, on: str, workers: int | None) -> None:
-    """Make the tokens artifact OUT of FOLDER (a directory or URL), such as DCLM's published token sets."""
+    """Make the tokens artifact OUT from FOLDER (a directory or URL), such as one of DCLM's published token sets."""
     with open_engine(on, workers) as engine:
         record = import_webdataset(
             folder, out, seq_len=seq_len, vocab_size=vocab_size, engine=engine, progress=ConsoleProgress()
@@ -123,7 +136,7 @@ def import_(folder: str, out: Path, seq_len: int, vocab_size: int | None, on: st
 @click.option("--out", type=LOCAL_PATH, required=True)
 @engine_options
 def export(artifact: Path, out: Path, on: str, workers: int | None) -> None:
-    """Write the tokens ARTIFACT as open_lm's training reads it."""
+    """Write the tokens ARTIFACT in the format that open_lm's training reads."""
     with open_engine(on, workers) as engine:
         export_webdataset(artifact, out, engine=engine, progress=ConsoleProgress())
 

@@ -1,4 +1,4 @@
-"""`dclm train`: tokens to a model at a scale."""
+"""`dclm train`: train a model at a scale on tokens."""
 
 from __future__ import annotations
 
@@ -19,20 +19,26 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("tokens", type=ADDRESS)
 @click.option(
-    "--scale", required=True, help="A named experiment: 5m … 154m, 411m_1x … 7b_2x; 25m_2x: twice 25m's tokens."
+    "--scale", required=True, help="A named scale: 5m … 154m, 411m_1x … 7b_2x; 25m_2x has twice the tokens of 25m."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the first weights and of later epochs' order.")
-@click.option("--out", type=ADDRESS, required=True, help="Directory of the run.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --out.")
-@click.option("--validation", type=ADDRESS, help="A tokens artifact of held-out text.")
-@click.option("--on", default="local", show_default=True, metavar="local|ray[:ADDRESS]", help="Where the ranks run.")
-@click.option("--nproc", type=click.IntRange(1), default=1, show_default=True, help="Processes (one a GPU).")
-@click.option("--min-nproc", type=click.IntRange(1), help="On Ray: go on with as few while there is no room for more.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed for initialization and data order.")
+@click.option("--out", type=ADDRESS, required=True, help="Directory for the run.")
+@click.option("--resume", is_flag=True, help="Continue from the last checkpoint in --out.")
+@click.option("--validation", type=ADDRESS, help="Tokens artifact of held-out text.")
+@click.option("--on", default="local", show_default=True, metavar="local|ray[:ADDRESS]", help="Where to run the ranks.")
+@click.option(
+    "--nproc", type=click.IntRange(1), default=1, show_default=True, help="Number of processes (one per GPU)."
+)
+@click.option(
+    "--min-nproc",
+    type=click.IntRange(1),
+    help="On Ray: minimum number of workers to continue with while no more are available.",
+)
 @click.option(
     "--shard-over",
     type=click.IntRange(1),
     metavar="RANKS",
-    help="Ranks that hold one copy of the parameters. Default: those of a node.",
+    help="Number of ranks that share one copy of the parameters. Default: the ranks of one node.",
 )
 @click.option(
     "--timeout",
@@ -40,24 +46,31 @@ if TYPE_CHECKING:
     default=900,
     show_default=True,
     metavar="SECONDS",
-    help="A rank that lets the others wait longer ends the run.",
+    help="Abort if a rank stalls for longer than this.",
 )
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
-@click.option("--epochs", type=click.IntRange(1), default=1, show_default=True, help="Passes allowed over few tokens.")
-@click.option("--tokens", "num_tokens", type=click.IntRange(1), help="Other training tokens: leaves the benchmark.")
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads of a process.")
+@click.option(
+    "--epochs", type=click.IntRange(1), default=1, show_default=True, help="Maximum number of passes over the tokens."
+)
+@click.option(
+    "--tokens",
+    "num_tokens",
+    type=click.IntRange(1),
+    help="Override the scale's token budget; the run then leaves the benchmark.",
+)
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads per process.")
 @click.option("--checkpoint-every", type=click.IntRange(1), metavar="STEPS", help="Default: a fifth of the run.")
 @click.option("--keep-checkpoints", type=click.IntRange(1), default=2, show_default=True)
 @click.option(
-    "--compile/--no-compile", "compile_", default=None, help="torch.compile blocks and loss. Default: on GPUs."
+    "--compile/--no-compile", "compile_", default=None, help="Use torch.compile for blocks and loss. Default: on GPUs."
 )
-@click.option("--checkpoint-activations", is_flag=True, help="Less memory, more time.")
+@click.option("--checkpoint-activations", is_flag=True, help="Use less memory and more time.")
 @click.option(
     "--track",
     type=click.Choice(["tensorboard", "wandb"]),
     multiple=True,
-    help="Send metrics there too (may be given twice).",
+    help="Also send metrics there; repeatable.",
 )
 def train(
     tokens: str,
@@ -84,7 +97,7 @@ def train(
 ) -> None:
     """Train a model on TOKENS, the output of `dclm tokenize`.
 
-    On several machines without Ray: `torchrun --nnodes … --nproc-per-node … -m dclm.cli.main train …` on each.
+    On several machines without Ray, run `torchrun --nnodes … --nproc-per-node … -m dclm.cli.main train …` on each.
     """
     from dclm.train.options import TrainOptions
 
@@ -105,7 +118,7 @@ def train(
         track=track,
     )
     record = _launch(on, tokens, out, scale, seed, options, nproc, min_nproc)
-    if os.environ.get("RANK", "0") == "0":  # torchrun starts this command once a rank
+    if os.environ.get("RANK", "0") == "0":  # torchrun starts this command once per rank
         _tell(record, out)
 
 

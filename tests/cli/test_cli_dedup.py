@@ -100,8 +100,8 @@ def test_the_command_prints_members_and_what_differs(
     main(["dedup", "clusters", str(artifact)])
     main(["dedup", "show", str(artifact), "0"])
     printed = capsys.readouterr().out
-    assert "give --pool" in printed
+    assert "pass --pool" in printed
     main(["dedup", "show", str(artifact), "0", "--pool", str(pool)])
     printed = capsys.readouterr().out
     assert "changed0" in printed
-    assert "give --pool" not in printed
+    assert "pass --pool" not in printed

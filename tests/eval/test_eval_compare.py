@@ -117,7 +117,7 @@ def test_texts_are_compared_document_by_document(tmp_path: Path, capsys: pytest.
     assert (found.core, found.common, found.tasks) == (None, None, {})
     main(["compare", *map(str, paths)])
     row = capsys.readouterr().out.splitlines()[1]
-    assert row.startswith("bits a byte, t (less: better)")
+    assert row.startswith("bits per byte, t (lower is better)")
     assert " 1.000 " in row
 
 
