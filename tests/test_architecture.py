@@ -24,6 +24,7 @@ LAYERS = (
     {"pool", "extract", "filters", "dedup", "tokens", "model"},
     {"select"},
     {"curate.catalog"},
+    {"curate.own"},
     {"curate.pipeline", "curate.convert"},
     {"train", "eval"},
     {"curate.tally"},

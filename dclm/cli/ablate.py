@@ -12,7 +12,7 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from dclm.cli.options import LOCAL_PATH, ConsoleProgress, force_option, named_models, open_console, put
+from dclm.cli.options import LOCAL_PATH, ConsoleProgress, force_option, named_models, open_console, put, trust_option
 
 if TYPE_CHECKING:
     from dclm.report.ablation.run import Ablation
@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "json_file", type=LOCAL_PATH, help="Write all numbers, including overlaps, to this file.")
 @click.option("--html", "html_file", type=LOCAL_PATH, help="Write an HTML page with a chart to this file.")
-@click.option(
-    "--trust", is_flag=True, help="Allow the pipeline to name its own steps (module:Class); this imports code."
-)
+@trust_option
 @click.option(
     "--workers",
     type=click.IntRange(1),

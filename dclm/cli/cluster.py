@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, env_option, put, say, visible
+from dclm.cli.options import LOCAL_PATH, env_option, put, say, trust_option, visible
 from dclm.engine.cluster import LocalCluster, cluster_down, cluster_status, cluster_up
 
 _STATE = click.option("--state", type=LOCAL_PATH, help="Directory of the cluster's state file. Default: one per user.")
@@ -102,6 +102,7 @@ def _may_stop() -> bool:
     "--follow/--no-follow", default=True, show_default=True, help="Print the job's output and wait for it to end."
 )
 @env_option
+@trust_option
 def submit(
     recipe: Path,
     address: str | None,
@@ -112,6 +113,7 @@ def submit(
     min_nproc: int | None,
     follow: bool,
     variables: tuple[str, ...],
+    trust: bool,
 ) -> None:
     """Run RECIPE on a Ray cluster through its job API. Exits with the job's exit code."""
     from dclm.engine.jobs import project_root
@@ -123,6 +125,7 @@ def submit(
     given = {"workers": workers, "limit": limit, "nproc": nproc, "min-nproc": min_nproc}
     arguments = [f"--{name}={value}" for name, value in given.items() if value]
     arguments += [f"--env={name}" for name in variables]
+    arguments += ["--trust"] if trust else []
     code = submit_job(
         recipe,
         chosen,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, named_models, say
+from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, named_models, say, trust_option
 
 
 @click.command()
@@ -23,9 +23,7 @@ from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_option
 )
 @click.option("--max-reject-fraction", type=click.FloatRange(0, 1), default=0.5, show_default=True)
 @click.option("--allow-incomplete", is_flag=True, help="Succeed even if files of the pool are damaged.")
-@click.option(
-    "--trust", is_flag=True, help="Allow the pipeline to name its own steps (module:Class); this imports code."
-)
+@trust_option
 @engine_options
 def curate(
     pipeline: Path,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import itertools
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +38,7 @@ def pages() -> dict[str, str]:
 
 
 def _steps() -> Iterator[str]:
+    from dclm.core.schema import field_sentences
     from dclm.curate.catalog import STEPS
     from dclm.curate.step import Filter, Global, Map
 
@@ -47,33 +46,13 @@ def _steps() -> Iterator[str]:
     for name, step in sorted(STEPS.items()):
         kind = next((k.__name__ for k in (Map, Filter, Global) if issubclass(step, k)), "Ordered")
         yield f"## `{name}` ({kind})\n\n{inspect.getdoc(step)}\n"
-        comments = _field_sentences(step)
+        comments = field_sentences(step)
         for field in dataclasses.fields(step):
             default = "" if field.default is dataclasses.MISSING else f" = `{field.default!r}`"
             sentence = comments.get(field.name, "")
             kind_text = str(field.type).replace("|", "or")
             yield f"- `{field.name.rstrip('_')}`: {kind_text}{default}{'. ' if sentence else ''}{sentence}"
         yield ""
-
-
-def _field_sentences(kind: type) -> dict[str, str]:
-    """The string under each field of a dataclass (and its bases), joined into one line."""
-    import ast
-
-    found: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        if not dataclasses.is_dataclass(base):
-            continue
-        body = typing.cast(ast.ClassDef, ast.parse(inspect.getsource(base)).body[0]).body
-        for field, below in itertools.pairwise(body):
-            if (
-                isinstance(field, ast.AnnAssign)
-                and isinstance(field.target, ast.Name)
-                and isinstance(below, ast.Expr)
-                and isinstance(below.value, ast.Constant)
-            ):
-                found[field.target.id] = " ".join(str(below.value.value).split())
-    return found
 
 
 def _scales() -> Iterator[str]:

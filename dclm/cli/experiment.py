@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, ConsoleProgress, engine_options, env_option, put, say
+from dclm.cli.options import LOCAL_PATH, ConsoleProgress, engine_options, env_option, put, say, trust_option
 
 
 @click.command()
 @click.argument("file", type=LOCAL_PATH)
 @click.option("--out", type=LOCAL_PATH, required=True, help="Directory for the experiment.")
 @env_option
+@trust_option
 @engine_options
-def experiment(file: Path, out: Path, variables: tuple[str, ...], on: str, workers: int | None) -> None:
+def experiment(file: Path, out: Path, variables: tuple[str, ...], trust: bool, on: str, workers: int | None) -> None:
     """Run every cell of the grid in FILE, and write OUT/report.md with its charts. Finished cells are reused.
 
     FILE names recipes, scales, token budgets, seeds and the held-out text on which all models are evaluated.
@@ -24,7 +25,7 @@ def experiment(file: Path, out: Path, variables: tuple[str, ...], on: str, worke
     from dclm.science.experiment.run import run_experiment
     from dclm.science.experiment.spec import load_experiment
 
-    loaded = load_experiment(file, variables)
+    loaded = load_experiment(file, variables, trust)
     with open_engine(on, workers) as engine:
         outcome = run_experiment(loaded, out, engine, make_progress=ConsoleProgress, say=say)
     put(write_report(loaded.experiment.name, outcome, out))

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dclm.cli.options import LOCAL_PATH, env_option, open_console, plain, put
+from dclm.cli.options import LOCAL_PATH, env_option, open_console, plain, put, trust_option
 
 if TYPE_CHECKING:
     from dclm.documents.artifact import Artifact
@@ -150,6 +150,7 @@ def _samples(console: Console, artifact: Artifact, dropped: Mapping[int, Sequenc
 @click.option("--cores", type=click.IntRange(1), default=1, show_default=True, help="Number of cores for curation.")
 @click.option("--core-price", type=click.FloatRange(0), help="Price of a core-hour.")
 @env_option
+@trust_option
 def plan(
     recipe: Path,
     out: Path | None,
@@ -164,6 +165,7 @@ def plan(
     cores: int,
     core_price: float | None,
     variables: tuple[str, ...],
+    trust: bool,
 ) -> None:
     """Print the stages of RECIPE in order, with the resources each needs. Runs and downloads nothing."""
     from dclm.curate.cost import Curation, parse_size
@@ -185,5 +187,5 @@ def plan(
         cores=cores,
         price=core_price,
     )
-    for line in plan_lines(load_recipe(recipe, variables), out, hardware, curation):
+    for line in plan_lines(load_recipe(recipe, variables, trust), out, hardware, curation):
         put(line)

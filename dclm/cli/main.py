@@ -9,6 +9,7 @@ import sys
 import click
 
 from dclm import __version__
+from dclm.cli.hints import active_command, fitted
 from dclm.cli.options import say
 from dclm.core import stopping
 from dclm.core.errors import ConfigError, DataError, DclmError
@@ -81,7 +82,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         dclm.main(args=arguments, standalone_mode=False)
     except DclmError as error:
-        say(f"error: {error}")
+        given = sys.argv[1:] if arguments is None else arguments
+        say(f"error: {fitted(error, active_command(dclm, given), dclm)}")
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()

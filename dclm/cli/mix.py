@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, ConsoleProgress, engine_options, env_option, force_option, put, say
+from dclm.cli.options import (
+    LOCAL_PATH,
+    ConsoleProgress,
+    engine_options,
+    env_option,
+    force_option,
+    put,
+    say,
+    trust_option,
+)
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -141,8 +150,11 @@ def best(
 @click.option("--out", type=_PATH, required=True, help="Directory for the swarm.")
 @click.option("--propose-only", is_flag=True, help="Only write OUT/mixtures.csv; train nothing.")
 @env_option
+@trust_option
 @engine_options
-def swarm(file: Path, out: Path, propose_only: bool, variables: tuple[str, ...], on: str, workers: int | None) -> None:
+def swarm(
+    file: Path, out: Path, propose_only: bool, variables: tuple[str, ...], trust: bool, on: str, workers: int | None
+) -> None:
     """Draw mixtures of a recipe's sources and train a small proxy on each: OUT/mixtures.csv and OUT/losses.csv.
 
     FILE names the recipe, the proxies' scale and tokens, their number, and the held-out texts. Finished proxies are
@@ -152,7 +164,7 @@ def swarm(file: Path, out: Path, propose_only: bool, variables: tuple[str, ...],
     from dclm.science.mix.proxies import LOSSES, MIXTURES, train_swarm, write_mixtures
     from dclm.science.mix.swarm import load_swarm
 
-    loaded = load_swarm(file, variables)
+    loaded = load_swarm(file, variables, trust)
     if propose_only:
         say(f"{len(write_mixtures(loaded, out))} mixtures: {out / MIXTURES}")
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, env_option, put, say
+from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, env_option, put, say, trust_option
 
 
 @click.command()
@@ -33,6 +33,7 @@ from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_option
     help="On Ray: minimum number of workers to train with while no more are available.",
 )
 @env_option
+@trust_option
 @engine_options
 def run(
     recipe: Path,
@@ -42,6 +43,7 @@ def run(
     nproc: int,
     min_nproc: int | None,
     variables: tuple[str, ...],
+    trust: bool,
     on: str,
     workers: int | None,
 ) -> None:
@@ -61,6 +63,6 @@ def run(
         make_progress=ConsoleProgress,
         say=say,
     )
-    loaded = load_recipe(recipe, variables)
+    loaded = load_recipe(recipe, variables, trust)
     with open_engine(on, workers) as engine:
         put(Run(loaded, out, engine, options).execute())

@@ -8,7 +8,8 @@ from typing import Annotated
 from dclm.core.errors import ConfigError
 
 MAX_LENGTH = 100
-_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{MAX_LENGTH - 1}}}")
+PATTERN = rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{MAX_LENGTH - 1}}}"
+_NAME = re.compile(PATTERN)
 ALLOWED = f"a name of at most {MAX_LENGTH} letters, digits and _ . + - that begins with a letter or digit"
 
 

@@ -26,6 +26,7 @@ from dclm.core.store import delete, split
 from dclm.curate.files import read_documents, read_table, read_tables, write_tables
 from dclm.curate.iterate import IterationUnit, iterate
 from dclm.curate.keys import KeyWriter, map_partition
+from dclm.curate.own.blame import blamed
 from dclm.curate.pieces import pieces
 from dclm.curate.step import Context, Decision, Global, IterativeReduce, Round
 
@@ -67,7 +68,7 @@ def run_reduction(step: Global, unit: Reduction) -> Outcome:
     """Reduce one partition."""
     parts = map_partition(unit.keys, unit.partition, step.num_partitions)
     rows = sum(table.num_rows for part in parts for table in part.tables)
-    with unit_files(unit.directory) as (directory, outcome):
+    with blamed(), unit_files(unit.directory) as (directory, outcome):
         write_tables(directory / "reduced.arrow", map(step.reduce, pieces(parts)))
         outcome["keys"] = rows
     return consumed(outcome)
@@ -76,7 +77,7 @@ def run_reduction(step: Global, unit: Reduction) -> Outcome:
 def run_emission(job: tuple[Global, Context], unit: Emission) -> Outcome:
     """Emit the keys of the documents that a round wants to see again."""
     step, context = job
-    with unit_files(unit.directory) as (directory, outcome):
+    with blamed(), unit_files(unit.directory) as (directory, outcome):
         wanted = read_table(unit.rows, unit.shard).combine_chunks()
         rows, extra = wanted.column("row").combine_chunks(), wanted.drop_columns(["shard", "row"])
         with KeyWriter(directory / "keys.arrow", unit.shard, step, context) as keys:
@@ -172,7 +173,8 @@ class Exchange:
         self._run(f"{step.name}: reduce", partial(run_reduction, step), units)
         reduced = [f"{u.directory}/reduced.arrow" for u in units]
         started = time.process_time()
-        decision = step.decide(_Reduced(reduced))
+        with blamed():
+            decision = step.decide(_Reduced(reduced))
         self.deciding.append(time.process_time() - started)
         if isinstance(decision.then, IterativeReduce):
             identity = fingerprint([self.fingerprint, depth, "iterate"])

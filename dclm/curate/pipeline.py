@@ -6,18 +6,19 @@ An item `include: FILE` stands for the steps of another pipeline file; what coun
 from __future__ import annotations
 
 import dataclasses
-import importlib
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 from dclm.assets import resolve
 from dclm.core.config import Key, Source, convert, load_yaml, suggest
-from dclm.core.errors import ConfigError, Problem
+from dclm.core.errors import ConfigError, DclmError, Problem
 from dclm.core.record import canonical, fingerprint
 from dclm.core.storage import is_local
 from dclm.core.store import local_file
 from dclm.curate.catalog import STEPS
+from dclm.curate.own.code import find_code
+from dclm.curate.own.load import code_of, own_step
 from dclm.curate.step import Step
 
 
@@ -54,8 +55,14 @@ class BoundPipeline:
         )
 
 
-def _origin(step: Step) -> str | None:
-    """The module of one's own step; None for shipped ones, which have unique names and may move."""
+def _origin(step: Step) -> object:
+    """Where a user's step comes from: the name of its module and the hash of its source.
+
+    None for steps that ship, whose names are unique and whose modules may move.
+    """
+    code = code_of(step)
+    if code is not None:
+        return {"module": code.name, "source": code.digest}
     module = type(step).__module__
     return None if module.startswith("dclm.") else module
 
@@ -63,7 +70,8 @@ def _origin(step: Step) -> str | None:
 def load_pipeline(path: str | Path, trust: bool = False) -> Pipeline:
     """Read a pipeline file and those that it includes (`- include: FILE`, relative to the file that says so).
 
-    A step's key is one of the shipped names, or `module:Class` for one's own, which imports code and so needs `trust`.
+    A step's key is one of the shipped names, or `FILE:NAME` for a function or class of the user's own: `rules:keep` is
+    `keep` in `rules.py` next to the pipeline file (see `dclm.curate.own`). That runs code, and so needs `trust`.
 
     Raises: ConfigError with everything that is wrong, also where files include each other in a circle.
     """
@@ -134,13 +142,24 @@ def _step(item: object, key: Key, source: Source, problems: list[Problem], trust
 
 def _own_step(name: str, key: Key, source: Source, problems: list[Problem], trust: bool) -> type[Step] | None:
     if not trust:
-        what = f"`{name}` imports code, which is allowed only with --trust"
+        what = f"`{name}` runs code of the pipeline's author, which is allowed only with --trust"
         problems.append(Problem(source.where(key), what, "pass --trust if you know where this pipeline comes from"))
         return None
-    module, _, attribute = name.partition(":")
-    kind = getattr(importlib.import_module(module), attribute, None)
-    if not (isinstance(kind, type) and issubclass(kind, Step)):
-        problems.append(Problem(source.where(key), f"`{attribute}` of {module} is no Step class"))
+    module, _, attribute = name.rpartition(":")
+    directory = Path(source.name).parent
+    code = find_code(module, directory)
+    if code is None:
+        hint = f"write it to {directory / module.removesuffix('.py')}.py"
+        problems.append(Problem(source.where(key), f"`{module}` is no file next to the pipeline and no module", hint))
+        return None
+    try:
+        kind = own_step(code, attribute)
+    except DclmError as error:
+        problems.extend(error.problems)
+        return None
+    if kind.name in STEPS:
+        what = f"`{name}` has the name of the shipped step `{kind.name}`"
+        problems.append(Problem(source.where(key), what, "give its class another `name`"))
         return None
     return kind
 

@@ -23,6 +23,7 @@ from dclm.core.stage import consumed, unit_files
 from dclm.curate.batches import Drops, Flow, Opened
 from dclm.curate.files import DocumentWriter, read_documents, read_table
 from dclm.curate.keys import KeyWriter
+from dclm.curate.own.blame import blamed
 from dclm.curate.segments import Segment
 from dclm.curate.step import Context, Global, MapFunction, Ordered
 from dclm.documents.ledger import LedgerWriter
@@ -85,6 +86,11 @@ def shard_prints(units: Iterable[Unit]) -> list[str]:
 
 def run_unit(job: Job, unit: Unit) -> Outcome:
     """Do the unit and publish its files."""
+    with blamed():
+        return _run_unit(job, unit)
+
+
+def _run_unit(job: Job, unit: Unit) -> Outcome:
     opened = _opened(job.identity, job)
     head: MapFunction | None = None
     if isinstance(job.segment.head, Ordered):

@@ -9,7 +9,7 @@ from pathlib import Path
 from dclm.core.record import RECORD, read_record
 from dclm.core.store import exists, join
 from dclm.curate.cost import Curation, cost_lines, measured_cost
-from dclm.curate.pipeline import Pipeline, load_pipeline
+from dclm.curate.pipeline import Pipeline
 from dclm.curate.segments import segments
 from dclm.pool.spec import PoolMap, PoolSpec, resolve_pool
 from dclm.recipe.layout import Layout
@@ -37,7 +37,7 @@ def plan_lines(
     for name in recipe.classifiers:
         yield f"classifier {name} → {layout.classifier(name)}{_there(out, layout.classifier(name))}"
     for source in recipe.data:
-        pipeline = load_pipeline(loaded.path(source.pipeline))
+        pipeline = loaded.pipeline(source)
         parts = segments(pipeline.steps)
         between = ", ".join(s.head.name for s in parts if s.head is not None)
         cuts = f" in {len(parts)} passes (cut by {between})" if between else ""
@@ -97,7 +97,7 @@ def _cost(spec: PoolSpec, pipeline: Pipeline, layout: Layout, curation: Curation
 def _tokens(scale: Scale, epochs: int, artifact: str | None) -> str:
     passes = f" in up to {epochs} passes" if epochs > 1 else ""
     if artifact is None or not exists(join(artifact, RECORD)):
-        return f"{scale.trained_tokens:,} needed{passes}; how many there are is known after `--until tokenize`"
+        return f"{scale.trained_tokens:,} needed{passes}; how many there are is known after `dclm run --until tokenize`"
     data = TokenDataset(artifact)
     check_data(data, with_vocabulary(scale, data.vocab_size), epochs, str(artifact))
     return f"{scale.trained_tokens:,} needed{passes}, {data.num_sequences * data.seq_len:,} present"

@@ -15,6 +15,7 @@ from pathlib import Path
 from dclm.core.config import Count, Fraction, NonNegative, Positive, build, load_yaml
 from dclm.core.names import Name
 from dclm.core.variables import fill_variables
+from dclm.curate.pipeline import Pipeline, load_pipeline
 from dclm.pool.spec import PoolSpec
 from dclm.select.classifier.spec import ClassifierSpec
 from dclm.train.trackers import TrackerName
@@ -65,6 +66,8 @@ class Recipe:
     limit: Positive | None = None
     """Items per task at most: a result with a limit does not count as a benchmark score."""
     max_reject_fraction: Fraction = 0.5
+    trust: bool = False
+    """Run the code of the pipelines' own steps (`FILE:NAME`), as `--trust` does."""
     allow_incomplete: bool = False
     """Go on although files of a pool are damaged; the result carries the list of them."""
 
@@ -90,6 +93,12 @@ class LoadedRecipe:
     directory: Path
     variables: frozenset[str] = frozenset()
     """Environment variables that the user allowed by `--env`."""
+    trust: bool = False
+    """The user allowed the pipelines' own code by `--trust`."""
+
+    def pipeline(self, source: DataSource) -> Pipeline:
+        """The pipeline of one of the recipe's sources. Raises: ConfigError with everything that is wrong with it."""
+        return load_pipeline(self.path(source.pipeline), self.trust or self.recipe.trust)
 
     def path(self, text: str) -> str:
         """`text` with environment variables filled in; relative ones are taken from the recipe's directory."""
@@ -106,12 +115,13 @@ def resolve_path(text: str, directory: Path, variables: Collection[str] = ()) ->
     return filled if "://" in filled else os.path.normpath(directory / filled)
 
 
-def load_recipe(path: Path, variables: Collection[str] = ()) -> LoadedRecipe:
+def load_recipe(path: Path, variables: Collection[str] = (), trust: bool = False) -> LoadedRecipe:
     """Read a recipe file, and check the names of its pipelines.
 
     variables: environment variables that it may read beside those of `dclm.core.variables.ALLOWED`.
+    trust: let its pipelines name steps of their own, which runs code; the recipe itself may say `trust: true`.
     Raises: ConfigError with everything that is wrong.
     """
     source = load_yaml(path)
     recipe = build(Recipe, source)
-    return LoadedRecipe(recipe=recipe, directory=path.resolve().parent, variables=frozenset(variables))
+    return LoadedRecipe(recipe=recipe, directory=path.resolve().parent, variables=frozenset(variables), trust=trust)

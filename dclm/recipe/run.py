@@ -27,7 +27,7 @@ from dclm.core.record import Record, provenance, require_complete
 from dclm.core.storage import is_local
 from dclm.core.store import absolute, join, local_file
 from dclm.curate.options import CurateOptions
-from dclm.curate.pipeline import Pipeline, bind, load_pipeline
+from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import curate
 from dclm.eval.run.stage import evaluate
 from dclm.eval.run.subject import LM_EVAL
@@ -85,7 +85,7 @@ class Run:
         self.suite = suite_of(own) if self.recipe.suite is None else load_suite(self.recipe.suite)
         for text in self.recipe.perplexity:  # a wrong name is told now, not after the training
             load_text_set(text)
-        self.pipelines: dict[str, Pipeline] = {s.name: load_pipeline(loaded.path(s.pipeline)) for s in self.recipe.data}
+        self.pipelines: dict[str, Pipeline] = {s.name: loaded.pipeline(s) for s in self.recipe.data}
         self.records: list[Record] = []
         self.started = time.time()
 

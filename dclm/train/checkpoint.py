@@ -153,7 +153,7 @@ def require_fresh(out: Path, resume: bool) -> None:
     """Raises: ConfigError if `out` holds an unfinished run and it is not to be resumed."""
     existing = list_checkpoints(out)
     if existing and not resume:
-        hint = "pass --resume to go on with it, or choose another --out"
+        hint = "continue it with --resume, or choose another --out"
         raise ConfigError(str(out), f"holds an unfinished run, at {existing[-1].name}", hint)
 
 

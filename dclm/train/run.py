@@ -164,7 +164,7 @@ class _Run:
 
         every = self.options.checkpoint_every or -(-self.scale.num_steps // 5)
         total = self.scale.num_steps
-        again = "run the same command again to continue, `dclm train` with --resume"
+        again = "run the same command again to continue (`dclm train --resume`)"
         with stopping.watched(f"all {total:,} updates are saved in {self.home.address}; {again}"):
             ended = trainer.run(state.step, writer, progress, every, save)
             if ended is not None:

@@ -65,7 +65,7 @@ def assert_three_lines(error: str) -> None:
         ("name: p\nsteps: [language\n", ["not valid YAML"]),
         ("name: p\nname: q\nsteps: []\n", ["`name` stands twice"]),
         ("steps: 3\n", ["needs `name:` and `steps:`"]),
-        ("name: p\nsteps:\n  - os.path:join\n", ["imports code", "--trust"]),
+        ("name: p\nsteps:\n  - os.path:join\n", ["runs code", "--trust"]),
     ],
 )
 def test_a_wrong_pipeline(tmp_path: Path, run, pipeline: str, expected: list[str]) -> None:  # type: ignore[no-untyped-def]

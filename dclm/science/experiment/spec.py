@@ -113,10 +113,11 @@ class LoadedExperiment:
         )
 
 
-def load_experiment(path: Path, variables: Collection[str] = ()) -> LoadedExperiment:
+def load_experiment(path: Path, variables: Collection[str] = (), trust: bool = False) -> LoadedExperiment:
     """Read an experiment file and the recipes it names (relative to it; `${NAME:-default}` as in recipes).
 
     variables: environment variables that they may read beside the usual ones.
+    trust: let the recipes' pipelines name steps of their own, which runs code.
 
     Raises: ConfigError for what is wrong with any of them.
     """
@@ -125,7 +126,7 @@ def load_experiment(path: Path, variables: Collection[str] = ()) -> LoadedExperi
     for scale in experiment.scales:
         find_scale(scale)
     recipes = {
-        name: load_recipe(Path(resolve_path(file, directory, variables)), variables)
+        name: load_recipe(Path(resolve_path(file, directory, variables)), variables, trust)
         for name, file in experiment.recipes.items()
     }
     held_out = resolve_path(experiment.held_out.path, directory, variables)

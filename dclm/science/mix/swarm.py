@@ -67,15 +67,16 @@ class LoadedSwarm:
         return tuple(source.name for source in self.recipe.recipe.data)
 
 
-def load_swarm(path: Path, variables: Collection[str] = ()) -> LoadedSwarm:
+def load_swarm(path: Path, variables: Collection[str] = (), trust: bool = False) -> LoadedSwarm:
     """Read a swarm and the recipe it names (relative to it). Raises: ConfigError for what is wrong with either.
 
     variables: environment variables that they may read beside the usual ones.
+    trust: let the recipe's pipelines name steps of their own, which runs code.
     """
     swarm = build(Swarm, load_yaml(path))
     directory = path.resolve().parent
     find_scale(swarm.scale)
-    recipe = load_recipe(Path(resolve_path(swarm.recipe, directory, variables)), variables)
+    recipe = load_recipe(Path(resolve_path(swarm.recipe, directory, variables)), variables, trust)
     loaded = LoadedSwarm(
         swarm=swarm,
         recipe=recipe,

@@ -1,0 +1,87 @@
+"""Hints fit the command they are given in: a stage's hint names its own option, and a recipe's command has a field.
+
+`--epochs 3` is right after `dclm train`; after `dclm run` it becomes `epochs: 3` in the recipe. An option that neither
+the command nor the recipe has is named with the command that has it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import click
+
+from dclm.core.errors import DclmError, Problem
+
+_OPTION = re.compile(r"(dclm [a-z -]*?(?:[A-Z]+ )?)?(?<![\w-])(--[a-z][a-z-]*)(?:[ =](\d[\w.]*|[A-Z]+\b))?")
+_FIELDS = {
+    "--epochs": "`epochs: {}` in the recipe",
+    "--max-repeats": "`epochs: {}` in the recipe",
+    "--tokens": "`tokens: {}` in the recipe",
+    "--num-tokens": "`tokens: {}` in the recipe",
+    "--limit": "`limit: {}` in the recipe",
+    "--suite": "`suite: {}` in the recipe",
+    "--max-reject-fraction": "`max_reject_fraction: {}` in the recipe",
+    "--allow-incomplete": "`allow_incomplete: true` in the recipe",
+}
+"""Option of a stage's own command → the field by which a recipe says the same; {}: the value."""
+_AGAIN = "the same command"
+"""What does the same as `--resume` in commands that always continue."""
+
+
+def fitted(error: DclmError, command: click.Command, root: click.Group) -> DclmError:
+    """The error with hints that name nothing which `command` lacks. `root`: the group of all commands."""
+    problems = [
+        Problem(p.where, fit_hint(p.what, command, root), p.hint and fit_hint(p.hint, command, root))
+        for p in error.problems
+    ]
+    return type(error)(*problems[0], others=problems[1:])
+
+
+def fit_hint(text: str, command: click.Command, root: click.Group) -> str:
+    """The text with every option that `command` lacks replaced by what does the same there."""
+    own = options(command)
+    reads_recipe = any(p.name in ("recipe", "file") for p in command.params)
+
+    def replace(match: re.Match[str]) -> str:
+        before, option, value = match.group(1), match.group(2), match.group(3)
+        if before or option in own:
+            return match.group(0)
+        if reads_recipe and option in _FIELDS:
+            return _FIELDS[option].format(value or "…")
+        if option == "--resume":
+            return _AGAIN
+        other = next((path for path, names in _all_options(root, "dclm") if option in names), None)
+        return match.group(0) if other is None else f"`{other} {match.group(0)}`"
+
+    return _OPTION.sub(replace, text)
+
+
+def active_command(root: click.Group, arguments: list[str]) -> click.Command:
+    """The command that these arguments call, or the group they end in."""
+    command: click.Command = root
+    for argument in arguments:
+        if not isinstance(command, click.Group):
+            break
+        if argument.startswith("-"):
+            continue
+        found = command.get_command(click.Context(command), argument)
+        if found is None:
+            break
+        command = found
+    return command
+
+
+def options(command: click.Command) -> set[str]:
+    """All spellings of a command's options that begin with two dashes."""
+    return {name for p in command.params for name in (*p.opts, *p.secondary_opts) if name.startswith("--")} | {"--help"}
+
+
+def _all_options(group: click.Group, path: str) -> Iterator[tuple[str, set[str]]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from _all_options(command, f"{path} {name}")
+        elif command is not None:
+            yield f"{path} {name}", options(command)
