@@ -8,6 +8,9 @@ import click
 
 from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, named_models, say, trust_option
 
+_UNIT_BYTES = "Input per unit of work; 0: one unit per file. Default: follows the pool's size, up to 256 MiB."
+_SHARD_BYTES = "Size of a documents file; 0: one per unit. Default: follows the documents' size, up to 256 MiB."
+
 
 @click.command()
 @click.argument("pipeline", type=LOCAL_PATH)
@@ -18,6 +21,8 @@ from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_option
 @click.option(
     "--limit", type=click.IntRange(1), help="Maximum number of records to read, spread over the pool's files."
 )
+@click.option("--unit-bytes", type=click.IntRange(0), help=_UNIT_BYTES)
+@click.option("--shard-bytes", type=click.IntRange(0), help=_SHARD_BYTES)
 @click.option(
     "--model", "models", multiple=True, metavar="NAME=PATH", help="File for a step that refers to it as NAME."
 )
@@ -32,6 +37,8 @@ def curate(
     out: str,
     seed: int,
     limit: int | None,
+    unit_bytes: int | None,
+    shard_bytes: int | None,
     models: tuple[str, ...],
     max_reject_fraction: float,
     allow_incomplete: bool,
@@ -54,7 +61,13 @@ def curate(
     from dclm.pool.files import list_files
 
     bound = bind(load_pipeline(pipeline, trust), named_models(models))
-    options = CurateOptions(seed=seed, limit=limit, max_reject_fraction=max_reject_fraction)
+    options = CurateOptions(
+        seed=seed,
+        limit=limit,
+        max_reject_fraction=max_reject_fraction,
+        unit_bytes=unit_bytes,
+        shard_bytes=shard_bytes,
+    )
     require_apart(out, (*pool, *more))
     files = list_files((*pool, *more))  # a shell's glob puts the first path after --pool, the rest after that
     with open_engine(on, workers) as engine:

@@ -8,6 +8,7 @@ record that is created last. Addresses are strings: an absolute local path, or `
 from __future__ import annotations
 
 import functools
+import io
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -116,6 +117,42 @@ def local_file(address: str | Path) -> Path:
         return Path(address)
     store, key = split(str(address))
     return store.local(key)
+
+
+class RemoteFile(io.RawIOBase):
+    """An object as a seekable file of which only the parts that are read are fetched."""
+
+    def __init__(self, address: str) -> None:
+        """Raises: DataError where there is no such object."""
+        self._store, self._key = split(address)
+        size = self._store.size(self._key)
+        if size is None:
+            raise DataError(address, "no such object", "check the address")
+        self._size, self._position = size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._position = (0, self._position, self._size)[whence] + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._size - self._position)
+        size = left if size is None or size < 0 else min(size, left)
+        data = self._store.read_range(self._key, self._position, size) if size else b""
+        self._position += len(data)
+        return data
+
+    def size(self) -> int:
+        """Of the object, in bytes."""
+        return self._size
 
 
 def verified_file(address: str | Path, sha256: str | None) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -19,18 +20,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.cache import scratch_directory
 from dclm.core.journal import Outcome
 from dclm.core.record import fingerprint
 from dclm.core.stage import FILES, Workspace, consumed, unit_files
 from dclm.core.store import delete, split
-from dclm.curate.files import read_documents, read_table, read_tables, write_tables
+from dclm.curate.files import map_tables, read_documents, read_table, read_tables, write_tables
 from dclm.curate.iterate import IterationUnit, iterate
-from dclm.curate.keys import KeyWriter, map_partition
+from dclm.curate.keys import MOST_FILES, KeyWriter, map_partition, partitions_for
 from dclm.curate.own.blame import blamed
 from dclm.curate.pieces import pieces
 from dclm.curate.step import Context, Decision, Global, IterativeReduce, Round
 
-U = TypeVar("U", "Reduction", "Emission", IterationUnit)
+U = TypeVar("U", "Merging", "Reduction", "Emission", IterationUnit)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,8 +42,31 @@ class Reduction:
     fingerprint: str
     directory: str
     partition: int
+    num_partitions: int
     keys: tuple[str, ...]
-    """The key files of all shards, in order."""
+    """The key files of all shards, or of several shards each, in order."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Merging:
+    """The key files of some shards, which become one, so that no reducer reads from too many."""
+
+    fingerprint: str
+    directory: str
+    num_partitions: int
+    keys: tuple[str, ...]
+
+
+def run_merging(unit: Merging) -> Outcome:
+    """Make one key file of several."""
+    with unit_files(unit.directory) as (directory, outcome), scratch_directory() as near:
+        parts = [map_tables(address, slice(None), near) for address in unit.keys]
+        merged = (
+            pa.concat_tables(pieces([part.of(slice(p, None, unit.num_partitions)) for part in parts]))
+            for p in range(unit.num_partitions)
+        )
+        write_tables(directory / "keys.arrow", merged)
+    return consumed(outcome)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +77,7 @@ class Emission:
     directory: str
     shard: int
     documents: str
+    num_partitions: int
     rows: str
     """File of row tables, of which number `shard` is this shard's."""
 
@@ -66,9 +92,9 @@ class _Making:
 
 def run_reduction(step: Global, unit: Reduction) -> Outcome:
     """Reduce one partition."""
-    parts = map_partition(unit.keys, unit.partition, step.num_partitions)
-    rows = sum(table.num_rows for part in parts for table in part.tables)
-    with blamed(), unit_files(unit.directory) as (directory, outcome):
+    with blamed(), unit_files(unit.directory) as (directory, outcome), scratch_directory() as near:
+        parts = map_partition(unit.keys, unit.partition, unit.num_partitions, near)
+        rows = sum(table.num_rows for part in parts for table in part.tables)
         write_tables(directory / "reduced.arrow", map(step.reduce, pieces(parts)))
         outcome["keys"] = rows
     return consumed(outcome)
@@ -80,7 +106,7 @@ def run_emission(job: tuple[Global, Context], unit: Emission) -> Outcome:
     with blamed(), unit_files(unit.directory) as (directory, outcome):
         wanted = read_table(unit.rows, unit.shard).combine_chunks()
         rows, extra = wanted.column("row").combine_chunks(), wanted.drop_columns(["shard", "row"])
-        with KeyWriter(directory / "keys.arrow", unit.shard, step, context) as keys:
+        with KeyWriter(directory / "keys.arrow", unit.shard, step, context, unit.num_partitions) as keys:
             for batch in read_documents(unit.documents):
                 index = pc.index_in(batch.column("_row"), rows)
                 batch = batch.filter(pc.is_valid(index))
@@ -161,14 +187,17 @@ class Exchange:
 
     def _decide(self, step: Global, keys: Sequence[str], depth: int) -> Decision:
         directory = f"{self.directory}/rounds/{depth}"
+        num_partitions = partitions_for(step, len(self.documents))
+        keys = self._merged(keys, step.name, num_partitions, depth)
         units = [
             Reduction(
                 fingerprint=fingerprint([self.fingerprint, depth, p]),
                 partition=p,
+                num_partitions=num_partitions,
                 keys=tuple(keys),
                 directory=f"{directory}/part-{p:04d}",
             )
-            for p in range(step.num_partitions)
+            for p in range(num_partitions)
         ]
         self._run(f"{step.name}: reduce", partial(run_reduction, step), units)
         reduced = [f"{u.directory}/reduced.arrow" for u in units]
@@ -182,6 +211,23 @@ class Exchange:
         assert not isinstance(decision.then, IterativeReduce), "one iterative reduction per round"
         return decision if decision.then is None else self._again(decision.then, depth + 1)
 
+    def _merged(self, keys: Sequence[str], name: str, num_partitions: int, depth: int) -> Sequence[str]:
+        """The key files, each of several shards where there are too many."""
+        if len(keys) <= MOST_FILES:
+            return keys
+        size = math.ceil(len(keys) / MOST_FILES)
+        units = [
+            Merging(
+                fingerprint=fingerprint([self.fingerprint, depth, "merge", start]),
+                directory=f"{self.directory}/rounds/{depth}/keys-{start // size:04d}",
+                num_partitions=num_partitions,
+                keys=tuple(keys[start : start + size]),
+            )
+            for start in range(0, len(keys), size)
+        ]
+        self._run(f"{name}: merge keys", run_merging, units)
+        return [f"{unit.directory}/keys.arrow" for unit in units]
+
     def _again(self, again: Round, depth: int) -> Decision:
         directory = f"{self.directory}/rounds/{depth}"
         with unit_files(directory) as (folder, _):
@@ -191,6 +237,7 @@ class Exchange:
                 fingerprint=fingerprint([self.fingerprint, depth, "shard", i]),
                 shard=i,
                 documents=address,
+                num_partitions=partitions_for(again.step, len(self.documents)),
                 rows=f"{directory}/rows.arrow",
                 directory=f"{directory}/shard-{i:05d}",
             )

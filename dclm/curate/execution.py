@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -13,11 +14,12 @@ from dclm.core.errors import DataError
 from dclm.core.journal import Outcome
 from dclm.core.record import FileEntry, Record, canonical, fingerprint
 from dclm.core.stage import FILES, Workspace
-from dclm.core.storage import is_local, sha256_file
-from dclm.core.store import copy, join, local_file, open_store
+from dclm.core.storage import is_local
+from dclm.core.store import copy, join, local_file
 from dclm.curate.cost import Meter
 from dclm.curate.exchange import Decided, Exchange
-from dclm.curate.gather import Parts, entries, gather_shard
+from dclm.curate.gather import Parts, assemble
+from dclm.curate.keys import partitions_for
 from dclm.curate.options import VERSION, CurateOptions
 from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.segments import Segment, segments
@@ -27,6 +29,9 @@ from dclm.curate.worker import KEYS, Job, Shard, Unit, documents_in, run_unit, s
 from dclm.dedup.memory import check_together
 from dclm.documents.ledger import reasons
 from dclm.pool.files import InputFile, PoolFiles
+from dclm.pool.units import Unit as Input
+from dclm.pool.units import without_bad_seams
+from dclm.pool.warc_part import Seam
 
 _NAMED = 100  # of the files that were not read, so many names are in the record
 
@@ -38,11 +43,14 @@ class Execution:
         self,
         bound: BoundPipeline,
         files: Sequence[InputFile],
-        hashes: Sequence[str],
+        hashes: Mapping[str, str],
+        inputs: Sequence[Input],
         options: CurateOptions,
         space: Workspace,
     ) -> None:
+        """hashes: identity of each file, by its name. inputs: what each unit of the first segment reads."""
         self.bound, self.files, self.hashes, self.options, self.space = bound, files, hashes, options, space
+        self.inputs = list(inputs)
         self.segments = segments(bound.pipeline.steps)
         self.context = Context(seed=options.seed, files=self._shipped_files(), hashes=bound.hashes)
         self.results: list[dict[int, Mapping[str, Any]]] = []
@@ -55,30 +63,45 @@ class Execution:
         """Do all of it."""
         prints: list[str] = []
         documents: list[str] = []
-        parts = [Parts(index=i, directory=self.space.out) for i in range(len(self.files))]
+        parts = [Parts()] * len(self.inputs)
         for segment in self.segments:
             units, decided = self._units(segment, prints, documents)
             outcomes = self._run_segment(segment, units)
+            if segment.head is None and self._mend_seams(outcomes):
+                units, decided = self._units(segment, prints, documents)
+                outcomes = self._run_segment(segment, units)
             self.meter.look(outcomes)
             self.results.append({int(k): v for o in outcomes for k, v in cast(dict[str, Any], o["shards"]).items()})
             owner = {s.index: (u, o) for u, o in zip(units, outcomes, strict=True) for s in u.shards}
             prints = shard_prints(units)
-            stems = [f"{owner[i][0].directory}/{i:05d}" for i in range(len(self.files))]
+            stems = [f"{owner[i][0].directory}/{i:05d}" for i in range(len(self.inputs))]
             documents = [f"{stem}.documents.parquet" for stem in stems]
             parts = [p.plus(stem) for p, stem in zip(parts, stems, strict=True)]
             if segment is self.segments[-1]:
-                parts = [
-                    dataclasses.replace(
-                        part,
-                        fingerprint=fingerprint(["gather", prints[part.index], part.index]),
-                        documents=_file(owner[part.index][1], part.stems[-1]),
-                    )
-                    for part in parts
-                ]
+                parts = [self._part(part, prints[i], i, owner[i][1]) for i, part in enumerate(parts)]
             self._check_read(stems)
             if decided is not None:
                 self.info[f"{segment.first - 1}:{segment.head.name if segment.head else ''}"] = decided.info
-        return self._record(self._gather(parts), identity, pool)
+        return self._record(assemble(self.space, parts, self.tables, self.options.shard_bytes), identity, pool)
+
+    def _mend_seams(self, outcomes: Sequence[Outcome]) -> bool:
+        """Read archives whole that turned out not to be cut between two records; whether there were any."""
+        shards = [cast(Mapping[str, Any], outcome["shards"])[str(i)] for i, outcome in enumerate(outcomes)]
+        seams = [None if shard["seam"] is None else Seam(*shard["seam"]) for shard in shards]
+        before, self.inputs = self.inputs, without_bad_seams(self.inputs, seams)
+        return self.inputs != before
+
+    def _part(self, part: Parts, print_: str, index: int, outcome: Outcome) -> Parts:
+        """With what the gathering has to know of a shard's documents."""
+        read = next(c for c in self.results[0][index]["counts"] if c["index"] == READER)
+        return dataclasses.replace(
+            part,
+            fingerprint=print_,
+            documents=_file(outcome, part.stems[-1]),
+            rows=self.results[-1][index]["documents"],
+            records=read["documents_in"],
+            schema=self.results[-1][index]["schema"],
+        )
 
     def _shipped_files(self) -> Mapping[str, str]:
         """Where workers find the steps' files: beside the work, where they share no disk with this process."""
@@ -95,17 +118,10 @@ class Execution:
         """The segment's units; before them, the decision of a Global head is made."""
         root = join(self.space.work, f"segment-{segment.index}")
         tail = self.bound.identity(segment.last, segment.last + 1)  # what it emits or measures is in the unit too
-        identity = fingerprint([VERSION, self.bound.identity(segment.first, segment.last), tail, segment.tail is None])
+        own = self.bound.identity(segment.first, segment.last)
+        identity = fingerprint([VERSION, own, tail, segment.tail is None, self._num_partitions(segment)])
         if segment.head is None:
-            shards = [
-                Shard(index=i, file=f, limit=limit)
-                for i, (f, limit) in enumerate(zip(self.files, self._limits(), strict=True))
-            ]
-            keys = [
-                fingerprint([identity, self.options.seed, self.hashes[s.index], s.file.name if s.file else "", s.limit])
-                for s in shards
-            ]
-            return [_unit(root, s, key) for s, key in zip(shards, keys, strict=True)], None
+            return [self._input_unit(root, identity, i, files) for i, files in enumerate(self.inputs)], None
         head = self.bound.identity(segment.first - 1, segment.first)
         if isinstance(segment.head, Ordered):
             return self._ordered_units(segment.head, root, [identity, head], prints, documents), None
@@ -119,6 +135,12 @@ class Execution:
         ]
         units = [_unit(root, s, fingerprint([identity, exchange.fingerprint, prints[s.index]])) for s in shards]
         return units, decided
+
+    def _input_unit(self, root: str, identity: str, index: int, files: Input) -> Unit:
+        limits = tuple(self._limits[file.name] for file in files) if self._limits else ()
+        read = [[self.hashes[f.name], f.name, None if f.part is None else list(f.part), f.first_line] for f in files]
+        key = fingerprint([identity, self.options.seed, read, list(limits)])
+        return _unit(root, Shard(index=index, files=files, limits=limits), key)
 
     def _exchange(self, segment: int, index: int, prints: list[str], documents: list[str]) -> Exchange:
         identity = fingerprint([self.bound.identity(index, index + 1), prints])
@@ -149,6 +171,7 @@ class Execution:
         job = Job(
             segment=segment,
             context=self.context,
+            num_partitions=self._num_partitions(segment),
             final=segment is self.segments[-1],
             identity=fingerprint([segment.first, self.bound.identity(segment.first, segment.last), self.options.seed]),
         )
@@ -167,16 +190,21 @@ class Execution:
         outcomes = {d.index: d.outcome for d in done}
         return [outcomes[index] for index in range(len(units))]
 
+    def _num_partitions(self, segment: Segment) -> int:
+        return partitions_for(segment.tail, len(self.inputs)) if isinstance(segment.tail, Global) else 0
+
     def _is_decided(self, segment: Segment, units: Sequence[Unit]) -> bool:
         """Whether the decision on what these units emit is made. Then their keys are gone, else they are needed."""
         exchange = self._exchange(segment.index + 1, segment.last, shard_prints(units), [])
         return exchange.fingerprint in self.space.finished
 
-    def _limits(self) -> list[int | None]:
+    @functools.cached_property
+    def _limits(self) -> dict[str, int]:
+        """Name of each file → records to read of it at most; empty: all of all."""
         if self.options.limit is None:
-            return [None] * len(self.files)
+            return {}
         each, rest = divmod(self.options.limit, len(self.files))
-        return [each + (i < rest) for i in range(len(self.files))]
+        return {file.name: each + (i < rest) for i, file in enumerate(self.files)}
 
     def _counts(self) -> list[StepCount]:
         shards = [found["counts"] for result in self.results for found in result.values()]
@@ -196,24 +224,6 @@ class Execution:
             first = next((r for stem in stems for r in reasons(local_file(f"{stem}.ledger.parquet"))), "")
             what = f"{what}; first: {' '.join(first.split())}" if first else what
             raise DataError(self.space.out, what, "fix the pool, or pass --max-reject-fraction")
-
-    def _gather(self, parts: Sequence[Parts]) -> list[FileEntry]:
-        found: list[FileEntry] = []
-        for done in self.space.run_units(gather_shard, parts, "gather", total=len(parts)):
-            found.extend(entries(done.outcome))
-        for name, address in self.tables.items():
-            target = join(self.space.out, "tables", name)
-            copy(address, target)
-            path = local_file(target)
-            found.append(FileEntry(path=f"tables/{name}", sha256=sha256_file(path), bytes=path.stat().st_size))
-        self._sweep({entry.path for entry in found})
-        return sorted(found, key=lambda e: e.path)
-
-    def _sweep(self, mine: set[str]) -> None:
-        """Delete files of an earlier artifact at the same place, which had more shards or other tables."""
-        store = open_store(self.space.out)
-        folders = ("documents", "ledger", "samples", "tables")
-        store.delete([key for name in folders for key in store.list(f"{name}/") if key not in mine])
 
     def _unread(self) -> dict[str, object]:
         """How many files next to those of the pool were not read, and the names of the first."""

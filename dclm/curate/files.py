@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import itertools
 import mmap
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.core.store import local_file
+from dclm.core.storage import is_local
+from dclm.core.store import RemoteFile, local_file
 from dclm.curate.step import KEY_FIELDS
 
+_FETCH_BYTES = 16 << 20
 ROW_GROUP_ROWS = 1024
 ROW_GROUP_BYTES = 32 << 20
 
@@ -34,6 +38,8 @@ class DocumentWriter:
         self._pending_rows = 0
         self._pending_bytes = 0
         self.rows = 0
+        self.schema_print = ""
+        """Says whether two files have the same columns, and may become one."""
 
     def __enter__(self) -> DocumentWriter:
         return self
@@ -44,6 +50,7 @@ class DocumentWriter:
         batch = batch.drop_columns(scratch) if scratch else batch
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, batch.schema, compression="zstd", use_dictionary=False)
+            self.schema_print = hashlib.sha256(batch.schema.to_string().encode()).hexdigest()[:16]
         self.rows += batch.num_rows
         while batch.num_rows:
             room = ROW_GROUP_ROWS - self._pending_rows
@@ -95,6 +102,10 @@ class Mapped(NamedTuple):
     memory: pa.Buffer
     """The whole mapping."""
 
+    def of(self, which: slice) -> Mapped:
+        """Some of the tables."""
+        return Mapped(self.tables[which], self.memory)
+
     def release(self) -> None:
         """Give the pages that were read back to the system. The tables stay: what is looked at again is read again."""
         _MADVISE(self.memory.address, self.memory.size, mmap.MADV_DONTNEED)
@@ -104,9 +115,17 @@ _MADVISE = ctypes.CDLL(None).madvise  # `mmap` objects have it too, but each kee
 _MADVISE.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
-def map_tables(address: str, which: slice) -> Mapped:
-    """Those tables of a file made by `write_tables`."""
-    path = local_file(address)
+def map_tables(address: str, which: slice, near: Path | None = None) -> Mapped:
+    """Those tables of a file made by `write_tables`.
+
+    near: a folder for what is fetched of a large file in an object store: these tables, and no others.
+    """
+    if near is None or not _is_large(address):
+        path = local_file(address)
+    else:
+        path = near / f"{uuid.uuid4().hex}.arrow"
+        _fetch_tables(address, which, path)
+        which = slice(None)
     with pa.memory_map(str(path)) as source:
         memory = source.read_buffer(source.size())
     file = pa.ipc.open_file(memory)
@@ -116,8 +135,24 @@ def map_tables(address: str, which: slice) -> Mapped:
     return mapped
 
 
+def _is_large(address: str) -> bool:
+    """Whether a file lies in an object store and is too large to be fetched whole for a part of it."""
+    return not is_local(address) and RemoteFile(address).size() > _FETCH_BYTES
+
+
+def _fetch_tables(address: str, which: slice, path: Path) -> None:
+    with pa.PythonFile(RemoteFile(address), mode="r") as source, pa.OSFile(str(path), "wb") as sink:
+        file = pa.ipc.open_file(source)
+        with pa.ipc.new_file(sink, file.schema) as writer:
+            for index in range(*which.indices(file.num_record_batches)):
+                writer.write_batch(file.get_batch(index))
+
+
 def read_table(address: str, index: int) -> pa.Table:
-    """Table `index` of a file made by `write_tables`, memory-mapped."""
+    """Table `index` of a file made by `write_tables`, memory-mapped; of a large remote file only that is fetched."""
+    if _is_large(address):
+        with pa.PythonFile(RemoteFile(address), mode="r") as source:
+            return pa.Table.from_batches([pa.ipc.open_file(source).get_batch(index)])
     (table,) = map_tables(address, slice(index, index + 1)).tables
     return table
 

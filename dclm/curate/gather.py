@@ -1,35 +1,65 @@
-"""The last units of curation: a shard's parts from all segments become its files in the artifact."""
+"""The last units of curation: the parts that all segments left of some shards become one shard of the artifact.
+
+The artifact's shards are of even size, whatever the pool's files and however much was dropped.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dclm.core.journal import Outcome
-from dclm.core.record import FileEntry
-from dclm.core.stage import FILES, unit_files
-from dclm.core.store import copy, local_file
+from dclm.core.record import FileEntry, fingerprint
+from dclm.core.stage import FILES, Workspace, unit_files
+from dclm.core.store import copy, join, local_file, open_store
+from dclm.curate.files import DocumentWriter, read_documents
+from dclm.curate.options import VERSION
+from dclm.curate.places import Places
 from dclm.documents.ledger import merge
+
+LARGEST_SHARD_BYTES = 256 << 20
+SMALLEST_SHARD_BYTES = 1 << 20
+_SHARDS = 16
+"""Documents that are too few for as many of the largest shards come in about this many smaller ones."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parts:
-    """Where one shard's parts are: an address without suffix for each segment."""
+    """What the segments left of one shard of the work."""
 
-    index: int
-    fingerprint: str = ""
-    directory: str = ""
-    """Of the artifact."""
     stems: tuple[str, ...] = ()
+    """Of each segment's files: the address without suffix."""
+    fingerprint: str = ""
+    """Of the unit that left the documents."""
     documents: tuple[int, str] = (0, "")
     """Bytes and sha256 of the last segment's documents."""
+    rows: int = 0
+    """Documents kept."""
+    records: int = 0
+    """Records read, each of which has a row in the ledger."""
+    schema: str = ""
+    """Says which columns the documents have."""
 
     def plus(self, stem: str) -> Parts:
-        """With one more segment's part."""
+        """With one more segment's files."""
         return dataclasses.replace(self, stems=(*self.stems, stem))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OutputShard:
+    """One shard of the artifact, made of shards of the work that follow each other."""
+
+    index: int
+    fingerprint: str
+    directory: str
+    """Of the artifact."""
+    parts: tuple[Parts, ...]
+    places: str | None
+    """Address of where the records of each shard of the work lie in the artifact; None: where they lay."""
 
     @property
     def name(self) -> str:
@@ -37,31 +67,125 @@ class Parts:
         return f"{self.index:05d}.parquet"
 
 
-def gather_shard(parts: Parts) -> Outcome:
-    """Put the last segment's documents in place, merge the ledgers and samples; says the rows of each file."""
-    source = f"{parts.stems[-1]}.documents.parquet"
-    copy(source, f"{parts.directory}/documents/{parts.name}")
-    with unit_files(parts.directory) as (folder, outcome):
-        for name in ("ledger", "samples"):
-            (folder / name).mkdir()
-        ledger, samples = folder / "ledger" / parts.name, folder / "samples" / parts.name
-        merge([local_file(f"{stem}.ledger.parquet") for stem in parts.stems], ledger)
-        tables = [pq.read_table(local_file(f"{stem}.samples.parquet")) for stem in parts.stems]
-        pq.write_table(pa.concat_tables(tables), samples, compression="zstd")
-        rows = {f"documents/{parts.name}": _rows(local_file(source))}
-        rows |= {f"ledger/{parts.name}": _rows(ledger), f"samples/{parts.name}": _rows(samples)}
-        outcome["rows"] = rows
-    outcome[FILES] = {f"documents/{parts.name}": list(parts.documents), **outcome[FILES]}
+def plan_shards(parts: Sequence[Parts], shard_bytes: int | None) -> list[range]:
+    """Which shards of the work become one of the artifact.
+
+    shard_bytes: of the documents of one. None: by how many there are; 0: each stays one.
+    """
+    if shard_bytes == 0:
+        return [range(i, i + 1) for i in range(len(parts))]
+    total = sum(part.documents[0] for part in parts)
+    size = shard_bytes or min(max(total // _SHARDS, SMALLEST_SHARD_BYTES), LARGEST_SHARD_BYTES)
+    found: list[range] = []
+    start, held, schema = 0, 0, ""
+    for index, part in enumerate(parts):
+        other = bool(part.rows and schema and part.schema != schema)
+        if index > start and (other or held + part.documents[0] > size):
+            found.append(range(start, index))
+            start, held, schema = index, 0, ""
+        held += part.documents[0]
+        schema = part.schema if part.rows else schema
+    return [*found, range(start, len(parts))]
+
+
+def gather_shard(shard: OutputShard) -> Outcome:
+    """Make the files of one shard of the artifact; says the rows of each."""
+    name, parts = shard.name, shard.parts
+    places = Places() if shard.places is None else Places.read(shard.places)
+    with unit_files(shard.directory) as (folder, outcome):
+        for kind in ("documents", "ledger", "samples"):
+            (folder / kind).mkdir()
+        files = {}
+        if len(parts) == 1:
+            copy(_documents(parts[0]), f"{shard.directory}/documents/{name}")
+            files = {f"documents/{name}": list(parts[0].documents)}
+        else:
+            _join_documents(parts, folder / "documents" / name)
+        ledgers = [[local_file(f"{stem}.ledger.parquet") for stem in part.stems] for part in parts]
+        records = merge(ledgers, folder / "ledger" / name, places.of_kept)
+        samples = [pq.read_table(local_file(f"{stem}.samples.parquet")) for part in parts for stem in part.stems]
+        pq.write_table(pa.concat_tables(samples), folder / "samples" / name, compression="zstd")
+        outcome["rows"] = {
+            f"documents/{name}": sum(part.rows for part in parts),
+            f"ledger/{name}": records,
+            f"samples/{name}": sum(map(len, samples)),
+        }
+    outcome[FILES] = {**files, **outcome[FILES]}
     return outcome
 
 
-def entries(outcome: Outcome) -> list[FileEntry]:
-    """The artifact's files that a unit made."""
+def _documents(part: Parts) -> str:
+    return f"{part.stems[-1]}.documents.parquet"
+
+
+def _join_documents(parts: Sequence[Parts], target: Path) -> None:
+    with DocumentWriter(target, keep_row=False) as writer:
+        for batch in _batches([part for part in parts if part.rows] or parts[:1]):
+            writer.write(batch)
+        assert writer.rows == sum(part.rows for part in parts)
+
+
+def _batches(parts: Sequence[Parts]) -> Iterator[pa.RecordBatch]:
+    for part in parts:
+        yield from read_documents(_documents(part))
+
+
+def assemble(
+    space: Workspace, parts: Sequence[Parts], tables: Mapping[str, str], shard_bytes: int | None
+) -> list[FileEntry]:
+    """Make the artifact of what the segments left of each shard of the work; gives its files in order of their paths.
+
+    tables: name → address of the tables that decisions left.
+    """
+    planned = plan_shards(parts, shard_bytes)
+    places = Places.of(planned, [part.records for part in parts])
+    address = None
+    if len(planned) < len(parts):
+        with unit_files(join(space.work, "places")) as (folder, _):
+            places.write(folder / "places.parquet")
+        address = join(space.work, "places", "places.parquet")
+    whole = fingerprint([VERSION, shard_bytes, [part.fingerprint for part in parts]])
+    shards = [
+        OutputShard(
+            index=index,
+            fingerprint=fingerprint(["gather", whole, index]),
+            directory=space.out,
+            parts=tuple(parts[members.start : members.stop]),
+            places=address,
+        )
+        for index, members in enumerate(planned)
+    ]
+    found: list[FileEntry] = []
+    for done in space.run_units(gather_shard, shards, "gather", total=len(shards)):
+        found.extend(_entries(done.outcome))
+    found += [_table(space.out, name, table, places) for name, table in tables.items()]
+    _sweep(space.out, {entry.path for entry in found})
+    return sorted(found, key=lambda e: e.path)
+
+
+def _entries(outcome: Outcome) -> list[FileEntry]:
     files, rows = outcome[FILES], outcome["rows"]
     assert isinstance(files, dict)
     assert isinstance(rows, dict)
     return [FileEntry(path=n, sha256=digest, bytes=size, rows=rows[n]) for n, (size, digest) in files.items()]
 
 
-def _rows(path: Path) -> int:
-    return int(pq.read_metadata(path).num_rows)
+def _table(out: str, name: str, address: str, places: Places) -> FileEntry:
+    """Put a decision's table in place, with the documents that it names named by their places in the artifact."""
+    with unit_files(join(out, "tables")) as (folder, outcome):
+        _rewrite(local_file(address), folder / name, places)
+    ((size, digest),) = outcome[FILES].values()
+    return FileEntry(path=f"tables/{name}", sha256=digest, bytes=size)
+
+
+def _rewrite(source: Path, target: Path, places: Places) -> None:
+    with pq.ParquetFile(source) as file, pq.ParquetWriter(target, file.schema_arrow, compression="zstd") as writer:
+        for group in range(file.num_row_groups):
+            writer.write_table(places.of_tables(file.read_row_group(group, use_threads=False)))
+
+
+def _sweep(out: str, mine: set[str]) -> None:
+    """Delete files of an earlier artifact at the same place, which had more shards or other tables."""
+    store = open_store(out)
+    folders = ("documents", "ledger", "samples", "tables")
+    store.delete([key for name in folders for key in store.list(f"{name}/") if key not in mine])

@@ -10,10 +10,12 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from dclm.core.cache import scratch_directory
 from dclm.core.journal import Outcome
 from dclm.core.record import fingerprint
 from dclm.core.stage import consumed, unit_files
@@ -50,19 +52,19 @@ class _Iteration:
     def __call__(self, unit: IterationUnit) -> Outcome:
         num_changed = 0
 
-        def passed() -> Iterator[pa.Table]:
+        def passed(near: Path) -> Iterator[pa.Table]:
             nonlocal num_changed
             if unit.turn is None:
                 for table in read_tables(unit.sources[0]):
                     yield from _spread(self._start(table), unit.partitions)
                 return
-            for piece in pieces(map_partition(unit.sources, unit.partition, unit.partitions)):
+            for piece in pieces(map_partition(unit.sources, unit.partition, unit.partitions, near)):
                 found = self._steps[unit.turn](piece)
                 num_changed += found.num_changed
                 yield from _spread(found.rows, unit.partitions)
 
-        with unit_files(unit.directory) as (directory, outcome):
-            write_tables(directory / "rows.arrow", passed())
+        with unit_files(unit.directory) as (directory, outcome), scratch_directory() as near:
+            write_tables(directory / "rows.arrow", passed(near))
             outcome["num_changed"] = num_changed
         return consumed(outcome)
 
@@ -98,7 +100,8 @@ def iterate(
         delete(files)  # of the round before: what made something of it is finished
         quiet = 0 if any(outcome["num_changed"] for outcome in done) else quiet + 1
     for partition in range(count):
-        yield from pieces(map_partition(files, partition, count))
+        with scratch_directory() as near:
+            yield from pieces(map_partition(files, partition, count, near))
 
 
 def _spread(rows: pa.Table, partitions: int) -> list[pa.Table]:

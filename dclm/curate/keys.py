@@ -1,7 +1,12 @@
-"""The keys of one shard as a file: written while the shard is read, for a large shard's keys need not fit in memory."""
+"""The keys of one shard as a file: written while the shard is read, for a large shard's keys need not fit in memory.
+
+The number of partitions follows the number of shards, and the files of many shards are merged before they are reduced:
+so neither a reducer nor a store ever sees shards × partitions pieces.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,15 +20,26 @@ KEY_BYTES = 64 << 20
 """Of keys in memory before they are written; sorting them takes about as much again."""
 
 
+MOST_FILES = 2048
+"""Files that one reducer reads from; those of more shards are merged first."""
+_SHARDS_PER_16 = 256
+_MOST_PARTITIONS = 2048
+
+
+def partitions_for(step: Global, num_shards: int) -> int:
+    """Into how many partitions the keys of so many shards are spread. Part of the bytes, never of the workers."""
+    return min(step.num_partitions * math.ceil(num_shards / _SHARDS_PER_16), _MOST_PARTITIONS)
+
+
 class KeyWriter:
     """Writes what a step emits for a shard: partition 0, 1, … of the first keys, then of the next ones, and so on.
 
     Use as a context manager, with one batch at least.
     """
 
-    def __init__(self, path: Path, shard: int, step: Global, context: Context) -> None:
+    def __init__(self, path: Path, shard: int, step: Global, context: Context, num_partitions: int) -> None:
         self._sink = pa.OSFile(str(path), "wb")
-        self._shard, self._num_partitions = shard, step.num_partitions
+        self._shard, self._num_partitions = shard, num_partitions
         self._emit = step.open(context)
         self._writer: pa.RecordBatchFileWriter | None = None
         self._batches: list[pa.RecordBatch] = []
@@ -55,6 +71,9 @@ class KeyWriter:
         self._sink.close()
 
 
-def map_partition(paths: Sequence[str], partition: int, num_partitions: int) -> list[Mapped]:
-    """The tables of one partition in files that hold all partitions, once or several times over."""
-    return [map_tables(path, slice(partition, None, num_partitions)) for path in paths]
+def map_partition(addresses: Sequence[str], partition: int, num_partitions: int, near: Path) -> list[Mapped]:
+    """The tables of one partition in files that hold all partitions, once or several times over.
+
+    near: a folder for what has to be fetched.
+    """
+    return [map_tables(address, slice(partition, None, num_partitions), near) for address in addresses]

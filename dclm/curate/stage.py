@@ -7,6 +7,7 @@ Units work below OUT/.work; the artifact's files are published at the end.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ from dclm.core.stage import Workspace, run_stage
 from dclm.curate.execution import Execution
 from dclm.curate.options import VERSION, CurateOptions
 from dclm.curate.pipeline import BoundPipeline
-from dclm.pool.files import InputFile, file_identity
+from dclm.pool.files import ByteRange, InputFile
+from dclm.pool.units import Unit, cut, survey
 
 
 def curate(
@@ -40,13 +42,14 @@ def curate(
     """
     started = time.time()
     progress = progress or NullProgress()
-    hashes = _hash_files(files, engine, progress)
-    pool = fingerprint([[f.name, h] for f, h in zip(files, hashes, strict=True)])
+    hashes, inputs = _survey(files, options, engine, progress)
+    pool = fingerprint([[f.name, hashes[f.name]] for f in files])
     steps = bound.identity(0, len(bound.pipeline.steps))
-    identity = fingerprint(["curate", VERSION, steps, pool, options.seed, options.limit])
+    sizes = [options.unit_bytes, options.shard_bytes]
+    identity = fingerprint(["curate", VERSION, steps, pool, options.seed, options.limit, sizes])
 
     def make(space: Workspace) -> Record:
-        return Execution(bound, files, hashes, options, space).run(identity, pool)
+        return Execution(bound, files, hashes, inputs, options, space).run(identity, pool)
 
     return run_stage(
         out,
@@ -62,11 +65,24 @@ def curate(
     )
 
 
-def _hash_files(files: Sequence[InputFile], engine: Engine, progress: Progress) -> list[str]:
+def _survey(
+    files: Sequence[InputFile], options: CurateOptions, engine: Engine, progress: Progress
+) -> tuple[dict[str, str], list[Unit]]:
+    """The identity of each file by its name, and the units into which the pool is cut."""
+    units = cut(files, options.unit_bytes, limited=options.limit is not None)
+    parts: dict[str, list[InputFile]] = {}
+    for file in (file for unit in units for file in unit):
+        parts.setdefault(file.name, []).append(file)
     progress.start("hash the pool", len(files), "files")
-    hashes = [""] * len(files)
-    for index, value in engine.map(file_identity, files):
-        hashes[index] = value
+    hashes: dict[str, str] = {}
+    lines: dict[tuple[str, ByteRange | None], int] = {}
+    names = list(parts)
+    for index, (identity, before) in engine.map(survey, parts.values()):
+        hashes[names[index]] = identity
+        lines |= {(file.name, file.part): n for file, n in zip(parts[names[index]], before, strict=True)}
         progress.advance()
     progress.finish()
-    return hashes
+    return hashes, [
+        tuple(dataclasses.replace(f, first_line=n) if (n := lines[f.name, f.part]) else f for f in unit)
+        for unit in units
+    ]

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -31,6 +33,7 @@ from dclm.documents.schema import DOCUMENT
 from dclm.extract.guard import cpu_seconds
 from dclm.pool.files import InputFile
 from dclm.pool.read import Tally, read_file
+from dclm.pool.warc_part import Seam
 from dclm.text.spans import Spans, without_spans
 
 KEYS = ".keys.arrow"
@@ -42,16 +45,33 @@ class Shard:
     """One shard's input to a segment."""
 
     index: int
-    file: InputFile | None = None
-    """The pool's file (first segment)."""
-    limit: int | None = None
-    """Records to read of it at most; None: all."""
+    files: tuple[InputFile, ...] = ()
+    """Of the pool (first segment)."""
+    limits: tuple[int, ...] = ()
+    """Records to read of each file at most; empty: all."""
     documents: str | None = None
     """The segment before's documents (later segments)."""
     drops: str | None = None
     """Where the head is Global: file of drop tables, of which number `index` is this shard's."""
     edits: tuple[str, ...] = ()
     """Where the head is Global: files of edit tables, likewise; a shard's edits are those of all files together."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class ReadStats:
+    """What was met in the files of a shard beside the records."""
+
+    skipped: Counter[str] = dataclasses.field(default_factory=Counter)
+    partial: Counter[str] = dataclasses.field(default_factory=Counter)
+    damage: list[str] = dataclasses.field(default_factory=list)
+    seam: Seam | None = None
+
+    def add(self, file: InputFile, tally: Tally) -> None:
+        """Add what was met in one file."""
+        self.skipped.update(tally.skipped)
+        self.partial.update(tally.partial)
+        self.damage += [f"{file.name}: {damage}" for damage in tally.damage]
+        self.seam = tally.seam
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,6 +81,8 @@ class Job:
     segment: Segment
     context: Context
     identity: str
+    num_partitions: int
+    """Of the keys, where the segment's tail is Global."""
     final: bool
     """The last segment: what comes out is kept, and `_row` is not written."""
 
@@ -102,7 +124,7 @@ def _run_unit(job: Job, unit: Unit) -> Outcome:
             try:
                 found = _run_shard(job, shard, opened, head, directory)
             except Exception as error:
-                error.add_note(f"shard {shard.index} ({shard.file.name if shard.file else shard.documents})")
+                error.add_note(f"shard {shard.index} ({shard.files[0].name if shard.files else shard.documents})")
                 raise
             shards[str(shard.index)] = found
     outcome["cpu_seconds"] = round(cpu_seconds() - started, 3)
@@ -131,7 +153,7 @@ def _run_shard(
     job: Job, shard: Shard, opened: list[Opened], head: MapFunction | None, directory: Path
 ) -> dict[str, object]:
     flow = Flow(opened, job.context.seed)
-    tally = Tally()
+    stats = ReadStats()
     segment = job.segment
     measure = segment.tail.measure(job.context) if isinstance(segment.tail, Ordered) else None
     measured = 0
@@ -141,7 +163,7 @@ def _run_shard(
         DocumentWriter(prefix.with_suffix(".documents.parquet"), keep_row=not job.final) as writer,
         LedgerWriter(prefix.with_suffix(".ledger.parquet")) as ledger,
     ):
-        for batch in _input(shard, flow, tally, segment, head):
+        for batch in _input(shard, flow, stats, segment, head):
             batch = flow.run(batch)
             if "text" not in batch.schema.names:
                 hint = "add `extract: {with: resiliparse}` as the first step"
@@ -162,23 +184,29 @@ def _run_shard(
         "documents": writer.rows,
         "counts": counts,
         "measured": measured,
-        "skipped": tally.skipped,
-        "partial": tally.partial,
-        "damage": [f"{shard.file.name}: {d}" if shard.file else d for d in tally.damage],
+        "schema": writer.schema_print,
+        "skipped": dict(stats.skipped),
+        "partial": dict(stats.partial),
+        "damage": stats.damage,
+        "seam": stats.seam,
     }
 
 
 def _key_writer(job: Job, path: Path, shard: int) -> contextlib.AbstractContextManager[KeyWriter | None]:
     tail = job.segment.tail
-    return KeyWriter(path, shard, tail, job.context) if isinstance(tail, Global) else contextlib.nullcontext()
+    return (
+        KeyWriter(path, shard, tail, job.context, job.num_partitions)
+        if isinstance(tail, Global)
+        else contextlib.nullcontext()
+    )
 
 
 def _input(
-    shard: Shard, flow: Flow, tally: Tally, segment: Segment, head: MapFunction | None
+    shard: Shard, flow: Flow, stats: ReadStats, segment: Segment, head: MapFunction | None
 ) -> Iterator[pa.RecordBatch]:
     """The shard's batches, at least one, after the segment's head has had its say."""
-    if shard.file is not None:
-        yield from _read(shard, shard.file, flow, tally)
+    if shard.files:
+        yield from _read(shard, flow, stats)
         return
     assert shard.documents is not None
     assert segment.head is not None
@@ -201,18 +229,23 @@ def _input(
         yield batch
 
 
-def _read(shard: Shard, file: InputFile, flow: Flow, tally: Tally) -> Iterator[pa.RecordBatch]:
-    left = shard.limit
-    seen = False
-    for batch in read_file(file, tally):
-        batch = batch if left is None else batch.slice(0, left)
-        yield flow.read(batch)
-        seen = True
-        if left is not None:
-            left -= batch.num_rows
-            if left <= 0:
-                break
-    if not seen:
+def _read(shard: Shard, flow: Flow, stats: ReadStats) -> Iterator[pa.RecordBatch]:
+    """The records of all files, with `_row` counted through them."""
+    row = 0
+    for number, file in enumerate(shard.files):
+        tally = Tally()
+        left = shard.limits[number] if shard.limits else None
+        for batch in read_file(file, tally) if left != 0 else ():
+            batch = batch if left is None else batch.slice(0, left)
+            rows = pa.array(np.arange(row, row + batch.num_rows, dtype=np.int64))
+            yield flow.read(batch.set_column(batch.schema.get_field_index("_row"), "_row", rows))
+            row += batch.num_rows
+            if left is not None:
+                left -= batch.num_rows
+                if left <= 0:
+                    break
+        stats.add(file, tally)
+    if not row:
         yield flow.read(_empty(DOCUMENT))  # extraction passes documents on as they are
 
 

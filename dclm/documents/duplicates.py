@@ -18,6 +18,8 @@ from dclm.extract.step import Extract
 from dclm.pool.files import InputFile
 from dclm.pool.read import Tally, read_file
 
+_ORIGINAL = ("source", "id", "text")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cluster:
@@ -111,10 +113,8 @@ def _of_shard(
     chosen = ledger.take(rows).to_pylist()
     original: dict[int, str] = {}
     if pool and len(final) < len(rows):
-        if shard >= len(pool):
-            raise DataError(str(artifact), f"has a shard {shard}, but the pool given has {len(pool)} files")
-        gone = {row: entry["id"] for row, entry in zip(rows, chosen, strict=True) if row not in final}
-        original = _originals(pool[shard], gone)
+        gone = {e["source"]: (row, e["id"]) for row, e in zip(rows, chosen, strict=True) if row not in final}
+        original = _originals(artifact, pool, gone)
     members = []
     for row, entry in zip(rows, chosen, strict=True):
         text, where = (final[row], "the artifact") if row in final else (original.get(row), "the pool")
@@ -143,17 +143,24 @@ def _documents(artifact: Path, shard: int, places: Mapping[int, int]) -> dict[in
     return {row: texts[place].as_py() or "" for row, place in places.items()}
 
 
-def _originals(file: InputFile, wanted: Mapping[int, str]) -> dict[int, str]:
-    """Row → text of records of a pool's file, whose ids are `wanted`."""
+def _originals(artifact: Path, pool: Sequence[InputFile], wanted: Mapping[str, tuple[int, str]]) -> dict[int, str]:
+    """Row → text of records of the pool. wanted: `source` of each → its row and id.
+
+    Raises: DataError if the pool lacks one of them, or has another in its place.
+    """
     extract = Extract().open(Context())
+    hint = "give the artifact's own pool"
+    names = {source.rpartition("#")[0] for source in wanted}
     found: dict[int, str] = {}
-    for batch in read_file(file, Tally()):
-        batch = batch.filter(pc.is_in(batch.column("_row"), pa.array(sorted(wanted), pa.int64())))
-        batch = extract(batch)
-        for row, name, text in zip(*(batch.column(c).to_pylist() for c in ("_row", "id", "text")), strict=True):
-            if name != wanted[row]:
-                raise DataError(file.path, f"record {row} is {name}, not {wanted[row]}", "give the artifact's own pool")
-            found[row] = text or ""
-        if len(found) == len(wanted):
-            break
+    for file in (file for file in pool if file.name in names):
+        for batch in read_file(file, Tally()):
+            batch = extract(batch.filter(pc.is_in(batch.column("source"), pa.array(list(wanted), pa.string()))))
+            for source, name, text in zip(*(batch.column(c).to_pylist() for c in _ORIGINAL), strict=True):
+                row, identifier = wanted[source]
+                if name != identifier:
+                    raise DataError(file.path, f"record {source} is {name}, not {identifier}", hint)
+                found[row] = text or ""
+    missing = [source for source, (row, _) in wanted.items() if row not in found]
+    if missing:
+        raise DataError(str(artifact), f"the pool given has no record {missing[0]}", hint)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -51,18 +51,35 @@ class LedgerWriter:
                 part.unlink()
 
 
-def merge(ledgers: Sequence[Path], target: Path) -> None:
-    """The segments' ledgers of one shard as one, in document order, without `_row`."""
+Change = Callable[[pa.Table], pa.Table]
+
+
+def merge(shards: Sequence[Sequence[Path]], target: Path, change: Change = lambda table: table) -> int:
+    """The ledgers of some shards as one file, without `_row`; gives its number of rows.
+
+    shards: of each shard in order, the ledgers of all segments. A shard's rows come out in document order.
+    change: applied to every table that is written.
+    """
+    written = 0
     with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(pq.ParquetFile(path)) for path in ledgers]
-        schema = common_schema([file.schema_arrow for file in files])
+        schema = common_schema([pq.read_schema(path) for ledgers in shards for path in ledgers])
         final = schema.remove(schema.get_field_index("_row"))
         writer = stack.enter_context(pq.ParquetWriter(target, final, compression="zstd"))
-        streams = [_windows(file, schema) for file in files]
+        for ledgers in shards:
+            for window in _merged(ledgers, schema):
+                writer.write_table(change(window))
+                written += window.num_rows
+    return written
+
+
+def _merged(ledgers: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:
+    """One shard's rows of all segments in order, without `_row`."""
+    with contextlib.ExitStack() as stack:
+        streams = [_windows(stack.enter_context(pq.ParquetFile(path)), schema) for path in ledgers]
         while parts := [part for stream in streams if (part := next(stream, None)) is not None]:
             window = pa.concat_tables(parts)
             if window.num_rows:
-                writer.write_table(window.sort_by("_row").drop_columns("_row"))
+                yield window.sort_by("_row").drop_columns("_row")
 
 
 def _windows(file: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.Table]:

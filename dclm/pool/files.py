@@ -65,6 +65,10 @@ class InputFile:
     """Bytes, as stored (of the ranges, where there are some)."""
     ranges: tuple[ByteRange, ...] = ()
     """Read only these, each a whole compressed record; empty: the whole file."""
+    part: ByteRange | None = None
+    """Read only the records that begin in these bytes; None: all of them."""
+    first_line: int = 0
+    """Of JSON lines: the number of lines that begin before `part`."""
     identity: str = ""
     """What the file is wherever it lies, such as its path in Common Crawl; empty: its content says it."""
     artifact: bool = False

@@ -5,16 +5,19 @@ A `.json` file may also hold one array of such objects, or objects that are spre
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator
 
-from dclm.pool.files import InputFile
+from dclm.pool.files import ByteRange, InputFile
 from dclm.pool.layout import Fields, kept_value, look_up
+from dclm.pool.packing import detect
 from dclm.pool.rows import MAX_FIELD_BYTES, MAX_PAGE_BYTES, Row
 from dclm.pool.streams import open_stream, unpacked
 
 _ID_PREFIX = "<urn:uuid:"
+_READ_BYTES = 1 << 18
 _MAX_NUMBER = 10**100  # Python refuses to write out much longer ones
 
 
@@ -24,7 +27,7 @@ def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
     Text, URL, id and date are looked for where the recipe says, else where public corpora have them
     (`dclm.pool.layout`). `source` counts lines from 0. Of other keys, those to keep are read.
     """
-    for number, line in enumerate(_objects(file, damage)):
+    for number, line in enumerate(_objects(file, damage), file.first_line):
         if line is None or line.strip():
             yield _row(line, f"{file.name}#{number}", number + 1, file.fields)
 
@@ -76,7 +79,7 @@ def _string(value: dict[str, object], paths: tuple[str, ...]) -> str | None:
 
 def _objects(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
     """The lines of the file, or the objects of a `.json` file whose first line is no whole object."""
-    lines = _lines(file, damage)
+    lines = _lines(file, damage) if file.part is None else _lines_of_part(file, file.part, damage)
     if ".json" not in file.path.lower().removesuffix(".jsonl").rpartition("/")[2]:
         yield from lines
         return
@@ -111,21 +114,43 @@ def _values(lines: Iterable[bytes | None]) -> Iterator[bytes | None]:
 
 def _lines(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
     """Lines without their ends; None stands for one that is too long."""
-    stream = open_stream(file.path)
+    with contextlib.closing(open_stream(file.path)) as stream:
+        yield from _split(unpacked(stream, file.path, damage))
+
+
+def _lines_of_part(file: InputFile, part: ByteRange, damage: list[str]) -> Iterator[bytes | None]:
+    """The lines that begin in a part of the file. What is not plain text is read whole with the first part."""
+    with contextlib.closing(open_stream(file.path)) as stream:
+        if detect(stream, stream.path).kind != "plain":
+            if part.offset == 0:
+                yield from _split(unpacked(stream, file.path, damage))
+            return
+        start = max(part.offset - 1, 0)  # whether a line begins where the part does, the byte before it says
+        stream.seek(start)
+        chunks = iter(lambda: stream.read(_READ_BYTES), b"")
+        yield from _split(chunks, start, part.offset, part.offset + part.length)
+
+
+def _split(chunks: Iterable[bytes], at: int = 0, first: int = 0, end: int | None = None) -> Iterator[bytes | None]:
+    """The lines of some bytes, without their ends, that begin from offset `first` on and before `end`.
+
+    at: the offset of the bytes.
+    """
     held: list[bytes] = []
-    size = 0
-    try:
-        for data in unpacked(stream, file.path, damage):
-            *whole, rest = data.split(b"\n")
-            for part in whole:
+    size = 0  # of the part of a line that has been read
+    for data in chunks:
+        *whole, rest = data.split(b"\n")
+        for part in whole:
+            if end is not None and at >= end:
+                return
+            if at >= first:
                 yield None if size + len(part) > MAX_PAGE_BYTES else b"".join((*held, part)) if held else part
-                held, size = [], 0
-            size += len(rest)
-            if size > MAX_PAGE_BYTES:
-                held = []
-            elif rest:
-                held.append(rest)
-    finally:
-        stream.close()
-    if size:
+            at += size + len(part) + 1
+            held, size = [], 0
+        size += len(rest)
+        if size > MAX_PAGE_BYTES:
+            held = []
+        elif rest:
+            held.append(rest)
+    if size and at >= first and (end is None or at < end):
         yield None if size > MAX_PAGE_BYTES else b"".join(held)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from dclm.core.errors import DataError
 from dclm.documents.schema import DOCUMENT
-from dclm.pool.files import InputFile
+from dclm.pool.files import ByteRange, InputFile
 from dclm.pool.layout import FieldName, as_object, kept_value, look_up
 from dclm.pool.parquet_plan import plan_batches
 from dclm.pool.rows import KEPT, MAX_FIELD_BYTES, MAX_PAGE_BYTES, identifier
@@ -34,7 +34,8 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
         try:
             parquet = pq.ParquetFile(stream, pre_buffer=False)
         except (pa.ArrowInvalid, OSError) as error:
-            damage.append(f"not a Parquet file: {error}"[:300])
+            if file.part is None or file.part.offset == 0:
+                damage.append(f"not a Parquet file: {error}"[:300])
             return
         if parquet.metadata.num_rows == 0 and _text_column(file, parquet.schema_arrow) is None:
             return  # an empty part, whose columns some writers leave out
@@ -43,6 +44,8 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
         reader, dictionaries = parquet, list[str]()
         for group in range(parquet.num_row_groups):
             first, end = end, end + parquet.metadata.row_group(group).num_rows
+            if not _is_mine(file.part, parquet.metadata.row_group(group)):
+                continue
             plan = plan_batches(stream, parquet.metadata.row_group(group), columns, batch_rows, batch_bytes)
             try:
                 if plan.dictionaries != dictionaries:
@@ -59,6 +62,15 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
         if end == 0 and not damage and _is_artifact(file, parquet.schema_arrow):  # a shard of which nothing was kept
             schema = pa.schema([parquet.schema_arrow.field(name) for name in columns])
             yield _documents(file, pa.RecordBatch.from_pylist([], schema=schema), 0)
+
+
+def _is_mine(part: ByteRange | None, group: pq.RowGroupMetaData) -> bool:
+    """Whether a row group begins in a part of the file."""
+    if part is None:
+        return True
+    column = group.column(0)
+    start = min(at for at in (column.dictionary_page_offset, column.data_page_offset) if at is not None)
+    return bool(part.offset <= start < part.offset + part.length)
 
 
 def _text_column(file: InputFile, schema: pa.Schema) -> str | None:

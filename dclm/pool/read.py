@@ -15,6 +15,7 @@ from dclm.pool.http import parse_response
 from dclm.pool.packing import detect, pieces
 from dclm.pool.rows import Record, Row, RowKind, to_batches
 from dclm.pool.streams import open_stream, read_range
+from dclm.pool.warc_part import PartReader, Seam
 
 _ID = re.compile(r"^<?(urn:uuid:)?|>$")
 
@@ -33,6 +34,8 @@ class Tally:
     """What breaks off (a coding of the payload) → pages of which only the readable part was given."""
     damage: list[str] = field(default_factory=list)
     """What is wrong with the file itself, one sentence each."""
+    seam: Seam | None = None
+    """Of a part of an archive: where reading began and where the next part has to begin."""
 
 
 def read_file(
@@ -56,8 +59,15 @@ def read_file(
         tally.records += batch.num_rows
         seen = True
         yield batch
-    if not seen and not tally.skipped and (tally.damage or not _is_empty(file)):
+    if not seen and not tally.skipped and _should_hold_records(file, tally):
         tally.damage.append("holds no records")
+
+
+def _should_hold_records(file: InputFile, tally: Tally) -> bool:
+    """Whether it is damage that nothing was found; parts of a file may well be empty."""
+    if file.part is not None and (file.part.offset > 0 or tally.seam is None or tally.seam.following is not None):
+        return False
+    return bool(tally.damage) or not _is_empty(file)
 
 
 def _is_empty(file: InputFile) -> bool:
@@ -76,7 +86,7 @@ def _is_empty(file: InputFile) -> bool:
 def _warc_rows(file: InputFile, tally: Tally) -> Iterator[Row]:
     seen: set[str] = set()
     before, repeats = -1, 0
-    for record in _records(file, tally.damage):
+    for record in _records(file, tally):
         if record.type not in _ROWS:
             tally.skipped[record.type] = tally.skipped.get(record.type, 0) + 1
             continue
@@ -94,8 +104,15 @@ def _warc_rows(file: InputFile, tally: Tally) -> Iterator[Row]:
 _ROWS: dict[str, RowKind] = {"response": "page", "resource": "page", "conversion": "document"}
 
 
-def _records(file: InputFile, damage: list[str]) -> Iterator[Record]:
-    """The records of the file, or of its ranges, each of which is an archive of its own at an offset."""
+def _records(file: InputFile, tally: Tally) -> Iterator[Record]:
+    """The records of the file, of a part of it, or of its ranges, each of which is an archive at an offset."""
+    damage = tally.damage
+    if file.part is not None:
+        with contextlib.closing(open_stream(file.path)) as stream:
+            reader = PartReader(stream, file.part, damage)
+            yield from reader.records()
+            tally.seam = reader.seam
+        return
     read = arc.read_records if file.name.lower().endswith(ARC) else warc.read_records
     if not file.ranges:
         with contextlib.closing(open_stream(file.path)) as stream:

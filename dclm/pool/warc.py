@@ -18,17 +18,17 @@ _SEPARATOR = b"\r\n\r\n"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
-def read_records(stream: GuardedStream, damage: list[str]) -> Iterator[Record]:
-    """All records from the beginning of the stream, in order; what cannot be read is said in `damage`.
+def read_records(stream: GuardedStream, damage: list[str], start: int = 0) -> Iterator[Record]:
+    """All records from `start` on, where a record begins, in order; what cannot be read is said in `damage`.
 
     A record is given once FastWARC has found the next one right behind it, and unless it may hide another. From the
     first that fails on, the file is read by what the bytes show.
     """
     packing = detect(stream, stream.path)
     if packing.kind not in ("plain", "gzip", "zstd") or packing.skips:
-        yield from read_framed(stream, packing, damage)
+        yield from read_framed(stream, packing, damage, start)
         return
-    strict = _Strict(stream, packing)
+    strict = _Strict(stream, packing, start)
     yield from strict.records()
     if strict.restart is not None:
         yield from read_framed(stream, packing, damage, *strict.restart)
@@ -37,16 +37,17 @@ def read_records(stream: GuardedStream, damage: list[str]) -> Iterator[Record]:
 class _Strict:
     """One pass with FastWARC that stops at the first thing that is not as it should be."""
 
-    def __init__(self, stream: GuardedStream, packing: Packing) -> None:
+    def __init__(self, stream: GuardedStream, packing: Packing, start: int) -> None:
         self._stream = stream
         self._packing = packing
-        self._last = 0  # where FastWARC saw the last record; in packed files this may be the member behind it
+        self._start = start
+        self._last = start  # where FastWARC saw the last record; in packed files this may be the member behind it
         self.restart: tuple[int, int] | None = None
         """Where to read on by other means, and how many records from there on have been given; None: all is read."""
 
     def records(self) -> Iterator[Record]:
         """The records, each once the next has been found."""
-        self._stream.seek(0)
+        self._stream.seek(self._start)
         pending: Record | None = None
         given = 0
         try:
@@ -67,7 +68,7 @@ class _Strict:
             if pending is not None and self._is_whole():
                 yield pending
                 return
-        self.restart = (self._last, 0) if self._packing.kind == "plain" else (0, given)
+        self.restart = (self._last, 0) if self._packing.kind == "plain" else (self._start, given)
 
     def _is_whole(self) -> bool:
         """Whether nothing follows the last record, and its member has its end: FastWARC stops at an empty one."""

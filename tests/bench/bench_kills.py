@@ -35,7 +35,13 @@ def main(kills: int, seed: int) -> None:
         pipeline = write_pipeline(work)
         pool = make_sample(work / "pool", seed=3, documents=120, files=5)
         calm = Run(pipeline=pipeline, pool=pool, out=work / "calm")
-        curate(bind(load_pipeline(pipeline)), list_files([str(pool)]), calm.out, CurateOptions(seed=7), SerialEngine())
+        curate(
+            bind(load_pipeline(pipeline)),
+            list_files([str(pool)]),
+            calm.out,
+            CurateOptions(seed=7, unit_bytes=0, shard_bytes=0),
+            SerialEngine(),
+        )
         print("| run | seconds | killed (units that stood) | same bytes |\n|---|---|---|---|", flush=True)
         number = 0
         while victims.total() < kills:

@@ -43,7 +43,13 @@ def make(root: Path, *steps: PageLength | MinHash | Exact) -> tuple[Path, Path]:
                  for i, t in enumerate(texts)]  # fmt: skip
         (pool / f"{number}.jsonl").write_text("".join(line + "\n" for line in lines))
     bound = BoundPipeline(pipeline=Pipeline(name="test", steps=steps), files={}, hashes={})
-    curate(bound, list_files([str(pool)]), root / "out", CurateOptions(max_reject_fraction=1.0), SerialEngine())
+    curate(
+        bound,
+        list_files([str(pool)]),
+        root / "out",
+        CurateOptions(unit_bytes=0, shard_bytes=0, max_reject_fraction=1.0),
+        SerialEngine(),
+    )
     return pool, root / "out"
 
 
@@ -79,9 +85,9 @@ def test_what_cannot_be_shown_is_said(made: tuple[Path, Path], tmp_path: Path) -
         members(artifact, stem, 7, 9)
     with pytest.raises(ConfigError, match="01-minhash"):
         tables_of(artifact, 2)
-    with pytest.raises(DataError, match="record 3 is"):
+    with pytest.raises(DataError, match="record 0.jsonl#3 is z3, not 0-3"):
         members(artifact, stem, 0, 9, _other(tmp_path))
-    with pytest.raises(DataError, match="1 files"):
+    with pytest.raises(DataError, match="no record 1.jsonl#1"):
         members(artifact, stem, 0, 9, list_files([str(pool / "0.jsonl")]))
     plain = make(tmp_path, Exact())[1]
     with pytest.raises(ConfigError, match="no tables of clusters"):
@@ -89,8 +95,8 @@ def test_what_cannot_be_shown_is_said(made: tuple[Path, Path], tmp_path: Path) -
 
 
 def _other(root: Path) -> tuple[InputFile, ...]:
-    (root / "other.jsonl").write_text("".join(json.dumps({"id": f"z{i}", "text": "z"}) + "\n" for i in range(9)))
-    return list_files([str(root / "other.jsonl")])
+    (root / "0.jsonl").write_text("".join(json.dumps({"id": f"z{i}", "text": "z"}) + "\n" for i in range(9)))
+    return list_files([str(root / "0.jsonl")])
 
 
 def test_the_command_prints_members_and_what_differs(

@@ -33,6 +33,8 @@ _ITEM = {"query": "Top rated!!! Win win win with cheap sunglasses"}
 Victim = Literal["worker", "node", "driver"]
 VICTIMS: tuple[Victim, ...] = ("worker", "node", "driver")
 MOST_RESTARTS = 20
+BY_FILE = ["--unit-bytes", "0", "--shard-bytes", "0"]
+"""One unit per file of the pool, and one shard per unit."""
 
 
 def write_pipeline(directory: Path) -> Path:
@@ -127,6 +129,7 @@ class Run:
     def start(self, on: str, workers: int = 3) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "dclm.cli.main", "curate", str(self.pipeline), "--pool", str(self.pool)]
         command += ["--out", str(self.out), "--on", on, "--workers", str(workers), "--seed", "7", "--allow-incomplete"]
+        command += BY_FILE
         with self.out.with_suffix(".log").open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 

@@ -47,7 +47,13 @@ class StopsAfter(SerialEngine):
 
 
 def run(pipeline: BoundPipeline, pool: str, out: str | Path, engine: Engine | None = None) -> Record:
-    return curate(pipeline, list_files([pool]), out, CurateOptions(max_reject_fraction=1.0), engine or SerialEngine())
+    return curate(
+        pipeline,
+        list_files([pool]),
+        out,
+        CurateOptions(unit_bytes=0, shard_bytes=0, max_reject_fraction=1.0),
+        engine or SerialEngine(),
+    )
 
 
 def data_files(record: Record) -> dict[str, str]:
@@ -113,7 +119,7 @@ def test_of_two_runs_one_works_and_the_other_is_told(pools: tuple[str, str], s3:
     go.set()
     first.join()
     said: list[str] = []
-    options = CurateOptions(max_reject_fraction=1.0)
+    options = CurateOptions(unit_bytes=0, shard_bytes=0, max_reject_fraction=1.0)
     again = curate(FULL, list_files([pools[1]]), f"{s3}/out", options, SerialEngine(), say=said.append)
     assert again == made[0]
     assert "reused, made" in said[0]
@@ -124,3 +130,22 @@ def test_rounds_and_iterations_go_through_the_store(pools: tuple[str, str], s3: 
 
     steps = bind(Pipeline(name="fuzzy", steps=(MinHash(ngram=2, bands=4, rows=2, verify=0.5),)))
     assert data_files(run(steps, pools[1], f"{s3}/fuzzy")) == data_files(run(steps, pools[0], tmp_path / "fuzzy"))
+
+
+def test_only_a_partition_is_fetched_of_a_large_file_of_keys(
+    pools: tuple[str, str], s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dclm.core.objects import ObjectStore
+    from dclm.curate import exchange, files
+    from dclm.curate.pipeline import Pipeline, bind
+
+    fetched: list[str] = []
+    whole = ObjectStore.local
+    monkeypatch.setattr(ObjectStore, "local", lambda store, key: (fetched.append(key), whole(store, key))[1])
+    monkeypatch.setattr(files, "_FETCH_BYTES", 0)
+    monkeypatch.setattr(exchange, "MOST_FILES", 2)
+    steps = bind(Pipeline(name="fuzzy", steps=(MinHash(ngram=2, bands=4, rows=2, verify=0.5),)))
+    there = run(steps, pools[1], f"{s3}/fuzzy")
+    assert data_files(there) == data_files(run(steps, pools[0], tmp_path / "fuzzy"))
+    assert not [key for key in fetched if key.endswith(("keys.arrow", "drops.arrow", "rows.arrow"))]
+    assert fetched  # documents are

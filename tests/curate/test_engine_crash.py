@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from engine_kills import Run
+from engine_kills import BY_FILE, Run
 from test_engine_kill import calm_run
 
 CRASHED = 9
@@ -38,6 +38,7 @@ def run_until(run: Run, change: int) -> int:
     """Run in one process that ends, without any cleaning up, before that change of the file system; its exit code."""
     command = [sys.executable, "-c", _SCRIPT, str(change), "curate", str(run.pipeline), "--pool", str(run.pool)]
     command += ["--out", str(run.out), "--on", "local", "--workers", "1", "--seed", "7", "--allow-incomplete"]
+    command += BY_FILE
     return subprocess.run(command, check=False, capture_output=True).returncode
 
 

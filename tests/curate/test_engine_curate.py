@@ -31,7 +31,7 @@ FULL = bound(Edit(), MinLength(characters=4), FirstOfLength(), Edit(), SeenBefor
 
 
 def run(pipeline: BoundPipeline, pool: Path, out: Path, engine: object | None = None, **options: object) -> Record:
-    settings = CurateOptions(**{"max_reject_fraction": 1.0, **options})  # type: ignore[arg-type]
+    settings = CurateOptions(**{"max_reject_fraction": 1.0, "unit_bytes": 0, "shard_bytes": 0, **options})  # type: ignore[arg-type]
     return curate(pipeline, list_files([str(pool)]), out, settings, engine or SerialEngine())  # type: ignore[arg-type]
 
 

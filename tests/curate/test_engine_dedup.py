@@ -12,7 +12,7 @@ from engine_steps import bound, write_pool
 from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
-from dclm.curate import keys, pieces
+from dclm.curate import exchange, keys, pieces
 from dclm.curate.options import CurateOptions
 from dclm.curate.stage import curate
 from dclm.curate.step import Step
@@ -40,7 +40,9 @@ def changed(number: int) -> str:
 
 def run(step: Step, shards: list[list[str]], work: Path, name: str = "out") -> tuple[Record, list[str]]:
     pool = write_pool(work / "pool", shards)
-    record = curate(bound(step), list_files([str(pool)]), work / name, CurateOptions(), SerialEngine())
+    record = curate(
+        bound(step), list_files([str(pool)]), work / name, CurateOptions(unit_bytes=0, shard_bytes=0), SerialEngine()
+    )
     kept = [
         t for path in sorted((work / name / "documents").iterdir()) for t in pq.read_table(path)["text"].to_pylist()
     ]
@@ -98,6 +100,26 @@ def test_keys_that_are_written_in_many_parts_change_no_byte(
     assert {f.path: f.sha256 for f in once.files} == {f.path: f.sha256 for f in often.files}
 
 
+@pytest.mark.parametrize(
+    "step", [Exact(), Exact(of="line"), PLAIN, VERIFIED], ids=["exact", "line", "plain", "verified"]
+)
+def test_merged_key_files_and_more_partitions_change_no_decision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: Step
+) -> None:
+    """Merging changes no byte; more partitions change none of the documents and of the ledger."""
+    shards = [[f"{changed(i) if i % 3 else text(i % 20)}\nline {i % 7}" for i in range(s, 700, 7)] for s in range(7)]
+    plain, kept = run(step, shards, tmp_path, "plain")
+    assert 20 < len(kept) <= 700
+    monkeypatch.setattr(exchange, "MOST_FILES", 3)
+    merged, _ = run(step, shards, tmp_path, "merged")
+    assert {f.path: f.sha256 for f in merged.files} == {f.path: f.sha256 for f in plain.files}
+    monkeypatch.setattr(keys, "_SHARDS_PER_16", 2)
+    assert keys.partitions_for(step, 7) == 64  # type: ignore[arg-type]
+    more, _ = run(step, shards, tmp_path, "more")
+    chosen = [f for f in more.files if not f.path.startswith("tables/")]
+    assert chosen == [f for f in plain.files if not f.path.startswith("tables/")]
+
+
 @pytest.mark.parametrize("step", [PLAIN, VERIFIED], ids=["plain", "verified"])
 def test_small_pieces_and_rounds_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: MinHash) -> None:
     shards = [[changed(i) if i % 3 else text(i) for i in range(s, 600, 4)] for s in range(4)]
@@ -114,7 +136,7 @@ def test_filters_that_fit_one_by_one_but_not_together_are_refused_with_the_worke
 ) -> None:
     pool = write_pool(tmp_path / "pool", [[text(i) for i in range(s * 50, s * 50 + 50)] for s in range(3)])
     step = Bloom(mode="paragraph", min_ngram=5, max_ngram=5, partitions=3)
-    files, options = list_files([str(pool)]), CurateOptions()
+    files, options = list_files([str(pool)]), CurateOptions(unit_bytes=0, shard_bytes=0)
     one = step.holds(50 * 36)  # n-grams of a partition
     monkeypatch.setattr(memory, "room_bytes", lambda: 2 * one)
     with pytest.raises(ConfigError, match=r"3 partitions at once need .*\n.*--workers 2 would do"):

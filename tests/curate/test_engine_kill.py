@@ -20,7 +20,7 @@ from dclm.pool.files import list_files
 def calm_run(work: Path) -> Run:
     """In this process, undisturbed."""
     run = Run(pipeline=write_pipeline(work), pool=write_lines(work / "pool"), out=work / "calm")
-    options = CurateOptions(seed=7)
+    options = CurateOptions(unit_bytes=0, shard_bytes=0, seed=7)
     record = curate(bind(load_pipeline(run.pipeline)), list_files([str(run.pool)]), run.out, options, SerialEngine())
     steps = record.counts["steps"]
     assert isinstance(steps, list)

@@ -49,10 +49,28 @@ def test_segments_are_merged_in_document_order(tmp_path_factory, owners: list[in
             writer.write(part([row for row, owner in enumerate(owners) if owner == segment]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger, "_WINDOW_ROWS", window)
-        merge(paths, folder / "all.parquet")
+        assert merge([paths], folder / "all.parquet") == sum(owner >= 0 for owner in owners)
     found = pq.read_table(folder / "all.parquet")
     assert found["id"].to_pylist() == [str(row) for row, owner in enumerate(owners) if owner >= 0]
     assert "_row" not in found.column_names
+
+
+def test_shards_are_merged_one_after_the_other_with_all_their_annotations(tmp_path: Path) -> None:
+    paths = []
+    for name, rows in (
+        ("a", part([0, 2])),
+        ("b", part([1], n=pa.array([7]))),
+        ("c", part([0, 1], s=pa.array(["x", "y"]))),
+    ):
+        paths.append(tmp_path / name)
+        with LedgerWriter(paths[-1]) as writer:
+            writer.write(rows)
+    rows = merge([paths[:2], paths[2:]], tmp_path / "all.parquet")
+    found = pq.read_table(tmp_path / "all.parquet")
+    assert rows == 5
+    assert found["id"].to_pylist() == ["0", "1", "2", "0", "1"]
+    assert found["n"].to_pylist() == [None, 7, None, None, None]
+    assert found["s"].to_pylist() == [None, None, None, "x", "y"]
 
 
 def test_a_run_that_spills_its_ledger_writes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +81,11 @@ def test_a_run_that_spills_its_ledger_writes_the_same(tmp_path: Path, monkeypatc
     for name, limit in (("whole", 1 << 20), ("pieces", 0)):
         monkeypatch.setattr("dclm.curate.worker._LEDGER_BYTES", limit)
         curate(
-            pipeline, list_files([str(pool)]), tmp_path / name, CurateOptions(max_reject_fraction=1.0), SerialEngine()
+            pipeline,
+            list_files([str(pool)]),
+            tmp_path / name,
+            CurateOptions(unit_bytes=0, shard_bytes=0, max_reject_fraction=1.0),
+            SerialEngine(),
         )
         ledgers.append([pq.read_table(path) for path in sorted((tmp_path / name / "ledger").iterdir())])
     assert ledgers[0] == ledgers[1]

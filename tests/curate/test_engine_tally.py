@@ -60,7 +60,7 @@ def test_annotations_of_several_types_become_one() -> None:
 def test_a_record_can_be_asked_why_and_by_how_much(tmp_path: Path) -> None:
     pool = write_pool(tmp_path / "pool", [["a b bad c", "a", "x y z broken", ""]])
     pipeline = bound(Edit(), WordCount(column="n"), Threshold(column="n", min=3), MinLength(characters=2))
-    options = CurateOptions(max_reject_fraction=1.0)
+    options = CurateOptions(unit_bytes=0, shard_bytes=0, max_reject_fraction=1.0)
     curate(pipeline, list_files([str(pool)]), tmp_path / "out", options, SerialEngine())
     found = {i: fates(tmp_path / "out", f"0-{i}")[0] for i in range(4)}
     assert found[0].annotations == {"characters": 6, "n": 3}

@@ -67,7 +67,9 @@ def pipeline(root: Path, steps: tuple[Step, ...]) -> BoundPipeline:
 
 
 def run(steps: BoundPipeline, pool: Path, out: Path, engine: Engine) -> Record:
-    return curate(steps, list_files([str(pool)]), out, CurateOptions(max_reject_fraction=1.0), engine)
+    return curate(
+        steps, list_files([str(pool)]), out, CurateOptions(unit_bytes=0, shard_bytes=0, max_reject_fraction=1.0), engine
+    )
 
 
 MASK = Decontaminate(items=("task",), ngram=4, action="mask")

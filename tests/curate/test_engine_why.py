@@ -107,7 +107,7 @@ def test_a_duplicate_names_the_document_kept_and_the_similarity(tmp_path: Path) 
     pool = write_pool(tmp_path / "pool", shards)
     pipeline = bound(Edit(), Exact(), MinHash(ngram=3, bands=20, rows=2, verify=0.5))
     out = tmp_path / "out"
-    curate(pipeline, list_files([str(pool)]), out, CurateOptions(), SerialEngine())
+    curate(pipeline, list_files([str(pool)]), out, CurateOptions(unit_bytes=0, shard_bytes=0), SerialEngine())
     kept, same, similar, blank = (one(out, name) for name in ("0-1", "1-1", "1-0", "1-2"))
     assert (kept.outcome, kept.reasons) == ("kept", {})
     assert same.outcome == "dropped by exact"
@@ -128,7 +128,7 @@ def test_contamination_names_the_task(tmp_path: Path) -> None:
     step = Decontaminate(items=tuple(str(tmp_path / f"{task}.jsonl") for task in ("second", "first")))
     out = tmp_path / "out"
     pipeline = bind(Pipeline(name="test", steps=(step,)))
-    curate(pipeline, list_files([str(pool)]), out, CurateOptions(), SerialEngine())
+    curate(pipeline, list_files([str(pool)]), out, CurateOptions(unit_bytes=0, shard_bytes=0), SerialEngine())
     ledger = [r for path in Artifact(out).files("ledger") for r in pq.read_table(path).to_pylist()]
     assert {r["id"]: (r["rule"], r["kept_shard"]) for r in ledger} == {
         "0-0": (None, None),

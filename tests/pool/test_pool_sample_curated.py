@@ -38,7 +38,14 @@ def fates(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
     pool = make_sample(root / "pool", documents=300, files=2)
     (root / "pipeline.yaml").write_text(PIPELINE)
     bound = bind(load_pipeline(root / "pipeline.yaml"), {})
-    curate(bound, list_files([str(pool / "warc")]), root / "out", CurateOptions(), SerialEngine(), NullProgress())
+    curate(
+        bound,
+        list_files([str(pool / "warc")]),
+        root / "out",
+        CurateOptions(unit_bytes=0, shard_bytes=0),
+        SerialEngine(),
+        NullProgress(),
+    )
     ledger = pa.concat_tables([pq.read_table(path) for path in sorted((root / "out" / "ledger").iterdir())])
     steps = dict(zip(ledger["id"].to_pylist(), ledger["step"].to_pylist(), strict=True))
     return [{**row, "step": steps[row["id"]]} for row in pq.read_table(pool / "truth.parquet").to_pylist()]

@@ -51,7 +51,7 @@ def run(pool: Path, out: Path, limit: int | None = None, workers: int = 1) -> Re
     bound = bind(load_pipeline(pool.parent / "p.yaml"), {})
     files = list_files([str(pool)])
     engine = SerialEngine() if workers == 1 else LocalEngine(workers)
-    return curate(bound, files, out, CurateOptions(limit=limit), engine)
+    return curate(bound, files, out, CurateOptions(unit_bytes=0, shard_bytes=0, limit=limit), engine)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -46,7 +46,13 @@ def own_files(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(name: str, pool: Path, out: Path) -> Record:
     bound = bind(load_pipeline(PIPELINES / f"{name}.yaml"))
-    return curate(bound, list_files([str(pool / "warc" / "*.gz")]), out, CurateOptions(), SerialEngine())
+    return curate(
+        bound,
+        list_files([str(pool / "warc" / "*.gz")]),
+        out,
+        CurateOptions(unit_bytes=0, shard_bytes=0),
+        SerialEngine(),
+    )
 
 
 @pytest.mark.shared

@@ -46,7 +46,7 @@ HOSTILE = (
 def run(pipeline: str, paths: list[Path], out: Path, engine: Engine | None = None) -> Record:
     file = out.parent / f"{out.name}.yaml"
     file.write_text(pipeline)
-    options = CurateOptions(max_reject_fraction=1.0)
+    options = CurateOptions(unit_bytes=0, shard_bytes=0, max_reject_fraction=1.0)
     return curate(
         bind(load_pipeline(file)), list_files([str(p) for p in paths]), out, options, engine or SerialEngine()
     )

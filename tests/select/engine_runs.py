@@ -35,7 +35,7 @@ def run(steps: Sequence[Step], pool: Path, out: Path, workers: int = 1) -> tuple
     """The record and all documents that `steps` keep of the pool."""
     bound = bind(Pipeline(name="test", steps=tuple(steps)))
     engine = SerialEngine() if workers == 1 else LocalEngine(workers)
-    record = curate(bound, list_files([str(pool)]), out, CurateOptions(), engine)
+    record = curate(bound, list_files([str(pool)]), out, CurateOptions(unit_bytes=0, shard_bytes=0), engine)
     return record, pa.concat_tables([pq.read_table(path) for path in sorted((out / "documents").iterdir())])
 
 

@@ -1,0 +1,135 @@
+"""Units of even size: small files of a pool are put together and large ones are cut, by the pool's listing alone.
+
+How a pool is cut never depends on the workers, so neither do the bytes of what is made of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from dclm.pool.files import ARC, ByteRange, InputFile, file_identity
+from dclm.pool.streams import open_stream
+from dclm.pool.warc_part import Seam, seams_meet
+
+LARGEST_UNIT_BYTES = 256 << 20
+SMALLEST_UNIT_BYTES = 1 << 20
+_UNITS = 256
+"""A pool that is too small for as many of the largest units is cut into about this many smaller ones."""
+_OPENING_BYTES = 16 << 10
+"""Opening a file costs about as much as reading this many bytes of it."""
+_MOST_FILES = 1000
+_CUTTABLE = (
+    *(f".{stem}{packed}" for stem in ("warc", "wet", "wat") for packed in ("", ".gz", ".zst", ".zstd")),
+    *(".jsonl", ".ndjson", ".jl", ".parquet"),
+)  # fmt: skip
+_READ_BYTES = 1 << 20
+
+Unit = tuple[InputFile, ...]
+"""The files, or the part of one file, that one unit of work reads."""
+
+
+def unit_bytes_for(files: Sequence[InputFile]) -> int:
+    """How many bytes a unit reads by default."""
+    total = sum(file.size for file in files)
+    return min(max(total // _UNITS, SMALLEST_UNIT_BYTES), LARGEST_UNIT_BYTES)
+
+
+def cut(files: Sequence[InputFile], unit_bytes: int | None = None, *, limited: bool = False) -> list[Unit]:
+    """The units of a pool, in document order.
+
+    unit_bytes: how many bytes a unit should read. None: `unit_bytes_for` the pool; 0: each file is a unit.
+    limited: only the first records of each file are read, so no file is cut.
+
+    Files that are put together are of the same kind, with the same fields. The documents of an artifact are not put
+    together, since their columns may differ. A part holds the records that begin in its bytes.
+    """
+    if unit_bytes == 0:
+        return [(file,) for file in files]
+    size = unit_bytes or unit_bytes_for(files)
+    return list(_units(files, size, limited))
+
+
+def _units(files: Sequence[InputFile], size: int, limited: bool) -> Iterator[Unit]:
+    held: list[InputFile] = []
+    held_bytes = 0
+    for file in files:
+        parts = [file] if limited else _parts(file, size)
+        alone = len(parts) > 1 or file.artifact
+        cost = file.size + _OPENING_BYTES
+        if held and (alone or held_bytes + cost > size or len(held) == _MOST_FILES or not _alike(held[0], file)):
+            yield tuple(held)
+            held, held_bytes = [], 0
+        if alone:
+            yield from ((part,) for part in parts)
+        else:
+            held.append(file)
+            held_bytes += cost
+    if held:
+        yield tuple(held)
+
+
+def _alike(one: InputFile, other: InputFile) -> bool:
+    return (one.kind, one.fields) == (other.kind, other.fields)
+
+
+def _parts(file: InputFile, size: int) -> list[InputFile]:
+    """The file in even parts of about `size` bytes, where it can be cut and is large enough for two."""
+    count = file.size // size
+    if count < 2 or file.ranges or file.part is not None or not _can_be_cut(file):
+        return [file]
+    edges = [file.size * i // count for i in range(count + 1)]
+    return [replace(file, part=ByteRange(start, end - start)) for start, end in itertools.pairwise(edges)]
+
+
+def _can_be_cut(file: InputFile) -> bool:
+    """Whether reading can begin anywhere: at a member, a row group or a line."""
+    name = file.path.lower()
+    return name.endswith(_CUTTABLE) and not name.endswith(ARC)
+
+
+def survey(files: Sequence[InputFile]) -> tuple[str, tuple[int, ...]]:
+    """The identity of one file, and the number of lines that begin before each of its parts.
+
+    files: the file itself, or all its parts in order. Lines are counted where JSON lines are cut, else they are 0.
+    """
+    first = files[0]
+    identity = file_identity(replace(first, part=None))
+    if first.part is None or first.kind != "jsonl":
+        return identity, (0,) * len(files)
+    return identity, tuple(_lines_before([file.part for file in files if file.part is not None], first.path))
+
+
+def _lines_before(parts: Sequence[ByteRange], path: str) -> Iterator[int]:
+    """The number of lines that begin before each of the parts that a file consists of."""
+    ends, last = 0, b""
+    with contextlib.closing(open_stream(path)) as stream:
+        for part in parts:
+            yield ends + (last not in (b"", b"\n"))
+            left = part.length
+            while left > 0 and (data := stream.read(min(left, _READ_BYTES))):
+                ends, last = ends + data.count(b"\n"), data[-1:]
+                left -= len(data)
+
+
+def without_bad_seams(units: Sequence[Unit], seams: Sequence[Seam | None]) -> list[Unit]:
+    """The units with every archive read whole whose parts do not meet: a page held what looks like a record.
+
+    seams: of each unit, where reading began and ended. A file that is read whole is read with its first part; the
+    others stay, and are empty.
+    """
+    found = list(units)
+    places: dict[str, list[int]] = {}
+    for index, unit in enumerate(units):
+        if unit[0].part is not None and unit[0].kind == "warc":
+            places.setdefault(unit[0].name, []).append(index)
+    for indices in places.values():
+        parts = [part for i in indices if (part := units[i][0].part) is not None]
+        if not seams_meet(parts, [seams[i] or Seam(None, None) for i in indices]):
+            end = sum(parts[-1])
+            for i in indices:
+                whole = ByteRange(0, end) if i == indices[0] else ByteRange(end, 0)
+                found[i] = (replace(units[i][0], part=whole),)
+    return found
