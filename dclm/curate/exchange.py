@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -30,9 +30,11 @@ from dclm.curate.iterate import IterationUnit, iterate
 from dclm.curate.keys import MOST_FILES, KeyWriter, map_partition, partitions_for
 from dclm.curate.own.blame import blamed
 from dclm.curate.pieces import pieces
+from dclm.curate.routing import Block, BlockWriter, blocks, run_block, shards_per_block
 from dclm.curate.step import Context, Decision, Global, IterativeReduce, Round
 
-U = TypeVar("U", "Merging", "Reduction", "Emission", IterationUnit)
+U = TypeVar("U", "Merging", "Reduction", "Emission", IterationUnit, Block)
+DROPS, EDITS = "drops.arrow", "edits.arrow"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,17 +119,30 @@ def run_emission(job: tuple[Global, Context], unit: Emission) -> Outcome:
     return consumed(outcome)
 
 
+class ShardDecision(NamedTuple):
+    """What a decision says of one shard."""
+
+    place: int
+    """Which table of the files is this shard's."""
+    drops: str
+    edits: str | None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Decided:
     """A decision that is published."""
 
     info: Mapping[str, object]
-    drops: str
-    """Address of the drop tables."""
-    edits: tuple[str, ...]
-    """Addresses of the edit tables."""
+    blocks: Sequence[Block]
+    """Files `drops.arrow`, and `edits.arrow` where there are edits, of some shards each."""
     tables: Mapping[str, str]
     """Name of each table that is kept in the artifact → its address."""
+
+    def of(self, shard: int) -> ShardDecision:
+        """What concerns one shard."""
+        block = self.blocks[shard // shards_per_block(self.blocks[0].num_shards)]
+        edits = f"{block.directory}/{EDITS}" if EDITS in dict(block.sources) else None
+        return ShardDecision(place=shard - block.shards.start, drops=f"{block.directory}/{DROPS}", edits=edits)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,21 +175,24 @@ class Exchange:
         self._clear(keys)
         names = sorted(cast(Mapping[str, object], outcome[FILES]))
         at = {name: f"{unit.directory}/{name}" for name in names}
+        sources = {name: at[name] for name in names if name in (DROPS, EDITS)}
+        shares = blocks(self.directory, fingerprint([self.fingerprint, "blocks"]), len(self.documents), sources)
+        self._run(f"{step.name}: hand out", run_block, shares)
         return Decided(
             info=cast(Mapping[str, object], outcome["info"]),
-            drops=at["drops.arrow"],
-            edits=tuple(at[name] for name in names if name.startswith("edits-")),
+            blocks=shares,
             tables={name: at[name] for name in names if name.endswith(".parquet")},
         )
 
     def _make(self, step: Global, keys: Sequence[str], unit: _Making) -> Outcome:
         decision = self._decide(step, keys, 0)
         with unit_files(unit.directory) as (directory, outcome):
-            write_tables(directory / "drops.arrow", _by_shard(decision.drops, len(self.documents)))
-            for part, edits in enumerate(decision.edits):
-                write_tables(directory / f"edits-{part:04d}.arrow", _by_shard(edits, len(self.documents)))
-            for name, tables in decision.tables.items():
-                _write_parquet(directory / f"{name}.parquet", tables)
+            for name, tables in ((DROPS, [decision.drops]), (EDITS, decision.edits)):
+                with BlockWriter(directory / name, len(self.documents)) as writer:
+                    for table in tables:
+                        writer.write(table)
+            for name, parts in decision.tables.items():
+                _write_parquet(directory / f"{name}.parquet", parts)
             outcome["info"] = dict(decision.info)
             outcome["cpu_seconds"] = round(sum(self.deciding), 3)
         return outcome

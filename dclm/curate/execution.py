@@ -130,9 +130,7 @@ class Execution:
         decided = exchange.shuffle_and_decide(segment.head, keys)
         for name, address in decided.tables.items():
             self.tables[f"{segment.first - 1:02d}-{segment.head.name}.{name}"] = address
-        shards = [
-            Shard(index=i, documents=d, drops=decided.drops, edits=decided.edits) for i, d in enumerate(documents)
-        ]
+        shards = [Shard(index=i, documents=d, decision=decided.of(i)) for i, d in enumerate(documents)]
         units = [_unit(root, s, fingerprint([identity, exchange.fingerprint, prints[s.index]])) for s in shards]
         return units, decided
 

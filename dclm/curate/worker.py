@@ -23,6 +23,7 @@ from dclm.core.errors import ConfigError
 from dclm.core.journal import Outcome
 from dclm.core.stage import consumed, unit_files
 from dclm.curate.batches import Drops, Flow, Opened
+from dclm.curate.exchange import ShardDecision
 from dclm.curate.files import DocumentWriter, read_documents, read_table
 from dclm.curate.keys import KeyWriter
 from dclm.curate.own.blame import blamed
@@ -51,10 +52,8 @@ class Shard:
     """Records to read of each file at most; empty: all."""
     documents: str | None = None
     """The segment before's documents (later segments)."""
-    drops: str | None = None
-    """Where the head is Global: file of drop tables, of which number `index` is this shard's."""
-    edits: tuple[str, ...] = ()
-    """Where the head is Global: files of edit tables, likewise; a shard's edits are those of all files together."""
+    decision: ShardDecision | None = None
+    """Where the head is Global: what it decided."""
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -212,10 +211,10 @@ def _input(
     assert segment.head is not None
     name, index = segment.head.name, segment.first - 1
     drops = edits = None
-    if shard.drops is not None:
-        drops = Drops(read_table(shard.drops, shard.index))
-    if shard.edits:
-        edits = Spans.of(pa.concat_tables([read_table(address, shard.index) for address in shard.edits]))
+    if shard.decision is not None:
+        drops = Drops(read_table(shard.decision.drops, shard.decision.place))
+        if shard.decision.edits is not None:
+            edits = Spans.of(read_table(shard.decision.edits, shard.decision.place))
     for batch in read_documents(shard.documents):
         count = flow.count(name, index)
         count.enter(batch.num_rows, flow.size(batch))

@@ -85,9 +85,9 @@ def test_what_cannot_be_shown_is_said(made: tuple[Path, Path], tmp_path: Path) -
         members(artifact, stem, 7, 9)
     with pytest.raises(ConfigError, match="01-minhash"):
         tables_of(artifact, 2)
-    with pytest.raises(DataError, match="record 0.jsonl#3 is z3, not 0-3"):
+    with pytest.raises(DataError, match=r"record 0\.jsonl#3 is z3, not 0-3"):
         members(artifact, stem, 0, 9, _other(tmp_path))
-    with pytest.raises(DataError, match="no record 1.jsonl#1"):
+    with pytest.raises(DataError, match=r"no record 1\.jsonl#1"):
         members(artifact, stem, 0, 9, list_files([str(pool / "0.jsonl")]))
     plain = make(tmp_path, Exact())[1]
     with pytest.raises(ConfigError, match="no tables of clusters"):

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dclm.curate.files import Mapped, map_tables, partitioned, write_tables
+from dclm.curate import routing
+from dclm.curate.files import Mapped, map_tables, partitioned, read_table, write_tables
 from dclm.curate.pieces import pieces
 from dclm.dedup.minhash.step import MinHash
 
@@ -95,3 +96,32 @@ def test_a_decision_does_not_change_with_pieces_unless_a_cap_makes_order_count(c
             )
     else:
         assert all(d.info["largest_cluster"] == cap for d in decisions)
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 50), st.integers(0, 9)), max_size=80),
+    flush=st.integers(1, 500),
+)
+@settings(max_examples=30, deadline=None)
+def test_every_shard_is_handed_its_rows_in_order(
+    rows: list[tuple[int, int, int]], flush: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("blocks")
+    schema = pa.schema([("shard", pa.int32()), ("row", pa.int64()), ("start", pa.int64())])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(routing, "_SHARDS", 3)
+        patch.setattr(routing, "KEY_BYTES", flush)
+        with routing.BlockWriter(folder / "drops", 10) as writer:
+            for first in range(0, len(rows) + 1, 7):
+                part = rows[first : first + 7]
+                columns = [[row[i] for row in part] for i in range(3)]
+                writer.write(pa.table(columns, schema=schema))
+        units = routing.blocks(str(folder / "out"), "f", 10, {"drops.arrow": str(folder / "drops")})
+        assert [list(unit.shards) for unit in units] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+        for unit in units:
+            routing.run_block(unit)
+            for place, shard in enumerate(unit.shards):
+                found = read_table(f"{unit.directory}/drops.arrow", place).to_pylist()
+                expected = [{"shard": s, "row": r, "start": x} for s, r, x in rows if s == shard]
+                assert sorted(map(str, found)) == sorted(map(str, expected))
+                assert [row["row"] for row in found] == sorted(row["row"] for row in expected)
