@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "dclm"
 
 LAYERS = (
-    {"__init__", "core.errors"},
+    {"core.errors"},
     {"core.names"},
     {"core.config", "core.storage", "core.progress", "core.engine", "documents.schema"},
     {"core"},
@@ -33,7 +33,8 @@ LAYERS = (
     {"recipe"},
     {"report"},
     {"science"},
-    {"cli"},
+    {"api"},
+    {"__init__", "steps", "cli"},
 )
 """Lower layers first. A module belongs to the longest of these names that its own name begins with. It may import
 modules that belong to the same name and those of lower layers."""

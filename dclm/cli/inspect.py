@@ -27,7 +27,7 @@ SAMPLES = 3
 
 @click.command()
 @click.argument("what", metavar="ID|URL")
-@click.option("--in", "artifact", required=True, metavar="ARTIFACT", help="A documents artifact: a folder or a URL.")
+@click.option("--in", "artifact", required=True, metavar="ARTIFACT", help="Documents, or the directory of a run.")
 def why(what: str, artifact: str) -> None:
     """Show what happened to the record with this id or URL, and why.
 
@@ -35,8 +35,9 @@ def why(what: str, artifact: str) -> None:
     and for a duplicate also the document that was kept instead and their similarity.
     """
     from dclm.documents.why import fates
+    from dclm.recipe.layout import documents_in
 
-    for fate in fates(artifact, what):
+    for fate in fates(documents_in(artifact), what):
         place = "" if fate.step_index is None or fate.step_index < 0 else f" (step {fate.step_index})"
         said = " ".join(f"{name}={value}" for name, value in {**fate.reasons, **fate.annotations}.items())
         fields = (f"{fate.outcome}{place}", fate.id, str(fate.url), fate.source, said)
@@ -48,13 +49,28 @@ def why(what: str, artifact: str) -> None:
 @click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="Tokenizer for the token estimate.")
 @click.option("--samples/--no-samples", default=True, help="Show some of the documents that each step dropped.")
 def show(artifact: str, tokenizer: str, samples: bool) -> None:
-    """Show what ARTIFACT is and what it was made from, and for documents the waterfall by step."""
+    """Show what ARTIFACT is and what it was made from, and for documents the waterfall by step.
+
+    ARTIFACT may also be the directory of a run: then each of its artifacts is shown.
+    """
+    from dclm.core.store import absolute
+    from dclm.recipe.layout import artifacts_of_run
+
+    console = open_console()
+    parts = artifacts_of_run(absolute(artifact))
+    if not parts:
+        _show(console, artifact, tokenizer, samples)
+    for place, address in parts.items():
+        console.rule(f"[bold]{escape(place)}[/]", align="left")
+        _show(console, address, tokenizer, samples)
+
+
+def _show(console: Console, artifact: str, tokenizer: str, samples: bool) -> None:
     from dclm.core.record import read_record
     from dclm.documents.artifact import Artifact
     from dclm.documents.samples import dropped_samples
 
     record = read_record(artifact)
-    console = open_console()
     console.print(f"[bold]{escape(record.name)}[/] · {record.kind} · {record.fingerprint[:12]}", highlight=False)
     for role, fingerprint in record.inputs.items():
         console.print(f"  from {role}: {fingerprint[:12]}", highlight=False)

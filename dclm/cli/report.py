@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from dclm.cli.options import LOCAL_PATH, force_option, put, say
+from dclm.core.errors import ConfigError
 
 
 @click.command()
@@ -20,18 +21,29 @@ from dclm.cli.options import LOCAL_PATH, force_option, put, say
 )
 @force_option
 def report(artifact: Path, out: Path | None, tokenizer: str, force: bool) -> None:
-    """Write one HTML page about ARTIFACT, an output of `dclm curate`.
+    """Write one HTML page about ARTIFACT, an output of `dclm curate`, or about each source of a run.
 
     Shows the waterfall of documents, characters and tokens, histograms of the annotations with their cuts, domains,
     languages, samples of what each step dropped, and alarms. The page has no script and loads nothing.
     """
     from dclm.core.ownership import claim_file
+    from dclm.recipe.layout import documents_in
+
+    if out is not None:
+        claim_file(out, force=force)
+    places = documents_in(str(artifact))
+    if len(places) > 1 and out is not None:
+        hint = f"name one of them, such as {places[0]}"
+        raise ConfigError(str(artifact), f"--out is one page, and this run has {len(places)} sources", hint)
+    for place in map(Path, places):
+        _report(place, out, tokenizer)
+
+
+def _report(artifact: Path, out: Path | None, tokenizer: str) -> None:
     from dclm.core.storage import write_atomic
     from dclm.report.build import build_report
     from dclm.report.page import render_report
 
-    if out is not None:
-        claim_file(out, force=force)
     found = build_report(artifact, None if tokenizer == "none" else tokenizer)
     target = out or artifact / "report.html"
     write_atomic(target, render_report(found).encode("utf-8", "replace"))

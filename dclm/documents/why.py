@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -43,15 +43,22 @@ class Fate:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def fates(root: Path | str, what: str) -> list[Fate]:
-    """The ledger rows whose id or URL is `what`.
+def fates(root: Path | str | Sequence[str], what: str) -> list[Fate]:
+    """The ledger rows whose id or URL is `what`; `root` is one documents artifact or several.
 
     Raises: DataError if no record of the pool has it; ConfigError if `root` is not a documents artifact.
     """
-    artifact = Artifact(root)
-    found = [fate for path in artifact.files("ledger") for fate in _find(artifact, path, what)]
+    roots = [root] if isinstance(root, str | Path) else root
+    found = [
+        fate
+        for artifact in map(Artifact, roots)
+        for path in artifact.files("ledger")
+        for fate in _find(artifact, path, what)
+    ]
     if not found:
-        raise DataError(f"{root}", f"no record with id or URL {what}", "ids and URLs are matched whole")
+        raise DataError(
+            ", ".join(map(str, roots)), f"no record with id or URL {what}", "ids and URLs are matched whole"
+        )
     return found
 
 

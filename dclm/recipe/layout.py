@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 from dclm.core.errors import ConfigError
-from dclm.core.store import join
+from dclm.core.record import RECORD
+from dclm.core.storage import is_local
+from dclm.core.store import absolute, exists, join, open_store
 from dclm.pool.spec import PoolMap, sample_name
 from dclm.recipe.recipe import LoadedRecipe
 
 StageName = Literal["pool", "curate", "tokenize", "train", "evaluate"]
 STAGES: tuple[StageName, ...] = ("pool", "curate", "tokenize", "train", "evaluate")
 POOL_PREFIX = "pool:"
+RESULT = "result.json"
+_PLACES = ("classifiers/*", "documents/*", "tokens", "validation", "train", "scores")
+"""Where a run's artifacts lie below its directory."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +66,7 @@ class Layout:
 
     @property
     def result(self) -> str:
-        return join(self.out, "result.json")
+        return join(self.out, RESULT)
 
     def path(self, text: str) -> str:
         """A path of the recipe on this machine; `pool:SOURCE/FILE` is a file of a pool that the run has made.
@@ -93,3 +99,28 @@ class SharingLayout(Layout):
 
     def documents(self, source: str) -> str:
         return self.shared.documents(source)
+
+
+def artifacts_of_run(out: str) -> dict[str, str]:
+    """Place of each finished artifact in a run's directory (`documents/web`, `train` …) → its address.
+
+    out: a local folder or a URL; empty where it is no run's directory, or nothing in it has finished.
+    """
+    store = open_store(out)
+    found = {}
+    for place in _PLACES:
+        folder, star, _ = place.partition("/*")
+        if not star:
+            names = [folder]
+        elif is_local(out):
+            names = [f"{folder}/{path.name}" for path in sorted(Path(out, folder).glob("*"))]
+        else:
+            names = sorted({"/".join(key.split("/")[:2]) for key in store.list(f"{folder}/")})
+        found.update({name: join(out, name) for name in names if exists(join(out, name, RECORD))})
+    return found
+
+
+def documents_in(address: str) -> list[str]:
+    """The documents artifacts at an address: itself, or those of a run whose directory it is."""
+    parts = artifacts_of_run(absolute(address))
+    return [a for place, a in parts.items() if place.startswith("documents/")] or [address]

@@ -1,0 +1,255 @@
+"""Artifacts, opened for looking at: what they are, what they were made from, and their rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from dclm.api.html import render_table
+from dclm.api.table import Table
+from dclm.core.errors import ConfigError, DataError
+from dclm.core.record import RECORD, Kind, Record, read_record
+from dclm.core.store import absolute, exists, join, local_file, read_bytes
+from dclm.documents.artifact import Artifact as DocumentsArtifact
+from dclm.documents.why import Fate, fates
+from dclm.eval.aggregate import centred
+from dclm.recipe.layout import RESULT, artifacts_of_run
+
+
+class Artifact:
+    """Something that a stage has made: a directory (or URL) with a `record.json`."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Raises: IncompleteError where `path` holds no finished artifact."""
+        self.path = absolute(path)
+        self.record: Record = read_record(self.path)
+
+    @property
+    def kind(self) -> Kind:
+        return self.record.kind
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of all that decided what it is: the same work has the same fingerprint everywhere."""
+        return self.record.fingerprint
+
+    @property
+    def counts(self) -> Mapping[str, object]:
+        """The numbers of its record."""
+        return self.record.counts
+
+    def __fspath__(self) -> str:
+        return self.path
+
+    def __str__(self) -> str:
+        return self.path
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path!r}): {self.name}, {self.fingerprint[:12]}"
+
+    def _repr_html_(self) -> str:
+        rows = [(k, v) for k, v in self.counts.items() if isinstance(v, int | float | str)]
+        return render_table(f"{self.kind} · {self.name}", ("count", "value"), rows, self.path)
+
+
+class Documents(Artifact):
+    """What `dclm.curate` makes: the documents that were kept, and a ledger of every record that was read."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Raises: also ConfigError for an artifact of another kind."""
+        super().__init__(path)
+        self._artifact = DocumentsArtifact(self.path)
+
+    @property
+    def documents(self) -> Table:
+        """The documents that were kept: `id`, `url`, `date`, `source`, `text`, and what steps noted."""
+        return Table("documents", self._artifact.files("documents"))
+
+    @property
+    def ledger(self) -> Table:
+        """One row per record read, in order: the step at which it left (null: kept), and why."""
+        return Table("ledger", self._artifact.files("ledger"))
+
+    @property
+    def samples(self) -> Table:
+        """A few of the documents that each step dropped, with their texts."""
+        return Table("samples", self._artifact.files("samples"))
+
+    @property
+    def waterfall(self) -> Table:
+        """One row per step, the reader first: how many documents came in, were dropped, were rejected, went on."""
+        rows = [
+            {
+                "index": s.index,
+                "step": s.name,
+                "settings": s.settings,
+                "documents_in": s.documents_in,
+                "dropped": s.dropped,
+                "rejected": s.rejected,
+                "documents_out": s.documents_out,
+                "bytes_out": s.bytes_out,
+            }
+            for s in self._artifact.steps
+        ]
+        return Table("waterfall", pa.Table.from_pylist(rows))
+
+    def why(self, what: str) -> list[Fate]:
+        """What became of the records with this id or URL. Raises: DataError where there is none."""
+        return fates(self.path, what)
+
+    def __len__(self) -> int:
+        return self._artifact.count("kept")
+
+    def _repr_html_(self) -> str:
+        count = self._artifact.count
+        title = f"documents · {self.name}: {count('kept'):,} of {count('read'):,} kept"
+        steps = self.waterfall.to_arrow().to_pylist()
+        columns = ("index", "step", "settings", "documents_in", "dropped", "rejected", "documents_out")
+        return render_table(title, columns, ([s[c] for c in columns] for s in steps), self.path)
+
+
+class Tokens(Artifact):
+    """What `dclm.tokenize` makes: shuffled rows of token ids."""
+
+
+class Checkpoint(Artifact):
+    """What `dclm.train` makes: a model and how its training went."""
+
+    @property
+    def metrics(self) -> Table:
+        """One row per update that was logged: losses, learning rate, speed."""
+        path = local_file(join(self.path, "metrics.jsonl"))
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return Table("metrics", pa.Table.from_pylist([json.loads(line) for line in lines]))
+
+
+class Scores(Artifact):
+    """What `dclm.evaluate` makes: accuracies with errors, and every item."""
+
+    @cached_property
+    def scores(self) -> Mapping[str, Any]:
+        """The content of scores.json."""
+        found: Mapping[str, Any] = json.loads(local_file(join(self.path, "scores.json")).read_text(encoding="utf-8"))
+        return found
+
+    @property
+    def core(self) -> float | None:
+        """CORE v2; None where a task of it has no score (`missing` says which)."""
+        value: float | None = self.scores["core_v2"]
+        return value
+
+    @property
+    def missing(self) -> Mapping[str, str]:
+        """Task without a score → the reason."""
+        reasons: Mapping[str, str] = self.scores["reasons"]
+        return reasons
+
+    @property
+    def tasks(self) -> Table:
+        """One row per task: items, shots, raw and centered accuracy, standard error, 95 % interval."""
+        rows = [
+            {
+                "task": label,
+                "items": task["n"],
+                "shots": task["num_fewshot"],
+                "accuracy": task["accuracy"],
+                "centered": centred(task["accuracy"], task["baseline"]["v2"]),
+                "standard_error": task["standard_error"],
+                "low": task["interval"][0],
+                "high": task["interval"][1],
+            }
+            for label, task in self.scores["tasks"].items()
+        ]
+        return Table("tasks", pa.Table.from_pylist(rows))
+
+    @property
+    def items(self) -> Table:
+        """One row per item that was scored."""
+        return Table("items", [local_file(join(self.path, "items.parquet"))])
+
+    def _repr_html_(self) -> str:
+        core = "null" if self.core is None else f"{self.core:.4f}"
+        table = self.tasks.to_arrow()
+        note = f"without a score: {', '.join(self.missing)}" if self.missing else ""
+        return render_table(f"scores · CORE {core}", table.column_names, (r.values() for r in table.to_pylist()), note)
+
+
+class RunDirectory:
+    """The directory of `dclm.run`: all that a recipe has made so far."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Raises: DataError where no stage of a recipe has finished at `path`."""
+        self.path = absolute(path)
+        self.artifacts: Mapping[str, Artifact] = {
+            name: open_artifact(address)  # type: ignore[misc]
+            for name, address in artifacts_of_run(self.path).items()
+        }
+        """Place in the run, such as `documents/web` or `train` → the artifact."""
+        if not self.artifacts:
+            raise DataError(self.path, "no stage of a run has finished here", "pass the --out of `dclm run`")
+
+    @property
+    def documents(self) -> Mapping[str, Documents]:
+        """Source → its documents."""
+        return {n.partition("/")[2]: a for n, a in self.artifacts.items() if isinstance(a, Documents)}
+
+    @property
+    def tokens(self) -> Artifact | None:
+        return self.artifacts.get("tokens")
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        found = self.artifacts.get("train")
+        return found if isinstance(found, Checkpoint) else None
+
+    @property
+    def scores(self) -> Scores | None:
+        found = self.artifacts.get("scores")
+        return found if isinstance(found, Scores) else None
+
+    @property
+    def result(self) -> Mapping[str, Any] | None:
+        """The content of result.json, which goes to a leaderboard; None before the last stage."""
+        content = read_bytes(join(self.path, RESULT))
+        return None if content is None else json.loads(content)
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({self.path!r}): {', '.join(self.artifacts)}"
+
+    def _repr_html_(self) -> str:
+        rows = [(n, a.kind, a.name, a.fingerprint[:12]) for n, a in self.artifacts.items()]
+        return render_table(f"run · {self.path}", ("where", "kind", "name", "fingerprint"), rows)
+
+
+_KINDS: dict[str, type[Artifact]] = {
+    "documents": Documents,
+    "tokens": Tokens,
+    "checkpoint": Checkpoint,
+    "scores": Scores,
+}
+
+
+def open_artifact(path: str | Path) -> Artifact | RunDirectory:
+    """The artifact at `path`, as what it is: Documents, Tokens, Checkpoint, Scores; or the directory of a run.
+
+    Raises: IncompleteError where there is neither.
+    """
+    if not exists(join(path, RECORD)) and artifacts_of_run(absolute(path)):
+        return RunDirectory(path)
+    return _KINDS.get(read_record(absolute(path)).kind, Artifact)(path)
+
+
+def expect(kind: type[Artifact], path: str | Path | Artifact) -> str:
+    """The path of an artifact that is given as itself or by its path. Raises: ConfigError for one of another kind."""
+    if isinstance(path, Artifact) and not isinstance(path, kind):
+        raise ConfigError(path.path, f"found {path.kind}, allowed: {kind.__name__.lower()}")
+    return str(path)

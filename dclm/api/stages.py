@@ -1,0 +1,245 @@
+"""The stages of the chain as functions. What is finished is reused, as on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from dclm.api.artifacts import Artifact, Checkpoint, Documents, RunDirectory, Scores, Tokens, expect
+from dclm.core.config import build, parse_yaml
+from dclm.core.errors import ConfigError
+from dclm.core.ownership import require_apart
+from dclm.core.progress import NullProgress, Progress
+from dclm.core.record import require_complete
+from dclm.curate.options import CurateOptions
+from dclm.curate.own.code import find_code
+from dclm.curate.own.load import own_step
+from dclm.curate.pipeline import Pipeline, bind, load_pipeline
+from dclm.curate.stage import curate as run_curation
+from dclm.curate.step import Step
+from dclm.engine import open_engine
+from dclm.pool.files import list_files
+from dclm.recipe.layout import StageName
+from dclm.tokens.pack import Packing
+
+if TYPE_CHECKING:
+    from dclm.train.ranks import Device
+
+Path_ = str | Path
+Say = Callable[[str], None]
+
+
+def _silent(line: str) -> None: ...
+
+
+def own(what: str, *, directory: Path_ = ".", **fields: object) -> Step:
+    """A step of your own, for `Pipeline(steps=…)`: `own("rules.py:keep", min_words=3)`.
+
+    what: FILE:NAME of a function or a Step class, relative to `directory` (see docs/own_filters.md).
+    fields: the step's fields, checked as those of a pipeline file are.
+    Raises: ConfigError for a file, name or field that is not there, and for an error in the file.
+    """
+    module, _, attribute = what.rpartition(":")
+    code = find_code(module, Path(directory)) if module else None
+    if code is None:
+        raise ConfigError(what, f"no such file or module below {directory}", "write FILE:NAME, such as rules.py:keep")
+    return build(own_step(code, attribute), parse_yaml("{}", what), fields)
+
+
+def curate(
+    pipeline: Pipeline | Path_,
+    pool: Path_ | Sequence[Path_],
+    out: Path_,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    models: Mapping[str, Path_] | None = None,
+    max_reject_fraction: float = 0.5,
+    allow_incomplete: bool = False,
+    trust: bool = False,
+    workers: int = 1,
+    on: str = "local",
+    progress: Progress | None = None,
+    say: Say = _silent,
+) -> Documents:
+    """Run a pipeline over a pool.
+
+    pipeline: a `Pipeline`, or the path of a pipeline file.
+    pool: files, directories, globs or URLs of WARC, WET, JSON lines or Parquet.
+    out: a directory or URL for the documents.
+    limit: read at most this many records.
+    models: files that steps ask for by name, such as a classifier.
+    trust: let a pipeline file run its own steps, which is code. Steps made with `own` need no permission.
+    workers: processes; on: `local`, `ray` or `ray:ADDRESS`. Neither changes the output.
+    say: is told what is reused.
+    Raises: ConfigError, DataError; IncompleteError where files are damaged, unless `allow_incomplete`.
+    """
+    paths = [str(p) for p in ([pool] if isinstance(pool, str | Path) else pool)]
+    loaded = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline, trust)
+    options = CurateOptions(seed=seed, limit=limit, max_reject_fraction=max_reject_fraction)
+    require_apart(out, paths)
+    with open_engine(on, workers, say) as engine:
+        run_curation(bind(loaded, models), list_files(paths), out, options, engine, progress, say=say)
+    require_complete(out, "documents", allow_incomplete)
+    return Documents(out)
+
+
+def tokenize(
+    documents: Documents | Path_ | Sequence[Documents | Path_],
+    out: Path_,
+    *,
+    tokenizer: str = "gpt-neox-20b",
+    seq_len: int = 2048,
+    seed: int = 0,
+    packing: Packing = "stream",
+    weights: Sequence[float] | None = None,
+    num_tokens: int | None = None,
+    max_repeats: float = 1.0,
+    allow_incomplete: bool = False,
+    workers: int = 1,
+    on: str = "local",
+    progress: Progress | None = None,
+    say: Say = _silent,
+) -> Tokens:
+    """Tokenize, pack and shuffle documents.
+
+    documents: artifacts, or JSON lines or Parquet files with a column `text`; several are mixed by `weights`.
+    tokenizer: an asset's name, or a tokenizer.json.
+    seq_len: tokens that a model reads at once; rows hold one more.
+    Raises: ConfigError, DataError, IncompleteError.
+    """
+    from dclm.tokens.stage import TokenizeConfig
+    from dclm.tokens.stage import tokenize as run_tokenization
+
+    given = [documents] if isinstance(documents, str | Path | Documents) else list(documents)
+    config = TokenizeConfig(
+        seq_len=seq_len,
+        seed=seed,
+        packing=packing,
+        weights=tuple(weights) if weights else None,
+        num_tokens=num_tokens,
+        max_repeats=max_repeats,
+    )
+    with open_engine(on, workers, say) as engine:
+        run_tokenization(
+            [expect(Documents, d) for d in given],
+            out,
+            tokenizer=tokenizer,
+            config=config,
+            engine=engine,
+            progress=progress,
+            say=say,
+            allow_missing=allow_incomplete,
+        )
+    return Tokens(out)
+
+
+def train(
+    tokens: Tokens | Path_,
+    out: Path_,
+    *,
+    scale: str,
+    seed: int = 0,
+    epochs: int = 1,
+    num_tokens: int | None = None,
+    validation: Tokens | Path_ | None = None,
+    device: Device = "auto",
+    num_ranks: int = 1,
+) -> Checkpoint:
+    """Train a model of a fixed scale (docs/scales.md), or continue where its last checkpoint is.
+
+    epochs: passes over the tokens; num_tokens: train on this many, which leaves the benchmark.
+    validation: tokens of a held-out text.
+    Raises: ConfigError, DataError (too few tokens).
+    """
+    from dclm.train.launch import launch
+    from dclm.train.options import TrainOptions
+
+    options = TrainOptions(
+        validation=None if validation is None else expect(Tokens, validation),
+        epochs=epochs,
+        num_tokens=num_tokens,
+        resume=True,
+        device=device,
+    )
+    launch(expect(Tokens, tokens), str(out), scale=scale, seed=seed, options=options, num_ranks=num_ranks)
+    return Checkpoint(out)
+
+
+def evaluate(
+    model: Checkpoint | Path_,
+    out: Path_,
+    *,
+    suite: str | None = None,
+    tasks: Sequence[str] = (),
+    perplexity: Sequence[str] = (),
+    limit: int | None = None,
+    device: str = "auto",
+    workers: int = 1,
+    on: str = "local",
+    progress: Progress | None = None,
+    say: Say = _silent,
+) -> Scores:
+    """Score a model on a suite (`core`, `extended`, `mmlu`) or on tasks, and on texts by their bits per byte.
+
+    model: a checkpoint, or whatever `dclm evaluate` takes.
+    limit: items per task at most, which is no benchmark score.
+    Raises: ConfigError, DataError.
+    """
+    from dclm.eval.run.stage import evaluate as run_evaluation
+
+    with open_engine(on, workers, say) as engine:
+        run_evaluation(
+            expect(Checkpoint, model),
+            out,
+            suite=suite,
+            tasks=tuple(tasks),
+            perplexity=tuple(perplexity),
+            limit=limit,
+            device=device,
+            engine=engine,
+            progress=progress,
+            say=say,
+        )
+    return Scores(out)
+
+
+def run(
+    recipe: Path_,
+    out: Path_,
+    *,
+    until: StageName = "evaluate",
+    limit: int | None = None,
+    variables: Sequence[str] = (),
+    trust: bool = False,
+    workers: int = 1,
+    on: str | Literal["local", "ray"] = "local",
+    num_ranks: int = 1,
+    make_progress: Callable[[], Progress] = NullProgress,
+    say: Say = _silent,
+) -> RunDirectory:
+    """Run a recipe file from its pool up to a stage (`pool`, `curate`, `tokenize`, `train`, `evaluate`).
+
+    variables: environment variables that the recipe may use, as `--env` names them.
+    trust: let the recipe's pipelines run their own steps, which is code.
+    Raises: what the stages raise.
+    """
+    from dclm.recipe.recipe import load_recipe
+    from dclm.recipe.run import Run, RunOptions
+
+    options = RunOptions(
+        limit=limit,
+        until=until,
+        num_ranks=num_ranks,
+        on_ray=on.startswith("ray"),
+        make_progress=make_progress,
+        say=say,
+    )
+    loaded = load_recipe(Path(recipe), variables, trust)
+    with open_engine(on, workers, say) as engine:
+        Run(loaded, str(out), engine, options).execute()
+    return RunDirectory(out)
+
+
+__all__ = ["Artifact", "curate", "evaluate", "own", "run", "tokenize", "train"]
