@@ -221,7 +221,7 @@ def test_comparisons_show_themselves() -> None:
     )
     compared = dclm.Compared(found)
     rows = compared.table.to_arrow().to_pylist()
-    assert [(row["what"], row["value"], row["low"]) for row in rows][0] == ("CORE v2", 0.02, 0.001)
+    assert (rows[0]["what"], rows[0]["value"], rows[0]["low"]) == ("CORE v2", 0.02, 0.001)
     assert rows[-1]["low"] is None
     assert "+0.02" in repr(compared)
     assert "copa" in compared._repr_html_()
