@@ -109,6 +109,8 @@ class Link:
     """Role → fingerprint of what went in."""
     content: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Of the scores: file → sha256 of the items from which the aggregates can be computed anew."""
+    digest: str = ""
+    """Of the artifact's record: all that it holds and counts. Empty in results of earlier versions."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,7 +156,8 @@ class Result:
     def to_json(self) -> dict[str, object]:
         """Plain values, as they stand in the file."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
-        for holder, field in ((plain["training"], "settings"), *((link, "content") for link in plain["chain"])):
+        links = [(link, field) for link in plain["chain"] for field in ("content", "digest")]
+        for holder, field in ((plain["training"], "settings"), *links):
             if not holder[field]:  # unsaid: the ids of results made before there was such a field stay as they are
                 del holder[field]
         return plain
@@ -197,16 +200,24 @@ def make_result(
         suite=suite,
         training=training,
         data=data,
-        chain=tuple(_link(record) for record in records),
+        chain=tuple(link_of(record) for record in records),
         incomplete=tuple(f"{r.kind} {r.name}: {part}" for r in records for part in r.missing),
         imported=imported,
         provenance=provenance or {},
     )
 
 
-def _link(record: Record) -> Link:
+def link_of(record: Record) -> Link:
+    """What a result's chain says of an artifact."""
     items = {f.path: f.sha256 for f in record.files if record.kind == "scores" and f.path == ITEMS_FILE}
-    return Link(kind=record.kind, name=record.name, fingerprint=record.fingerprint, inputs=record.inputs, content=items)
+    return Link(
+        kind=record.kind,
+        name=record.name,
+        fingerprint=record.fingerprint,
+        inputs=record.inputs,
+        content=items,
+        digest=record.digest,
+    )
 
 
 def write_result(path: Path | str, result: Result) -> None:

@@ -45,6 +45,7 @@ COMMANDS = {
     "tokenize": "tokenize",
     "tokens": "tokenize",
     "train": "train",
+    "verify": "verify",
     "why": "inspect",
 }
 """Command → module in `dclm.cli` that defines it (as a click command of that name, `-` written `_`).

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from dclm.core.errors import ConfigError, DclmError
+from dclm.core.errors import ConfigError, IncompleteError
 from dclm.core.local_store import LocalStore
 from dclm.core.record import RECORD, Kind, read_record
 from dclm.core.storage import TEMPORARY, is_local
@@ -147,7 +147,7 @@ def _marked(store: Store, key: str) -> str | None:
 
 
 def _is_ours(store: Store, kind: Kind) -> bool:
-    """Raises: ConfigError for an artifact of another kind, which nothing else can be made of."""
+    """Raises: ConfigError for an artifact of another kind, DataError for a record that was changed."""
     if _marked(store, OWNER) == kind:
         return True
     if isinstance(store, LocalStore) and kind == "checkpoint" and next(Path(store.url).glob(_UNMARKED_RUN), None):
@@ -156,7 +156,7 @@ def _is_ours(store: Store, kind: Kind) -> bool:
         return False
     try:
         found = read_record(store.url).kind
-    except DclmError:
+    except IncompleteError:
         return False
     if found != kind:
         raise ConfigError(store.url, f"holds an artifact of kind {found}, allowed: {kind}", _EMPTY)

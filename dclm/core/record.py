@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dclm import __version__
 from dclm.core import store
-from dclm.core.errors import ConfigError, IncompleteError, without_passwords
+from dclm.core.errors import ConfigError, DataError, IncompleteError, without_passwords
 from dclm.core.names import is_inside
 from dclm.core.storage import sha256_file
 
@@ -78,12 +78,24 @@ class Record:
     config: Mapping[str, object]
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Role → fingerprint of the artifact or file that went in."""
+    input_digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Role → `digest` of the artifact's record, for inputs that are artifacts: their content, not only their recipe."""
     counts: Mapping[str, object] = dataclasses.field(default_factory=dict)
     files: tuple[FileEntry, ...] = ()
     missing: tuple[str, ...] = ()
     """Parts that could not be made. Later stages refuse the artifact unless told otherwise."""
     provenance: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Versions, commit, host, times. Not part of the fingerprint."""
+    digest: str = ""
+    """sha256 over everything else in the record but `provenance`; `write_record` fills it in."""
+
+
+def digest_of(record: Record) -> str:
+    """The digest that a record with this content must have: equal for artifacts of equal content."""
+    content = dataclasses.asdict(record)
+    del content["provenance"], content["digest"]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def provenance(started: float, cpu_seconds: float | None = None) -> dict[str, object]:
@@ -130,29 +142,35 @@ def describe_files(root: Path, rows: Mapping[str, int] | None = None) -> tuple[F
     )
 
 
-def write_record(root: Path | str, record: Record) -> None:
-    """Write `record.json`. Call it last: its presence means that everything else is there."""
+def write_record(root: Path | str, record: Record) -> Record:
+    """Write `record.json` and return what it says. Call it last: its presence means that everything else is there."""
+    text = without_passwords(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
+    plain = _build(json.loads(text))
+    record = dataclasses.replace(plain, digest=digest_of(plain))
     text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    text = without_passwords(text)
     store.put(store.join(root, RECORD), text.encode())
+    return record
+
+
+def _build(data: dict[str, Any]) -> Record:
+    files = tuple(FileEntry(**f) for f in data["files"])
+    return Record(**{**data, "files": files, "missing": tuple(data["missing"])})
 
 
 def read_record(root: Path | str) -> Record:
     """The record of the artifact at `root`.
 
-    Raises: IncompleteError where there is none, or it is not whole.
+    Raises: IncompleteError where there is none, or it is not whole; DataError where it was changed since it was
+    written.
     """
     path = store.join(root, RECORD)
     try:
         content = store.read_bytes(path)
         if content is None:
             raise FileNotFoundError(path)
-        data = json.loads(content)
-        data["files"] = tuple(FileEntry(**f) for f in data["files"])
-        if outside := [f.path for f in data["files"] if not is_inside(f.path)]:
+        record = _build(json.loads(content))
+        if outside := [f.path for f in record.files if not is_inside(f.path)]:
             raise ValueError(f"names a file outside its directory: {outside[0]!r:.80}")
-        data["missing"] = tuple(data["missing"])
-        return Record(**data)
     except FileNotFoundError:
         raise IncompleteError(
             str(root),
@@ -162,6 +180,12 @@ def read_record(root: Path | str) -> Record:
     except (ValueError, KeyError, TypeError) as error:
         what = f"not the record of an artifact: {type(error).__name__}: {error}"
         raise IncompleteError(path, what, "delete it and run the stage again") from None
+    if record.digest and record.digest != digest_of(record):
+        what = f"was changed after it was written: its content has the digest {digest_of(record)[:12]}…"
+        what += f", allowed: {record.digest[:12]}… as it says"
+        hint = "copy it from where it is whole, or move the directory away and run the stage again"
+        raise DataError(path, what, hint)
+    return record
 
 
 def find_record(root: Path | str, expected: str) -> Record | None:

@@ -201,7 +201,7 @@ def run_stage(
         assert record.kind == kind
         assert record.fingerprint == identity
         record = dataclasses.replace(record, provenance={**provenance(started), **record.provenance})
-        write_record(home, record)
+        record = write_record(home, record)
         delete_tree(join(home, WORK))
     return record
 

@@ -20,6 +20,7 @@ from dclm.curate.execution import Execution
 from dclm.curate.options import VERSION, CurateOptions
 from dclm.curate.pipeline import BoundPipeline
 from dclm.pool.files import ByteRange, InputFile
+from dclm.pool.recorded import check_recorded, pool_listing, require_unchanged, stamps
 from dclm.pool.units import Unit, cut, survey
 
 
@@ -37,19 +38,25 @@ def curate(
     """Run the pipeline over the pool and commit the documents artifact at `out`; reuse it if it is there already.
 
     out: a local folder or a URL.
-    Raises: DataError if the pool holds no records or too many rejects; what a step raises, with shard and rows noted.
+    Raises: DataError if the pool holds no records or too many rejects, if a file of it is not what its record says, or
+    changes while it is read; what a step raises, with shard and rows noted.
     The record names damaged files in `missing`: later stages refuse the artifact unless told otherwise.
     """
     started = time.time()
     progress = progress or NullProgress()
+    before = stamps(files)
     hashes, inputs = _survey(files, options, engine, progress)
-    pool = fingerprint([[f.name, hashes[f.name]] for f in files])
+    known = [hashes[file.name] for file in files]
+    check_recorded(files, known)
+    pool = fingerprint([[file.name, identity] for file, identity in zip(files, known, strict=True)])
     steps = bound.identity(0, len(bound.pipeline.steps))
     sizes = [options.unit_bytes, options.shard_bytes]
     identity = fingerprint(["curate", VERSION, steps, pool, options.seed, options.limit, sizes])
 
     def make(space: Workspace) -> Record:
-        return Execution(bound, files, hashes, inputs, options, space).run(identity, pool)
+        record = Execution(bound, files, hashes, inputs, options, space).run(identity, pool)
+        require_unchanged(files, before, known)
+        return dataclasses.replace(record, provenance={**record.provenance, "pool": pool_listing(files, known)})
 
     return run_stage(
         out,

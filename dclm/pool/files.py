@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import fsspec
 from fsspec import AbstractFileSystem
@@ -173,23 +173,36 @@ def _parent(path: str) -> str:
 
 def _is_artifact(fs: AbstractFileSystem, root: str) -> bool:
     """Whether a directory holds the record of a documents artifact."""
-    path = f"{root}/{RECORD}"
-    if not fs.exists(path):
-        return False
+    return _read_record(fs, root).get("kind") == "documents"
+
+
+def _read_record(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
+    """The record in a directory as it is written; empty where there is none, or something else of that name."""
     try:
-        record = json.loads(fs.cat_file(path))
-    except ValueError:
-        return False
-    return isinstance(record, dict) and record.get("kind") == "documents"
+        record = json.loads(fs.cat_file(f"{root}/{RECORD}"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _recorded(fs: AbstractFileSystem, base: str) -> set[str]:
+    """The files that the record of a directory, or of the one above, names."""
+    records = {root: _read_record(fs, root) for root in (base, _parent(base))}
+    ours = {root: record for root, record in records.items() if record.get("kind") in ("pool", "documents")}
+    return {f"{root}/{entry['path']}" for root, record in ours.items() for entry in record.get("files", ())}
 
 
 def _directory(fs: AbstractFileSystem, root: str, path: str, order: int, unread: list[str]) -> list[_Found]:
     """What a directory holds: of a documents artifact its documents, of a pool its WARC files, else all it can read."""
     base = root.rstrip("/")
     artifact = _is_artifact(fs, base) or (posixpath.basename(base) == "documents" and _is_artifact(fs, _parent(base)))
+    recorded = _recorded(fs, base)
     if fs.exists(f"{base}/{RECORD}"):
         base = next((f"{base}/{part}" for part in ("documents", "warc") if fs.isdir(f"{base}/{part}")), base)
     names = [str(name) for name in fs.find(base)]
+    if gone := sorted({name for name in recorded if name.startswith(f"{base}/")} - set(names)):
+        hint = "make the artifact again, or copy the file from where it is whole"
+        raise DataError(gone[0], f"no such file, although the {RECORD} of its artifact names it", hint)
     names = [n for n in names if not any(part.startswith(".") for part in _relative(n, base).split("/"))]
     readable = [n for n in names if kind_of(n) is not None and (not n.lower().endswith(".json") or _is_text(fs, n))]
     unread += [_relative(n, base) for n in sorted(set(names) - set(readable))]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dclm.board.result import TaskScore, TextScore
+from dclm.board.known.checks import flatten
+from dclm.board.result import ITEMS_FILE, SuiteIdentity, TaskScore, TextScore, TrainingSummary
+from dclm.core.errors import DataError
 from dclm.core.record import Record, read_record
-from dclm.core.store import put, read_bytes
+from dclm.core.store import join, local_file, put, read_bytes, verified_file
 from dclm.eval.contamination import contamination
+from dclm.eval.run.stage import SCORES_FILE
 from dclm.eval.suite import Suite
 from dclm.recipe.recipe import Recipe
 
@@ -19,16 +23,90 @@ def find_contamination(
     out: str, documents: Mapping[str, str], suite: Suite, scores: str, allow_missing: bool
 ) -> Mapping[str, Mapping[str, Any]]:
     """What the file `out` says of each task, made if it is not there or of other documents or scores."""
-    inputs = {f"documents {name}": read_record(path).fingerprint for name, path in documents.items()}
-    inputs["scores"] = read_record(scores).fingerprint
-    before = read_bytes(out)
-    if before is None or json.loads(before)["inputs"] != inputs:
+    records = {f"documents {name}": read_record(path) for name, path in documents.items()}
+    records["scores"] = read_record(scores)
+    inputs = {role: record.fingerprint for role, record in records.items()}
+    before = read_contamination(out)
+    if before is None or before["inputs"] != inputs:
         found = contamination(list(documents.values()), suite, scores=scores, allow_missing=allow_missing)
-        content = {**found.to_json(), "inputs": inputs}
-        before = (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
-        put(out, before)
-    tasks: Mapping[str, Mapping[str, Any]] = json.loads(before)["tasks"]
+        before = {**found.to_json(), "inputs": inputs}
+        before["digest"] = _digest(before)
+        put(out, (json.dumps(before, indent=1, ensure_ascii=False) + "\n").encode())
+    tasks: Mapping[str, Mapping[str, Any]] = before["tasks"]
     return tasks
+
+
+def read_contamination(path: str) -> dict[str, Any] | None:
+    """What `find_contamination` wrote; None where there is nothing, or something that was changed since."""
+    content = read_bytes(path)
+    try:
+        found = json.loads(content or b"null")
+    except ValueError:
+        return None
+    whole = isinstance(found, dict) and found.get("digest") == _digest(found)
+    return found if whole else None
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    text = json.dumps({k: v for k, v in content.items() if k != "digest"}, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def verified_records(records: Sequence[Record]) -> list[Record]:
+    """The records of a run's stages in order. Each must name the records of earlier stages as they are now.
+
+    Raises: DataError for an artifact that was made from another one than the run holds.
+    """
+    digests = {record.fingerprint: record.digest for record in records}
+    for record in records:
+        for role, digest in record.input_digests.items():
+            found = digests.get(record.inputs[role], digest)
+            if found != digest:
+                what = f"was made from a {role} with the digest {digest[:12]}…, found {found[:12]}… in this run"
+                raise DataError(f"{record.kind} {record.name}", what, "delete it and run the same command again")
+    return list(records)
+
+
+def read_scores(scores: str) -> dict[str, Any]:
+    """The content of scores.json, compared with its record. Raises: DataError where it was changed."""
+    files = {entry.path: entry.sha256 for entry in read_record(scores).files}
+    for name in (SCORES_FILE, ITEMS_FILE):
+        verified_file(join(scores, name), files.get(name))
+    content: dict[str, Any] = json.loads(local_file(join(scores, SCORES_FILE)).read_text(encoding="utf-8"))
+    return content
+
+
+def suite_identity(scores: Mapping[str, Any]) -> SuiteIdentity:
+    """The suite that scores.json was made with."""
+    suite = scores["suite"]
+    return SuiteIdentity(name=str(suite["name"]), version=int(str(suite["version"])), hash=str(suite["hash"]))
+
+
+def training_summary(record: Record, deviations: tuple[str, ...]) -> TrainingSummary:
+    """What result.json says of the training, from the checkpoint's record."""
+    counts, config = record.counts, record.config
+    scale = config["scale"]
+    assert isinstance(scale, Mapping)
+    return TrainingSummary(
+        scale=str(scale["name"]),
+        params=_integer(counts["parameters"]),
+        tokens=_integer(counts["tokens"]),
+        flops=number(counts["flops_6nd"]),
+        settings=flatten(scale),
+        seed=_integer(config["seed"]),
+        final_loss=number(counts["train_loss"]),
+        validation_loss=number(counts["validation_loss"]),
+        deviations=deviations,
+    )
+
+
+def number(value: object) -> float | None:
+    """A number of a record or a report; None for null."""
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def task_scores(scores: Mapping[str, Any], contaminated: Mapping[str, Mapping[str, Any]]) -> dict[str, TaskScore]:

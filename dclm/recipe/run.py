@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dclm.board.known.checks import flatten
 from dclm.board.result import (
     DataSummary,
     Result,
-    SuiteIdentity,
-    TrainingSummary,
     make_result,
     write_result,
 )
@@ -25,7 +21,7 @@ from dclm.core.ownership import claim_folder
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, provenance, require_complete
 from dclm.core.storage import is_local
-from dclm.core.store import absolute, join, local_file
+from dclm.core.store import absolute, join
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import curate
@@ -37,7 +33,18 @@ from dclm.pool.files import InputFile
 from dclm.pool.spec import PoolSpec, pool_paths, resolve_pool
 from dclm.recipe.layout import POOL_PREFIX, STAGES, Layout, StageName
 from dclm.recipe.recipe import LoadedRecipe
-from dclm.recipe.result_scores import find_contamination, plain_recipe, source_counts, task_scores, text_scores
+from dclm.recipe.result_scores import (
+    find_contamination,
+    number,
+    plain_recipe,
+    read_scores,
+    source_counts,
+    suite_identity,
+    task_scores,
+    text_scores,
+    training_summary,
+    verified_records,
+)
 from dclm.select.classifier.train import describe, train_classifier
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.train.launch import launch
@@ -220,8 +227,8 @@ class Run:
             say=self.options.say,
         )
         self.records.append(record)
-        scores = json.loads(local_file(join(self.layout.scores, "scores.json")).read_text(encoding="utf-8"))
-        result = self._result(scores)
+        self.records = verified_records(self.records)
+        result = self._result(read_scores(self.layout.scores))
         write_result(self.layout.result, result)
         core = "null" if result.core_v2 is None else f"{result.core_v2:.4f}"
         gone = f", {len(result.missing)} of the 53 tasks without a score" if result.missing else ""
@@ -240,13 +247,12 @@ class Run:
         trained = next(r for r in self.records if r.kind == "checkpoint")
         documents = [r for r in self.records if r.kind == "documents"]
         tokens = next(r for r in self.records if r.kind == "tokens")
-        suite: Mapping[str, object] = scores["suite"]
         return make_result(
             name=self.recipe.name,
             scores=task_scores(scores, self._contamination()),
             perplexity=text_scores(scores),
-            suite=SuiteIdentity(name=str(suite["name"]), version=int(str(suite["version"])), hash=str(suite["hash"])),
-            training=self._training(trained),
+            suite=suite_identity(scores),
+            training=training_summary(trained, self._deviations(trained)),
             data=DataSummary(
                 pools=tuple(s.name for s in self.recipe.data),
                 pipeline=", ".join(r.name for r in documents),
@@ -255,41 +261,17 @@ class Run:
             records=self.records,
             track="mixing" if len(self.recipe.data) > 1 else "filtering",
             limited=self.recipe.limit,
-            core_v2_stderr=_number(scores["core_v2_standard_error"]),
-            extended_v2_stderr=_number(scores["extended_v2_standard_error"]),
+            core_v2_stderr=number(scores["core_v2_standard_error"]),
+            extended_v2_stderr=number(scores["extended_v2_standard_error"]),
             provenance={**provenance(self.started), "recipe": plain_recipe(self.recipe)},
         )
 
-    def _training(self, record: Record) -> TrainingSummary:
-        counts = record.counts
+    def _deviations(self, record: Record) -> tuple[str, ...]:
         deviations = []
         if not self.scale.standard or self.recipe.tokens is not None:
-            deviations.append(f"{counts['tokens']} tokens instead of the scale's {self.scale.trained_tokens}")
+            deviations.append(f"{record.counts['tokens']} tokens instead of the scale's {self.scale.trained_tokens}")
         if self.recipe.epochs > 1:
             deviations.append(f"up to {self.recipe.epochs} passes over the tokens")
         if self.options.limit is not None:
             deviations.append(f"at most {self.options.limit} records read of each source")
-        return TrainingSummary(
-            scale=self.scale.name,
-            params=_integer(counts["parameters"]),
-            tokens=_integer(counts["tokens"]),
-            flops=_number(counts["flops_6nd"]),
-            settings=flatten(_mapping(record.config["scale"])),
-            seed=self.recipe.seed,
-            final_loss=_number(counts["train_loss"]),
-            validation_loss=_number(counts["validation_loss"]),
-            deviations=tuple(deviations),
-        )
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _mapping(value: object) -> Mapping[str, object]:
-    assert isinstance(value, Mapping)
-    return value
-
-
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) else None
+        return tuple(deviations)

@@ -39,6 +39,8 @@ class DocumentSource:
     fingerprint: str
     """Of the artifact, or over the sha256 of the files."""
     files: tuple[InputText, ...]
+    digest: str | None = None
+    """Of the artifact's record; None for plain files, which the fingerprint describes in full."""
 
 
 def find_documents(address: str | Path, allow_missing: bool = False) -> DocumentSource:
@@ -52,7 +54,7 @@ def find_documents(address: str | Path, allow_missing: bool = False) -> Document
         files = tuple(
             InputText(join(address, f.path), f.sha256) for f in record.files if f.path.startswith("documents/")
         )
-        return DocumentSource(name=name, fingerprint=record.fingerprint, files=files)
+        return DocumentSource(name=name, fingerprint=record.fingerprint, files=files, digest=record.digest or None)
     path = local_file(address)
     found = sorted(p for p in path.rglob("*") if p.name.endswith(_SUFFIXES)) if path.is_dir() else [path]
     named = str(address).endswith(_SUFFIXES)

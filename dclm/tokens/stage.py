@@ -143,6 +143,7 @@ def tokenize(
             fingerprint=identity,
             config=_describe(job, tokenizer),
             inputs=inputs | {"tokenizer": file.sha256},
+            input_digests={f"source {i}": source.digest for i, source in enumerate(sources) if source.digest},
             counts=counts,
             files=(*shards, write_manifest(space.out, shards), *files),
             provenance={"encoder": job.encoder, "cpu_seconds": _cpu_seconds(space)},

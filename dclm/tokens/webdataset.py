@@ -105,7 +105,7 @@ def import_webdataset(
         files=(*files, write_manifest(out, files)),
         provenance=provenance(started),
     )
-    write_record(out, record)
+    record = write_record(out, record)
     release_directory(out)
     return record
 

@@ -90,9 +90,18 @@ def read_metrics(out: Path) -> list[StepMetrics]:
     """All updates written down under `out`. Raises: DataError if the file is missing or a line is not whole."""
     path = out / METRICS
     try:
-        return [StepMetrics(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError, TypeError) as error:
+        content = path.read_bytes()
+    except OSError as error:
         raise DataError(str(path), f"cannot be read: {error}", "train again") from error
+    return parse_metrics(content, str(path))
+
+
+def parse_metrics(content: bytes, name: str) -> list[StepMetrics]:
+    """The updates in the content of a metrics file called `name`. Raises: DataError if a line is not whole."""
+    try:
+        return [StepMetrics(**json.loads(line)) for line in content.decode().splitlines()]
+    except (ValueError, TypeError) as error:
+        raise DataError(name, f"cannot be read: {error}", "train again") from error
 
 
 def _write(handle: IO[bytes], values: Mapping[str, object]) -> None:

@@ -27,6 +27,8 @@ class Plan:
     epochs: int
     inputs: Mapping[str, str]
     """Role → fingerprint of the tokens artifact."""
+    input_digests: Mapping[str, str]
+    """Role → digest of its record."""
     fingerprint: str
 
 
@@ -70,6 +72,7 @@ def report(
         fingerprint=plan.fingerprint,
         config=config,
         inputs=plan.inputs,
+        input_digests=plan.input_digests,
         counts=counts,
         files=tuple(f for f in describe_files(out) if f.path.split("/")[0] not in (TIMINGS, *TRACKERS)),
         provenance=provenance,

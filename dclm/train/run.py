@@ -93,12 +93,21 @@ class _Run:
         if ranks.world_size > scale.batch_sequences:
             what = f"found {ranks.world_size} ranks, allowed: one for each sequence of a batch, {scale.batch_sequences}"
             raise ConfigError(f"scale {scale.name}", what)
-        inputs = {"tokens": self.data.record.fingerprint}
+        records = {"tokens": self.data.record}
         if self.validation is not None:
-            inputs["validation"] = self.validation.record.fingerprint
+            records["validation"] = self.validation.record
+        inputs = {role: record.fingerprint for role, record in records.items()}
+        digests = {role: record.digest for role, record in records.items() if record.digest}
         config = {"scale": scale, "seed": seed, "epochs": options.epochs}
         identity = fingerprint({"stage": "train", "version": VERSION, **config, "inputs": inputs})
-        self.plan = Plan(scale=scale, seed=seed, epochs=options.epochs, inputs=inputs, fingerprint=identity)
+        self.plan = Plan(
+            scale=scale,
+            seed=seed,
+            epochs=options.epochs,
+            inputs=inputs,
+            input_digests=digests,
+            fingerprint=identity,
+        )
 
     def execute(self, progress: Progress) -> Record:
         """See `train`."""

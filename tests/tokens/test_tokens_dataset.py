@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tokens_texts import make_shards
 
 from dclm.core.errors import ConfigError, DataError, IncompleteError
+from dclm.core.record import read_record, write_record
 from dclm.tokens.dataset import TokenDataset
 from dclm.tokens.stage import TokenizeConfig, tokenize
 
@@ -98,8 +99,7 @@ def test_an_id_outside_the_vocabulary_never_reaches_a_model(tokens: Path) -> Non
 def test_what_is_not_a_tokens_artifact_is_refused(tokens: Path, tmp_path: Path) -> None:
     with pytest.raises(IncompleteError):
         TokenDataset(tmp_path)
-    record = json.loads((tokens / "record.json").read_text())
-    (tokens / "record.json").write_text(json.dumps(record | {"kind": "documents"}))
+    write_record(tokens, dataclasses.replace(read_record(tokens), kind="documents"))
     with pytest.raises(ConfigError, match="kind documents, allowed: tokens"):
         TokenDataset(tokens)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dclm.core.record import RECORD, fingerprint, read_record
+from dclm.core.record import RECORD, Record, fingerprint, read_record
 from dclm.core.store import exists, join
 from dclm.eval.perplexity import TextUnit, spans
 from dclm.eval.run.plan import Plan, Settings, choose_suite, make_plan
@@ -34,6 +34,8 @@ class Job:
     model: str
     inputs: Mapping[str, str]
     """Fingerprints of the model's files, and of the artifact that they are, if they are one."""
+    input_digests: Mapping[str, str]
+    """Digest of that artifact's record."""
     plan: Plan
     limit: int | None
     settings: Settings
@@ -138,9 +140,12 @@ def open_job(
     chosen = choose_suite(suite, own, foreign is not None or bool(perplexity), folder)
     backend = _backend(model, settings)
     texts = [load_text_set(name, folder) for name in dict.fromkeys(perplexity)]
+    checkpoint = _checkpoint(model)
+    inputs = {} if checkpoint is None else {"checkpoint": checkpoint.fingerprint}
     return Job(
         model=model,
-        inputs={"model": model_fingerprint(model), **_checkpoint(model)},
+        inputs={"model": model_fingerprint(model), **inputs},
+        input_digests={"checkpoint": checkpoint.digest} if checkpoint is not None and checkpoint.digest else {},
         plan=make_plan(backend or outline(model, window), chosen, limit, texts),
         limit=limit,
         settings=settings,
@@ -149,11 +154,11 @@ def open_job(
     )
 
 
-def _checkpoint(model: str) -> dict[str, str]:
-    """The fingerprint of the artifact that `model` is, if it is one: the link to how it was trained."""
+def _checkpoint(model: str) -> Record | None:
+    """The record of the artifact that `model` is, if it is one: the link to how it was trained."""
     if model.startswith((LM_EVAL, HUGGING_FACE)) or not exists(join(model, RECORD)):
-        return {}
-    return {"checkpoint": read_record(model).fingerprint}
+        return None
+    return read_record(model)
 
 
 def _foreign_tasks(tasks: Sequence[str], include_path: Path | None) -> ForeignTasks | None:

@@ -118,6 +118,7 @@ def _make(job: Job, space: Workspace, folder: Path) -> Record:
         fingerprint=job.fingerprint,
         config=job.identity,
         inputs=job.inputs,
+        input_digests=job.input_digests,
         counts={
             "tokens_forwarded": sum(done.forwarded for done in counts),
             "tokens_padding": sum(done.padding for done in counts),

@@ -64,7 +64,7 @@ def train_classifier(spec: ClassifierSpec, out: Path | str, progress: Progress |
             provenance=provenance(started, time.process_time() - cpu),
         )
         publish(directory, absolute(out))
-        write_record(out, record)
+        record = write_record(out, record)
     progress.advance()
     progress.finish()
     return record

@@ -1,0 +1,108 @@
+"""Pool files against what is known of them: the record next to them, and what they were when they were hashed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cache
+
+from dclm.core.errors import DataError, IncompleteError
+from dclm.core.record import RECORD, fingerprint, read_record
+from dclm.core.storage import is_local
+from dclm.core.store import exists, join
+from dclm.pool.files import InputFile, file_identity
+from dclm.pool.layout import Fields
+
+Stamp = tuple[int, int, int, int]
+LISTED_FILES = 10_000
+"""A pool of more files is not listed in the record of its documents."""
+_USUAL = Fields()
+
+
+def stamps(files: Sequence[InputFile]) -> list[Stamp | None]:
+    """Size, times and inode of each local file; None for a remote one. Take them before the files are hashed."""
+    return [_stamp(file.path) if is_local(file.path) else None for file in files]
+
+
+def _stamp(path: str) -> Stamp:
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+def require_unchanged(files: Sequence[InputFile], before: Sequence[Stamp | None], hashes: Sequence[str]) -> None:
+    """Compare local files with what they were before they were read. Call it after reading.
+
+    Only a file whose times or size differ is hashed again.
+    Raises: DataError for one that is gone or whose content has changed.
+    """
+    for file, stamp, known in zip(files, before, hashes, strict=True):
+        if stamp is None:
+            continue
+        hint = "run the same command again when nothing writes to the pool any more"
+        try:
+            same = _stamp(file.path) == stamp or file_identity(file) == known
+        except FileNotFoundError:
+            raise DataError(file.path, "was deleted while it was read", hint) from None
+        if not same:
+            raise DataError(file.path, "was changed while it was read", hint)
+
+
+def check_recorded(files: Sequence[InputFile], hashes: Sequence[str]) -> None:
+    """Compare files of artifacts (of kind pool or documents) with the record that lies next to them.
+
+    hashes: `file_identity` of each file.
+    Raises: DataError for a file that is not what its artifact's record says.
+    """
+    find = cache(_record)
+    for file, found in zip(files, hashes, strict=True):
+        if not is_local(file.path) or file.ranges:
+            continue
+        expected = _recorded_hash(file.path, find)
+        if expected is None:
+            continue
+        if file.fields != _USUAL:
+            expected = fingerprint([expected, asdict(file.fields)])
+        if found != expected:
+            actual = file_identity(replace(file, fields=_USUAL))
+            hint = "the file has changed: make it again, or copy it from where it is whole"
+            raise DataError(file.path, f"found sha256 {actual[:12]}…, which is not what {RECORD} says of it", hint)
+
+
+def _recorded_hash(path: str, find: Callable[[str], Mapping[str, str]]) -> str | None:
+    """What the record in the file's folder, or in the one above, says of it."""
+    folder, name = os.path.split(path)
+    above, last = os.path.split(folder)
+    return find(folder).get(name) or find(above).get(f"{last}/{name}")
+
+
+def _record(folder: str) -> Mapping[str, str]:
+    """Path → sha256, as the folder's record says; empty where there is none."""
+    if not exists(join(folder, RECORD)):
+        return {}
+    try:
+        record = read_record(folder)
+    except IncompleteError:  # a file of this name that is not ours
+        return {}
+    return {entry.path: entry.sha256 for entry in record.files}
+
+
+def pool_listing(files: Sequence[InputFile], hashes: Sequence[str]) -> list[dict[str, object]] | None:
+    """Address, name and identity of each file, for `dclm verify`; None for a pool of too many files to list.
+
+    Queries of URLs are left out: they may hold a signature.
+    """
+    if len(files) > LISTED_FILES:
+        return None
+    return [_listed(file, known) for file, known in zip(files, hashes, strict=True)]
+
+
+def _listed(file: InputFile, known: str) -> dict[str, object]:
+    fields = {} if file.fields == _USUAL else {"fields": json.loads(json.dumps(asdict(file.fields)))}
+    parts = {"parts": len(file.ranges)} if file.ranges else {}
+    return {"address": _address(file.path), "name": file.name, "identity": known, **fields, **parts}
+
+
+def _address(path: str) -> str:
+    return os.path.abspath(path) if is_local(path) else path.partition("?")[0]
