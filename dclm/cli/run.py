@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, env_option, put, say, trust_option
+
+if TYPE_CHECKING:
+    from dclm.train.ranks import Device
 
 
 @click.command()
@@ -32,6 +36,13 @@ from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_option
     type=click.IntRange(1),
     help="On Ray: minimum number of workers to train with while no more are available.",
 )
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to train and evaluate; auto is a GPU if there is one where the work runs.",
+)
 @env_option
 @trust_option
 @engine_options
@@ -42,6 +53,7 @@ def run(
     until: str,
     nproc: int,
     min_nproc: int | None,
+    device: Device,
     variables: tuple[str, ...],
     trust: bool,
     on: str,
@@ -60,6 +72,7 @@ def run(
         num_ranks=nproc,
         min_ranks=min_nproc,
         on_ray=on.startswith("ray"),
+        device=device,
         make_progress=ConsoleProgress,
         say=say,
     )

@@ -140,6 +140,7 @@ def _launch(
                 num_ranks=nproc,
                 min_ranks=min_nproc,
                 make_progress=ConsoleProgress,
+                say=say,
             )
         return launch(
             tokens, out, scale=scale, seed=seed, options=options, num_ranks=nproc, make_progress=ConsoleProgress

@@ -6,6 +6,7 @@ The engines themselves live in `dclm.engine` (processes on one machine, or Ray).
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -15,6 +16,8 @@ R = TypeVar("R")
 GROUP_SECONDS = 0.25
 """Units are handed out in groups that take about this long, so that the driver's cost per unit stays small."""
 MAX_GROUP = 4096
+WAIT_SECONDS = float(os.environ.get("DCLM_RAY_WAIT_SECONDS", "900"))
+"""How long work waits for nodes of a cluster that can run it."""
 
 
 class Engine(Protocol):
@@ -27,6 +30,10 @@ class Engine(Protocol):
     @property
     def on_this_machine(self) -> bool:
         """Whether all workers share this machine's memory."""
+
+    @property
+    def gpus(self) -> int | None:
+        """Number of GPUs on the nodes that run units now; None for this machine's, which torch knows."""
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
@@ -47,6 +54,7 @@ class SerialEngine:
 
     workers = 1
     on_this_machine = True
+    gpus: int | None = None
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False

@@ -30,6 +30,7 @@ class LocalEngine:
     """Runs units in `workers` processes; with one, in this process."""
 
     on_this_machine = True
+    gpus: int | None = None
 
     def __init__(self, workers: int | None = None) -> None:
         self._workers = workers or os.cpu_count() or 1

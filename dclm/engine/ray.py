@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from dclm.core import stopping
-from dclm.core.engine import Done, Group, Groups, run_group
+from dclm.core.engine import WAIT_SECONDS, Done, Group, Groups, run_group
 from dclm.core.errors import ConfigError, DataError, DclmError
 
 U = TypeVar("U")
@@ -19,8 +19,6 @@ R = TypeVar("R")
 IN_FLIGHT = 256
 """Groups handed to Ray at once: enough to fill nodes that join later. `ray.wait` gets slow with thousands."""
 POLL_SECONDS = 5.0
-WAIT_SECONDS = float(os.environ.get("DCLM_RAY_WAIT_SECONDS", "900"))
-"""How long work waits for a node that can run it."""
 START_ATTEMPTS = 3
 
 
@@ -55,6 +53,10 @@ class RayEngine:
     @property
     def workers(self) -> int:
         return self._limit or max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+    @property
+    def gpus(self) -> int:
+        return int(ray.cluster_resources().get("GPU", 0))
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False

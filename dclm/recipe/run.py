@@ -49,6 +49,7 @@ from dclm.select.classifier.train import describe, train_classifier
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.train.launch import launch
 from dclm.train.launch_ray import cluster_has_gpus, launch_ray
+from dclm.train.ranks import Device
 from dclm.train.run import TrainOptions
 from dclm.train.scale import Scale, find_scale
 
@@ -70,6 +71,8 @@ class RunOptions:
     """On Ray: go on with as few as these while there is no room for more."""
     on_ray: bool = False
     """Train on workers of the Ray cluster that the engine has connected, if several are wanted or it has GPUs."""
+    device: Device = "auto"
+    """For training and evaluation: `auto` is a GPU if there is one where the work runs."""
     make_progress: Callable[[], Progress] = NullProgress
     """A class or module's function: training processes make their own."""
     say: Callable[[str], None] = lambda line: None
@@ -193,10 +196,13 @@ class Run:
             epochs=self.recipe.epochs,
             num_tokens=self.recipe.tokens,
             resume=True,
+            device=self.options.device,
             track=self.recipe.track,
         )
-        on_ray = self.options.on_ray and (self.options.num_ranks > 1 or cluster_has_gpus())
-        start = functools.partial(launch_ray, min_ranks=self.options.min_ranks) if on_ray else launch
+        wants_gpu = self.options.device == "cuda" or (self.options.device == "auto" and cluster_has_gpus())
+        on_ray = self.options.on_ray and (self.options.num_ranks > 1 or wants_gpu)
+        elastic = functools.partial(launch_ray, min_ranks=self.options.min_ranks, say=self.options.say)
+        start = elastic if on_ray else launch
         record = start(
             self.layout.tokens,
             self.layout.train,
@@ -222,6 +228,7 @@ class Run:
             tasks=self.recipe.tasks,
             perplexity=self.recipe.perplexity,
             limit=self.recipe.limit,
+            device=self.options.device,
             engine=self.engine,
             progress=self.progress,
             say=self.options.say,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dclm.core.engine import WAIT_SECONDS
 from dclm.core.errors import ConfigError, DclmError
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, read_record
@@ -21,6 +23,7 @@ from dclm.train.run import train
 from dclm.train.scale import Scale, find_scale, with_tokens
 from dclm.train.trackers import require_trackers
 
+POLL_SECONDS = 1.0
 START_SECONDS = 60
 """Ray Train waits so long for the ranks to start, and then tries again."""
 
@@ -36,6 +39,7 @@ def launch_ray(
     min_ranks: int | None = None,
     max_failures: int = 3,
     make_progress: Callable[[], Progress] = NullProgress,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Record:
     """`train` on `num_ranks` workers of the Ray cluster that is connected, one GPU each where `device` is not cpu.
 
@@ -44,7 +48,9 @@ def launch_ray(
     fewer it waits, for as long as it takes. Whenever it starts the ranks again (after a loss, up to `max_failures`
     times) they go on from the last checkpoint, in the same data order.
     Progress is told in this process, by what the ranks write down under `out`.
-    Raises: what `train` raises; LostRankError where a run that is not elastic loses a node, and no other takes its
+    say: is told what the run waits for, such as a node with a GPU that an autoscaler brings.
+    Raises: what `train` raises; ConfigError where the cluster has no room for the ranks within
+    `dclm.core.engine.WAIT_SECONDS`; LostRankError where a run that is not elastic loses a node, and no other takes its
     place for as long as a rank may let others wait.
     """
     import ray.train
@@ -59,7 +65,7 @@ def launch_ray(
     require_trackers(options.track)
     scratch = out.parent / f"{TEMPORARY}ray-{out.name}"
     use_gpu = options.device == "cuda" or (options.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
-    _require_room(ray.cluster_resources().get("GPU" if use_gpu else "CPU", 0), min_ranks or num_ranks, use_gpu)
+    await_room("GPU" if use_gpu else "CPU", min_ranks or num_ranks, say)
     trainer = TorchTrainer(
         _rank,
         train_loop_config={
@@ -104,11 +110,28 @@ def cluster_has_gpus() -> bool:
     return bool(ray.is_initialized() and ray.cluster_resources().get("GPU", 0) > 0)
 
 
-def _require_room(there: float, num_ranks: int, use_gpu: bool) -> None:
-    """Raises: ConfigError where the cluster has no place for the ranks: Ray would wait for ever."""
-    if there < num_ranks:
-        what = f"found {there:g} {'GPUs' if use_gpu else 'CPUs'} in the cluster, needed: {num_ranks}, one a worker"
-        raise ConfigError(f"{num_ranks} ranks on Ray", what, "add nodes, or ask for fewer with --nproc or --min-nproc")
+def await_room(resource: str, num_ranks: int, say: Callable[[str], None]) -> None:
+    """Wait until the cluster has one CPU or GPU for each rank. Its autoscaler, if there is one, is asked for them.
+
+    Raises: ConfigError where they have not come in `WAIT_SECONDS`: Ray itself would wait forever.
+    """
+    import ray
+    from ray.autoscaler.sdk import request_resources
+
+    since, told = time.monotonic(), False
+    while (there := ray.cluster_resources().get(resource, 0)) < num_ranks:
+        if time.monotonic() - since >= WAIT_SECONDS:
+            what = f"found {there:g} {resource}s in the cluster, needed: {num_ranks}, one per worker"
+            hint = "add nodes, or ask for fewer with --nproc or --min-nproc"
+            raise ConfigError(f"{num_ranks} ranks on Ray", what, hint)
+        if not told:
+            request_resources(bundles=[{"CPU": 1, resource: 1}] * num_ranks)
+            limit = f"at most {WAIT_SECONDS:,.0f} s"
+            say(f"waiting for {num_ranks} {resource}s, of which the cluster has {there:g} ({limit})")
+            told = True
+        time.sleep(POLL_SECONDS)
+    if told:
+        request_resources(bundles=[])  # the ranks themselves are the demand from now on
 
 
 def _rank(job: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ def main(documents: int) -> None:
             "documents/sample": sorted(pool.glob("warc/*")),
             "tokens": _files(out / "documents/sample", records["documents/sample"], "documents/"),
             "train": _files(out / "tokens", records["tokens"], ""),
-            "scores": [p for p in _files(out / "train", records["train"], f"checkpoints/{checkpoint}/")],
+            "scores": _files(out / "train", records["train"], f"checkpoints/{checkpoint}/"),
         }
         print("| stage | input MB | CPU s to hash it | CPU s of the stage | share |\n|---|---|---|---|---|")
         for name, paths in inputs.items():
@@ -70,9 +70,8 @@ def main(documents: int) -> None:
         report = verify(str(out))
         spent = time.process_time() - started
         assert report.exit_code == 0, report.findings
-        print(
-            f"\n`dclm verify` of the whole run: {report.bytes / 1e6:.1f} MB, {spent:.2f} CPU s, {report.seconds:.2f} s"
-        )
+        cost = f"{report.bytes / 1e6:.1f} MB, {spent:.2f} CPU s, {report.seconds:.2f} s"
+        print(f"\n`dclm verify` of the whole run: {cost}")
 
 
 def _files(root: Path, record: Record, prefix: str) -> list[Path]:

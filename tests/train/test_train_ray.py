@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ from dclm.train.scale import Scale
 
 if TYPE_CHECKING:
     from conftest import MakeTokens
+
+    from dclm.train.ranks import Device
 
 PLAIN = TrainOptions(device="cpu", precision="fp32", threads=1)
 ON_RAY = """
@@ -62,7 +65,8 @@ def test_ray_workers_train_the_model_of_one_process_and_tell_what_they_refuse(
         "few": make_tokens("few", num_sequences=10), "few_out": tmp_path / "few-run",
     }  # fmt: skip
     command = [sys.executable, "-c", ON_RAY, pickle.dumps(job).hex()]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=400)
+    environment = {**os.environ, "DCLM_RAY_WAIT_SECONDS": "0"}  # no node joins: told at once
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=400, env=environment)
     fingerprint, loss, world_size, refused, no_room = json.loads(done.stdout.splitlines()[-1])
     assert fingerprint == one.fingerprint
     assert loss == pytest.approx(one.counts["train_loss"], rel=1e-4)
@@ -91,11 +95,20 @@ track: [tensorboard]
 
 
 @pytest.mark.parametrize(
-    ("on_ray", "num_ranks", "gpus", "expected"),
-    [(True, 2, False, "ray"), (True, 1, False, "here"), (True, 1, True, "ray"), (False, 2, True, "here")],
-)
+    ("on_ray", "num_ranks", "device", "gpus", "expected"),
+    [
+        (True, 2, "auto", False, "ray"), (True, 1, "auto", False, "here"), (True, 1, "auto", True, "ray"),
+        (False, 2, "auto", True, "here"), (True, 1, "cuda", False, "ray"), (True, 1, "cpu", True, "here"),
+    ],
+)  # fmt: skip
 def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_ray: bool, num_ranks: int, gpus: bool, expected: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    on_ray: bool,
+    num_ranks: int,
+    device: Device,
+    gpus: bool,
+    expected: str,
 ) -> None:
     from dclm.core.engine import SerialEngine
     from dclm.recipe import run as stages
@@ -116,11 +129,12 @@ def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
     monkeypatch.setattr(stages, "cluster_has_gpus", lambda: gpus)
     (tmp_path / "r.yaml").write_text(RECIPE)
     (tmp_path / "p.yaml").write_text("name: p\nsteps:\n  - page_length: {of: word, min: 5}\n")
-    options = stages.RunOptions(on_ray=on_ray, num_ranks=num_ranks, min_ranks=1)
+    options = stages.RunOptions(on_ray=on_ray, num_ranks=num_ranks, min_ranks=1, device=device)
     stages.Run(load_recipe(tmp_path / "r.yaml"), tmp_path / "out", SerialEngine(), options).train()
     ((name, rest),) = called
     assert (name, rest["num_ranks"], rest.get("min_ranks")) == (expected, num_ranks, 1 if expected == "ray" else None)
     assert rest["options"].resume
+    assert rest["options"].device == device
     assert rest["options"].track == ("tensorboard",)
 
 

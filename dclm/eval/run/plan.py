@@ -46,15 +46,17 @@ class Settings:
     """Tokens forwarded at once."""
 
 
-def choose_settings(device: str, dtype: str, batch_tokens: int | None) -> Settings:
-    """`auto` is a GPU where there is one, and no `batch_tokens` are as many as suit the device.
+def choose_settings(device: str, dtype: str, batch_tokens: int | None, gpus: int | None = None) -> Settings:
+    """`auto` is a GPU if there is one where the units run; `batch_tokens=None` uses the device's default.
+
+    gpus: number of GPUs of the nodes that run units; None: units run on this machine.
 
     Raises: ConfigError for a dtype that is none.
     """
     if dtype not in DTYPES:
         raise ConfigError("dtype", f"found {dtype!r}, allowed: {', '.join(DTYPES)}")
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if (torch.cuda.is_available() if gpus is None else gpus) else "cpu"
     suited = BATCH_TOKENS["cuda" if device.startswith("cuda") else "cpu"]
     return Settings(device=device, dtype=dtype, batch_tokens=batch_tokens or suited)
 

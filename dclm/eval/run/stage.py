@@ -32,6 +32,7 @@ from dclm.eval.plot import draw_scores
 from dclm.eval.report import scores_json
 from dclm.eval.run.job import Job, open_job
 from dclm.eval.run.plan import choose_settings
+from dclm.eval.run.subject import LM_EVAL
 from dclm.eval.run.unit import ITEMS, PART, Unit, UnitCounts, counts_of, score_unit
 from dclm.eval.task import SUITE_DIR
 
@@ -74,13 +75,19 @@ def evaluate(
     Raises: ConfigError (names, nothing to score), DataError (model, data, an item that cannot be scored).
     """
     started = time.time()
+    engine = engine or SerialEngine()
+    here = model.startswith(LM_EVAL) or any(task.startswith(LM_EVAL) for task in tasks)
+    gpus = None if here else engine.gpus
+    settings = choose_settings(device, dtype, batch_tokens, gpus)
+    if device == "auto" and gpus == 0:
+        say("device: cpu, since no node of the cluster has a GPU; pass --device cuda to wait for one")
     job = open_job(
         model,
         suite=suite,
         tasks=tasks,
         perplexity=perplexity,
         limit=limit,
-        settings=choose_settings(device, dtype, batch_tokens),
+        settings=settings,
         folder=folder,
         include_path=include_path,
         window=window,
@@ -90,7 +97,7 @@ def evaluate(
         kind="scores",
         identity=job.fingerprint,
         make=lambda space: _make(job, space, folder),
-        engine=engine or SerialEngine(),
+        engine=engine,
         progress=progress or NullProgress(),
         inputs=[model.rpartition(":")[2] if is_local(model) else model],
         started=started,
