@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except OSError as error:
+    except (OSError, MemoryError, ImportError, RuntimeError) as error:
         known = _environment(error)
         if known is None:
             raise
@@ -105,10 +105,17 @@ def main(arguments: list[str] | None = None) -> None:
         stopping.uninstall()
 
 
-def _environment(error: OSError) -> DclmError | None:
+def _environment(error: Exception) -> DclmError | None:
     """What is wrong with the machine or with the given paths; None if the error is a bug."""
+    from dclm.core.memory import is_memory_full
     from dclm.core.storage import is_disk_full
 
+    if is_memory_full(error):
+        what = f"there is not enough of it: {(str(error).splitlines() or [type(error).__name__])[0][:120]}"
+        hint = "use fewer --workers, or allow more (`ulimit -v` shows the limit); finished work is reused"
+        return DataError("memory", what, hint)
+    if not isinstance(error, OSError):
+        return None
     if is_disk_full(error):
         where = str(error.filename or "no space left")
         return DataError(where, "the disk is full", "free some space and run the same command again")

@@ -1,12 +1,14 @@
 """Which units of a stage are finished, and what came of them: a few numbered objects, not one small file per unit.
 
 Entry N is created only if it does not exist, so two drivers can never both go on: the second to write an entry finds it
-taken and stops. An entry is JSON lines: a header, then one line per unit. `HEAD` says from which number to read on; it
-is a shortcut, since merged entries hold everything before them.
+taken and stops. An entry is JSON lines: a header with the hash of the rest, then one line per unit. `HEAD` says from
+which number to read on; it is a shortcut, since merged entries hold everything before them. An entry that is not what
+was written counts for nothing: its units run again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 import uuid
@@ -40,15 +42,24 @@ class Journal:
 
     def read(self) -> Iterator[tuple[str, Outcome]]:
         """`(unit, outcome)` of everything that was written down, oldest first: a later outcome replaces an earlier."""
-        head = self._store.read(self._key(HEAD))
-        first = self._next = int(head.data) if head is not None else 0
+        first = self._next = self._first()
         while (entry := self._store.read(self._key(_name(self._next)))) is not None:
-            for line in entry.data.splitlines()[1:]:
+            for line in _whole_lines(entry.data):
                 unit, outcome = json.loads(line)
                 yield unit, outcome
             self._next += 1
         if self._next - first > MERGE_ENTRIES:
             self._merge(first)
+
+    def _first(self) -> int:
+        """The number to read from: what `HEAD` says, or the first entry there is where that cannot be read."""
+        head = self._store.read(self._key(HEAD))
+        if head is None:
+            return 0
+        if head.data.isdigit() and self._store.size(self._key(_name(int(head.data)))) is not None:
+            return int(head.data)
+        names = (key.rpartition("/")[2].partition(".")[0] for key in self._store.list(f"{self._prefix}/"))
+        return min((int(name) for name in names if name.isdigit()), default=0)
 
     def _merge(self, first: int) -> None:
         """Write entries `first` … as one new entry, and let `HEAD` point at it."""
@@ -56,7 +67,7 @@ class Journal:
         for number in range(first, self._next):
             entry = self._store.read(self._key(_name(number)))
             assert entry is not None
-            for line in entry.data.splitlines()[1:]:
+            for line in _whole_lines(entry.data):
                 units[line[: line.index(b",")]] = line
         merged = self._next
         self._write(b"".join(line + b"\n" for line in units.values()))
@@ -78,11 +89,22 @@ class Journal:
         self._flushed = time.monotonic()
 
     def _write(self, lines: bytes) -> None:
-        header = json.dumps({"driver": self._token, "entry": self._next}).encode() + b"\n"
-        if not self._store.create(self._key(_name(self._next)), header + lines):
+        header = {"driver": self._token, "entry": self._next, "sha256": hashlib.sha256(lines).hexdigest()}
+        content = json.dumps(header).encode() + b"\n" + lines
+        if not self._store.create(self._key(_name(self._next)), content):
             what = f"entry {self._next} of its journal was written by another run"
             raise IncompleteError(f"{self._store.url}/{self._prefix}", what, "let the other run finish")
         self._next += 1
+
+
+def _whole_lines(entry: bytes) -> list[bytes]:
+    """The lines of an entry after its header; none where they are not the ones that were written."""
+    header, _, lines = entry.partition(b"\n")
+    try:
+        expected = json.loads(header)["sha256"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    return lines.splitlines() if hashlib.sha256(lines).hexdigest() == expected else []
 
 
 def _name(number: int) -> str:

@@ -128,10 +128,21 @@ class ObjectStore(Store):
         except BaseError as error:
             raise self._fault(key, error) from error
 
+    def version(self, key: str) -> str | None:
+        try:
+            return str(obstore.head(self._store, key)["e_tag"])
+        except (NotFoundError, FileNotFoundError):
+            return None
+        except BaseError as error:
+            raise self._fault(key, error) from error
+
     def list(self, prefix: str = "") -> Iterator[str]:
         keys: list[str] = []
-        for page in obstore.list(self._store, prefix or None):
-            keys += [str(item["path"]) for item in page]
+        try:
+            for page in obstore.list(self._store, prefix or None):
+                keys += [str(item["path"]) for item in page]
+        except (BaseError, FileNotFoundError) as error:
+            raise self._fault(prefix, error) from error
         yield from sorted(keys)
 
     def delete(self, keys: Iterable[str]) -> None:

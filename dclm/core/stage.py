@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -21,6 +21,7 @@ from dclm.core.lease import LEASE, Lease, abandoned, held
 from dclm.core.ownership import WORK, mark_directory, require_directory
 from dclm.core.progress import Progress
 from dclm.core.record import RECORD, Kind, Record, find_record, provenance, write_record
+from dclm.core.replaced import note_replaced, replaced_files
 from dclm.core.storage import is_local, remove_temporary, sha256_file
 from dclm.core.store import absolute, delete_tree, join, local_file, open_store, split
 
@@ -28,6 +29,8 @@ FILES = "files"
 """Key of an outcome: name of each file that a unit left → [bytes, sha256]."""
 CONSUMED = "consumed"
 """The same for files that are deleted once later work has made something of them."""
+VERSIONS = "versions"
+"""Name of a file in an object store → the version that the store gave it, which tells whether it has changed."""
 
 
 class Unit(Protocol):
@@ -114,6 +117,19 @@ class Workspace:
         self.journal.flush()
         self.progress.finish()
 
+    def sweep(self, folders: Iterable[str], mine: Set[str]) -> None:
+        """Delete what earlier work left in these folders of the artifact, but for `mine`.
+
+        Only files that its record or journal names are deleted: what somebody else put there stays.
+        """
+        store = open_store(self.out)
+        known = replaced_files(store)
+        for outcome in self.finished.values():
+            files = outcome.get(FILES)
+            known.update(files if isinstance(files, Mapping) else ())
+        starts = tuple(f"{folder}/" for folder in folders)
+        store.delete(sorted(name for name in known - mine if name.startswith(starts)))
+
     def _note(self, unit: Unit, outcome: Outcome) -> None:
         self.lease.check()
         self.finished[unit.fingerprint] = self.used[unit.fingerprint] = outcome
@@ -179,6 +195,7 @@ def run_stage(
             return found  # another run made it while this one waited
         store = open_store(home)
         mark_directory(home, kind)
+        note_replaced(store)
         store.delete([RECORD])
         if is_local(home):
             remove_temporary(Path(home))
@@ -206,6 +223,11 @@ def run_stage(
     return record
 
 
+def _versions(outcome: Outcome) -> Mapping[str, str]:
+    versions = outcome.get(VERSIONS)
+    return versions if isinstance(versions, Mapping) else {}
+
+
 def _reused(home: str, identity: str, say: Callable[[str], None]) -> Record | None:
     found = find_record(home, identity)
     if found is None:
@@ -230,18 +252,26 @@ def unit_files(address: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     outcome: dict[str, Any] = {}
     with scratch_directory(near) as directory:
         yield directory, outcome
-        outcome[FILES] = publish(directory, address)
+        versions: dict[str, str] = {}
+        outcome[FILES] = publish(directory, address, versions)
+        if versions:
+            outcome[VERSIONS] = versions
     outcome.setdefault("cpu_seconds", round(time.process_time() - before, 3))
 
 
-def publish(directory: Path, address: str) -> dict[str, list[Any]]:
-    """Move or upload every file of a folder below an address; gives `name → [bytes, sha256]`."""
+def publish(directory: Path, address: str, versions: dict[str, str] | None = None) -> dict[str, list[Any]]:
+    """Move or upload every file of a folder below an address; gives `name → [bytes, sha256]`.
+
+    versions: is filled with the version of each file that an object store now has.
+    """
     found: dict[str, list[Any]] = {}
     for path in sorted(p for p in directory.rglob("*") if p.is_file()):
         name = path.relative_to(directory).as_posix()
         found[name] = [path.stat().st_size, sha256_file(path)]
         store, key = split(join(address, name))
         store.put(key, path)
+        if versions is not None and (version := store.version(key)) is not None:
+            versions[name] = version
     return found
 
 
@@ -254,11 +284,14 @@ def consumed(outcome: dict[str, Any], suffix: str = "") -> dict[str, Any]:
 
 
 def files_are_intact(address: str, outcome: Outcome, with_consumed: bool = False) -> bool:
-    """Whether the files that a unit left are as it left them: content on a disk, size in an object store."""
+    """Whether the files that a unit left are as it left them: content on a disk, version in an object store."""
     files = [outcome.get(key, {}) for key in ((FILES, CONSUMED) if with_consumed else (FILES,))]
     for name, (size, digest) in (item for found in files if isinstance(found, Mapping) for item in found.items()):
         store, key = split(join(address, name))
         if store.size(key) != size:
+            return False
+        version = _versions(outcome).get(name)
+        if version is not None and store.version(key) != version:
             return False
         if is_local(address) and sha256_file(local_file(join(address, name))) != digest:
             return False

@@ -66,6 +66,10 @@ class Store(ABC):
     def size(self, key: str) -> int | None:
         """Bytes of the object; None where there is none."""
 
+    def version(self, key: str) -> str | None:
+        """What changes whenever the object's content does, without reading it; None where the store cannot say."""
+        return None
+
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:
         """Keys below a folder, in order. For people and for sweeping, never to find out what is finished."""

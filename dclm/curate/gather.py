@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from dclm.core.journal import Outcome
 from dclm.core.record import FileEntry, fingerprint
 from dclm.core.stage import FILES, Workspace, unit_files
-from dclm.core.store import copy, join, local_file, open_store
+from dclm.core.store import copy, join, local_file
 from dclm.curate.files import DocumentWriter, read_documents
 from dclm.curate.options import VERSION
 from dclm.curate.places import Places
@@ -159,7 +159,7 @@ def assemble(
     for done in space.run_units(gather_shard, shards, "gather", total=len(shards)):
         found.extend(_entries(done.outcome))
     found += [_table(space.out, name, table, places) for name, table in tables.items()]
-    _sweep(space.out, {entry.path for entry in found})
+    space.sweep(("documents", "ledger", "samples", "tables"), {entry.path for entry in found})
     return sorted(found, key=lambda e: e.path)
 
 
@@ -182,10 +182,3 @@ def _rewrite(source: Path, target: Path, places: Places) -> None:
     with pq.ParquetFile(source) as file, pq.ParquetWriter(target, file.schema_arrow, compression="zstd") as writer:
         for group in range(file.num_row_groups):
             writer.write_table(places.of_tables(file.read_row_group(group, use_threads=False)))
-
-
-def _sweep(out: str, mine: set[str]) -> None:
-    """Delete files of an earlier artifact at the same place, which had more shards or other tables."""
-    store = open_store(out)
-    folders = ("documents", "ledger", "samples", "tables")
-    store.delete([key for name in folders for key in store.list(f"{name}/") if key not in mine])

@@ -187,9 +187,9 @@ def _read_record(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
 
 def _recorded(fs: AbstractFileSystem, base: str) -> set[str]:
     """The files that the record of a directory, or of the one above, names."""
-    records = {root: _read_record(fs, root) for root in (base, _parent(base))}
-    ours = {root: record for root, record in records.items() if record.get("kind") in ("pool", "documents")}
-    return {f"{root}/{entry['path']}" for root, record in ours.items() for entry in record.get("files", ())}
+    found = ((root, _read_record(fs, root)) for root in (base, _parent(base)))
+    ours = ((root, record.get("files", [])) for root, record in found if record.get("kind") in ("pool", "documents"))
+    return {f"{root}/{entry['path']}" for root, files in ours for entry in files}
 
 
 def _directory(fs: AbstractFileSystem, root: str, path: str, order: int, unread: list[str]) -> list[_Found]:
@@ -201,8 +201,7 @@ def _directory(fs: AbstractFileSystem, root: str, path: str, order: int, unread:
         base = next((f"{base}/{part}" for part in ("documents", "warc") if fs.isdir(f"{base}/{part}")), base)
     names = [str(name) for name in fs.find(base)]
     if gone := sorted({name for name in recorded if name.startswith(f"{base}/")} - set(names)):
-        hint = "make the artifact again, or copy the file from where it is whole"
-        raise DataError(gone[0], f"no such file, although the {RECORD} of its artifact names it", hint)
+        raise DataError(gone[0], f"no such file, although the {RECORD} of its artifact names it", "make it again")
     names = [n for n in names if not any(part.startswith(".") for part in _relative(n, base).split("/"))]
     readable = [n for n in names if kind_of(n) is not None and (not n.lower().endswith(".json") or _is_text(fs, n))]
     unread += [_relative(n, base) for n in sorted(set(names) - set(readable))]

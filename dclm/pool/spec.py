@@ -10,9 +10,10 @@ from typing import Literal, cast
 from dclm.core.cache import scratch_directory
 from dclm.core.config import Count, Positive
 from dclm.core.errors import ConfigError
+from dclm.core.lease import held
 from dclm.core.record import RECORD, read_record, write_record
 from dclm.core.stage import publish
-from dclm.core.storage import is_local
+from dclm.core.storage import is_local, remove_temporary
 from dclm.core.store import exists, join
 from dclm.documents.schema import DOCUMENT
 from dclm.pool.commoncrawl import CommonCrawl
@@ -142,6 +143,9 @@ def _make_sample(workdir: str, sample: Sample) -> str:
 
     address = join(workdir, sample_name(sample))
     if is_local(address):
+        if not exists(join(address, RECORD)) and Path(workdir).is_dir():
+            with held(workdir):
+                remove_temporary(Path(workdir))  # what a run left that was killed here
         return str(make_sample(Path(address), sample.seed, sample.documents, sample.files))
     if not exists(join(address, RECORD)):
         with scratch_directory() as folder:

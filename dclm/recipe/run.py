@@ -17,6 +17,7 @@ from dclm.board.result import (
 )
 from dclm.core.engine import Engine
 from dclm.core.errors import ConfigError
+from dclm.core.lease import held
 from dclm.core.ownership import claim_folder
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, provenance, require_complete
@@ -100,12 +101,16 @@ class Run:
         self.started = time.time()
 
     def execute(self) -> str:
-        """Run the stages up to `until`; gives the address of what the last one made."""
+        """Run the stages up to `until`; gives the address of what the last one made.
+
+        Raises: IncompleteError where another run is writing in the same directory; what a stage raises.
+        """
         stages = (self.make_pools, self.curate, self.tokenize, self.train, self.evaluate)
         claim_folder(self.layout.out, "run", self._given(), known=_OF_A_RUN)
         made = self.layout.out
-        for stage in stages[: STAGES.index(self.options.until) + 1]:
-            made = stage()
+        with held(self.layout.out, say=self.options.say):
+            for stage in stages[: STAGES.index(self.options.until) + 1]:
+                made = stage()
         return made
 
     def _given(self) -> list[str]:

@@ -1,16 +1,20 @@
 """Where compiled kernels are kept: one folder for each state of the sources, so that none is ever out of date.
 
 Numba looks only at the file a kernel stands in and would go on using one compiled with older versions of the kernels it
-calls. NUMBA_CACHE_DIR still decides where it is set; a folder that cannot be written is passed over by numba.
+calls. Files that are cut off are compiled again. NUMBA_CACHE_DIR still decides where it is set; numba ignores a folder
+that it cannot write.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 from numba import config
+from numba.core import caching
 
 KERNEL_FOLDERS = ("text", "filters", "dedup")
 
@@ -24,8 +28,37 @@ def sources_digest() -> str:
     return digest.hexdigest()[:16]
 
 
+def load_or_forget(cache: caching.Cache, signature: object, target: object) -> object:
+    """Load a compiled kernel; None, and the function's cache emptied, where its files are damaged.
+
+    A disk that was full or a machine that went down leaves files that are cut off. Numba would end with an EOFError
+    in the middle of whatever calls the kernel; this way it is compiled again.
+    """
+    load: Callable[..., object] = _load_overload
+    forget: Callable[[], None] = cache.flush
+    try:
+        return load(cache, signature, target)
+    except _DAMAGED:
+        forget()
+        return None
+
+
+_load_overload = caching.Cache.load_overload
+_DAMAGED = (
+    EOFError,
+    pickle.UnpicklingError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ImportError,
+    RuntimeError,
+)
+
+
 def use() -> None:
     """Let numba keep kernels that are decorated from now on in ~/.cache/dclm (or XDG_CACHE_HOME)."""
+    setattr(caching.Cache, "load_overload", load_or_forget)  # noqa: B010
     if not getattr(config, "CACHE_DIR", ""):  # numba.config makes its names at run time
         home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         setattr(config, "CACHE_DIR", str(Path(home).expanduser() / "dclm" / f"kernels-{sources_digest()}"))  # noqa: B010

@@ -14,7 +14,7 @@ from dclm.core.journal import Outcome
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import FileEntry, Record, fingerprint
 from dclm.core.stage import FILES, Unit, Workspace, run_stage
-from dclm.core.store import join, open_store
+from dclm.core.store import join
 from dclm.tokens.account import token_account
 from dclm.tokens.documents import DocumentSource, find_documents
 from dclm.tokens.manifest import write_manifest
@@ -136,7 +136,7 @@ def tokenize(
         packed = _pack_all(job)
         runs, counts = _mix(job, packed)
         shards = _shuffle(job, runs)
-        _sweep(space.out, {entry.path for entry in shards})
+        space.sweep(("tokens",), {entry.path for entry in shards})
         return Record(
             kind="tokens",
             name=space.out.rpartition("/")[2],
@@ -165,12 +165,6 @@ def tokenize(
 
 def _cpu_seconds(space: Workspace) -> float:
     return round(sum(float(str(outcome["cpu_seconds"])) for outcome in space.used.values()), 3)
-
-
-def _sweep(out: str, mine: set[str]) -> None:
-    """Delete shards of an earlier artifact at the same place, which had more of them."""
-    store = open_store(out)
-    store.delete([key for key in store.list("tokens/") if key not in mine])
 
 
 def _pack_all(job: _Job) -> list[list[Packed]]:

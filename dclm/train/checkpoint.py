@@ -7,6 +7,8 @@ the last update the gathered `model.safetensors` too, so that a finished model i
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -18,11 +20,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dclm.core.errors import ConfigError, DataError
-from dclm.core.storage import atomic_directory
+from dclm.core.storage import atomic_directory, sha256_file
 from dclm.model.load import CHECKPOINTS, STEP, list_checkpoints
 from dclm.model.shards import SHARDS, WEIGHTS, load_shards, write_shards
 from dclm.model.transformer import Transformer
 from dclm.model.weights import MODEL, read_weights, write_config, write_model
+from dclm.train.metrics import METRICS
 from dclm.train.parallel import fill, gather, scatter
 from dclm.train.ranks import Ranks
 
@@ -43,6 +46,15 @@ class State:
     precision: str
     threads: int
     world_size: int
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Of a checkpoint: path of each of its files → sha256, and of the run's metrics up to it (`metrics.jsonl`)."""
+    digest: str = ""
+    """sha256 over all of the above; filled in when it is written."""
+
+
+def _digest(state: State) -> str:
+    fields = {key: value for key, value in dataclasses.asdict(state).items() if key != "digest"}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def checkpoint_path(out: Path, step: int) -> Path:
@@ -66,6 +78,7 @@ def save_checkpoint(
         if sharded:
             write_shards(directory, _tensors(model, _moments(model, optimizer)))
         weights = _gathered(model, ranks) if last or not sharded else None
+        ranks.wait()  # the first rank hashes what all have written
         if not ranks.is_first:
             return path
         if weights is None:
@@ -75,6 +88,8 @@ def save_checkpoint(
         if not sharded:
             moments = {name: moment.contiguous() for name, moment in _moments(model, optimizer).items()}
             save_file(dict(sorted(moments.items())), directory / OPTIMIZER)
+        state = dataclasses.replace(state, files={**_hashes(directory), **_metrics_hash(out, state.step)})
+        state = dataclasses.replace(state, digest=_digest(state))
         text = json.dumps(dataclasses.asdict(state), indent=1, sort_keys=True)
         (directory / STATE).write_text(text + "\n", encoding="utf-8")
     return path
@@ -122,12 +137,44 @@ def prune_checkpoints(out: Path, keep: int) -> None:
         shutil.rmtree(path)
 
 
-def read_state(path: Path) -> State:
-    """Raises: DataError if the file is missing or not ours."""
+def _hashes(directory: Path) -> dict[str, str]:
+    files = sorted(p for p in directory.rglob("*") if p.is_file())
+    return {path.relative_to(directory).as_posix(): sha256_file(path) for path in files}
+
+
+def _metrics_hash(out: Path, step: int) -> dict[str, str]:
+    """Of the first `step` lines of the run's metrics, one per update; nothing where it keeps none."""
+    path = out / METRICS
+    if not path.exists():
+        return {}
+    with path.open("rb") as lines:
+        digest = hashlib.sha256(b"".join(itertools.islice(lines, step)))
+    return {METRICS: digest.hexdigest()}
+
+
+def read_state(path: Path, *, verify: bool = True) -> State:
+    """Where the run stands that wrote a checkpoint; with `verify`, every file of it is compared with its hash first.
+
+    Raises: DataError if a file is missing, not ours, or not what was written.
+    """
+    hint = f"delete {path} to go on from the checkpoint before it"
     try:
-        return State(**json.loads((path / STATE).read_text(encoding="utf-8")))
+        state = State(**json.loads((path / STATE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise DataError(str(path / STATE), f"cannot be read: {error}", "delete this checkpoint") from error
+        raise DataError(str(path / STATE), f"cannot be read: {error}", hint) from error
+    if not state.digest:  # a checkpoint of an earlier version
+        return state
+    if state.digest != _digest(state) or path.name != checkpoint_path(Path(), state.step).name:
+        raise DataError(str(path / STATE), "was changed after it was written", hint)
+    if not verify:
+        return state
+    found = {**_hashes(path), **_metrics_hash(path.parent.parent, state.step)}
+    for name, digest in state.files.items():
+        if found.get(name) != digest:
+            where = path.parent.parent / name if name == METRICS else path / name
+            what = f"sha256 {found[name][:12]}…" if name in found else "no such file"
+            raise DataError(str(where), f"found {what}, allowed: {digest[:12]}… as the checkpoint says", hint)
+    return state
 
 
 def load_checkpoint(path: Path, model: Transformer, optimizer: torch.optim.Optimizer, step: int) -> None:

@@ -202,7 +202,7 @@ class _Run:
         )
         if not existing:
             return None, fresh
-        state = read_state(existing[-1])
+        state = read_state(existing[-1], verify=self.ranks.is_first)
         if state.fingerprint != self.plan.fingerprint:
             what = "holds a run of another scale, seed or data"
             raise ConfigError(str(self.out), what, "choose another --out, or repeat the command that began it")

@@ -52,3 +52,37 @@ def test_many_entries_are_merged_into_one(tmp_path: Path, monkeypatch: pytest.Mo
     assert found == expected
     again.add("new", {})
     assert opened(tmp_path)[1] == {**expected, "new": {}}
+
+
+@pytest.mark.parametrize("damage", [b"", b"\n", b"{}\n[]\n", b"\xff\x00", "half", "flip"])
+def test_an_entry_that_is_not_what_was_written_counts_for_nothing(damage: bytes | str, tmp_path: Path) -> None:
+    first, _ = opened(tmp_path)
+    for number in range(3):
+        first.add(f"unit {number}", {"rows": 100 + number})
+        first.flush()
+    path = tmp_path / "journal" / "000001.jsonl"
+    content = path.read_bytes()
+    if isinstance(damage, bytes):
+        path.write_bytes(damage)
+    else:
+        path.write_bytes(content[: len(content) - 5] if damage == "half" else content.replace(b"101", b"102"))
+    second, found = opened(tmp_path)
+    assert found == {"unit 0": {"rows": 100}, "unit 2": {"rows": 102}}
+    second.add("unit 1", {"rows": 101})
+    second.flush()
+    assert opened(tmp_path)[1] == {f"unit {n}": {"rows": 100 + n} for n in range(3)}
+
+
+@pytest.mark.parametrize("head", [b"", b"x", b"7", b"-1"])
+def test_a_damaged_head_is_found_again(head: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "FLUSH_SECONDS", -1.0)
+    monkeypatch.setattr(journal, "MERGE_ENTRIES", 2)
+    writer, _ = opened(tmp_path)
+    for number in range(5):
+        writer.add(f"unit {number}", {})
+    assert len(opened(tmp_path)[1]) == 5
+    (tmp_path / "journal" / "HEAD").write_bytes(head)
+    again, found = opened(tmp_path)
+    assert len(found) == 5
+    again.add("one more", {})
+    assert len(opened(tmp_path)[1]) == 6

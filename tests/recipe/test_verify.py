@@ -22,6 +22,7 @@ from dclm.recipe.run import Run, RunOptions
 from dclm.recipe.verify.findings import Report
 from dclm.recipe.verify.run import verify
 
+BYTES = Path(__file__).resolve().parent.parent.parent / "recipes" / "experiments" / "bytes.json"
 RECIPE = """
 name: small
 seed: 3
@@ -30,7 +31,8 @@ data:
     pool: {sample: {seed: 3, documents: 60, files: 2}}
     pipeline: p.yaml
 validation: "pool:sample/validation.jsonl.gz"
-scale: tiny
+tokenizer: BYTES
+scale: bytes-74k
 tokens: 20480
 tasks: [copa]
 limit: 5
@@ -54,7 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, not to be changed."""
     root = tmp_path_factory.mktemp("verify")
     (root / "p.yaml").write_text(PIPELINE, encoding="utf-8")
-    (root / "r.yaml").write_text(RECIPE, encoding="utf-8")
+    (root / "r.yaml").write_text(RECIPE.replace("BYTES", str(BYTES)), encoding="utf-8")
     Run(load_recipe(root / "r.yaml"), root / "out", SerialEngine(), RunOptions()).execute()
     return root / "out"
 
@@ -124,7 +126,7 @@ def test_every_flipped_bit_is_found(run: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "documents/sample/documents/00001.parquet", "documents/sample/record.json", "tokens/tokens/00000.bin",
+        "documents/sample/documents/00000.parquet", "documents/sample/record.json", "tokens/tokens/00000.bin",
         "tokens/record.json", CHECKPOINT, "train/metrics.jsonl", "scores/scores.json", "scores/items.parquet",
         "pool/sample/sample-3-60-2/warc/sample-00001.warc.gz", "validation/record.json",
     ],
@@ -193,6 +195,16 @@ def test_the_command_says_what_it_found(run: Path, capsys: pytest.CaptureFixture
     assert not report["ok"]
 
 
+def test_what_holds_no_artifact_is_not_called_whole(tmp_path: Path, s3: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").write_text("nothing of ours")
+    for address in (tmp_path / "folder", tmp_path / "folder" / "notes.txt", tmp_path / "gone", f"{s3}/gone"):
+        with pytest.raises(DataError, match=r"no artifact|no such directory|nothing is there"):
+            verify(str(address))
+    with pytest.raises(DataError):
+        verify("s3://no-such-bucket-here/run")
+
+
 def test_a_run_in_an_object_store_is_verified(run: Path, s3: str) -> None:
     from dclm.core.store import put, read_bytes
 
@@ -227,7 +239,7 @@ def test_a_pool_that_was_changed_is_refused(run: Path, made: Path) -> None:
 
 
 def test_documents_of_an_artifact_are_verified_as_a_pool(run: Path, tmp_path: Path) -> None:
-    path = run / "documents/sample/documents/00001.parquet"
+    path = run / "documents/sample/documents/00000.parquet"
     table = pq.read_table(path)
     path.unlink()
     pq.write_table(table, path)

@@ -17,6 +17,7 @@ from dclm.recipe.verify.findings import Finding
 
 RESULT = "result.json"
 _CHUNK = 32 << 20
+_HINT = "name the directory of a run or of an artifact"
 _THREADS = 8
 
 
@@ -38,16 +39,19 @@ def find_artifacts(address: str) -> Found:
     """Look for records below a folder or URL. Raises: DataError where there is nothing."""
     names = set(_list(address))
     if not names:
-        raise DataError(address, "nothing is there", "pass the --out of `dclm run`, or an artifact")
+        raise DataError(address, "nothing is there", _HINT)
 
     def having(name: str) -> list[str]:
         return sorted(n.removesuffix(name).rstrip("/") for n in names if n == name or n.endswith(f"/{name}"))
 
-    artifacts = having(RECORD)
+    artifacts, results = having(RECORD), having(RESULT)
+    unfinished = [name for name in having(OWNER) if name not in artifacts]
+    if not artifacts and not results and not unfinished:
+        raise DataError(address, f"holds no artifact: no {RECORD} is there", _HINT)
     return Found(
         artifacts=artifacts,
-        unfinished=[name for name in having(OWNER) if name not in artifacts],
-        results=having(RESULT),
+        unfinished=unfinished,
+        results=results,
         files={n for n in names if not any(part.startswith(".") for part in n.split("/"))},
         is_run=MARK in names,
     )
@@ -62,7 +66,7 @@ def _list(address: str) -> Iterator[str]:
             yield name.removeprefix(folder)
         return
     if not os.path.isdir(address):
-        raise DataError(address, "no such directory", "pass the --out of `dclm run`, or an artifact")
+        raise DataError(address, "no such directory", _HINT)
     yield from open_store(os.path.abspath(address)).list()
 
 

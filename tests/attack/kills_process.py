@@ -1,0 +1,117 @@
+"""A `dclm` command in a forked process: it starts at once, since everything is imported already."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+
+def preload() -> None:
+    """Import what the commands need, so that their processes have it from the beginning."""
+    import dclm.board.rescore
+    import dclm.cli.run
+    import dclm.cli.verify
+    import dclm.eval.run.forward
+    import dclm.filters
+    import dclm.pool.sample.crawl
+    import dclm.recipe.run
+    import dclm.recipe.verify.run
+    import dclm.train.run  # noqa: F401
+
+
+class Child:
+    """A command that leads a process group of its own."""
+
+    def __init__(self, arguments: list[str], log: Path) -> None:
+        self._log = log
+        self._started = time.monotonic()
+        self._code: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            _become(arguments, log)
+
+    def code(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        if self._code is None:
+            found, status = os.waitpid(self.pid, os.WNOHANG)
+            if found:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
+
+    def wait(self, longest: float) -> int:
+        """The exit code. Raises: AssertionError where that takes longer than so many seconds."""
+        while (code := self.code()) is None:
+            self.check(longest)
+            time.sleep(0.02)
+        return code
+
+    def check(self, longest: float) -> None:
+        """Raises: AssertionError where it has run longer than so many seconds."""
+        if time.monotonic() - self._started > longest:
+            self.kill("group")
+            raise AssertionError(f"no end after {longest} s: {self.output()}")
+
+    def kill(self, victim: str) -> str | None:
+        """SIGKILL the driver, one of its workers or the group; says what was killed, None where it has ended.
+
+        Without a worker, the group is killed.
+        """
+        if self.code() is not None:
+            return None
+        if victim == "worker":
+            for pid in _workers(self.pid):
+                os.kill(pid, signal.SIGKILL)
+                return "worker"
+            victim = "group"
+        if victim == "driver":
+            os.kill(self.pid, signal.SIGKILL)
+        else:
+            os.killpg(self.pid, signal.SIGKILL)
+        self.wait(60.0)
+        return victim
+
+    def output(self) -> str:
+        """What it wrote."""
+        return self._log.read_text(encoding="utf-8", errors="replace")[-3000:]
+
+
+def _become(arguments: list[str], log: Path) -> None:
+    """Run the command and end the process. Never returns."""
+    code = 1
+    try:
+        os.setsid()
+        handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        from dclm.cli.main import main
+
+        main(arguments)
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        import sys
+
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _workers(parent: int) -> list[int]:
+    """Its child processes that run Python."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+            command = (path.parent / "cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == parent and b"spawn_main" in command:
+            found.append(int(path.parent.name))
+    return found
