@@ -47,7 +47,7 @@ def export_huggingface(model: Transformer, out: Path, tokenizer: Path | None = N
     """
     import transformers
 
-    config, end = model.config, _end_of_text(tokenizer)
+    config, end, begin = model.config, _end_of_text(tokenizer), _named(tokenizer, "bos_token")
     settings = transformers.OlmoeConfig(
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_dim,
@@ -60,7 +60,7 @@ def export_huggingface(model: Transformer, out: Path, tokenizer: Path | None = N
         num_experts=1,
         num_experts_per_tok=1,
         pad_token_id=None,
-        bos_token_id=end.id,
+        bos_token_id=end.id if begin is None else begin.id,
         eos_token_id=end.id,
         dtype="float32",
     )
@@ -71,25 +71,34 @@ def export_huggingface(model: Transformer, out: Path, tokenizer: Path | None = N
         shell.save_pretrained(directory)
         if tokenizer is not None:
             make_tokenizer: Any = transformers.PreTrainedTokenizerFast
-            make_tokenizer(tokenizer_file=str(tokenizer), eos_token=end.token).save_pretrained(directory)
+            names = {"eos_token": end.token} | ({} if begin is None else {"bos_token": begin.token})
+            make_tokenizer(tokenizer_file=str(tokenizer), **names).save_pretrained(directory)
 
 
-class EndOfText(NamedTuple):
-    """What ends a document."""
+class SpecialToken(NamedTuple):
+    """What begins or ends a document."""
 
     token: str
     id: int
 
 
-def _end_of_text(tokenizer: Path | None) -> EndOfText:
+def _end_of_text(tokenizer: Path | None) -> SpecialToken:
     """From the tokenizer_config.json beside the tokenizer, where there is one; else GPT-NeoX-20B's."""
+    found = _named(tokenizer, "eos_token")
+    return SpecialToken("<|endoftext|>", 0) if found is None else found
+
+
+def _named(tokenizer: Path | None, name: str) -> SpecialToken | None:
+    """A token that the tokenizer_config.json beside the tokenizer names; None where it names none."""
     if tokenizer is None or not tokenizer.with_name(TOKENIZER_CONFIG).is_file():
-        return EndOfText("<|endoftext|>", 0)
-    token = json.loads(tokenizer.with_name(TOKENIZER_CONFIG).read_text(encoding="utf-8"))["eos_token"]
+        return None
+    token = json.loads(tokenizer.with_name(TOKENIZER_CONFIG).read_text(encoding="utf-8")).get(name)
+    if token is None:
+        return None
     found = Tokenizer.from_file(str(tokenizer)).token_to_id(token)
     if found is None:
-        raise DataError(str(tokenizer), f"no token {token!r}, which {TOKENIZER_CONFIG} says ends a text")
-    return EndOfText(token, found)
+        raise DataError(str(tokenizer), f"no token {token!r}, which {TOKENIZER_CONFIG} gives as `{name}`")
+    return SpecialToken(token, found)
 
 
 def import_huggingface(directory: Path) -> Transformer:

@@ -47,6 +47,8 @@ class Recipe:
     """Held-out clean text for the validation loss."""
     tokenizer: str = "gpt-neox-20b"
     """An asset's name, or the path of a tokenizer.json."""
+    bos: bool | None = None
+    """Whether a token begins each document. None: as the tokenizer's post-processor has it; GPT-NeoX's has none."""
     scale: str
     """The model's scale, which fixes shape, tokens and every hyper-parameter. See docs/scales.md."""
     tokens: Positive | None = None

@@ -150,6 +150,7 @@ class Run:
         config = TokenizeConfig(
             seq_len=self.scale.model.seq_len,
             seed=self.recipe.seed,
+            bos=self.recipe.bos,
             weights=weights or None,
             num_tokens=(self.recipe.tokens or self.scale.trained_tokens) if weights else None,
             max_repeats=self.recipe.epochs if weights else 1.0,
@@ -160,7 +161,7 @@ class Run:
         self.options.say(f"tokens: {record.counts['tokens']:,} in {record.counts['documents']:,} documents")
         if self.recipe.validation is not None:
             files = self._pool(self.recipe.validation, "validation")
-            config = TokenizeConfig(seq_len=self.scale.model.seq_len, seed=self.recipe.seed)
+            config = TokenizeConfig(seq_len=self.scale.model.seq_len, seed=self.recipe.seed, bos=self.recipe.bos)
             held_out = self._tokenize([f.path for f in files], self.layout.validation, config)
             self.options.say(f"held-out tokens: {held_out.counts['tokens']:,}")
         return self.layout.tokens

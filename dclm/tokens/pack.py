@@ -1,8 +1,9 @@
 """Documents → rows of `seq_len + 1` tokens, one input shard at a time: the parallel half of tokenization.
 
-Each document is followed by EOT, and a shard's documents form one stream that is cut into rows. What is left at the
-end of the shard is either kept as its tail, and all tails together form the last rows of the source (packing
-`stream`: nothing is lost, and only the very last row can need padding), or padded at once (packing `dclm`).
+Each document is followed by EOT, and preceded by BOS where the tokenizer has one. A shard's documents form one stream
+that is cut into rows. What is left at the end of the shard is either kept as its tail, and all tails together form the
+last rows of the source (packing `stream`: nothing is lost, and only the very last row can need padding), or padded at
+once (packing `dclm`).
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from dclm.core.journal import Outcome
 from dclm.core.stage import unit_files
 from dclm.core.store import local_file
 from dclm.tokens.documents import InputText, read_texts
 from dclm.tokens.runs import Rows, Run, row_keys, write_run
-from dclm.tokens.tokenizer import CHECKED_EVERY, Encoder, encode, verify
+from dclm.tokens.tokenizer import CHECKED_EVERY, Encoded, Encoder, encode, verify
 
 Packing = Literal["stream", "dclm"]
 RUN_BYTES = 128 << 20
@@ -41,6 +43,8 @@ class PackUnit:
     tokenizer: str
     """Address of the tokenizer.json."""
     encoder: Encoder
+    bos_id: int | None
+    """Before each document; None: nothing."""
     eot_id: int
     pad_id: int
     row_len: int
@@ -95,7 +99,7 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
         if unit.encoder == "fast":
             for index in range(-documents % CHECKED_EVERY, len(texts), CHECKED_EVERY):
                 verify(tokenizer, encoded, index, texts[index])
-        stream = np.insert(encoded.ids, encoded.offsets[1:], unit.eot_id).astype(unit.dtype)
+        stream = _framed(encoded, unit.bos_id, unit.eot_id).astype(unit.dtype)
         documents += len(texts)
         text_bytes += sum(len(text.encode()) for text in texts)
         text_tokens += len(encoded.ids)
@@ -114,6 +118,14 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
         text_tokens=text_tokens,
         padding_tokens=padding,
     )
+
+
+def _framed(encoded: Encoded, bos_id: int | None, eot_id: int) -> npt.NDArray[np.uint32]:
+    """The ids of all documents, each between BOS (where there is one) and EOT."""
+    if bos_id is None:
+        return np.insert(encoded.ids, encoded.offsets[1:], eot_id)
+    places = np.column_stack([encoded.offsets[:-1], encoded.offsets[1:]]).ravel()
+    return np.insert(encoded.ids, places, np.tile([bos_id, eot_id], len(encoded.offsets) - 1))
 
 
 class RunWriter:

@@ -48,6 +48,8 @@ class TokenizeConfig:
     """How often a source may be gone through."""
     rows_per_shard: int = 8192
     """Rows in each file but the last; 8,192 is what open_lm writes."""
+    bos: bool | None = None
+    """Whether a token begins each document. None: as the tokenizer's post-processor has it, so GPT-NeoX's has none."""
     eot: str | None = None
     """Token that ends a document; None: the tokenizer's `<|endoftext|>` or its like."""
 
@@ -116,7 +118,7 @@ def tokenize(
     """
     started = time.time()
     config = config or TokenizeConfig()
-    file = open_tokenizer(tokenizer, config.eot)
+    file = open_tokenizer(tokenizer, config.eot, config.bos)
     sources = tuple(find_documents(path, allow_missing) for path in documents)
     inputs = {f"source {i}": source.fingerprint for i, source in enumerate(sources)}
     identity = fingerprint(
@@ -183,6 +185,7 @@ def _pack_all(job: _Job) -> list[list[Packed]]:
             shard=shard,
             tokenizer=join(job.space.out, TOKENIZER),
             encoder=job.encoder,
+            bos_id=None if job.tokenizer.bos is None else job.tokenizer.bos.id,
             eot_id=job.tokenizer.eot_id,
             pad_id=job.pad_id,
             row_len=job.row_len,
@@ -283,6 +286,7 @@ def _describe(job: _Job, tokenizer: str) -> dict[str, object]:
         "seq_len": config.seq_len,
         "vocab_size": job.vocab_size,
         "dtype": job.dtype,
+        "bos_id": None if file.bos is None else file.bos.id,
         "eot_id": file.eot_id,
         "pad_id": job.pad_id,
         "seed": config.seed,

@@ -25,6 +25,7 @@ from dclm.core.config import suggest
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import FileEntry
 from dclm.core.store import join, put
+from dclm.tokens.beginning import Beginning, agreeing, choose_beginning
 
 Encoder = Literal["fast", "hf"]
 MAX_VOCABULARY = 1 << 22
@@ -64,11 +65,14 @@ class TokenizerFile:
     eot: str
     """Ends each document."""
     eot_id: int
+    bos: Beginning | None = None
+    """Begins each document."""
 
 
-def open_tokenizer(name_or_path: str, eot: str | None = None) -> TokenizerFile:
-    """Look at an asset or a tokenizer.json file; `eot` names the token that ends a document.
+def open_tokenizer(name_or_path: str, eot: str | None = None, bos: bool | None = None) -> TokenizerFile:
+    """Look at an asset or a tokenizer.json file.
 
+    eot: the token that ends a document. bos: whether a token begins it; None: where the tokenizer puts one.
     Raises: ConfigError if there is no such asset or file, or no such token; DataError if it is not a tokenizer.json.
     """
     path, sha256 = resolve(name_or_path)
@@ -89,6 +93,7 @@ def open_tokenizer(name_or_path: str, eot: str | None = None) -> TokenizerFile:
         base_vocab_size=hugging_face.get_vocab_size(with_added_tokens=False),
         eot=found,
         eot_id=vocabulary[found],
+        bos=choose_beginning(name_or_path, hugging_face, bos),
     )
 
 
@@ -98,9 +103,11 @@ def copy_tokenizer(file: TokenizerFile, out: Path | str) -> tuple[FileEntry, ...
     Evaluation and export read them, so that nothing needs the file that was passed. Spaces before punctuation are
     cleaned up in decoding, as the reference does with GPT-NeoX-20B's.
     """
-    settings = {"clean_up_tokenization_spaces": True, "eos_token": file.eot}
+    settings: dict[str, object] = {"clean_up_tokenization_spaces": True, "eos_token": file.eot}
+    if file.bos is not None:
+        settings |= {"add_bos_token": True, "bos_token": file.bos.token}
     contents = {
-        "tokenizer.json": Path(file.path).read_bytes(),
+        "tokenizer.json": agreeing(Path(file.path).read_bytes(), _hugging_face(file.path), file.bos),
         "tokenizer_config.json": (json.dumps(settings, indent=1, sort_keys=True) + "\n").encode(),
     }
     entries = []
