@@ -9,6 +9,7 @@ from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import atomic_directory
 from dclm.model.hf import export_huggingface, import_huggingface
 from dclm.model.load import HUGGING_FACE, OPEN_LM, load_model
+from dclm.model.names import find_model
 from dclm.model.openlm import read_openlm, write_openlm
 from dclm.model.transformer import Transformer
 from dclm.model.weights import TOKENIZER, write_model
@@ -21,6 +22,7 @@ def export_model(source: str, to: Format, out: Path) -> None:
 
     Raises: ConfigError if `out` is there or `source` is of Hugging Face's format; DataError if it cannot be loaded.
     """
+    source = find_model(source)
     if source.startswith(HUGGING_FACE):
         raise ConfigError(source, "allowed: a checkpoint, a training run or open_lm's .pt file")
     _require_new(out)

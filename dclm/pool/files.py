@@ -15,12 +15,13 @@ import fsspec
 from fsspec import AbstractFileSystem
 
 from dclm.core.errors import DataError, DclmError
+from dclm.core.hub import data_path
 from dclm.core.record import RECORD, fingerprint
 from dclm.core.storage import is_local, sha256_file
 from dclm.pool.layout import Fields
 from dclm.pool.remote import HttpFile
 
-PoolKind = Literal["warc", "jsonl", "parquet"]
+PoolKind = Literal["warc", "jsonl", "parquet", "csv"]
 
 PACKED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz")
 """Endings of compressed files."""
@@ -29,15 +30,17 @@ _WARC = tuple(
 )
 ARC = (".arc", ".arc.gz")
 _JSONL = tuple(f"{stem}{packed}" for stem in (".jsonl", ".json", ".ndjson", ".jl") for packed in ("", *PACKED))
+_CSV = tuple(f"{stem}{packed}" for stem in (".csv", ".tsv") for packed in ("", *PACKED))
 ENDINGS: dict[str, PoolKind] = {
     **dict.fromkeys((*_WARC, *ARC), "warc"),
     **dict.fromkeys(_JSONL, "jsonl"),
+    **dict.fromkeys(_CSV, "csv"),
     ".parquet": "parquet",
 }
 """File ending → how it is read."""
 _ALLOWED = (
     ".warc .wet .wat (plain, .gz, .zst, .lz4), .arc (plain, .gz), "
-    ".jsonl .json .ndjson .jl (plain, .gz, .zst, .lz4, .bz2, .xz), .parquet"
+    ".jsonl .json .ndjson .jl .csv .tsv (plain, .gz, .zst, .lz4, .bz2, .xz), .parquet"
 )
 _PEEK_BYTES = 1 << 16
 _DOCUMENT = re.compile(rb'\s*(?:\[\s*)?\{(?:[^{}\[\]]*,)?\s*"(?:text|content|raw_content)"\s*:\s*"')
@@ -101,16 +104,16 @@ def kind_of(path: str) -> PoolKind | None:
 def list_files(paths: Sequence[str]) -> PoolFiles:
     """The files that `paths` stand for, sorted by (place of the path in `paths`, name).
 
-    A path is a file, a directory (searched recursively), a glob, or an artifact of kind pool or documents; local or an
-    fsspec URL. In directories, hidden files are passed over; files with unknown endings and plain `.json` files that
-    hold no documents (as a rule they describe the others) are named in `unread`. A file that several paths lead to, be
-    it through `..` or links, counts once.
+    A path is a file, a directory (searched recursively), a glob, or an artifact of kind pool or documents; local, an
+    fsspec URL, or `hf:ORG/NAME` for a data set in the local cache of the Hugging Face Hub. In directories, hidden files
+    are skipped; files with unknown endings and plain `.json` files that hold no documents (they usually describe the
+    others) are named in `unread`. A file that several paths lead to, through `..` or links too, counts once.
     Raises: DataError for a path that matches nothing, a link to nothing, a file whose ending is unknown, or storage
     that does not answer.
     """
     found: dict[str, _Found] = {}
     unread: list[str] = []
-    for order, path in enumerate(paths):
+    for order, path in enumerate(map(data_path, paths)):
         for item in _expand(path, order, unread):
             found.setdefault(os.path.realpath(item.path) if is_local(item.path) else item.path, item)
     items = _name_apart(list(found.values()))

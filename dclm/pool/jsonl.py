@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from dclm.pool.files import ByteRange, InputFile
 from dclm.pool.layout import Fields, kept_value, look_up
@@ -33,8 +33,8 @@ def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
 
 
 def _row(line: bytes | None, source: str, number: int, fields: Fields) -> Row:
-    def reject(reason: str, url: str | None = None, name: str | None = None, date: str | None = None) -> Row:
-        return Row("document", source, name, url, date, None, None, f"line {number}: {reason}")
+    def reject(reason: str) -> Row:
+        return Row("document", source, None, None, None, None, None, f"line {number}: {reason}")
 
     if line is None:
         return reject(f"longer than {MAX_PAGE_BYTES} bytes")
@@ -44,6 +44,18 @@ def _row(line: bytes | None, source: str, number: int, fields: Fields) -> Row:
         return reject(f"not JSON: {error}"[:200])
     if not isinstance(value, dict):
         return reject(f"found {type(value).__name__}, allowed: an object with `text`")
+    return row_of_object(value, source, f"line {number}", fields)
+
+
+def row_of_object(value: Mapping[str, object], source: str, place: str, fields: Fields) -> Row:
+    """The document that an object is, its fields found where `fields` says; a reject where it is none.
+
+    place: where the object stands in its file, for the reason of a reject.
+    """
+
+    def reject(reason: str, url: str | None = None, name: str | None = None, date: str | None = None) -> Row:
+        return Row("document", source, name, url, date, None, None, f"{place}: {reason}")
+
     url = _string(value, fields.paths("url"))
     name = _string(value, fields.paths("id"))
     name = name[len(_ID_PREFIX) :].rstrip(">") if name and name.startswith(_ID_PREFIX) else name
@@ -52,10 +64,10 @@ def _row(line: bytes | None, source: str, number: int, fields: Fields) -> Row:
     if any(long):
         url, name, date = (None if is_long else v for v, is_long in zip((url, name, date), long, strict=True))
         return reject(f"its id, URL or date is longer than {MAX_FIELD_BYTES} bytes", url, name, date)
-    place = next((path for path in fields.paths("text") if look_up(value, path) is not None), None)
-    if place is None and "text" not in value:
+    where = next((path for path in fields.paths("text") if look_up(value, path) is not None), None)
+    if where is None and "text" not in value:
         return reject(f"no `{fields.text or 'text'}`", url, name, date)
-    text = None if place is None else look_up(value, place)
+    text = None if where is None else look_up(value, where)
     if not isinstance(text, str):
         return reject(f"`text` is {'null' if text is None else type(text).__name__}", url, name, date)
     try:
@@ -66,7 +78,7 @@ def _row(line: bytes | None, source: str, number: int, fields: Fields) -> Row:
     return Row("document", source, name, url, date, None, payload, None, kept)
 
 
-def _string(value: dict[str, object], paths: tuple[str, ...]) -> str | None:
+def _string(value: Mapping[str, object], paths: tuple[str, ...]) -> str | None:
     """The first that is a text or a whole number, with lone surrogates replaced."""
     for path in paths:
         found = look_up(value, path)

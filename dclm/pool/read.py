@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from dclm.pool import arc, jsonl, parquet, warc
+from dclm.pool import arc, delimited, jsonl, parquet, warc
 from dclm.pool.files import ARC, PACKED, InputFile
 from dclm.pool.http import parse_response
 from dclm.pool.packing import detect, pieces
@@ -52,6 +52,8 @@ def read_file(
         batches = parquet.read_batches(file, tally.damage, batch_rows, batch_bytes)
     elif file.kind == "jsonl":
         batches = to_batches(jsonl.read_rows(file, tally.damage), batch_rows, batch_bytes, file.fields.keep)
+    elif file.kind == "csv":
+        batches = to_batches(delimited.read_rows(file, tally.damage), batch_rows, batch_bytes, file.fields.keep)
     else:
         batches = to_batches(_warc_rows(file, tally), batch_rows, batch_bytes)
     seen = False
@@ -72,7 +74,7 @@ def _should_hold_records(file: InputFile, tally: Tally) -> bool:
 
 def _is_empty(file: InputFile) -> bool:
     """Whether a file of which nothing is damaged has no content either: an empty part, as many writers leave some."""
-    if file.kind == "parquet":
+    if file.kind in ("parquet", "csv"):  # of CSV, the header is content enough
         return True
     if file.ranges:
         return False

@@ -39,7 +39,10 @@ class Refetched:
     """How often each record is there."""
 
 
-_SOURCES = ("warc", "jsonl", "parquet", "commoncrawl", "sample", "refetched")
+_SOURCES = ("warc", "jsonl", "parquet", "csv", "commoncrawl", "sample", "refetched")
+
+_TEXTS: tuple[PoolKind, ...] = ("jsonl", "parquet", "csv")
+"""What holds texts under names, which a recipe may map."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,8 @@ class PoolMap:
     """Files, directories or globs of JSON lines with `text`."""
     parquet: tuple[str, ...] | None = None
     """Files, directories or globs of Parquet with a column `text`."""
+    csv: tuple[str, ...] | None = None
+    """Files, directories or globs of CSV or TSV with a header that has `text`."""
     commoncrawl: CommonCrawl | None = None
     """A selection of Common Crawl."""
     sample: Sample | None = None
@@ -59,7 +64,7 @@ class PoolMap:
     refetched: Refetched | None = None
     """Files that count several times."""
     text: str | None = None
-    """With `jsonl` or `parquet`: the field that holds the text; `a.b` is `b` in `a`."""
+    """With `jsonl`, `parquet` or `csv`: the field that holds the text; `a.b` is `b` in `a`."""
     url: str | None = None
     """The same, for the URL."""
     id: str | None = None
@@ -74,8 +79,8 @@ class PoolMap:
         if len(given) != 1:
             raise ValueError(f"found {' and '.join(given) or 'no key'}, allowed: one of {', '.join(_SOURCES)}")
         named = [name for name in ("text", "url", "id", "date", "keep") if getattr(self, name) is not None]
-        if named and given[0] not in ("jsonl", "parquet"):
-            raise ValueError(f"found `{named[0]}` with `{given[0]}`, allowed: with `jsonl` or `parquet`")
+        if named and given[0] not in _TEXTS:
+            raise ValueError(f"found `{named[0]}` with `{given[0]}`, allowed: with {', '.join(_TEXTS)}")
         clash = [name for name, _ in self.fields.keep if name in DOCUMENT.names or name.startswith("_")]
         if clash:
             raise ValueError(f"`keep` has {clash[0]}, which is the name of a column of its own")
@@ -112,7 +117,7 @@ def resolve_pool(
         files = list_files([resolve(path) for path in spec.refetched.files])
         fetches = range(1, spec.refetched.times + 1)
         return tuple(dataclasses.replace(f, name=f"fetch-{n}/{f.name}") for n in fetches for f in files)
-    kinds: tuple[PoolKind, ...] = ("warc", "jsonl", "parquet")
+    kinds: tuple[PoolKind, ...] = ("warc", *_TEXTS)
     kind = next(kind for kind in kinds if getattr(spec, kind) is not None)
     files = list_files([resolve(path) for path in getattr(spec, kind)])
     wrong = [file for file in files if file.kind != kind]
@@ -129,7 +134,7 @@ def pool_paths(spec: PoolSpec) -> tuple[str, ...]:
         return spec
     if spec.refetched is not None:
         return spec.refetched.files
-    return spec.warc or spec.jsonl or spec.parquet or ()
+    return spec.warc or spec.jsonl or spec.parquet or spec.csv or ()
 
 
 def sample_name(sample: Sample) -> str:

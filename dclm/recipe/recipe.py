@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from dclm.core.config import Count, Fraction, NonNegative, Positive, build, load_yaml
+from dclm.core.hub import HUB
 from dclm.core.names import Name
 from dclm.core.variables import fill_variables
 from dclm.curate.pipeline import Pipeline, load_pipeline
@@ -108,13 +109,13 @@ class LoadedRecipe:
 
 
 def resolve_path(text: str, directory: Path, variables: Collection[str] = ()) -> str:
-    """See `LoadedRecipe.path`. URLs are left as they are.
+    """See `LoadedRecipe.path`. URLs and `hf:` names are left as they are.
 
     variables: environment variables that the user allows beside those that any file may read.
     Raises: ConfigError for an environment variable that is not allowed, or not set and without a default.
     """
     filled = fill_variables(text, variables)
-    return filled if "://" in filled else os.path.normpath(directory / filled)
+    return filled if "://" in filled or filled.startswith(HUB) else os.path.normpath(directory / filled)
 
 
 def load_recipe(path: Path, variables: Collection[str] = (), trust: bool = False) -> LoadedRecipe:

@@ -20,6 +20,7 @@ from dclm.eval.tokenizer import Tokenizer
 from dclm.model.gguf import GGUF, cached_huggingface
 from dclm.model.interface import LanguageModel
 from dclm.model.load import HUGGING_FACE, OPEN_LM, describe_model, find_checkpoint, load_model
+from dclm.model.names import find_model
 from dclm.model.shards import SHARDS
 from dclm.model.weights import CONFIG, MODEL, TOKENIZER, TOKENIZER_CONFIG
 
@@ -105,7 +106,8 @@ def outline(model: str, window: int | None = None) -> Outline:
 
 
 def resolve_model(model: str) -> str:
-    """`gguf:NAME_OR_PATH` converted once to `hf:DIRECTORY` in the cache; any other model as it is named."""
+    """The model as `find_model` names it, `gguf:NAME_OR_PATH` converted once to `hf:DIRECTORY` in the cache."""
+    model = find_model(model)
     if not model.startswith(GGUF):
         return model
     return HUGGING_FACE + str(cached_huggingface(resolve(model[len(GGUF) :]).path))

@@ -15,7 +15,7 @@ class TextSource:
     """Documents of one class."""
 
     path: str
-    """File, directory or glob of JSONL, Parquet or WET, or a documents artifact."""
+    """File, directory or glob of JSONL, Parquet, CSV or WET, `hf:ORG/NAME`, or a documents artifact."""
     max_documents: Positive | None = None
     """Take so many, drawn by the seed; null: all."""
 
