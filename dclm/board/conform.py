@@ -13,6 +13,7 @@ import jsonschema
 
 from dclm.core.errors import DataError, Problem
 
+MAX_RESULT_BYTES = 1 << 20  # a full result has about 30 kB
 MAX_DEPTH = 20
 """Levels of nesting in a result; a real one has about six."""
 MAX_PROBLEMS = 100
@@ -100,3 +101,31 @@ def shorten(text: str) -> str:
     """One line of at most 160 characters: what strangers wrote, in an error. Always fit to be encoded."""
     text = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 160 else text[:157] + "..."
+
+
+def load_json(data: bytes, name: str) -> object:
+    """JSON without NaN and without repeated keys. Raises: DataError."""
+    if len(data) > MAX_RESULT_BYTES:
+        raise DataError(name, f"more than {MAX_RESULT_BYTES} bytes, which no result needs")
+    try:
+        return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise DataError(name, f"not valid JSON: {str(error) or 'nested too deeply'}") from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key stands twice")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not a number")

@@ -10,10 +10,11 @@ from dclm.board.entry import Entry
 from dclm.board.explain import explain
 from dclm.board.frame import frame
 from dclm.board.neighbors import Neighbors, neighbors
-from dclm.board.result import Link, Result
+from dclm.board.result import Link, Measure, Result
 from dclm.board.taskplot import render_tasks
 from dclm.board.tracks import rules
 from dclm.board.uncertainty import core_error, task_error
+from dclm.eval.statistics.continuous import METRICS
 from dclm.eval.suite import load_suite
 
 
@@ -44,6 +45,7 @@ def _numbers(entry: Entry, json_link: str | None) -> str:
     rows: list[tuple[str, str | None]] = [
         ("CORE (v2)", core),
         ("CORE (v1)", _percent(result.core_v1)),
+        ("Bits per byte over CORE", _bits(result)),
         ("EXTENDED (v2)", _percent(result.extended_v2)),
         ("Scale", training.scale),
         ("Parameters", None if training.params is None else f"{training.params:,}"),
@@ -52,7 +54,10 @@ def _numbers(entry: Entry, json_link: str | None) -> str:
         ("Seed", None if training.seed is None else str(training.seed)),
         ("Training loss", _nats(training.final_loss)),
         ("Validation loss", _nats(training.validation_loss)),
-        *((f"Bits per byte, {n}", f"{t.bits_per_byte:.3f} ± {t.stderr:.3f}") for n, t in result.perplexity.items()),
+        *(
+            (f"Bits per byte, {n}", _measure(Measure(value=t.bits_per_byte, stderr=t.stderr)))
+            for n, t in result.perplexity.items()
+        ),
         ("Track", None if result.imported is not None else result.track),
         ("Suite", f"{result.suite.name} {result.suite.version}"),
         ("Corpus", ", ".join(result.data.pools) or None),
@@ -86,7 +91,7 @@ def _tasks(entry: Entry, near: Neighbors) -> str:
 {said}<p class="note">Bars are one standard error; hollow dots have a binomial one, estimated from the number of items.
 The tick is guessing.</p>
 <details><summary>All scores as a table</summary><div class="scroll"><table class="plain">{head}{rows}</table></div>
-</details></section>"""
+</details>{_continuous(entry.result)}</section>"""
 
 
 def _task_row(result: Result, task: str, others: Sequence[Entry]) -> str:
@@ -105,6 +110,36 @@ def _task_row(result: Result, task: str, others: Sequence[Entry]) -> str:
         ]
     body = "".join(f"<td>{cell}</td>" for cell in [*cells, near])
     return f'<tr><th scope="row">{task}</th>{body}</tr>'
+
+
+def _continuous(result: Result) -> str:
+    """The continuous scores of all tasks; nothing where the result has none."""
+    known = {task: s for task, s in result.scores.items() if s.continuous}
+    if not known:
+        return ""
+    titles = "".join(f"<th>{_escape(metric.title.capitalize())}</th>" for metric in METRICS.values())
+    rows = "".join(
+        f'<tr><th scope="row">{task}</th>'
+        + "".join(f"<td>{_measure(score.continuous.get(metric))}</td>" for metric in METRICS)
+        + "</tr>"
+        for task, score in known.items()
+    )
+    return (
+        f'<details><summary>Continuous scores</summary><div class="scroll"><table class="plain">'
+        f'<tr class="head"><th>Task</th>{titles}</tr>{rows}</table></div></details>'
+    )
+
+
+def _measure(measure: Measure | None) -> str:
+    if measure is None:
+        return "—"
+    return f"{measure.value:.3f}" + ("" if measure.stderr is None else f" ± {measure.stderr:.3f}")
+
+
+def _bits(result: Result) -> str | None:
+    if result.core_bpb is None:
+        return None
+    return _measure(Measure(value=result.core_bpb, stderr=result.core_bpb_stderr))
 
 
 def _data(result: Result) -> Iterator[str]:

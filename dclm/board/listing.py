@@ -56,6 +56,8 @@ def _row(entry: Entry, tasks: Iterable[str]) -> dict[str, object]:
         "core_v1": result.core_v1,
         "core_v2": result.core_v2,
         "core_v2_stderr": result.core_v2_stderr,
+        "core_bpb": result.core_bpb,
+        "core_bpb_stderr": result.core_bpb_stderr,
         "extended_v1": result.extended_v1,
         "extended_v2": result.extended_v2,
         "extended_v2_stderr": result.extended_v2_stderr,
@@ -67,8 +69,8 @@ def _row(entry: Entry, tasks: Iterable[str]) -> dict[str, object]:
 
 _FIELDS = (
     "id", "name", "full_name", "standing", "reasons", "submitter", "scale", "track", "corpus", "pipeline", "params",
-    "tokens", "flops", "core_v1", "core_v2", "core_v2_stderr", "extended_v1", "extended_v2", "extended_v2_stderr",
-    "validation_loss", "source",
+    "tokens", "flops", "core_v1", "core_v2", "core_v2_stderr", "core_bpb", "core_bpb_stderr", "extended_v1",
+    "extended_v2", "extended_v2_stderr", "validation_loss", "source",
 )  # fmt: skip
 
 

@@ -6,9 +6,8 @@ from functools import cache
 from typing import Any
 
 from dclm import __version__
-from dclm.board.conform import schema
+from dclm.board.conform import MAX_RESULT_BYTES, schema
 from dclm.board.rescore import MAX_ITEMS_BYTES
-from dclm.board.result import MAX_RESULT_BYTES
 
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 _TOKEN: list[dict[str, list[str]]] = [{"token": []}]

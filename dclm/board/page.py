@@ -65,6 +65,13 @@ _COLUMNS = (
     _Column("Scale", "of the training run", lambda e: e.result.training.scale),
     _Column("CORE", "mean centered accuracy of 22 tasks, v2, percent", lambda e: e.result.core_v2, _signed, wide=False),
     _Column("±", "standard error of CORE; of published results the binomial one", _error, _signed, "low", wide=False),
+    _Column(
+        "CORE bits",
+        "bits per byte of the right answers, mean over CORE",
+        lambda e: e.result.core_bpb,
+        "{:.3f}".format,
+        "low",
+    ),
     _Column("EXTENDED", "the same over 53 tasks", lambda e: e.result.extended_v2, _signed),
     _Column("Tasks", "tasks with a score", lambda e: float(len(e.result.scores)), _short),
     _Column("Bits/byte", f"on the text {TEXT}", _bits, "{:.3f}".format, "low"),

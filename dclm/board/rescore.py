@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.board.conform import raise_problems, shorten
+from dclm.board.continuous import continuous_problems, core_bpb_problems, malformed
 from dclm.board.entry import Rescored
 from dclm.board.known.answers import wrong_marks
 from dclm.board.known.layout import layouts
@@ -31,6 +32,7 @@ from dclm.board.result import ITEMS_FILE, Result, TaskScore, parse_result
 from dclm.core.errors import DataError, DclmError, Problem
 from dclm.core.storage import sha256_file
 from dclm.eval.report import read_items
+from dclm.eval.statistics.continuous import COLUMNS, read_continuous
 from dclm.eval.statistics.stats import TaskItems, accuracy, mean_error
 from dclm.eval.suite import load_suite
 from dclm.eval.task import Task
@@ -109,7 +111,9 @@ def rescore_here(result: Result, items: Path) -> Rescored:
     tasks = {task.task: task for task in load_suite("extended").tasks}
     groups = {label: table.filter(pc.equal(table["task"], label)) for label in result.scores if label in tasks}
     by_task = {label: read_items(group) for label, group in groups.items() if len(group)}
-    problems: list[Problem] = []
+    problems = [problem for label, group in groups.items() for problem in malformed(tasks[label], group)]
+    raise_problems(problems)
+    continuous = {label: read_continuous(groups[label]) for label in by_task}
     checked = 0
     for label, score in result.scores.items():
         where = f"scores.{shorten(label)}"
@@ -117,6 +121,7 @@ def rescore_here(result: Result, items: Path) -> Rescored:
             problems.append(Problem(where, "no items"))
             continue
         problems += _score_problems(score, by_task[label], where)
+        problems += continuous_problems(score, continuous[label], where)
         problems += _item_problems(tasks[label], groups[label], result.limited is None, where)
         wrong = wrong_marks(tasks[label], groups[label])
         checked += wrong is not None
@@ -126,6 +131,7 @@ def rescore_here(result: Result, items: Path) -> Rescored:
     if others:
         problems.append(Problem("items", f"items of tasks without a score: {', '.join(map(shorten, others[:5]))}"))
     problems += _mean_problems(result, by_task)
+    problems += core_bpb_problems(result, continuous)
     raise_problems(problems)
     return Rescored(items=len(table), tasks=len(by_task), answers_checked=checked, sha256=found)
 
@@ -146,7 +152,8 @@ def _read(path: Path) -> pa.Table:
     )
     if size > _MAX_DECODED:
         raise DataError("items", f"{size} bytes when unpacked, allowed: {_MAX_DECODED}")
-    return file.read(columns=list(_COLUMNS), use_threads=False)
+    known = [*_COLUMNS, *(name for name in COLUMNS if name in file.schema_arrow.names)]
+    return file.read(columns=known, use_threads=False)
 
 
 def _score_problems(score: TaskScore, items: TaskItems, where: str) -> Iterator[Problem]:

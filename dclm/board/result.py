@@ -11,21 +11,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from dclm.board.conform import check_plain, check_schema
+from dclm.board.conform import MAX_RESULT_BYTES, check_plain, check_schema, load_json
 from dclm.core.config import Source, build
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record
 from dclm.core.storage import open_input
 from dclm.core.store import put
 from dclm.eval.aggregate import aggregate
+from dclm.eval.suite import load_suite
 
 SCHEMA_VERSION = 1
 ITEMS_FILE = "items.parquet"
 """The scores artifact's table of items."""
-MAX_RESULT_BYTES = 1 << 20  # a full result has about 30 kB
 Setting = bool | int | float | str | None
 """The value of a hyper-parameter."""
+BITS = "bits_per_byte"
+"""The continuous score of which there is a mean over CORE."""
 Track = Literal["filtering", "mixing", "none"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A continuous score of a task."""
+
+    value: float
+    stderr: float | None = None
+    """Standard error of `value`; null where the items cannot tell."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +53,8 @@ class TaskScore:
     """Of the items scored, those that the training documents do not hold; null where nobody looked."""
     clean_score: float | None = None
     """Fraction right of those."""
+    continuous: Mapping[str, Measure] = dataclasses.field(default_factory=dict)
+    """By name (see `dclm.eval.statistics.continuous`); empty in results made before there were such scores."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,6 +138,9 @@ class Result:
     extended_v2: float | None
     core_v2_stderr: float | None = None
     extended_v2_stderr: float | None = None
+    core_bpb: float | None = None
+    """Mean over the tasks of CORE of the bits per byte of the right answer; null where a task has none."""
+    core_bpb_stderr: float | None = None
     missing: tuple[str, ...] = ()
     """Tasks of EXTENDED without a score. A mean with a missing task is null."""
     perplexity: Mapping[str, TextScore] = dataclasses.field(default_factory=dict)
@@ -154,8 +170,14 @@ class Result:
     def to_json(self) -> dict[str, object]:
         """Plain values, as they stand in the file."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
-        for holder, field in ((plain["training"], "settings"), *((link, "content") for link in plain["chain"])):
-            if not holder[field]:  # unsaid: the ids of results made before there was such a field stay as they are
+        for holder, field in (
+            (plain["training"], "settings"),
+            *((link, "content") for link in plain["chain"]),
+            *((score, "continuous") for score in plain["scores"].values()),
+            (plain, "core_bpb"),
+            (plain, "core_bpb_stderr"),
+        ):
+            if holder[field] in ({}, None):  # unsaid: results made before there was such a field keep their ids
                 del holder[field]
         return plain
 
@@ -174,6 +196,7 @@ def make_result(
     imported: str | None = None,
     core_v2_stderr: float | None = None,
     extended_v2_stderr: float | None = None,
+    core_bpb_stderr: float | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> Result:
     """The result of an experiment whose artifacts have `records`, in the order pool → … → scores.
@@ -181,6 +204,7 @@ def make_result(
     CORE and EXTENDED are computed here from `scores`. Raises: DataError if a score is not in [0, 1].
     """
     means = aggregate({task: score.score for task, score in scores.items()})
+    bits = core_bpb(scores)
     return Result(
         name=name,
         track=track,
@@ -191,6 +215,8 @@ def make_result(
         extended_v2=means.extended.v2,
         core_v2_stderr=None if means.core.v2 is None else core_v2_stderr,
         extended_v2_stderr=None if means.extended.v2 is None else extended_v2_stderr,
+        core_bpb=bits,
+        core_bpb_stderr=None if bits is None else core_bpb_stderr,
         missing=means.extended.missing,
         perplexity=dict(sorted((perplexity or {}).items())),
         limited=limited,
@@ -202,6 +228,19 @@ def make_result(
         imported=imported,
         provenance=provenance or {},
     )
+
+
+def core_bpb(scores: Mapping[str, TaskScore]) -> float | None:
+    """Mean bits per byte over the tasks of CORE; None where one of them has none."""
+    measures = [s.continuous.get(BITS) if (s := scores.get(task)) is not None else None for task in core_labels()]
+    known = [measure.value for measure in measures if measure is not None]
+    return math.fsum(known) / len(known) if len(known) == len(measures) else None
+
+
+@functools.cache
+def core_labels() -> tuple[str, ...]:
+    """The tasks of CORE."""
+    return load_suite("core").labels
 
 
 def _link(record: Record) -> Link:
@@ -239,31 +278,3 @@ def read_result(path: Path | str) -> Result:
     """The result at a local path or fsspec URL. Raises: DataError as `parse_result` does."""
     with open_input(path) as handle:
         return parse_result(handle.read(MAX_RESULT_BYTES + 1), str(path))
-
-
-def load_json(data: bytes, name: str) -> object:
-    """JSON without NaN and without repeated keys. Raises: DataError."""
-    if len(data) > MAX_RESULT_BYTES:
-        raise DataError(name, f"more than {MAX_RESULT_BYTES} bytes, which no result needs")
-    try:
-        return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise DataError(name, f"not valid JSON: {str(error) or 'nested too deeply'}") from None
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a key stands twice")
-    return value
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is too large a number")
-    return value
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not a number")

@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dclm.board.conform import MAX_RESULT_BYTES
 from dclm.board.known.published import published_title
 from dclm.board.rescore import MAX_ITEMS_BYTES, items_hash, rescore
-from dclm.board.result import MAX_RESULT_BYTES
 from dclm.board.store import DuplicateError, FullError, NotYoursError, Store, Stored
 from dclm.board.submitters import Submitters
 from dclm.board.validate import validate

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dclm.board.conform import raise_problems, shorten
 from dclm.board.known.checks import known_problems
 from dclm.board.known.errors import error_problems
-from dclm.board.result import Result, parse_result
+from dclm.board.result import BITS, Result, core_bpb, parse_result
 from dclm.core.errors import Problem
 from dclm.eval.aggregate import aggregate
 
@@ -29,6 +29,7 @@ def validate(data: bytes, name: str) -> Result:
 def problems(result: Result, name: str) -> Iterator[Problem]:
     """What contradicts itself in a result that meets the schema."""
     yield from _mean_problems(result, name)
+    yield from _bits_problems(result, name)
     yield from _clean_problems(result, name)
     yield from _training_problems(result, name)
     yield from known_problems(result, name)
@@ -57,6 +58,22 @@ def _mean_problems(result: Result, name: str) -> Iterator[Problem]:
     if means.ignored:
         hint = "names are those of `eval_suite/`"
         yield Problem(f"{name}: scores", f"unknown tasks: {', '.join(map(shorten, means.ignored[:5]))}", hint)
+
+
+def _bits_problems(result: Result, name: str) -> Iterator[Problem]:
+    """Continuous scores that the kind of task cannot have, and a mean that does not follow from them."""
+    for task, score in result.scores.items():
+        if score.continuous and BITS not in score.continuous:
+            yield Problem(f"{name}: scores.{shorten(task)}.continuous", f"no {BITS}, which every item has")
+    expected = core_bpb(result.scores)
+    found = result.core_bpb
+    if (found is None) != (expected is None) or (
+        found is not None and expected is not None and abs(found - expected) > _TOLERANCE * max(1.0, expected)
+    ):
+        shown = "null (tasks have none)" if expected is None else f"{expected:.6f}"
+        yield Problem(f"{name}: core_bpb", f"found {found}, but the tasks' bits per byte give {shown}")
+    if found is None and result.core_bpb_stderr is not None:
+        yield Problem(f"{name}: core_bpb_stderr", "an error without core_bpb")
 
 
 def _clean_problems(result: Result, name: str) -> Iterator[Problem]:

@@ -34,9 +34,23 @@ class _SeveralAfterAgainst(click.Command):
 @click.argument("scores", nargs=-1, required=True, metavar="A... [B]", type=LOCAL_PATH)
 @click.option("--against", multiple=True, metavar="B...", type=LOCAL_PATH, help="Runs of B.")
 @click.option("--plot", type=LOCAL_PATH, help="Write a forest plot: FILE.svg, .png or .pdf.")
+@click.option(
+    "--metric",
+    type=click.Choice(["accuracy", "bits_per_byte", "probability", "margin", "brier"]),
+    default="accuracy",
+    show_default=True,
+    help="The score of the tasks in table and plot. JSON has all.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @force_option
-def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | None, as_json: bool, force: bool) -> None:
+def compare(
+    scores: tuple[Path, ...],
+    against: tuple[Path, ...],
+    plot: Path | None,
+    metric: str,
+    as_json: bool,
+    force: bool,
+) -> None:
     """Show how much better the scores of B are than those of A, with confidence intervals (paired, item by item).
 
     `dclm compare A B` compares two models. `dclm compare A1 A2 A3 --against B1 B2 B3` compares two recipes with several
@@ -59,21 +73,23 @@ def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | No
     if plot is not None:
         from dclm.eval.plot import draw_forest
 
-        draw_forest(plot, found, _name(scores), _name(against))
-    put(json.dumps(found.to_json(), indent=1) if as_json else _table(found))
+        draw_forest(plot, found, _name(scores), _name(against), None if metric == "accuracy" else metric)
+    put(json.dumps(found.to_json(), indent=1) if as_json else _table(found, metric))
 
 
 def _name(paths: Sequence[Path]) -> str:
     return ", ".join(str(path) for path in paths)
 
 
-def _table(found: Comparison) -> str:
+def _table(found: Comparison, metric: str) -> str:
     head = (
         f"{'B minus A':36}{'difference':>11}{'95 % from':>11}{'to':>9}{'P(B better)':>13}{'detectable':>12}{'adds':>9}"
     )
     lines = [head]
     lines += [_row(label, mean) for label, mean in found.means.items()]
-    lines += [f"{_row(label, task.difference)}{task.adds:+9.4f}" for label, task in found.tasks.items()]
+    if found.core_bpb is not None:
+        lines.append(_row("CORE, bits per byte (lower is better)", found.core_bpb, less=True))
+    lines += _task_lines(found, metric)
     for name, text in found.texts.items():
         lines.append(_row(f"bits per byte, {name} (lower is better)", text, less=True))
     headline = next(iter([*found.means.values(), *found.texts.values()]))
@@ -90,6 +106,21 @@ def _table(found: Comparison) -> str:
     if found.not_common:
         lines.append(f"not in all runs: {', '.join(found.not_common)}")
     return "\n".join(lines)
+
+
+def _task_lines(found: Comparison, metric: str) -> list[str]:
+    from dclm.eval.statistics.continuous import METRICS
+
+    if metric == "accuracy":
+        return [f"{_row(label, task.difference)}{task.adds:+9.4f}" for label, task in found.tasks.items()]
+    about = METRICS[metric]
+    rows = [
+        _row(label, each[metric], less=about.less_is_better)
+        for label, each in found.continuous.items()
+        if metric in each
+    ]
+    better = " (lower is better)" if about.less_is_better else ""
+    return [f"{about.title}{better}:", *(rows or ["the same items do not have it in all runs"])]
 
 
 def _row(label: str, d: Difference, less: bool = False) -> str:

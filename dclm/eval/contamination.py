@@ -184,4 +184,4 @@ def _with_scores(
 def _subset(items: TaskItems, chosen: NDArray[np.bool_]) -> TaskItems:
     """Chosen items; categories of which none is left are left out of the mean."""
     _, category = np.unique(items.category[chosen], return_inverse=True)
-    return TaskItems(correct=items.correct[chosen], category=category.astype(np.int32), cluster=items.cluster[chosen])
+    return TaskItems(values=items.values[chosen], category=category.astype(np.int32), cluster=items.cluster[chosen])

@@ -41,6 +41,10 @@ class PromptText:
     """What is scored: one a choice, one alone, or none where text is generated."""
     gold: int
     """The right choice; 0 where there is none to choose."""
+    reference: str
+    """Where text is generated, the right answer as an example has it; empty elsewhere."""
+    answer_bytes: tuple[int, ...]
+    """Bytes in UTF-8 of each answer, or of the reference, without the whitespace around it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,11 @@ class Item:
     """Whether a context had to be trimmed."""
     text: str
     """Examples and question of the first choice, untrimmed."""
+    answer_bytes: tuple[int, ...]
+    """As in `PromptText`, one a choice."""
+    reference: tuple[Ids, Ids] | None = None
+    """Where text is generated, the right answer behind as much of the prompt as fits; None where it has no token, or
+    does not fit into the window at all."""
 
 
 class Span(NamedTuple):
@@ -96,13 +105,17 @@ def _part_texts(task: Task, part: Part, prefix_space: bool, first: int, last: in
         for other in others:
             examples += _example(task, part.rows[other], first=not examples)
         row = part.rows[index]
+        answers = _answers(task, row)
+        reference = _example_answer(task, row) if task.metadata.kind == "generation" else ""
         yield PromptText(
             row=part.row_numbers[index],
             category=part.category,
             examples=examples,
             contexts=_contexts(task, row, first=not examples),
-            answers=tuple(_with_space(answer) if prefix_space else answer for answer in _answers(task, row)),
+            answers=tuple(_with_space(answer) if prefix_space else answer for answer in answers),
             gold=cast(int, row.get("gold", 0)) if task.metadata.kind != "generation" else 0,
+            reference=_with_space(reference) if prefix_space and reference else reference,
+            answer_bytes=tuple(len(answer.strip().encode()) for answer in answers or (reference,)),
         )
 
 
@@ -122,21 +135,36 @@ def build_items(
     preambles = [_without_end(ids, tokenizer) for ids in tokenizer.encode_all([t.examples for t in texts], True)]
     questions = iter(tokenizer.encode_all([context for t in texts for context in t.contexts]))
     answers = iter(tokenizer.encode_all([answer for t in texts for answer in t.answers]))
+    references = tokenizer.encode_all([t.reference for t in texts])
     if task.metadata.kind == "generation":
         room = generation_room(task, parts, tokenizer, max_seq_len)
     items = []
-    for text, preamble in zip(texts, preambles, strict=True):
+    for text, preamble, reference in zip(texts, preambles, references, strict=True):
         contexts = [preamble + next(questions) for _ in text.contexts]
         if task.metadata.kind == "generation":
             pairs: list[tuple[Ids, Ids]] = [(contexts[0][-room:], ())]
         else:
             pairs = _pairs(task, text, contexts, [next(answers) for _ in text.answers], max_seq_len)
         trimmed = any(len(pair[0]) < len(contexts[i % len(contexts)]) for i, pair in enumerate(pairs))
-        whole = text.examples + text.contexts[0]
         items.append(
-            Item(row=text.row, category=text.category, pairs=tuple(pairs), gold=text.gold, trimmed=trimmed, text=whole)
+            Item(
+                row=text.row,
+                category=text.category,
+                pairs=tuple(pairs),
+                gold=text.gold,
+                trimmed=trimmed,
+                text=text.examples + text.contexts[0],
+                answer_bytes=text.answer_bytes * (len(pairs) // len(text.answer_bytes)),
+                reference=_reference(contexts[0], reference, max_seq_len),
+            )
         )
     return items
+
+
+def _reference(context: Ids, answer: Ids, max_seq_len: int) -> tuple[Ids, Ids] | None:
+    """The answer behind the end of its context; None where there is no answer, or no token of context fits."""
+    room = max_seq_len - len(answer)
+    return (context[-room:], answer) if answer and room > 0 and context else None
 
 
 def generation_room(task: Task, parts: Sequence[Part], tokenizer: Tokenizer, max_seq_len: int) -> int:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dclm.board.result import TaskScore, TextScore
+from dclm.board.result import Measure, TaskScore, TextScore
 from dclm.core.record import Record, read_record
 from dclm.core.store import put, read_bytes
 from dclm.eval.contamination import contamination
@@ -42,6 +42,11 @@ def task_scores(scores: Mapping[str, Any], contaminated: Mapping[str, Mapping[st
             stderr=task["standard_error"],
             clean_n=known.get("clean_n"),
             clean_score=known.get("clean_accuracy"),
+            continuous={
+                metric: Measure(value=found["value"], stderr=found["standard_error"])
+                for metric, found in task["continuous"].items()
+                if found is not None
+            },
         )
     return out
 

@@ -258,6 +258,7 @@ class Run:
             limited=self.recipe.limit,
             core_v2_stderr=_number(scores["core_v2_standard_error"]),
             extended_v2_stderr=_number(scores["extended_v2_standard_error"]),
+            core_bpb_stderr=_number(scores["core_bpb_standard_error"]),
             provenance={**provenance(self.started), "recipe": plain_recipe(self.recipe)},
         )
 

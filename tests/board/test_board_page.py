@@ -151,7 +151,7 @@ def names(browser: Browser) -> list[str]:
 
 
 def head(label: str) -> str:
-    labels = ["", "", "Name", "Scale", "CORE", "±", "EXTENDED", "Tasks", "Bits/byte", "Val. loss"]
+    labels = ["", "", "Name", "Scale", "CORE", "±", "CORE bits", "EXTENDED", "Tasks", "Bits/byte", "Val. loss"]
     return f"thead th:nth-child({labels.index(label) + 1}) button"
 
 

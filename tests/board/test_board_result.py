@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from dclm.board.conform import MAX_RESULT_BYTES
 from dclm.board.entry import own
 from dclm.board.exchange import from_dclm, to_dclm
 from dclm.board.page import render_page
 from dclm.board.result import (
-    MAX_RESULT_BYTES,
     Result,
     TextScore,
     parse_result,

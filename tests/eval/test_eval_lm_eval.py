@@ -13,11 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from eval_tasks import KINDS, ROWS
 from lm_eval.api.instance import Instance
+from lm_eval.api.metrics import brier_score
 from lm_eval.evaluator import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
@@ -29,6 +32,8 @@ from dclm.core.errors import ConfigError, DataError
 from dclm.eval.lm_eval.harness import DclmLM
 from dclm.eval.run.stage import evaluate
 from dclm.eval.run.subject import load_subject, model_fingerprint
+from dclm.eval.run.unit import ITEMS
+from dclm.eval.statistics.continuous import item_values
 from dclm.eval.task import SUITE_DIR
 
 START = "<|start|>"
@@ -124,6 +129,12 @@ def test_our_suite_scores_the_same_under_the_stock_harness(llama: Path, tasks: P
             assert sample["filtered_resps"] == [item["output"]]
             continue
         totals = [total for total, _ in sample["filtered_resps"]]
+        assert totals == pytest.approx(item["logprobs"], abs=1e-4)
+        if kind == "multiple_choice":
+            mine = item_values(pa.Table.from_pylist([item], ITEMS))
+            likelihoods = np.exp(np.array(totals)) / np.exp(totals).sum()
+            assert mine["probability"][0] == pytest.approx(likelihoods[item["gold"]], abs=1e-4)
+            assert mine["brier"][0] == pytest.approx(brier_score([(item["gold"], likelihoods)]), abs=1e-4)
         if kind == "language_modeling":
             assert totals == pytest.approx([sum(item["scores"])], abs=1e-4)
             continue

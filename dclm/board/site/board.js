@@ -86,15 +86,15 @@
   function fill(panel, pair) {
     panel.append(make("h2", `${label(pair[0])} against ${label(pair[1])}`));
     const [a, b] = pair.map((row) => Number(value(row, first.column)));
-    const errors = pair.map((row) => Number(value(row, first.column + 1)));
+    const errors = pair.map((row) => value(row, first.column + 1));
     const both = pair.every((row) => value(row, first.column) !== "");
     if (both) {
-      const error = Math.hypot(...errors), gap = 100 * (a - b);
-      const far = error > 0 ? Math.abs(a - b) / error : Infinity;
-      const said = far < 2 ? "within what chance alone may do" : "more than chance alone is likely to do";
+      const error = errors.includes("") ? null : Math.hypot(...errors.map(Number)), gap = 100 * (a - b);
+      const said = error === null ? ". The error of one of them is unknown."
+        : ` ± ${(100 * error).toFixed(2)}, ${Math.abs(a - b) < 2 * error ? "within what chance alone may do"
+          : "more than chance alone is likely to do"}. The error treats the two as independent and knows nothing of seeds.`;
       panel.append(make("p", `CORE ${(100 * a).toFixed(2)} and ${(100 * b).toFixed(2)}: a difference of `
-        + `${gap >= 0 ? "+" : "−"}${Math.abs(gap).toFixed(2)} ± ${(100 * error).toFixed(2)}, ${said}. `
-        + "The error treats the two as independent and knows nothing of seeds."));
+        + `${gap >= 0 ? "+" : "−"}${Math.abs(gap).toFixed(2)}${said}`));
     } else panel.append(make("p", "Not both have CORE: tasks are missing."));
     const scroll = make("div", undefined, "scroll"), table = make("table", undefined, "plain"), head = make("tr", undefined, "head");
     for (const text of ["Task", label(pair[0]), label(pair[1]), "Difference", "±", ""]) head.append(make("th", text));

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROWS = 512
 """Of a task, in a unit."""
-VERSION = 7
+VERSION = 8
 """Part of the fingerprint: raised whenever scores change."""
 
 

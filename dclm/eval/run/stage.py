@@ -2,6 +2,7 @@
 
 DIR/scores.json      accuracies with n and standard error, CORE and EXTENDED or null with what is missing
 DIR/scores.svg       a picture of the tasks
+DIR/bits.svg         a picture of the bits per byte of their right answers
 DIR/items.parquet    every item: `dclm.eval.run.unit.ITEMS`
 DIR/texts.parquet    every document whose perplexity was asked for: `dclm.eval.perplexity.DOCUMENTS`
 DIR/lm_eval.jsonl    every item of lm-eval's own tasks, where they were asked for
@@ -28,7 +29,7 @@ from dclm.core.stage import Workspace, publish, run_stage
 from dclm.core.storage import is_local
 from dclm.core.store import join, local_file, open_store
 from dclm.eval.perplexity import DOCUMENTS, TEXTS_FILE, TextUnit, perplexity_json, score_texts
-from dclm.eval.plot import draw_scores
+from dclm.eval.plot import draw_bits, draw_scores
 from dclm.eval.report import scores_json
 from dclm.eval.run.job import Job, open_job
 from dclm.eval.run.plan import choose_settings
@@ -39,7 +40,8 @@ ITEMS_FILE = "items.parquet"
 LM_EVAL_FILE = "lm_eval.jsonl"
 SCORES_FILE = "scores.json"
 PICTURE = "scores.svg"
-FILES = (ITEMS_FILE, TEXTS_FILE, LM_EVAL_FILE, SCORES_FILE, PICTURE)
+BITS_PICTURE = "bits.svg"
+FILES = (ITEMS_FILE, TEXTS_FILE, LM_EVAL_FILE, SCORES_FILE, PICTURE, BITS_PICTURE)
 
 
 def evaluate(
@@ -107,6 +109,7 @@ def _make(job: Job, space: Workspace, folder: Path) -> Record:
         (scratch / SCORES_FILE).write_text(text, encoding="utf-8")
         if job.plan.rows:
             draw_scores(scratch / PICTURE, report, f"suite {job.plan.suite.name}", folder)
+            draw_bits(scratch / BITS_PICTURE, report, f"suite {job.plan.suite.name}")
         items = sum(job.plan.rows.values())
         files = describe_files(scratch, {ITEMS_FILE: items})
         publish(scratch, space.out)

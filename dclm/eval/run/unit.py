@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -22,7 +23,7 @@ from dclm.eval.data.load import Part, load_parts
 from dclm.eval.data.rows import Row
 from dclm.eval.prompts import Item, Span, build_items, max_new_tokens, right_answers
 from dclm.eval.run.answers import cut_output, is_right, normalise
-from dclm.eval.run.forward import NotFinite, OutOfVocabulary
+from dclm.eval.run.forward import Judgement, NotFinite, OutOfVocabulary
 from dclm.eval.run.generate import Request
 from dclm.eval.run.plan import Settings
 from dclm.eval.run.subject import Candidate, load_subject
@@ -42,6 +43,9 @@ ITEMS = pa.schema(
         ),  # mean cross-entropy a choice; log-probability a token, or of the whole
         pa.field("output", pa.string()),  # what was generated
         pa.field("trimmed", pa.bool_(), nullable=False),  # the context did not fit the window whole
+        pa.field("gold", pa.int32()),  # the right choice
+        pa.field("logprobs", pa.list_(pa.float64())),  # nats of each whole answer; of the right one where there is one
+        pa.field("answer_bytes", pa.list_(pa.int32())),  # of each of these answers in UTF-8, without whitespace around
     ]
 )
 """One row for every item scored."""
@@ -181,21 +185,33 @@ def _score(unit: Unit, subject: Candidate, items: list[Item]) -> tuple[dict[str,
     with name_items([f"task {unit.task.task}, row {item.row}" for item in items]):
         scores = scorer.score([item.pairs for item in items])
     counts = UnitCounts(items=len(items), forwarded=scorer.counts.forwarded, padding=scorer.counts.padding)
+    kept: dict[str, list[object]] = {
+        "logprobs": [[_total(answer) for answer in answers] for answers in scores],
+        "answer_bytes": [item.answer_bytes for item in items],
+        "output": [None] * len(items),
+    }
     if unit.task.metadata.kind == "language_modeling":
         return {
+            **kept,
             "correct": [answers[0].greedy for answers in scores],
             "selected": [None] * len(items),
             "scores": [answers[0].logprobs.tolist() for answers in scores],
-            "output": [None] * len(items),
+            "gold": [None] * len(items),
         }, counts
     means = [[answer.mean_cross_entropy for answer in answers] for answers in scores]
     selected = [values.index(min(values)) for values in means]
     return {
+        **kept,
         "correct": [choice == item.gold for choice, item in zip(selected, items, strict=True)],
         "selected": list(selected),
         "scores": list(means),
-        "output": [None] * len(items),
+        "gold": [item.gold for item in items],
     }, counts
+
+
+def _total(answer: Judgement) -> float:
+    """Log-probability of the whole answer, in nats."""
+    return float(answer.logprobs.sum(dtype=np.float64))
 
 
 def _generate(
@@ -207,11 +223,21 @@ def _generate(
         Request(prompt=item.pairs[0][0], max_new_tokens=longest, stop=details.stop, text=item.text) for item in items
     ]
     generator = subject.generator(unit.setup.settings.batch_tokens)
+    scorer = subject.scorer(unit.setup.settings.batch_tokens)
     with name_items([f"task {unit.task.task}, row {item.row}" for item in items]):
         outputs = generator.generate(requests)
+    known = {item.row: item.reference for item in items if item.reference is not None}
+    with name_items([f"task {unit.task.task}, row {row}, the right answer" for row in known]):
+        scored = dict(zip(known, scorer.score([[pair] for pair in known.values()]), strict=True))
     answers = [normalise(cut_output(output, details.stop, details.cot_delimiter)) for output in outputs]
-    counts = UnitCounts(items=len(items), forwarded=generator.counts.forwarded, padding=generator.counts.padding)
+    both = generator.counts, scorer.counts
+    counts = UnitCounts(
+        items=len(items), forwarded=sum(c.forwarded for c in both), padding=sum(c.padding for c in both)
+    )
     return {
+        "logprobs": [[_total(a) for a in scored[item.row]] if item.row in scored else None for item in items],
+        "answer_bytes": [item.answer_bytes if item.row in scored else None for item in items],
+        "gold": [None] * len(items),
         "correct": [is_right(a, right_answers(rows[i.row])) for a, i in zip(answers, items, strict=True)],
         "selected": [None] * len(items),
         "scores": [None] * len(items),

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ from dclm.core.errors import DataError
 from dclm.core.record import RECORD, require_complete
 from dclm.eval.perplexity import TEXTS_FILE, bits_per_byte
 from dclm.eval.report import read_items
+from dclm.eval.statistics.continuous import METRICS, mean_bits, read_continuous
 from dclm.eval.statistics.difference import Difference, difference
 from dclm.eval.statistics.stats import Score, TaskItems, mean_score, task_score
 from dclm.eval.suite import load_suite
@@ -47,6 +49,11 @@ class Comparison:
     """Of the mean centred accuracy (v2) of the tasks in all runs; None where there is none."""
     tasks: Mapping[str, TaskDifference]
     """By label; those that drive the mean most come first."""
+    core_bpb: Difference | None
+    """Of the bits per byte of the right answer, mean over CORE; below zero where B is better. None where a task of it
+    has none in some run."""
+    continuous: Mapping[str, Mapping[str, Difference]]
+    """By task and by name (`dclm.eval.statistics.continuous.METRICS`), where the same items have it in all runs."""
     texts: Mapping[str, Difference]
     """Of bits a byte, by text that all runs were scored on; below zero where B is better."""
     not_common: tuple[str, ...]
@@ -101,6 +108,7 @@ def compare(a: Sequence[Path], b: Sequence[Path]) -> Comparison:
         raise DataError(" and ".join(str(run.path) for run in runs), "they have no task in common")
     _refuse_other_items(runs, labels)
     scored = [[_items(run, labels) for run in group] for group in groups]
+    continuous = [[_continuous(run, labels) for run in group] for group in groups]
     tasks = [load_task(label) for label in labels]
     core, extended = load_suite("core"), load_suite("extended")
     has_core, has_extended = (set(suite.labels) <= set(labels) for suite in (core, extended))
@@ -110,6 +118,8 @@ def compare(a: Sequence[Path], b: Sequence[Path]) -> Comparison:
         extended=_mean(scored, extended.tasks) if has_extended else None,
         common=_mean(scored, tasks) if tasks else None,
         tasks=_drivers(scored, tasks, core.tasks if has_core else tasks),
+        core_bpb=_core_bpb(continuous),
+        continuous={label: found for label in labels if (found := _measures(continuous, label))},
         texts=texts,
         not_common=tuple(sorted(set().union(*(run.tasks for run in runs)) - set(labels))),
         limited=tuple(sorted({run.report["limited"] for run in runs if run.report["limited"] is not None})),
@@ -174,6 +184,42 @@ def _rows(run: Run, label: str) -> pa.Table:
 
 def _items(run: Run, labels: Sequence[str]) -> dict[str, TaskItems]:
     return {label: read_items(run.items.filter(pc.equal(run.items["task"], label))) for label in labels}
+
+
+def _continuous(run: Run, labels: Sequence[str]) -> dict[str, dict[str, TaskItems]]:
+    return {label: read_continuous(run.items.filter(pc.equal(run.items["task"], label))) for label in labels}
+
+
+def _measures(scored: Sequence[Sequence[Mapping[str, Mapping[str, TaskItems]]]], label: str) -> dict[str, Difference]:
+    """The differences of one task's continuous scores. A metric that some run gives to other items is left out."""
+    out = {}
+    for metric, about in METRICS.items():
+        found = [[run[label].get(metric) for run in group] for group in scored]
+        first = found[0][0]
+        if first is None or not all(_alike(first, other) for group in found for other in group):
+            continue
+        a, b = ([task_score(items) for items in group if items is not None] for group in found)
+        out[metric] = difference(a, b, most=about.most - about.least)
+    return out
+
+
+def _alike(first: TaskItems, other: TaskItems | None) -> bool:
+    """Whether both are scores of the same items."""
+    return (
+        other is not None
+        and np.array_equal(first.cluster, other.cluster)
+        and np.array_equal(first.category, other.category)
+    )
+
+
+def _core_bpb(scored: Sequence[Sequence[Mapping[str, Mapping[str, TaskItems]]]]) -> Difference | None:
+    tasks = load_suite("core").tasks
+    a, b = ([mean_bits(run, tasks) for run in group] for group in scored)
+    known = [[score for score in group if score is not None] for group in (a, b)]
+    sizes = {len(score.influence) for group in known for score in group}
+    if len(known[0]) < len(a) or len(known[1]) < len(b) or len(sizes) > 1:
+        return None
+    return difference(known[0], known[1])
 
 
 def _mean(scored: Sequence[Sequence[Mapping[str, TaskItems]]], tasks: Sequence[Task]) -> Difference:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ from dclm.eval.task import Task
 class TaskItems:
     """The scored items of one task, in order of category and row."""
 
-    correct: NDArray[np.float64]
-    """1 for right and 0 for wrong."""
+    values: NDArray[np.float64]
+    """What each item scored: 1 for right and 0 for wrong, or one of `dclm.eval.statistics.continuous`."""
     category: NDArray[np.int32]
     """Index of the item's category; 0 where there are none."""
     cluster: NDArray[np.int64]
@@ -87,8 +87,8 @@ def root(variance: float | None) -> float | None:
 
 
 def task_score(items: TaskItems) -> Score:
-    """The fraction right; with categories, the unweighted mean of theirs."""
-    value = math.fsum((_weights(items) * items.correct).tolist())
+    """The mean over items, such as the fraction right; with categories, the unweighted mean of theirs."""
+    value = math.fsum((_weights(items) * items.values).tolist())
     return Score(value=value, influence=_by_cluster(items)[1], strata=len(np.unique(items.category)))
 
 
@@ -97,19 +97,33 @@ def mean_score(items: Mapping[str, TaskItems], tasks: Sequence[Task], version: s
 
     The influences come in an order that depends only on which rows were scored.
     """
+    return _weighted_mean(items, tasks, [float(getattr(task.metadata.baseline, version)) for task in tasks], _unvaried)
+
+
+def plain_mean(items: Mapping[str, TaskItems], tasks: Sequence[Task]) -> Score:
+    """The unweighted mean of the scores of `tasks`, as they are. Its error is unknown where that of a task is."""
+    return _weighted_mean(items, tasks, [0.0 for _ in tasks], lambda score: None)
+
+
+def _weighted_mean(
+    items: Mapping[str, TaskItems],
+    tasks: Sequence[Task],
+    baselines: Sequence[float],
+    unvaried: Callable[[Score], float | None],
+) -> Score:
+    """The mean of (score - baseline) / (1 - baseline). `unvaried`: the variance of a score that has none of its own."""
     parts: list[float] = []
     influence: dict[tuple[str, int], float] = {}
     strata: set[tuple[str, int]] = set()
     added: float | None = 0.0
-    for task in tasks:
+    for task, baseline in zip(tasks, baselines, strict=True):
         mine, file = items[task.task], task.metadata.data.file
-        baseline = float(getattr(task.metadata.baseline, version))
         factor = 1.0 / (len(tasks) * (1.0 - baseline))
         score = task_score(mine)
         parts.append(factor * (score.value - baseline))
         strata |= {(file, category) for category in np.unique(mine.category).tolist()}
         if score.variance is None:
-            alone = _unvaried(score)
+            alone = unvaried(score)
             added = None if alone is None or added is None else added + factor**2 * alone
         clusters, sums = _by_cluster(mine)
         for cluster, part in zip(clusters.tolist(), (factor * sums).tolist(), strict=True):
@@ -121,7 +135,7 @@ def mean_score(items: Mapping[str, TaskItems], tasks: Sequence[Task], version: s
 def accuracy(items: TaskItems) -> Estimate:
     """`task_score` with its error and counts."""
     score = task_score(items)
-    n, clusters, error = len(items.correct), len(score.influence), score.standard_error
+    n, clusters, error = len(items.values), len(score.influence), score.standard_error
     interval = fraction_interval(score.value, error, n=n, clusters=clusters, strata=score.strata)
     return Estimate(value=score.value, standard_error=error, interval=interval, n=n, clusters=clusters)
 
@@ -146,7 +160,7 @@ def mean_error(items: Mapping[str, TaskItems], tasks: Sequence[Task], version: s
 
 def category_accuracies(items: TaskItems, names: Sequence[str]) -> dict[str, float]:
     """The fraction right of each category."""
-    return {name: float(items.correct[items.category == index].mean()) for index, name in enumerate(names)}
+    return {name: float(items.values[items.category == index].mean()) for index, name in enumerate(names)}
 
 
 def _weights(items: TaskItems) -> NDArray[np.float64]:
@@ -157,7 +171,11 @@ def _weights(items: TaskItems) -> NDArray[np.float64]:
 def _by_cluster(items: TaskItems) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Clusters, ascending, and what each adds to the accuracy beyond the means of its items' categories."""
     counts = np.bincount(items.category)
-    means = np.bincount(items.category, weights=items.correct) / counts
-    parts = _weights(items) * (items.correct - means[items.category])
+    means = np.bincount(items.category, weights=items.values) / counts
+    low, high = np.full(len(counts), np.inf), np.full(len(counts), -np.inf)
+    np.minimum.at(low, items.category, items.values)
+    np.maximum.at(high, items.category, items.values)
+    means = np.where(low == high, low, means)  # exactly: where nothing varies rounding must not pass for an error
+    parts = _weights(items) * (items.values - means[items.category])
     clusters, place = np.unique(items.cluster, return_inverse=True)
     return clusters, np.bincount(place, weights=parts).astype(np.float64)
