@@ -60,10 +60,11 @@ class Multiplier:
     """A corpus against the baseline."""
 
     corpus: str
-    value: float
-    """Times the FLOPs that the baseline needs for the same score."""
+    value: float | None
+    """Times the FLOPs that the baseline needs for the same score. Null, as its interval is: the slope may be zero, and
+    then no compute makes up for anything."""
     low: float | None
-    """Of the 95 % interval. Null: there is no bound, as the slope may be zero."""
+    """Of the 95 % interval."""
     high: float | None
     at_flops: float
     """The corpus's largest run; the baseline would need `value` times as many."""
@@ -125,7 +126,7 @@ def fit_scaling(observations: Sequence[Observation], baseline: str) -> Scaling:
         multipliers.append(
             Multiplier(
                 corpus=corpora[i],
-                value=10**ratio,
+                value=None if low is None else 10**ratio,
                 low=None if low is None else 10**low,
                 high=None if high is None else 10**high,
                 at_flops=line.to_flops,
@@ -140,7 +141,7 @@ def fit_scaling(observations: Sequence[Observation], baseline: str) -> Scaling:
         r2=1 - float(rest @ rest) / float(((y - y.mean()) ** 2).sum()),
         p_slopes_equal=_equal_slopes(x, y, levels, float(rest @ rest), freedom),
         lines=tuple(lines),
-        multipliers=tuple(sorted(multipliers, key=lambda m: -m.value)),
+        multipliers=tuple(sorted(multipliers, key=lambda m: -(m.value or 0.0))),
     )
 
 
