@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from dclm.core.errors import ConfigError
 if TYPE_CHECKING:
     from dclm.eval.statistics.compare import Comparison
     from dclm.eval.statistics.difference import Difference
+    from dclm.eval.statistics.power import Needed
 
 
 class _SeveralAfterAgainst(click.Command):
@@ -41,6 +43,12 @@ class _SeveralAfterAgainst(click.Command):
     show_default=True,
     help="The score of the tasks in table and plot. JSON has all.",
 )
+@click.option(
+    "--power",
+    type=float,
+    metavar="DIFFERENCE",
+    help="Say how many items or seeds it takes to find a true difference this large.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @force_option
 def compare(
@@ -48,6 +56,7 @@ def compare(
     against: tuple[Path, ...],
     plot: Path | None,
     metric: str,
+    power: float | None,
     as_json: bool,
     force: bool,
 ) -> None:
@@ -74,7 +83,46 @@ def compare(
         from dclm.eval.plot import draw_forest
 
         draw_forest(plot, found, _name(scores), _name(against), None if metric == "accuracy" else metric)
-    put(json.dumps(found.to_json(), indent=1) if as_json else _table(found, metric))
+    takes = {} if power is None else _power(found, metric, power)
+    if as_json:
+        content = found.to_json() if power is None else {**found.to_json(), "power": _plain_power(takes)}
+        put(json.dumps(content, indent=1))
+        return
+    put(_table(found, metric))
+    if power is not None:
+        put(_power_table(takes, power, found.num_runs))
+
+
+def _power(found: Comparison, metric: str, difference: float) -> dict[str, Needed]:
+    """What finding `difference` takes: in the means, and in `metric` on each task."""
+    from dclm.eval.statistics.power import needed
+
+    everything = sum(found.items.values())
+    scores = {name: (mean, everything) for name, mean in found.means.items()}
+    if found.core_bpb is not None:
+        scores["CORE, bits per byte"] = (found.core_bpb, everything)
+    for label, task in found.tasks.items():
+        each = task.difference if metric == "accuracy" else found.continuous.get(label, {}).get(metric)
+        if each is not None:
+            scores[label] = (each, found.items[label])
+    return {
+        name: needed(each, difference, num_items=items, num_runs=found.num_runs)
+        for name, (each, items) in scores.items()
+    }
+
+
+def _plain_power(takes: Mapping[str, Needed]) -> dict[str, object]:
+    return {name: dataclasses.asdict(each) for name, each in takes.items()}
+
+
+def _power_table(takes: Mapping[str, Needed], difference: float, num_runs: tuple[int, int]) -> str:
+    head = f"to find a true difference of {difference:g}, at 95 % confidence and four times in five:"
+    seeds = f"seeds of each, same items (now {num_runs[0]} and {num_runs[1]})"
+    lines = ["", head, f"{'':36}{'items, same seeds':>20}{seeds:>42}"]
+    for name, each in takes.items():
+        items, runs = ("—" if n is None else f"{n:,}" for n in (each.items, each.seeds))
+        lines.append(f"{name:36}{items:>20}{runs:>42}{'' if each.reason is None else f'  {each.reason}'}")
+    return "\n".join(lines)
 
 
 def _name(paths: Sequence[Path]) -> str:
