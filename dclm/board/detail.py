@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dclm.board.entry import Entry
 from dclm.board.explain import explain
 from dclm.board.frame import frame
+from dclm.board.multiplier import DEFAULT, multiplier
 from dclm.board.neighbors import Neighbors, neighbors
 from dclm.board.result import Link, Measure, Result
 from dclm.board.taskplot import render_tasks
@@ -51,6 +52,7 @@ def _numbers(entry: Entry, json_link: str | None) -> str:
         ("Parameters", None if training.params is None else f"{training.params:,}"),
         ("Training tokens", None if training.tokens is None else f"{training.tokens:,}"),
         ("FLOPs (6 · N · D)", None if training.flops is None else f"{training.flops:.3e}"),
+        (f"FLOPs that {DEFAULT} needs", _times(result)),
         ("Seed", None if training.seed is None else str(training.seed)),
         ("Training loss", _nats(training.final_loss)),
         ("Validation loss", _nats(training.validation_loss)),
@@ -134,6 +136,16 @@ def _measure(measure: Measure | None) -> str:
     if measure is None:
         return "—"
     return f"{measure.value:.3f}" + ("" if measure.stderr is None else f" ± {measure.stderr:.3f}")
+
+
+def _times(result: Result) -> str | None:
+    found = multiplier(result)
+    if found is None:
+        return None
+    known = found.low is not None and found.high is not None
+    ends = f"95 % {found.low:.2f} to {found.high:.2f}" if known else "no bounds"
+    beyond = ", extrapolated" if found.extrapolated else ""
+    return f"{found.value:.2f} times as many for this CORE ({ends}{beyond})"
 
 
 def _bits(result: Result) -> str | None:

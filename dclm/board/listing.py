@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from dclm.board.entry import Entry
+from dclm.board.multiplier import multiplier
 from dclm.board.rank import rank_entries
 from dclm.eval.suite import load_suite
 
@@ -39,6 +40,7 @@ def to_json(entries: Sequence[Entry]) -> str:
 
 def _row(entry: Entry, tasks: Iterable[str]) -> dict[str, object]:
     result, training = entry.result, entry.result.training
+    times = multiplier(result)
     return {
         "id": entry.id,
         "name": entry.shown,
@@ -61,6 +63,10 @@ def _row(entry: Entry, tasks: Iterable[str]) -> dict[str, object]:
         "extended_v1": result.extended_v1,
         "extended_v2": result.extended_v2,
         "extended_v2_stderr": result.extended_v2_stderr,
+        "compute_multiplier": None if times is None else times.value,
+        "compute_multiplier_low": None if times is None else times.low,
+        "compute_multiplier_high": None if times is None else times.high,
+        "compute_multiplier_extrapolated": None if times is None else times.extrapolated,
         "validation_loss": training.validation_loss,
         "source": result.imported,
         **{task: result.scores[task].score if task in result.scores else None for task in tasks},
@@ -70,7 +76,8 @@ def _row(entry: Entry, tasks: Iterable[str]) -> dict[str, object]:
 _FIELDS = (
     "id", "name", "full_name", "standing", "reasons", "submitter", "scale", "track", "corpus", "pipeline", "params",
     "tokens", "flops", "core_v1", "core_v2", "core_v2_stderr", "core_bpb", "core_bpb_stderr", "extended_v1",
-    "extended_v2", "extended_v2_stderr", "validation_loss", "source",
+    "extended_v2", "extended_v2_stderr", "compute_multiplier",
+    "compute_multiplier_low", "compute_multiplier_high", "compute_multiplier_extrapolated", "validation_loss", "source",
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ address. A policy allows that one script and that one style sheet, by their hash
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from dclm.board.entry import Broken, Entry, Standing
 from dclm.board.frame import POLICY, SCRIPT, frame
 from dclm.board.known.published import LICENSE, SOURCE, published_entries
 from dclm.board.listing import to_csv, to_json
+from dclm.board.multiplier import DEFAULT, lines, multiplier
 from dclm.board.plot import render_plot
 from dclm.board.rank import rank_entries, tones
 from dclm.board.result import Result, write_result
@@ -60,6 +62,11 @@ def _error(entry: Entry) -> float | None:
     return None if error is None else error.value
 
 
+def _multiplier(entry: Entry) -> float | None:
+    found = multiplier(entry.result)
+    return None if found is None else found.value
+
+
 _COLUMNS = (
     _Column("Name", "a name leads to everything about a result", lambda e: e.shown, wide=False),
     _Column("Scale", "of the training run", lambda e: e.result.training.scale),
@@ -73,6 +80,12 @@ _COLUMNS = (
         "low",
     ),
     _Column("EXTENDED", "the same over 53 tasks", lambda e: e.result.extended_v2, _signed),
+    _Column(
+        "× FLOPs",
+        "times this run's FLOPs that the baseline needs for the same CORE; gray: beyond the baseline's own runs",
+        _multiplier,
+        "{:.2f}".format,
+    ),
     _Column("Tasks", "tasks with a score", lambda e: float(len(e.result.scores)), _short),
     _Column("Bits/byte", f"on the text {TEXT}", _bits, "{:.3f}".format, "low"),
     _Column(
@@ -99,6 +112,7 @@ def render_page(
     tone = tones([entry.result for entry in ordered])
     scales = "".join(f'<option value="{_escape(s)}">{_escape(s)}</option>' for s in tone)
     legend = "".join(f'<li><span class="dot t{number}"></span>{_escape(scale)}</li>' for scale, number in tone.items())
+    baselines = "".join(f"<option>{_escape(name)}</option>" for name in lines().baselines if name != DEFAULT)
     heads = "".join(_head(column) for column in _COLUMNS)
     bodies = "\n".join(_group(standing, label, ordered, tone, details) for standing, label in _GROUPS)
     missing = "".join(f"<li>{_escape(b.id)}: {_escape(b.problem)}</li>" for b in broken)
@@ -125,6 +139,7 @@ so that 0 is guessing and 100 is perfect; a mean with a missing task is not give
 <option value="1.4e11-1e20">over 140B</option></select></label>
 <label>Source <select id="source"><option value="">all</option><option value="own">this board</option>
 <option value="published">published</option></select></label>
+<label>× FLOPs of <select id="baseline"><option value="">{_escape(DEFAULT)}</option>{baselines}</select></label>
 <label class="check"><input type="checkbox" id="together"> sort all groups together</label>
 </form>
 <p class="note" role="status"><span id="shown">{len(ordered)} of {len(ordered)}</span> results.
@@ -203,7 +218,8 @@ def _row(entry: Entry, place: int | None, tone: int, details: bool) -> str:
         elif value is None:
             cells.append(f'<td class="{wide.strip()}" data-v="">—</td>')
         else:
-            cells.append(f'<td class="{wide.strip()}" data-v="{value!r}">{_escape(column.show(value))}</td>')
+            more = _spread(entry) if column.label == "× FLOPs" else ""
+            cells.append(f'<td class="{wide.strip()}" data-v="{value!r}"{more}>{_escape(column.show(value))}</td>')
     texts = [entry.shown, result.name, result.data.pipeline, entry.submitter, *result.data.pools]
     words = " ".join(filter(None, texts))
     return (
@@ -211,6 +227,17 @@ def _row(entry: Entry, place: int | None, tone: int, details: bool) -> str:
         f' data-track="{_escape(result.track)}" data-source="{"published" if entry.published else "own"}"'
         f' data-tokens="{result.training.tokens or ""}" data-words="{_escape(words.lower())}">{"".join(cells)}</tr>'
     )
+
+
+def _spread(entry: Entry) -> str:
+    """Attributes of a multiplier's cell: its interval, and whether it is extrapolated."""
+    found = multiplier(entry.result)
+    if found is None:
+        return ""
+    known = found.low is not None and found.high is not None
+    ends = f"95 % {found.low:.2f} to {found.high:.2f}" if known else "no bounds"
+    beyond = ", extrapolated" if found.extrapolated else ""
+    return f' title="{ends}{beyond}"' + (' data-beyond=""' if found.extrapolated else "")
 
 
 def _tags(entry: Entry) -> str:
@@ -224,7 +251,9 @@ def _data(entries: Sequence[Entry]) -> str:
     suite, core = load_suite("extended"), set(load_suite("core").labels)
     tasks = [[t.task, t.metadata.baseline.v2, int(t.task in core)] for t in suite.tasks]
     scores = {entry.id: [_packed(entry.result, label) for label in suite.labels] for entry in entries}
-    text = json.dumps({"tasks": tasks, "scores": scores}, separators=(",", ":"))
+    part = [entry.id for entry in entries if entry.result.limited is not None]
+    fitted = dataclasses.asdict(lines())
+    text = json.dumps({"tasks": tasks, "scores": scores, "lines": fitted, "part": part}, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
 

@@ -32,8 +32,8 @@ class _Point(NamedTuple):
     """log10 of the training FLOPs."""
     core: float
     """In percent."""
-    error: float
-    """Standard error of `core`; 0 where it cannot be told."""
+    error: float | None
+    """Standard error of `core`; None where it cannot be told."""
 
 
 def render_plot(entries: Sequence[Entry], tone: Mapping[str, int]) -> str:
@@ -42,7 +42,7 @@ def render_plot(entries: Sequence[Entry], tone: Mapping[str, int]) -> str:
     if not points:
         return '<p class="note">No result has both CORE and training FLOPs yet.</p>'
     x = _Axis(*_bounds([p.power + side for p in points for side in (-0.1, 0.1)], 1.0), _LEFT, _WIDTH - _RIGHT)
-    ends = [p.core + sign * p.error for p in points for sign in (-1, 1)]
+    ends = [p.core + sign * (p.error or 0.0) for p in points for sign in (-1, 1)]
     step = _step(ends)
     y = _Axis(*_bounds(ends, step), _HEIGHT - _BOTTOM, _TOP)
     points.sort(key=lambda p: not p.entry.published)  # own results lie on top
@@ -61,7 +61,7 @@ def _point_of(entry: Entry) -> _Point | None:
         return None
     error = core_error(result)
     power = math.log10(result.training.flops)
-    return _Point(entry, power, 100 * result.core_v2, 0.0 if error is None else 100 * error.value)
+    return _Point(entry, power, 100 * result.core_v2, None if error is None else 100 * error.value)
 
 
 def _frontier(points: Sequence[_Point], x: _Axis, y: _Axis) -> list[str]:
@@ -75,7 +75,7 @@ def _frontier(points: Sequence[_Point], x: _Axis, y: _Axis) -> list[str]:
     steps = [*zip(best, [p.power for p in best[1:]] + [x.high], strict=True)]
 
     def edge(sign: float) -> list[str]:
-        corners = [(power, p.core + sign * p.error) for p, end in steps for power in (p.power, end)]
+        corners = [(power, p.core + sign * (p.error or 0.0)) for p, end in steps for power in (p.power, end)]
         return [f"{x.at(power)},{y.at(min(max(core, y.low), y.high))}" for power, core in corners]
 
     band = " ".join([*edge(1), *reversed(edge(-1))])
@@ -121,7 +121,8 @@ def _point(point: _Point, x: _Axis, y: _Axis, tone: Mapping[str, int]) -> str:
     if point.error:
         low, high = (y.at(point.core + sign * point.error) for sign in (-1, 1))
         error = f'<line class="error" x1="{at}" x2="{at}" y1="{low}" y2="{high}"/>'
-    title = f"<title>{html.escape(entry.shown)} ({scale}): {point.core:.2f} ± {point.error:.2f}</title>"
+    sure = "error unknown" if point.error is None else f"± {point.error:.2f}"
+    title = f"<title>{html.escape(entry.shown)} ({scale}): {point.core:.2f} {sure}</title>"
     radius = 3.5 if entry.published else 6
     circle = f'<circle cx="{at}" cy="{y.at(point.core)}" r="{radius}">{title}</circle>'
     kind = " published" if entry.published else ""

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from dclm.board.detail import render_detail
 from dclm.board.entry import Entry, Rescored, own
 from dclm.board.known.published import published_entries
+from dclm.board.multiplier import DEFAULT, multiplier
 from dclm.board.neighbors import neighbors
 from dclm.board.page import POLICY, export_site, render_page
 from dclm.board.plot import render_plot
@@ -151,7 +152,20 @@ def names(browser: Browser) -> list[str]:
 
 
 def head(label: str) -> str:
-    labels = ["", "", "Name", "Scale", "CORE", "±", "CORE bits", "EXTENDED", "Tasks", "Bits/byte", "Val. loss"]
+    labels = [
+        "",
+        "",
+        "Name",
+        "Scale",
+        "CORE",
+        "±",
+        "CORE bits",
+        "EXTENDED",
+        "× FLOPs",
+        "Tasks",
+        "Bits/byte",
+        "Val. loss",
+    ]
     return f"thead th:nth-child({labels.index(label) + 1}) button"
 
 
@@ -225,6 +239,23 @@ def test_each_filter_acts_on_table_and_plot_and_stays_in_the_address(
     assert names(browser) == expected
     browser.evaluate("document.getElementById('reset').click()")
     assert names(browser) == BEST_FIRST
+
+
+def test_another_baseline_gives_other_multipliers_as_the_server_computes_them(
+    browser: Browser, make: MakeResult, tmp_path: Path
+) -> None:
+    entries = own([make(name="mine", accuracy=0.45, scale="411m_1x"), make(name="part", scale="411m_1x", limited=9)])
+    path = export_site(entries, tmp_path, published=True)
+    browser.open(path)
+    read = "[...document.querySelectorAll('tr[data-id]')].map(r => [r.dataset.id, r.cells[{}].textContent])"
+    place = browser.evaluate("[...document.querySelectorAll('thead th')].findIndex(h => h.textContent === '× FLOPs')")
+    for baseline in ("", "RedPajama"):
+        choose(browser, "baseline", baseline)
+        shown = dict(browser.evaluate(read.format(place)))
+        for entry in [*entries, *published_entries()]:
+            found = multiplier(entry.result, baseline or DEFAULT)
+            assert shown[entry.id] == ("—" if found is None else f"{found.value:.2f}")
+    assert browser.evaluate("location.hash") == "#baseline=RedPajama"
 
 
 def test_two_rows_are_compared_task_by_task(browser: Browser, page: Path) -> None:

@@ -30,7 +30,7 @@ UNKNOWN = "unknown"
 """The scale of a run whose size nobody states."""
 _SHAPES = MappingProxyType({411616256: "411m", 1439795200: "1b", 2795932160: "3b", 6889410560: "7b"})
 _DIGITS = 6
-_SETTING = re.compile(r"-(lr|wd|seed|bs)=([^-]+?(?:e-\d+)?)(?=-|_heavy|_copy|$)")
+SETTING = re.compile(r"-(lr|wd|seed|bs)=([^-]+?(?:e-\d+)?)(?=-|_heavy|_copy|$)")
 
 
 @cache
@@ -111,7 +111,7 @@ def _name(rows: list[dict[str, Any]]) -> None:
     for setting in ("lr", "wd", "bs", "seed"):
         groups: dict[str, list[tuple[dict[str, Any], str | None]]] = {}
         for row in rows:
-            value = dict(_SETTING.findall(row["file"].removesuffix(".json"))).get(setting)
+            value = dict(SETTING.findall(row["file"].removesuffix(".json"))).get(setting)
             groups.setdefault(row["title"], []).append((row, value))
         for group in groups.values():
             for row, value in group:

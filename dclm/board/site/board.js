@@ -5,10 +5,12 @@
   const home = new Map(rows.map((row) => [row, row.parentElement]));
   const heads = [...document.querySelectorAll("thead th[scope=col]")];
   const byId = (id) => document.getElementById(id);
-  const {tasks, scores} = JSON.parse(byId("data").textContent);
+  const {tasks, scores, lines, part} = JSON.parse(byId("data").textContent);
   const points = new Map([...document.querySelectorAll("svg g[data-id]")].map((g) => [g.dataset.id, g]));
-  const choices = ["search", "scale", "track", "tokens", "source"].map(byId);
-  const first = {column: heads.findIndex((head) => head.textContent === "CORE"), descending: true};
+  const choices = ["search", "scale", "track", "tokens", "source", "baseline"].map(byId);
+  const columnOf = (text) => heads.findIndex((head) => head.textContent === text);
+  const times = columnOf("× FLOPs"), compute = columnOf("FLOPs");
+  const first = {column: columnOf("CORE"), descending: true};
   let order = {...first};
   let picked = [];
 
@@ -45,6 +47,33 @@
     const parts = new Map(bodies.map((body) => [body, document.createDocumentFragment()]));
     rows.forEach((row) => parts.get(target(row)).append(row));
     parts.forEach((part, body) => body.append(part));
+  }
+
+  // How many times the FLOPs of a run a baseline needs for the same CORE: as dclm/board/multiplier.py computes it.
+  function multiplier(core, flops, line) {
+    const gap = core - line.level, own = Math.log10(flops), needed = line.center + gap / lines.slope;
+    const noise = lines.reach ** 2 * lines.variance, square = lines.slope ** 2 - noise / lines.spread;
+    const middle = lines.slope * gap / square;
+    const half = Math.sqrt(Math.max(middle ** 2 - (gap ** 2 - noise * (1 + 1 / line.runs)) / square, 0));
+    const ends = [middle - half, middle + half].map((end) => (10 ** (line.center + end - own)).toFixed(2));
+    return {
+      value: 10 ** (needed - own),
+      said: square > 0 ? `95 % ${ends[0]} to ${ends[1]}` : "no bounds",
+      beyond: needed < line.low - 1e-3 || needed > line.high + 1e-3,
+    };
+  }
+
+  function weigh() {
+    const line = lines.baselines[byId("baseline").value || byId("baseline").options[0].textContent];
+    for (const row of rows) {
+      const core = value(row, first.column), flops = value(row, compute), where = cell(row, times);
+      if (core === "" || flops === "" || part.includes(row.dataset.id)) continue;
+      const found = multiplier(Number(core), Number(flops), line);
+      where.dataset.v = String(found.value);
+      where.textContent = found.value.toFixed(2);
+      where.title = found.said + (found.beyond ? ", extrapolated" : "");
+      where.toggleAttribute("data-beyond", found.beyond);
+    }
   }
 
   function filter() {
@@ -160,10 +189,10 @@
       if (choice.selectedIndex === -1) choice.value = "";
     });
     byId("together").checked = state.get("together") === "1";
-    const column = heads.findIndex((head) => head.textContent === state.get("sort"));
-    order = column < 0 ? {...first} : {column, descending: state.get("order") !== "up"};
+    const sorted = columnOf(state.get("sort"));
+    order = sorted < 0 ? {...first} : {column: sorted, descending: state.get("order") !== "up"};
     picked = (state.get("compare") ?? "").split(",").filter((id) => id in scores).slice(0, 2);
-    sort(); filter(); pick();
+    weigh(); sort(); filter(); pick();
   }
 
   function save(text, kind, name) {
@@ -202,7 +231,10 @@
     order = {column, descending: order.column === column ? !order.descending : fresh};
     sort(); remember();
   }));
-  choices.forEach((choice) => choice.addEventListener(choice.id === "search" ? "input" : "change", () => { filter(); remember(); }));
+  choices.forEach((choice) => choice.addEventListener(choice.id === "search" ? "input" : "change", () => {
+    if (choice.id === "baseline") { weigh(); sort(); }
+    filter(); remember();
+  }));
   byId("together").addEventListener("change", () => { sort(); filter(); remember(); });
   document.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
   rows.forEach((row) => row.cells[0].firstChild.addEventListener("change", (event) => {
