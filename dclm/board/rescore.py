@@ -38,7 +38,7 @@ from dclm.eval.suite import load_suite
 from dclm.eval.task import Task
 
 MAX_ITEMS_BYTES = 64 << 20
-"""Of items.parquet; those of EXTENDED have about 12 MB."""
+"""Of items.parquet; those of EXTENDED stay well below half of it."""
 _COLUMNS = ("task", "row", "category", "cluster", "correct", "selected", "scores", "output", "trimmed")
 _MAX_ROWS = 1_000_000
 _MAX_DECODED = 512 << 20  # bytes of one column as its footer states them
