@@ -245,7 +245,7 @@ def _mix(job: _Job, packed: list[list[Packed]]) -> tuple[list[Run], dict[str, ob
     units = [unit for copy in copies for unit in copy.units]
     _run(job, "mix", write_copy, units, lambda _: 0)
     chosen = [run for copy in copies for run in copy.whole] + [copy_of(unit) for unit in units]
-    return chosen, token_account(packed, names, available, taken, job.row_len)
+    return chosen, token_account(packed, names, available, taken, job.row_len, with_bos=job.tokenizer.bos is not None)
 
 
 def _shuffle(job: _Job, runs: list[Run]) -> list[FileEntry]:

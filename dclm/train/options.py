@@ -17,12 +17,14 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """`epochs`, `num_tokens` and `precision` alone change numbers by more than rounding."""
+    """`epochs`, `init`, `num_tokens` and `precision` alone change numbers by more than rounding."""
 
     validation: Path | str | None = None
     """A tokens artifact of held-out text."""
     epochs: int = 1
     """Passes over the tokens that are allowed where they are fewer than the scale needs."""
+    init: Path | str | None = None
+    """A model whose weights the run starts from, of the scale's shape; the record then says `standard: false`."""
     num_tokens: int | None = None
     """Other training tokens than the scale's; the record then says `standard: false`."""
     resume: bool = False

@@ -41,6 +41,7 @@ from dclm.train.parallel import build_model
 from dclm.train.ranks import Ranks, join
 from dclm.train.report import Plan, report
 from dclm.train.scale import Scale, checked_standard, find_scale, with_tokens, with_vocabulary
+from dclm.train.start import StartWeights
 from dclm.train.trackers import open_trackers, require_trackers
 
 VERSION = 1
@@ -96,6 +97,9 @@ class _Run:
         inputs = {"tokens": self.data.record.fingerprint}
         if self.validation is not None:
             inputs["validation"] = self.validation.record.fingerprint
+        self.start = None if options.init is None else StartWeights(options.init, scale.model)
+        if self.start is not None:
+            inputs["init"] = self.start.fingerprint
         config = {"scale": scale, "seed": seed, "epochs": options.epochs}
         identity = fingerprint({"stage": "train", "version": VERSION, **config, "inputs": inputs})
         self.plan = Plan(scale=scale, seed=seed, epochs=options.epochs, inputs=inputs, fingerprint=identity)
@@ -106,7 +110,7 @@ class _Run:
         if finished is not None:
             return finished
         if self.ranks.is_first:
-            given = (self.data.address, self.options.validation)
+            given = (self.data.address, self.options.validation, self.options.init)
             require_directory(self.home.address, "checkpoint", [path for path in given if path is not None])
         with held(self.home.address) if self.ranks.is_first else nullcontext():
             return self._execute(progress if self.ranks.is_first else NullProgress())
@@ -206,7 +210,7 @@ class _Run:
         config, seed = self.scale.model, self.plan.seed
 
         def first(name: str, shape: torch.Size) -> torch.Tensor:
-            return initial_weight(name, shape, config, seed)
+            return initial_weight(name, shape, config, seed) if self.start is None else self.start.first(name, shape)
 
         values = first if checkpoint is None else None
         loss_model = build_model(config, self.scale.z_loss, self.ranks, values, DTYPES[state.precision])

@@ -131,12 +131,13 @@ def test_what_stands_around_a_text_is_found(kinds: dict[str, str]) -> None:
 def test_bos_is_part_of_what_a_document_costs(kinds: dict[str, str], write_jsonl: WriteLines, tmp_path: Path) -> None:
     """Text tokens count the text alone; the rows hold one more per document."""
     pool = write_jsonl("pool", [[f"text {i}" for i in range(100)]])
-    counts = {}
     for bos in (False, True):
         config = TokenizeConfig(seq_len=7, bos=bos, eot="<|endoftext|>")
         record = tokenize([pool], tmp_path / str(bos), tokenizer=kinds["plain"], config=config)
         rows = TokenDataset(tmp_path / str(bos))
         ids = rows.rows(range(len(rows)))
-        counts[bos] = record.counts
+        counts = record.counts
         assert int(np.count_nonzero(ids == 338)) == (100 if bos else 0)
-    assert counts[True] != counts[False]
+        assert counts["bos_tokens"] == (100 if bos else 0)
+        parts = [counts[f"{part}_tokens"] for part in ("bos", "text", "eot", "padding")]
+        assert sum(parts) == counts["tokens"]  # type: ignore[arg-type]

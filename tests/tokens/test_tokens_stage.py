@@ -55,7 +55,7 @@ def sorted_rows(rows: Any) -> list[tuple[int, ...]]:
 
 def account(record: Record, row_len: int) -> None:
     c: Any = record.counts
-    produced = c["text_tokens"] + c["eot_tokens"] + c["padding_tokens"]
+    produced = c["bos_tokens"] + c["text_tokens"] + c["eot_tokens"] + c["padding_tokens"]
     assert produced + c["repeated_tokens"] - c["unused_tokens"] == c["sequences"] * row_len == c["tokens"]
 
 
