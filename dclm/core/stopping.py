@@ -81,6 +81,14 @@ def requested() -> int | None:
     return _State.requested
 
 
+def request(number: int) -> None:
+    """Note that this process is to end, as a signal would: for processes that hear of it in another way.
+
+    Call it while the work is `watched`.
+    """
+    _State.requested = number
+
+
 @contextlib.contextmanager
 def watched(hint: str | None = None) -> Iterator[None]:
     """While the block runs, a signal is only noted: the block must ask `requested` and end soon.

@@ -12,6 +12,7 @@ from dclm.core.errors import ConfigError, DclmError
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, read_record
 from dclm.core.storage import TEMPORARY, is_local
+from dclm.train import ask_to_stop
 from dclm.train.checkpoint import require_fresh
 from dclm.train.faults import LostRankError
 from dclm.train.follow import followed
@@ -43,6 +44,7 @@ def launch_ray(
     workers as there is room for, Ray Train changes their number when nodes come or go, and while there is room for
     fewer it waits, for as long as it takes. Whenever it starts the ranks again (after a loss, up to `max_failures`
     times) they go on from the last checkpoint, in the same data order.
+    SIGTERM or SIGHUP in this process is passed on to the ranks, which save a checkpoint and end.
     Progress is told in this process, by what the ranks write down under `out`.
     Raises: what `train` raises; LostRankError where a run that is not elastic loses a node, and no other takes its
     place for as long as a rank may let others wait.
@@ -68,6 +70,7 @@ def launch_ray(
             "scale": scale,
             "seed": seed,
             "options": dataclasses.replace(options, resume=True),
+            "scratch": scratch,
         },
         torch_config=TorchConfig(backend=backends(use_gpu), timeout_s=options.timeout_seconds),
         scaling_config=ray.train.ScalingConfig(
@@ -84,8 +87,9 @@ def launch_ray(
         ),
     )
     chosen = with_tokens(find_scale(scale) if isinstance(scale, str) else scale, options.num_tokens)
+    ask_to_stop.clear(scratch)
     try:
-        with followed(out, chosen, make_progress()):
+        with ask_to_stop.passed_on(scratch), followed(out, chosen, make_progress()):
             trainer.fit()
     except ray.train.TrainingFailedError as error:
         told = _deliberate(error) or lost_ranks(error, num_ranks, out)
@@ -113,7 +117,10 @@ def _require_room(there: float, num_ranks: int, use_gpu: bool) -> None:
 
 def _rank(job: dict[str, Any]) -> None:
     """One rank, in the process group that Ray Train has made."""
-    train(job["tokens"], job["out"], scale=job["scale"], seed=job["seed"], options=job["options"])
+    import ray.train
+
+    with ask_to_stop.obeyed(job["scratch"], answers=ray.train.get_context().get_world_rank() == 0):
+        train(job["tokens"], job["out"], scale=job["scale"], seed=job["seed"], options=job["options"])
 
 
 def lost_ranks(error: BaseException, num_ranks: int, out: Path) -> LostRankError | None:
