@@ -52,4 +52,4 @@ def import_model(source: Path, out: Path, *, seq_len: int = 2048, tokenizer: Pat
 
 def _require_new(out: Path) -> None:
     if out.exists():
-        raise ConfigError(str(out), "is there already", "choose another --out, or remove it")
+        raise ConfigError(str(out), "already exists", "choose another --out, or remove it")

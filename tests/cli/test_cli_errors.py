@@ -173,7 +173,7 @@ def test_an_unknown_engine(tmp_path: Path, run) -> None:  # type: ignore[no-unty
     assert "allowed: local, ray, ray:ADDRESS" in error
 
 
-@pytest.mark.parametrize(("below", "what"), [("", "would be written over"), ("deeper", "lies inside the in")])
+@pytest.mark.parametrize(("below", "what"), [("", "would overwrite"), ("deeper", "is inside the in")])
 def test_a_file_where_the_artifact_should_stand(tmp_path: Path, run, below: str, what: str) -> None:  # type: ignore[no-untyped-def]
     file = write(tmp_path / "p.yaml", PIPELINE)
     pool = write(tmp_path / "pool.jsonl", '{"text": "a"}\n')

@@ -337,6 +337,6 @@ def test_a_flipped_bit_in_a_documents_artifact_is_found(tokenizer_json: str, tmp
     data = bytearray(path.read_bytes())
     data[len(data) // 3] ^= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(DataError, match=r"sha256 .* as its record says"):
+    with pytest.raises(DataError, match=r"sha256 .* as in its record"):
         tokenize([artifact], tmp_path / "out", tokenizer=tokenizer_json, config=CONFIG)
     assert not (tmp_path / "out" / "record.json").exists()
