@@ -1,4 +1,4 @@
-"""Everything about one entry on a page of its own: scores against its published neighbors, data, chain, rules."""
+"""The page of one entry: scores compared with similar published runs, data, chain, rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dclm.eval.suite import load_suite
 
 
 def render_detail(entry: Entry, json_link: str | None = None, home: str = "../") -> str:
-    """The page of `entry`. `json_link`: where its result.json is, from the page's point of view."""
+    """The page of `entry`. `json_link`: URL of its result.json relative to the page."""
     near = neighbors(entry)
     why = "".join(f"<p>{_escape(sentence)}</p>" for sentence in explain(entry))
     standing = "" if not why else f'<section class="panel warn"><h2>{_heading(entry)}</h2>{why}</section>'
@@ -90,8 +90,8 @@ def _tasks(entry: Entry, near: Neighbors) -> str:
     head = '<tr class="head"><th>Task</th><th>Score</th><th>±</th><th>Items</th><th>Clean</th><th>Published</th></tr>'
     return f"""<section class="panel"><h2>Scores per task</h2>
 {render_tasks(entry.result, [other.result for other in near.entries])}
-{said}<p class="note">Bars are one standard error; hollow dots have a binomial one, estimated from the number of items.
-The tick is guessing.</p>
+{said}<p class="note">Bars are one standard error; hollow dots have a binomial error, estimated from the number of
+items. The tick marks random guessing.</p>
 <details><summary>All scores as a table</summary><div class="scroll"><table class="plain">{head}{rows}</table></div>
 </details>{_continuous(entry.result)}</section>"""
 
@@ -159,11 +159,11 @@ def _data(result: Result) -> Iterator[str]:
         _waterfall(name, counts) for name, counts in result.data.counts.items() if isinstance(counts, Mapping)
     )
     if bars:
-        yield f'<section class="panel"><h2>What became of the data</h2>{bars}</section>'
+        yield f'<section class="panel"><h2>What happened to the data</h2>{bars}</section>'
 
 
 def _waterfall(name: str, counts: Mapping[str, object]) -> str:
-    """One source: of what was read, what was kept, dropped by a step, and rejected as unreadable."""
+    """One source: how many of the documents read were kept, dropped by a step, and rejected as unreadable."""
     numbers = {k: v for k in ("read", "kept", "dropped", "rejected") if isinstance(v := counts.get(k), int)}
     read = numbers.get("read", 0)
     if read <= 0:
@@ -177,7 +177,7 @@ def _waterfall(name: str, counts: Mapping[str, object]) -> str:
     more = ""
     if counts.get("decisions"):
         text = json.dumps(counts["decisions"], indent=1, ensure_ascii=False)[:20_000]
-        more = f"<details><summary>What its steps decided</summary><pre>{_escape(text)}</pre></details>"
+        more = f"<details><summary>Decisions of its steps</summary><pre>{_escape(text)}</pre></details>"
     return (
         f"<h3>{_escape(name)}: {read:,} read</h3>"
         '<svg class="bar-chart" viewBox="0 0 960 18" preserveAspectRatio="none" role="img"'
@@ -232,7 +232,7 @@ def _reproduce(entry: Entry) -> str:
     return (
         f'<section class="panel"><h2>How to reproduce it</h2>{made}{text}'
         f"<pre>dclm run {name} --out out/again\ndclm board check out/again/result.json</pre>"
-        f"<p>The scores are the same artifact if their fingerprint is <code>{last}…</code> again.</p></section>"
+        f"<p>The scores are the same artifact if their fingerprint is again <code>{last}…</code>.</p></section>"
     )
 
 

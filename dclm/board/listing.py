@@ -13,7 +13,7 @@ from dclm.board.rank import rank_entries
 from dclm.eval.suite import load_suite
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A text that begins so is a formula to a spreadsheet."""
+"""A spreadsheet reads text that begins with one of these as a formula."""
 
 
 def rows(entries: Sequence[Entry]) -> list[dict[str, object]]:
@@ -23,7 +23,7 @@ def rows(entries: Sequence[Entry]) -> list[dict[str, object]]:
 
 
 def to_csv(entries: Sequence[Entry]) -> str:
-    """The rows as CSV. Unknown is empty; texts that a spreadsheet would take for formulas get an apostrophe."""
+    """The rows as CSV. Unknown values are empty; text that a spreadsheet would read as a formula gets an apostrophe."""
     table = rows(entries)
     out = io.StringIO()
     writer = csv.DictWriter(out, list(_row_names()), lineterminator="\n")

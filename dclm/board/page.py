@@ -1,7 +1,7 @@
-"""The board as one HTML page without outside resources. Names on it come from strangers: all of it is escaped.
+"""The board as one HTML page without external resources. Names on it come from strangers: all of them are escaped.
 
 The page works without its script (best CORE first); the script sorts, filters, compares and keeps its state in the
-address. A policy allows that one script and that one style sheet, by their hashes, and nothing else.
+address. A policy allows only that script and that style sheet, by their hashes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dclm.eval.suite import load_suite
 
 __all__ = ["POLICY", "export_site", "render_page"]
 TEXT = "wikitext2"
-"""The text of whose bits per byte there is a column."""
+"""The text whose bits per byte are a column."""
 
 
 class _Column(NamedTuple):
@@ -38,7 +38,7 @@ class _Column(NamedTuple):
     show: Callable[[float], str] = str
     best: str = "high"
     wide: bool = True
-    """Not on a phone."""
+    """Hidden on a phone."""
 
 
 def _signed(value: float) -> str:
@@ -68,10 +68,10 @@ def _multiplier(entry: Entry) -> float | None:
 
 
 _COLUMNS = (
-    _Column("Name", "a name leads to everything about a result", lambda e: e.shown, wide=False),
+    _Column("Name", "each name links to the page of its result", lambda e: e.shown, wide=False),
     _Column("Scale", "of the training run", lambda e: e.result.training.scale),
     _Column("CORE", "mean centered accuracy of 22 tasks, v2, percent", lambda e: e.result.core_v2, _signed, wide=False),
-    _Column("±", "standard error of CORE; of published results the binomial one", _error, _signed, "low", wide=False),
+    _Column("±", "standard error of CORE; binomial for published results", _error, _signed, "low", wide=False),
     _Column(
         "CORE bits",
         "bits per byte of the right answers, mean over CORE",
@@ -98,8 +98,8 @@ _COLUMNS = (
 )
 _TEXT = ("Name", "Scale", "Track")
 _GROUPS: tuple[tuple[Standing, str], ...] = (
-    ("ranked", "Ranked: whole runs of the benchmark, scores computed anew from their items"),
-    ("apart", "Not ranked: see the marks"),
+    ("ranked", "Ranked: complete runs of the benchmark, with scores recomputed from their items"),
+    ("apart", "Not ranked: the tags say why"),
     ("published", "Published results of DCLM, for reference"),
 )
 
@@ -107,7 +107,7 @@ _GROUPS: tuple[tuple[Standing, str], ...] = (
 def render_page(
     entries: Sequence[Entry], *, broken: Sequence[Broken] = (), title: str = "DCLM leaderboard", details: bool = True
 ) -> str:
-    """The page. `details`: there is results/ID.html for every entry, next to the page."""
+    """The page. `details`: results/ID.html exists for every entry, next to the page."""
     ordered = rank_entries(entries)
     tone = tones([entry.result for entry in ordered])
     scales = "".join(f'<option value="{_escape(s)}">{_escape(s)}</option>' for s in tone)
@@ -120,8 +120,8 @@ def render_page(
     return frame(
         title,
         f"""<header><h1>{_escape(title)}</h1>
-<p>Models that differ in their training data and in nothing else. CORE and EXTENDED are means of accuracies, centered
-so that 0 is guessing and 100 is perfect; a mean with a missing task is not given.</p></header>
+<p>Models that differ only in their training data. CORE and EXTENDED are means of accuracies, centered
+so that 0 is guessing and 100 is perfect; there is no mean if a task is missing.</p></header>
 <main>
 <section class="panel" aria-labelledby="plot-title"><h2 id="plot-title">CORE against training compute</h2>
 {render_plot(ordered, tone)}
@@ -143,7 +143,7 @@ so that 0 is guessing and 100 is perfect; a mean with a missing task is not give
 <label class="check"><input type="checkbox" id="together"> sort all groups together</label>
 </form>
 <p class="note" role="status"><span id="shown">{len(ordered)} of {len(ordered)}</span> results.
-Mark two to compare them.
+Select two to compare them.
 <span class="actions"><button type="button" id="csv" hidden>CSV of these</button>
 <button type="button" id="json" hidden>JSON of these</button>
 <button type="button" id="reset" hidden>Clear filters</button></span></p>
@@ -152,9 +152,9 @@ Mark two to compare them.
 {bodies}
 </table></div></section>
 {lost}</main>
-<footer><p>Select a column's head to sort by it. Everything, with the score of every task:
+<footer><p>Click a column header to sort by it. All results with the score of every task:
 <a href="results.csv">CSV</a>, <a href="results.json">JSON</a>. Published results: {_escape(SOURCE)}, license
-{_escape(LICENSE)}; their errors are binomial ones, computed here.</p></footer>
+{_escape(LICENSE)}; their standard errors are binomial, computed here.</p></footer>
 <script type="application/json" id="data">{_data(ordered)}</script>
 <script>{SCRIPT}</script>
 """,
@@ -164,7 +164,7 @@ Mark two to compare them.
 def export_site(entries: Sequence[Entry], out: Path, published: bool = False, broken: Sequence[Broken] = ()) -> Path:
     """Write index.html, results/ID.html (and ID.json of own results), results.csv and results.json under `out`.
 
-    `published`: with DCLM's published results as reference rows. Returns the page's path.
+    `published`: include DCLM's published results as reference rows. Returns the page's path.
     """
     everything = [*entries, *(published_entries() if published else ())]
     for entry in everything:
@@ -247,7 +247,8 @@ def _tags(entry: Entry) -> str:
 
 
 def _data(entries: Sequence[Entry]) -> str:
-    """What comparing needs, as JSON that can end no element: the scores of all tasks in units of 1/10,000."""
+    """The data for comparisons, as JSON that cannot close an HTML element: the scores of all tasks in units of
+    1/10,000."""
     suite, core = load_suite("extended"), set(load_suite("core").labels)
     tasks = [[t.task, t.metadata.baseline.v2, int(t.task in core)] for t in suite.tasks]
     scores = {entry.id: [_packed(entry.result, label) for label in suite.labels] for entry in entries}
@@ -258,7 +259,7 @@ def _data(entries: Sequence[Entry]) -> str:
 
 
 def _packed(result: Result, task: str) -> list[int] | int | None:
-    """Score, or score and error where it was measured."""
+    """The score, or score and error if it was measured."""
     score = result.scores.get(task)
     if score is None:
         return None

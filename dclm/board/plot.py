@@ -1,4 +1,4 @@
-"""CORE against training FLOPs with the frontier, as an SVG picture inside the page."""
+"""CORE against training FLOPs with the frontier, as an SVG chart inside the page."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class _Point(NamedTuple):
     core: float
     """In percent."""
     error: float | None
-    """Standard error of `core`; None where it cannot be told."""
+    """Standard error of `core`; None if unknown."""
 
 
 def render_plot(entries: Sequence[Entry], tone: Mapping[str, int]) -> str:
-    """The picture of those entries that have both CORE and FLOPs, or a sentence that there are none."""
+    """The chart of the entries that have both CORE and FLOPs, or a sentence saying that there are none."""
     points = [point for entry in entries if (point := _point_of(entry)) is not None]
     if not points:
         return '<p class="note">No result has both CORE and training FLOPs yet.</p>'
@@ -45,7 +45,7 @@ def render_plot(entries: Sequence[Entry], tone: Mapping[str, int]) -> str:
     ends = [p.core + sign * (p.error or 0.0) for p in points for sign in (-1, 1)]
     step = _step(ends)
     y = _Axis(*_bounds(ends, step), _HEIGHT - _BOTTOM, _TOP)
-    points.sort(key=lambda p: not p.entry.published)  # own results lie on top
+    points.sort(key=lambda p: not p.entry.published)  # own results are drawn on top
     shapes = [*_grid(x, y, step), *_frontier(points, x, y), *(_point(p, x, y, tone) for p in points)]
     label = f"Scatter plot of CORE against training FLOPs, {len(points)} results"
     body = "\n".join(shapes)
@@ -65,7 +65,8 @@ def _point_of(entry: Entry) -> _Point | None:
 
 
 def _frontier(points: Sequence[_Point], x: _Axis, y: _Axis) -> list[str]:
-    """The best CORE up to each number of FLOPs, with a band of one standard error. Claims and sketches do not count."""
+    """The best CORE up to each number of FLOPs, with a band of one standard error. Unverified and limited results do
+    not count."""
     best: list[_Point] = []
     for point in sorted((p for p in points if p.entry.standing != "apart"), key=lambda p: (p.power, -p.core)):
         if not best or point.core > best[-1].core:
@@ -88,7 +89,7 @@ def _bounds(values: Sequence[float], step: float) -> tuple[float, float]:
 
 
 def _step(values: Sequence[float]) -> float:
-    """A round distance between grid lines that gives at most about eight of them over the values, or over a point."""
+    """A round grid spacing that gives at most about eight grid lines over the values, or around a single point."""
     spread = max(max(values) - min(values), 1.0)
     power: float = 10.0 ** math.floor(math.log10(spread / 4))
     return next(factor * power for factor in (1, 2, 5, 10) if spread / (factor * power) <= 8)

@@ -1,4 +1,5 @@
-"""Is a result what it says: schema, numbers that follow from each other and from what is known, an unbroken chain."""
+"""Checks that a result is consistent: schema, numbers that follow from each other and from known facts, an unbroken
+chain."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ from dclm.eval.aggregate import aggregate
 
 _TOLERANCE = 1e-6
 _CHAIN = ("documents", "tokens", "checkpoint", "scores")
-"""Kinds that every chain has, in order; each is made from the one before. (A pool may also be plain files.)"""
+"""Kinds that every chain has, in order; each is made from the previous one. (A pool may also be plain files.)"""
 
 
 def validate(data: bytes, name: str) -> Result:
-    """The result in `data`, if everything about it is in order.
+    """The result in `data`, if everything in it is valid.
 
-    Raises: DataError with every problem of the schema or, where that is met, every problem of meaning.
+    Raises: DataError with every deviation from the schema, or, if there is none, with every inconsistency.
     """
     result = parse_result(data, name)
     raise_problems(list(problems(result, name)))
@@ -27,7 +28,7 @@ def validate(data: bytes, name: str) -> Result:
 
 
 def problems(result: Result, name: str) -> Iterator[Problem]:
-    """What contradicts itself in a result that meets the schema."""
+    """The inconsistencies of a result that conforms to the schema."""
     yield from _mean_problems(result, name)
     yield from _bits_problems(result, name)
     yield from _clean_problems(result, name)
@@ -53,7 +54,7 @@ def _mean_problems(result: Result, name: str) -> Iterator[Problem]:
             yield Problem(f"{name}: {field}", f"found {found}, but the task scores give {shown}")
     if set(result.missing) != set(means.extended.missing):
         yield Problem(
-            f"{name}: missing", f"found {len(result.missing)} tasks, without scores are {len(means.extended.missing)}"
+            f"{name}: missing", f"found {len(result.missing)} tasks, but {len(means.extended.missing)} have no score"
         )
     if means.ignored:
         hint = "names are those of `eval_suite/`"
@@ -104,7 +105,7 @@ def _chain_problems(result: Result, name: str) -> Iterator[Problem]:
     by_kind = {kind: [link for link in result.chain if link.kind == kind] for kind in ("pool", *_CHAIN)}
     lacking = [kind for kind in _CHAIN if not by_kind[kind]]
     if lacking:
-        hint = "a result is made by `dclm run`; do not edit it by hand"
+        hint = "do not edit a result by hand; use the output of `dclm run`"
         yield Problem(where, f"no {', no '.join(lacking)}; needed: {' → '.join(_CHAIN)}", hint)
     before = by_kind["pool"]
     for kind in _CHAIN:
@@ -113,10 +114,10 @@ def _chain_problems(result: Result, name: str) -> Iterator[Problem]:
         made = {link.fingerprint for link in before}
         for link in links:
             if made and made.isdisjoint(link.inputs.values()):
-                yield Problem(where, f"{kind} {shorten(link.name)} was not made from what stands before it")
+                yield Problem(where, f"{kind} {shorten(link.name)} was not made from the previous artifact")
         for link in before:
             if links and link.fingerprint not in used:
-                yield Problem(where, f"{link.kind} {shorten(link.name)} is used by nothing that follows")
+                yield Problem(where, f"{link.kind} {shorten(link.name)} is not used by any later artifact")
         before = links
     if len({link.fingerprint for link in result.chain}) < len(result.chain):
-        yield Problem(where, "a fingerprint stands twice")
+        yield Problem(where, "a fingerprint occurs twice")

@@ -268,7 +268,7 @@ def test_two_rows_are_compared_task_by_task(browser: Browser, page: Path) -> Non
         )
     said = browser.evaluate("document.getElementById('compare').textContent")
     assert "Best against middle" in said
-    assert "more than chance alone is likely to do" in said
+    assert "unlikely to be due to chance" in said
     cells = browser.evaluate(
         "[...document.querySelectorAll('#compare tr')].find(r => r.cells[0].textContent === 'copa').textContent"
     )
@@ -422,7 +422,7 @@ def test_the_page_of_a_result_says_how_it_was_made(make: MakeResult) -> None:
     for part in ("kept 4 (40.0%)", "rejected 1 (10.0%)", "abc123", "dclm run recipe.json", 'href="x.json"', "ann"):
         assert part in text
     assert all(link.fingerprint[:16] in text for link in result.chain)
-    assert "The scores are a claim" in text
+    assert "The scores are unverified" in text
     assert "published runs of scale 411m_1x" in text
 
 

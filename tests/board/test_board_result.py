@@ -101,7 +101,7 @@ def test_flops_that_do_not_follow_from_size_and_tokens_are_named(make: MakeResul
 def test_a_broken_chain_is_named(make: MakeResult) -> None:
     value: Any = make().to_json()
     value["chain"][2]["inputs"] = {"documents": "0" * 64}
-    assert "tokens tokens was not made from what stands before it" in complaints(value)
+    assert "tokens tokens was not made from the previous artifact" in complaints(value)
     value = make().to_json()
     value["chain"] = [link for link in value["chain"] if link["kind"] != "checkpoint"]
     assert "no checkpoint" in complaints(value)

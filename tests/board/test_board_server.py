@@ -156,7 +156,7 @@ def test_upload_over_http_and_back(
     assert fetch_results(address) == [make()]
     other = result_file.with_name("renamed.json")
     write_result(other, make(name="baseline", track="mixing"))
-    with pytest.raises(DataError, match="on the board already"):
+    with pytest.raises(DataError, match="already on the board"):
         upload(other, address)
 
 

@@ -63,7 +63,7 @@ def assert_three_lines(error: str) -> None:
         ("name: p\nsteps:\n  - threshold: {column: q, minimum: 1}\n", ["minimum", "unknown field"]),
         ("name: p\nsteps:\n  - quantile: {column: q, keep_top: -0.1}\n", ["found -0.1"]),
         ("name: p\nsteps: [language\n", ["not valid YAML"]),
-        ("name: p\nname: q\nsteps: []\n", ["`name` stands twice"]),
+        ("name: p\nname: q\nsteps: []\n", ["`name` occurs twice"]),
         ("steps: 3\n", ["needs `name:` and `steps:`"]),
         ("name: p\nsteps:\n  - os.path:join\n", ["runs code", "--trust"]),
     ],

@@ -32,7 +32,7 @@
   function compare(column, numeric, sign) {
     return (a, b) => {
       const [x, y] = [value(a, column), value(b, column)];
-      if (x === "" || y === "") return (x === "") - (y === "");  // what is unknown comes last either way
+      if (x === "" || y === "") return (x === "") - (y === "");  // unknown values come last in both orders
       return sign * (numeric ? Number(x) - Number(y) : x.localeCompare(y));
     };
   }
@@ -104,7 +104,7 @@
     const panel = byId("compare");
     panel.hidden = pair.length === 0;
     panel.replaceChildren();
-    if (pair.length === 1) panel.append(make("p", `${label(pair[0])} is marked. Mark a second row to compare them.`, "note"));
+    if (pair.length === 1) panel.append(make("p", `${label(pair[0])} is selected. Select a second row to compare them.`, "note"));
     if (pair.length === 2) fill(panel, pair);
     mark(picked);
   }
@@ -120,11 +120,11 @@
     if (both) {
       const error = errors.includes("") ? null : Math.hypot(...errors.map(Number)), gap = 100 * (a - b);
       const said = error === null ? ". The error of one of them is unknown."
-        : ` ± ${(100 * error).toFixed(2)}, ${Math.abs(a - b) < 2 * error ? "within what chance alone may do"
-          : "more than chance alone is likely to do"}. The error treats the two as independent and knows nothing of seeds.`;
+        : ` ± ${(100 * error).toFixed(2)}, ${Math.abs(a - b) < 2 * error ? "which may be due to chance"
+          : "which is unlikely to be due to chance"}. The error treats the two as independent and does not include the variance between seeds.`;
       panel.append(make("p", `CORE ${(100 * a).toFixed(2)} and ${(100 * b).toFixed(2)}: a difference of `
         + `${gap >= 0 ? "+" : "−"}${Math.abs(gap).toFixed(2)}${said}`));
-    } else panel.append(make("p", "Not both have CORE: tasks are missing."));
+    } else panel.append(make("p", "At least one of the two has no CORE, because tasks are missing."));
     const scroll = make("div", undefined, "scroll"), table = make("table", undefined, "plain"), head = make("tr", undefined, "head");
     for (const text of ["Task", label(pair[0]), label(pair[1]), "Difference", "±", ""]) head.append(make("th", text));
     table.append(head);
@@ -219,7 +219,7 @@
   function csv(table) {
     const quote = (item) => {
       let text = String(item ?? "");
-      if (typeof item === "string" && /^[=+\-@\t\r]/.test(text)) text = "'" + text;  // else a formula to a spreadsheet
+      if (typeof item === "string" && /^[=+\-@\t\r]/.test(text)) text = "'" + text;  // otherwise a spreadsheet reads a formula
       return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
     const names = Object.keys(table[0] ?? {});
