@@ -1,4 +1,4 @@
-"""What a run says beyond plain accuracies: contamination by its own documents, perplexity, a picture."""
+"""The parts of a result beyond plain accuracies: contamination by its own documents, perplexity, the data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from dclm.recipe.recipe import Recipe
 def find_contamination(
     out: str, documents: Mapping[str, str], suite: Suite, scores: str, allow_missing: bool
 ) -> Mapping[str, Mapping[str, Any]]:
-    """What the file `out` says of each task, made if it is not there or of other documents or scores."""
+    """The content of the file `out` for each task; made anew if it is missing or belongs to other documents or
+    scores."""
     inputs = {f"documents {name}": read_record(path).fingerprint for name, path in documents.items()}
     inputs["scores"] = read_record(scores).fingerprint
     before = read_bytes(out)
@@ -32,7 +33,7 @@ def find_contamination(
 
 
 def task_scores(scores: Mapping[str, Any], contaminated: Mapping[str, Mapping[str, Any]]) -> dict[str, TaskScore]:
-    """What result.json says of each task."""
+    """The entry of each task in result.json."""
     out = {}
     for label, task in scores["tasks"].items():
         known = contaminated.get(label, {})
@@ -52,7 +53,7 @@ def task_scores(scores: Mapping[str, Any], contaminated: Mapping[str, Mapping[st
 
 
 def text_scores(scores: Mapping[str, Any]) -> dict[str, TextScore]:
-    """What result.json says of each text."""
+    """The entry of each text in result.json."""
     return {
         name: TextScore(bits_per_byte=text["bits_per_byte"], stderr=text["standard_error"], bytes=text["bytes"])
         for name, text in scores.get("perplexity", {}).items()
@@ -60,7 +61,7 @@ def text_scores(scores: Mapping[str, Any]) -> dict[str, TextScore]:
 
 
 def source_counts(names: Sequence[str], documents: Sequence[Record], tokens: Record) -> dict[str, object]:
-    """By source: what became of its records, and how many sequences it had and gave."""
+    """By source: what happened to its records, and how many sequences it had and contributed."""
     found = tokens.counts.get("sources")
     taken = found if isinstance(found, list) and len(found) == len(names) else [{}] * len(names)
     return {
@@ -73,7 +74,7 @@ def source_counts(names: Sequence[str], documents: Sequence[Record], tokens: Rec
 
 
 def plain_recipe(recipe: Recipe) -> object:
-    """The recipe as it was written, without what it leaves at its default; its variables are not filled in."""
+    """The recipe as it was written, without fields left at their default; its variables are not inserted."""
     defaults = {f.name: f.default for f in dataclasses.fields(recipe)}
     fields = dataclasses.asdict(recipe)
     written = {k: v for k, v in fields.items() if v != defaults[k] and v not in ({}, ())}

@@ -134,7 +134,7 @@ FORGED: list[tuple[str, tuple[str | int, ...], object, str]] = [
     ("a mean without error", ("core_v2_stderr",), 0.0, "core_v2_stderr"),
     ("a large error of the mean", ("core_v2_stderr",), 0.2, "core_v2_stderr"),
     ("half an item", ("scores", "copa", "score"), 0.505, "not a whole number of 100 items"),
-    ("an unknown text", ("perplexity",), {"mine": {"bits_per_byte": 1, "stderr": 0, "bytes": 5}}, "there is no text named"),
+    ("an unknown text", ("perplexity",), {"mine": {"bits_per_byte": 1, "stderr": 0, "bytes": 5}}, "no text named"),
     ("one parameter", ("training", "params"), 1, "training.params: found 1"),
     ("other tokens", ("training", "tokens"), 10**9, "training.tokens"),
     ("no tokens", ("training", "tokens"), None, "training.tokens"),

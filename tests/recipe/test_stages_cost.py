@@ -104,7 +104,7 @@ def test_what_says_nothing_of_a_whole_pool_is_refused(pool: Path, tmp_path: Path
 
 def test_without_a_measurement_the_plan_says_what_is_needed(pool: Path, tmp_path: Path) -> None:
     lines = "\n".join(plan_lines(load_recipe(tmp_path / "r.yaml")))
-    assert "time     not known: pass --measured with what p made of a few files of the pool" in lines
+    assert "time     unknown: pass --measured with the output of p for a few files of the pool" in lines
 
 
 def test_costs_grow_with_the_pool() -> None:

@@ -107,7 +107,7 @@ def test_the_plan_states_tokens_updates_memory_hours_and_cost(tmp_path: Path) ->
     assert "8,231,321,600 tokens in 7,850 updates of 512 × 2,048, 2.03e+19 FLOPs" in lines
     assert "on each of 8 × H100 (state 0.8," in lines
     assert "= 25.87 GPU-hours" in lines
-    assert "cost 64.67 at 2.5 a GPU-hour" in lines
+    assert "cost 64.67 at 2.5 per GPU-hour" in lines
 
 
 def test_the_plan_takes_the_speed_of_an_earlier_run_and_refuses_too_few_tokens(
