@@ -108,7 +108,7 @@ def shorten(text: str) -> str:
 def load_json(data: bytes, name: str) -> object:
     """JSON without NaN and without repeated keys. Raises: DataError."""
     if len(data) > MAX_RESULT_BYTES:
-        raise DataError(name, f"more than {MAX_RESULT_BYTES} bytes, which no result needs")
+        raise DataError(name, f"more than {MAX_RESULT_BYTES} bytes, more than any real result needs")
     try:
         return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
@@ -118,7 +118,7 @@ def load_json(data: bytes, name: str) -> object:
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key occurs twice")
     return value
 
 

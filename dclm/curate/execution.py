@@ -215,7 +215,7 @@ class Execution:
         if read == 0:
             damage = [d for found in self.results[0].values() for d in found["damage"]]
             names = ", ".join(f.name for f in self.files[:3])
-            raise DataError(names, damage[0] if damage else "holds no records", "is this the file you meant?")
+            raise DataError(names, damage[0] if damage else "contains no records", "is this the file you meant?")
         if rejected > self.options.max_reject_fraction * read:
             allowed = f"allowed: {self.options.max_reject_fraction:.0%}"
             what = f"{rejected:,} of {read:,} records were rejected ({rejected / read:.0%}, {allowed})"

@@ -1,4 +1,4 @@
-"""Which files a pool consists of, in a stable order and under names that are the same on every machine."""
+"""The files of a pool, in a stable order and under names that are the same on every machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dclm.pool.remote import HttpFile
 PoolKind = Literal["warc", "jsonl", "parquet", "csv"]
 
 PACKED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz")
-"""Endings of compressed files."""
+"""Extensions of compressed files."""
 _WARC = tuple(
     f"{stem}{packed}" for stem in (".warc", ".wet", ".wat") for packed in ("", ".gz", ".zst", ".zstd", ".lz4")
 )
@@ -37,7 +37,7 @@ ENDINGS: dict[str, PoolKind] = {
     **dict.fromkeys(_CSV, "csv"),
     ".parquet": "parquet",
 }
-"""File ending → how it is read."""
+"""File extension → how it is read."""
 _ALLOWED = (
     ".warc .wet .wat (plain, .gz, .zst, .lz4), .arc (plain, .gz), "
     ".jsonl .json .ndjson .jl .csv .tsv (plain, .gz, .zst, .lz4, .bz2, .xz), .parquet"
@@ -62,10 +62,10 @@ class InputFile:
     path: str
     """Absolute local path or fsspec URL. Never part of an identity."""
     name: str
-    """Unique inside the pool and the same on every machine; `source` columns start with it."""
+    """Unique within the pool and the same on every machine; `source` columns start with it."""
     kind: PoolKind
     size: int
-    """Bytes, as stored (of the ranges, where there are some)."""
+    """Size in bytes, as stored (of the ranges, if there are any)."""
     ranges: tuple[ByteRange, ...] = ()
     """Read only these, each a whole compressed record; empty: the whole file."""
     part: ByteRange | None = None
@@ -73,18 +73,18 @@ class InputFile:
     first_line: int = 0
     """Of JSON lines: the number of lines that begin before `part`."""
     identity: str = ""
-    """What the file is wherever it lies, such as its path in Common Crawl; empty: its content says it."""
+    """Identity of the file wherever it is stored, such as its path in Common Crawl; empty: the hash of its content."""
     artifact: bool = False
-    """Whether the file is one of the documents of an artifact, by the record that lies there."""
+    """Whether the file belongs to the documents of an artifact, according to the record next to it."""
     fields: Fields = _USUAL
-    """Where text, URL, id and date are, and what else to keep (JSON lines and Parquet)."""
+    """Where text, URL, id and date are, and which other fields to keep (JSON lines and Parquet)."""
 
 
 class PoolFiles(tuple[InputFile, ...]):
-    """The files of a pool, and what lies next to them and is not read."""
+    """The files of a pool, and the files next to them that are not read."""
 
     unread: tuple[str, ...] = ()
-    """Names of files in the given directories whose ending is unknown or that hold no documents, in order."""
+    """Names of files in the given directories that have an unknown extension or contain no documents, in order."""
 
 
 class _Found(NamedTuple):
@@ -96,19 +96,19 @@ class _Found(NamedTuple):
 
 
 def kind_of(path: str) -> PoolKind | None:
-    """How a file of this name is read; None for an unknown ending."""
+    """How a file of this name is read; None for an unknown extension."""
     name = path.lower()
     return next((kind for ending, kind in ENDINGS.items() if name.endswith(ending)), None)
 
 
 def list_files(paths: Sequence[str]) -> PoolFiles:
-    """The files that `paths` stand for, sorted by (place of the path in `paths`, name).
+    """The files that `paths` refer to, sorted by (index of the path in `paths`, name).
 
     A path is a file, a directory (searched recursively), a glob, or an artifact of kind pool or documents; local, an
     fsspec URL, or `hf:ORG/NAME` for a data set in the local cache of the Hugging Face Hub. In directories, hidden files
-    are skipped; files with unknown endings and plain `.json` files that hold no documents (they usually describe the
-    others) are named in `unread`. A file that several paths lead to, through `..` or links too, counts once.
-    Raises: DataError for a path that matches nothing, a link to nothing, a file whose ending is unknown, or storage
+    are skipped; files with unknown extensions and plain `.json` files without documents (they usually describe the
+    others) are named in `unread`. A file that several paths lead to, whether through `..` or links, counts once.
+    Raises: DataError for a path that matches nothing, a broken link, a file with an unknown extension, or storage
     that does not answer.
     """
     found: dict[str, _Found] = {}
@@ -144,17 +144,17 @@ def _expand(path: str, order: int, unread: list[str]) -> list[_Found]:
 
 @contextmanager
 def _asking(fs: AbstractFileSystem, path: str) -> Iterator[None]:
-    """Turns what a filesystem raises when it cannot be asked into a DataError."""
+    """Turns the exceptions of a filesystem that cannot be accessed into a DataError."""
     try:
         yield
     except DclmError:
         raise
     except PermissionError as error:
         raise DataError(path, f"cannot be read: {error}", "check the permissions") from None
-    except Exception as error:  # each remote filesystem has errors of its own
+    except Exception as error:  # each remote filesystem has exceptions of its own
         if _is_local(fs):
             raise
-        what = f"cannot be asked for its files: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        what = f"its files cannot be listed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         raise DataError(path, what, "check the address, the network and the credentials") from error
 
 
@@ -163,7 +163,7 @@ def _files(fs: AbstractFileSystem, names: Sequence[str], path: str, order: int) 
         raise DataError(path, f"matches no file, allowed: a file, directory or glob of {_ALLOWED}", "check the path")
     unknown = [n for n in names if kind_of(n) is None]
     if unknown:
-        raise DataError(unknown[0], f"the ending is unknown, allowed: {_ALLOWED}")
+        raise DataError(unknown[0], f"unknown file extension, allowed: {_ALLOWED}")
     base = posixpath.commonpath([posixpath.dirname(n) for n in names])
     homes = {posixpath.dirname(n) for n in names}
     artifacts = {h for h in homes if posixpath.basename(h) == "documents" and _is_artifact(fs, _parent(h))}
@@ -187,7 +187,8 @@ def _is_artifact(fs: AbstractFileSystem, root: str) -> bool:
 
 
 def _directory(fs: AbstractFileSystem, root: str, path: str, order: int, unread: list[str]) -> list[_Found]:
-    """What a directory holds: of a documents artifact its documents, of a pool its WARC files, else all it can read."""
+    """The relevant files of a directory: the documents of a documents artifact, the WARC files of a pool, otherwise all
+    readable files."""
     base = root.rstrip("/")
     artifact = _is_artifact(fs, base) or (posixpath.basename(base) == "documents" and _is_artifact(fs, _parent(base)))
     if fs.exists(f"{base}/{RECORD}"):
@@ -198,7 +199,7 @@ def _directory(fs: AbstractFileSystem, root: str, path: str, order: int, unread:
     unread += [_relative(n, base) for n in sorted(set(names) - set(readable))]
     names = readable
     if not names:
-        raise DataError(path, f"the directory holds no pool file, allowed: {_ALLOWED}", "check the path")
+        raise DataError(path, f"the directory contains no pool file, allowed: {_ALLOWED}", "check the path")
     return [_found(fs, n, _relative(n, base), order, artifact) for n in names]
 
 
@@ -213,7 +214,9 @@ def _found(fs: AbstractFileSystem, path: str, name: str, order: int, artifact: b
     try:
         size = int(fs.size(path) or 0)
     except FileNotFoundError:
-        raise DataError(path, "is a link to a file that is not there", "restore the file or remove the link") from None
+        raise DataError(
+            path, "is a link to a file that does not exist", "restore the file or remove the link"
+        ) from None
     address = path if _is_local(fs) else str(fs.unstrip_protocol(path))
     return _Found(address, name, size, order, artifact)
 
@@ -236,7 +239,7 @@ def _relative(path: str, base: str) -> str:
 
 
 def _name_apart(items: list[_Found]) -> list[_Found]:
-    """Lengthen names that collide by leading parts of their paths until all differ."""
+    """Extend names that collide by leading parts of their paths until all are unique."""
     depth = {item.path: item.name.count("/") + 1 for item in items}
     while True:
         groups: dict[str, list[_Found]] = {}
@@ -265,14 +268,14 @@ def is_http(path: str) -> bool:
 
 
 def with_fields(files: PoolFiles, fields: Fields) -> PoolFiles:
-    """The files with these places of text, URL, id and date."""
+    """The files with these locations of text, URL, id and date."""
     named = PoolFiles(replace(file, fields=fields) for file in files)
     named.unread = files.unread
     return named
 
 
 def file_identity(file: InputFile) -> str:
-    """sha256 of a local file; of a remote one, what its server says of it (size, version), never its address.
+    """sha256 of a local file; for a remote one, what its server reports (size, version), never its address.
 
     Files of Common Crawl never change: their path there is their identity.
     """

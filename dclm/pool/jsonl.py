@@ -18,14 +18,15 @@ from dclm.pool.streams import open_stream, unpacked
 
 _ID_PREFIX = "<urn:uuid:"
 _READ_BYTES = 1 << 18
-_MAX_NUMBER = 10**100  # Python refuses to write out much longer ones
+_MAX_NUMBER = 10**100  # Python refuses to convert much longer ones to text
 
 
 def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
-    """One row for each line that is not blank; what is no document is a reject that names the line (1 …).
+    """One row per line that is not blank; a line that is not a document is a reject whose reason names the line (from
+    1).
 
-    Text, URL, id and date are looked for where the recipe says, else where public corpora have them
-    (`dclm.pool.layout`). `source` counts lines from 0. Of other keys, those to keep are read.
+    Text, URL, id and date are read from the fields that the recipe names, otherwise from those of public corpora
+    (`dclm.pool.layout`). `source` counts lines from 0. Of other keys, only those to keep are read.
     """
     for number, line in enumerate(_objects(file, damage), file.first_line):
         if line is None or line.strip():
@@ -79,7 +80,7 @@ def row_of_object(value: Mapping[str, object], source: str, place: str, fields: 
 
 
 def _string(value: Mapping[str, object], paths: tuple[str, ...]) -> str | None:
-    """The first that is a text or a whole number, with lone surrogates replaced."""
+    """The first value that is a text or an integer, with lone surrogates replaced."""
     for path in paths:
         found = look_up(value, path)
         if isinstance(found, int) and not isinstance(found, bool) and abs(found) < _MAX_NUMBER:
@@ -90,7 +91,7 @@ def _string(value: Mapping[str, object], paths: tuple[str, ...]) -> str | None:
 
 
 def _objects(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
-    """The lines of the file, or the objects of a `.json` file whose first line is no whole object."""
+    """The lines of the file, or the objects of a `.json` file whose first line is not a complete object."""
     lines = _lines(file, damage) if file.part is None else _lines_of_part(file, file.part, damage)
     if ".json" not in file.path.lower().removesuffix(".jsonl").rpartition("/")[2]:
         yield from lines
@@ -104,7 +105,7 @@ def _objects(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
 
 
 def _values(lines: Iterable[bytes | None]) -> Iterator[bytes | None]:
-    """JSON values as they follow each other, with commas and the brackets of one array between them."""
+    """JSON values one after another, with commas and the brackets of one array between them."""
     decoder = json.JSONDecoder()
     held = ""
     for line in lines:
@@ -117,7 +118,7 @@ def _values(lines: Iterable[bytes | None]) -> Iterator[bytes | None]:
             try:
                 _, end = decoder.raw_decode(held)
             except ValueError:
-                break  # its end is in a later line
+                break  # it ends on a later line
             yield held[:end].encode("utf-8", "replace")
             held = held[end:].lstrip(" \t\r\n,[]")
     if held:
@@ -125,26 +126,26 @@ def _values(lines: Iterable[bytes | None]) -> Iterator[bytes | None]:
 
 
 def _lines(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
-    """Lines without their ends; None stands for one that is too long."""
+    """Lines without their ends; None for a line that is too long."""
     with contextlib.closing(open_stream(file.path)) as stream:
         yield from _split(unpacked(stream, file.path, damage))
 
 
 def _lines_of_part(file: InputFile, part: ByteRange, damage: list[str]) -> Iterator[bytes | None]:
-    """The lines that begin in a part of the file. What is not plain text is read whole with the first part."""
+    """The lines that begin in a part of the file. Compressed files are read completely with the first part."""
     with contextlib.closing(open_stream(file.path)) as stream:
         if detect(stream, stream.path).kind != "plain":
             if part.offset == 0:
                 yield from _split(unpacked(stream, file.path, damage))
             return
-        start = max(part.offset - 1, 0)  # whether a line begins where the part does, the byte before it says
+        start = max(part.offset - 1, 0)  # the byte before the part shows whether a line begins there
         stream.seek(start)
         chunks = iter(lambda: stream.read(_READ_BYTES), b"")
         yield from _split(chunks, start, part.offset, part.offset + part.length)
 
 
 def _split(chunks: Iterable[bytes], at: int = 0, first: int = 0, end: int | None = None) -> Iterator[bytes | None]:
-    """The lines of some bytes, without their ends, that begin from offset `first` on and before `end`.
+    """The lines in some bytes, without their ends, that begin at or after offset `first` and before `end`.
 
     at: the offset of the bytes.
     """

@@ -1,4 +1,4 @@
-"""The `pool:` of a recipe: which files, Common Crawl selection or generated crawl the documents come from."""
+"""The `pool:` of a recipe: the files, Common Crawl selection or generated crawl that the documents come from."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Refetched:
-    """Files that stand in the pool several times, as pages do of which several crawls are one pool."""
+    """Files that are in the pool several times, like pages when several crawls form one pool."""
 
     files: tuple[str, ...]
     """Files, directories or globs."""
     times: Positive
-    """How often each record is there."""
+    """Number of times that each record occurs."""
 
 
 _SOURCES = ("warc", "jsonl", "parquet", "csv", "commoncrawl", "sample", "refetched")
@@ -47,7 +47,7 @@ _TEXTS: tuple[PoolKind, ...] = ("jsonl", "parquet", "csv")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoolMap:
-    """One of these keys."""
+    """Exactly one of these keys."""
 
     warc: tuple[str, ...] | None = None
     """Files, directories or globs of WARC, ARC or WET."""
@@ -64,15 +64,15 @@ class PoolMap:
     refetched: Refetched | None = None
     """Files that count several times."""
     text: str | None = None
-    """With `jsonl`, `parquet` or `csv`: the field that holds the text; `a.b` is `b` in `a`."""
+    """With `jsonl`, `parquet` or `csv`: the field that contains the text; `a.b` is `b` in `a`."""
     url: str | None = None
-    """The same, for the URL."""
+    """The same for the URL."""
     id: str | None = None
-    """The same, for the id."""
+    """The same for the id."""
     date: str | None = None
-    """The same, for the date."""
+    """The same for the date."""
     keep: tuple[str, ...] | dict[str, Literal["number", "text"]] | None = None
-    """The same: fields that become columns of the documents, each with its type; a list is one of numbers."""
+    """The same: fields that become columns of the documents, each with its type; a list is read as numbers."""
 
     def __post_init__(self) -> None:
         given = [name for name in _SOURCES if getattr(self, name) is not None]
@@ -83,11 +83,11 @@ class PoolMap:
             raise ValueError(f"found `{named[0]}` with `{given[0]}`, allowed: with {', '.join(_TEXTS)}")
         clash = [name for name, _ in self.fields.keep if name in DOCUMENT.names or name.startswith("_")]
         if clash:
-            raise ValueError(f"`keep` has {clash[0]}, which is the name of a column of its own")
+            raise ValueError(f"`keep` has {clash[0]}, which is the name of a built-in column")
 
     @property
     def fields(self) -> Fields:
-        """Where things are in the files."""
+        """The names of the fields in the files."""
         keep = dict.fromkeys(self.keep, "number") if isinstance(self.keep, tuple) else self.keep or {}
         kept = tuple((name, cast(KeptType, kind)) for name, kind in keep.items())
         return Fields(text=self.text, url=self.url, id=self.id, date=self.date, keep=kept)
@@ -100,10 +100,10 @@ PoolSpec = str | tuple[str, ...] | PoolMap
 def resolve_pool(
     spec: PoolSpec, workdir: str, resolve: Callable[[str], str] = lambda path: path
 ) -> tuple[InputFile, ...]:
-    """The files of a pool. What must be made or fetched first (a generated crawl, indexes) goes under `workdir`.
+    """The files of a pool. Generated crawls and downloaded indexes are stored under `workdir`.
 
-    `resolve` turns a path of the recipe into one of this machine.
-    Raises: DataError for paths that match nothing, ConfigError for files of another kind than the key says.
+    `resolve` turns a path in the recipe into one on this machine. Raises: DataError for paths that match nothing,
+    ConfigError if files are of another kind than the key says.
     """
     if isinstance(spec, str):
         return list_files([resolve(spec)])
@@ -127,7 +127,7 @@ def resolve_pool(
 
 
 def pool_paths(spec: PoolSpec) -> tuple[str, ...]:
-    """The paths that a pool names, as the recipe writes them; none for one that is made or fetched."""
+    """The paths that a pool names, as written in the recipe; none for one that is generated or downloaded."""
     if isinstance(spec, str):
         return (spec,)
     if isinstance(spec, tuple):

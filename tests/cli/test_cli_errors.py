@@ -124,8 +124,8 @@ def test_a_missing_pool(tmp_path: Path, run) -> None:  # type: ignore[no-untyped
 @pytest.mark.parametrize(
     ("name", "content", "code", "expected"),
     [
-        ("empty.warc", b"", 3, "holds no records"),
-        ("empty.warc.gz", gzip.compress(b"", mtime=0), 3, "holds no records"),
+        ("empty.warc", b"", 3, "contains no records"),
+        ("empty.warc.gz", gzip.compress(b"", mtime=0), 3, "contains no records"),
         ("latin1.warc", warc("<p>caf\xe9 cr\xe8me</p>".encode("latin-1")), 3, "not UTF-8"),
         ("half.warc.gz", gzip.compress(warc(b"<p>one two three four</p>"), mtime=0)[:-40], 3, "truncated"),
     ],
