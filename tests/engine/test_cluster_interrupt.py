@@ -68,7 +68,7 @@ def test_a_job_is_stopped_when_that_is_wanted(client: type[Client]) -> None:
 
 def test_a_signal_leaves_the_job_and_says_so(client: type[Client]) -> None:
     client.interrupt = Stopped(15)
-    with pytest.raises(Stopped, match="still runs; to stop it") as stopped:
+    with pytest.raises(Stopped, match="is still running; to stop it") as stopped:
         submit([], stop=True)
     assert stopped.value.exit_code == 143
     assert client.status == JobStatus.RUNNING

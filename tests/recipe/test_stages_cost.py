@@ -112,9 +112,9 @@ def test_costs_grow_with_the_pool() -> None:
         artifact=Path("a"), pool_bytes=10**9, documents=10**5, cpu_seconds=360, work_bytes=3 * 10**8, kept_bytes=10**8
     )
     assert list(cost_lines(cost, 10**15, Curation(cores=1000))) == [
-        "measured 278 documents/s, 2.78 MB/s a core (a: 1 GB in 360 CPU seconds)",
+        "measured 278 documents/s, 2.78 MB/s per core (a: 1 GB in 360 CPU seconds)",
         "time     1 PB: 100,000 core-hours, 100 h on 1,000 cores",
-        "disk     100 TB in the end, at most 400 TB while it runs",
+        "disk     100 TB at the end, at most 400 TB while it runs",
     ]
 
 
