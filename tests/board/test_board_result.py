@@ -111,7 +111,7 @@ def test_a_source_that_nothing_was_made_from_is_named(make: MakeResult) -> None:
     value: Any = make().to_json()
     more = {"kind": "documents", "name": "extra", "fingerprint": "1" * 64, "inputs": value["chain"][1]["inputs"]}
     value["chain"].insert(2, more)
-    assert "documents extra is used by nothing" in complaints(value)
+    assert "documents extra is not used by any later artifact" in complaints(value)
     value["chain"][3]["inputs"]["source 1"] = "1" * 64
     validate(as_bytes(value), "r")
 

@@ -53,7 +53,7 @@ def test_a_run_that_keeps_the_rules_of_filtering(filtering: Result) -> None:
 @pytest.mark.parametrize(
     ("change", "rule", "verdict", "reason"),
     [
-        ({"taken": 101}, "one pass, or declared repeats", FAILED, "undeclared: sample"),
+        ({"taken": 101}, "one pass, or declared repeats", FAILED, "undeclared repeats: sample"),
         ({"taken": None}, "one pass, or declared repeats", UNKNOWN, "does not state the number of tokens"),
         ({"decisions": {}}, "no evaluation data", UNKNOWN, "no step `decontaminate` reports on sample"),
     ],

@@ -120,7 +120,7 @@ def test_the_plan_takes_the_speed_of_an_earlier_run_and_refuses_too_few_tokens(
     (out / "train" / "timings.jsonl").write_text("".join(json.dumps(t) + "\n" for t in timings))
     monkeypatch.setattr("dclm.recipe.plan.find_scale", lambda _: small_scale)
     lines = "\n".join(plan_lines(write_recipe(tmp_path), out))
-    assert "2,560 needed, 2,560 present" in lines
+    assert "2,560 needed, 2,560 available" in lines
     assert "256 tokens/s measured in" in lines
     monkeypatch.setattr("dclm.recipe.plan.find_scale", lambda _: dataclasses.replace(small_scale, tokens=5120))
     with pytest.raises(DataError, match="needs 5,120 tokens, found 2,560"):
