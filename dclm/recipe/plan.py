@@ -100,7 +100,7 @@ def _cost(spec: PoolSpec, pipeline: Pipeline, layout: Layout, curation: Curation
 def _tokens(scale: Scale, epochs: int, artifact: str | None) -> str:
     passes = f" in up to {epochs} passes" if epochs > 1 else ""
     if artifact is None or not exists(join(artifact, RECORD)):
-        return f"{scale.trained_tokens:,} needed{passes}; the available number is known after `dclm run --until tokenize`"
+        return f"{scale.trained_tokens:,} needed{passes}; the number available is known after `run --until tokenize`"
     data = TokenDataset(artifact)
     check_data(data, with_vocabulary(scale, data.vocab_size), epochs, str(artifact))
     return f"{scale.trained_tokens:,} needed{passes}, {data.num_sequences * data.seq_len:,} available"
