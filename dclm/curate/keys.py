@@ -1,7 +1,7 @@
 """The keys of one shard as a file: written while the shard is read, so that its keys need not fit in memory.
 
-The number of partitions follows the number of shards, and the files of many shards are merged before they are reduced:
-neither a reducer nor a store ever sees shards × partitions pieces.
+The number of partitions follows the number of shards, and the files of many shards are merged before they are reduced,
+so that neither a reducer nor a store ever sees shards × partitions pieces.
 """
 
 from __future__ import annotations
