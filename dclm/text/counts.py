@@ -39,8 +39,8 @@ LINES = (
     "paragraphs",
     "all_lines",
 )
-"""Lines end at "\n", paragraphs at "\n\n"; blank ones do not count. `all_lines` also counts blank ones, but not the
-empty one after the last "\n". Bullets are ● • * - (DCLM) or • - (Gopher); ellipses are "...", ". . .", "…" or, with
+"""Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. `all_lines` also counts blank ones, but not the
+empty one after the last "\\n". Bullets are ● • * - (DCLM) or • - (Gopher); ellipses are "...", ". . .", "…" or, with
 `gopher_`, the same without the spaced one.
 """
 
@@ -51,7 +51,7 @@ _DOT = ord(".")
 _BULLETS = tuple(map(ord, "●•*-"))
 _GOPHER_BULLETS = tuple(map(ord, "•-"))
 LINE_ENDS = tuple(map(ord, "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"))
-"""Whether `str.splitlines` splits here; "\r\n" is one line end."""
+"""Whether `str.splitlines` splits here; "\\r\\n" is one line end."""
 
 
 @njit(cache=True, nogil=True)

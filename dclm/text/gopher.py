@@ -24,7 +24,7 @@ GOPHER_COPIES = (
     *("chars", "lines", "duplicate_lines", "duplicate_line_chars"),
     *("paragraphs", "duplicate_paragraphs", "duplicate_paragraph_chars"),
 )
-"""Lines are separated by runs of "\n", paragraphs of the stripped text by runs of two or more. Duplicates: all copies
+"""Lines are separated by runs of "\\n", paragraphs of the stripped text by runs of two or more. Duplicates: all copies
 except the first."""
 
 _NUM_SIZES = len(SIZES)
@@ -94,7 +94,7 @@ def count_gopher_ngrams(
 
 @njit(cache=True, nogil=True)
 def _run(data: NDArray[np.uint8], at: int, end: int, least: int) -> tuple[int, int]:
-    """(start, end) of the next run of at least this many "\n"; (end, end) if there is none."""
+    """(start, end) of the next run of at least this many "\\n"; (end, end) if there is none."""
     while at < end:
         start = at
         while at < end and data[at] == 10:

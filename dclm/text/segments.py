@@ -16,7 +16,7 @@ copies except the first. `chars`: code points of all segments."""
 
 @njit(inline="always")
 def next_break(data: NDArray[np.uint8], at: int, end: int, width: int) -> int:
-    """Start of the next run of `width` "\n"; `end` if there is none."""
+    """Start of the next run of `width` "\\n"; `end` if there is none."""
     while at + width <= end:
         if data[at] == 10 and (width == 1 or data[at + 1] == 10):
             return at
@@ -95,7 +95,7 @@ def _count_segments_of(
 def count_segments(
     data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16], width: int
 ) -> NDArray[np.int64]:
-    """Counts named SEGMENTS, int64[names, rows], of segments separated by `width` "\n": 1 for lines, 2 for paragraphs.
+    """Counts named SEGMENTS, int64[names, rows], of segments separated by `width` "\\n": 1 for lines, 2 for paragraphs.
 
     Memory beyond the columns: 32 bytes for each line or paragraph of the longest document.
     """

@@ -1,4 +1,4 @@
-"""Where every token went: the account that a tokens artifact keeps."""
+"""The token account of a tokens artifact: where every token went."""
 
 from __future__ import annotations
 

@@ -28,23 +28,24 @@ class InputText(NamedTuple):
 
     address: str
     sha256: str | None = None
-    """Of its content, which is compared when it is read; None: whatever it is."""
+    """sha256 of its content, which is compared when it is read; None: not checked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentSource:
-    """One input: what identifies it, and its files in order."""
+    """One input: its identity, and its files in order."""
 
     name: str
     fingerprint: str
-    """Of the artifact, or over the sha256 of the files."""
+    """Fingerprint of the artifact, or a hash over the sha256 of the files."""
     files: tuple[InputText, ...]
 
 
 def find_documents(address: str | Path, allow_missing: bool = False) -> DocumentSource:
-    """A documents artifact (a folder or a URL), a JSONL or Parquet file, or a local folder of such files by name.
+    """A documents artifact (a folder or a URL), a JSONL or Parquet file, or a local folder of such files sorted by
+    name.
 
-    Raises: DataError if there is nothing of the kind; IncompleteError if the artifact lacks parts.
+    Raises: DataError if there is nothing of this kind; IncompleteError if the artifact lacks parts.
     """
     name = str(address).rstrip("/").rpartition("/")[2]
     if exists(join(address, RECORD)):
@@ -57,7 +58,7 @@ def find_documents(address: str | Path, allow_missing: bool = False) -> Document
     found = sorted(p for p in path.rglob("*") if p.name.endswith(_SUFFIXES)) if path.is_dir() else [path]
     named = str(address).endswith(_SUFFIXES)
     if not found or not all(p.is_file() and (named or p.name.endswith(_SUFFIXES)) for p in found):
-        what = "found no documents there" if path.exists() else "no such file"
+        what = "found no documents" if path.exists() else "no such file"
         raise DataError(str(address), what, f"pass a documents artifact, or a file or folder of {' '.join(_SUFFIXES)}")
     texts = tuple(InputText(str(address) if named else str(p), sha256_file(p)) for p in found)
     return DocumentSource(name=name, fingerprint=fingerprint([text.sha256 for text in texts]), files=texts)
@@ -66,7 +67,7 @@ def find_documents(address: str | Path, allow_missing: bool = False) -> Document
 def read_texts(file: InputText) -> Iterator[list[str]]:
     """The texts of one file in batches of at most 1,024 documents and about 16 M characters (or one document).
 
-    Raises: DataError naming file and row where a text is missing, the file is corrupt, or it is not what it was.
+    Raises: DataError naming file and row if a text is missing, the file is corrupt, or its content has changed.
     """
     path = verified_file(file.address, file.sha256)
     read = _parquet_texts if file.address.endswith(".parquet") else _json_texts
@@ -95,7 +96,7 @@ def _parquet_texts(file: str, path: Path) -> Iterator[str]:
                     yield _checked(f"{file}#{row}", text)
                     row += 1
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(file, f"not a whole Parquet file: {error}", "make it again") from error
+        raise DataError(file, f"not a complete Parquet file: {error}", "make it again") from error
 
 
 def _json_texts(file: str, path: Path) -> Iterator[str]:
@@ -107,11 +108,11 @@ def _json_texts(file: str, path: Path) -> Iterator[str]:
                     continue
                 row = json.loads(line)
                 text = _checked(f"{file}:{number}", row.get("text") if isinstance(row, dict) else None)
-                text.encode()  # a lone surrogate, which JSON can spell, is no text
+                text.encode()  # a lone surrogate, which JSON can express, is not text
                 yield text
     except (ValueError, EOFError, OSError) as error:
         what = f"not lines of JSON with a text: {error}"
-        raise DataError(f"{file}:{number}", what, "mend the file, or copy it again if it was cut off") from error
+        raise DataError(f"{file}:{number}", what, "fix the file, or copy it again if it was truncated") from error
 
 
 def _checked(where: str, text: object) -> str:
@@ -124,5 +125,7 @@ def _decompressed(file: str, raw: IO[bytes]) -> IO[bytes]:
     if file.endswith(".gz"):
         return io.BufferedReader(gzip.GzipFile(fileobj=raw))
     if file.endswith(".zst"):
-        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, "rb"), "zstd"))  # tells a cut-off frame
+        return io.BufferedReader(
+            pa.CompressedInputStream(pa.PythonFile(raw, "rb"), "zstd")
+        )  # detects a truncated frame
     return raw

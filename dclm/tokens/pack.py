@@ -1,7 +1,7 @@
 """Documents → rows of `seq_len + 1` tokens, one input shard at a time: the parallel half of tokenization.
 
-Each document is followed by EOT, and preceded by BOS where the tokenizer has one. A shard's documents form one stream
-that is cut into rows. What is left at the end of the shard is either kept as its tail, and all tails together form the
+Each document is followed by EOT, and preceded by BOS if the tokenizer has one. A shard's documents form one stream
+that is cut into rows. The remainder at the end of the shard is either kept as its tail, and all tails together form the
 last rows of the source (packing `stream`: nothing is lost, and only the very last row can need padding), or padded at
 once (packing `dclm`).
 """
@@ -27,12 +27,12 @@ from dclm.tokens.tokenizer import CHECKED_EVERY, Encoded, Encoder, encode, verif
 
 Packing = Literal["stream", "dclm"]
 RUN_BYTES = 128 << 20
-"""A worker holds about this many bytes of rows before it writes a run."""
+"""Approximate number of bytes of rows that a worker holds before it writes a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackUnit:
-    """One input shard, and all that decides its rows."""
+    """One input shard, and everything that determines its rows."""
 
     fingerprint: str
     directory: str
@@ -54,13 +54,13 @@ class PackUnit:
 
     @property
     def purpose(self) -> str:
-        """Names the shard's rows in the hash that places them."""
+        """Names the shard's rows in the hash that decides their position."""
         return f"row\0{self.source}\0{self.shard}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """What became of one shard."""
+    """The outcome of one shard."""
 
     runs: tuple[Run, ...] = ()
     tail: str | None = None
@@ -72,9 +72,9 @@ class Packed:
 
 
 def pack_shard(unit: PackUnit) -> Outcome:
-    """Tokenize and pack one shard (see `packed_by` for what came of it).
+    """Tokenize and pack one shard (see `packed_by` for the outcome).
 
-    Raises: DataError for a corrupt input, or where the fast encoder is found to differ.
+    Raises: DataError for a corrupt input, or if the fast encoder's ids differ.
     """
     with unit_files(unit.directory) as (folder, outcome):
         outcome["packed"] = dataclasses.asdict(_pack(unit, folder))
@@ -82,7 +82,7 @@ def pack_shard(unit: PackUnit) -> Outcome:
 
 
 def packed_by(directory: str, outcome: Outcome) -> Packed:
-    """What a unit made, with the addresses of its runs."""
+    """The output of a unit, with the addresses of its runs."""
     data = dict(cast(Mapping[str, Any], outcome["packed"]))
     data["runs"] = tuple(Run(path=f"{directory}/{run['path']}", num_rows=run["num_rows"]) for run in data["runs"])
     data["tail"] = f"{directory}/{data['tail']}" if data["tail"] else None
@@ -129,7 +129,7 @@ def _framed(encoded: Encoded, bos_id: int | None, eot_id: int) -> npt.NDArray[np
 
 
 class RunWriter:
-    """Collects rows in order, and writes a sorted run whenever `RUN_BYTES` of them are there."""
+    """Collects rows in order, and writes a sorted run whenever `RUN_BYTES` of them have accumulated."""
 
     def __init__(self, purpose: str, seed: int, row_len: int, dtype: str, folder: Path) -> None:
         self._purpose, self._seed, self._row_len, self._dtype, self._folder = purpose, seed, row_len, dtype, folder
@@ -139,7 +139,7 @@ class RunWriter:
         self._runs: list[Run] = []
 
     def append(self, stream: Rows) -> Rows:
-        """Take the whole rows at the start of `stream`; gives back the rest, shorter than a row."""
+        """Take the complete rows at the start of `stream`; returns the rest, shorter than a row."""
         whole = len(stream) // self._row_len
         for block in _pieces(stream[: whole * self._row_len].reshape(whole, self._row_len), self._limit):
             if self._held + len(block) > self._limit:
@@ -149,7 +149,7 @@ class RunWriter:
         return stream[whole * self._row_len :].copy()
 
     def close(self) -> tuple[Run, ...]:
-        """Write what is held; all runs, their paths relative to the folder."""
+        """Write the held rows; returns all runs, with paths relative to the folder."""
         if self._held:
             self._flush()
         return tuple(self._runs)

@@ -23,7 +23,7 @@ from dclm.train.scale import Scale, find_scale, with_tokens
 from dclm.train.trackers import require_trackers
 
 START_SECONDS = 60
-"""Ray Train waits so long for the ranks to start, and then tries again."""
+"""Seconds that Ray Train waits for the ranks to start before it retries."""
 
 
 def launch_ray(
@@ -38,16 +38,16 @@ def launch_ray(
     max_failures: int = 3,
     make_progress: Callable[[], Progress] = NullProgress,
 ) -> Record:
-    """`train` on `num_ranks` workers of the Ray cluster that is connected, one GPU each where `device` is not cpu.
+    """`train` on `num_ranks` workers of the connected Ray cluster, one GPU each unless `device` is cpu.
 
-    `tokens` and `out` lie on storage that all nodes share. With `min_ranks` the run is elastic: it starts with so many
-    workers as there is room for, Ray Train changes their number when nodes come or go, and while there is room for
-    fewer it waits, for as long as it takes. Whenever it starts the ranks again (after a loss, up to `max_failures`
-    times) they go on from the last checkpoint, in the same data order.
+    `tokens` and `out` must be on storage that all nodes share. With `min_ranks` the run is elastic: it starts with as
+    many workers as there is room for, Ray Train changes their number when nodes join or leave, and while there is room
+    for fewer it waits indefinitely. Whenever it restarts the ranks (after a loss, up to `max_failures` times) they
+    continue from the last checkpoint, in the same data order.
     SIGTERM or SIGHUP in this process is passed on to the ranks, which save a checkpoint and end.
-    Progress is told in this process, by what the ranks write down under `out`.
-    Raises: what `train` raises; LostRankError where a run that is not elastic loses a node, and no other takes its
-    place for as long as a rank may let others wait.
+    Progress is reported in this process, from what the ranks write under `out`.
+    Raises: whatever `train` raises; LostRankError if a run that is not elastic loses a node, and no other replaces it
+    within the time that a rank may stall.
     """
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -109,14 +109,14 @@ def cluster_has_gpus() -> bool:
 
 
 def _require_room(there: float, num_ranks: int, use_gpu: bool) -> None:
-    """Raises: ConfigError where the cluster has no place for the ranks: Ray would wait for ever."""
+    """Raises: ConfigError if the cluster has no room for the ranks: Ray would wait forever."""
     if there < num_ranks:
-        what = f"found {there:g} {'GPUs' if use_gpu else 'CPUs'} in the cluster, needed: {num_ranks}, one a worker"
+        what = f"found {there:g} {'GPUs' if use_gpu else 'CPUs'} in the cluster, needed: {num_ranks}, one per worker"
         raise ConfigError(f"{num_ranks} ranks on Ray", what, "add nodes, or ask for fewer with --nproc or --min-nproc")
 
 
 def _rank(job: dict[str, Any]) -> None:
-    """One rank, in the process group that Ray Train has made."""
+    """One rank, in the process group that Ray Train has created."""
     import ray.train
 
     with ask_to_stop.obeyed(job["scratch"], answers=ray.train.get_context().get_world_rank() == 0):
@@ -124,18 +124,18 @@ def _rank(job: dict[str, Any]) -> None:
 
 
 def lost_ranks(error: BaseException, num_ranks: int, out: Path) -> LostRankError | None:
-    """What to say where Ray Train has tried to start the ranks again and again, and found no place for all of them."""
+    """The error for when Ray Train has repeatedly tried to restart the ranks, and found no room for all of them."""
     from ray.train import ControllerError
 
     if not isinstance(error, ControllerError):
         return None
     what = f"the cluster had no room for all of them again: {str(error.controller_failure).splitlines()[0]}"
-    hint = "add nodes, or ask for fewer ranks with --nproc or --min-nproc; --resume goes on from the last checkpoint"
+    hint = "add nodes, or ask for fewer ranks with --nproc or --min-nproc; --resume continues from the last checkpoint"
     return LostRankError(f"{out}: {num_ranks} ranks on Ray", what, hint)
 
 
 def _deliberate(error: BaseException) -> DclmError | None:
-    """The error that a rank raised on purpose, somewhere in what Ray made of it."""
+    """The error that a rank deliberately raised, found within Ray's wrapping."""
     inner: list[BaseException] = list(getattr(error, "worker_failures", {}).values())
     inner += [e for e in (error.__cause__, getattr(error, "cause", None)) if isinstance(e, BaseException)]
     for each in inner:

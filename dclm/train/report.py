@@ -1,4 +1,4 @@
-"""What a finished run says of itself: its counts, its picture and its record."""
+"""The description of a finished run: its counts, its chart and its record."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOSS_PICTURE = "loss.svg"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is trained: the part of a run that its fingerprint is made of."""
+    """What is trained: the part of a run that determines its fingerprint."""
 
     scale: Scale
     seed: int
@@ -38,7 +38,7 @@ def report(
     loss: float | None,
     provenance: Mapping[str, object],
 ) -> Record:
-    """Draw the picture and make the record of the finished run in `out`; `loss` is the validation loss."""
+    """Draw the chart and make the record of the finished run in `out`; `loss` is the validation loss."""
     scale = plan.scale
     metrics = read_metrics(out)
     final = metrics[-smoothed_updates(len(metrics)) :]
@@ -77,9 +77,9 @@ def report(
 
 
 def bits_per_byte(loss: float, data: TokenDataset) -> float | None:
-    """Nats per token → bits per byte of the text that was tokenized; None where its record does not state its bytes.
+    """Nats per token → bits per byte of the tokenized text; None if its record does not state its bytes.
 
-    Tokens that begin and end documents count as tokens, and as no bytes.
+    Tokens that begin and end documents count as tokens, but as no bytes.
     """
     counts = data.record.counts
     num_bytes, text, ends = counts.get("text_bytes"), counts.get("text_tokens"), counts.get("eot_tokens")

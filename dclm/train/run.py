@@ -45,7 +45,7 @@ from dclm.train.start import StartWeights
 from dclm.train.trackers import open_trackers, require_trackers
 
 VERSION = 1
-"""Of training as a whole: changes when the same input would give another model."""
+"""Version of training as a whole: changes when the same input would give another model."""
 
 
 def train(
@@ -60,10 +60,10 @@ def train(
     """Train one model in this process, or as one of the ranks that torchrun or Ray Train started.
 
     Writes `metrics.jsonl` (the same bytes for the same run on a CPU), `timings.jsonl`, `checkpoints/step-NNNNNN/`,
-    `loss.svg` and, last, `record.json`. A finished run with the same fingerprint is returned as it is.
-    Raises: ConfigError and DataError before anything starts or when it happens: too few or corrupt tokens, sequences
-    of another length, an unfinished run in `out` without `resume`, a tracker that is not installed, a full disk, no
-    memory, a loss that is not finite, a rank that stalls or is lost.
+    `loss.svg` and, last, `record.json`. A finished run with the same fingerprint is returned unchanged. Raises:
+    ConfigError and DataError before anything starts or when it happens: too few or corrupt tokens, sequences of another
+    length, an unfinished run in `out` without `resume`, a tracker that is not installed, a full disk, no memory, a loss
+    that is not finite, a rank that stalls or is lost.
     """
     options = options or TrainOptions()
     named = find_scale(scale) if isinstance(scale, str) else checked_standard(scale)
@@ -92,7 +92,9 @@ class _Run:
         self.data.verify(ranks.rank, ranks.world_size)
         self.validation = _open_validation(options.validation, scale)
         if ranks.world_size > scale.batch_sequences:
-            what = f"found {ranks.world_size} ranks, allowed: one for each sequence of a batch, {scale.batch_sequences}"
+            what = (
+                f"found {ranks.world_size} ranks, allowed: at most one per sequence of a batch, {scale.batch_sequences}"
+            )
             raise ConfigError(f"scale {scale.name}", what)
         inputs = {"tokens": self.data.record.fingerprint}
         if self.validation is not None:
@@ -141,7 +143,7 @@ class _Run:
 
     @contextmanager
     def _writer(self, step: int) -> Iterator[MetricsWriter | None]:
-        """What the first rank writes its metrics to; None on the others."""
+        """The metrics writer of the first rank; None on the others."""
         if not self.ranks.is_first:
             yield None
             return
@@ -176,7 +178,7 @@ class _Run:
                 raise Stopped(ended.signal, f"{what}; {again}")
 
     def _begin(self) -> tuple[Path | None, State]:
-        """Make or check the output directory; the checkpoint to go on from, and where the run stands."""
+        """Make or check the output directory; returns the checkpoint to continue from, and the state of the run."""
         if self.ranks.is_first:
             self.home.pull()
         self.ranks.wait()
@@ -199,10 +201,10 @@ class _Run:
             return None, fresh
         state = read_state(existing[-1])
         if state.fingerprint != self.plan.fingerprint:
-            what = "holds a run of another scale, seed or data"
-            raise ConfigError(str(self.out), what, "choose another --out, or repeat the command that began it")
+            what = "contains a run with another scale, seed or data"
+            raise ConfigError(str(self.out), what, "choose another --out, or repeat the command that started it")
         if self.options.precision not in ("auto", state.precision):
-            what = f"was begun in {state.precision}, found --precision {self.options.precision}"
+            what = f"was started with --precision {state.precision}, found {self.options.precision}"
             raise ConfigError(str(self.out), what)
         return existing[-1], dataclasses.replace(fresh, step=state.step, precision=state.precision)
 

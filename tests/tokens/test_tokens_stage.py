@@ -268,7 +268,7 @@ def test_a_wrong_id_in_a_sampled_document_stops_the_shard(
 
 
 def test_too_few_tokens_are_told_in_sequences(tokenizer_json: str, documents: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"(?s)sequences are needed of documents, which has .* --max-repeats"):
+    with pytest.raises(ConfigError, match=r"(?s)sequences are needed from documents, which has .* --max-repeats"):
         tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=TokenizeConfig(num_tokens=10**9))
     with pytest.raises(IncompleteError):
         TokenDataset(tmp_path / "out")

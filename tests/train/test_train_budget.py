@@ -86,7 +86,7 @@ def test_what_cannot_run_is_refused() -> None:
     check_hardware(SCALES["7b_1x"], Hardware(num_gpus=8))
     with pytest.raises(ConfigError, match=r"take 110 GB on each H100 of 80\nhint: use more GPUs"):
         check_hardware(SCALES["7b_1x"], Hardware())
-    with pytest.raises(ConfigError, match="found 257 ranks, allowed: one for each sequence of a batch, 256"):
+    with pytest.raises(ConfigError, match="found 257 ranks, allowed: at most one per sequence of a batch, 256"):
         check_hardware(SCALES["1b_1x"], Hardware(num_gpus=257))
     with pytest.raises(ConfigError, match="--shard-over 3\nfound 8 ranks, allowed: a divisor"):
         Hardware(num_gpus=8, shard_over=3)

@@ -36,7 +36,7 @@ class Sentences(Filter):
     max: Count | None = None
     """Maximum number of sentences; null: no maximum."""
     by_line: bool = False
-    """Split every line separately, so that no sentence continues after a "\n", as in datatrove's `C4QualityFilter`."""
+    """Split every line separately, so that no sentence continues after a "\\n", as in datatrove's `C4QualityFilter`."""
     model: str = "punkt-english"
     """A Punkt model: asset name or path."""
 

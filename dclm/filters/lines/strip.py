@@ -22,7 +22,7 @@ from dclm.text.unicode import class_table, decode
 def _strip_lines(
     data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int64]]:
-    """The texts with stripped lines and "\n" between them: bytes, offsets, number of lines changed or removed in
+    """The texts with stripped lines and "\\n" between them: bytes, offsets, number of lines changed or removed in
     each."""
     rows = len(offsets) - 1
     out = np.empty(offsets[rows] - offsets[0], np.uint8)
@@ -52,7 +52,7 @@ def _strip_lines(
 class StripLines(Map):
     """Strips every line and removes lines that are then blank; a page left empty is dropped.
 
-    Lines are those of `str.splitlines`, which also end at "\r", U+2028 and others; afterwards all end at "\n". `_edits`
+    Lines are those of `str.splitlines`, which also end at "\\r", U+2028 and others; then all end at "\\n". `_edits`
     counts the lines that were changed or removed.
 
     Source: `C4QualityFilter` of datatrove, which does this first.

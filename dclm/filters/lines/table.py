@@ -53,7 +53,7 @@ def split_lines(data: Bytes, offsets: Ints) -> tuple[Ints, Ints, Ints]:
 def join_lines(
     data: Bytes, starts: Ints, ends: Ints, first: Ints, keep: NDArray[np.bool_], strips: bool, classes: Classes
 ) -> tuple[Bytes, Ints, NDArray[np.int64]]:
-    """The kept lines of each row with "\n" between them (optionally stripped): bytes, offsets, number of lines
+    """The kept lines of each row with "\\n" between them (optionally stripped): bytes, offsets, number of lines
     removed."""
     rows = len(first) - 1
     out = np.empty(ends[-1] - starts[0] if len(ends) else 0, np.uint8)

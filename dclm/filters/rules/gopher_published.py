@@ -22,7 +22,7 @@ class GopherQuality(RuleFilter):
 
     Source: Gopher (Rae et al. 2021), A1.1; datatrove 0.10.1, `GopherQualityFilter`. Differences: words are not spaCy's;
     the rules on the number and mean length of words use those that start with a letter or a number, instead of those
-    with a character outside a list of punctuation; only "\n" ends a line; a document without words is dropped.
+    with a character outside a list of punctuation; only "\\n" ends a line; a document without words is dropped.
     """
 
     name: ClassVar[str] = "gopher_quality"

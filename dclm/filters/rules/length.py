@@ -32,7 +32,7 @@ WORD_FEATURES: dict[tuple[WordKind, bool], tuple[str, str]] = {
 class PageLength(RuleFilter):
     """Keeps documents of `min` … `max` characters, words, lines or paragraphs, inclusive.
 
-    Lines end at "\n", paragraphs at "\n\n"; blank ones do not count. Characters are code points.
+    Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. Characters are code points.
 
     Source: DCLM `page_length_filter` (length_type, min_length, max_length, ignore_punctuation, model).
     """
@@ -47,7 +47,7 @@ class PageLength(RuleFilter):
     max: Count | None = None
     """Maximum number; null: no maximum."""
     words: WordKind = "fasttext"
-    """Definition of a word: fastText's tokens (including "\n", but no other whitespace), UAX #29 words, or
+    """Definition of a word: fastText's tokens (including "\\n", but no other whitespace), UAX #29 words, or
     whitespace-separated words."""
     ignore_punctuation: bool = False
     """Count only words whose first character is a letter or a number."""
@@ -110,7 +110,7 @@ class WordLength(RuleFilter):
 class LineLength(Filter):
     """Keeps documents whose longest (or mean) line has at most `max` code points; drops empty documents.
 
-    Lines are those of `str.splitlines`, which also end at "\r", U+2028 and others. Blank ones count.
+    Lines are those of `str.splitlines`, which also end at "\\r", U+2028 and others. Blank ones count.
 
     Source: DCLM `line_length_filter` (length_type, max_length), for code as in RedPajama.
     """

@@ -25,7 +25,7 @@ REPEATED_NGRAMS: Mapping[str, float] = {"5": 0.15, "6": 0.14, "7": 0.13, "8": 0.
 class Repetition(RuleFilter):
     """Keeps documents in which no fraction below is above its limit. A limit of null is not checked.
 
-    Lines end at "\n", paragraphs at "\n\n"; both are stripped, and blank ones are skipped. A document without any is
+    Lines end at "\\n", paragraphs at "\\n\\n"; both are stripped, and blank ones are skipped. A document without any is
     dropped if there is a limit on them, and an empty document always; a document with only one passes that limit. Words
     are UAX #29's that start with a letter or a number; n-grams consist of these words, and their characters are those
     of the words.

@@ -1,6 +1,6 @@
 """Searches for many words at once: the matches of an unanchored trie regular expression, in one pass over the bytes.
 
-At each position a trie expression matches the longest word that starts there (for whole words, with `\b` on both sides,
+At each position a trie expression matches the longest word that starts there (whole words, with `\\b` on both sides:
 the longest that also ends at a boundary), and continues after it. The kernel does the same over UTF-8.
 """
 

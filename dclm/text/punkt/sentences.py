@@ -59,7 +59,7 @@ def _count(data: Bytes, start: int, end: int, classes: Classes, model: PunktMode
 def _next_mark(data: Bytes, at: int, end: int, classes: Classes) -> tuple[int, int, int]:
     """(position of the next possible end, end of the text after it, start of the next word or -1).
 
-    Expression: [.?!](?=[)";}\]*:@'({[?!]|\s+\S+)
+    Expression: [.?!](?=[)";}\\]*:@'({[?!]|\\s+\\S+)
     """
     while at < end:
         if KINDS[data[at]] & END and at + 1 < end:
@@ -101,7 +101,7 @@ def _is_text(data: Bytes, at: int, end: int, classes: Classes) -> bool:
 def _skip_closers(data: Bytes, start: int, end: int, classes: Classes) -> int:
     """After the marks (and whitespace) that close the previous sentence; `start` if there are none.
 
-    Expression: ["')\]}]+?(?:\s+|(?=--)|$)
+    Expression: ["')\\]}]+?(?:\\s+|(?=--)|$)
     """
     at = start
     while at < end and KINDS[data[at]] & CLOSER:

@@ -73,7 +73,7 @@ def breaks(data: Bytes, at: int, end: int, classes: Classes, model: PunktModel, 
 
 @njit(cache=True, nogil=True)
 def _dots_end(data: Bytes, at: int, end: int, classes: Classes) -> int:
-    """After `-{2,}`, `\.{2,}` or `(?:\.\s){2,}\.` at `at`; `at` if none of them matches."""
+    """After `-{2,}`, `\\.{2,}` or `(?:\\.\\s){2,}\\.` at `at`; `at` if none of them matches."""
     mark = data[at]
     if mark != _STOP and mark != DASH:
         return at
