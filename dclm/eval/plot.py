@@ -1,4 +1,4 @@
-"""Pictures of scores: one run against guessing, and two recipes against each other."""
+"""Charts of scores: one run compared with guessing, and two recipes compared with each other."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ NAME_WIDTH = 90
 
 
 class _Line(NamedTuple):
-    """One row of a picture: a point with its interval."""
+    """One row of a chart: a point with its interval."""
 
     label: str
     value: float
     low: float | None
-    """None where the items cannot tell; then a point is drawn alone."""
+    """None if it cannot be estimated from the items; then only a point is drawn."""
     high: float | None
     color: str
     bold: bool = False
 
 
 def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path = SUITE_DIR) -> None:
-    """Write a picture of the centred accuracies in `scores` (the content of scores.json), by group of abilities.
+    """Write a chart of the centered accuracies in `scores` (the content of scores.json), by group of abilities.
 
-    0 is the published baseline and 1 is no mistake; bars are 95 % confidence intervals. Tasks of CORE are blue, and
-    diamonds are means: of a group only where all its tasks have a score.
+    0 is the published baseline and 1 means no mistakes; bars are 95 % confidence intervals. Tasks of CORE are blue, and
+    diamonds are means: a group has one only if all its tasks have a score.
     """
     core = set(load_suite("core").labels)
     groups: dict[str, list[_Line]] = {}
@@ -60,7 +60,7 @@ def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path 
         head = [] if mean is None else [_Line(name, mean, mean, mean, "black", True)]
         blocks.append(("", [*head, *ordered]) if head else (name, ordered))
     note = "" if scores["limited"] is None else f" (first {scores['limited']} rows of each task)"
-    axis = "centred accuracy (0: published baseline v2, 1: no mistake)\ntasks of CORE are blue, means are diamonds"
+    axis = "centered accuracy (0: published baseline v2, 1: no mistakes)\ntasks of CORE are blue, means are diamonds"
     _draw(path, blocks, f"{title}{note}", axis)
 
 
@@ -88,9 +88,10 @@ def draw_bits(path: Path, scores: Mapping[str, Any], title: str) -> None:
 def draw_forest(path: Path, found: Comparison, a: str, b: str, metric: str | None = None) -> None:
     """Write a forest plot: the differences of the means, then of the tasks from the largest to the smallest.
 
-    metric: the continuous score of which the tasks' differences are drawn; None: of accuracy.
+    metric: the continuous score whose differences are drawn by task; None: accuracy.
 
-    Where B is better intervals are blue, where A is orange; grey ones hold zero. `a` and `b` name the two recipes.
+    Intervals are blue if B is better, orange if A is better, and gray if they contain zero. `a` and `b` name the two
+    recipes.
     """
     means = [_forest_line(label, mean, True) for label, mean in found.means.items()]
     if metric is None:
@@ -116,7 +117,7 @@ def draw_forest(path: Path, found: Comparison, a: str, b: str, metric: str | Non
 
 
 def _normal_ends(value: float, error: float | None) -> tuple[float | None, float | None]:
-    """Of a mean centered accuracy, which is 1 at most."""
+    """For a mean centered accuracy, which is at most 1."""
     return (None, None) if error is None else (value - NORMAL_REACH * error, min(1.0, value + NORMAL_REACH * error))
 
 
@@ -132,7 +133,7 @@ def _forest_line(label: str, d: Difference, bold: bool, better: float = 1.0) -> 
 
 def _draw(path: Path, blocks: Sequence[tuple[str, Sequence[_Line]]], title: str, axis: str) -> None:
     if path.suffix not in FORMATS:
-        raise ConfigError(str(path), f"found {path.suffix or 'no ending'!r}, allowed: {', '.join(FORMATS)}")
+        raise ConfigError(str(path), f"found {path.suffix or 'no extension'!r}, allowed: {', '.join(FORMATS)}")
     rows = sum(len(lines) + bool(name) for name, lines in blocks)
     with _axes(path, 1.4 + 0.17 * rows) as axes:
         place, labels = 0.0, []

@@ -1,4 +1,4 @@
-"""scores.json: what the items of a run add up to."""
+"""scores.json: the aggregates of a run's items."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from dclm.eval.task import Task
 def scores_json(
     suite: Suite, items: Path, *, model: str, limit: int | None, window: int, dtype: str, missing: Mapping[str, str]
 ) -> dict[str, object]:
-    """The content of scores.json. Means are null where a task that they need has no score.
+    """The content of scores.json. Means are null if a task that they need has no score.
 
-    With a `limit` the means are over part of the items; `limited` says so.
+    With a `limit` the means are over part of the items, which `limited` states.
     """
     table = pq.read_table(items)
     scored = [task for task in suite.tasks if task.task not in missing]

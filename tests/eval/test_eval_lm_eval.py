@@ -242,7 +242,7 @@ def test_a_changed_task_file_or_model_is_other_work(llama: Path, foreign: Path, 
     [
         ("lm-eval:hff,pretrained=nowhere", "lm-eval cannot load it"),
         ("lm-eval:hf,pretrained=/nowhere/at/all", "lm-eval cannot load it"),
-        ("lm-eval:dummy", "takes text, and our prompts are tokens"),
+        ("lm-eval:dummy", "accepts only text, but our prompts are tokens"),
     ],
 )
 def test_a_backend_that_cannot_score_tokens_is_named(model: str, message: str, tasks: Path, tmp_path: Path) -> None:
@@ -263,5 +263,5 @@ def test_a_backend_of_text_alone_runs_lm_evals_tasks(
 def test_a_wrong_name_is_told_before_anything_is_scored(llama: Path, foreign: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean `pick`"):
         evaluate(f"hf:{llama}", tmp_path / "out", tasks=("lm-eval:pikc",), device="cpu", include_path=foreign)
-    with pytest.raises(ConfigError, match="lm-eval gives its scores alone"):
+    with pytest.raises(ConfigError, match="lm-eval provides only its scores"):
         load_subject(f"lm-eval:hf,pretrained={llama}", "cpu", "float32")

@@ -66,13 +66,13 @@ def evaluate(
     """Score `model` on a suite or on tasks, and on the texts named in `perplexity`, and write the artifact `out`.
 
     A model is a checkpoint, a training run, open_lm's FILE.pt, `hf:DIRECTORY`, `gguf:FILE`, or one of lm-eval's:
-    `lm-eval:KIND,key=value,…`, which is scored in this process, since lm-eval's backends spread over GPUs themselves.
+    `lm-eval:KIND,key=value,…`, which is scored in this process, because lm-eval's backends use several GPUs themselves.
 
-    A task is a label of ours, or `lm-eval:NAME` for one of lm-eval's own (`include_path` holds more of its task files),
-    which counts in no mean of ours. A task whose data cannot be had is named missing, with the reason, and every mean
-    that needs it is null. `limit` keeps the first rows of each task (of each category where it has them); the scores
-    then say so. `window` is the longest text in tokens, for a model whose files do not state it. What is finished of an
-    earlier run with the same settings is used again. `folder` holds the task files.
+    A task is a label of ours, or `lm-eval:NAME` for one of lm-eval's own (`include_path` is a folder with additional
+    task files), which does not count in our means. A task whose data is not available is listed as missing, with the
+    reason, and every mean that needs it is null. `limit` keeps the first rows of each task (or of each of its
+    categories); the scores then say so. `window` is the maximum length of a text in tokens, for a model whose files do
+    not state it. Finished parts of an earlier run with the same settings are reused. `folder` contains the task files.
     Raises: ConfigError (names, nothing to score), DataError (model, data, an item that cannot be scored).
     """
     started = time.time()
@@ -133,7 +133,7 @@ def _make(job: Job, space: Workspace, folder: Path) -> Record:
 
 
 def _score(job: Job, space: Workspace, scratch: Path) -> list[UnitCounts]:
-    """Score every item and document, and put them into the artifact's tables."""
+    """Score every item and document, and add them to the artifact's tables."""
     if job.backend is not None:
         space.engine = SerialEngine()  # the model is in this process
     one_gpu_each = job.settings.device == "cuda"

@@ -1,4 +1,4 @@
-"""Two recipes on the same items: how much better the second is, how sure that is, and which tasks say so."""
+"""Two recipes on the same items: how much better the second one is, how certain that is, and which tasks contribute."""
 
 from __future__ import annotations
 
@@ -29,46 +29,46 @@ from dclm.eval.task import Task, load_task
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskDifference:
-    """One task's part."""
+    """The contribution of one task."""
 
     difference: Difference
-    """Of accuracies."""
+    """Difference of accuracies."""
     adds: float
-    """What the task adds to the difference of CORE, or, where that is not known, of the common mean."""
+    """The task's contribution to the difference of CORE, or, if that is unknown, of the common mean."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All that the scores of two recipes say of each other."""
+    """The complete comparison of two recipes' scores."""
 
     num_runs: tuple[int, int]
     core: Difference | None
-    """Of CORE v2; None where a task of it is not in all runs."""
+    """Difference of CORE v2; None if one of its tasks is not in all runs."""
     extended: Difference | None
     common: Difference | None
-    """Of the mean centred accuracy (v2) of the tasks in all runs; None where there is none."""
+    """Difference of the mean centered accuracy (v2) of the tasks in all runs; None if there is none."""
     tasks: Mapping[str, TaskDifference]
-    """By label; those that drive the mean most come first."""
+    """By label; the largest contributions to the mean come first."""
     core_bpb: Difference | None
-    """Of the bits per byte of the right answer, mean over CORE; below zero where B is better. None where a task of it
-    has none in some run."""
+    """Difference in bits per byte of the right answer, mean over CORE; below zero if B is better. None if one of its
+    tasks has no value in some run."""
     items: Mapping[str, int]
-    """By task, how many were scored."""
+    """By task, the number of items scored."""
     continuous: Mapping[str, Mapping[str, Difference]]
-    """By task and by name (`dclm.eval.statistics.continuous.METRICS`), where the same items have it in all runs."""
+    """By task and name (`dclm.eval.statistics.continuous.METRICS`), if the same items have it in all runs."""
     texts: Mapping[str, Difference]
-    """Of bits a byte, by text that all runs were scored on; below zero where B is better."""
+    """Differences in bits per byte, by text that all runs were scored on; below zero if B is better."""
     not_common: tuple[str, ...]
     """Tasks that only some of the runs have."""
     limited: tuple[int, ...]
-    """Limits of rows a task that runs were scored with: then no difference is one of benchmark scores."""
+    """Limits on rows per task with which runs were scored: then no difference is one of benchmark scores."""
 
     @property
     def means(self) -> dict[str, Difference]:
-        """Differences of means by name, the headline first; the common mean where it is neither of the others."""
+        """Differences of means by name, the headline first; includes the common mean if it is neither of the others."""
         named = {"CORE v2": self.core, "EXTENDED v2": self.extended}
         if set(self.tasks) not in (set(load_suite("core").labels), set(load_suite("extended").labels)):
-            named["common tasks, centred"] = self.common
+            named["common tasks, centered"] = self.common
         return {name: mean for name, mean in named.items() if mean is not None}
 
     def to_json(self) -> dict[str, object]:
@@ -77,10 +77,11 @@ class Comparison:
 
 
 def compare(a: Sequence[Path], b: Sequence[Path]) -> Comparison:
-    """Compare score artifacts (or runs that have one in `scores`), one or several seeds of each recipe, item by item.
+    """Compare score artifacts (or runs with a score artifact in `scores`), one or several seeds of each recipe, item by
+    item.
 
-    Raises: IncompleteError, ConfigError where they are no score artifacts; DataError where no task is in all of them,
-    one stands twice, or a task was scored on other rows, data or examples.
+    Raises: IncompleteError, ConfigError if they are not score artifacts; DataError if no task is in all of them, one
+    occurs twice, or a task was scored on different rows, data or examples.
     """
     groups = [[read_run(path) for path in paths] for paths in (a, b)]
     runs = [run for group in groups for run in group]
