@@ -44,7 +44,7 @@ ITEMS = pa.schema(
         pa.field("output", pa.string()),  # the generated text
         pa.field("trimmed", pa.bool_(), nullable=False),  # whether the context was trimmed to fit the window
         pa.field("gold", pa.int32()),  # the right choice
-        pa.field("logprobs", pa.list_(pa.float64())),  # nats of each whole answer, or of the only one
+        pa.field("logprobs", pa.list_(pa.float64())),  # nats of each whole answer; without choices, of the right one
         pa.field("answer_bytes", pa.list_(pa.int32())),  # of these answers in UTF-8, without surrounding whitespace
     ]
 )
