@@ -61,7 +61,7 @@ class Multiplier:
 
     corpus: str
     value: float | None
-    """The factor of FLOPs that the baseline needs for the same score. Null, like its interval, if the slope may be zero:
+    """The factor of FLOPs that the baseline needs for the same score. Null, like its interval, if the slope may be 0:
     then no amount of compute can compensate."""
     low: float | None
     """Ends of the 95 % interval."""
