@@ -84,7 +84,7 @@ def test_state_is_cut_by_the_gpus_that_share_it() -> None:
 
 def test_what_cannot_run_is_refused() -> None:
     check_hardware(SCALES["7b_1x"], Hardware(num_gpus=8))
-    with pytest.raises(ConfigError, match=r"take 110 GB on each H100 of 80\nhint: use more GPUs"):
+    with pytest.raises(ConfigError, match=r"need 110 GB on each H100 of 80\nhint: use more GPUs"):
         check_hardware(SCALES["7b_1x"], Hardware())
     with pytest.raises(ConfigError, match="found 257 ranks, allowed: at most one per sequence of a batch, 256"):
         check_hardware(SCALES["1b_1x"], Hardware(num_gpus=257))
