@@ -148,6 +148,12 @@ class Scores(Artifact):
         return value
 
     @property
+    def core_bpb(self) -> float | None:
+        """Bits per byte of the right answers, mean over CORE; None where a task has none, or scores are older."""
+        value: float | None = self.scores.get("core_bpb")
+        return value
+
+    @property
     def missing(self) -> Mapping[str, str]:
         """Task without a score → the reason."""
         reasons: Mapping[str, str] = self.scores["reasons"]
@@ -155,7 +161,7 @@ class Scores(Artifact):
 
     @property
     def tasks(self) -> Table:
-        """One row per task: items, shots, raw and centered accuracy, standard error, 95 % interval."""
+        """One row per task: items, shots, accuracy with its error and 95 % interval, continuous scores."""
         rows = [
             {
                 "task": label,
@@ -166,6 +172,7 @@ class Scores(Artifact):
                 "standard_error": task["standard_error"],
                 "low": task["interval"][0],
                 "high": task["interval"][1],
+                **{metric: each["value"] if each else None for metric, each in task.get("continuous", {}).items()},
             }
             for label, task in self.scores["tasks"].items()
         ]

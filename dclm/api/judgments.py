@@ -28,13 +28,17 @@ class Compared:
 
     @property
     def table(self) -> Table:
-        """One row per mean, task and text: the difference B minus A, its 95 % interval, and P(B is better)."""
+        """One row per mean, task, text and continuous score: B minus A, its 95 % interval, and P(B is above A)."""
+        bits = {} if self.found.core_bpb is None else {"CORE, bits per byte": self.found.core_bpb}
         named = {
             **self.found.means,
+            **bits,
             **{label: task.difference for label, task in self.found.tasks.items()},
             **{f"bits per byte, {label}": text for label, text in self.found.texts.items()},
         }
         columns = ("value", "standard_error", "low", "high", "probability", "detectable")
+        for label, measures in self.found.continuous.items():
+            named |= {f"{label}, {metric}": each for metric, each in measures.items()}
         rows = [{"what": name, **{c: getattr(d, c) for c in columns}} for name, d in named.items()]
         return Table("B minus A", pa.Table.from_pylist(rows))
 

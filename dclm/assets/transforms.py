@@ -1,4 +1,5 @@
-"""What turns the bytes of a source into the content of an asset. Each gives the same bytes on every machine."""
+"""Functions that turn the bytes of a source into the content of an asset. Each gives the same bytes on every
+machine."""
 
 from __future__ import annotations
 
@@ -20,10 +21,10 @@ def gunzip_neox(data: bytes) -> bytes:
 
 
 def neox_without_pii(data: bytes) -> bytes:
-    """The GPT-NeoX-20B tokenizer.json out of OLMo's copy, which adds three `|||…|||` tokens at the end.
+    """GPT-NeoX-20B's tokenizer.json, made from OLMo's copy, which adds three `|||…|||` tokens at the end.
 
-    Vocabulary (50,254), merges (50,009) and the 25 other added tokens are those of GPT-NeoX-20B, so ids are equal
-    on any text; 50,277 ids in all.
+    Vocabulary (50,254), merges (50,009) and the 25 other added tokens are those of GPT-NeoX-20B, so ids are equal on
+    any text; 50,277 ids in total.
     """
     tokenizer = json.loads(data)
     tokenizer["added_tokens"] = [t for t in tokenizer["added_tokens"] if not t["content"].startswith("|||")]
@@ -31,24 +32,25 @@ def neox_without_pii(data: bytes) -> bytes:
 
 
 def unicode_domains(data: bytes) -> bytes:
-    """Top-level domains as IANA lists them (capitals, punycode, a comment) → sorted lower-case Unicode, one a line."""
+    """Top-level domains as listed by IANA (capitals, punycode, a comment) → sorted lowercase Unicode, one per line."""
     labels = [line.strip().lower() for line in data.decode("ascii").splitlines() if not line.startswith("#")]
     names = [n[4:].encode().decode("punycode") if n.startswith("xn--") else n for n in labels if n]
     return ("\n".join(sorted(set(names))) + "\n").encode()
 
 
 def fineweb_domains(data: bytes) -> bytes:
-    """`domains` out of datatrove's tar of URL block lists."""
+    """`domains` from datatrove's tar of URL block lists."""
     return _member(data, "domains")
 
 
 def fineweb_urls(data: bytes) -> bytes:
-    """`urls` out of datatrove's tar of URL block lists."""
+    """`urls` from datatrove's tar of URL block lists."""
     return _member(data, "urls")
 
 
 def punkt_english(data: bytes) -> bytes:
-    """Punkt's model as the JSON that `dclm.text.punkt.model` reads, out of a module of literals, which is not run."""
+    """Punkt's model as the JSON that `dclm.text.punkt.model` reads, from a module of literals, which is not
+    executed."""
     values: dict[str, ast.expr] = {}
     for line in ast.parse(data).body:
         if isinstance(line, ast.Assign) and isinstance(line.targets[0], ast.Name):

@@ -1,4 +1,5 @@
-"""Does JSON have the form of a result: the schema that ships with the package, every deviation at once."""
+"""Checks that JSON has the form of a result: the schema that ships with the package, with all deviations reported at
+once."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ import jsonschema
 
 from dclm.core.errors import DataError, Problem
 
+MAX_RESULT_BYTES = 1 << 20  # a full result has about 30 kB
 MAX_DEPTH = 20
-"""Levels of nesting in a result; a real one has about six."""
+"""Maximum nesting depth of a result; a real one has about six levels."""
 MAX_PROBLEMS = 100
-"""Problems of the plain values that are reported: a hostile upload may have a hundred thousand."""
+"""Maximum number of problems reported in plain values: a hostile upload may have a hundred thousand."""
 
 
 @cache
@@ -29,7 +31,7 @@ def schema() -> dict[str, Any]:
 
 @cache
 def _validator() -> Any:
-    """The schema's validator, for which 5.0 is a number and not an integer: the readers of a result agree with it."""
+    """The schema's validator. For it, 5.0 is a number and not an integer, as for the readers of a result."""
     draft = jsonschema.Draft202012Validator
     strict = draft.TYPE_CHECKER.redefine("integer", lambda _, v: isinstance(v, int) and not isinstance(v, bool))
     extend: Any = jsonschema.validators.extend
@@ -45,21 +47,22 @@ def check_schema(value: object, name: str) -> object:
 
 
 def check_plain(value: object, name: str) -> object:
-    """`value` itself. Raises: DataError where it holds what no page or file can. Much faster than the schema."""
+    """`value` itself. Raises: DataError if it holds anything that no page or file can. Much faster than the schema."""
     raise_problems(list(_plain_problems(value, name)))
     return value
 
 
 def raise_problems(found: list[Problem]) -> None:
-    """Raise one DataError that carries all of `found`, if there are any."""
+    """Raise one DataError with all problems in `found`, if there are any."""
     if found:
         raise DataError(*found[0], others=found[1:])
 
 
 def _plain_problems(value: object, name: str) -> Iterator[Problem]:
-    """What JSON can say and a page or a file cannot hold: lone surrogates, control characters, infinity, deep nests.
+    """Find values that JSON can express but a page or a file cannot: lone surrogates, control characters, infinity,
+    deep nests.
 
-    Every text is looked at, also in the free parts that the schema does not describe.
+    Every text is checked, including the free parts that the schema does not describe.
     """
     stack: list[tuple[object, str, int]] = [(value, "$", 0)]
     found = 0
@@ -84,11 +87,11 @@ def _plain_problems(value: object, name: str) -> Iterator[Problem]:
 
 def _text_problem(text: str) -> str | None:
     if not text.isprintable() and any((ord(c) < 32 and c not in "\t\n") or 127 <= ord(c) < 160 for c in text):
-        return "a control character in a text"
+        return "a text contains a control character"
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "half a surrogate pair in a text, which no file or page can hold"
+        return "a text contains half a surrogate pair, which no file or page can hold"
     return None
 
 
@@ -97,6 +100,34 @@ def _where(name: str, path: str) -> str:
 
 
 def shorten(text: str) -> str:
-    """One line of at most 160 characters: what strangers wrote, in an error. Always fit to be encoded."""
+    """One line of at most 160 characters: untrusted text for an error message. Always safe to encode."""
     text = " ".join(text.split()).encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= 160 else text[:157] + "..."
+
+
+def load_json(data: bytes, name: str) -> object:
+    """JSON without NaN and without repeated keys. Raises: DataError."""
+    if len(data) > MAX_RESULT_BYTES:
+        raise DataError(name, f"more than {MAX_RESULT_BYTES} bytes, more than any real result needs")
+    try:
+        return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise DataError(name, f"not valid JSON: {str(error) or 'nested too deeply'}") from None
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is not a number")

@@ -1,4 +1,4 @@
-"""Everything about one entry on a page of its own: scores against its published neighbors, data, chain, rules."""
+"""The page of one entry: scores compared with similar published runs, data, chain, rules."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dclm.board.entry import Entry
 from dclm.board.explain import explain
 from dclm.board.frame import frame
+from dclm.board.multiplier import DEFAULT, multiplier
 from dclm.board.neighbors import Neighbors, neighbors
-from dclm.board.result import Link, Result
+from dclm.board.result import Link, Measure, Result
 from dclm.board.taskplot import render_tasks
 from dclm.board.tracks import rules
 from dclm.board.uncertainty import core_error, task_error
+from dclm.eval.statistics.continuous import METRICS
 from dclm.eval.suite import load_suite
 
 
 def render_detail(entry: Entry, json_link: str | None = None, home: str = "../") -> str:
-    """The page of `entry`. `json_link`: where its result.json is, from the page's point of view."""
+    """The page of `entry`. `json_link`: URL of its result.json relative to the page."""
     near = neighbors(entry)
     why = "".join(f"<p>{_escape(sentence)}</p>" for sentence in explain(entry))
     standing = "" if not why else f'<section class="panel warn"><h2>{_heading(entry)}</h2>{why}</section>'
@@ -44,15 +46,20 @@ def _numbers(entry: Entry, json_link: str | None) -> str:
     rows: list[tuple[str, str | None]] = [
         ("CORE (v2)", core),
         ("CORE (v1)", _percent(result.core_v1)),
+        ("Bits per byte over CORE", _bits(result)),
         ("EXTENDED (v2)", _percent(result.extended_v2)),
         ("Scale", training.scale),
         ("Parameters", None if training.params is None else f"{training.params:,}"),
         ("Training tokens", None if training.tokens is None else f"{training.tokens:,}"),
         ("FLOPs (6 · N · D)", None if training.flops is None else f"{training.flops:.3e}"),
+        (f"FLOPs that {DEFAULT} needs", _times(result)),
         ("Seed", None if training.seed is None else str(training.seed)),
         ("Training loss", _nats(training.final_loss)),
         ("Validation loss", _nats(training.validation_loss)),
-        *((f"Bits per byte, {n}", f"{t.bits_per_byte:.3f} ± {t.stderr:.3f}") for n, t in result.perplexity.items()),
+        *(
+            (f"Bits per byte, {n}", _measure(Measure(value=t.bits_per_byte, stderr=t.stderr)))
+            for n, t in result.perplexity.items()
+        ),
         ("Track", None if result.imported is not None else result.track),
         ("Suite", f"{result.suite.name} {result.suite.version}"),
         ("Corpus", ", ".join(result.data.pools) or None),
@@ -83,10 +90,10 @@ def _tasks(entry: Entry, near: Neighbors) -> str:
     head = '<tr class="head"><th>Task</th><th>Score</th><th>±</th><th>Items</th><th>Clean</th><th>Published</th></tr>'
     return f"""<section class="panel"><h2>Scores per task</h2>
 {render_tasks(entry.result, [other.result for other in near.entries])}
-{said}<p class="note">Bars are one standard error; hollow dots have a binomial one, estimated from the number of items.
-The tick is guessing.</p>
+{said}<p class="note">Bars are one standard error; hollow dots have a binomial error, estimated from the number of
+items. The tick marks random guessing.</p>
 <details><summary>All scores as a table</summary><div class="scroll"><table class="plain">{head}{rows}</table></div>
-</details></section>"""
+</details>{_continuous(entry.result)}</section>"""
 
 
 def _task_row(result: Result, task: str, others: Sequence[Entry]) -> str:
@@ -107,16 +114,56 @@ def _task_row(result: Result, task: str, others: Sequence[Entry]) -> str:
     return f'<tr><th scope="row">{task}</th>{body}</tr>'
 
 
+def _continuous(result: Result) -> str:
+    """The continuous scores of all tasks; nothing where the result has none."""
+    known = {task: s for task, s in result.scores.items() if s.continuous}
+    if not known:
+        return ""
+    titles = "".join(f"<th>{_escape(metric.title.capitalize())}</th>" for metric in METRICS.values())
+    rows = "".join(
+        f'<tr><th scope="row">{task}</th>'
+        + "".join(f"<td>{_measure(score.continuous.get(metric))}</td>" for metric in METRICS)
+        + "</tr>"
+        for task, score in known.items()
+    )
+    return (
+        f'<details><summary>Continuous scores</summary><div class="scroll"><table class="plain">'
+        f'<tr class="head"><th>Task</th>{titles}</tr>{rows}</table></div></details>'
+    )
+
+
+def _measure(measure: Measure | None) -> str:
+    if measure is None:
+        return "—"
+    return f"{measure.value:.3f}" + ("" if measure.stderr is None else f" ± {measure.stderr:.3f}")
+
+
+def _times(result: Result) -> str | None:
+    found = multiplier(result)
+    if found is None:
+        return None
+    known = found.low is not None and found.high is not None
+    ends = f"95 % {found.low:.2f} to {found.high:.2f}" if known else "no bounds"
+    beyond = ", extrapolated" if found.extrapolated else ""
+    return f"{found.value:.2f} times as many for this CORE ({ends}{beyond})"
+
+
+def _bits(result: Result) -> str | None:
+    if result.core_bpb is None:
+        return None
+    return _measure(Measure(value=result.core_bpb, stderr=result.core_bpb_stderr))
+
+
 def _data(result: Result) -> Iterator[str]:
     bars = "".join(
         _waterfall(name, counts) for name, counts in result.data.counts.items() if isinstance(counts, Mapping)
     )
     if bars:
-        yield f'<section class="panel"><h2>What became of the data</h2>{bars}</section>'
+        yield f'<section class="panel"><h2>What happened to the data</h2>{bars}</section>'
 
 
 def _waterfall(name: str, counts: Mapping[str, object]) -> str:
-    """One source: of what was read, what was kept, dropped by a step, and rejected as unreadable."""
+    """One source: how many of the documents read were kept, dropped by a step, and rejected as unreadable."""
     numbers = {k: v for k in ("read", "kept", "dropped", "rejected") if isinstance(v := counts.get(k), int)}
     read = numbers.get("read", 0)
     if read <= 0:
@@ -130,7 +177,7 @@ def _waterfall(name: str, counts: Mapping[str, object]) -> str:
     more = ""
     if counts.get("decisions"):
         text = json.dumps(counts["decisions"], indent=1, ensure_ascii=False)[:20_000]
-        more = f"<details><summary>What its steps decided</summary><pre>{_escape(text)}</pre></details>"
+        more = f"<details><summary>Decisions of its steps</summary><pre>{_escape(text)}</pre></details>"
     return (
         f"<h3>{_escape(name)}: {read:,} read</h3>"
         '<svg class="bar-chart" viewBox="0 0 960 18" preserveAspectRatio="none" role="img"'
@@ -185,7 +232,7 @@ def _reproduce(entry: Entry) -> str:
     return (
         f'<section class="panel"><h2>How to reproduce it</h2>{made}{text}'
         f"<pre>dclm run {name} --out out/again\ndclm board check out/again/result.json</pre>"
-        f"<p>The scores are the same artifact if their fingerprint is <code>{last}…</code> again.</p></section>"
+        f"<p>The scores are the same artifact if their fingerprint is again <code>{last}…</code>.</p></section>"
     )
 
 

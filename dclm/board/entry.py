@@ -1,4 +1,4 @@
-"""An entry of a board: a result with who sent it, and where it stands: ranked, or apart and why."""
+"""An entry of a board: a result, its submitter, and its standing: ranked, or not ranked and why."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FEW_TASKS = 10
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rescored:
-    """What became of computing a result's scores anew from its items."""
+    """The outcome of recomputing a result's scores from its items."""
 
     items: int
     tasks: int
     answers_checked: int
-    """Of the tasks, those in which every item's mark was compared with the right answer in the task data."""
+    """Number of tasks in which the mark of every item was compared with the right answer in the task data."""
     sha256: str
-    """Of the items, as it stands in the chain."""
+    """sha256 of the items, as in the chain."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,13 +38,13 @@ class Entry:
     received: str | None = None
     """UTC, to the second."""
     rescored: Rescored | None = None
-    """Null: the scores are what the submitter says they are."""
+    """Null: the scores are only claimed by the submitter."""
     published: bool = False
     """A reference row that ships with the board."""
     title: str | None = None
-    """A short name; null: the result's own."""
+    """A short name; null: the result's own name."""
     key: str | None = None
-    """A short stable id; null: the result's own."""
+    """A short stable id; null: the result's own id."""
 
     @property
     def id(self) -> str:
@@ -63,7 +63,7 @@ class Entry:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why the entry is not ranked, in a few words each, the weightiest first; empty: it is ranked."""
+        """Short reasons why the entry is not ranked, most important first; empty if it is ranked."""
         result = self.result
         found = []
         if self.published:
@@ -94,14 +94,14 @@ class Broken:
 
 
 def own(results: Sequence[Result]) -> list[Entry]:
-    """Entries of results of which nothing else is known."""
+    """Entries for results about which nothing else is known."""
     return [Entry(result=result) for result in results]
 
 
 def evaluation_of(result: Result) -> str:
-    """sha256 by which the same evaluation is recognized under any name: that of its rounded scores.
+    """sha256 that identifies the same evaluation under any name: the hash of its rounded scores.
 
-    Few scores may agree by chance; then the name counts too.
+    If there are few scores, they may agree by chance; then the name is hashed too.
     """
     scores = {task: round(score.score, 6) for task, score in result.scores.items()}
     content = [scores] if len(scores) >= _FEW_TASKS else [scores, result.name]

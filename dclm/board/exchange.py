@@ -1,8 +1,8 @@
-"""To and from the JSON in which DCLM's own leaderboard keeps an evaluation.
+"""Conversion to and from the JSON in which DCLM's own leaderboard stores an evaluation.
 
-Source: exp_data/evals/*.json of DCLM: `eval_metrics.icl` holds the task accuracies, `Core` and `Extended` are v2 (in
-files without `Core_v2`, older ones, they are v1). Means over missing tasks are text there ("N/A …"), null here. What
-that form has no field for goes along under `dclm`, which its readers pass over.
+Source: exp_data/evals/*.json of DCLM: `eval_metrics.icl` holds the task accuracies; `Core` and `Extended` are v2 (v1 in
+older files without `Core_v2`). Means over missing tasks are text there ("N/A …"), null here. Fields that the format
+lacks are stored under `dclm`, which its readers ignore.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NO_TRAINING = TrainingSummary(scale=UNKNOWN)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Extra:
-    """What goes along under `dclm`."""
+    """The fields stored under `dclm`."""
 
     training: TrainingSummary = _NO_TRAINING
     limited: int | None = None
@@ -36,12 +36,12 @@ class _Extra:
 
 
 def from_dclm(value: object, name: str) -> Result:
-    """The result in an evaluation file of DCLM, with the means computed anew.
+    """The result in an evaluation file of DCLM, with recomputed means.
 
-    Such a file has no chain: the result says that it was imported. Scale, parameters, tokens and FLOPs are those that
-    the file states (if it was written here), or those of the published evaluation with the same scores, or null.
-    Tasks outside EXTENDED (early files have some) are left out. Raises: DataError if there are no task accuracies, or
-    one is no number in [0, 1].
+    Such a file has no chain: the result says that it was imported. Scale, parameters, tokens and FLOPs are those in the
+    file (if it was written here), or those of the published evaluation with the same scores, or null. Tasks outside
+    EXTENDED (some early files have them) are left out. Raises: DataError if there are no task accuracies, or one is not
+    a number in [0, 1].
     """
     metrics = value.get("eval_metrics") if isinstance(value, Mapping) else None
     scores = metrics.get("icl") if isinstance(metrics, Mapping) else None

@@ -1,4 +1,4 @@
-"""What is on a board: a directory, an fsspec URL, a board's database, or a board server."""
+"""Reads the entries of a board: a directory, an fsspec URL, a board's database, or a board server."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import NamedTuple
 import fsspec
 import httpx
 
-from dclm.board.conform import shorten
+from dclm.board.conform import load_json, shorten
 from dclm.board.entry import Broken, Entry, Rescored
 from dclm.board.rescore import rescore
-from dclm.board.result import Result, load_json, parse_result, read_result
+from dclm.board.result import Result, parse_result, read_result
 from dclm.board.store import Store
 from dclm.core.errors import ConfigError, DataError, Problem
 from dclm.core.storage import is_local
 
 SERVER = ("http://", "https://")
 ITEMS_SUFFIX = ".items.parquet"
-"""Of the items that lie next to a result in a directory."""
+"""File name of the items next to a result in a directory."""
 _DATABASE = (".db", ".sqlite", ".sqlite3")
 _TIMEOUT_SECONDS = 30.0
 _PAGE = 200
@@ -27,18 +27,18 @@ _MAX_PAGES = 10_000
 
 
 class Fetched(NamedTuple):
-    """What was found."""
+    """The entries found."""
 
     entries: list[Entry]
     broken: list[Broken]
-    """What cannot be shown, by file name or id. It hides nothing else."""
+    """Entries that cannot be shown, by file name or id. They do not hide any others."""
 
 
 def fetch_entries(place: str) -> Fetched:
     """The entries at `place`: a result file, a directory or fsspec URL of them, a database, or a board server.
 
-    In a local directory, items that lie next to a result (NAME.items.parquet) are scored anew.
-    Raises: DataError if there are none, or nothing but broken ones; ConfigError if nobody answers.
+    In a local directory, scores are recomputed from the items next to a result (NAME.items.parquet). Raises: DataError
+    if there are no entries, or only broken ones; ConfigError if the server does not answer.
     """
     if place.startswith(SERVER):
         return _download(place)
@@ -50,7 +50,7 @@ def fetch_entries(place: str) -> Fetched:
 
 
 def fetch_results(place: str) -> list[Result]:
-    """The readable results at `place`, as `fetch_entries` finds them."""
+    """The readable results at `place`, as found by `fetch_entries`."""
     return [entry.result for entry in fetch_entries(place).entries]
 
 
@@ -65,7 +65,7 @@ def list_results(place: str) -> list[str]:
 
 def _read_all(place: str, paths: list[str]) -> Fetched:
     if not paths:
-        raise DataError(place, "no results there", "a result is made by `dclm run`, and sent by `dclm board upload`")
+        raise DataError(place, "no results there", "`dclm run` makes a result, and `dclm board upload` sends it")
     entries: list[Entry] = []
     broken: list[Broken] = []
     problems: list[Problem] = []
@@ -103,11 +103,11 @@ def _download(place: str) -> Fetched:
             broken = [Broken(id=str(b["id"]), problem=str(b["problem"])) for b in content.get("broken", [])]
             path = content.get("next")
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise DataError(place, "the answer is not a board's", "is this the address of a board?") from None
+            raise DataError(place, "the answer did not come from a board", "is this the address of a board?") from None
         if path is not None and (not found or not path.startswith("/api/results?")):
             break
         entries += found
-    raise DataError(place, "the board's answers do not end")
+    raise DataError(place, "the board's list of results does not end")
 
 
 def _parsed(values: list[dict[str, object]], place: str) -> Iterator[Entry]:
@@ -126,18 +126,18 @@ def _parsed(values: list[dict[str, object]], place: str) -> Iterator[Entry]:
 def request(
     method: str, to: str, path: str, headers: dict[str, str], data: bytes | None, seconds: float = _TIMEOUT_SECONDS
 ) -> httpx.Response:
-    """The board's answer. Redirects are not followed: a token goes to the address that was named and no other."""
+    """The board's answer. Redirects are not followed: a token is sent only to the given address."""
     try:
         with httpx.Client(timeout=seconds, follow_redirects=False) as client:
             return client.request(method, to.rstrip("/") + path, headers=headers, content=data)
     except httpx.InvalidURL:
-        raise ConfigError(to, "not an address", "such as https://board.example:8000") from None
+        raise ConfigError(to, "not a URL", "such as https://board.example:8000") from None
     except httpx.TransportError as error:
-        what = f"nobody answers there ({type(error).__name__})"
-        raise ConfigError(to, what, "check the address, and that the board runs (`dclm board serve`)") from None
+        what = f"the server does not answer ({type(error).__name__})"
+        raise ConfigError(to, what, "check the address, and that the board is running (`dclm board serve`)") from None
 
 
 def said(answer: httpx.Response, to: str, key: str) -> str:
-    """One field of a board's answer, fit to be shown."""
+    """One field of a board's answer, safe to show."""
     value = load_json(answer.content, to)
     return shorten(str(value.get(key, ""))) if isinstance(value, dict) else ""

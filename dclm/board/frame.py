@@ -1,4 +1,4 @@
-"""What all pages of a board share: head, style sheet, script and the policy that allows these two alone."""
+"""Parts shared by all pages of a board: head, style sheet, script, and the policy that allows only these two."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""HTTP that slow and idle clients cannot stop: deadlines for headers, body and answer, and a limit on connections.
+"""HTTP that slow and idle clients cannot block: deadlines for headers, body and answer, and a limit on connections.
 
-uvicorn waits for headers without end, and its own limit counts half-open connections: enough of them and every
-request is answered 503. Here a connection that has not sent its whole request in time is closed, and where too many
-are open, the one that has waited longest for a request gives way to the newest.
+uvicorn waits for headers forever, and its own limit counts half-open connections: with enough of them, every request is
+answered 503. Here, a connection that has not sent its whole request in time is closed, and if too many are open, the
+one that has been waiting longest for a request is closed in favor of the newest.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_SECONDS = 10.0
-"""From the connection, or from the answer before, to the end of a request's headers."""
+"""Seconds from the connection, or from the previous answer, to the end of a request's headers."""
 BODY_SECONDS = 60.0
-"""For the rest of a request; items take 64 MiB at most."""
+"""Seconds for the rest of a request; items have at most 64 MiB."""
 ANSWER_SECONDS = 300.0
-"""Until the answer is with the client; to re-score a large result takes up to four minutes."""
+"""Seconds until the client has the answer; re-scoring a large result takes up to four minutes."""
 KEEP_ALIVE_SECONDS = 5
 MAX_CONNECTIONS = 400
 _RESERVED = 100  # descriptors for the database, children and libraries
@@ -28,10 +28,10 @@ _TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-lengt
 
 
 class GuardedProtocol(H11Protocol):
-    """One connection, and the deadline of what it is doing."""
+    """One connection, and the deadline of its current phase."""
 
     waiting: dict[GuardedProtocol, None] = {}  # noqa: RUF012
-    """Connections without a whole request, the longest first, of all servers in the process."""
+    """Connections without a complete request, oldest first, of all servers in the process."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,7 +65,7 @@ class GuardedProtocol(H11Protocol):
         self.transport.abort()
 
     def _watch(self) -> None:
-        """Set the deadline anew if the connection has begun to do something else."""
+        """Reset the deadline if the connection has begun a new phase."""
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             doing, seconds = ("headers", id(cycle)), HEADER_SECONDS
@@ -86,7 +86,7 @@ class GuardedProtocol(H11Protocol):
 
     def _late(self) -> None:
         if self._doing[0] == "headers" and not self.transport.is_closing():
-            with contextlib.suppress(RuntimeError):  # raised where the other side is gone already
+            with contextlib.suppress(RuntimeError):  # raised if the other side is already gone
                 self.transport.write(_TOO_LATE)
             self.transport.close()
             self._timer = self.loop.call_later(KEEP_ALIVE_SECONDS, self.drop)
@@ -95,13 +95,13 @@ class GuardedProtocol(H11Protocol):
 
 
 def max_connections() -> int:
-    """How many connections may be open at once: never more than there are descriptors for."""
+    """Maximum number of open connections: never more than there are descriptors for."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, min(MAX_CONNECTIONS, soft - _RESERVED)) if soft != resource.RLIM_INFINITY else MAX_CONNECTIONS
 
 
 def configure(app: Any, host: str, port: int) -> uvicorn.Config:
-    """How a board is served."""
+    """Settings of a board server."""
     return uvicorn.Config(
         app,
         host=host,

@@ -8,11 +8,12 @@ import json
 from collections.abc import Iterable, Sequence
 
 from dclm.board.entry import Entry
+from dclm.board.multiplier import multiplier
 from dclm.board.rank import rank_entries
 from dclm.eval.suite import load_suite
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A text that begins so is a formula to a spreadsheet."""
+"""A spreadsheet reads text that begins with one of these as a formula."""
 
 
 def rows(entries: Sequence[Entry]) -> list[dict[str, object]]:
@@ -22,7 +23,7 @@ def rows(entries: Sequence[Entry]) -> list[dict[str, object]]:
 
 
 def to_csv(entries: Sequence[Entry]) -> str:
-    """The rows as CSV. Unknown is empty; texts that a spreadsheet would take for formulas get an apostrophe."""
+    """The rows as CSV. Unknown values are empty; text that a spreadsheet would read as a formula gets an apostrophe."""
     table = rows(entries)
     out = io.StringIO()
     writer = csv.DictWriter(out, list(_row_names()), lineterminator="\n")
@@ -39,6 +40,7 @@ def to_json(entries: Sequence[Entry]) -> str:
 
 def _row(entry: Entry, tasks: Iterable[str]) -> dict[str, object]:
     result, training = entry.result, entry.result.training
+    times = multiplier(result)
     return {
         "id": entry.id,
         "name": entry.shown,
@@ -56,9 +58,15 @@ def _row(entry: Entry, tasks: Iterable[str]) -> dict[str, object]:
         "core_v1": result.core_v1,
         "core_v2": result.core_v2,
         "core_v2_stderr": result.core_v2_stderr,
+        "core_bpb": result.core_bpb,
+        "core_bpb_stderr": result.core_bpb_stderr,
         "extended_v1": result.extended_v1,
         "extended_v2": result.extended_v2,
         "extended_v2_stderr": result.extended_v2_stderr,
+        "compute_multiplier": None if times is None else times.value,
+        "compute_multiplier_low": None if times is None else times.low,
+        "compute_multiplier_high": None if times is None else times.high,
+        "compute_multiplier_extrapolated": None if times is None else times.extrapolated,
         "validation_loss": training.validation_loss,
         "source": result.imported,
         **{task: result.scores[task].score if task in result.scores else None for task in tasks},
@@ -67,8 +75,9 @@ def _row(entry: Entry, tasks: Iterable[str]) -> dict[str, object]:
 
 _FIELDS = (
     "id", "name", "full_name", "standing", "reasons", "submitter", "scale", "track", "corpus", "pipeline", "params",
-    "tokens", "flops", "core_v1", "core_v2", "core_v2_stderr", "extended_v1", "extended_v2", "extended_v2_stderr",
-    "validation_loss", "source",
+    "tokens", "flops", "core_v1", "core_v2", "core_v2_stderr", "core_bpb", "core_bpb_stderr", "extended_v1",
+    "extended_v2", "extended_v2_stderr", "compute_multiplier",
+    "compute_multiplier_low", "compute_multiplier_high", "compute_multiplier_extrapolated", "validation_loss", "source",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The published runs that a result is best seen against."""
+"""The published runs with which a result is best compared."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ NEAREST = 5
 
 
 class Neighbors(NamedTuple):
-    """Published runs, and in what they are near."""
+    """Published runs, and the criterion by which they are close."""
 
     entries: list[Entry]
     why: str
 
 
 def neighbors(entry: Entry) -> Neighbors:
-    """The published runs of the same scale whose CORE is nearest; without such a scale, those nearest in FLOPs."""
+    """The published runs of the same scale with the closest CORE; if the scale has none, those closest in FLOPs."""
     training, core = entry.result.training, entry.result.core_v2
     others = [e for e in published_entries() if e.id != entry.id and e.result.core_v2 is not None]
     same = [e for e in others if e.result.training.scale == training.scale]
@@ -33,6 +33,6 @@ def neighbors(entry: Entry) -> Neighbors:
         power = math.log10(training.flops)
         known = [e for e in others if e.result.training.flops is not None]
         ordered = sorted(known, key=lambda e: abs(math.log10(e.result.training.flops or 1.0) - power))
-        return Neighbors(ordered[:NEAREST], "no published run has this scale; those nearest in training FLOPs")
+        return Neighbors(ordered[:NEAREST], "no published run has this scale; these are closest in training FLOPs")
     ordered = sorted(others, key=lambda e: abs((e.result.core_v2 or 0.0) - (core or 0.0)))
-    return Neighbors(ordered[:NEAREST], "the training FLOPs are unknown; the published results nearest in CORE")
+    return Neighbors(ordered[:NEAREST], "the training FLOPs are unknown; these published results are closest in CORE")

@@ -6,24 +6,23 @@ from functools import cache
 from typing import Any
 
 from dclm import __version__
-from dclm.board.conform import schema
+from dclm.board.conform import MAX_RESULT_BYTES, schema
 from dclm.board.rescore import MAX_ITEMS_BYTES
-from dclm.board.result import MAX_RESULT_BYTES
 
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 _TOKEN: list[dict[str, list[str]]] = [{"token": []}]
-_SAME = {"304": {"description": "It has not changed since the ETag that was sent."}}
+_SAME = {"304": {"description": "It has not changed since the given ETag."}}
 
 
 @cache
 def document() -> dict[str, Any]:
-    """The description, as /openapi.json gives it."""
+    """The description, as served at /openapi.json."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "DCLM leaderboard",
             "version": __version__,
-            "description": "Results of pretraining-data experiments. Every answer about an error has `error`.",
+            "description": "Results of pretraining-data experiments. Every error answer has the field `error`.",
         },
         "paths": {
             "/api/results": {"get": _listing(), "post": _submit()},
@@ -35,16 +34,16 @@ def document() -> dict[str, Any]:
                     "responses": {"200": _json("The result.", {"$ref": "#/components/schemas/result"}), **_failed(404)},
                 },
                 "delete": {
-                    "summary": "Take an entry off the board. Only who sent it may, and the board's keeper.",
+                    "summary": "Remove an entry from the board. Only its submitter and the board's administrator may.",
                     "security": _TOKEN,
                     "parameters": [{"name": "reason", "in": "query", "schema": {"type": "string"}}],
-                    "responses": {"200": _json("It is gone.", _object("id", "removed")), **_failed(401, 403, 404)},
+                    "responses": {"200": _json("It was removed.", _object("id", "removed")), **_failed(401, 403, 404)},
                 },
             },
             "/api/results/{id}/items": {
                 "parameters": [_ID],
                 "put": {
-                    "summary": "Send items.parquet, from which the board computes the scores of an entry anew.",
+                    "summary": "Send items.parquet, from which the board recomputes the scores of an entry.",
                     "security": _TOKEN,
                     "requestBody": {
                         "required": True,
@@ -52,14 +51,14 @@ def document() -> dict[str, Any]:
                         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
                     },
                     "responses": {
-                        "200": _json("The scores follow from the items.", _object("id", "items", "answers_checked")),
+                        "200": _json("The items reproduce the scores.", _object("id", "items", "answers_checked")),
                         **_failed(401, 403, 404, 413, 422, 507),
                     },
                 },
             },
             "/": {"get": _page("The leaderboard.", "text/html")},
-            "/results/{id}.html": {"parameters": [_ID], "get": _page("All about one entry.", "text/html", 404)},
-            "/results.csv": {"get": _page("One line per entry, published results too.", "text/csv")},
+            "/results/{id}.html": {"parameters": [_ID], "get": _page("The page of one entry.", "text/html", 404)},
+            "/results.csv": {"get": _page("One line per entry, including published results.", "text/csv")},
             "/results.json": {"get": _page("The same as JSON.", "application/json")},
             "/openapi.json": {"get": _page("This description.", "application/json")},
         },
@@ -74,13 +73,13 @@ def _listing() -> dict[str, Any]:
     whole = {"type": "integer", "minimum": 0, "maximum": 999_999_999}
     page = {"type": "integer", "minimum": 1, "maximum": 500, "default": 100}
     return {
-        "summary": "The entries, in order of arrival, a part at a time.",
+        "summary": "The entries in order of arrival, in pages.",
         "parameters": [
             {"name": "offset", "in": "query", "schema": {**whole, "default": 0}},
             {"name": "limit", "in": "query", "schema": page},
         ],
         "responses": {
-            "200": _json("A part of the entries.", _object("results", "total", "offset", "next", "broken")),
+            "200": _json("One page of the entries.", _object("results", "total", "offset", "next", "broken")),
             **_SAME,
             **_failed(422),
         },
@@ -97,15 +96,15 @@ def _submit() -> dict[str, Any]:
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/result"}}},
         },
         "responses": {
-            "201": _json("It is on the board now.", _object("id", "created")),
-            "200": _json("It was there already.", _object("id", "created")),
+            "201": _json("It was added to the board.", _object("id", "created")),
+            "200": _json("It was already on the board.", _object("id", "created")),
             **_failed(401, 403, 409, 413, 422, 507),
         },
     }
 
 
 def _result_schema() -> dict[str, Any]:
-    """The schema of a result with its references made to point into this document."""
+    """The schema of a result, with its references rewritten to point into this document."""
 
     def moved(value: Any) -> Any:
         if isinstance(value, dict):
@@ -137,12 +136,12 @@ def _object(*names: str) -> dict[str, Any]:
 
 _WHY = {
     401: "The token is wrong or missing.",
-    403: "The board takes no results, or the entry is somebody else's.",
+    403: "The board accepts no results, or the entry belongs to somebody else.",
     404: "There is no such entry.",
-    409: "The same scores are on the board already.",
+    409: "The same scores are already on the board.",
     413: "The body is too large.",
-    422: "What was sent is not in order; `problems` names everything.",
-    507: "No room is left on the board's disk.",
+    422: "The upload is invalid; `problems` lists every problem.",
+    507: "The board's disk is full.",
 }
 
 

@@ -1,11 +1,12 @@
-"""The board as one HTML page without outside resources. Names on it come from strangers: all of it is escaped.
+"""The board as one HTML page without external resources. Names on it come from strangers: all of them are escaped.
 
 The page works without its script (best CORE first); the script sorts, filters, compares and keeps its state in the
-address. A policy allows that one script and that one style sheet, by their hashes, and nothing else.
+address. A policy allows only that script and that style sheet, by their hashes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from dclm.board.entry import Broken, Entry, Standing
 from dclm.board.frame import POLICY, SCRIPT, frame
 from dclm.board.known.published import LICENSE, SOURCE, published_entries
 from dclm.board.listing import to_csv, to_json
+from dclm.board.multiplier import DEFAULT, lines, multiplier
 from dclm.board.plot import render_plot
 from dclm.board.rank import rank_entries, tones
 from dclm.board.result import Result, write_result
@@ -26,7 +28,7 @@ from dclm.eval.suite import load_suite
 
 __all__ = ["POLICY", "export_site", "render_page"]
 TEXT = "wikitext2"
-"""The text of whose bits per byte there is a column."""
+"""The text whose bits per byte are a column."""
 
 
 class _Column(NamedTuple):
@@ -36,7 +38,7 @@ class _Column(NamedTuple):
     show: Callable[[float], str] = str
     best: str = "high"
     wide: bool = True
-    """Not on a phone."""
+    """Hidden on a phone."""
 
 
 def _signed(value: float) -> str:
@@ -60,12 +62,30 @@ def _error(entry: Entry) -> float | None:
     return None if error is None else error.value
 
 
+def _multiplier(entry: Entry) -> float | None:
+    found = multiplier(entry.result)
+    return None if found is None else found.value
+
+
 _COLUMNS = (
-    _Column("Name", "a name leads to everything about a result", lambda e: e.shown, wide=False),
+    _Column("Name", "each name links to the page of its result", lambda e: e.shown, wide=False),
     _Column("Scale", "of the training run", lambda e: e.result.training.scale),
     _Column("CORE", "mean centered accuracy of 22 tasks, v2, percent", lambda e: e.result.core_v2, _signed, wide=False),
-    _Column("±", "standard error of CORE; of published results the binomial one", _error, _signed, "low", wide=False),
+    _Column("±", "standard error of CORE; binomial for published results", _error, _signed, "low", wide=False),
+    _Column(
+        "CORE bits",
+        "bits per byte of the right answers, mean over CORE",
+        lambda e: e.result.core_bpb,
+        "{:.3f}".format,
+        "low",
+    ),
     _Column("EXTENDED", "the same over 53 tasks", lambda e: e.result.extended_v2, _signed),
+    _Column(
+        "× FLOPs",
+        "times this run's FLOPs that the baseline needs for the same CORE; gray: beyond the baseline's own runs",
+        _multiplier,
+        "{:.2f}".format,
+    ),
     _Column("Tasks", "tasks with a score", lambda e: float(len(e.result.scores)), _short),
     _Column("Bits/byte", f"on the text {TEXT}", _bits, "{:.3f}".format, "low"),
     _Column(
@@ -78,8 +98,8 @@ _COLUMNS = (
 )
 _TEXT = ("Name", "Scale", "Track")
 _GROUPS: tuple[tuple[Standing, str], ...] = (
-    ("ranked", "Ranked: whole runs of the benchmark, scores computed anew from their items"),
-    ("apart", "Not ranked: see the marks"),
+    ("ranked", "Ranked: complete runs of the benchmark, with scores recomputed from their items"),
+    ("apart", "Not ranked: the tags say why"),
     ("published", "Published results of DCLM, for reference"),
 )
 
@@ -87,11 +107,12 @@ _GROUPS: tuple[tuple[Standing, str], ...] = (
 def render_page(
     entries: Sequence[Entry], *, broken: Sequence[Broken] = (), title: str = "DCLM leaderboard", details: bool = True
 ) -> str:
-    """The page. `details`: there is results/ID.html for every entry, next to the page."""
+    """The page. `details`: results/ID.html exists for every entry, next to the page."""
     ordered = rank_entries(entries)
     tone = tones([entry.result for entry in ordered])
     scales = "".join(f'<option value="{_escape(s)}">{_escape(s)}</option>' for s in tone)
     legend = "".join(f'<li><span class="dot t{number}"></span>{_escape(scale)}</li>' for scale, number in tone.items())
+    baselines = "".join(f"<option>{_escape(name)}</option>" for name in lines().baselines if name != DEFAULT)
     heads = "".join(_head(column) for column in _COLUMNS)
     bodies = "\n".join(_group(standing, label, ordered, tone, details) for standing, label in _GROUPS)
     missing = "".join(f"<li>{_escape(b.id)}: {_escape(b.problem)}</li>" for b in broken)
@@ -99,8 +120,8 @@ def render_page(
     return frame(
         title,
         f"""<header><h1>{_escape(title)}</h1>
-<p>Models that differ in their training data and in nothing else. CORE and EXTENDED are means of accuracies, centered
-so that 0 is guessing and 100 is perfect; a mean with a missing task is not given.</p></header>
+<p>Models that differ only in their training data. CORE and EXTENDED are means of accuracies, centered
+so that 0 is guessing and 100 is perfect; there is no mean if a task is missing.</p></header>
 <main>
 <section class="panel" aria-labelledby="plot-title"><h2 id="plot-title">CORE against training compute</h2>
 {render_plot(ordered, tone)}
@@ -118,10 +139,11 @@ so that 0 is guessing and 100 is perfect; a mean with a missing task is not give
 <option value="1.4e11-1e20">over 140B</option></select></label>
 <label>Source <select id="source"><option value="">all</option><option value="own">this board</option>
 <option value="published">published</option></select></label>
+<label>× FLOPs of <select id="baseline"><option value="">{_escape(DEFAULT)}</option>{baselines}</select></label>
 <label class="check"><input type="checkbox" id="together"> sort all groups together</label>
 </form>
 <p class="note" role="status"><span id="shown">{len(ordered)} of {len(ordered)}</span> results.
-Mark two to compare them.
+Select two to compare them.
 <span class="actions"><button type="button" id="csv" hidden>CSV of these</button>
 <button type="button" id="json" hidden>JSON of these</button>
 <button type="button" id="reset" hidden>Clear filters</button></span></p>
@@ -130,9 +152,9 @@ Mark two to compare them.
 {bodies}
 </table></div></section>
 {lost}</main>
-<footer><p>Select a column's head to sort by it. Everything, with the score of every task:
+<footer><p>Click a column header to sort by it. All results with the score of every task:
 <a href="results.csv">CSV</a>, <a href="results.json">JSON</a>. Published results: {_escape(SOURCE)}, license
-{_escape(LICENSE)}; their errors are binomial ones, computed here.</p></footer>
+{_escape(LICENSE)}; their standard errors are binomial, computed here.</p></footer>
 <script type="application/json" id="data">{_data(ordered)}</script>
 <script>{SCRIPT}</script>
 """,
@@ -142,7 +164,7 @@ Mark two to compare them.
 def export_site(entries: Sequence[Entry], out: Path, published: bool = False, broken: Sequence[Broken] = ()) -> Path:
     """Write index.html, results/ID.html (and ID.json of own results), results.csv and results.json under `out`.
 
-    `published`: with DCLM's published results as reference rows. Returns the page's path.
+    `published`: include DCLM's published results as reference rows. Returns the page's path.
     """
     everything = [*entries, *(published_entries() if published else ())]
     for entry in everything:
@@ -196,7 +218,8 @@ def _row(entry: Entry, place: int | None, tone: int, details: bool) -> str:
         elif value is None:
             cells.append(f'<td class="{wide.strip()}" data-v="">—</td>')
         else:
-            cells.append(f'<td class="{wide.strip()}" data-v="{value!r}">{_escape(column.show(value))}</td>')
+            more = _spread(entry) if column.label == "× FLOPs" else ""
+            cells.append(f'<td class="{wide.strip()}" data-v="{value!r}"{more}>{_escape(column.show(value))}</td>')
     texts = [entry.shown, result.name, result.data.pipeline, entry.submitter, *result.data.pools]
     words = " ".join(filter(None, texts))
     return (
@@ -206,6 +229,17 @@ def _row(entry: Entry, place: int | None, tone: int, details: bool) -> str:
     )
 
 
+def _spread(entry: Entry) -> str:
+    """Attributes of a multiplier's cell: its interval, and whether it is extrapolated."""
+    found = multiplier(entry.result)
+    if found is None:
+        return ""
+    known = found.low is not None and found.high is not None
+    ends = f"95 % {found.low:.2f} to {found.high:.2f}" if known else "no bounds"
+    beyond = ", extrapolated" if found.extrapolated else ""
+    return f' title="{ends}{beyond}"' + (' data-beyond=""' if found.extrapolated else "")
+
+
 def _tags(entry: Entry) -> str:
     tags = ["re-scored"] if entry.standing == "ranked" else list(entry.reasons)
     kind = "tag plainly" if entry.published else "tag"
@@ -213,16 +247,19 @@ def _tags(entry: Entry) -> str:
 
 
 def _data(entries: Sequence[Entry]) -> str:
-    """What comparing needs, as JSON that can end no element: the scores of all tasks in units of 1/10,000."""
+    """The data for comparisons, as JSON that cannot close an HTML element: the scores of all tasks in units of
+    1/10,000."""
     suite, core = load_suite("extended"), set(load_suite("core").labels)
     tasks = [[t.task, t.metadata.baseline.v2, int(t.task in core)] for t in suite.tasks]
     scores = {entry.id: [_packed(entry.result, label) for label in suite.labels] for entry in entries}
-    text = json.dumps({"tasks": tasks, "scores": scores}, separators=(",", ":"))
+    part = [entry.id for entry in entries if entry.result.limited is not None]
+    fitted = dataclasses.asdict(lines())
+    text = json.dumps({"tasks": tasks, "scores": scores, "lines": fitted, "part": part}, separators=(",", ":"))
     return text.replace("<", "\\u003c")
 
 
 def _packed(result: Result, task: str) -> list[int] | int | None:
-    """Score, or score and error where it was measured."""
+    """The score, or score and error if it was measured."""
     score = result.scores.get(task)
     if score is None:
         return None

@@ -1,4 +1,4 @@
-"""CORE against training FLOPs with the frontier, as an SVG picture inside the page."""
+"""CORE against training FLOPs with the frontier, as an SVG chart inside the page."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ class _Point(NamedTuple):
     """log10 of the training FLOPs."""
     core: float
     """In percent."""
-    error: float
-    """Standard error of `core`; 0 where it cannot be told."""
+    error: float | None
+    """Standard error of `core`; None if unknown."""
 
 
 def render_plot(entries: Sequence[Entry], tone: Mapping[str, int]) -> str:
-    """The picture of those entries that have both CORE and FLOPs, or a sentence that there are none."""
+    """The chart of the entries that have both CORE and FLOPs, or a sentence saying that there are none."""
     points = [point for entry in entries if (point := _point_of(entry)) is not None]
     if not points:
         return '<p class="note">No result has both CORE and training FLOPs yet.</p>'
     x = _Axis(*_bounds([p.power + side for p in points for side in (-0.1, 0.1)], 1.0), _LEFT, _WIDTH - _RIGHT)
-    ends = [p.core + sign * p.error for p in points for sign in (-1, 1)]
+    ends = [p.core + sign * (p.error or 0.0) for p in points for sign in (-1, 1)]
     step = _step(ends)
     y = _Axis(*_bounds(ends, step), _HEIGHT - _BOTTOM, _TOP)
-    points.sort(key=lambda p: not p.entry.published)  # own results lie on top
+    points.sort(key=lambda p: not p.entry.published)  # own results are drawn on top
     shapes = [*_grid(x, y, step), *_frontier(points, x, y), *(_point(p, x, y, tone) for p in points)]
     label = f"Scatter plot of CORE against training FLOPs, {len(points)} results"
     body = "\n".join(shapes)
@@ -61,11 +61,12 @@ def _point_of(entry: Entry) -> _Point | None:
         return None
     error = core_error(result)
     power = math.log10(result.training.flops)
-    return _Point(entry, power, 100 * result.core_v2, 0.0 if error is None else 100 * error.value)
+    return _Point(entry, power, 100 * result.core_v2, None if error is None else 100 * error.value)
 
 
 def _frontier(points: Sequence[_Point], x: _Axis, y: _Axis) -> list[str]:
-    """The best CORE up to each number of FLOPs, with a band of one standard error. Claims and sketches do not count."""
+    """The best CORE up to each number of FLOPs, with a band of one standard error. Unverified and limited results do
+    not count."""
     best: list[_Point] = []
     for point in sorted((p for p in points if p.entry.standing != "apart"), key=lambda p: (p.power, -p.core)):
         if not best or point.core > best[-1].core:
@@ -75,7 +76,7 @@ def _frontier(points: Sequence[_Point], x: _Axis, y: _Axis) -> list[str]:
     steps = [*zip(best, [p.power for p in best[1:]] + [x.high], strict=True)]
 
     def edge(sign: float) -> list[str]:
-        corners = [(power, p.core + sign * p.error) for p, end in steps for power in (p.power, end)]
+        corners = [(power, p.core + sign * (p.error or 0.0)) for p, end in steps for power in (p.power, end)]
         return [f"{x.at(power)},{y.at(min(max(core, y.low), y.high))}" for power, core in corners]
 
     band = " ".join([*edge(1), *reversed(edge(-1))])
@@ -88,7 +89,7 @@ def _bounds(values: Sequence[float], step: float) -> tuple[float, float]:
 
 
 def _step(values: Sequence[float]) -> float:
-    """A round distance between grid lines that gives at most about eight of them over the values, or over a point."""
+    """A round grid spacing that gives at most about eight grid lines over the values, or around a single point."""
     spread = max(max(values) - min(values), 1.0)
     power: float = 10.0 ** math.floor(math.log10(spread / 4))
     return next(factor * power for factor in (1, 2, 5, 10) if spread / (factor * power) <= 8)
@@ -121,7 +122,8 @@ def _point(point: _Point, x: _Axis, y: _Axis, tone: Mapping[str, int]) -> str:
     if point.error:
         low, high = (y.at(point.core + sign * point.error) for sign in (-1, 1))
         error = f'<line class="error" x1="{at}" x2="{at}" y1="{low}" y2="{high}"/>'
-    title = f"<title>{html.escape(entry.shown)} ({scale}): {point.core:.2f} ± {point.error:.2f}</title>"
+    sure = "error unknown" if point.error is None else f"± {point.error:.2f}"
+    title = f"<title>{html.escape(entry.shown)} ({scale}): {point.core:.2f} {sure}</title>"
     radius = 3.5 if entry.published else 6
     circle = f'<circle cx="{at}" cy="{y.at(point.core)}" r="{radius}">{title}</circle>'
     kind = " published" if entry.published else ""

@@ -11,12 +11,12 @@ NUM_TONES = 10
 
 
 def rank(results: Sequence[Result]) -> list[Result]:
-    """Best CORE (v2) first; those without CORE follow, best validation loss first; then by name."""
+    """Best CORE (v2) first; entries without CORE follow, best validation loss first; then by name."""
     return sorted(results, key=_key)
 
 
 def rank_entries(entries: Sequence[Entry]) -> list[Entry]:
-    """Those that are ranked, then those that are not, then published ones; each in the order of `rank`."""
+    """Ranked entries, then unranked ones, then published ones; each in the order of `rank`."""
     return sorted(entries, key=lambda entry: (STANDINGS.index(entry.standing), *_key(entry.result)))
 
 

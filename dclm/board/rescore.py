@@ -1,8 +1,8 @@
-"""Compute a result's scores anew from its items, and refuse it where they differ.
+"""Recomputes a result's scores from its items, and refuses the items if the scores differ.
 
-The items come from strangers: they are read in a process of their own with little memory and time, and only the
-columns that matter. What an item says of itself is checked too: the choice with the lowest score was selected, rows
-and clusters are those of the task, and, where the task data is at hand, right means the right answer.
+The items come from strangers: they are read in a separate process with little memory and time, and only in the relevant
+columns. The content of the items is checked too: the choice with the lowest score was selected, rows and clusters are
+those of the task, and, if the task data is available, an item is marked right only if the answer is right.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.board.conform import raise_problems, shorten
+from dclm.board.continuous import continuous_problems, core_bpb_problems, malformed
 from dclm.board.entry import Rescored
 from dclm.board.known.answers import wrong_marks
 from dclm.board.known.layout import layouts
@@ -31,15 +32,16 @@ from dclm.board.result import ITEMS_FILE, Result, TaskScore, parse_result
 from dclm.core.errors import DataError, DclmError, Problem
 from dclm.core.storage import sha256_file
 from dclm.eval.report import read_items
+from dclm.eval.statistics.continuous import COLUMNS, read_continuous
 from dclm.eval.statistics.stats import TaskItems, accuracy, mean_error
 from dclm.eval.suite import load_suite
 from dclm.eval.task import Task
 
 MAX_ITEMS_BYTES = 64 << 20
-"""Of items.parquet; those of EXTENDED have about 12 MB."""
+"""Maximum size of items.parquet; those of EXTENDED are well below half of it."""
 _COLUMNS = ("task", "row", "category", "cluster", "correct", "selected", "scores", "output", "trimmed")
 _MAX_ROWS = 1_000_000
-_MAX_DECODED = 512 << 20  # bytes of one column as its footer states them
+_MAX_DECODED = 512 << 20  # bytes of one column according to the file's footer
 _MEMORY = 4 << 30  # address space of the process that reads; a real suite takes about 1 GB of it
 _SECONDS = 120
 _SCORE_TOLERANCE = 1e-9
@@ -47,17 +49,17 @@ _ERROR_TOLERANCE = 1e-6
 
 
 def items_hash(result: Result) -> str | None:
-    """The sha256 of the items as the result's chain has it; None where the chain does not name them."""
+    """The sha256 of the items in the result's chain; None if the chain does not name them."""
     return next((link.content.get(ITEMS_FILE) for link in result.chain if link.kind == "scores"), None)
 
 
 def rescore(result: Result, items: Path) -> Rescored:
-    """Score `result` anew from `items`, in a process of its own.
+    """Recompute the scores of `result` from `items` in a separate process.
 
-    Raises: DataError with every number that differs, or if the items are not the chain's or cannot be read.
+    Raises: DataError with every number that differs, or if the items are not those of the chain or cannot be read.
     """
     if items.stat().st_size > MAX_ITEMS_BYTES:
-        raise DataError("items", f"more than {MAX_ITEMS_BYTES} bytes, which no items need")
+        raise DataError("items", f"more than {MAX_ITEMS_BYTES} bytes, more than any real items need")
     command = [sys.executable, "-c", "from dclm.board.rescore import main; main()", str(items)]
     package = Path(__file__).resolve().parents[2]
     paths = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
@@ -82,7 +84,8 @@ def rescore(result: Result, items: Path) -> Rescored:
 
 
 def main() -> None:
-    """What the process does: the result on standard input, the path of the items as argument, JSON out."""
+    """Main function of the process: the result on standard input, the path of the items as argument, JSON on standard
+    output."""
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     pa.set_cpu_count(1)
@@ -98,7 +101,7 @@ def main() -> None:
 
 
 def rescore_here(result: Result, items: Path) -> Rescored:
-    """`rescore` in this process, for items that are trusted to be harmless. Raises: DataError."""
+    """Same as `rescore`, but in this process, for items that are trusted to be harmless. Raises: DataError."""
     expected, found = items_hash(result), sha256_file(items)
     if expected is None:
         hint = "results of `dclm run` name them; older ones do not"
@@ -109,7 +112,9 @@ def rescore_here(result: Result, items: Path) -> Rescored:
     tasks = {task.task: task for task in load_suite("extended").tasks}
     groups = {label: table.filter(pc.equal(table["task"], label)) for label in result.scores if label in tasks}
     by_task = {label: read_items(group) for label, group in groups.items() if len(group)}
-    problems: list[Problem] = []
+    problems = [problem for label, group in groups.items() for problem in malformed(tasks[label], group)]
+    raise_problems(problems)
+    continuous = {label: read_continuous(groups[label]) for label in by_task}
     checked = 0
     for label, score in result.scores.items():
         where = f"scores.{shorten(label)}"
@@ -117,21 +122,23 @@ def rescore_here(result: Result, items: Path) -> Rescored:
             problems.append(Problem(where, "no items"))
             continue
         problems += _score_problems(score, by_task[label], where)
+        problems += continuous_problems(score, continuous[label], where)
         problems += _item_problems(tasks[label], groups[label], result.limited is None, where)
         wrong = wrong_marks(tasks[label], groups[label])
         checked += wrong is not None
         if wrong:
-            problems.append(Problem(where, f"{wrong} items are marked other than the task data says"))
+            problems.append(Problem(where, f"{wrong} items are marked differently from the task data"))
     others = sorted(set(pc.unique(table["task"]).to_pylist()) - set(result.scores))
     if others:
         problems.append(Problem("items", f"items of tasks without a score: {', '.join(map(shorten, others[:5]))}"))
     problems += _mean_problems(result, by_task)
+    problems += core_bpb_problems(result, continuous)
     raise_problems(problems)
     return Rescored(items=len(table), tasks=len(by_task), answers_checked=checked, sha256=found)
 
 
 def _read(path: Path) -> pa.Table:
-    """The columns that matter, once the footer says that they fit."""
+    """The relevant columns, after checking in the footer that they fit."""
     file = pq.ParquetFile(path)
     metadata = file.metadata
     lacking = [name for name in _COLUMNS if name not in file.schema_arrow.names]
@@ -146,7 +153,8 @@ def _read(path: Path) -> pa.Table:
     )
     if size > _MAX_DECODED:
         raise DataError("items", f"{size} bytes when unpacked, allowed: {_MAX_DECODED}")
-    return file.read(columns=list(_COLUMNS), use_threads=False)
+    known = [*_COLUMNS, *(name for name in COLUMNS if name in file.schema_arrow.names)]
+    return file.read(columns=known, use_threads=False)
 
 
 def _score_problems(score: TaskScore, items: TaskItems, where: str) -> Iterator[Problem]:
@@ -172,12 +180,12 @@ def _mean_problems(result: Result, by_task: Mapping[str, TaskItems]) -> Iterator
 
 def _agree(found: float | None, expected: float | None) -> bool:
     if found is None or expected is None:
-        return not found  # unsaid, or not to be estimated: then nothing may be claimed; older results say 0
+        return not found  # unknown or not estimable: then no error may be claimed; older results say 0
     return math.isclose(found, expected, rel_tol=_ERROR_TOLERANCE, abs_tol=_ERROR_TOLERANCE)
 
 
 def _item_problems(task: Task, table: pa.Table, whole: bool, where: str) -> Iterator[Problem]:
-    """Rows, clusters and selections that a run of the task cannot have."""
+    """Rows, clusters and selections that are impossible for a run of the task."""
     rows = table["row"].to_numpy()
     if len(np.unique(rows)) != len(rows) or rows.min() < 0 or rows.max() >= task.metadata.data.rows:
         yield Problem(where, f"the items are not different rows of the {task.metadata.data.rows} of the task")
@@ -185,15 +193,17 @@ def _item_problems(task: Task, table: pa.Table, whole: bool, where: str) -> Iter
     if whole and layout is not None:
         sizes = np.unique(table["cluster"].to_numpy(), return_counts=True)[1]
         if (len(sizes), sizes.max()) != (layout.clusters, layout.largest):
-            yield Problem(where, f"{len(sizes)} clusters of up to {sizes.max()} items, not those of the task")
+            yield Problem(
+                where, f"{len(sizes)} clusters of up to {sizes.max()} items, which differ from those of the task"
+            )
     if task.metadata.kind in ("multiple_choice", "schema"):
         wrong = _not_lowest(table)
         if wrong:
-            yield Problem(where, f"in {wrong} items the choice selected is not the one with the lowest score")
+            yield Problem(where, f"in {wrong} items the selected choice is not the one with the lowest score")
 
 
 def _not_lowest(table: pa.Table) -> int:
-    """In how many items `selected` is not the choice with the lowest score."""
+    """Number of items in which `selected` is not the choice with the lowest score."""
     scores = table["scores"].combine_chunks()
     if isinstance(scores, pa.ChunkedArray):
         scores = pa.concat_arrays(scores.chunks)

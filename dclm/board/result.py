@@ -1,4 +1,4 @@
-"""`result.json`: what one experiment scored, what it was made of, and the fingerprints of the whole chain."""
+"""`result.json`: the scores of one experiment, its inputs, and the fingerprints of the whole chain."""
 
 from __future__ import annotations
 
@@ -11,21 +11,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from dclm.board.conform import check_plain, check_schema
+from dclm.board.conform import MAX_RESULT_BYTES, check_plain, check_schema, load_json
 from dclm.core.config import Source, build
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record
 from dclm.core.storage import open_input
 from dclm.core.store import put
 from dclm.eval.aggregate import aggregate
+from dclm.eval.suite import load_suite
 
 SCHEMA_VERSION = 1
 ITEMS_FILE = "items.parquet"
 """The scores artifact's table of items."""
-MAX_RESULT_BYTES = 1 << 20  # a full result has about 30 kB
 Setting = bool | int | float | str | None
 """The value of a hyper-parameter."""
+BITS = "bits_per_byte"
+"""The continuous score of which there is a mean over CORE."""
 Track = Literal["filtering", "mixing", "none"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A continuous score of a task."""
+
+    value: float
+    stderr: float | None = None
+    """Standard error of `value`; null where the items cannot tell."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,35 +44,37 @@ class TaskScore:
     """A model's accuracy on one task."""
 
     score: float
-    """Fraction of the items that are right (for `mmlu` and its like: mean over the categories)."""
+    """Fraction of items answered correctly (for `mmlu` and similar tasks: mean over the categories)."""
     n: int | None = None
-    """Items scored; null where the source does not say."""
+    """Number of items scored; null if the source does not say."""
     stderr: float | None = None
     """Standard error of `score`."""
     clean_n: int | None = None
-    """Of the items scored, those that the training documents do not hold; null where nobody looked."""
+    """Number of scored items that do not occur in the training documents; null if this was not checked."""
     clean_score: float | None = None
-    """Fraction right of those."""
+    """Fraction of those items answered correctly."""
+    continuous: Mapping[str, Measure] = dataclasses.field(default_factory=dict)
+    """By name (see `dclm.eval.statistics.continuous`); empty in results made before there were such scores."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextScore:
-    """What a named text costs a model."""
+    """Loss of the model on a named text."""
 
     bits_per_byte: float
     stderr: float | None
-    """Standard error, documents being the sample; null where a single document tells nothing of it."""
+    """Standard error, treating documents as the sample; null if there is only one document."""
     bytes: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SuiteIdentity:
-    """Which questions were asked."""
+    """The questions that were asked."""
 
     name: str
     version: int
     hash: str | None = None
-    """sha256 over everything in the suite that bears on a score; null for imported results."""
+    """sha256 over everything in the suite that affects a score; null for imported results."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,30 +85,30 @@ class TrainingSummary:
     params: int | None = None
     """Trainable parameters."""
     tokens: int | None = None
-    """Tokens seen, repeats included."""
+    """Tokens seen, including repeats."""
     flops: float | None = None
-    """6 · params · tokens, as the benchmark counts."""
+    """6 · params · tokens, as counted by the benchmark."""
     settings: Mapping[str, Setting] = dataclasses.field(default_factory=dict)
-    """The hyper-parameters that were used, by dotted name (`learning_rate`, `model.hidden_dim`, …); empty where the
-    result does not say."""
+    """The hyper-parameters that were used, by dotted name (`learning_rate`, `model.hidden_dim`, …); empty if the result
+    does not state them."""
     seed: int | None = None
     final_loss: float | None = None
     """Cross-entropy in nats per token over the last steps."""
     validation_loss: float | None = None
     """The same on held-out clean text."""
     deviations: tuple[str, ...] = ()
-    """What was not as the scale says; empty: a run of the benchmark."""
+    """Deviations from the scale; empty for a run of the benchmark."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataSummary:
-    """Where the tokens came from."""
+    """The source of the tokens."""
 
     pools: tuple[str, ...] = ()
     pipeline: str | None = None
     counts: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    """For each source: documents read, kept, dropped and rejected, and what its steps decided over all documents
-    (clusters of duplicates; of `decontaminate` the items found of each task)."""
+    """For each source: numbers of documents read, kept, dropped and rejected, and the decisions of its steps over all
+    documents (clusters of duplicates; for `decontaminate`, the items found per task)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,11 +119,11 @@ class Link:
     name: str
     fingerprint: str
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Role → fingerprint of what went in."""
+    """Role → fingerprint of an input."""
     content: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Of the scores: file → sha256 of the items from which the aggregates can be computed anew."""
+    """For scores: file → sha256 of the items from which the aggregates can be recomputed."""
     digest: str = ""
-    """Of the artifact's record: all that it holds and counts. Empty in results of earlier versions."""
+    """Of the artifact's record: everything that it holds and counts. Empty in results of earlier versions."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,23 +140,27 @@ class Result:
     extended_v2: float | None
     core_v2_stderr: float | None = None
     extended_v2_stderr: float | None = None
+    core_bpb: float | None = None
+    """Mean over the tasks of CORE of the bits per byte of the right answer; null where a task has none."""
+    core_bpb_stderr: float | None = None
     missing: tuple[str, ...] = ()
     """Tasks of EXTENDED without a score. A mean with a missing task is null."""
     perplexity: Mapping[str, TextScore] = dataclasses.field(default_factory=dict)
-    """By text of eval_suite/texts."""
+    """By the name of a text in eval_suite/texts."""
     limited: int | None = None
-    """Items per task at most, where there was a limit: then no benchmark score, only a sketch of one."""
+    """Maximum number of items per task, if there was a limit: then the scores are only rough estimates of benchmark
+    scores."""
     suite: SuiteIdentity
     training: TrainingSummary
     data: DataSummary = dataclasses.field(default_factory=DataSummary)
     chain: tuple[Link, ...] = ()
-    """From pool to scores."""
+    """The artifacts from pool to scores."""
     incomplete: tuple[str, ...] = ()
-    """Parts that are missing somewhere along the chain."""
+    """Parts that are missing anywhere in the chain."""
     imported: str | None = None
-    """Where the numbers were taken from, if not from a run of this tool; then there is no chain."""
+    """Where the numbers come from, if not from a run of this tool; then there is no chain."""
     provenance: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    """Versions, host, times; nothing that identifies the result."""
+    """Versions, host, times; not part of the result's identity."""
 
     @functools.cached_property
     def id(self) -> str:
@@ -154,11 +171,17 @@ class Result:
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def to_json(self) -> dict[str, object]:
-        """Plain values, as they stand in the file."""
+        """Plain values, as in the file."""
         plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), allow_nan=False))
-        links = [(link, field) for link in plain["chain"] for field in ("content", "digest")]
-        for holder, field in ((plain["training"], "settings"), *links):
-            if not holder[field]:  # unsaid: the ids of results made before there was such a field stay as they are
+        for holder, field in (
+            (plain["training"], "settings"),
+            *((link, "content") for link in plain["chain"]),
+            *((link, "digest") for link in plain["chain"]),
+            *((score, "continuous") for score in plain["scores"].values()),
+            (plain, "core_bpb"),
+            (plain, "core_bpb_stderr"),
+        ):
+            if holder[field] in ({}, None, ""):  # omitted: results made before the field existed keep their ids
                 del holder[field]
         return plain
 
@@ -177,13 +200,12 @@ def make_result(
     imported: str | None = None,
     core_v2_stderr: float | None = None,
     extended_v2_stderr: float | None = None,
+    core_bpb_stderr: float | None = None,
     provenance: Mapping[str, object] | None = None,
 ) -> Result:
-    """The result of an experiment whose artifacts have `records`, in the order pool → … → scores.
-
-    CORE and EXTENDED are computed here from `scores`. Raises: DataError if a score is not in [0, 1].
-    """
+    """The result of an experiment whose artifacts have `records`, in the order pool → … → scores."""
     means = aggregate({task: score.score for task, score in scores.items()})
+    bits = core_bpb(scores)
     return Result(
         name=name,
         track=track,
@@ -194,6 +216,8 @@ def make_result(
         extended_v2=means.extended.v2,
         core_v2_stderr=None if means.core.v2 is None else core_v2_stderr,
         extended_v2_stderr=None if means.extended.v2 is None else extended_v2_stderr,
+        core_bpb=bits,
+        core_bpb_stderr=None if bits is None else core_bpb_stderr,
         missing=means.extended.missing,
         perplexity=dict(sorted((perplexity or {}).items())),
         limited=limited,
@@ -207,8 +231,21 @@ def make_result(
     )
 
 
+def core_bpb(scores: Mapping[str, TaskScore]) -> float | None:
+    """Mean bits per byte over the tasks of CORE; None where one of them has none."""
+    measures = [s.continuous.get(BITS) if (s := scores.get(task)) is not None else None for task in core_labels()]
+    known = [measure.value for measure in measures if measure is not None]
+    return math.fsum(known) / len(known) if len(known) == len(measures) else None
+
+
+@functools.cache
+def core_labels() -> tuple[str, ...]:
+    """The tasks of CORE."""
+    return load_suite("core").labels
+
+
 def link_of(record: Record) -> Link:
-    """What a result's chain says of an artifact."""
+    """The entry of an artifact in a result's chain."""
     items = {f.path: f.sha256 for f in record.files if record.kind == "scores" and f.path == ITEMS_FILE}
     return Link(
         kind=record.kind,
@@ -229,7 +266,7 @@ def write_result(path: Path | str, result: Result) -> None:
 def parse_result(data: bytes, name: str) -> Result:
     """The result in `data`, checked against the schema but not for its meaning (see `dclm.board.validate`).
 
-    Raises: DataError naming every deviation from the schema; `name` stands for the file.
+    Raises: DataError naming every deviation from the schema; `name` is the file's name in errors.
     """
     return _build(check_schema(load_json(data, name), name), name)
 
@@ -242,39 +279,11 @@ def parse_stored(data: bytes, name: str) -> Result:
 def _build(value: object, name: str) -> Result:
     try:
         return build(Result, Source(name, value, {}))
-    except ConfigError as error:  # the schema lets through what the fields do not: data is wrong, not the caller
+    except ConfigError as error:  # the schema accepts values that the fields do not: the data is wrong, not the caller
         raise DataError(*error.problems[0], others=error.problems[1:]) from None
 
 
 def read_result(path: Path | str) -> Result:
-    """The result at a local path or fsspec URL. Raises: DataError as `parse_result` does."""
+    """The result at a local path or fsspec URL. Raises: DataError like `parse_result`."""
     with open_input(path) as handle:
         return parse_result(handle.read(MAX_RESULT_BYTES + 1), str(path))
-
-
-def load_json(data: bytes, name: str) -> object:
-    """JSON without NaN and without repeated keys. Raises: DataError."""
-    if len(data) > MAX_RESULT_BYTES:
-        raise DataError(name, f"more than {MAX_RESULT_BYTES} bytes, which no result needs")
-    try:
-        return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise DataError(name, f"not valid JSON: {str(error) or 'nested too deeply'}") from None
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a key stands twice")
-    return value
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is too large a number")
-    return value
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not a number")

@@ -1,4 +1,4 @@
-"""The board server: takes results from those who hold a token, checks them, and shows them as JSON and as pages."""
+"""The board server: accepts results from holders of a token, checks them, and shows them as JSON and as pages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dclm.board.conform import MAX_RESULT_BYTES
 from dclm.board.known.published import published_title
 from dclm.board.rescore import MAX_ITEMS_BYTES, items_hash, rescore
-from dclm.board.result import MAX_RESULT_BYTES
 from dclm.board.store import DuplicateError, FullError, NotYoursError, Store, Stored
 from dclm.board.submitters import Submitters
 from dclm.board.validate import validate
@@ -25,7 +25,7 @@ from dclm.core.storage import is_disk_full
 
 Handler = Callable[[Request], Awaitable[Response]]
 DEFAULT_PAGE, LARGEST_PAGE = 100, 500
-"""Entries of one page of /api/results."""
+"""Number of entries per page of /api/results."""
 
 
 class _TooLargeError(Exception):
@@ -33,9 +33,9 @@ class _TooLargeError(Exception):
 
 
 def make_app(database: Path, token: str | None, max_bytes: int | None = None) -> Starlette:
-    """The server's application. `token` is the keeper's; submitters have tokens of their own in the database.
+    """The server's application. `token` is the administrator's; submitters have tokens of their own in the database.
 
-    Where nobody has one, the board shows results and takes none. `max_bytes`: how large the database may grow.
+    If there is no token at all, the board shows results but accepts none. `max_bytes`: maximum size of the database.
     """
     store = Store(database, max_bytes)
     submitters, views = Submitters(store, token), Views(store)
@@ -88,7 +88,7 @@ def make_app(database: Path, token: str | None, max_bytes: int | None = None) ->
                 return answer(_explain(error), 422)
             except OSError as error:
                 if is_disk_full(error):
-                    return answer({"error": "no room is left on the board's disk"}, 507)
+                    return answer({"error": "the board's disk is full"}, 507)
                 raise
 
         return handle
@@ -96,7 +96,7 @@ def make_app(database: Path, token: str | None, max_bytes: int | None = None) ->
     async def everything(request: Request) -> Response:
         offset, limit = (_whole(request, n, d) for n, d in (("offset", 0), ("limit", DEFAULT_PAGE)))
         if offset is None or limit is None or not 1 <= limit <= LARGEST_PAGE:
-            what = f"offset: a whole number from 0; limit: 1 to {LARGEST_PAGE}"
+            what = f"offset: an integer ≥ 0; limit: 1 to {LARGEST_PAGE}"
             return answer({"error": what}, 422)
         return await run_in_threadpool(views.listing, request, offset, limit)
 
@@ -128,18 +128,18 @@ def make_app(database: Path, token: str | None, max_bytes: int | None = None) ->
 
 
 def _who(request: Request, submitters: Submitters) -> str | Response:
-    """The submitter whose token came along, or the answer to a request that may not be made."""
+    """The submitter whose token was sent, or the answer to a request that is not allowed."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     who = submitters.find(given.strip()) if scheme.lower() == "bearer" and given.strip() else None
     if who is not None:
         return who
     if not submitters.anybody():
-        return answer({"error": "this board takes no results"}, 403)
+        return answer({"error": "this board accepts no results"}, 403)
     return answer({"error": "wrong or missing token"}, 401, {"WWW-Authenticate": "Bearer"})
 
 
 def _whole(request: Request, name: str, default: int) -> int | None:
-    """A query parameter that is a whole number from 0 to a billion; None where it is something else."""
+    """A query parameter that is an integer from 0 to a billion; None if it is anything else."""
     values = request.query_params.getlist(name)
     if not values:
         return default
@@ -155,7 +155,7 @@ async def _body(request: Request, limit: int) -> bytes:
 
 
 async def _receive(request: Request, limit: int, write: Callable[[bytes], object]) -> None:
-    """Pass the body on, no further than the limit. Raises: _TooLargeError."""
+    """Pass the body on, up to the limit. Raises: _TooLargeError."""
     declared = request.headers.get("content-length", "0")
     size = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
     if size > limit:
@@ -172,7 +172,7 @@ def _keep(store: Store, data: bytes, who: str) -> Stored:
     result = validate(data, "result")
     known = published_title(result)
     if known is not None:
-        raise DuplicateError("board", f"these scores are on the board already, as the published result {known}")
+        raise DuplicateError("board", f"these scores are already on the board, as the published result {known}")
     return store.add(result, who)
 
 

@@ -1,4 +1,4 @@
-"""Results in SQLite: what the board server keeps. Safe for many readers and writers at once (WAL)."""
+"""The results of the board server in SQLite. Safe for many readers and writers at once (WAL)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dclm.board.result import Result, parse_stored
 from dclm.core.errors import DataError
 
 KEEPER = "keeper"
-"""Who acts on the board's own machine, or holds the token that the server was started with."""
+"""The name of whoever acts on the board's own machine, or holds the token that the server was started with."""
 _NOW = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS results (
@@ -44,15 +44,15 @@ _LATER = ("evaluation", "submitter", "rescored")
 
 
 class Stored(NamedTuple):
-    """What became of a submission."""
+    """The outcome of a submission."""
 
     id: str
     created: bool
-    """False where the same result was there already."""
+    """False if the same result was already there."""
 
 
 class AuditLine(NamedTuple):
-    """One thing that was done to the board."""
+    """One entry of the board's audit log."""
 
     at: str
     who: str
@@ -62,7 +62,7 @@ class AuditLine(NamedTuple):
 
 
 class DuplicateError(DataError):
-    """The same scores are on the board already, under another name or with other details."""
+    """The same scores are already on the board, under another name or with other details."""
 
 
 class NotYoursError(DataError):
@@ -70,14 +70,14 @@ class NotYoursError(DataError):
 
 
 class FullError(DataError):
-    """There is no room left on the disk, or in what the board may take of it."""
+    """The disk is full, or the board has reached its size limit."""
 
 
 class Store:
     """The results in one SQLite file. Opens a connection for each call, so that threads may share it."""
 
     def __init__(self, path: Path, max_bytes: int | None = None) -> None:
-        """`max_bytes`: how large the file may grow. Raises: DataError if `path` is not a database."""
+        """`max_bytes`: maximum size of the file. Raises: DataError if `path` is not a database."""
         self._path, self._max_bytes = path, max_bytes
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -89,10 +89,10 @@ class Store:
             raise DataError(str(path), f"not a board's database: {error}") from None
 
     def add(self, result: Result, submitter: str = KEEPER) -> Stored:
-        """Keep `result`; one that is there already is left alone.
+        """Store `result`; an existing entry is left unchanged.
 
-        Raises: DuplicateError if another result has the same scores artifact, or if it is an imported evaluation
-        whose scores are on the board; FullError.
+        Raises: DuplicateError if another result has the same scores artifact, or if it is an imported evaluation whose
+        scores are already on the board; FullError.
         """
         scores = next((link.fingerprint for link in result.chain if link.kind == "scores"), None)
         body = json.dumps(result.to_json(), sort_keys=True)
@@ -105,8 +105,8 @@ class Store:
             if other is None and result.imported is not None:
                 other = connection.execute("SELECT id FROM results WHERE evaluation = ?", (evaluation,)).fetchone()
             if other:
-                what = f"these scores are on the board already, as result {other[0]}"
-                hint = "one evaluation, one entry: whoever sent the old one can remove it with `dclm board remove`"
+                what = f"these scores are already on the board, as result {other[0]}"
+                hint = "an evaluation may have only one entry; its submitter can remove it with `dclm board remove`"
                 raise DuplicateError("board", what, hint)
             connection.execute(
                 "INSERT INTO results (id, scores_fingerprint, body, evaluation, submitter) VALUES (?, ?, ?, ?, ?)",
@@ -130,12 +130,12 @@ class Store:
             _check_owner(connection, identity, submitter)
 
     def exists(self, identity: str) -> bool:
-        """Whether there is an entry of that id, readable or not."""
+        """Whether there is an entry with that id, readable or not."""
         with self.connect() as connection:
             return connection.execute("SELECT 1 FROM results WHERE id = ?", (identity,)).fetchone() is not None
 
     def remove(self, identity: str, submitter: str, reason: str) -> None:
-        """Take an entry off the board; the audit keeps a line. The keeper may remove any.
+        """Remove an entry from the board; the audit log gets a line. The administrator may remove any entry.
 
         Raises: NotYoursError if it is somebody else's; DataError if there is none.
         """
@@ -146,15 +146,15 @@ class Store:
             _audit(connection, submitter, "remove", identity, reason)
 
     def get(self, identity: str) -> Entry | None:
-        """The entry of that id, if there is one. Raises: DataError if it is not readable."""
+        """The entry with that id, if there is one. Raises: DataError if it is not readable."""
         with self.connect() as connection:
             row = connection.execute(f"{_SELECT} WHERE id = ?", (identity,)).fetchone()
         return _entry(row) if row else None
 
     def entries(self, known: Mapping[str, Entry] | None = None) -> tuple[list[Entry], list[Broken]]:
-        """Every entry, in order of arrival, and those that are not readable: one of them hides no other.
+        """Every entry, in order of arrival, and the entries that are not readable, which do not hide any others.
 
-        `known`: entries that were read before, by id; of them only what can change is read again.
+        `known`: entries that were read before, by id; of these, only what can change is read again.
         """
         with self.connect() as connection:
             states = connection.execute("SELECT id, rescored FROM results ORDER BY rowid").fetchall()
@@ -189,14 +189,14 @@ class Store:
         return int(row[0])
 
     def audit(self) -> list[AuditLine]:
-        """Everything that was done, oldest first."""
+        """The audit log, oldest entry first."""
         with self.connect() as connection:
             rows = connection.execute("SELECT at, who, action, subject, detail FROM audit ORDER BY line").fetchall()
         return [AuditLine(*row) for row in rows]
 
     @contextmanager
     def connect(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose transaction is committed if the block ends well. Raises: FullError."""
+        """A connection whose transaction is committed if the block succeeds. Raises: FullError."""
         with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as connection:
             if self._max_bytes is not None:
                 size = connection.execute("PRAGMA page_size").fetchone()[0]
@@ -208,7 +208,7 @@ class Store:
             except sqlite3.OperationalError as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
                     raise FullError(
-                        "board", "no room is left for results", "the board's keeper can make some"
+                        "board", "there is no space left for results", "the board's administrator can free some"
                     ) from None
                 raise
             finally:
@@ -224,7 +224,7 @@ def _entry(row: tuple[str, str, str | None, str, str | None]) -> Entry:
     try:
         data = body.encode()
     except UnicodeEncodeError:
-        raise DataError(f"result {identity}", "a text in it is not Unicode") from None
+        raise DataError(f"result {identity}", "it contains text that is not Unicode") from None
     return Entry(
         result=parse_stored(data, f"result {identity}"),
         submitter=submitter,

@@ -1,4 +1,4 @@
-"""Who may send results to a board: one token for each submitter, by name, kept as a hash and revocable."""
+"""Who may send results to a board: one revocable token per submitter name, stored as a hash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 
 
 class Submitter(NamedTuple):
-    """Somebody who holds, or held, a token."""
+    """Somebody who holds or once held a token."""
 
     name: str
     created: str
@@ -24,14 +24,15 @@ class Submitter(NamedTuple):
 
 
 class Submitters:
-    """The submitters of the board in `store`, and the keeper, who holds the server's own token, if it has one."""
+    """The submitters of the board in `store`, and the administrator, who holds the server's own token, if it has
+    one."""
 
     def __init__(self, store: Store, keeper_token: str | None = None) -> None:
         self._store = store
         self._keeper = None if keeper_token is None else _hash(keeper_token)
 
     def create(self, name: str) -> str:
-        """A new token, which is said once and kept nowhere. Raises: ConfigError if the name is taken or is no name."""
+        """A new token, which is shown once and stored nowhere. Raises: ConfigError if the name is taken or invalid."""
         if not _NAME.fullmatch(name) or name == KEEPER:
             what = "allowed: up to 64 letters, digits and _ . @ -, and not keeper"
             raise ConfigError(f"submitter {name[:70]!r}", what)
@@ -40,12 +41,12 @@ class Submitters:
             with self._store.connect() as connection:
                 connection.execute("INSERT INTO submitters (name, token_sha256) VALUES (?, ?)", (name, _hash(token)))
         except sqlite3.IntegrityError:
-            hint = "a name is never given twice, also after its token was revoked"
-            raise ConfigError(f"submitter {name}", "there is one of that name", hint) from None
+            hint = "a name is never reused, even after its token was revoked"
+            raise ConfigError(f"submitter {name}", "this name is already taken", hint) from None
         return token
 
     def revoke(self, name: str) -> None:
-        """From now on the token of `name` opens nothing. Raises: ConfigError if there is no such submitter."""
+        """Revoke the token of `name`. Raises: ConfigError if there is no such submitter."""
         with self._store.connect() as connection:
             now = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
             done = connection.execute(
@@ -53,16 +54,16 @@ class Submitters:
             )
         if done.rowcount == 0:
             known = ", ".join(s.name for s in self.all() if s.revoked is None) or "nobody"
-            raise ConfigError(f"submitter {name[:70]}", f"holds no token; those who do: {known}")
+            raise ConfigError(f"submitter {name[:70]}", f"has no token; submitters with a token: {known}")
 
     def all(self) -> list[Submitter]:
-        """Everybody who was ever given a token."""
+        """Everyone who was ever given a token."""
         with self._store.connect() as connection:
             rows = connection.execute("SELECT name, created, revoked FROM submitters ORDER BY name").fetchall()
         return [Submitter(*row) for row in rows]
 
     def find(self, token: str) -> str | None:
-        """Whose token it is; None where it is nobody's, or revoked. Only hashes are compared."""
+        """The name of a token's owner; None if the token is unknown or revoked. Only hashes are compared."""
         given = _hash(token)
         if self._keeper is not None and secrets.compare_digest(given, self._keeper):
             return KEEPER
@@ -73,7 +74,7 @@ class Submitters:
         return None if row is None else str(row[0])
 
     def anybody(self) -> bool:
-        """Whether there is a token that opens the board."""
+        """Whether there is any token that the board accepts."""
         return self._keeper is not None or any(s.revoked is None for s in self.all())
 
 

@@ -1,4 +1,4 @@
-"""The scores of one result per task, with error bars, over those of its neighbors, as an SVG picture."""
+"""The scores of one result per task, with error bars, and those of similar published runs, as an SVG chart."""
 
 from __future__ import annotations
 

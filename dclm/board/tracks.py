@@ -1,4 +1,4 @@
-"""The rules of a track, each passed, failed, or not to be checked from what a result says, with the reason."""
+"""The rules of a track: each is passed, failed, or cannot be checked from the result, with the reason."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PASSED: Verdict = "passed"
 FAILED: Verdict = "failed"
 UNKNOWN: Verdict = "cannot be checked"
 _REPEATS = "passes over the tokens"
-"""How `dclm run` declares repeats among the deviations."""
+"""The words with which `dclm run` declares repeats as a deviation."""
 _DECONTAMINATE = "decontaminate"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One rule of a track and whether a result keeps it."""
+    """One rule of a track and whether a result meets it."""
 
     name: str
     verdict: Verdict
@@ -33,14 +33,14 @@ def rules(entry: Entry) -> list[Rule]:
     result = entry.result
     if result.imported is not None:
         reason = "the result was imported, without a chain"
-        return [Rule(name="any rule of a track", verdict=UNKNOWN, reason=reason)]
+        return [Rule(name="all rules of a track", verdict=UNKNOWN, reason=reason)]
     found: list[Rule] = []
     if result.track == "filtering":
         found += [_pool(result), _passes(result)]
     elif result.track == "mixing":
         found += [_sources(result), _shares(result), _passes(result)]
     else:
-        reason = "the result states none; allowed: filtering, mixing"
+        reason = "the result names no track; allowed: filtering, mixing"
         found.append(Rule(name="a track is declared", verdict=FAILED, reason=reason))
     shared = (_decontamination, _report, _models, _scale, _suite)
     return [*found, *(rule(result) for rule in shared), _items(entry)]
@@ -54,7 +54,7 @@ def _pool(result: Result) -> Rule:
     if not pools:
         return Rule(name=name, verdict=UNKNOWN, reason="the chain begins with plain files, not with a pool")
     marks = ", ".join(link.fingerprint[:12] for link in pools)
-    reason = f"the chain begins with the pool {marks}; which fingerprint a scale's pool has is not known to a board"
+    reason = f"the chain begins with the pool {marks}; a board does not know the fingerprint of a scale's pool"
     return Rule(name=name, verdict=UNKNOWN, reason=reason)
 
 
@@ -65,25 +65,27 @@ def _passes(result: Result) -> Rule:
         return Rule(name=name, verdict=PASSED, reason=f"declared: {repeats[0]}")
     taken = _taken(result)
     if not taken:
-        return Rule(name=name, verdict=UNKNOWN, reason="the result does not say how many tokens each source had")
+        return Rule(name=name, verdict=UNKNOWN, reason="the result does not state the number of tokens per source")
     over = [source for source, (have, take) in taken.items() if take > have]
     if over:
-        return Rule(name=name, verdict=FAILED, reason=f"more was taken than there is, undeclared: {', '.join(over)}")
-    return Rule(name=name, verdict=PASSED, reason="no source gave more sequences than it has")
+        return Rule(name=name, verdict=FAILED, reason=f"undeclared repeats: {', '.join(over)}")
+    return Rule(name=name, verdict=PASSED, reason="no source was read more than once")
 
 
 def _sources(result: Result) -> Rule:
     count = len(result.data.pools)
     if count < 2:
-        return Rule(name="declared sources", verdict=FAILED, reason=f"{count} source; a mixture has several")
+        return Rule(name="declared sources", verdict=FAILED, reason=f"{count} source; a mixture needs several")
     return Rule(name="declared sources", verdict=PASSED, reason=", ".join(result.data.pools))
 
 
 def _shares(result: Result) -> Rule:
-    name, taken = "declared shares", _taken(result)
+    name, taken = "declared mixture weights", _taken(result)
     total = sum(take for _, take in taken.values())
     if len(taken) != len(result.data.pools) or not total:
-        return Rule(name=name, verdict=UNKNOWN, reason="the result does not say how many tokens each source gave")
+        return Rule(
+            name=name, verdict=UNKNOWN, reason="the result does not state how many tokens were taken from each source"
+        )
     parts = [
         f"{source} {take / total:.1%} ({take / have:.2f} passes)" for source, (have, take) in taken.items() if have
     ]
@@ -91,7 +93,7 @@ def _shares(result: Result) -> Rule:
 
 
 def _taken(result: Result) -> dict[str, tuple[int, int]]:
-    """Source → sequences it has and gave, where the result says so."""
+    """Source → sequences it has and sequences taken from it, if the result states them."""
     found = {}
     for source, counts in result.data.counts.items():
         if isinstance(counts, Mapping):
@@ -105,7 +107,9 @@ def _decontamination(result: Result) -> Rule:
     name = "no evaluation data"
     sources = {s: c for s, c in result.data.counts.items() if isinstance(c, Mapping) and "decisions" in c}
     if not sources:
-        return Rule(name=name, verdict=UNKNOWN, reason="the result does not say what the pipeline's steps decided")
+        return Rule(
+            name=name, verdict=UNKNOWN, reason="the result does not state the decisions of the pipeline's steps"
+        )
     without = [s for s, c in sources.items() if not any(_DECONTAMINATE in key for key in _keys(c["decisions"]))]
     if without:
         reason = f"no step `{_DECONTAMINATE}` reports on {', '.join(without)}"
@@ -125,11 +129,11 @@ def _report(result: Result) -> Rule:
     told = {task: s for task, s in result.scores.items() if s.clean_n is not None}
     lacking = len(result.scores) - len(told)
     if lacking:
-        reason = f"{lacking} of {len(result.scores)} tasks do not say how many of their items the documents hold"
+        reason = f"{lacking} of {len(result.scores)} tasks do not state how many of their items occur in the documents"
         return Rule(name=name, verdict=FAILED, reason=reason)
     items = sum(s.n or 0 for s in told.values())
     clean = sum(s.clean_n or 0 for s in told.values())
-    reason = f"{items - clean} of {items} items stand in the training documents"
+    reason = f"{items - clean} of {items} items occur in the training documents"
     return Rule(name=name, verdict=PASSED, reason=reason)
 
 
@@ -137,7 +141,7 @@ def _models(result: Result) -> Rule:
     name = "models trained on other data are declared"
     trained = [link.name for link in result.chain if link.kind == "classifier"]
     said = f"the chain names {', '.join(trained)}" if trained else "the chain names none"
-    reason = f"{said}; models that steps of {result.data.pipeline or 'the pipeline'} load are not in it"
+    reason = f"{said}; models loaded by steps of {result.data.pipeline or 'the pipeline'} are not included"
     return Rule(name=name, verdict=UNKNOWN, reason=reason)
 
 
@@ -148,12 +152,12 @@ def _scale(result: Result) -> Rule:
         return Rule(name=name, verdict=FAILED, reason=others[0])
     scale = known_scale(training.scale)
     if scale is None:
-        return Rule(name=name, verdict=FAILED, reason=f"no scale is called {training.scale}")
+        return Rule(name=name, verdict=FAILED, reason=f"there is no scale named {training.scale}")
     if not training.settings:
         return Rule(name=name, verdict=UNKNOWN, reason="the result does not state them")
     if dict(training.settings) != settings_of(scale):
-        return Rule(name=name, verdict=FAILED, reason=f"they are not those of {scale.name}")
-    return Rule(name=name, verdict=PASSED, reason=f"all {len(training.settings)} are those of {scale.name}")
+        return Rule(name=name, verdict=FAILED, reason=f"they differ from those of {scale.name}")
+    return Rule(name=name, verdict=PASSED, reason=f"all {len(training.settings)} match those of {scale.name}")
 
 
 def _suite(result: Result) -> Rule:
@@ -166,9 +170,11 @@ def _suite(result: Result) -> Rule:
 
 
 def _items(entry: Entry) -> Rule:
-    name = "scores follow from items"
+    name = "scores verified from items"
     if entry.rescored is None:
-        return Rule(name=name, verdict=UNKNOWN, reason="no items.parquet came with the result: its scores are a claim")
+        return Rule(
+            name=name, verdict=UNKNOWN, reason="no items.parquet was sent with the result: its scores are unverified"
+        )
     tasks, checked = entry.rescored.tasks, entry.rescored.answers_checked
     reason = f"{tasks} tasks re-scored; marks compared with the right answers in {checked} of them"
     return Rule(name=name, verdict=PASSED, reason=reason)

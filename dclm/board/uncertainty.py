@@ -1,4 +1,4 @@
-"""How sure a score on a board is: the error it came with, or the binomial one that its items allow at least."""
+"""The uncertainty of a score on a board: the error in its result, or a binomial estimate from its items."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _rows() -> dict[str, int]:
 
 
 def task_error(result: Result, task: str) -> Error | None:
-    """Of one task's score; None where it has no score, or an error cannot be told."""
+    """Of one task's score; None if it has no score or no error can be estimated."""
     score = result.scores.get(task)
     if score is None:
         return None
@@ -35,7 +35,7 @@ def task_error(result: Result, task: str) -> Error | None:
 
 
 def core_error(result: Result) -> Error | None:
-    """Of CORE v2; None where it has none or an error cannot be told."""
+    """Of CORE v2; None if there is no CORE or no error can be estimated."""
     if result.core_v2 is None:
         return None
     if result.core_v2_stderr is not None:

@@ -1,4 +1,5 @@
-"""Send a result, with its items, to a board: a directory, an fsspec URL, or a board server. Take one off a server."""
+"""Sends a result, with its items, to a board: a directory, an fsspec URL, or a board server. Removes one from a
+server."""
 
 from __future__ import annotations
 
@@ -11,11 +12,12 @@ from urllib.parse import quote
 import fsspec
 import httpx
 
+from dclm.board.conform import MAX_RESULT_BYTES
 from dclm.board.entry import evaluation_of
 from dclm.board.fetch import ITEMS_SUFFIX, SERVER, fetch_results, list_results, request, said
 from dclm.board.known.published import published_title
 from dclm.board.rescore import items_hash, rescore
-from dclm.board.result import ITEMS_FILE, MAX_RESULT_BYTES, Result
+from dclm.board.result import ITEMS_FILE, Result
 from dclm.board.validate import validate
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import is_local, open_input, sha256_file, write_atomic
@@ -30,19 +32,18 @@ class Receipt(NamedTuple):
 
     where: str
     created: bool
-    """False where the same result was there already."""
+    """False if the same result was already there."""
     rescored: bool = False
-    """The board has computed its scores anew from the items."""
+    """Whether the board has recomputed its scores from the items."""
 
 
 def upload(path: Path | str, to: str, items: Path | None = None) -> Receipt:
     """Check the result at `path` and send it to `to`: a directory, an fsspec URL, or http(s)://host of a board server.
 
-    `items`: the items.parquet that its scores were made from; without it, the one in `scores/` next to the result is
-    sent where the result's chain names it. The server's token is taken from the environment variable DCLM_BOARD_TOKEN.
-    Sending twice changes nothing.
-    Raises: DataError if the result is not in order, or its items are not, or the board refuses them; ConfigError if
-    there is no token, a wrong one, or nobody answers at `to`.
+    `items`: the items.parquet that its scores were made from; by default, the one in `scores/` next to the result is
+    sent if the result's chain names it. The server's token is read from the environment variable DCLM_BOARD_TOKEN.
+    Sending a result twice changes nothing. Raises: DataError if the result or its items are invalid or the board
+    refuses them; ConfigError if the token is missing or wrong, or the server at `to` does not answer.
     """
     with open_input(path) as handle:
         data = handle.read(MAX_RESULT_BYTES + 1)
@@ -68,7 +69,8 @@ def upload(path: Path | str, to: str, items: Path | None = None) -> Receipt:
 
 
 def remove(identity: str, board: str, reason: str) -> None:
-    """Take an entry off a board server. Raises: ConfigError (token, nobody answers); DataError if it cannot be."""
+    """Remove an entry from a board server. Raises: ConfigError (token, no answer); DataError if it cannot be
+    removed."""
     path = f"/api/results/{quote(identity, safe='')}?reason={quote(reason)}"
     answer = request("DELETE", board, path, _authorization(board), None)
     if answer.status_code == 200:
@@ -87,15 +89,15 @@ def items_of(path: Path | str, result: Result) -> Path | None:
 
 
 def _refuse_repeat(result: Result, place: str) -> None:
-    """Raises: DataError if `result` is an imported evaluation that is at `place` already, under whatever name."""
+    """Raises: DataError if `result` is an imported evaluation that is already at `place`, under any name."""
     known = published_title(result)
     if known is not None:
-        raise DataError(place, f"these scores are on every board already, as the published result {known}")
+        raise DataError(place, f"these scores are already on every board, as the published result {known}")
     if result.imported is None or not list_results(place):
         return
     for other in fetch_results(place):
         if evaluation_of(other) == evaluation_of(result):
-            raise DataError(place, f"these scores are there already, as {other.name} ({other.id})")
+            raise DataError(place, f"these scores are already there, as {other.name} ({other.id})")
 
 
 def _put(data: bytes, result: Result, to: str, name: str) -> Receipt:
@@ -104,7 +106,7 @@ def _put(data: bytes, result: Result, to: str, name: str) -> Receipt:
     if filesystem.exists(path):
         return Receipt(url, False)
     _refuse_repeat(result, to)
-    filesystem.pipe_file(path, data)  # object stores show an object only when it is whole
+    filesystem.pipe_file(path, data)  # object stores show an object only when it is complete
     return Receipt(url, True)
 
 
@@ -115,7 +117,7 @@ def _post(data: bytes, to: str) -> Receipt:
         return Receipt(f"{to.rstrip('/')}/api/results/{said(answer, to, 'id')}", answer.status_code == 201)
     _refuse_token(answer, to)
     if answer.status_code in _REFUSED:
-        raise DataError(to, f"the board refuses the result: {said(answer, to, 'error')}")
+        raise DataError(to, f"the board refused the result: {said(answer, to, 'error')}")
     raise DataError(to, f"the board answered {answer.status_code}", "is this the address of a board?")
 
 
@@ -123,22 +125,24 @@ def _attach(receipt: Receipt, result: Result, items: Path, to: str) -> Receipt:
     path = f"/api/results/{result.id}/items"
     answer = request("PUT", to, path, _authorization(to), items.read_bytes(), _RESCORE_SECONDS)
     if answer.status_code != 200:
-        raise DataError(to, f"the board has the result but refuses its items: {said(answer, to, 'error')}")
+        raise DataError(to, f"the board accepted the result but refused its items: {said(answer, to, 'error')}")
     return receipt._replace(rescored=True)
 
 
 def _authorization(to: str) -> dict[str, str]:
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:
-        raise ConfigError(to, "this board wants a token", f"export {TOKEN_VARIABLE}=… (its keeper gives you one)")
+        raise ConfigError(
+            to, "this board requires a token", f"export {TOKEN_VARIABLE}=… (ask its administrator for one)"
+        )
     if not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise ConfigError(to, "the token has characters that no token has", f"check {TOKEN_VARIABLE}")
+        raise ConfigError(to, "the token contains invalid characters", f"check {TOKEN_VARIABLE}")
     return {"Authorization": f"Bearer {token}"}
 
 
 def _refuse_token(answer: httpx.Response, to: str) -> None:
     if answer.status_code in (401, 403):
-        what = f"the board refuses the token ({answer.status_code}): {said(answer, to, 'error')}"
+        what = f"the board refused the token ({answer.status_code}): {said(answer, to, 'error')}"
         raise ConfigError(to, what, f"check {TOKEN_VARIABLE}")
 
 

@@ -1,4 +1,5 @@
-"""Is a result what it says: schema, numbers that follow from each other and from what is known, an unbroken chain."""
+"""Checks that a result is consistent: schema, numbers that follow from each other and from known facts, an unbroken
+chain."""
 
 from __future__ import annotations
 
@@ -7,19 +8,19 @@ from collections.abc import Iterator
 from dclm.board.conform import raise_problems, shorten
 from dclm.board.known.checks import known_problems
 from dclm.board.known.errors import error_problems
-from dclm.board.result import Result, parse_result
+from dclm.board.result import BITS, Result, core_bpb, parse_result
 from dclm.core.errors import Problem
 from dclm.eval.aggregate import aggregate
 
 _TOLERANCE = 1e-6
 _CHAIN = ("documents", "tokens", "checkpoint", "scores")
-"""Kinds that every chain has, in order; each is made from the one before. (A pool may also be plain files.)"""
+"""Kinds that every chain has, in order; each is made from the previous one. (A pool may also be plain files.)"""
 
 
 def validate(data: bytes, name: str) -> Result:
-    """The result in `data`, if everything about it is in order.
+    """The result in `data`, if everything in it is valid.
 
-    Raises: DataError with every problem of the schema or, where that is met, every problem of meaning.
+    Raises: DataError with every deviation from the schema, or, if there is none, with every inconsistency.
     """
     result = parse_result(data, name)
     raise_problems(list(problems(result, name)))
@@ -27,8 +28,9 @@ def validate(data: bytes, name: str) -> Result:
 
 
 def problems(result: Result, name: str) -> Iterator[Problem]:
-    """What contradicts itself in a result that meets the schema."""
+    """The inconsistencies of a result that conforms to the schema."""
     yield from _mean_problems(result, name)
+    yield from _bits_problems(result, name)
     yield from _clean_problems(result, name)
     yield from _training_problems(result, name)
     yield from known_problems(result, name)
@@ -52,11 +54,27 @@ def _mean_problems(result: Result, name: str) -> Iterator[Problem]:
             yield Problem(f"{name}: {field}", f"found {found}, but the task scores give {shown}")
     if set(result.missing) != set(means.extended.missing):
         yield Problem(
-            f"{name}: missing", f"found {len(result.missing)} tasks, without scores are {len(means.extended.missing)}"
+            f"{name}: missing", f"found {len(result.missing)} tasks, but {len(means.extended.missing)} have no score"
         )
     if means.ignored:
         hint = "names are those of `eval_suite/`"
         yield Problem(f"{name}: scores", f"unknown tasks: {', '.join(map(shorten, means.ignored[:5]))}", hint)
+
+
+def _bits_problems(result: Result, name: str) -> Iterator[Problem]:
+    """Continuous scores that the kind of task cannot have, and a mean that does not follow from them."""
+    for task, score in result.scores.items():
+        if score.continuous and BITS not in score.continuous:
+            yield Problem(f"{name}: scores.{shorten(task)}.continuous", f"no {BITS}, which every item has")
+    expected = core_bpb(result.scores)
+    found = result.core_bpb
+    if (found is None) != (expected is None) or (
+        found is not None and expected is not None and abs(found - expected) > _TOLERANCE * max(1.0, expected)
+    ):
+        shown = "null (tasks have none)" if expected is None else f"{expected:.6f}"
+        yield Problem(f"{name}: core_bpb", f"found {found}, but the tasks' bits per byte give {shown}")
+    if found is None and result.core_bpb_stderr is not None:
+        yield Problem(f"{name}: core_bpb_stderr", "an error without core_bpb")
 
 
 def _clean_problems(result: Result, name: str) -> Iterator[Problem]:
@@ -87,7 +105,7 @@ def _chain_problems(result: Result, name: str) -> Iterator[Problem]:
     by_kind = {kind: [link for link in result.chain if link.kind == kind] for kind in ("pool", *_CHAIN)}
     lacking = [kind for kind in _CHAIN if not by_kind[kind]]
     if lacking:
-        hint = "a result is made by `dclm run`; do not edit it by hand"
+        hint = "do not edit a result by hand; use the output of `dclm run`"
         yield Problem(where, f"no {', no '.join(lacking)}; needed: {' → '.join(_CHAIN)}", hint)
     before = by_kind["pool"]
     for kind in _CHAIN:
@@ -96,10 +114,10 @@ def _chain_problems(result: Result, name: str) -> Iterator[Problem]:
         made = {link.fingerprint for link in before}
         for link in links:
             if made and made.isdisjoint(link.inputs.values()):
-                yield Problem(where, f"{kind} {shorten(link.name)} was not made from what stands before it")
+                yield Problem(where, f"{kind} {shorten(link.name)} was not made from the previous artifact")
         for link in before:
             if links and link.fingerprint not in used:
-                yield Problem(where, f"{link.kind} {shorten(link.name)} is used by nothing that follows")
+                yield Problem(where, f"{link.kind} {shorten(link.name)} is not used by any later artifact")
         before = links
     if len({link.fingerprint for link in result.chain}) < len(result.chain):
-        yield Problem(where, "a fingerprint stands twice")
+        yield Problem(where, "a fingerprint occurs twice")

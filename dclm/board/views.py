@@ -1,4 +1,4 @@
-"""What the board server shows, made once for each change of the board and kept in memory, compressed too."""
+"""The responses of the board server, made once after each change of the board and kept in memory, also compressed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HEADERS = {
 }
 _DATA_POLICY = {"Content-Security-Policy": "default-src 'none'"}
 _MAX_KEPT = 200
-"""Answers kept in memory, apart from the board itself."""
+"""Maximum number of responses kept in memory, apart from the board itself."""
 
 
 class _Made(NamedTuple):
@@ -70,7 +70,7 @@ class Views:
         return self._html(request, f"detail {identity}", lambda: render_detail(entry, json_link=link))
 
     def listing(self, request: Request, offset: int, limit: int) -> Response:
-        """A part of the results as JSON, in order of arrival."""
+        """One page of the results as JSON, in order of arrival."""
         return self._json(request, f"list {offset} {limit}", lambda: self._listing(offset, limit))
 
     def result(self, request: Request, identity: str) -> Response:
@@ -82,12 +82,12 @@ class Views:
         return answer({"error": "no such result"}, 404) if entry is None else answer(entry.result.to_json())
 
     def csv(self, request: Request) -> Response:
-        """All rows, published ones too, as CSV."""
+        """All rows, including published ones, as CSV."""
         policy = _DATA_POLICY["Content-Security-Policy"]
         return self._answer(request, "csv", lambda: to_csv(self._all()).encode(), "text/csv; charset=utf-8", policy)
 
     def summary(self, request: Request) -> Response:
-        """All rows, published ones too, as JSON."""
+        """All rows, including published ones, as JSON."""
         policy = _DATA_POLICY["Content-Security-Policy"]
         return self._answer(request, "json", lambda: to_json(self._all()).encode(), "application/json", policy)
 
@@ -121,7 +121,7 @@ class Views:
         }
 
     def _refresh(self) -> None:
-        """Read what is new; what was made from the old is forgotten. Called with the lock held."""
+        """Read new entries and discard responses made from the old state. Called with the lock held."""
         version = self._store.version()
         if version != self._version:
             self._entries, self._broken = self._store.entries({entry.id: entry for entry in self._entries})
@@ -139,7 +139,7 @@ class Views:
         return self._answer(request, key, body, "application/json", _DATA_POLICY["Content-Security-Policy"])
 
     def _answer(self, request: Request, key: str, make: Callable[[], bytes], kind: str, policy: str) -> Response:
-        """The kept answer of that key, or a new one where the board has changed since."""
+        """The cached response for that key, or a new one if the board has changed since."""
         with self._lock:
             self._refresh()
             made = self._kept.get(key)
@@ -166,5 +166,5 @@ class Views:
 
 
 def answer(value: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer that is not kept."""
+    """A JSON response that is not cached."""
     return JSONResponse(value, status_code=status, headers={**_HEADERS, **_DATA_POLICY, **(headers or {})})

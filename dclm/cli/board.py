@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from dclm.board.conform import MAX_RESULT_BYTES, load_json
 from dclm.board.entry import Entry
 from dclm.board.exchange import from_dclm, to_dclm
 from dclm.board.explain import explain
@@ -16,7 +17,7 @@ from dclm.board.fetch import SERVER, Fetched, fetch_entries
 from dclm.board.known.published import make_published
 from dclm.board.page import export_site
 from dclm.board.rescore import rescore
-from dclm.board.result import MAX_RESULT_BYTES, load_json, parse_result, write_result
+from dclm.board.result import parse_result, write_result
 from dclm.board.store import KEEPER, Store
 from dclm.board.submitters import MIN_TOKEN_LENGTH, Submitters
 from dclm.board.tracks import rules

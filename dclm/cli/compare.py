@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from dclm.core.errors import ConfigError
 if TYPE_CHECKING:
     from dclm.eval.statistics.compare import Comparison
     from dclm.eval.statistics.difference import Difference
+    from dclm.eval.statistics.power import Needed
 
 
 class _SeveralAfterAgainst(click.Command):
@@ -34,9 +36,30 @@ class _SeveralAfterAgainst(click.Command):
 @click.argument("scores", nargs=-1, required=True, metavar="A... [B]", type=LOCAL_PATH)
 @click.option("--against", multiple=True, metavar="B...", type=LOCAL_PATH, help="Runs of B.")
 @click.option("--plot", type=LOCAL_PATH, help="Write a forest plot: FILE.svg, .png or .pdf.")
+@click.option(
+    "--metric",
+    type=click.Choice(["accuracy", "bits_per_byte", "probability", "margin", "brier"]),
+    default="accuracy",
+    show_default=True,
+    help="The score of the tasks in table and plot. JSON has all.",
+)
+@click.option(
+    "--power",
+    type=float,
+    metavar="DIFFERENCE",
+    help="Say how many items or seeds it takes to find a true difference this large.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @force_option
-def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | None, as_json: bool, force: bool) -> None:
+def compare(
+    scores: tuple[Path, ...],
+    against: tuple[Path, ...],
+    plot: Path | None,
+    metric: str,
+    power: float | None,
+    as_json: bool,
+    force: bool,
+) -> None:
     """Show how much better the scores of B are than those of A, with confidence intervals (paired, item by item).
 
     `dclm compare A B` compares two models. `dclm compare A1 A2 A3 --against B1 B2 B3` compares two recipes with several
@@ -59,21 +82,62 @@ def compare(scores: tuple[Path, ...], against: tuple[Path, ...], plot: Path | No
     if plot is not None:
         from dclm.eval.plot import draw_forest
 
-        draw_forest(plot, found, _name(scores), _name(against))
-    put(json.dumps(found.to_json(), indent=1) if as_json else _table(found))
+        draw_forest(plot, found, _name(scores), _name(against), None if metric == "accuracy" else metric)
+    takes = {} if power is None else _power(found, metric, power)
+    if as_json:
+        content = found.to_json() if power is None else {**found.to_json(), "power": _plain_power(takes)}
+        put(json.dumps(content, indent=1))
+        return
+    put(_table(found, metric))
+    if power is not None:
+        put(_power_table(takes, power, found.num_runs))
+
+
+def _power(found: Comparison, metric: str, difference: float) -> dict[str, Needed]:
+    """What finding `difference` takes: in the means, and in `metric` on each task."""
+    from dclm.eval.statistics.power import needed
+
+    everything = sum(found.items.values())
+    scores = {name: (mean, everything) for name, mean in found.means.items()}
+    if found.core_bpb is not None:
+        scores["CORE, bits per byte"] = (found.core_bpb, everything)
+    for label, task in found.tasks.items():
+        each = task.difference if metric == "accuracy" else found.continuous.get(label, {}).get(metric)
+        if each is not None:
+            scores[label] = (each, found.items[label])
+    return {
+        name: needed(each, difference, num_items=items, num_runs=found.num_runs)
+        for name, (each, items) in scores.items()
+    }
+
+
+def _plain_power(takes: Mapping[str, Needed]) -> dict[str, object]:
+    return {name: dataclasses.asdict(each) for name, each in takes.items()}
+
+
+def _power_table(takes: Mapping[str, Needed], difference: float, num_runs: tuple[int, int]) -> str:
+    head = f"to find a true difference of {difference:g}, at 95 % confidence and four times in five:"
+    seeds = f"seeds of each, same items (now {num_runs[0]} and {num_runs[1]})"
+    lines = ["", head, f"{'':36}{'items, same seeds':>20}{seeds:>42}"]
+    for name, each in takes.items():
+        items, runs = ("—" if n is None else f"{n:,}" for n in (each.items, each.seeds))
+        lines.append(f"{name:36}{items:>20}{runs:>42}{'' if each.reason is None else f'  {each.reason}'}")
+    return "\n".join(lines)
 
 
 def _name(paths: Sequence[Path]) -> str:
     return ", ".join(str(path) for path in paths)
 
 
-def _table(found: Comparison) -> str:
+def _table(found: Comparison, metric: str) -> str:
     head = (
         f"{'B minus A':36}{'difference':>11}{'95 % from':>11}{'to':>9}{'P(B better)':>13}{'detectable':>12}{'adds':>9}"
     )
     lines = [head]
     lines += [_row(label, mean) for label, mean in found.means.items()]
-    lines += [f"{_row(label, task.difference)}{task.adds:+9.4f}" for label, task in found.tasks.items()]
+    if found.core_bpb is not None:
+        lines.append(_row("CORE, bits per byte (lower is better)", found.core_bpb, less=True))
+    lines += _task_lines(found, metric)
     for name, text in found.texts.items():
         lines.append(_row(f"bits per byte, {name} (lower is better)", text, less=True))
     headline = next(iter([*found.means.values(), *found.texts.values()]))
@@ -90,6 +154,21 @@ def _table(found: Comparison) -> str:
     if found.not_common:
         lines.append(f"not in all runs: {', '.join(found.not_common)}")
     return "\n".join(lines)
+
+
+def _task_lines(found: Comparison, metric: str) -> list[str]:
+    from dclm.eval.statistics.continuous import METRICS
+
+    if metric == "accuracy":
+        return [f"{_row(label, task.difference)}{task.adds:+9.4f}" for label, task in found.tasks.items()]
+    about = METRICS[metric]
+    rows = [
+        _row(label, each[metric], less=about.less_is_better)
+        for label, each in found.continuous.items()
+        if metric in each
+    ]
+    better = " (lower is better)" if about.less_is_better else ""
+    return [f"{about.title}{better}:", *(rows or ["the same items do not have it in all runs"])]
 
 
 def _row(label: str, d: Difference, less: bool = False) -> str:

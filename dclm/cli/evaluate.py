@@ -100,18 +100,24 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 
 def _table(scores: dict[str, Any]) -> str:
-    lines = [f"{'task':36}{'n':>8}{'shots':>7}{'accuracy':>10}{'centered':>10}{'± error':>10}{'95 % interval':>18}"]
+    lines = [
+        f"{'task':36}{'n':>8}{'shots':>7}{'accuracy':>10}{'centered':>10}{'± error':>10}{'95 % interval':>18}"
+        f"{'bits/byte':>11}"
+    ]
     for label, task in scores["tasks"].items():
         accuracy, baseline = task["accuracy"], task["baseline"]["v2"]
         ends = " to ".join("—" if end is None else f"{end:.4f}" for end in task["interval"])
         lines.append(
             f"{label:36}{task['n']:8}{task['num_fewshot']:7}{accuracy:10.4f}"
             f"{centred(accuracy, baseline):10.4f}{_number(task['standard_error']):>10}{ends:>18}"
+            f"{_number((task['continuous']['bits_per_byte'] or {}).get('value')):>11}"
         )
     for name in ("core_v2", "extended_v2"):
         value = scores[name]
         error = scores[f"{name}_standard_error"]
         lines.append(f"{name.removesuffix('_v2').upper():61}{_number(value):>10}{_number(error):>10}")
+    bits, error = scores["core_bpb"], scores["core_bpb_standard_error"]
+    lines.append(f"{'bits per byte of the right answers, CORE':51}{_number(bits):>10}{'':10}{_number(error):>10}")
     for name, text in scores.get("perplexity", {}).items():
         bits, error = text["bits_per_byte"], text["standard_error"]
         lines.append(f"{f'bits per byte, {name}':51}{bits:10.4f}{'':10}{_number(error):>10}")

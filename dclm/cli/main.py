@@ -33,6 +33,7 @@ COMMANDS = {
     "experiment": "experiment",
     "mix": "mix",
     "model": "model",
+    "noise": "noise",
     "plan": "inspect",
     "pool": "pool",
     "predict": "predict",

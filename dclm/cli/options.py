@@ -75,7 +75,7 @@ env_option = click.option(
     help="Allow the file to use this environment variable, including in URLs; repeatable.",
 )
 trust_option = click.option(
-    "--trust", is_flag=True, help="Allow the pipeline to run its own steps (FILE:NAME), which is code."
+    "--trust", is_flag=True, help="Allow the pipeline to run the code of its own steps (FILE:NAME)."
 )
 force_option = click.option("--force", is_flag=True, help="Replace an existing file.")
 

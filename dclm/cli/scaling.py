@@ -123,7 +123,7 @@ def _table(found: Scaling) -> str:
     for m in found.multipliers:
         note = "  extrapolated" if m.extrapolated else ""
         lines.append(
-            f"{_short(m.corpus)}{m.value:8.2f}{_or_dash(m.low, '.2f'):>11}{_or_dash(m.high, '.2f'):>9}"
+            f"{_short(m.corpus)}{_or_dash(m.value, '.2f'):>8}{_or_dash(m.low, '.2f'):>11}{_or_dash(m.high, '.2f'):>9}"
             f"{m.at_flops:>11.1e}{note}"
         )
     return "\n".join(lines)

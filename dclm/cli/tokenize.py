@@ -46,6 +46,11 @@ from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import
     help="Maximum number of passes over a source.",
 )
 @click.option("--rows-per-shard", type=click.IntRange(1), default=8192, show_default=True)
+@click.option(
+    "--bos/--no-bos",
+    default=None,
+    help="Begin each document with a token. [default: what the tokenizer does]",
+)
 @click.option("--eot", help="Token that ends a document. [default: <|endoftext|> or its equivalent]")
 @click.option(
     "--encoder",
@@ -67,6 +72,7 @@ def tokenize(
     num_tokens: int | None,
     max_repeats: float,
     rows_per_shard: int,
+    bos: bool | None,
     eot: str | None,
     encoder: str,
     allow_incomplete: bool,
@@ -82,6 +88,7 @@ def tokenize(
         num_tokens=num_tokens,
         max_repeats=max_repeats,
         rows_per_shard=rows_per_shard,
+        bos=bos,
         eot=eot,
     )
     with open_engine(on, workers) as engine:

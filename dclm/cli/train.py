@@ -13,13 +13,19 @@ from dclm.core.record import Record
 if TYPE_CHECKING:
     from dclm.train.options import Precision, TrainOptions
     from dclm.train.ranks import Device
+    from dclm.train.scale import Scale
     from dclm.train.trackers import TrackerName
 
 
 @click.command()
 @click.argument("tokens", type=ADDRESS)
 @click.option(
-    "--scale", required=True, help="A named scale: 5m … 154m, 411m_1x … 7b_2x; 25m_2x has twice the tokens of 25m."
+    "--scale",
+    required=True,
+    help="A named scale: 5m … 154m, 411m_1x … 7b_2x; 25m_2x has twice the tokens of 25m. Or a .yaml file with one.",
+)
+@click.option(
+    "--init", type=ADDRESS, metavar="MODEL", help="Start from the weights of this model, such as open_lm's .pt."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed for initialization and data order.")
 @click.option("--out", type=ADDRESS, required=True, help="Directory for the run.")
@@ -75,6 +81,7 @@ if TYPE_CHECKING:
 def train(
     tokens: str,
     scale: str,
+    init: str | None,
     seed: int,
     out: str,
     resume: bool,
@@ -100,9 +107,11 @@ def train(
     On several machines without Ray, run `torchrun --nnodes … --nproc-per-node … -m dclm.cli.main train …` on each.
     """
     from dclm.train.options import TrainOptions
+    from dclm.train.scale_file import open_scale
 
     options = TrainOptions(
         validation=validation,
+        init=init,
         epochs=epochs,
         num_tokens=num_tokens,
         resume=resume,
@@ -117,13 +126,13 @@ def train(
         timeout_seconds=timeout,
         track=track,
     )
-    record = _launch(on, tokens, out, scale, seed, options, nproc, min_nproc)
+    record = _launch(on, tokens, out, open_scale(scale), seed, options, nproc, min_nproc)
     if os.environ.get("RANK", "0") == "0":  # torchrun starts this command once per rank
         _tell(record, out)
 
 
 def _launch(
-    on: str, tokens: str, out: str, scale: str, seed: int, options: TrainOptions, nproc: int, min_nproc: int | None
+    on: str, tokens: str, out: str, scale: Scale, seed: int, options: TrainOptions, nproc: int, min_nproc: int | None
 ) -> Record:
     from dclm.engine import open_engine
     from dclm.train.launch import launch

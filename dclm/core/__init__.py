@@ -1,1 +1,1 @@
-"""What everything stands on: errors, configuration, identity, storage, engines as an interface."""
+"""The foundations: errors, configuration, identity, storage, and the interface of engines."""

@@ -1,7 +1,8 @@
-"""Scratch space on this machine: where work is done before it is published, and copies of remote objects.
+"""Scratch space on this machine: files before they are published, and copies of remote objects.
 
-`DCLM_SCRATCH` names the folder (default: `dclm-UID` in the system's temporary folder). `DCLM_CACHE_BYTES` bounds the
-copies (default 64 GB); those that were not used for longest go first, and never one of the last ten minutes.
+`DCLM_SCRATCH` names the folder (default: `dclm-UID` in the system's temporary folder). `DCLM_CACHE_BYTES` limits the
+size of the copies (default 64 GB); the least recently used ones are deleted first, but never one used in the last ten
+minutes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dclm.core.storage import TEMPORARY
 
 CACHE_BYTES = 64 * 10**9
 KEEP_SECONDS = 600
-"""A copy used this recently is never evicted: somebody may be about to open it."""
+"""A copy used this recently is never evicted: another process may be about to open it."""
 
 
 def scratch() -> Path:
@@ -32,7 +33,7 @@ def scratch() -> Path:
 
 @contextlib.contextmanager
 def scratch_directory(near: str | Path | None = None) -> Iterator[Path]:
-    """A fresh directory that vanishes when the block ends.
+    """A new directory that is deleted when the block ends.
 
     near: a local folder on whose filesystem it is made, so that files can be moved instead of copied.
     """
@@ -46,9 +47,9 @@ def scratch_directory(near: str | Path | None = None) -> Iterator[Path]:
 
 
 def cached(identity: str, size: int, fetch: Callable[[Path], None]) -> Path:
-    """A local copy of the object with this identity, fetched once however many processes ask.
+    """A local copy of the object with this identity, fetched once no matter how many processes ask.
 
-    fetch: writes the content to the path that it is given.
+    fetch: writes the content to the given path.
     """
     folder = scratch() / "objects"
     folder.mkdir(exist_ok=True)
@@ -69,7 +70,7 @@ def cached(identity: str, size: int, fetch: Callable[[Path], None]) -> Path:
 
 
 def _make_room(folder: Path, size: int) -> None:
-    """Delete the copies that were not used for longest until `size` more bytes fit."""
+    """Delete the least recently used copies until `size` more bytes fit."""
     allowed = int(os.environ.get("DCLM_CACHE_BYTES", CACHE_BYTES))
     found = []
     for entry in os.scandir(folder):

@@ -2,7 +2,7 @@
 
 A dataclass's annotations are its schema. Understood: bool, int, float, str, `Literal`, `X | None`, `tuple[X, ...]`,
 `Mapping[str, X]`, nested dataclasses, `object` (any plain YAML value) and `Annotated[number, Range(…)]`. Where a list
-of words or numbers is wanted, one alone is a list of it.
+of words or numbers is expected, a single one is read as a list of one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dclm.core.names import ALLOWED, IsName, is_name
 T = TypeVar("T")
 Key = tuple[str | int, ...]
 MAX_VALUES = 200_000
-"""In one YAML file: lists longer than that belong into files of their own."""
+"""Limit for one YAML file: longer lists belong in files of their own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ Positive = Annotated[int, Range(1)]
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A parsed YAML document: its plain value and the line on which each key stands."""
+    """A parsed YAML document: its plain value and the line of each key."""
 
     name: str
     value: object
@@ -74,14 +74,14 @@ def load_yaml(path: str | Path) -> Source:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(name, "no such file", "check the path; shipped ones lie in pipelines/ and recipes/") from None
+        raise ConfigError(name, "no such file", "check the path; shipped ones are in pipelines/ and recipes/") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(name, f"cannot be read: {error}") from error
     return parse_yaml(text, name)
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain scalars mean what they do in YAML 1.2: `no` and `2024-01-01` are text, `1e-9` is a number."""
+    """Plain scalars have the meaning of YAML 1.2: `no` and `2024-01-01` are text, `1e-9` is a number."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -99,9 +99,9 @@ _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
 def parse_yaml(text: str, name: str = "<config>") -> Source:
-    """Parse YAML text; `name` stands for the file in errors.
+    """Parse YAML text; `name` is the file's name in errors.
 
-    Raises: ConfigError, also for text that a stranger made to be endless: nested in itself, or grown by aliases.
+    Raises: ConfigError, also for text made to be endless: nested in itself, or multiplied by aliases.
     """
     lines: dict[Key, int] = {}
     problems: list[Problem] = []
@@ -114,7 +114,7 @@ def parse_yaml(text: str, name: str = "<config>") -> Source:
         what = getattr(error, "problem", None) or str(error)
         raise ConfigError(f"{name}:{line}", f"not valid YAML: {what}") from None
     except RecursionError:
-        raise ConfigError(name, "nested too deeply, or within itself by an alias") from None
+        raise ConfigError(name, "nested too deeply, or nested in itself by an alias") from None
     _raise(problems)
     return Source(name, value, lines)
 
@@ -122,7 +122,7 @@ def parse_yaml(text: str, name: str = "<config>") -> Source:
 def _plain(node: yaml.Node, key: Key, lines: dict[Key, int], problems: list[Problem], name: str) -> object:
     lines.setdefault(key, node.start_mark.line + 1)
     if len(lines) > MAX_VALUES:
-        raise ConfigError(name, f"more than {MAX_VALUES:,} values (those of an alias count wherever it stands)")
+        raise ConfigError(name, f"more than {MAX_VALUES:,} values (the values of an alias count at each use)")
     if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTIONS:
         problems.append(Problem(f"{name}:{node.start_mark.line + 1}", f"tag {node.tag} is not allowed"))
     if isinstance(node, yaml.MappingNode):
@@ -130,7 +130,7 @@ def _plain(node: yaml.Node, key: Key, lines: dict[Key, int], problems: list[Prob
         for key_node, value_node in node.value:
             k = str(key_node.value)
             if k in out:
-                problems.append(Problem(f"{name}:{key_node.start_mark.line + 1}", f"`{k}` stands twice"))
+                problems.append(Problem(f"{name}:{key_node.start_mark.line + 1}", f"`{k}` occurs twice"))
             lines[(*key, k)] = key_node.start_mark.line + 1
             out[k] = _plain(value_node, (*key, k), lines, problems, name)
         return out
@@ -163,7 +163,7 @@ def build(kind: type[T], source: Source, value: object = ..., key: Key = ()) -> 
 
 
 def convert(kind: Any, value: object, key: Key, source: Source, problems: list[Problem]) -> object:
-    """The value as `kind`; appends to `problems` (and returns None) where it is not."""
+    """The value as `kind`; if it is not one, appends to `problems` and returns None."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
 
     def fail(allowed: str, hint: str | None = None) -> None:
@@ -266,7 +266,7 @@ def _convert_dataclass(kind: type, value: object, key: Key, source: Source, prob
 
 
 def suggest(found: str, allowed: Sequence[str] | Mapping[str, object]) -> str | None:
-    """`did you mean …?` for the nearest allowed word, if one is near."""
+    """`did you mean …?` for the most similar allowed word, if one is close."""
     near = difflib.get_close_matches(found, list(allowed), n=1)
     return f"did you mean `{near[0]}`?" if near else None
 

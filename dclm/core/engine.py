@@ -1,6 +1,6 @@
-"""What a stage needs of an engine: run one function over many units, anywhere, and hand back what it returns.
+"""The interface of engines: run one function over many units, anywhere, and return its results.
 
-The engines themselves live in `dclm.engine` (processes on one machine, or Ray). Stages below them take an `Engine`.
+The engines themselves are in `dclm.engine` (processes on one machine, or Ray). Stages in lower layers take an `Engine`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 U = TypeVar("U")
 R = TypeVar("R")
 GROUP_SECONDS = 0.25
-"""Units are handed out in groups that take about this long, so that the driver's cost per unit stays small."""
+"""Target duration of a group of units, in seconds, so that the driver's cost per unit stays small."""
 MAX_GROUP = 4096
 WAIT_SECONDS = float(os.environ.get("DCLM_RAY_WAIT_SECONDS", "900"))
 """How long work waits for nodes of a cluster that can run it."""
 
 
 class Engine(Protocol):
-    """Schedules units of work. Results never depend on which engine runs, nor on how many workers it has."""
+    """Schedules units of work. Results depend neither on the engine nor on the number of workers."""
 
     @property
     def workers(self) -> int:
@@ -40,12 +40,12 @@ class Engine(Protocol):
     ) -> Iterator[tuple[int, R]]:
         """`(index of the unit, result)` in order of completion. Units are drawn lazily, a few groups ahead.
 
-        With `one_gpu_each` a worker sees one GPU, which no other worker sees, and there are as many workers as GPUs.
+        With `one_gpu_each` each worker sees one GPU that no other worker sees, and there are as many workers as GPUs.
 
-        `function`, units and results are pickled: a module's function or a `functools.partial` of one, and small
-        values (data goes through files that all workers can reach). The first exception ends the work, and is raised
-        here with a note saying which unit it was; units that are running are waited for or stopped. A worker process
-        that dies (out of memory, kill) raises too.
+        `function`, units and results are pickled, so use a module-level function or a `functools.partial` of one, and
+        small values (data is passed in files that all workers can reach). The first exception stops the work and is
+        raised here with a note that names the unit; running units are waited for or stopped. The death of a worker
+        process (out of memory, kill) also raises.
         """
 
 
@@ -67,25 +67,25 @@ class Group(NamedTuple, Generic[U]):
     """Consecutive units that are handed to a worker together."""
 
     first: int
-    """Index of the first of them."""
+    """Index of the first unit."""
     units: list[U]
 
 
 class Done(NamedTuple, Generic[R]):
-    """What a group of units returned, and how long it took."""
+    """The results of a group of units, and how long it took."""
 
     results: list[R]
     seconds: float
 
 
 class Groups(Generic[U]):
-    """Cuts a lazy sequence of units into groups whose size follows the time that earlier ones took.
+    """Splits a lazy sequence of units into groups whose size follows the time that earlier groups took.
 
-    The size decides nothing but when units run.
+    The size only affects when units run.
     """
 
     def __init__(self, units: Iterable[U], workers: int, single: bool = False) -> None:
-        """`single`: one unit in each group, whatever it takes."""
+        """`single`: always one unit per group."""
         self._rest = iter(units)
         self._next = 0
         self._size = 1
@@ -101,7 +101,7 @@ class Groups(Generic[U]):
         return Group(first, units)
 
     def learn(self, count: int, seconds: float) -> None:
-        """Note how long a group of `count` units took. Sizes at most double from one group to the next."""
+        """Record how long a group of `count` units took. Sizes at most double from one group to the next."""
         if self._single:
             return
         wanted = GROUP_SECONDS / max(seconds / count, 1e-6)

@@ -3,7 +3,7 @@
     DclmError
     ├── ConfigError       exit 2   the user's YAML or arguments are wrong
     ├── DataError         exit 3   the input data cannot be used
-    │   └── AssetError    exit 3   a pinned external file is missing or is not what it should be
+    │   └── AssetError    exit 3   a pinned external file is missing or has the wrong hash
     └── IncompleteError   exit 4   an artifact exists only in part
 
 Anything else that propagates is a bug: exit 1, with a traceback.
@@ -19,12 +19,12 @@ _USERINFO = re.compile(r"://[^/@\s\"']+@")
 
 
 def without_passwords(text: str) -> str:
-    """`text` with user and password of every URL in it left out: errors and records are passed on."""
+    """`text` without the user and password in any URL: errors and records get shared."""
     return _USERINFO.sub("://…@", text)
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: where, what was found and what is allowed, and how to mend it."""
+    """One problem: where it is, what was found and what is allowed, and how to fix it."""
 
     where: str
     what: str
@@ -70,13 +70,13 @@ def _rebuild(kind: type[DclmError], problems: tuple[Problem, ...], notes: list[s
 
 
 class ConfigError(DclmError):
-    """A recipe, pipeline, task file or argument says something that is not allowed."""
+    """A recipe, pipeline, task file or argument contains something that is not allowed."""
 
     exit_code = 2
 
 
 class DataError(DclmError):
-    """Input data is missing, corrupt, or not of the form its reader needs."""
+    """Input data is missing, corrupt, or not in the format that its reader needs."""
 
     exit_code = 3
 
@@ -86,6 +86,6 @@ class AssetError(DataError):
 
 
 class IncompleteError(DclmError):
-    """An artifact lacks its record, or its record says that parts are missing."""
+    """An artifact has no record, or its record says that parts are missing."""
 
     exit_code = 4

@@ -1,9 +1,9 @@
-"""Which units of a stage are finished, and what came of them: a few numbered objects, not one small file per unit.
+"""The finished units of a stage and their outcomes: a few numbered objects instead of one small file per unit.
 
-Entry N is created only if it does not exist, so two drivers can never both go on: the second to write an entry finds it
-taken and stops. An entry is JSON lines: a header with the hash of the rest, then one line per unit. `HEAD` says from
-which number to read on; it is a shortcut, since merged entries hold everything before them. An entry that is not what
-was written counts for nothing: its units run again.
+Entry N is created only if it does not exist, so two drivers can never both continue: the second one to write an entry
+finds that it exists, and stops. An entry is JSON lines: a header with the hash of the rest, then one line per unit.
+`HEAD` holds the number from which to read on; it is a shortcut, since merged entries contain everything before them. An
+entry that was changed is ignored: its units run again.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from dclm.core.store import Store
 
 HEAD = "HEAD"
 FLUSH_SECONDS = 2.0
-"""A crash repeats at most this much finished work, and what was running."""
+"""A crash repeats at most this many seconds of finished work, plus the running units."""
 FLUSH_UNITS = 20_000
 MERGE_ENTRIES = 64
-"""More entries than this are merged into one when a run starts."""
+"""If there are more entries than this, they are merged into one when a run starts."""
 
 Outcome = Mapping[str, object]
 
 
 class Journal:
-    """The journal below a prefix of a store. One driver writes it; `read` it once before."""
+    """The journal below a prefix of a store. It has one driver that writes it; call `read` once before writing."""
 
     def __init__(self, store: Store, prefix: str) -> None:
         self._store, self._prefix = store, prefix
@@ -41,7 +41,7 @@ class Journal:
         return f"{self._prefix}/{name}"
 
     def read(self) -> Iterator[tuple[str, Outcome]]:
-        """`(unit, outcome)` of everything that was written down, oldest first: a later outcome replaces an earlier."""
+        """`(unit, outcome)` of everything written so far, oldest first: a later outcome replaces an earlier one."""
         first = self._next = self._first()
         while (entry := self._store.read(self._key(_name(self._next)))) is not None:
             for line in _whole_lines(entry.data):
@@ -62,7 +62,7 @@ class Journal:
         return min((int(name) for name in names if name.isdigit()), default=0)
 
     def _merge(self, first: int) -> None:
-        """Write entries `first` … as one new entry, and let `HEAD` point at it."""
+        """Write entries `first` … as one new entry, and point `HEAD` at it."""
         units: dict[bytes, bytes] = {}
         for number in range(first, self._next):
             entry = self._store.read(self._key(_name(number)))
@@ -75,13 +75,14 @@ class Journal:
         self._store.delete([self._key(_name(number)) for number in range(first, merged)])
 
     def add(self, unit: str, outcome: Outcome) -> None:
-        """Note that a unit is finished; written down within `FLUSH_SECONDS`, or by `flush`."""
+        """Record that a unit is finished; written within `FLUSH_SECONDS`, or by `flush`."""
         self._pending.append((unit, outcome))
         if time.monotonic() - self._flushed > FLUSH_SECONDS or len(self._pending) >= FLUSH_UNITS:
             self.flush()
 
     def flush(self) -> None:
-        """Write down what was added. Raises: IncompleteError where another driver has written meanwhile."""
+        """Write everything added since the last flush. Raises: IncompleteError if another driver has written in the
+        meantime."""
         if self._pending:
             lines = [json.dumps([unit, outcome], separators=(",", ":")) for unit, outcome in self._pending]
             self._write("".join(f"{line}\n" for line in lines).encode())
@@ -93,7 +94,7 @@ class Journal:
         content = json.dumps(header).encode() + b"\n" + lines
         if not self._store.create(self._key(_name(self._next)), content):
             what = f"entry {self._next} of its journal was written by another run"
-            raise IncompleteError(f"{self._store.url}/{self._prefix}", what, "let the other run finish")
+            raise IncompleteError(f"{self._store.url}/{self._prefix}", what, "wait for the other run to finish")
         self._next += 1
 
 

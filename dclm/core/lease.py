@@ -1,7 +1,8 @@
-"""Who writes below an address: a small object that one run holds, renews while it lives, and hands on when it dies.
+"""Who writes below an address: a small object that one run holds, renews while it lives, and passes on when it ends.
 
-A run that finds a lease waits, leaves, or takes over: at once where the holder was a process of this machine that is
-gone, else when the lease was not renewed for `EXPIRY_SECONDS` of the observer's own clock. No clocks are compared.
+A run that finds a lease waits, leaves, or takes over: at once if the holder was a process on this machine that no
+longer exists, otherwise if the lease was not renewed for `EXPIRY_SECONDS` on the observer's own clock. Clocks of
+different machines are never compared.
 """
 
 from __future__ import annotations
@@ -24,32 +25,32 @@ from dclm.core.store import Store, Versioned, open_store
 LEASE = ".lease.json"
 BEAT_SECONDS = 10.0
 EXPIRY_SECONDS = 60.0
-"""A holder that has not renewed its lease for this long is taken for dead."""
+"""A holder that has not renewed its lease for this many seconds is considered dead."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who holds a lease."""
+    """The holder of a lease."""
 
     token: str
     host: str
     pid: int
     process: str
-    """Boot and start time of the process: a process id alone may be used again."""
+    """Boot and start time of the process, because a process id alone may be reused."""
     since: str
     beat: int = 0
     """Number of renewals."""
 
     @classmethod
     def this_process(cls) -> Holder:
-        """A new lease's holder: this process, from now on."""
+        """The holder of a new lease: this process, as of now."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         pid = os.getpid()
         return cls(token=uuid.uuid4().hex, host=platform.node(), pid=pid, process=_process(pid), since=now)
 
     @property
     def is_gone(self) -> bool:
-        """Whether it was a process of this machine that no longer runs."""
+        """Whether it was a process on this machine that no longer runs."""
         return self.host == platform.node() and _process(self.pid) != self.process
 
     def __str__(self) -> str:
@@ -57,7 +58,7 @@ class Holder:
 
 
 class Lease:
-    """A held lease. `check` before anything is committed: a run that was taken for dead must stop."""
+    """A held lease. Call `check` before anything is committed: a run that was considered dead must stop."""
 
     def __init__(self, store: Store, holder: Holder, version: str) -> None:
         self._store, self.holder, self._version = store, holder, version
@@ -67,12 +68,12 @@ class Lease:
         self._thread.start()
 
     def check(self) -> None:
-        """Raises: IncompleteError where another run has taken over."""
+        """Raises: IncompleteError if another run has taken over."""
         if self._lost.is_set():
-            raise IncompleteError(self._store.url, "another run took over, since this one did not renew its lease")
+            raise IncompleteError(self._store.url, "another run took over because this one did not renew its lease")
 
     def beat(self) -> bool:
-        """Renew once; False where the lease is lost."""
+        """Renew once; False if the lease is lost."""
         holder = dataclasses.replace(self.holder, beat=self.holder.beat + 1)
         data = _encode(holder)
         if not self._store.replace(LEASE, data, self._version):
@@ -91,7 +92,7 @@ class Lease:
                 return
 
     def release(self) -> None:
-        """Give the lease up, unless it is lost."""
+        """Release the lease, unless it is lost."""
         self._done.set()
         self._thread.join()
         found = self._store.read(LEASE)
@@ -103,8 +104,7 @@ class Lease:
 def held(address: str | Path, *, wait: bool = False, say: Callable[[str], None] = lambda line: None) -> Iterator[Lease]:
     """Hold the lease of an address while the block runs.
 
-    wait: wait until another run ends, instead of leaving.
-    Raises: IncompleteError where a living run holds it.
+    wait: wait until another run ends, instead of raising. Raises: IncompleteError if a live run holds the lease.
     """
     store = open_store(str(address))
     mine = Holder.this_process()
@@ -117,7 +117,8 @@ def held(address: str | Path, *, wait: bool = False, say: Callable[[str], None] 
 
 
 def abandoned(store: Store) -> bool:
-    """Whether nobody writes here: there is no lease, or its holder was a process of this machine that is gone."""
+    """Whether nobody is writing here: there is no lease, or its holder was a process on this machine that no longer
+    exists."""
     found = store.read(LEASE)
     holder = None if found is None else _decode(found.data)
     return found is None or holder is None or holder.is_gone
@@ -162,13 +163,13 @@ def _acquire(store: Store, mine: Holder, wait: bool, say: Callable[[str], None])
 
 
 def _renewed(store: Store, before: Versioned) -> bool:
-    """Whether the holder has shown since that it lives."""
+    """Whether the holder has shown a sign of life since then."""
     found = store.read(LEASE)
     return found is not None and found.data != before.data
 
 
 def _process(pid: int) -> str:
-    """The machine's boot and the process's start; empty where there is no such process."""
+    """The machine's boot and the process's start; empty if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,4 +1,4 @@
-"""A directory as a store: renames within one folder, hard links for creation, a folder's lock for comparison."""
+"""A directory as a store: renames within one folder, hard links for creation, a lock on the folder for comparison."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dclm.core.store import Store, Versioned
 
 
 class LocalStore(Store):
-    """A directory. Replacement is compared under a file lock, creation is a hard link."""
+    """A directory. Replacement compares under a file lock; creation is a hard link."""
 
     def __init__(self, url: str) -> None:
         super().__init__(str(Path(url).absolute()))
@@ -87,7 +87,7 @@ class LocalStore(Store):
 
     @contextlib.contextmanager
     def _temporary(self, target: Path, source: Path | bytes) -> Iterator[Path]:
-        """The content under a temporary name in the target's folder, synced; gone when the block ends."""
+        """The content under a temporary name in the target's folder, synced; deleted when the block ends."""
         _made(target.parent)
         handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{target.name}-", dir=target.parent)
         os.close(handle)
@@ -106,7 +106,8 @@ class LocalStore(Store):
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock. Network filesystems lock only files that are open for writing: one is made there."""
+    """Hold the folder's lock. Network filesystems lock only files that are open for writing, so one is created
+    there."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -129,7 +130,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file's content a second name, which replaces what was there."""
+    """Give a file's content a second name, replacing any file of that name."""
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=_made(target.parent)) as folder:
         link = Path(folder) / target.name
         try:
@@ -140,7 +141,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def _made(folder: Path) -> Path:
-    """The folder, made if need be. Raises: NotADirectoryError where it is something else."""
+    """The folder, created if needed. Raises: NotADirectoryError if it is something else."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:

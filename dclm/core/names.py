@@ -1,4 +1,4 @@
-"""Names that become part of a path: one pattern, so that a name never leads out of the directory it is used in."""
+"""Names that become part of a path: one pattern, so that a name never leads out of its directory."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ ALLOWED = f"a name of at most {MAX_LENGTH} letters, digits and _ . + - that begi
 
 
 class IsName:
-    """Mark of a text field whose value must be a name."""
+    """Marks a text field whose value must be a name."""
 
 
 Name = Annotated[str, IsName]
-"""In a configuration dataclass: text that is part of a path, so that `../x`, `/x` and an empty text are refused."""
+"""For configuration dataclasses: text that is part of a path, so that `../x`, `/x` and an empty text are refused."""
 
 
 def is_name(text: str) -> bool:
-    """Whether `text` may be part of a path: it is one component, is not hidden, and has no character to escape."""
+    """Whether `text` may be part of a path: it is one component, is not hidden, and has no character that needs
+    escaping."""
     return _NAME.fullmatch(text) is not None
 
 
 def check_name(text: str, where: str) -> str:
     """`text`, which must be a name.
 
-    where: what the name is for, which begins the error.
-    Raises: ConfigError for a path, an empty text, or anything else that is not a name.
+    where: what the name is for; the error begins with it. Raises: ConfigError for a path, an empty text, or anything
+    else that is not a name.
     """
     if not is_name(text):
         raise ConfigError(where, f"found {text!r:.80}, allowed: {ALLOWED}", "a name is not a path")
@@ -38,5 +39,5 @@ def check_name(text: str, where: str) -> str:
 
 
 def is_inside(path: str) -> bool:
-    """Whether the relative path that a file names stays below the directory it is relative to."""
+    """Whether a relative path stays below the directory that it is relative to."""
     return bool(path) and not path.startswith("/") and "\\" not in path and ".." not in path.split("/")

@@ -1,6 +1,6 @@
 """Object stores: S3, Google Cloud Storage and Azure through obstore, everything else through fsspec.
 
-obstore aborts unfinished writes and knows conditional requests; s3fs and pyarrow commit truncated objects when an
+obstore aborts unfinished writes and supports conditional requests; s3fs and pyarrow commit truncated objects when an
 exception leaves a `with` block. Requests are retried with back-off on 429, 503 and broken connections.
 """
 
@@ -22,7 +22,7 @@ from dclm.core.errors import ConfigError, DataError
 from dclm.core.store import Store, Versioned
 
 RETRY_SECONDS = 300
-"""How long a request is repeated while the store says that it is busy or does not answer."""
+"""How long a request is retried while the store is busy or does not answer."""
 _OBSTORE = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 _CLIENT = {"timeout": "120s", "connect_timeout": "10s"}
 
@@ -35,8 +35,8 @@ def open_object_store(url: str) -> Store:
     try:
         filesystem, _ = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        hint = f"install the fsspec package for {scheme}:// or choose s3://, gs://, az:// or a local path"
-        raise ConfigError(url, f"no storage for this kind of address: {error}", hint) from None
+        hint = f"install the fsspec package for {scheme}://, or use s3://, gs://, az:// or a local path"
+        raise ConfigError(url, f"this kind of address is not supported: {error}", hint) from None
     return FsspecStore(url, filesystem)
 
 
@@ -164,14 +164,16 @@ class ObjectStore(Store):
         address = f"{self.url}/{key}"
         if isinstance(error, NotFoundError | FileNotFoundError):
             return DataError(address, "no such object", "check the address")
-        return DataError(address, f"storage refuses: {_first_line(error)}", "check the address and the credentials")
+        return DataError(
+            address, f"the storage refused the request: {_first_line(error)}", "check the address and the credentials"
+        )
 
 
 class FsspecStore(Store):
-    """Anything else that fsspec can write to, such as `hf://`.
+    """Any other filesystem that fsspec can write to, such as `hf://`.
 
-    These filesystems have no conditional requests: only one run at a time may write below an address, and creation
-    looks before it writes.
+    These have no conditional requests: only one run at a time may write below an address, and creation checks before it
+    writes.
     """
 
     def __init__(self, url: str, filesystem: Any) -> None:

@@ -1,7 +1,7 @@
-"""Whose files are whose: commands write into empty places and into what this program made, and nowhere else.
+"""Which files belong to this program: commands write only into empty places and into their own earlier output.
 
-A directory is ours if it holds the record of the artifact that is asked for, or a mark that a run left there which has
-not finished. Inputs and outputs must lie apart, also when links lead from one to the other.
+A directory belongs to it if it holds the record of the requested kind of artifact, or a mark left there by a run that
+has not finished. Inputs and outputs must not overlap, also not through links.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from dclm.core.store import Store, open_store
 
 WORK = ".work"
 OWNER = f"{WORK}/owner.json"
-"""Mark of an artifact that is being made. It goes when the record is there."""
+"""Mark of an artifact that is being made; deleted once the record exists."""
 MARK = ".dclm.json"
-"""Mark of a directory of ours that holds no artifact of its own: a run, an experiment, a site."""
+"""Mark of a directory that is ours but holds no artifact of its own: a run, an experiment, a site."""
 REPORT = "report.html"
-"""What `dclm report` leaves in an artifact."""
+"""Files that `dclm report` leaves in an artifact."""
 _MACHINERY = (".lease.json", ".lock")
 _EMPTY = "choose an empty or new directory"
 
 
 def require_apart(out: Path | str, inputs: Iterable[Path | str]) -> None:
-    """Raises: ConfigError where an input lies in the output directory or the output in an input, through links too."""
+    """Raises: ConfigError if an input is in the output directory or the output is in an input, also through links."""
     target = _real(out)
     for given in inputs:
         source = _real(given)
         if source == target or source.startswith(f"{target}/"):
-            raise ConfigError(str(out), f"would be written over the input {given}", _EMPTY)
+            raise ConfigError(str(out), f"would overwrite the input {given}", _EMPTY)
         if target.startswith(f"{source}/"):
-            what = f"lies inside the input {given}, which would then contain its own output"
+            what = f"is inside the input {given}, which would then contain its own output"
             raise ConfigError(str(out), what, "choose a directory outside it")
 
 
 def _real(address: Path | str) -> str:
-    """The address without links, `..` and a final slash."""
+    """The address without links, `..` and a trailing slash."""
     text = str(address)
     return os.path.realpath(text) if is_local(text) else text.rstrip("/")
 
@@ -51,9 +51,9 @@ def require_directory(
 ) -> None:
     """Check that an artifact of this kind may be written at `out`; writes nothing itself.
 
-    out: a local folder or a URL. It must be absent, empty, or ours.
-    replaced: the whole folder is deleted when the artifact is made again, so it may hold nothing else.
-    Raises: ConfigError naming what stands there, or an input that overlaps with it.
+    out: a local folder or a URL. It must be absent, empty, or ours. replaced: the whole folder is deleted when the
+    artifact is made again, so it must not hold anything else. Raises: ConfigError naming the file found there, or an
+    input that overlaps with it.
     """
     require_apart(out, inputs)
     store = _open(out)
@@ -68,7 +68,7 @@ def require_directory(
 
 
 def claim_directory(out: Path | str, kind: Kind, inputs: Iterable[Path | str] = (), *, replaced: bool = False) -> None:
-    """As `require_directory`, and mark the directory as ours from now on."""
+    """Same as `require_directory`, and marks the directory as ours from now on."""
     require_directory(out, kind, inputs, replaced=replaced)
     if not replaced:
         mark_directory(out, kind)
@@ -80,7 +80,7 @@ def mark_directory(out: Path | str, kind: Kind) -> None:
 
 
 def release_directory(out: Path | str) -> None:
-    """Take the mark away: the record, which is there now, says whose the directory is."""
+    """Remove the mark: the record, which exists now, identifies the directory's owner."""
     store = _open(out)
     store.delete([OWNER])
     if isinstance(store, LocalStore):
@@ -90,10 +90,10 @@ def release_directory(out: Path | str) -> None:
 
 
 def claim_folder(out: Path | str, kind: str, inputs: Iterable[Path | str] = (), *, known: Iterable[str] = ()) -> None:
-    """Claim a directory that holds no artifact of its own: it must be absent, empty, or bear the mark of this kind.
+    """Claim a directory that holds no artifact of its own: it must be absent, empty, or have the mark of this kind.
 
-    known: globs that only a directory of this kind has, for those that were made before there were marks.
-    Raises: ConfigError naming what stands there, or an input that overlaps with it.
+    known: globs that only a directory of this kind has, for directories made before there were marks. Raises:
+    ConfigError naming the file found there, or an input that overlaps with it.
     """
     require_apart(out, inputs)
     store = _open(out)
@@ -112,18 +112,18 @@ def claim_file(
     force: bool = False,
     ours: Callable[[bytes], bool] = lambda content: False,
 ) -> None:
-    """Check that a file may be written: nothing is there, it is one of ours, or `force` was given.
+    """Check that a file may be written: it does not exist, it is one of ours, or `force` was given.
 
-    ours: whether the content of the file that is there can only be that of an earlier call.
-    Raises: ConfigError otherwise, for a directory, and (with `force`, too) for one of the inputs.
+    ours: whether the content of the existing file can only be that of an earlier call. Raises: ConfigError otherwise,
+    for a directory, and (even with `force`) for one of the inputs.
     """
     target = _real(path)
     if any(target == _real(given) for given in inputs):
-        raise ConfigError(str(path), "is one of the inputs", "choose another file to write")
+        raise ConfigError(str(path), "is one of the inputs", "choose another output file")
     if path.is_dir():
-        raise ConfigError(str(path), "is a directory", "name the file to write")
+        raise ConfigError(str(path), "is a directory", "choose a file, not a directory")
     if path.exists() and not force and not ours(path.read_bytes()):
-        raise ConfigError(str(path), "is there already", "choose another file, or pass --force to replace it")
+        raise ConfigError(str(path), "already exists", "choose another file, or pass --force to replace it")
 
 
 def _open(out: Path | str) -> Store:
@@ -164,11 +164,11 @@ def _is_ours(store: Store, kind: Kind) -> bool:
 
 
 _UNMARKED_RUN = "checkpoints/step-*/state.json"
-"""What an unfinished training run of an earlier version holds, which left no mark."""
+"""The content of an unfinished training run of an earlier version, which left no mark."""
 
 
 def _names(store: Store) -> Iterator[str]:
-    """What stands directly in the directory, or, in an object store, below it."""
+    """The entries directly in the directory, or, in an object store, below it."""
     if not isinstance(store, LocalStore):
         yield from store.list()
         return
@@ -180,7 +180,7 @@ def _names(store: Store) -> Iterator[str]:
 
 
 def _first_of_others(store: Store) -> str | None:
-    """The first thing in the directory that is not machinery of this program."""
+    """The first entry in the directory that is not an internal file of this program."""
     for name in _names(store):
         if name not in _MACHINERY and not name.startswith(TEMPORARY):
             return name
@@ -193,16 +193,16 @@ def _require_no_links(store: Store) -> None:
         for name in os.listdir(store.url):
             path = os.path.join(store.url, name)
             if os.path.islink(path):
-                what = f"holds a link, {name} → {os.readlink(path)}, through which other places would be written"
-                raise ConfigError(store.url, what, "replace it by what it points to, or choose another directory")
+                what = f"contains a link, {name} → {os.readlink(path)}, which would redirect writes elsewhere"
+                raise ConfigError(store.url, what, "replace it with its target, or choose another directory")
 
 
 def _require_nothing_else(store: Store) -> None:
-    """Raises: ConfigError where a directory that is to be replaced holds files that its record does not name."""
+    """Raises: ConfigError if a directory that is to be replaced holds files that its record does not name."""
     if store.size(RECORD) is None:
         return
     known = {entry.path for entry in read_record(store.url).files} | {RECORD, REPORT, OWNER, *_MACHINERY}
     for name in store.list():
         if name not in known:
-            what = f"would be replaced, and holds a file that is not part of the artifact: {name}"
+            what = f"would be replaced, but holds a file that is not part of the artifact: {name}"
             raise ConfigError(store.url, what, "move that file away, or choose another directory")

@@ -1,4 +1,4 @@
-"""What long work tells the one who waits: units done, items, and nothing more. The CLI draws it; tests ignore it."""
+"""Progress of long work: units done and items, and nothing more. The CLI draws it; tests ignore it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ class Progress(Protocol):
     """Receives the progress of one piece of work at a time."""
 
     def start(self, label: str, total: int | None, unit: str = "shards") -> None:
-        """Begin `label`, with `total` units to come (None: unknown)."""
+        """Begin `label`, with `total` units to do (None: unknown)."""
 
     def advance(self, units: int = 1, items: int = 0, note: str = "") -> None:
-        """`units` more are done, in which there were `items` (documents, tokens …)."""
+        """`units` more are done; they contained `items` (documents, tokens …)."""
 
     def finish(self) -> None:
-        """The work begun last has ended."""
+        """The most recently begun piece of work has ended."""
 
 
 class NullProgress:
-    """Progress that goes nowhere."""
+    """Discards all progress."""
 
     def start(self, label: str, total: int | None, unit: str = "shards") -> None:
         pass

@@ -1,4 +1,5 @@
-"""Identity of work: fingerprints, and `record.json`, written last, without which there is no artifact."""
+"""Identity of work: fingerprints, and `record.json`, which is written last and without which an artifact does not
+exist."""
 
 from __future__ import annotations
 
@@ -62,7 +63,7 @@ class FileEntry:
     """One file of an artifact."""
 
     path: str
-    """Relative to the artifact."""
+    """Path relative to the artifact."""
     sha256: str
     bytes: int
     rows: int | None = None
@@ -70,16 +71,16 @@ class FileEntry:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """What an artifact is, what it was made from, and what it holds."""
+    """The description of an artifact: its kind, its inputs and its contents."""
 
     kind: Kind
     name: str
     fingerprint: str
     config: Mapping[str, object]
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Role → fingerprint of the artifact or file that went in."""
+    """Role → fingerprint of the artifact or file used as input."""
     input_digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Role → `digest` of the artifact's record, for inputs that are artifacts: their content, not only their recipe."""
+    """Role → `digest` of the record of an input that is an artifact: its content, not only its recipe."""
     counts: Mapping[str, object] = dataclasses.field(default_factory=dict)
     files: tuple[FileEntry, ...] = ()
     missing: tuple[str, ...] = ()
@@ -131,7 +132,7 @@ def _versions() -> dict[str, str]:
 
 
 def describe_files(root: Path, rows: Mapping[str, int] | None = None) -> tuple[FileEntry, ...]:
-    """Entries for every file under `root` but the record and hidden files (a lease, work), sorted by path."""
+    """Entries for every file under `root` except the record and hidden files (a lease, work files), sorted by path."""
     rows = rows or {}
     paths = sorted(p for p in root.rglob("*") if p.is_file() and p.name != RECORD)
     paths = [p for p in paths if not any(part.startswith(".") for part in p.relative_to(root).parts)]
@@ -143,7 +144,7 @@ def describe_files(root: Path, rows: Mapping[str, int] | None = None) -> tuple[F
 
 
 def write_record(root: Path | str, record: Record) -> Record:
-    """Write `record.json` and return what it says. Call it last: its presence means that everything else is there."""
+    """Write `record.json` and return its content. Call it last: its presence means that everything else is complete."""
     text = without_passwords(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
     plain = _build(json.loads(text))
     record = dataclasses.replace(plain, digest=digest_of(plain))
@@ -160,8 +161,7 @@ def _build(data: dict[str, Any]) -> Record:
 def read_record(root: Path | str) -> Record:
     """The record of the artifact at `root`.
 
-    Raises: IncompleteError where there is none, or it is not whole; DataError where it was changed since it was
-    written.
+    Raises: IncompleteError if it is missing or invalid, DataError if it was changed after it was written.
     """
     path = store.join(root, RECORD)
     try:
@@ -174,8 +174,8 @@ def read_record(root: Path | str) -> Record:
     except FileNotFoundError:
         raise IncompleteError(
             str(root),
-            f"no {RECORD}: not an artifact, or one whose making did not finish",
-            "run the stage that makes it again; finished work is reused",
+            f"no {RECORD}: not an artifact, or one that was not finished",
+            "run its stage again; finished work is reused",
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         what = f"not the record of an artifact: {type(error).__name__}: {error}"
@@ -189,7 +189,7 @@ def read_record(root: Path | str) -> Record:
 
 
 def find_record(root: Path | str, expected: str) -> Record | None:
-    """The record at `root` if it is there and bears the fingerprint `expected` (then the work can be reused)."""
+    """The record at `root` if it exists and has the fingerprint `expected` (then the work can be reused)."""
     if not store.exists(store.join(root, RECORD)):
         return None
     record = read_record(root)
@@ -206,5 +206,5 @@ def require_complete(root: Path | str, kind: Kind, allow_missing: bool = False) 
         raise ConfigError(str(root), f"found an artifact of kind {record.kind}, allowed: {kind}")
     if record.missing and not allow_missing:
         what = f"{len(record.missing)} parts are missing, first: {record.missing[0]}"
-        raise IncompleteError(str(root), what, "mend the input and run again, or pass --allow-incomplete")
+        raise IncompleteError(str(root), what, "fix the input and run again, or pass --allow-incomplete")
     return record

@@ -1,8 +1,8 @@
-"""The one way in which a stage runs: identity → reuse → lease → units → commit → record.
+"""The one way a stage runs: identity → reuse → lease → units → commit → record.
 
 A stage supplies its identity and a function that makes the artifact in a `Workspace`. Units of work are pure functions
-of their inputs that leave files below an address; what is finished stands in the stage's journal, and a stage that was
-killed continues from it. The record is written last; without it there is no artifact.
+of their inputs that leave files below an address; finished units are listed in the stage's journal, from which a killed
+stage continues. The record is written last; without it, the artifact does not exist.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from dclm.core.store import absolute, delete_tree, join, local_file, open_store,
 FILES = "files"
 """Key of an outcome: name of each file that a unit left → [bytes, sha256]."""
 CONSUMED = "consumed"
-"""The same for files that are deleted once later work has made something of them."""
+"""The same for files that are deleted once later work has consumed them."""
 VERSIONS = "versions"
-"""Name of a file in an object store → the version that the store gave it, which tells whether it has changed."""
+"""Name of a file in an object store → the version that the store gave it, which shows whether it has changed."""
 
 
 class Unit(Protocol):
@@ -38,7 +38,7 @@ class Unit(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Of everything that decides what it makes."""
+        """Fingerprint of everything that determines its output."""
 
     @property
     def directory(self) -> str:
@@ -50,17 +50,18 @@ U = TypeVar("U", bound=Unit)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finished(Generic[U]):
-    """A unit that is done."""
+    """A finished unit."""
 
     index: int
-    """Its place among the units."""
+    """Index among the units."""
     unit: U
     outcome: Outcome
 
 
 @dataclasses.dataclass(kw_only=True)
 class Workspace:
-    """Where a stage works: the artifact's address, a folder for work, and what schedules its units."""
+    """The workspace of a stage: the artifact's address, a folder for work files, and the engine that schedules its
+    units."""
 
     out: str
     engine: Engine
@@ -68,15 +69,15 @@ class Workspace:
     lease: Lease
     journal: Journal
     finished: dict[str, Outcome]
-    """Fingerprint of a finished unit → what came of it."""
+    """Fingerprint of a finished unit → its outcome."""
     unchecked: set[str]
-    """Units that an earlier run finished and whose files were not looked at since."""
+    """Units finished by an earlier run whose files have not been verified yet."""
     used: dict[str, Outcome] = dataclasses.field(default_factory=dict)
-    """The finished units that this artifact is made of."""
+    """The finished units that make up this artifact."""
 
     @property
     def work(self) -> str:
-        """Address of the folder for work, deleted when the artifact is complete."""
+        """Address of the folder for work files, deleted when the artifact is complete."""
         return join(self.out, WORK)
 
     def run_units(
@@ -90,12 +91,12 @@ class Workspace:
         one_gpu_each: bool = False,
         need_consumed: bool = False,
     ) -> Iterator[Finished[U]]:
-        """Run what is not finished, in order of completion, after what is.
+        """Yield the finished units, then run the others and yield them in order of completion.
 
-        units: can be iterated twice and gives the same units each time; a million of them need not be in memory.
-        need_consumed: files that later work consumes must still be there, else their unit runs again.
+        units: must be iterable twice and yield the same units each time; a million of them need not be in memory.
+        need_consumed: files that later work consumes must still exist, or else their unit runs again.
 
-        Files that an earlier run left are compared with their hashes first; what has changed is made again.
+        Files left by an earlier run are first compared with their hashes; units whose files have changed are run again.
         """
         self.progress.start(label, total)
         todo: list[int] = []
@@ -142,7 +143,7 @@ class Workspace:
         return files_are_intact(unit.directory, outcome, consumed)
 
     def run_one(self, function: Callable[[U], Outcome], unit: U) -> Outcome:
-        """Run one unit in this process, or take what is finished of it."""
+        """Run one unit in this process, or reuse it if it is finished."""
         outcome = self.finished.get(unit.fingerprint)
         if outcome is None or not self._is_intact(unit, outcome):
             outcome = function(unit)
@@ -153,7 +154,7 @@ class Workspace:
 
 
 def _chosen(units: Iterable[U], places: Sequence[int], running: dict[int, U]) -> Iterator[U]:
-    """The units at these places, in order, each noted in `running` under its number among them."""
+    """The units at these indices, in order, each noted in `running` under its number among them."""
     wanted = iter(enumerate(places))
     number, place = next(wanted, (0, -1))
     for index, unit in enumerate(units):
@@ -176,14 +177,12 @@ def run_stage(
     wait: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
-    """Make the artifact at `out`, or reuse it where it is there with this identity.
+    """Make the artifact at `out`, or reuse it if it exists with this identity.
 
-    out: a local folder or a URL.
-    make: makes everything but the record's `provenance`, to which it may contribute.
-    inputs: files and directories that are read, which the output may not overlap.
-    say: is told that an artifact is reused, or what is waited for.
-    Raises: IncompleteError where another run is writing at `out` (with `wait`, that run is waited for), ConfigError
-    where `out` holds what was not made by this kind of stage.
+    out: a local folder or a URL. make: makes everything but the record's `provenance`, to which it may contribute.
+    inputs: files and directories that are read, which the output must not overlap. say: called with a message when an
+    artifact is reused or a run is waited for. Raises: IncompleteError if another run is writing at `out` (with `wait`,
+    waits for that run instead), ConfigError if `out` holds something that was not made by this kind of stage.
     """
     started = time.time() if started is None else started
     home = absolute(out)
@@ -235,7 +234,7 @@ def _reused(home: str, identity: str, say: Callable[[str], None]) -> Record | No
     made = found.provenance.get("finished")
     say(f"{home}: reused" + (f", made {made}" if made else ""))
     store = open_store(home)
-    if abandoned(store):  # what a run left that was killed after it wrote its record
+    if abandoned(store):  # left by a run that was killed after it wrote its record
         delete_tree(join(home, WORK))
         store.delete([LEASE])
     return found
@@ -243,9 +242,9 @@ def _reused(home: str, identity: str, say: Callable[[str], None]) -> Record | No
 
 @contextlib.contextmanager
 def unit_files(address: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """A local folder to work in, and the unit's outcome; at the end the files in it are published below `address`.
+    """A local folder to work in, and the unit's outcome; at the end, the files in it are published below `address`.
 
-    The outcome says the CPU seconds that were used meanwhile by this process, and bytes and sha256 of each file.
+    The outcome records the CPU seconds that this process used in the meantime, and the bytes and sha256 of each file.
     """
     before = time.process_time()
     near = address if is_local(address) else None
@@ -260,7 +259,7 @@ def unit_files(address: str) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def publish(directory: Path, address: str, versions: dict[str, str] | None = None) -> dict[str, list[Any]]:
-    """Move or upload every file of a folder below an address; gives `name → [bytes, sha256]`.
+    """Move or upload every file of a folder to an address; returns `name → [bytes, sha256]`.
 
     versions: is filled with the version of each file that an object store now has.
     """
@@ -276,7 +275,7 @@ def publish(directory: Path, address: str, versions: dict[str, str] | None = Non
 
 
 def consumed(outcome: dict[str, Any], suffix: str = "") -> dict[str, Any]:
-    """The outcome of a unit whose files (those with this suffix) are deleted when later work has used them."""
+    """The outcome of a unit whose files (those with this suffix) are deleted once later work has consumed them."""
     files = outcome[FILES]
     names = [name for name in files if name.endswith(suffix)]
     lasting = {name: file for name, file in files.items() if name not in names}
@@ -284,7 +283,7 @@ def consumed(outcome: dict[str, Any], suffix: str = "") -> dict[str, Any]:
 
 
 def files_are_intact(address: str, outcome: Outcome, with_consumed: bool = False) -> bool:
-    """Whether the files that a unit left are as it left them: content on a disk, version in an object store."""
+    """Whether a unit's files are unchanged: compares the content on a disk, the version in an object store."""
     files = [outcome.get(key, {}) for key in ((FILES, CONSUMED) if with_consumed else (FILES,))]
     for name, (size, digest) in (item for found in files if isinstance(found, Mapping) for item in found.items()):
         store, key = split(join(address, name))

@@ -1,7 +1,7 @@
-"""Ends that are asked for: SIGTERM (a scheduler's time limit, a spot node) and SIGHUP (a terminal that is gone).
+"""Requested stops: SIGTERM (a scheduler's time limit, a spot node) and SIGHUP (a closed terminal).
 
-A signal ends the work where it is, as Ctrl-C does, unless the work has said that it will look for itself: training
-saves a checkpoint first, an engine lets the units that are running finish.
+A signal interrupts the work as Ctrl-C does, unless the work checks for signals itself: training saves a checkpoint
+first, and an engine lets running units finish.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 GRACE_SECONDS = 20.0
-"""How long running units may go on. Slurm sends SIGKILL 30 s after SIGTERM by default, Kubernetes too."""
+"""How long running units may continue. By default, Slurm and Kubernetes send SIGKILL 30 s after SIGTERM."""
 
 
 class Stopped(BaseException):
-    """The process was asked to end. Like KeyboardInterrupt it is no error, and nothing that handles errors takes it."""
+    """The process was asked to stop. Like KeyboardInterrupt this is not an error, and error handlers do not catch
+    it."""
 
     def __init__(self, number: int, hint: str | None = None) -> None:
-        """hint: what is there and how to continue; None: what is finished is reused by the same command."""
+        """hint: what exists and how to continue; None: the same command reuses finished work."""
         self.number = number
         self.hint = hint
         super().__init__(str(self))
@@ -31,12 +32,12 @@ class Stopped(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as shells have it: 143 for SIGTERM, 129 for SIGHUP."""
+        """128 + the signal's number, as in shells: 143 for SIGTERM, 129 for SIGHUP."""
         return 128 + self.number
 
     def __str__(self) -> str:
         hint = self.hint or "run the same command again to continue from what is finished"
-        return f"ended by {signal.Signals(self.number).name}: {hint}"
+        return f"stopped by {signal.Signals(self.number).name}: {hint}"
 
 
 class _State:
@@ -46,7 +47,8 @@ class _State:
 
 
 def install() -> None:
-    """Take SIGTERM and SIGHUP from now on. Does nothing outside the main thread, where Python cannot take signals."""
+    """Handle SIGTERM and SIGHUP from now on. Does nothing outside the main thread, where Python cannot handle
+    signals."""
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup: the user wants the work to survive
@@ -55,7 +57,8 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Give the signals back, and forget one that came: for callers that go on after a command has ended."""
+    """Restore the previous handlers and forget a received signal: for callers that continue after a command has
+    ended."""
     if _State.installed and threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             if signal.getsignal(number) is _take:
@@ -65,7 +68,8 @@ def uninstall() -> None:
 
 
 def install_again() -> None:
-    """Undo what a library did that takes the signals itself, as Ray does; nothing where they were not taken before."""
+    """Take the signals back from a library that replaced our handlers, such as Ray; does nothing if we had not
+    installed any."""
     if _State.installed:
         install()
 
@@ -77,15 +81,23 @@ def _take(number: int, _frame: FrameType | None) -> None:
 
 
 def requested() -> int | None:
-    """The signal that asked this process to end, if one did."""
+    """The signal that asked this process to stop, if any."""
     return _State.requested
+
+
+def request(number: int) -> None:
+    """Note that this process is to end, as a signal would: for processes that hear of it in another way.
+
+    Call it while the work is `watched`.
+    """
+    _State.requested = number
 
 
 @contextlib.contextmanager
 def watched(hint: str | None = None) -> Iterator[None]:
-    """While the block runs, a signal is only noted: the block must ask `requested` and end soon.
+    """While the block runs, a signal is only recorded: the block must check `requested` and end soon.
 
-    Raises: Stopped at the end of the block where a signal came, unless an error ends it.
+    Raises: Stopped at the end of the block if a signal arrived, unless an error ends it.
     """
     _State.watchers += 1
     try:
@@ -97,5 +109,5 @@ def watched(hint: str | None = None) -> Iterator[None]:
 
 
 def reset() -> None:
-    """Forget a signal that came (for tests, and for a process that goes on to other work)."""
+    """Forget a received signal (for tests, and for a process that continues with other work)."""
     _State.requested = None

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, their hashes, and inputs on any fsspec filesystem."""
+"""Files that are written completely or not at all, their hashes, and inputs on any fsspec filesystem."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import fsspec
 from dclm.core.errors import DataError
 
 TEMPORARY = ".tmp-"
-"""Prefix of what is not committed yet. Readers never look at it; `remove_temporary` sweeps what a crash left."""
+"""Prefix of uncommitted files. Readers ignore them; `remove_temporary` deletes those left by a crash."""
 
 
 def sha256_file(path: Path | str) -> str:
@@ -27,7 +27,7 @@ def sha256_file(path: Path | str) -> str:
 
 
 def sha256_directory(path: Path) -> str:
-    """sha256 over the names and contents of all files below a directory; hidden ones are left out."""
+    """sha256 over the names and contents of all files below a directory, hidden ones excluded."""
     digest = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
         name = file.relative_to(path).as_posix()
@@ -39,7 +39,7 @@ def sha256_directory(path: Path) -> str:
 def open_input(path: Path | str) -> IO[bytes]:
     """Open a local path or an fsspec URL for reading bytes.
 
-    Raises: DataError if it is not there.
+    Raises: DataError if it does not exist.
     """
     try:
         if is_local(path):
@@ -56,9 +56,9 @@ def is_local(path: Path | str) -> bool:
 
 @contextlib.contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """A fresh directory that takes the name `path` when the block ends well, and vanishes when it does not.
+    """A new directory that is renamed to `path` if the block succeeds, and deleted if it fails.
 
-    A directory that already stands at `path` is replaced.
+    An existing directory at `path` is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent))
@@ -83,7 +83,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that is renamed to it when the block ends well."""
+    """A temporary name next to `path` that is renamed to it if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent)
     os.close(handle)
@@ -100,14 +100,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that readers see the old bytes or the new ones, never a part."""
+    """Write `data` to `path` so that readers see either the old bytes or the new ones, never a part."""
     with atomic_file(path) as temporary:
         temporary.write_bytes(data)
 
 
 def remove_temporary(root: Path) -> None:
-    """Delete what unfinished commits left under `root`. Only call where no other process is writing."""
-    for directory, folders, files in os.walk(root):  # unlike rglob, it bears with what vanishes meanwhile
+    """Delete what unfinished commits left under `root`. Call it only if no other process is writing."""
+    for directory, folders, files in os.walk(root):  # unlike rglob, it tolerates files that vanish in the meantime
         for name in [f for f in folders if f.startswith(TEMPORARY)]:
             shutil.rmtree(os.path.join(directory, name), ignore_errors=True)
             folders.remove(name)
@@ -125,6 +125,7 @@ def sync_path(path: Path) -> None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether `error`, of any library, says that there is no space left. NumPy's has no number, others' are wrapped."""
+    """Whether `error`, from any library, means that there is no space left. NumPy's has no number, others are
+    wrapped."""
     said = str(error)
     return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in said or "Not enough free space" in said

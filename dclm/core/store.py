@@ -1,8 +1,8 @@
-"""Where artifacts live: one interface over a local directory and an object store, addressed by URL.
+"""Where artifacts are stored: one interface over a local directory and an object store, addressed by URL.
 
-A store knows whole objects by key: read, put (all of it or nothing), create (only where nothing exists), replace (only
-what was seen), delete. Nothing is renamed, and no reader needs a listing: what belongs together is named in a small
-record that is created last. Addresses are strings: an absolute local path, or `scheme://…`.
+A store handles whole objects by key: read, put (completely or not at all), create (only if it does not exist), replace
+(only the version that was read), delete. Nothing is renamed, and no reader needs a listing: related objects are named
+in a small record that is created last. Addresses are strings: an absolute local path, or `scheme://…`.
 """
 
 from __future__ import annotations
@@ -34,37 +34,37 @@ class Store(ABC):
 
     @abstractmethod
     def read(self, key: str) -> Versioned | None:
-        """The whole object; None where there is none."""
+        """The whole object; None if it does not exist."""
 
     @abstractmethod
     def read_range(self, key: str, start: int, length: int) -> bytes:
-        """`length` bytes from `start` on. Raises: DataError where there is no such object."""
+        """`length` bytes starting at `start`. Raises: DataError if there is no such object."""
 
     @abstractmethod
     def local(self, key: str) -> Path:
         """A local file with the object's content: the file itself, or a copy in this machine's cache.
 
-        Raises: DataError where there is no such object.
+        Raises: DataError if there is no such object.
         """
 
     @abstractmethod
     def put(self, key: str, source: Path | bytes) -> None:
         """Write the object; readers see the old content or the new one, never a part.
 
-        A `Path` may be moved away by the call: it belongs to the store afterwards.
+        A `Path` may be moved by the call: it belongs to the store afterwards.
         """
 
     @abstractmethod
     def create(self, key: str, data: bytes) -> bool:
-        """Write the object if there is none. False, and nothing written, where there is one."""
+        """Write the object if it does not exist. Returns False, without writing, if it does."""
 
     @abstractmethod
     def replace(self, key: str, data: bytes, version: str) -> bool:
-        """Write the object if it is still the one that `read` gave with this version; else False."""
+        """Write the object if it is still the version that `read` returned; else returns False."""
 
     @abstractmethod
     def size(self, key: str) -> int | None:
-        """Bytes of the object; None where there is none."""
+        """Size of the object in bytes; None if it does not exist."""
 
     def version(self, key: str) -> str | None:
         """What changes whenever the object's content does, without reading it; None where the store cannot say."""
@@ -72,19 +72,19 @@ class Store(ABC):
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[str]:
-        """Keys below a folder, in order. For people and for sweeping, never to find out what is finished."""
+        """Keys below a folder, in order. For people and for cleaning up, never to find out what is finished."""
 
     @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete these objects; one that does not exist is fine."""
+        """Delete these objects; missing ones are ignored."""
 
 
 @functools.lru_cache(maxsize=64)
 def open_store(url: str) -> Store:
-    """The store at a local path or URL (`s3://`, `gs://`, `az://`, `memory://`, `hf://`, or what fsspec knows).
+    """The store at a local path or URL (`s3://`, `gs://`, `az://`, `memory://`, `hf://`, or any that fsspec knows).
 
-    Credentials and endpoints come from each cloud's usual environment variables (`AWS_ENDPOINT_URL` …).
-    Raises: ConfigError for a scheme that nothing here can write to.
+    Credentials and endpoints come from each provider's usual environment variables (`AWS_ENDPOINT_URL` …). Raises:
+    ConfigError for a scheme that cannot be written to.
     """
     if is_local(url):
         from dclm.core.local_store import LocalStore
@@ -101,12 +101,13 @@ def join(address: str | Path, *parts: str) -> str:
 
 
 def absolute(address: str | Path) -> str:
-    """The address itself; of a local path, its absolute form: workers on a cluster stand elsewhere."""
+    """The address itself; for a local path, its absolute form, because workers on a cluster have another working
+    directory."""
     return str(Path(address).absolute()) if is_local(address) else str(address).rstrip("/")
 
 
 def split(address: str) -> tuple[Store, str]:
-    """The store that holds an object, and its key there: the folder and the name, or the bucket and all below it."""
+    """The store that holds an object, and its key there: folder and name, or bucket and the rest of the path."""
     if is_local(address):
         path = Path(address).absolute()
         return open_store(str(path.parent)), path.name
@@ -116,7 +117,7 @@ def split(address: str) -> tuple[Store, str]:
 
 
 def local_file(address: str | Path) -> Path:
-    """A local file with the content of the object at an address. Raises: DataError where there is none."""
+    """A local file with the content of the object at an address. Raises: DataError if there is none."""
     if is_local(address):
         return Path(address)
     store, key = split(str(address))
@@ -162,34 +163,34 @@ class RemoteFile(io.RawIOBase):
 def verified_file(address: str | Path, sha256: str | None) -> Path:
     """A local file with the content of an object, compared with the hash that a record states (None: unknown).
 
-    The content is read once more than needed, but from memory the second time.
-    Raises: DataError where it is not what the record says.
+    The content is read once more than needed, but from memory the second time. Raises: DataError if it does not match
+    the record.
     """
     path = local_file(address)
     if sha256 is None:
         return path
     stat = path.stat()
     if (found := _sha256(path, stat.st_size, stat.st_mtime_ns)) != sha256:
-        what = f"found sha256 {found[:12]}…, allowed: {sha256[:12]}… as its record says"
-        raise DataError(str(address), what, "the file has changed: make it again, or copy it from where it is whole")
+        what = f"found sha256 {found[:12]}…, allowed: {sha256[:12]}… as in its record"
+        raise DataError(str(address), what, "the file has changed: make it again, or restore it from an intact copy")
     return path
 
 
 @functools.lru_cache(maxsize=4096)
 def _sha256(path: Path, size: int, modified: int) -> str:
-    """The hash of a file that this process has not seen change since it last asked."""
+    """The hash of a file, cached as long as this process has not seen it change."""
     return sha256_file(path)
 
 
 def read_bytes(address: str | Path) -> bytes | None:
-    """The content of a small object; None where there is none."""
+    """The content of a small object; None if it does not exist."""
     store, key = split(str(address))
     found = store.read(key)
     return None if found is None else found.data
 
 
 def size_of(address: str | Path) -> int | None:
-    """Bytes of the object at an address; None where there is none."""
+    """Size in bytes of the object at an address; None if it does not exist."""
     store, key = split(str(address))
     return store.size(key)
 
@@ -206,7 +207,7 @@ def put(address: str | Path, source: Path | bytes) -> None:
 
 
 def create(address: str | Path, data: bytes) -> bool:
-    """Write an object where there is none (see `Store.create`)."""
+    """Write an object if it does not exist (see `Store.create`)."""
     store, key = split(str(address))
     return store.create(key, data)
 
@@ -223,7 +224,7 @@ def copy(source: str, target: str) -> None:
 
 
 def delete(addresses: Iterable[str]) -> None:
-    """Delete these objects; one that does not exist is fine."""
+    """Delete these objects; missing ones are ignored."""
     by_store: dict[str, tuple[Store, list[str]]] = {}
     for address in addresses:
         store, key = split(address)

@@ -1,8 +1,8 @@
 """Environment variables in files that others may have written: which ones a recipe may read, and where they may go.
 
-A recipe can come from a stranger. It may name places that differ between machines (`DATA`, `SCRATCH` …) and what the
-user names with `--env`. It never reads what looks like a secret, and it puts nothing into a URL unless the user allows
-that by name: a URL is sent to its host.
+A recipe can come from a stranger. It may use variables for places that differ between machines (`DATA`, `SCRATCH` …)
+and those that the user allows with `--env`. It never reads a variable that looks like a secret, and puts none into a
+URL unless the user allows it by name, because a URL is sent to its host.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ALLOWED = frozenset(
         "PROJECT", "PWD", "SCRATCH", "SHARED", "SLURM_JOB_ID", "SLURM_TMPDIR", "TMPDIR", "USER", "XDG_CACHE_HOME",
     }
 )  # fmt: skip
-"""What any recipe may read: names of places and of the user."""
+"""Variables that any recipe may read: names of places and of the user."""
 _SECRET = re.compile(r"TOKEN|KEY|SECRET|PASS|PWD_|CREDENTIAL|AUTH|COOKIE|SESSION|PRIVATE|SIGNATURE|CERT", re.I)
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
@@ -32,9 +32,9 @@ def looks_secret(name: str) -> bool:
 def fill_variables(text: str, named: Collection[str] = ()) -> str:
     """`text` with `${NAME}` and `${NAME:-default}` replaced; a value that is an existing path becomes absolute.
 
-    named: variables that the user allows by `--env`, also inside URLs.
-    Raises: ConfigError for a variable that may not be read, one that is not set and has no default, and one whose
-    value would become part of a URL. The value is in no error.
+    named: variables that the user allows with `--env`, also inside URLs. Raises: ConfigError for a variable that may
+    not be read, one that is not set and has no default, and one whose value would become part of a URL. No error
+    contains the value.
     """
     inside: list[str] = []
 
@@ -60,8 +60,8 @@ def fill_variables(text: str, named: Collection[str] = ()) -> str:
 
 def _require_allowed(text: str, name: str, named: Collection[str]) -> None:
     if looks_secret(name):
-        what = f"reads the environment variable {name}, whose name looks like that of a secret"
-        raise ConfigError(text, what, "give the value a variable of another name, if it is none")
+        what = f"reads the environment variable {name}, whose name looks like a secret"
+        raise ConfigError(text, what, "if it is not a secret, use a variable with another name")
     if name not in ALLOWED and name not in named:
         what = f"reads the environment variable {name}, allowed: {', '.join(sorted({*ALLOWED, *named}))}"
         raise ConfigError(text, what, f"pass --env {name} if you trust this file with it")

@@ -1,4 +1,4 @@
-"""A pool through a pipeline: steps, segments, units of work and the exchange between them.
+"""Runs a pool through a pipeline: steps, segments, units of work and the exchange between them.
 
 Called as `dclm.curate(…)`, the package is the function `dclm.api.stages.curate`.
 """

@@ -1,4 +1,4 @@
-"""Every step that ships, by its name in a pipeline file. One's own come by `module:Class` instead."""
+"""Every step that ships, by its name in a pipeline file. Custom steps are named by `module:Class` instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What curation costs: measured where it runs, and from that what a whole pool will take."""
+"""The cost of curation: measured when it runs, and extrapolated to a whole pool."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from dclm.curate.pipeline import Pipeline
 
 
 class Meter:
-    """CPU seconds of all units of a run, those finished before a restart too, and the storage that its work takes."""
+    """CPU seconds of all units of a run, including those finished before a restart, and the storage that its work
+    needs."""
 
     def __init__(self) -> None:
         self._lasting = self._consumed = self._peak = 0
 
     def look(self, outcomes: Iterable[Outcome]) -> None:
-        """Call with a segment's outcomes when it ends, when most is stored: keys are deleted once they are used."""
+        """Call with a segment's outcomes when it ends, when storage use peaks: keys are deleted once they are used."""
         self._consumed = 0
         for outcome in outcomes:
             self._lasting += _bytes_of(outcome, FILES)
@@ -29,7 +30,7 @@ class Meter:
         self._peak = max(self._peak, self._lasting + self._consumed)
 
     def cost(self, outcomes: Iterable[Outcome]) -> dict[str, object]:
-        """For the record's provenance, from the outcomes of all units."""
+        """Fields for the record's provenance, from the outcomes of all units."""
         seconds = [float(str(outcome["cpu_seconds"])) for outcome in outcomes]
         return {
             "cpu_seconds": round(sum(seconds), 3),
@@ -46,25 +47,26 @@ def _bytes_of(outcome: Outcome, key: str) -> int:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a pipeline took for a part of a pool. Everything grows with the pool's bytes.
+    """The cost of a pipeline for a part of a pool. Everything grows linearly with the pool's bytes.
 
-    The first run on a machine compiles kernels, about a minute of CPU a worker, which counts here: measure a later one.
+    The first run on a machine compiles kernels, about a minute of CPU per worker, which is included: measure a later
+    one.
     """
 
     artifact: Path | str
     pool_bytes: int
-    """As stored: of compressed files, compressed."""
+    """Size as stored: compressed size for compressed files."""
     documents: int
-    """Read, not kept."""
+    """Number of documents read, not kept."""
     cpu_seconds: float
     work_bytes: int
-    """Most that lay on disk while it ran, beside the pool."""
+    """Peak disk use while it ran, in addition to the pool."""
     kept_bytes: int
-    """Of the artifact."""
+    """Size of the artifact."""
 
     @classmethod
     def of(cls, artifact: Path | str, record: Record) -> Cost:
-        """What the record of a documents artifact says."""
+        """The cost stated in the record of a documents artifact."""
         numbers = {**record.counts, **record.provenance}
         return cls(
             artifact=artifact,
@@ -77,27 +79,27 @@ class Cost:
 
     @property
     def documents_per_second(self) -> float:
-        """Of one core."""
+        """Documents per second on one core."""
         return self.documents / self.cpu_seconds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Curation:
-    """What a plan of curation goes by."""
+    """Basis of a plan of curation."""
 
     measured: tuple[Path, ...] = ()
     """Documents artifacts made by the recipe's pipelines from a part of their pools."""
     pool_bytes: int | None = None
-    """Of each pool; None: of the files that the recipe names."""
+    """Size of each pool; None: of the files that the recipe names."""
     cores: int = 1
     price: float | None = None
-    """Of a core-hour."""
+    """Price of a core-hour."""
 
 
 def measured_cost(artifact: Path, pipeline: Pipeline | None = None) -> Cost:
-    """What the documents artifact has cost.
+    """The cost of the documents artifact.
 
-    Raises: ConfigError where it says nothing of a whole pool: made by other steps than the pipeline's, or with a limit.
+    Raises: ConfigError if it cannot be extrapolated: it was made by steps other than the pipeline's, or with a limit.
     """
     record = require_complete(artifact, "documents", allow_missing=True)
     if pipeline is not None and record.config["steps"] != canonical(pipeline.steps):
@@ -109,16 +111,16 @@ def measured_cost(artifact: Path, pipeline: Pipeline | None = None) -> Cost:
 
 
 def cost_lines(cost: Cost, pool_bytes: int, plan: Curation) -> Iterator[str]:
-    """What a pool will take, in proportion to what was measured."""
+    """The cost of a whole pool, in proportion to the measured one."""
     times = pool_bytes / cost.pool_bytes
     hours = cost.cpu_seconds * times / 3600
-    price = "" if plan.price is None else f", cost {hours * plan.price:,.2f} at {plan.price:g} a core-hour"
-    rate = f"{cost.documents_per_second:,.0f} documents/s, {_size(cost.pool_bytes / cost.cpu_seconds)}/s a core"
+    price = "" if plan.price is None else f", cost {hours * plan.price:,.2f} at {plan.price:g} per core-hour"
+    rate = f"{cost.documents_per_second:,.0f} documents/s, {_size(cost.pool_bytes / cost.cpu_seconds)}/s per core"
     yield f"measured {rate} ({cost.artifact}: {_size(cost.pool_bytes)} in {cost.cpu_seconds:,.0f} CPU seconds)"
     wall = f"{_number(hours / plan.cores)} h on {plan.cores:,} {'core' if plan.cores == 1 else 'cores'}"
     yield f"time     {_size(pool_bytes)}: {_number(hours)} core-hours, {wall}{price}"
     most = cost.work_bytes + cost.kept_bytes
-    yield f"disk     {_size(cost.kept_bytes * times)} in the end, at most {_size(most * times)} while it runs"
+    yield f"disk     {_size(cost.kept_bytes * times)} at the end, at most {_size(most * times)} while it runs"
 
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
@@ -133,11 +135,11 @@ def parse_size(text: str) -> int:
 
 
 def _number(value: float) -> str:
-    """Three digits, and all that stand before the point."""
+    """A number with three significant digits, and all digits before the decimal point."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _size(number: float) -> str:
-    """Three digits and a unit."""
+    """Three significant digits and a unit."""
     name = next((n for n, v in reversed(_UNITS.items()) if number >= v), "")
     return f"{number / _UNITS[name]:,.3g} {name}B"

@@ -1,7 +1,8 @@
 """Between segments: keys from all shards → reduce per partition → one decision → drops and edits per shard.
 
-A decision may ask for another round over some documents (see `dclm.curate.step.Round`): their keys are emitted, reduced
-and decided on in the same way before the first decision stands. Or for rounds over tables (see `dclm.curate.iterate`).
+A decision may request another round over some documents (see `dclm.curate.step.Round`): their keys are emitted, reduced
+and decided on in the same way before the first decision is final. Or it may request rounds over tables (see
+`dclm.curate.iterate`).
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class Emission:
     documents: str
     num_partitions: int
     rows: str
-    """File of row tables, of which number `shard` is this shard's."""
+    """File of row tables; table number `shard` is this shard's."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ def run_reduction(step: Global, unit: Reduction) -> Outcome:
 
 
 def run_emission(job: tuple[Global, Context], unit: Emission) -> Outcome:
-    """Emit the keys of the documents that a round wants to see again."""
+    """Emit the keys of the documents that a round requested."""
     step, context = job
     with blamed(), unit_files(unit.directory) as (directory, outcome):
         wanted = read_table(unit.rows, unit.shard).combine_chunks()
@@ -130,13 +131,13 @@ class ShardDecision(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Decided:
-    """A decision that is published."""
+    """A published decision."""
 
     info: Mapping[str, object]
     blocks: Sequence[Block]
     """Files `drops.arrow`, and `edits.arrow` where there are edits, of some shards each."""
     tables: Mapping[str, str]
-    """Name of each table that is kept in the artifact → its address."""
+    """Name of each table kept in the artifact → its address."""
 
     def of(self, shard: int) -> ShardDecision:
         """What concerns one shard."""
@@ -153,7 +154,7 @@ class Exchange:
     directory: str
     """Address below which everything is published."""
     fingerprint: str
-    """Of everything that went in: the step and all units of the segment before it."""
+    """Fingerprint of all inputs: the step and all units of the segment before it."""
     documents: tuple[str, ...]
     """The documents of every shard, as the step sees them."""
     context: Context
@@ -162,13 +163,13 @@ class Exchange:
 
     @property
     def decision(self) -> _Making:
-        """The unit that stands in the journal when the decision is made."""
+        """The unit that is in the journal once the decision is made."""
         return _Making(fingerprint=self.fingerprint, directory=f"{self.directory}/decision")
 
     def shuffle_and_decide(self, step: Global, keys: Sequence[str]) -> Decided:
         """Reduce `keys`, decide, and publish the drops and edits of every shard.
 
-        What led to the decision is deleted once it stands: keys alone may take more room than the documents.
+        The inputs of the decision are deleted once it is published: keys alone may need more space than the documents.
         """
         unit = self.decision
         outcome = self.space.run_one(partial(self._make, step, keys), unit)
@@ -198,7 +199,7 @@ class Exchange:
         return outcome
 
     def _clear(self, keys: Sequence[str]) -> None:
-        """Delete what led to the decision; the units stay finished without it."""
+        """Delete the inputs of the decision; the units stay finished without them."""
         store, folder = split(self.directory)
         below = store.list(f"{folder}/rounds/")
         delete([*keys, *(f"{store.url}/{key}" for key in below)])
@@ -270,7 +271,7 @@ class Exchange:
 
 
 class _Reduced:
-    """The reduced tables in order of partition and key, loaded one at a time, as often as asked."""
+    """The reduced tables in order of partition and key, loaded one at a time, as often as needed."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = addresses

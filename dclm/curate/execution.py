@@ -1,4 +1,4 @@
-"""One run of a pipeline over a pool: the units of every segment in order, and the record of what came of them."""
+"""One run of a pipeline over a pool: the units of every segment in order, and the record of their outcomes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from dclm.pool.units import Unit as Input
 from dclm.pool.units import without_bad_seams
 from dclm.pool.warc_part import Seam
 
-_NAMED = 100  # of the files that were not read, so many names are in the record
+_NAMED = 100  # names of files that were not read; at most this many are in the record
 
 
 class Execution:
@@ -54,13 +54,13 @@ class Execution:
         self.segments = segments(bound.pipeline.steps)
         self.context = Context(seed=options.seed, files=self._shipped_files(), hashes=bound.hashes)
         self.results: list[dict[int, Mapping[str, Any]]] = []
-        """Of each segment: shard → what came of it."""
+        """For each segment: shard → outcome."""
         self.info: dict[str, object] = {}
         self.tables: dict[str, str] = {}
         self.meter = Meter()
 
     def run(self, identity: str, pool: str) -> Record:
-        """Do all of it."""
+        """Run everything."""
         prints: list[str] = []
         documents: list[str] = []
         parts = [Parts()] * len(self.inputs)
@@ -104,7 +104,7 @@ class Execution:
         )
 
     def _shipped_files(self) -> Mapping[str, str]:
-        """Where workers find the steps' files: beside the work, where they share no disk with this process."""
+        """Where workers find the steps' files: next to the work, if they share no disk with this process."""
         if is_local(self.space.out) or self.space.engine.on_this_machine:
             return self.bound.files
         shipped = dict(self.bound.files)
@@ -115,9 +115,9 @@ class Execution:
         return shipped
 
     def _units(self, segment: Segment, prints: list[str], documents: list[str]) -> tuple[list[Unit], Decided | None]:
-        """The segment's units; before them, the decision of a Global head is made."""
+        """The segment's units; if its head is Global, its decision is made first."""
         root = join(self.space.work, f"segment-{segment.index}")
-        tail = self.bound.identity(segment.last, segment.last + 1)  # what it emits or measures is in the unit too
+        tail = self.bound.identity(segment.last, segment.last + 1)  # the unit also contains what it emits or measures
         own = self.bound.identity(segment.first, segment.last)
         identity = fingerprint([VERSION, own, tail, segment.tail is None, self._num_partitions(segment)])
         if segment.head is None:
@@ -165,7 +165,7 @@ class Execution:
         return [u for u in units if u.shards]
 
     def _run_segment(self, segment: Segment, units: Sequence[Unit]) -> list[Outcome]:
-        """What came of every unit, in order; what is not finished is run."""
+        """The outcome of every unit, in order; unfinished units are run."""
         job = Job(
             segment=segment,
             context=self.context,
@@ -192,7 +192,8 @@ class Execution:
         return partitions_for(segment.tail, len(self.inputs)) if isinstance(segment.tail, Global) else 0
 
     def _is_decided(self, segment: Segment, units: Sequence[Unit]) -> bool:
-        """Whether the decision on what these units emit is made. Then their keys are gone, else they are needed."""
+        """Whether the decision on the keys of these units is made. If so, their keys are gone, otherwise they are
+        needed."""
         exchange = self._exchange(segment.index + 1, segment.last, shard_prints(units), [])
         return exchange.fingerprint in self.space.finished
 
@@ -215,7 +216,7 @@ class Execution:
         if read == 0:
             damage = [d for found in self.results[0].values() for d in found["damage"]]
             names = ", ".join(f.name for f in self.files[:3])
-            raise DataError(names, damage[0] if damage else "holds no records", "is this the file you meant?")
+            raise DataError(names, damage[0] if damage else "contains no records", "is this the file you meant?")
         if rejected > self.options.max_reject_fraction * read:
             allowed = f"allowed: {self.options.max_reject_fraction:.0%}"
             what = f"{rejected:,} of {read:,} records were rejected ({rejected / read:.0%}, {allowed})"
@@ -224,7 +225,7 @@ class Execution:
             raise DataError(self.space.out, what, "fix the pool, or pass --max-reject-fraction")
 
     def _unread(self) -> dict[str, object]:
-        """How many files next to those of the pool were not read, and the names of the first."""
+        """Number of files next to those of the pool that were not read, and the names of the first."""
         unread = self.files.unread if isinstance(self.files, PoolFiles) else ()
         return {"files": len(unread), "names": list(unread[:_NAMED])}
 
@@ -277,7 +278,7 @@ def _unit(root: str, shard: Shard, key: str) -> Unit:
 
 
 def _file(outcome: Outcome, stem: str) -> tuple[int, str]:
-    """Bytes and sha256 of a shard's documents, as its unit published them."""
+    """Bytes and sha256 of a shard's documents, as published by its unit."""
     name = f"{stem.rpartition('/')[2]}.documents.parquet"
     size, digest = cast(Mapping[str, tuple[int, str]], outcome[FILES])[name]
     return size, digest

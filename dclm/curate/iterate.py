@@ -1,6 +1,6 @@
 """Rounds over tables (see `IterativeReduce`): rows go to the partition of their key and come back as other rows.
 
-A unit reads its partition of what all units of the round before wrote, piece after piece, and leaves
+A unit reads its partition of the output of all units of the previous round, piece by piece, and writes
 
     rows.arrow  tables piece 0 partition 0, piece 0 partition 1 …
 """
@@ -26,7 +26,7 @@ from dclm.curate.pieces import pieces
 from dclm.curate.step import IterativeReduce
 
 Run = Callable[[str, Callable[["IterationUnit"], Outcome], Sequence["IterationUnit"]], list[Outcome]]
-"""Runs units (label, function, units); gives what came of each, in their order."""
+"""Runs units (label, function, units); returns their outcomes in order."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,13 +38,13 @@ class IterationUnit:
     partition: int
     partitions: int
     turn: int | None
-    """Index of the iteration's step; None: rows are made of reduced tables."""
+    """Index of the iteration's step; None: rows are made from reduced tables."""
     sources: tuple[str, ...]
-    """Files of the round before; the partition's reduced tables, where `turn` is None."""
+    """Files of the previous round; the partition's reduced tables if `turn` is None."""
 
 
 class _Iteration:
-    """What units of a iteration run; picklable, without what only the driver needs."""
+    """What the units of an iteration need to run; picklable, without what only the driver needs."""
 
     def __init__(self, iteration: IterativeReduce) -> None:
         self._start, self._steps = iteration.start, iteration.steps
@@ -72,7 +72,7 @@ class _Iteration:
 def iterate(
     iteration: IterativeReduce, reduced: Sequence[str], directory: str, identity: str, run: Run
 ) -> Iterator[pa.Table]:
-    """Rounds until each step in turn has changed nothing; gives the last rows, all rows of a key in one table."""
+    """Rounds until each step in turn has changed nothing; yields the last rows, with all rows of a key in one table."""
     count = len(reduced)
 
     def units(number: int, turn: int | None, sources: Sequence[tuple[str, ...]]) -> list[IterationUnit]:
@@ -97,7 +97,7 @@ def iterate(
             break
         parts = units(number, (number - 1) % len(iteration.steps), [files] * count)
         done = run(f"iteration: round {number}", _Iteration(iteration), parts)
-        delete(files)  # of the round before: what made something of it is finished
+        delete(files)  # of the previous round: the units that read it are finished
         quiet = 0 if any(outcome["num_changed"] for outcome in done) else quiet + 1
     for partition in range(count):
         with scratch_directory() as near:

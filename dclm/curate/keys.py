@@ -1,7 +1,7 @@
-"""The keys of one shard as a file: written while the shard is read, for a large shard's keys need not fit in memory.
+"""The keys of one shard as a file: written while the shard is read, so that its keys need not fit in memory.
 
-The number of partitions follows the number of shards, and the files of many shards are merged before they are reduced:
-so neither a reducer nor a store ever sees shards × partitions pieces.
+The number of partitions follows the number of shards, and the files of many shards are merged before they are reduced,
+so that neither a reducer nor a store ever sees shards × partitions pieces.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dclm.curate.files import Mapped, map_tables, one_batch, partitioned
 from dclm.curate.step import Context, Global
 
 KEY_BYTES = 64 << 20
-"""Of keys in memory before they are written; sorting them takes about as much again."""
+"""Bytes of keys in memory before they are written; sorting them takes about as much again."""
 
 
 MOST_FILES = 2048
@@ -32,9 +32,10 @@ def partitions_for(step: Global, num_shards: int) -> int:
 
 
 class KeyWriter:
-    """Writes what a step emits for a shard: partition 0, 1, … of the first keys, then of the next ones, and so on.
+    """Writes the keys that a step emits for a shard: partitions 0, 1, … of the first keys, then of the next ones, and
+    so on.
 
-    Use as a context manager, with one batch at least.
+    Use as a context manager, with at least one batch.
     """
 
     def __init__(self, path: Path, shard: int, step: Global, context: Context, num_partitions: int) -> None:
@@ -49,7 +50,7 @@ class KeyWriter:
         return self
 
     def write(self, documents: pa.RecordBatch) -> None:
-        """Emit the keys of documents that follow on those before."""
+        """Emit the keys of documents that follow the previous ones."""
         keys = self._emit(documents)
         self._batches.append(keys)
         self._bytes += keys.nbytes
@@ -72,8 +73,8 @@ class KeyWriter:
 
 
 def map_partition(addresses: Sequence[str], partition: int, num_partitions: int, near: Path) -> list[Mapped]:
-    """The tables of one partition in files that hold all partitions, once or several times over.
+    """The tables of one partition in files that contain all partitions, once or several times over.
 
-    near: a folder for what has to be fetched.
+    near: a folder for downloaded files.
     """
     return [map_tables(address, slice(partition, None, num_partitions), near) for address in addresses]

@@ -1,6 +1,6 @@
-"""Pipeline files: `name:` and `steps:`, an ordered list of one-key maps that reads like the paper's method section.
+"""Pipeline files: `name:` and `steps:`, an ordered list of one-key maps that reads like a paper's method section.
 
-An item `include: FILE` stands for the steps of another pipeline file; what counts afterwards is the flat list of steps.
+An item `include: FILE` inserts the steps of another pipeline file; the result is the flat list of steps.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Pipeline:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BoundPipeline:
-    """A pipeline with its external files found: what a run needs, and what its identity is made of."""
+    """A pipeline whose external files have been found: what a run needs, and what determines its identity."""
 
     pipeline: Pipeline
     files: Mapping[str, str]
@@ -41,7 +41,7 @@ class BoundPipeline:
     """Asset name → sha256."""
 
     def identity(self, first: int, last: int) -> str:
-        """Fingerprint of steps `first` … `last - 1` with the files they open and the libraries they go by."""
+        """Fingerprint of steps `first` … `last - 1` with the files they open and the libraries they depend on."""
         return fingerprint(
             [
                 {
@@ -86,7 +86,7 @@ def load_pipeline(path: str | Path, trust: bool = False) -> Pipeline:
 
 
 def _steps(source: Source, files: tuple[Path, ...], problems: list[Problem], trust: bool) -> list[Step]:
-    """The flat list of a file's steps; `files` are those that lead to it by inclusion, itself last."""
+    """The flat list of a file's steps; `files` is the chain of includes that leads to it, itself last."""
     value = source.value
     if not isinstance(value, dict) or not isinstance(value.get("steps"), list):
         problems.append(Problem(source.where(()), "a pipeline needs `name:` and `steps:` (a list of one-key maps)"))
@@ -113,7 +113,9 @@ def _included(
         return []
     path = Path(source.name).parent / name
     if not path.is_file():
-        problems.append(Problem(source.where(key), f"no such file: {path}", "a path is relative to the file it is in"))
+        problems.append(
+            Problem(source.where(key), f"no such file: {path}", "paths are relative to the file that contains them")
+        )
         return []
     file = path.resolve()
     if file in files:
@@ -127,7 +129,7 @@ def _step(item: object, key: Key, source: Source, problems: list[Problem], trust
     if isinstance(item, str):
         item = {item: {}}
     if not isinstance(item, dict) or len(item) != 1:
-        problems.append(Problem(source.where(key), "a step is a name or a map with one key, its name"))
+        problems.append(Problem(source.where(key), "a step is a name, or a map whose only key is its name"))
         return None
     name, fields = next(iter(item.items()))
     kind = _own_step(name, key, source, problems, trust) if ":" in name else STEPS.get(name)
@@ -167,7 +169,7 @@ def _own_step(name: str, key: Key, source: Source, problems: list[Problem], trus
 def bind(pipeline: Pipeline, models: Mapping[str, str | Path] | None = None) -> BoundPipeline:
     """Find every file that the steps open; `models` are the run's own (a classifier trained by the recipe).
 
-    Raises: AssetError for what cannot be had.
+    Raises: AssetError for a file that is not available.
     """
     files: dict[str, str] = {}
     hashes: dict[str, str] = {}

@@ -1,15 +1,15 @@
 """The four kinds of curation step. A step is a frozen, keyword-only dataclass: its fields are its configuration.
 
-Columns with a meaning to the engine, which any step may add and which never reach a file:
+Columns that have a meaning for the engine; any step may add them, and they are never written to a file:
 
-    _row     int64   place of the record in its input shard (0 …); always there
+    _row     int64   index of the record in its input shard (0 …); always present
     _drop    bool    set by a Map: True drops the document as this step's decision
     _reject  string  set by a Map: non-null makes the row a reject, with this reason
     _rule    string  set by a Map next to `_drop`: the rule that decided, for the ledger
     _edits   int64   set by a Map: how many lines (or spans) it removed from the document; summed in the counts
 
-Other columns starting with "_" are features (see `dclm.text.features`): computed once per batch when a step names
-them in `features`, carried along while rows are dropped, thrown away as soon as a step changes `text`.
+Other columns starting with "_" are features (see `dclm.text.features`): computed once per batch when a step names them
+in `features`, filtered along with the rows, discarded as soon as a step changes `text`.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ RuleFunction = Callable[[pa.RecordBatch], pa.StringArray]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a step may know of the outside when it opens."""
+    """The external context of a step when it opens."""
 
     seed: int = 0
     """The recipe's seed. Random choices are hash(seed, step, document id): see `random_fraction`."""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Name in `Step.assets` → address of that file."""
     hashes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """The same names → sha256, with which a file is compared when it is opened."""
+    """The same names → sha256, which is compared when the file is opened."""
 
     def file(self, name: str) -> Path:
         """The local path of an asset that the step named in `assets`.
 
-        Raises: DataError where it is not what it was when the run began.
+        Raises: DataError if the file has changed since the run began.
         """
         path = local_file(self.files[name])
         return path if path.is_dir() else verified_file(self.files[name], self.hashes.get(name))
@@ -55,15 +55,15 @@ class Context:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step(ABC):
-    """Base of all steps. `open` is called once in each worker; what it returns is called on every batch.
+    """Base of all steps. `open` is called once in each worker; the function that it returns is called on every batch.
 
-    The function opened must be pure and must take empty batches (the schema of empty shards is made with one).
+    That function must be pure and must accept empty batches (the schema of empty shards is made with one).
     """
 
     name: ClassVar[str]
     """The key in a pipeline file."""
     version: ClassVar[int] = 1
-    """Part of the fingerprint: raise it whenever the step's behaviour changes."""
+    """Part of the fingerprint: raise it whenever the step's behavior changes."""
     features: ClassVar[tuple[str, ...]] = ()
     """Names in `dclm.text.features.FEATURES` that must be columns of the batch when the function is called."""
 
@@ -74,12 +74,12 @@ class Step(ABC):
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """Installed distributions whose version decides its output, and so is part of its fingerprint."""
+        """Installed distributions whose version affects its output, and so is part of its fingerprint."""
         return ()
 
     @property
     def memory(self) -> str:
-        """What grows with the corpus of the memory it takes, in words, for `dclm plan`; empty: nothing."""
+        """Memory that grows with the size of the corpus, in words, for `dclm plan`; empty if none does."""
         return ""
 
 
@@ -87,7 +87,7 @@ class Map(Step):
     """Edits or annotates documents; drops and rejects through `_drop` and `_reject`. Never removes rows itself."""
 
     unless_column: ClassVar[str | None] = None
-    """The step is left out for batches that have this column already: `extract` for pools that hold text."""
+    """The step is skipped for batches that already have this column: `extract` for pools that contain text."""
 
     @abstractmethod
     def open(self, context: Context) -> MapFunction:
@@ -95,23 +95,23 @@ class Map(Step):
 
 
 class Filter(Step):
-    """Keeps the documents for which its function says True."""
+    """Keeps the documents for which its function returns True."""
 
     @abstractmethod
     def open(self, context: Context) -> FilterFunction:
-        """The function from a batch to a BooleanArray without nulls, one value a row."""
+        """The function from a batch to a BooleanArray without nulls, one value per row."""
 
     def open_rules(self, context: Context) -> RuleFunction | None:
-        """The function from dropped rows, with their features, to the rule that each broke (null: not known).
+        """The function from dropped rows, with their features, to the rule that each broke (null: unknown).
 
-        It is called on dropped rows alone, so that what is kept costs nothing. None: the step has a single rule, and
-        its name says all.
+        It is called only on dropped rows, so that kept rows cost nothing. None: the step has a single rule, which its
+        name describes.
         """
         return None
 
 
 class RuleFilter(Filter):
-    """Keeps the documents that pass all of its rules; the ledger names the first one that a dropped document broke."""
+    """Keeps the documents that pass all of its rules; the ledger names the first rule that a dropped document broke."""
 
     @abstractmethod
     def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
@@ -139,91 +139,94 @@ class RuleFilter(Filter):
 
 
 REASONS = ("rule", "kept_shard", "kept_row", "similarity")
-"""Columns of the ledger that say why a document was dropped, which a decision may fill (see `documents.schema`)."""
+"""Columns of the ledger that explain why a document was dropped, which a decision may fill (see `documents.schema`)."""
 KEY_FIELDS = (pa.field("key", pa.uint64()), pa.field("shard", pa.int32()), pa.field("row", pa.int64()))
-"""Columns every key table starts with: what to group by, and the document (shard, row) it belongs to."""
+"""Columns that every key table starts with: what to group by, and the document (shard, row) it belongs to."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What a Global step decided over all documents."""
+    """The decision of a Global step over all documents."""
 
     drops: pa.Table
-    """Columns shard (int32), row (int64), sorted by both, and what the ledger is to say of why: any of `REASONS`."""
+    """Columns shard (int32), row (int64), sorted by both, and the reasons for the ledger: any of `REASONS`."""
     edits: Iterable[pa.Table] = ()
     """Tables with columns shard (int32), row, start, end (int64): bytes start … end of a document's `text` are removed.
 
-    In any order; spans that overlap are one. A document left with white space alone is dropped. Read once, one table
-    at a time, so that a decision on many edits may hand on `reduced` as it is.
+    In any order; overlapping spans are merged. A document left with only whitespace is dropped. Read once, one table at
+    a time, so that a decision with many edits may pass on `reduced` unchanged.
     """
     info: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Numbers for the record: cluster counts, the literal value of a quantile cut …"""
     tables: Mapping[str, Iterable[pa.Table]] = dataclasses.field(default_factory=dict)
-    """Tables kept in the artifact beside the documents, such as `clusters`: each in parts, at least one."""
+    """Tables stored in the artifact in addition to the documents, such as `clusters`: each in parts, at least one."""
     then: Round | IterativeReduce | None = None
-    """Set where there is more to do before the decision stands; then only `then` counts."""
+    """Set if more work is needed before the decision is final; then only `then` counts."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Round:
     """One more round of a Global step over some of its documents, such as the verification of candidate pairs.
 
-    The engine runs `step` (emit, reduce, decide; it may ask for a further round) over the documents in `rows` alone,
-    as they were when the first round saw them, and takes `finish(its decision)` as the decision.
+    The engine runs `step` (emit, reduce, decide; it may request a further round) on the documents in `rows` only, as
+    they were in the first round, and uses `finish(its decision)` as the decision.
     """
 
     step: Global
-    """A small picklable step; what weighs much goes into `rows` or stays in `finish`."""
+    """A small picklable step; large data goes into `rows` or stays in `finish`."""
     rows: pa.Table
-    """Columns shard (int32), row (int64), sorted by both; the others are added to the batches that `step` opens on."""
+    """Columns shard (int32), row (int64), sorted by both; other columns are added to the batches that `step` opens
+    on."""
     finish: Callable[[Decision], Decision]
     """Called in the process that called `decide`; never pickled."""
 
 
 class Pass(NamedTuple):
-    """What one step of an iterative reduction makes of some rows."""
+    """The output of one step of an iterative reduction for some rows."""
 
     rows: pa.Table
-    """For the next round, in any order: column `key` (uint64) and others, the same in every round."""
+    """Rows for the next round, in any order: column `key` (uint64) and others, the same in every round."""
     num_changed: int
     """Number of changed rows; 0 everywhere means that this step has converged."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IterativeReduce:
-    """Rounds over tables alone, on all workers, for what no single worker could hold.
+    """Rounds over tables only, on all workers, for data that no single worker could hold.
 
-    Rows are partitioned by their key. In each round the next of `steps` is given all rows of some keys, sorted by key,
+    Rows are partitioned by their key. In each round the next of `steps` receives all rows of some keys, sorted by key,
     and returns rows for the following round. The rounds end when each step in turn has changed nothing.
     """
 
     start: Callable[[pa.Table], pa.Table]
     """Rows for the first round from a reduced table."""
     steps: tuple[Callable[[pa.Table], Pass], ...]
-    """Functions of a module, as `start`: workers import them."""
+    """Module-level functions, like `start`: workers import them."""
     finish: Callable[[Iterable[pa.Table]], Decision]
-    """From the last rows, all of a key in one table. Called in the process that called `decide`; never pickled."""
+    """Called with the last rows, all rows of a key in one table, in the process that called `decide`; never pickled."""
 
 
 class Global(Step):
     """Needs all documents: emit keys per shard → reduce per partition → decide once → drop and edit per shard."""
 
     num_partitions: ClassVar[int] = 16
-    """Keys are spread over this many partitions by `key % num_partitions`; part of the bytes, never of the workers."""
+    """Number of partitions over which keys are spread, by `key % num_partitions`; affects the output, unlike the number
+    of workers."""
 
     @abstractmethod
     def open(self, context: Context) -> MapFunction:
         """The function from a batch to a batch of keys: `key` (uint64), `row` (int64, from `_row`), more if needed.
 
-        Any number of keys a document. The engine adds `shard`, sorts by (key, shard, row) and partitions.
+        Any number of keys per document. The engine adds `shard`, sorts by (key, shard, row) and partitions.
         """
 
     @abstractmethod
     def reduce(self, keys: pa.Table) -> pa.Table:
-        """What `decide` needs to know of some keys: `keys` holds all their rows, sorted by (key, shard, row).
+        """The information that `decide` needs about some keys: `keys` contains all their rows, sorted by (key, shard,
+        row).
 
-        Called for each partition, or for one piece of it after the other where it is large: on keys, never on rows of
-        other keys beside them, may the result depend.
+        Called for each partition, or piece by piece if it is large: the result for a key must not depend on the rows of
+        other keys.
         """
 
     @abstractmethod
@@ -235,25 +238,25 @@ class Global(Step):
 
 
 class Ordered(Step):
-    """One pass in document order inside a partition of shards; partitions run in parallel, each is sequential."""
+    """One pass in document order within a partition of shards; partitions run in parallel, each one sequentially."""
 
     partitions: int
-    """Shard i belongs to partition i % partitions. Part of the configuration, never of the number of workers."""
+    """Shard i belongs to partition i % partitions. Part of the configuration, independent of the number of workers."""
 
     @abstractmethod
     def measure(self, context: Context) -> Callable[[pa.RecordBatch], int]:
-        """A function whose sum over a partition is given to `begin` (such as the number of n-grams). May be 0."""
+        """A function whose sum over a partition is passed to `begin` (such as the number of n-grams). May be 0."""
 
     def holds(self, total: int) -> int:
-        """Bytes of memory that a partition of this measure takes from `begin` on, until it is done."""
+        """Bytes of memory that a partition with this measure needs from `begin` until it is done."""
         return 0
 
     @abstractmethod
     def begin(self, context: Context, total: int, partition: int) -> MapFunction:
-        """A function with state, called on the partition's batches in document order. Acts like a Map's."""
+        """A function with state, called on the partition's batches in document order. Behaves like a Map's."""
 
 
 def random_fraction(seed: int, step: str, document_id: str) -> float:
-    """A number in [0, 1) that depends on these three alone: the only source of chance in a pipeline."""
+    """A number in [0, 1) that depends only on these three values: the only source of randomness in a pipeline."""
     digest = hashlib.blake2b(f"{seed}\0{step}\0{document_id}".encode(errors="surrogatepass"), digest_size=8).digest()
     return (int.from_bytes(digest, "little") >> 11) / float(1 << 53)

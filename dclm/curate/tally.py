@@ -1,4 +1,4 @@
-"""What is counted while documents flow: per step, in and out, and per record, why it left."""
+"""Counts of documents as they pass through: per step, what came in and went out, and per record, why it left."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class StepCount:
     dropped: int = 0
     rejected: int = 0
     edits: int = 0
-    """Lines or spans removed from documents that stayed."""
+    """Lines or spans removed from documents that were kept."""
     bytes_in: int = 0
     """UTF-8 bytes of text."""
     bytes_out: int = 0
@@ -52,29 +52,30 @@ class StepCount:
     seconds: float = 0.0
 
     def enter(self, documents: int, size: Size) -> None:
-        """So many documents with texts of this size come to the step."""
+        """Add this many documents with texts of this size to the step's input."""
         self.documents_in += documents
         self.bytes_in += size.bytes
         self.characters_in += size.characters
 
     def exit(self, size: Size) -> None:
-        """What the step lets through has texts of this size."""
+        """Add texts of this size to the step's output."""
         self.bytes_out += size.bytes
         self.characters_out += size.characters
 
     def add(self, other: StepCount) -> None:
-        """Add the sums of the same step elsewhere."""
-        for field in dataclasses.fields(self)[2:]:  # all but `step` and `index`
+        """Add the sums of the same step in another unit."""
+        for field in dataclasses.fields(self)[2:]:  # all except `step` and `index`
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
 
 class Ledger:
-    """Collects the rows of a shard that left and why, until they are taken, and samples of what each step dropped."""
+    """Collects the rows of a shard that left, with the reasons, until they are taken, and samples of what each step
+    dropped."""
 
     def __init__(self, seed: int) -> None:
         self._parts: list[pa.RecordBatch] = []
         self.bytes = 0
-        """Of the rows collected."""
+        """Bytes of the collected rows."""
         self._seed = seed
         self._samples: dict[int, list[tuple[float, str, str, str, str]]] = {}
 
@@ -86,13 +87,14 @@ class Ledger:
         reasons: pa.Array | None = None,
         why: Mapping[str, pa.Array] | None = None,
     ) -> None:
-        """`rows` left at `step`; `reasons` where they are rejects, `why` what is known of each drop (see `REASONS`)."""
+        """`rows` left at `step`; `reasons` if they are rejects, `why` is what is known about each drop (see
+        `REASONS`)."""
         self._add(rows, pa.repeat(pa.scalar(step, pa.string()), rows.num_rows), index, reasons, why or {})
         if reasons is None and "text" in rows.schema.names:
             self._sample(rows, step, index)
 
     def keep(self, rows: pa.RecordBatch) -> None:
-        """`rows` came out at the end."""
+        """`rows` were kept."""
         self._add(rows, pa.nulls(rows.num_rows, pa.string()), None, None, {})
 
     def _add(
@@ -140,7 +142,7 @@ class Ledger:
         return merge_ledgers([LEDGER_PART.empty_table(), *parts]).sort_by("_row")
 
     def samples(self) -> pa.Table:
-        """The samples, by step, in an order that depends on the seed and the ids alone."""
+        """The samples, by step, in an order that depends only on the seed and the ids."""
         rows = [
             {"step_index": index, "step": step, "id": identifier, "url": url or None, "text": text}
             for index, heap in sorted(self._samples.items())
@@ -150,7 +152,7 @@ class Ledger:
 
 
 def _is_annotation(field: pa.Field) -> bool:
-    """Whether a column is what steps say about documents, in numbers or words."""
+    """Whether a column is an annotation by steps, a number or text."""
     if field.name.startswith("_") or field.name in {*PAGE.names, *DOCUMENT.names, *LEDGER.names}:
         return False
     return _is_number(field.type) or pa.types.is_boolean(field.type) or pa.types.is_string(field.type)
@@ -161,15 +163,15 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def merge_ledgers(ledgers: Sequence[pa.Table]) -> pa.Table:
-    """Ledger tables, at least one, as one of their common schema."""
+    """Ledger tables, at least one, as one table with their common schema."""
     schema = common_schema([ledger.schema for ledger in ledgers])
     return pa.concat_tables([with_schema(ledger, schema) for ledger in ledgers])
 
 
 def common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """The columns that ledgers have in common, and all annotations, which are null where one lacks them.
+    """The columns that all ledgers have, and all annotations, which are null where a ledger lacks them.
 
-    An annotation that has several types is float64 if all are numbers, else text.
+    An annotation with several types is float64 if all are numbers, else text.
     """
     base = [field for field in schemas[0] if field.name in LEDGER_PART.names]
     kinds: dict[str, set[pa.DataType]] = {}
@@ -196,16 +198,16 @@ def with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 class Size(NamedTuple):
-    """How much text there is."""
+    """Amount of text."""
 
     bytes: int
-    """In UTF-8."""
+    """Bytes in UTF-8."""
     characters: int
     """Code points."""
 
 
 def text_size(batch: pa.RecordBatch) -> Size:
-    """The size of the batch's texts; 0 where there is no text column yet."""
+    """The size of the batch's texts; 0 if there is no text column yet."""
     if "text" not in batch.schema.names:
         return Size(0, 0)
     text = batch.column("text")
@@ -213,7 +215,7 @@ def text_size(batch: pa.RecordBatch) -> Size:
         text = text.drop_null()
     data, offsets = utf8(text)
     used = data[offsets[0] : offsets[-1]].view(np.int8)
-    return Size(used.size, int(np.count_nonzero(used >= -64)))  # all but continuation bytes, 0x80 … 0xBF
+    return Size(used.size, int(np.count_nonzero(used >= -64)))  # all except continuation bytes, 0x80 … 0xBF
 
 
 def sum_counts(units: Sequence[Sequence[StepCount]]) -> list[StepCount]:

@@ -1,4 +1,4 @@
-"""Key tables as flat arrays, documents as single numbers, and the tables of drops made from them."""
+"""Key tables as flat arrays, documents as single numbers, and tables of drops made from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 Numbers = TypeVar("Numbers", I64, U64)
 
-_ROW_BITS = 40  # 1.1e12 records a shard, 2^23 shards: both far beyond any pool
+_ROW_BITS = 40  # 1.1e12 records per shard, 2^23 shards: both far beyond any pool
 
 
 def ints(table: pa.Table, name: str) -> I64:
@@ -60,7 +60,7 @@ def row_of(document: I64) -> I64:
 
 
 def drops_table(dropped: I64, kept: I64) -> pa.Table:
-    """The `drops` of a decision: each dropped document beside the one that stays in its place, in document order."""
+    """The `drops` of a decision: each dropped document with the one that is kept instead, in document order."""
     if np.any(dropped[1:] < dropped[:-1]):
         order = np.argsort(dropped, kind="stable")
         dropped, kept = dropped[order], kept[order]

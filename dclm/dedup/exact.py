@@ -1,4 +1,4 @@
-"""`exact`: documents, lines or paragraphs that are the same, once normalized, are one."""
+"""`exact`: keeps one of the documents, lines or paragraphs that are equal after normalization."""
 
 from __future__ import annotations
 
@@ -25,37 +25,39 @@ _UNITS: dict[str, Unit] = {"line": "line", "paragraph": "paragraph"}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Exact(Global):
-    """Of the documents (or of all their lines or paragraphs) that are equal, keeps one.
+    """Keeps one of the documents (or one of all their lines or paragraphs) that are equal.
 
-    Equal means equal 128-bit hashes of the normalized value. A document without a URL equals no other by URL.
-    Lines and paragraphs that go are counted as edits, take the newlines after them along, and repeats within a
-    document go too; a document of which only white space is left is dropped.
+    Equal means equal 128-bit hashes of the normalized value. With `url`, a document without a URL is never a duplicate.
+    Removed lines and paragraphs are counted as edits, including the newlines after them, and repeats within a document
+    are removed too; a document left with only whitespace is dropped.
 
-    Source: DCLM's ray_processing/dedup_jsonl.py, which compares md5 sums and keeps whichever copy its shuffle
-    delivers first; here the first is the first in document order. C4's rule for lines is `of: line, normalize:
-    whitespace_and_lowercase, keep: smallest_hash` (there of the URL, here of the id).
+    Source: DCLM's ray_processing/dedup_jsonl.py, which compares md5 sums and keeps whichever copy its shuffle delivers
+    first; here the first is the first in document order. C4's rule for lines is `of: line, normalize:
+    whitespace_and_lowercase, keep: smallest_hash` (in C4 of the URL, here of the id).
     """
 
     name: ClassVar[str] = "exact"
     version: ClassVar[int] = 2
 
     of: Literal["text", "url", "line", "paragraph"] = "text"
-    """What to compare: a column, or the text's pieces between newlines (line) or between two in a row (paragraph)."""
+    """What to compare: a column, or the parts of the text between newlines (line) or between two newlines in a row
+    (paragraph)."""
     normalize: Normalizer | None = None
-    """What is done to the value before it is compared. `url` is DCLM's; `canonical_url` also brings hosts to one
+    """Normalization of the value before it is compared. `url` is DCLM's; `canonical_url` also converts hosts to one
     form, so that `http://a.example.:80/` is `https://A.example`."""
     keep: Keep = "first"
-    """Which copy stays: the first in document order, the newest by `date` (as text, so ISO 8601), the longest text,
-    or that whose id has the smallest hash. Ties go to the first in document order; no date is older than any.
-    For lines and paragraphs these are the date, text and id of the document that the copy stands in."""
+    """Which copy is kept: the first in document order, the newest by `date` (compared as text, so use ISO 8601), the
+    longest text, or the one whose id has the smallest hash. Ties go to the first in document order; a missing date is
+    older than any. For lines and paragraphs these are the date, text and id of the document that contains the copy."""
     min_length: Count = 0
-    """Values of fewer characters, once normalized, equal no other. With 0 a blank line is a duplicate of another."""
+    """Values with fewer characters after normalization are never treated as duplicates. With 0, blank lines are
+    duplicates of each other."""
 
     @property
     def memory(self) -> str:
         if self.of in _UNITS:
-            return f"a worker takes 1 GB and 36 B a {self.of} removed from its shard"
-        return "a worker takes 1 GB; the one that decides 24 B a duplicate"
+            return f"a worker needs 1 GB and 36 B per {self.of} removed from its shard"
+        return "a worker needs 1 GB; the deciding worker: 24 B per duplicate"
 
     def open(self, context: Context) -> MapFunction:
         return self._emit
@@ -117,10 +119,10 @@ class Exact(Global):
 
 
 class _Values(NamedTuple):
-    """What is compared in a batch."""
+    """The values of a batch that are compared."""
 
     text: pa.StringArray
     place: pa.Array
     """The row of the batch that each value belongs to."""
     span: dict[str, pa.Array]
-    """Columns start and end, where values are pieces of a text."""
+    """Columns start and end, if values are parts of a text."""

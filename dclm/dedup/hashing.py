@@ -1,4 +1,5 @@
-"""The hash functions of deduplication: fixed for ever, the same on every machine, callable from kernels."""
+"""The hash functions of deduplication: they never change, are equal on every machine, and can be called from
+kernels."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ _F2 = np.uint64(0xC4CEB9FE1A85EC53)
 
 @njit(cache=True, nogil=True, inline="always")
 def mix(h: np.uint64) -> np.uint64:
-    """MurmurHash3's 64-bit finalizer: a bijection that spreads every bit over all."""
+    """MurmurHash3's 64-bit finalizer: a bijection in which every input bit affects every output bit."""
     h = uint64(h)
     h ^= h >> uint64(33)
     h *= _F1

@@ -1,4 +1,4 @@
-"""How much memory a process may still take, so that what needs much can refuse before it starts."""
+"""How much memory a process may still use, so that steps that need much can refuse before they start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FRACTION = 0.9
 
 
 def available_bytes(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int:
-    """Bytes free to take: of the machine, or of the control group where that is less."""
+    """Available bytes: of the machine, or of the control group if that is less."""
     free = [_machine_bytes(meminfo)]
     limit, used = cgroup / "memory.max", cgroup / "memory.current"
     if limit.exists() and used.exists() and (most := limit.read_text().strip()) != "max":
@@ -25,21 +25,21 @@ def available_bytes(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int:
 
 
 def room_bytes() -> int:
-    """What a step may plan with: nine tenths of what is available, as BFF."""
+    """Memory that a step may plan with: nine tenths of what is available, as in BFF."""
     return int(available_bytes() * FRACTION)
 
 
 def check_together(name: str, needs: Sequence[int], workers: int) -> None:
-    """Raises: ConfigError if so many of `needs` (bytes, each of one worker) as there are workers may not fit at once.
+    """Raises: ConfigError if the `workers` largest of `needs` (bytes per worker) do not fit in memory together.
 
-    Where not even one fits, who needs it says so itself, and what would do.
+    If not even one fits, the step itself reports it, and how much is needed.
     """
     room = room_bytes()
     largest = sorted(needs, reverse=True)[:workers]
     fitting = bisect.bisect_right(list(itertools.accumulate(largest)), room)
     if 0 < fitting < len(largest):
-        what = f"{len(largest)} partitions at once need {show_bytes(sum(largest))}; {show_bytes(room)} can be had"
-        raise ConfigError(name, what, f"--workers {fitting} would do")
+        what = f"{len(largest)} partitions at once need {show_bytes(sum(largest))}; {show_bytes(room)} available"
+        raise ConfigError(name, what, f"use --workers {fitting}")
 
 
 def _machine_bytes(meminfo: Path) -> int:
@@ -51,7 +51,7 @@ def _machine_bytes(meminfo: Path) -> int:
 
 
 def show_bytes(count: int) -> str:
-    """`count` in the largest unit of 1000s that leaves a number ≥ 1."""
+    """`count` in the largest unit (powers of 1000) that leaves a number ≥ 1."""
     size = float(count)
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if size < 1000 or unit == "TB":

@@ -25,27 +25,27 @@ _PUNCTUATION = re.compile("[，。、„”“«»１」「《》´∶：？！�
 def normalize_url(url: str) -> str:
     """Without scheme, `www.`, tracking parameters and trailing slashes.
 
-    Source: `normalize_url` in DCLM's core_utils, after TFDS's c4_utils. As there, a scheme is cut wherever it stands,
-    the parameters from the first one that matches to the end of the line, and case is kept.
+    Source: `normalize_url` in DCLM's core_utils, after TFDS's c4_utils. As there, a scheme is removed wherever it
+    occurs, the parameters from the first match to the end of the line, and case is kept.
     """
     return _TRACKING.sub("", _SCHEME.sub("", url)).rstrip("/")
 
 
 def normalize_canonical_url(url: str) -> str:
-    """As `url`, with the host in canonical form (`dclm.text.hosts`), without default port and fragment."""
+    """Like `url`, with the host in canonical form (`dclm.text.hosts`), without default port and fragment."""
     return normalize_url(canonical_url(url.strip()).partition("#")[0])
 
 
 def normalize_whitespace_and_lowercase(text: str) -> str:
-    """Lower-cased, without whitespace at both ends (only there, as in DCLM's core_utils)."""
+    """In lower case, without whitespace at both ends (only there, as in DCLM's core_utils)."""
     return text.strip().lower()
 
 
 def normalize_ccnet(text: str) -> str:
-    """Lower-cased, digits made 0, without Unicode punctuation, control characters and accents.
+    """In lower case, digits replaced by 0, without Unicode punctuation, control characters and accents.
 
-    Source: `ccnet_dedup_normalizer` in DCLM's core_utils, which goes on to transliterate to ASCII (unidecode);
-    here accents go by Unicode decomposition, as in CCNet itself, and other scripts stay as they are.
+    Source: `ccnet_dedup_normalizer` in DCLM's core_utils, which also transliterates to ASCII (unidecode); here accents
+    are removed by Unicode decomposition, as in CCNet itself, and other scripts are unchanged.
     """
     text = _DIGIT.sub("0", text.strip().lower())
     text = _CONTROL.sub("", _PUNCTUATION.sub("", text))

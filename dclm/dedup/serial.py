@@ -1,4 +1,4 @@
-"""Run a Global or Ordered step over batches in this process: for notebooks and tests. Pipelines go through engines."""
+"""Runs a Global or Ordered step over batches in this process: for notebooks and tests. Pipelines use engines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Shards = Sequence[Sequence[pa.RecordBatch]]
 
 
 def decide(step: Global, shards: Shards, context: Context | None = None) -> Decision:
-    """The decision of `step` over all `shards`, further rounds included."""
+    """The decision of `step` over all `shards`, including further rounds."""
     context = context or Context()
     emit = step.open(context)
     parts = [_with_shard(emit(batch), shard) for shard, batches in enumerate(shards) for batch in batches]
@@ -33,7 +33,7 @@ def decide(step: Global, shards: Shards, context: Context | None = None) -> Deci
 
 
 def iterated(iteration: IterativeReduce, reduced: Sequence[pa.Table]) -> pa.Table:
-    """The last rows of a iteration, in one table."""
+    """The last rows of an iteration, in one table."""
     rows, quiet = pa.concat_tables([iteration.start(table) for table in reduced]), 0
     for step in itertools.cycle(iteration.steps):
         passed = step(rows.sort_by("key"))
@@ -60,7 +60,7 @@ def drop(decision: Decision, shards: Shards) -> list[list[pa.RecordBatch]]:
 
 
 def apply(decision: Decision, shards: Shards) -> list[list[pa.RecordBatch]]:
-    """`shards` without what the decision drops and edits; documents left with white space alone are gone too."""
+    """`shards` without what the decision drops and edits; documents left with only whitespace are removed too."""
     edits = list(decision.edits)
     left = drop(decision, shards)
     for shard in range(len(left) if edits else 0):

@@ -1,4 +1,4 @@
-"""Texts cut into lines or paragraphs, and where each of them stands."""
+"""Texts divided into lines or paragraphs, with their positions."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Units(NamedTuple):
     texts: pa.StringArray
     """Without the newlines that end them."""
     rows: I64
-    """Places in the column."""
+    """Indices into the column."""
     starts: I64
     """First byte in the text; the newlines after a unit belong to it."""
     ends: I64
 
 
 def cut(texts: pa.StringArray, unit: Unit) -> Units:
-    """The pieces of each text between newlines (line) or between two in a row (paragraph), as `str.split` makes them.
+    """The parts of each text between newlines (line) or between two newlines in a row (paragraph), as from `str.split`.
 
-    But an empty piece at the end is none. The units of a text, newlines included, joined are the text.
+    Except that an empty part at the end does not count. The units of a text, including newlines, joined are the text.
     """
     data, offsets, rows, starts, ends = _cut(*utf8(texts), _NEWLINES[unit])
     return Units(pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(data)), rows, starts, ends)

@@ -1,1 +1,1 @@
-"""Documents as an artifact: their schema, files and ledger, and what can be asked of them."""
+"""The documents artifact: its schema, files and ledger, and queries on it."""

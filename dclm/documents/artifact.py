@@ -1,4 +1,4 @@
-"""Reading a documents artifact piece by piece: its ledger in batches, and what its record says of its steps."""
+"""Reads a documents artifact piece by piece: its ledger in batches, and its record's information about its steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dclm.documents.schema import LEDGER
 
 Bools = npt.NDArray[np.bool_]
 KEPT = -2
-"""`Rows.step` of a document that came out at the end (−1 is the reader)."""
+"""`Rows.step` of a document that was kept (−1 is the reader)."""
 BATCH_ROWS = 1 << 16
 
 
@@ -31,7 +31,7 @@ class Rows(NamedTuple):
 
     batch: pa.RecordBatch
     step: npt.NDArray[np.int32]
-    """Place of the step at which the record left, or KEPT."""
+    """Index of the step at which the record left, or KEPT."""
     rejected: Bools
 
     @property
@@ -41,12 +41,12 @@ class Rows(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepRow:
-    """What one step did, by the artifact's record."""
+    """The effect of one step, according to the artifact's record."""
 
     index: int
     name: str
     settings: str
-    """Its configuration, where it is not the default."""
+    """Its configuration, without fields at their default."""
     documents_in: int
     dropped: int
     rejected: int
@@ -62,7 +62,7 @@ class StepRow:
 
 
 class Artifact:
-    """A documents artifact, opened for looking at."""
+    """A documents artifact, opened for reading."""
 
     def __init__(self, root: Path | str) -> None:
         """root: a folder or a URL.
@@ -76,9 +76,9 @@ class Artifact:
 
     @functools.cached_property
     def steps(self) -> tuple[StepRow, ...]:
-        """The waterfall: what each step did, the reader first.
+        """The waterfall: the effect of each step, the reader first.
 
-        Raises: DataError if the record is older than the numbers asked for.
+        Raises: DataError if the record is older than the requested numbers.
         """
         return tuple(_steps(self.record, self.root))
 
@@ -87,7 +87,7 @@ class Artifact:
         return [local_file(join(self.root, f.path)) for f in self.record.files if f.path.startswith(f"{folder}/")]
 
     def record_at(self, shard: int, row: int) -> tuple[str, str | None]:
-        """Id and URL of the record at this row of a shard's ledger, which is how drops name the document kept."""
+        """Id and URL of the record at this row of a shard's ledger; drops refer to the kept document in this way."""
         (name,) = [f.path for f in self.record.files if f.path == f"ledger/{shard:05d}.parquet"]
         with pq.ParquetFile(local_file(join(self.root, name))) as file:
             place = row
@@ -130,7 +130,7 @@ class Artifact:
         return seed
 
     def count(self, name: str) -> int:
-        """A number of the record's counts: read, kept, dropped or rejected."""
+        """One of the record's counts: read, kept, dropped or rejected."""
         value = self.record.counts[name]
         assert isinstance(value, int)
         return value
@@ -149,7 +149,7 @@ def _steps(record: Record, root: Path | str) -> Iterator[StepRow]:
     assert isinstance(settings, list)
     for count in counts:
         if "characters_out" not in count:
-            raise DataError(str(root), "was made by a version that counted no characters", "curate it again")
+            raise DataError(str(root), "was made by a version that did not count characters", "curate it again")
         index = count["index"]
         shown = _settings(count["step"], settings[index]) if index >= 0 else ""
         fields = {f.name for f in dataclasses.fields(StepRow)}

@@ -1,4 +1,4 @@
-"""The clusters of near-duplicates that a documents artifact tells of: which there are, and who is in one."""
+"""The clusters of near-duplicates in a documents artifact, and their members."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Cluster:
     number: int
     documents: int
     kept: int
-    """Members that the step kept: one, or with verification perhaps more."""
+    """Number of members that the step kept: one, or possibly more with verification."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Member:
-    """A document of a cluster."""
+    """A document in a cluster."""
 
     shard: int
     row: int
@@ -41,35 +41,35 @@ class Member:
     url: str | None
     source: str
     kept: bool
-    """Whether it stayed as its cluster's document."""
+    """Whether it was kept as its cluster's document."""
     jaccard: float | None
-    """With the document that stayed; None: it is that document, or they were not compared."""
+    """Similarity to the document that was kept; None: it is that document, or they were not compared."""
     left_at: str | None
     """Name of the step at which it left the pipeline; None: it is in the artifact."""
     text: str | None = None
-    """None where it is neither in the artifact nor was the pool given."""
+    """None if it is not in the artifact and no pool was given."""
     text_from: str | None = None
 
 
 def tables_of(artifact: Path, step: int | None) -> str:
-    """The path stem of the tables that the step at place `step` left; None: the only one that left clusters.
+    """The path stem of the tables that the step at index `step` left; None: the only one that left clusters.
 
-    Raises: ConfigError if there is none such, or several to choose from.
+    Raises: ConfigError if there is none, or there are several to choose from.
     """
     record = read_record(artifact)
     suffix = ".clusters.parquet"
     found = [f.path.removesuffix(suffix) for f in record.files if f.path.endswith(suffix)]
     if not found:
-        raise ConfigError(str(artifact), "has no tables of clusters", "`minhash` leaves them")
+        raise ConfigError(str(artifact), "has no tables of clusters", "the step `minhash` writes them")
     mine = [stem for stem in found if step is None or int(Path(stem).name.split("-")[0]) == step]
     if len(mine) != 1:
         names = ", ".join(Path(stem).name for stem in found)
-        raise ConfigError(str(artifact), f"clusters of {names}", "choose one by its number with --step")
+        raise ConfigError(str(artifact), f"clusters of {names}", "choose one by its index with --step")
     return str(artifact / mine[0])
 
 
 def largest_clusters(stem: str, limit: int) -> list[Cluster]:
-    """The `limit` clusters with the most documents, ties by number. Memory: 9 bytes a member of any cluster."""
+    """The `limit` clusters with the most documents, ties by number. Memory: 9 bytes per member of any cluster."""
     table = pq.read_table(f"{stem}.clusters.parquet", columns=["cluster", "kept"])
     number = table.column("cluster").to_numpy()
     documents = np.bincount(number)
@@ -79,11 +79,11 @@ def largest_clusters(stem: str, limit: int) -> list[Cluster]:
 
 
 def members(artifact: Path, stem: str, cluster: int, limit: int, pool: Sequence[InputFile] = ()) -> list[Member]:
-    """The first `limit` members of a cluster in document order, with their texts where they can be had.
+    """The first `limit` members of a cluster in document order, with their texts if available.
 
-    The text of a document that is in the artifact is the one there; of others it is read from `pool`, whose files must
-    be those the artifact was made of, and is as it was before the first step (pages: extracted by resiliparse).
-    Raises: DataError if there is no such cluster, or the pool is another.
+    The text of a document in the artifact is read there; that of any other is read from `pool`, whose files must be
+    those the artifact was made from, and is its text before the first step (pages: extracted by resiliparse). Raises:
+    DataError if there is no such cluster, or the pool is a different one.
     """
     mine = [("cluster", "=", cluster)]
     table = pq.read_table(f"{stem}.clusters.parquet", filters=mine).slice(0, limit)
@@ -136,7 +136,7 @@ def _of_shard(
 
 
 def _documents(artifact: Path, shard: int, places: Mapping[int, int]) -> dict[int, str]:
-    """Ledger row → text, from the places in the documents file."""
+    """Ledger row → text, from its position in the documents file."""
     if not places:
         return {}
     texts = pq.read_table(artifact / "documents" / f"{shard:05d}.parquet", columns=["text"]).column("text")
@@ -144,12 +144,12 @@ def _documents(artifact: Path, shard: int, places: Mapping[int, int]) -> dict[in
 
 
 def _originals(artifact: Path, pool: Sequence[InputFile], wanted: Mapping[str, tuple[int, str]]) -> dict[int, str]:
-    """Row → text of records of the pool. wanted: `source` of each → its row and id.
+    """Row → text of records of the pool. wanted: `source` of each record → its row and id.
 
-    Raises: DataError if the pool lacks one of them, or has another in its place.
+    Raises: DataError if the pool lacks one of them, or has another record in its place.
     """
     extract = Extract().open(Context())
-    hint = "give the artifact's own pool"
+    hint = "pass the pool that the artifact was made from"
     names = {source.rpartition("#")[0] for source in wanted}
     found: dict[int, str] = {}
     for file in (file for file in pool if file.name in names):
@@ -162,5 +162,5 @@ def _originals(artifact: Path, pool: Sequence[InputFile], wanted: Mapping[str, t
                 found[row] = text or ""
     missing = [source for source, (row, _) in wanted.items() if row not in found]
     if missing:
-        raise DataError(str(artifact), f"the pool given has no record {missing[0]}", hint)
+        raise DataError(str(artifact), f"the given pool has no record {missing[0]}", hint)
     return found

@@ -1,4 +1,5 @@
-"""Ledgers as files: written while a shard is read and merged in pieces, for no shard's ledger need fit in memory."""
+"""Ledgers as files: written while a shard is read and merged in pieces, so that no shard's ledger need fit in
+memory."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ import pyarrow.parquet as pq
 
 from dclm.curate.tally import LEDGER_PART, common_schema, with_schema
 
-_WINDOW_ROWS = 1 << 17  # places in the shard that are merged at once
+_WINDOW_ROWS = 1 << 17  # positions in the shard that are merged at once
 
 
 class LedgerWriter:
-    """Writes one shard's ledger to a Parquet file, whose columns are known only when all of it has been seen.
+    """Writes one shard's ledger to a Parquet file, whose columns are known only after all of it has been seen.
 
-    Use as a context manager; the file is there when the block ends well.
+    Use as a context manager; the file exists if the block succeeds.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +31,7 @@ class LedgerWriter:
         return self
 
     def write(self, table: pa.Table) -> None:
-        """Rows that follow on those written before, with any annotations."""
+        """Rows that follow those already written, with any annotations."""
         part = self._path.with_name(f"{self._path.name}.{len(self._parts)}")
         with pa.OSFile(str(part), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
@@ -55,9 +56,9 @@ Change = Callable[[pa.Table], pa.Table]
 
 
 def merge(shards: Sequence[Sequence[Path]], target: Path, change: Change = lambda table: table) -> int:
-    """The ledgers of some shards as one file, without `_row`; gives its number of rows.
+    """The ledgers of some shards as one file, without `_row`; returns its number of rows.
 
-    shards: of each shard in order, the ledgers of all segments. A shard's rows come out in document order.
+    shards: for each shard in order, the ledgers of all segments. A shard's rows are written in document order.
     change: applied to every table that is written.
     """
     written = 0
@@ -83,7 +84,7 @@ def _merged(ledgers: Sequence[Path], schema: pa.Schema) -> Iterator[pa.Table]:
 
 
 def _windows(file: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows whose `_row` lies in the first window, those in the second, and so on to the last."""
+    """The rows whose `_row` is in the first window, those in the second, and so on to the last."""
     held = schema.empty_table()
     end = _WINDOW_ROWS
     for batch in file.iter_batches(_WINDOW_ROWS // 4):

@@ -1,4 +1,4 @@
-"""Which documents to show: drawn by the hash of seed and id, the same ones whoever asks and in however many shards."""
+"""The documents to show: drawn by the hash of seed and id, so that the choice does not depend on caller or shards."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dclm.curate.tally import SAMPLES
 from dclm.documents.artifact import Artifact
 
 KEPT_DRAWN = 200
-"""Kept documents drawn: all are measured in tokens, the first few are shown."""
+"""Number of kept documents drawn: all are used to measure tokens, the first few are shown."""
 DROPPED_DRAWN = 8
-"""Dropped documents shown of each step; the artifact holds some of every shard."""
+"""Number of dropped documents shown per step; the artifact stores some for every shard."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,11 +27,11 @@ class Sample:
     url: str | None
     text: str
     characters: int | None
-    """Length of the whole text, where `text` may be its beginning: None if that is not known."""
+    """Length of the whole text, of which `text` may be only the beginning; None if unknown."""
 
 
 def dropped_samples(artifact: Artifact) -> dict[int, list[Sample]]:
-    """Place of each step that dropped documents → some of these, in the order in which they were drawn."""
+    """Index of each step that dropped documents → some of these, in the order in which they were drawn."""
     drawn: dict[int, list[tuple[float, str, str | None, str]]] = {}
     for path in artifact.files("samples"):
         for row in pq.read_table(path, columns=SAMPLES.names).to_pylist():
@@ -47,9 +47,9 @@ def dropped_samples(artifact: Artifact) -> dict[int, list[Sample]]:
 
 
 def kept_samples(artifact: Artifact) -> list[Sample]:
-    """KEPT_DRAWN of the documents that came out (or all, where there are fewer), in the order in which they were drawn.
+    """KEPT_DRAWN of the kept documents (or all, if there are fewer), in the order in which they were drawn.
 
-    Reads all ids, and then only the row groups in which those lie that were drawn.
+    Reads all ids, and then only the row groups that contain drawn documents.
     """
     places = heapq.nsmallest(KEPT_DRAWN, _draws(artifact))
     files = artifact.files("documents")

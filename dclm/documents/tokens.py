@@ -1,4 +1,4 @@
-"""How many tokens there were after each step: an estimate, since nothing is tokenized that is not kept."""
+"""The number of tokens after each step: an estimate, because only kept documents are tokenized."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from dclm.documents.samples import Sample
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokenEstimate:
-    """Tokens after each step, and what they were estimated from."""
+    """Tokens after each step, and the basis of the estimate."""
 
     tokenizer: str
     documents: int
-    """Kept documents that were tokenized."""
+    """Number of kept documents that were tokenized."""
     tokens_per_byte: float
-    """Of these."""
+    """Their size in bytes."""
     relative_error: float
     """Standard error of `tokens_per_byte`, as a fraction of it."""
     out: Mapping[int, int]
-    """Place of the step → tokens after it."""
+    """Index of the step → tokens after it."""
 
 
 def estimate_tokens(
     tokenizer: str, steps: Sequence[StepRow], kept: Sequence[Sample], dropped: Mapping[int, Sequence[Sample]]
 ) -> TokenEstimate | None:
-    """What is kept counts as the drawn documents do, what a step takes away as the samples of what it dropped do.
+    """Kept text uses the rate of the drawn documents, text that a step removes uses that of the samples of what it
+    dropped.
 
-    Where a step has no samples (it only edits, or rejects), what it takes away counts as what is kept. None if no kept
-    document has text.
-    Raises: AssetError if the tokenizer cannot be had.
+    If a step has no samples (it only edits, or rejects), its removed text uses the rate of kept text. None if no kept
+    document has text. Raises: AssetError if the tokenizer is not available.
     """
     model = Tokenizer.from_file(str(resolve(tokenizer).path))
     sizes = _sizes(model, [s.text for s in kept])
@@ -49,7 +49,7 @@ def estimate_tokens(
         out[step.index] = round(tokens)
         gone = _sizes(model, [s.text for s in dropped.get(step.index, ())])
         lost = (step.bytes_in - step.bytes_out) * (_rate(gone) if gone[:, 0].sum() else rate)
-        tokens = max(0.0, tokens + lost) if step.bytes_in else 0.0  # no text came to what makes it
+        tokens = max(0.0, tokens + lost) if step.bytes_in else 0.0  # before text exists
     return TokenEstimate(
         tokenizer=tokenizer, documents=len(kept), tokens_per_byte=rate, relative_error=_relative_error(sizes), out=out
     )
@@ -67,7 +67,8 @@ def _rate(sizes: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
 
 
 def _relative_error(sizes: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
-    """Of a ratio of sums (Cochran, Sampling Techniques, 1977, § 2.11), without the finite population's correction."""
+    """Standard error of a ratio of sums (Cochran, Sampling Techniques, 1977, § 2.11), without finite population
+    correction."""
     n, rate = len(sizes), _rate(sizes)
     if n < 2:
         return math.inf

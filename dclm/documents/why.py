@@ -1,4 +1,4 @@
-"""Why a document left: the rows of the ledger that an id or a URL names, with what decided on them."""
+"""Why a document left: the ledger rows of an id or a URL, with the facts behind the decision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PLACE = ("id", "url", "source", "step", "step_index", "reason", *REASONS)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fate:
-    """What became of one record."""
+    """What happened to one record."""
 
     id: str
     url: str | None
@@ -27,18 +27,18 @@ class Fate:
     """`kept`, `dropped by STEP`, or `rejected by STEP: REASON`."""
     step_index: int | None
     rule: str | None = None
-    """The rule of the step that it broke; None where the step has a single one."""
+    """The rule of the step that it broke; None if the step has only one."""
     kept_id: str | None = None
-    """Id of the document that was kept in its place, if it was dropped as a duplicate."""
+    """Id of the document that was kept instead, if it was dropped as a duplicate."""
     kept_url: str | None = None
     similarity: float | None = None
-    """Jaccard index of the two documents; 1 where they are equal, None where it was not computed."""
+    """Jaccard index of the two documents; 1 if they are equal, None if it was not computed."""
     annotations: Mapping[str, float | str | bool]
-    """What steps had said of it by then, such as `quality`, and the `characters` of its text."""
+    """Annotations by steps up to then, such as `quality`, and the `characters` of its text."""
 
     @property
     def reasons(self) -> dict[str, float | str]:
-        """What is known of why it was dropped, by name."""
+        """The known facts about why it was dropped, by name."""
         found = {name: getattr(self, name) for name in ("rule", "kept_id", "kept_url", "similarity")}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -46,7 +46,7 @@ class Fate:
 def fates(root: Path | str | Sequence[str], what: str) -> list[Fate]:
     """The ledger rows whose id or URL is `what`; `root` is one documents artifact or several.
 
-    Raises: DataError if no record of the pool has it; ConfigError if `root` is not a documents artifact.
+    Raises: DataError if the pool has no such record; ConfigError if `root` is not a documents artifact.
     """
     roots = [root] if isinstance(root, str | Path) else root
     found = [
@@ -57,7 +57,7 @@ def fates(root: Path | str | Sequence[str], what: str) -> list[Fate]:
     ]
     if not found:
         raise DataError(
-            ", ".join(map(str, roots)), f"no record with id or URL {what}", "ids and URLs are matched whole"
+            ", ".join(map(str, roots)), f"no record with id or URL {what}", "the complete id or URL must match"
         )
     return found
 

@@ -14,7 +14,7 @@ from dclm.engine.local import LocalEngine
 def open_engine(
     on: str = "local", workers: int | None = None, say: Callable[[str], None] = lambda line: None
 ) -> Iterator[Engine]:
-    """The engine called `on`: `local`, `ray` or `ray:ADDRESS`. It tells `say` what it waits for.
+    """The engine named `on`: `local`, `ray` or `ray:ADDRESS`. It calls `say` with a message when it has to wait.
 
     Raises: ConfigError for anything else.
     """

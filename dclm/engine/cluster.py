@@ -1,4 +1,4 @@
-"""A Ray cluster on this machine: start it, say how it is, and stop just the processes that were started."""
+"""A Ray cluster on this machine: start it, show its state, and stop only the processes that were started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dclm.core.errors import ConfigError, DclmError
 from dclm.core.storage import write_atomic
 
 ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-"""What head, workers and clients of a cluster that only this machine can reach must agree on."""
+"""Settings that head, workers and clients of a cluster that only this machine can reach must share."""
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
 _KILL_SECONDS = 5.0
@@ -25,18 +25,18 @@ _KILL_SECONDS = 5.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LocalCluster:
-    """A running cluster, as its state file says."""
+    """A running cluster, as described in its state file."""
 
     pid: int
-    """Of `ray start --block`, leader of the session in which all its processes are."""
+    """Process id of `ray start --block`, leader of the session that contains all its processes."""
     started: int
-    """Start time of that process in clock ticks since boot: tells it from a later one with the same pid."""
+    """Start time of that process in clock ticks since boot: distinguishes it from a later one with the same pid."""
     address: str
-    """Of the dashboard, which takes jobs: http://127.0.0.1:PORT."""
+    """Address of the dashboard, which accepts jobs: http://127.0.0.1:PORT."""
     gcs: str
     """HOST:PORT for `ray.init` and for further nodes."""
     log: str
-    """File with what Ray says."""
+    """File with Ray's output."""
 
 
 class ClusterError(DclmError):
@@ -44,16 +44,16 @@ class ClusterError(DclmError):
 
 
 def default_state() -> Path:
-    """Directory of the state file: one local cluster a user."""
+    """Directory of the state file: one local cluster per user."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "dclm" / "cluster"
 
 
 def cluster_up(workers: int | None = None, port: int = 8265, state: Path | None = None) -> LocalCluster:
-    """Start a head node with `workers` CPUs (default: all) and its dashboard on `port` (0: any that is free).
+    """Start a head node with `workers` CPUs (default: all) and its dashboard on `port` (0: any free port).
 
-    Returns at once if the cluster of `state` runs already. Raises: ConfigError if the port is taken, ClusterError
-    with the last lines of the log if Ray does not come up.
+    Returns at once if the cluster of `state` is already running. Raises: ConfigError if the port is taken, ClusterError
+    with the last lines of the log if Ray does not start.
     """
     state = state or default_state()
     running = cluster_status(state)
@@ -115,9 +115,9 @@ def cluster_status(state: Path | None = None) -> LocalCluster | None:
 
 
 def cluster_down(state: Path | None = None) -> bool:
-    """Stop the cluster of `state`: only processes of the session that `cluster_up` began. False: none was running.
+    """Stop the cluster of `state`: only processes of the session that `cluster_up` began. False if none was running.
 
-    Raises: ClusterError if some of them outlive even SIGKILL.
+    Raises: ClusterError if some of them survive even SIGKILL.
     """
     state = state or default_state()
     try:
@@ -154,7 +154,7 @@ def _await_dashboard(cluster: LocalCluster) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
     tail = " · ".join(Path(cluster.log).read_text(errors="replace").split("\n")[-4:]).strip(" ·")
-    raise ClusterError("cluster", f"Ray did not come up: {tail[-300:]}", f"see {cluster.log}")
+    raise ClusterError("cluster", f"Ray did not start: {tail[-300:]}", f"see {cluster.log}")
 
 
 def _free_port(port: int) -> int:
@@ -169,7 +169,7 @@ def _free_port(port: int) -> int:
 
 
 def _start_time(pid: int) -> int | None:
-    """Start of a process in ticks since boot; None if it does not run (or only waits to be collected)."""
+    """Start time of a process in ticks since boot; None if it is not running (or is a zombie)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -178,7 +178,7 @@ def _start_time(pid: int) -> int | None:
 
 
 def _session(cluster: LocalCluster) -> list[int]:
-    """Live processes of the cluster's session, its leader first; none if the session's number was given away."""
+    """Live processes of the cluster's session, its leader first; none if the session's number was reused."""
     started = _start_time(cluster.pid)
     if started is not None and started != cluster.started:
         return []

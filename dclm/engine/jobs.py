@@ -1,4 +1,4 @@
-"""Hand a recipe to a Ray cluster as a job, follow what it prints, and give back its exit code."""
+"""Submits a recipe to a Ray cluster as a job, prints its output, and returns its exit code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 _EXCLUDED = ("/tests/", "/docs/", "/out/", "/.git/", "/.venv*/", "/.ci/", "*.warc.gz", "*.parquet", "*.safetensors")
-"""What a job does not need of the project (as .gitignore patterns, beside those of .gitignore itself)."""
+"""Parts of the project that a job does not need (as .gitignore patterns, in addition to those of .gitignore itself)."""
 
 Write = Callable[[str], object]
 
@@ -41,19 +41,18 @@ def submit(
 ) -> int:
     """Run `dclm run RECIPE --out OUT --on ray` on the cluster whose dashboard is at `address`.
 
-    The project's files travel with the job (Ray's working_dir); nothing is installed. `in_place`: they are where they
-    are here on every node, as on a cluster of this machine, and the job runs there. `out` is a path on storage that all
-    nodes share. `write` is given the job's output as it comes. Returns the job's exit code, or 0 once it is submitted
-    if `follow` is False.
-    Ctrl-C asks `may_stop` whether to stop the job, too.
-    Raises: ConfigError if the recipe is not in the project or no cluster answers.
+    The project's files are sent with the job (Ray's working_dir); nothing is installed. `in_place`: every node has them
+    at the same place as here, as on a cluster on this machine, and the job runs there. `out` is a path on storage that
+    all nodes share. `write` receives the job's output as it arrives. Returns the job's exit code, or 0 once it is
+    submitted if `follow` is False. On Ctrl-C, `may_stop` decides whether to stop the job too. Raises: ConfigError if
+    the recipe is not in the project or no cluster answers.
     """
     root = project_root()
     path = recipe.resolve()
     if not path.is_file():
-        raise ConfigError(str(recipe), "no such file", "check the path; shipped ones lie in recipes/")
+        raise ConfigError(str(recipe), "no such file", "check the path; shipped recipes are in recipes/")
     if not path.is_relative_to(root):
-        hint = "put it there, with the pipelines it names: the project's files are what travels with a job"
+        hint = "move it there, with the pipelines it names: only the project's files are sent with a job"
         raise ConfigError(str(recipe), f"is not in {root}", hint)
     relative = path.relative_to(root).as_posix()
     command = ["python", "-m", "dclm.cli.main", "run", relative, "--out", out, "--on", "ray", *arguments]
@@ -61,7 +60,7 @@ def submit(
 
 
 def project_root() -> Path:
-    """The directory that holds the `dclm` package, its recipes, pipelines and tasks."""
+    """The directory that contains the `dclm` package, its recipes, pipelines and tasks."""
     return Path(dclm.__file__).resolve().parent.parent
 
 
@@ -87,7 +86,7 @@ def run_job(
     write(f"job {job} at {address}\n")
     if not follow:
         return 0
-    left = f"job {job} still runs; to stop it: dclm cluster stop {job} --address {address}"
+    left = f"job {job} is still running; to stop it: dclm cluster stop {job} --address {address}"
     try:
         return _follow(client, job, write)
     except Stopped as error:
@@ -110,13 +109,13 @@ def _connect(address: str) -> JobSubmissionClient:
         with _without_overrides():
             return JobSubmissionClient(address)
     except (ConnectionError, RuntimeError) as error:
-        what = f"no Ray cluster takes jobs there ({str(error).splitlines()[0][:120]})"
+        what = f"no Ray cluster accepts jobs there ({str(error).splitlines()[0][:120]})"
         raise ConfigError(address, what, "start one with `make cluster-up`, or check --address") from None
 
 
 @contextlib.contextmanager
 def _without_overrides() -> Iterator[None]:
-    """Hide the variables that Ray prefers to the address it is given: what the user says beats the environment."""
+    """Hide the variables that Ray would prefer to the given address: what the user says overrides the environment."""
     hidden = {name: os.environ.pop(name) for name in _OVERRIDES if name in os.environ}
     try:
         yield
@@ -125,9 +124,9 @@ def _without_overrides() -> Iterator[None]:
 
 
 def stop_job(job: str, address: str) -> bool:
-    """Stop a job and wait until it has ended; False where it had ended before.
+    """Stop a job and wait until it has ended; False if it had already ended.
 
-    Raises: ConfigError where there is no such job.
+    Raises: ConfigError if there is no such job.
     """
     client = _connect(address)
     try:
@@ -141,7 +140,7 @@ def stop_job(job: str, address: str) -> bool:
 
 
 def _follow(client: JobSubmissionClient, job: str, write: Write) -> int:
-    """Pass on the job's output until it ends. If the stream breaks off, the rest is fetched when the job is done."""
+    """Print the job's output until it ends. If the stream is interrupted, the rest is fetched when the job is done."""
     printed = 0
 
     async def tail() -> None:
@@ -153,7 +152,7 @@ def _follow(client: JobSubmissionClient, job: str, write: Write) -> int:
     try:
         asyncio.run(tail())
     except (OSError, RuntimeError) as error:
-        write(f"(output interrupted: {error}; the job goes on)\n")
+        write(f"(output interrupted: {error}; the job continues)\n")
     while not client.get_job_status(job).is_terminal():
         time.sleep(_POLL_SECONDS)
     write(client.get_job_logs(job)[printed:])

@@ -23,7 +23,7 @@ U = TypeVar("U")
 R = TypeVar("R")
 POLL_SECONDS = 1.0
 ATTEMPTS = 3
-"""How often a unit may take its worker process down with it before the run stops."""
+"""Number of times a unit may kill its worker process before the run stops."""
 
 
 class LocalEngine:
@@ -42,7 +42,7 @@ class LocalEngine:
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
-        """See `dclm.core.engine.Engine.map`. A unit whose process dies is tried again, `ATTEMPTS` times in all."""
+        """See `dclm.core.engine.Engine.map`. A unit whose process dies is retried, up to `ATTEMPTS` times in total."""
         gpus = visible_gpus() if one_gpu_each else ()
         workers = max(1, len(gpus)) if one_gpu_each else self._workers
         rest = iter(units)
@@ -66,9 +66,10 @@ class LocalEngine:
         workers: int,
         gpus: tuple[str, ...],
     ) -> Generator[tuple[int, R], None, bool]:
-        """One pool's life: until all units are done, or one has killed its process. False when none is left.
+        """The lifetime of one process pool: until all units are done, or one has killed its process. False when none is
+        left.
 
-        again: units that were running when a process died, each to be run alone; those that are done leave it.
+        again: units that were running when a process died, each to be run alone; finished ones are removed.
         """
         context = get_context("spawn")
         started = context.Value("i", 0)
@@ -103,20 +104,20 @@ class LocalEngine:
                     attempt.count += 1
                     if attempt.count >= ATTEMPTS:
                         what = f"a worker process died {ATTEMPTS} times while unit {index} was running (out of memory?)"
-                        raise DataError("worker", what, "use fewer --workers, or look at `dmesg`") from error
+                        raise DataError("worker", what, "use fewer --workers, or check `dmesg`") from error
             return True
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Patience:
-    """Lets running units finish after a signal that asks this process to end, and ends them when that takes long."""
+    """Lets running units finish after a signal that asks this process to end, and stops them if that takes too long."""
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def check(self) -> None:
-        """Call now and then. Kills the workers when they have had `stopping.GRACE_SECONDS`."""
+        """Call regularly. Kills the workers after `stopping.GRACE_SECONDS`."""
         if not stopping.requested():
             return
         if self._since is None:
@@ -135,7 +136,7 @@ class _Attempt(Generic[U]):
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """What CUDA_VISIBLE_DEVICES allows, or all GPUs of the machine."""
+    """The GPUs that CUDA_VISIBLE_DEVICES allows, or all GPUs of the machine."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
         return tuple(name for name in allowed.split(",") if name)
@@ -143,10 +144,10 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 def _start_worker(started: Any, gpus: tuple[str, ...]) -> None:
-    """One thread per process: the engine's workers are the parallelism, and sums do not depend on the machine.
+    """Limit the process to one thread: the engine's workers are the parallelism, and sums do not depend on the machine.
 
-    A worker ends when its parent does, however that ended: nothing is left behind by `kill -9`. `started` counts the
-    workers of a pool: the n-th sees the n-th GPU alone.
+    A worker ends when its parent does, for whatever reason: `kill -9` leaves nothing behind. `started` counts the
+    workers of a pool: the n-th sees only the n-th GPU.
     """
     import pyarrow as pa
 

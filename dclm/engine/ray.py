@@ -17,7 +17,8 @@ from dclm.core.errors import ConfigError, DataError, DclmError
 U = TypeVar("U")
 R = TypeVar("R")
 IN_FLIGHT = 256
-"""Groups handed to Ray at once: enough to fill nodes that join later. `ray.wait` gets slow with thousands."""
+"""Maximum number of groups submitted to Ray at once: enough to fill nodes that join later. `ray.wait` is slow with
+thousands."""
 POLL_SECONDS = 5.0
 START_ATTEMPTS = 3
 
@@ -35,8 +36,8 @@ class RayEngine:
     ) -> None:
         """Connect to a cluster, or start a local one.
 
-        address: of a running cluster; None: the one this process is in (a Ray job), or a new local one.
-        say: is told what the engine waits for, such as a node with a GPU.
+        address: of a running cluster; None: the one this process is in (a Ray job), or a new local one. say: called
+        with a message when the engine has to wait, for example for a node with a GPU.
         """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
@@ -63,10 +64,9 @@ class RayEngine:
     ) -> Iterator[tuple[int, R]]:
         """See `dclm.core.engine.Engine.map`. Ray retries a group whose worker or node dies.
 
-        Many groups are pending at any time, whatever the cluster's size: nodes that join later are used at once, and
-        an autoscaler sees the demand. A process on a GPU serves one unit: that is how Ray makes sure that the GPU is
-        free again.
-        Raises: ConfigError where nothing in the cluster can run the work for `WAIT_SECONDS`.
+        Many groups are pending at any time, whatever the cluster's size: nodes that join later are used at once, and an
+        autoscaler sees the demand. A process on a GPU runs only one unit: this is how Ray makes sure that the GPU is
+        free again. Raises: ConfigError if nothing in the cluster can run the work for `WAIT_SECONDS`.
         """
         task = ray.remote(num_cpus=1, num_gpus=1 if one_gpu_each else 0, max_retries=5)(_call)
         shared = ray.put(function)
@@ -97,19 +97,19 @@ class RayEngine:
                 ray.cancel(reference, force=True)
 
     def close(self) -> None:
-        """Leave the cluster (and end it, where this engine started it)."""
+        """Leave the cluster (and stop it, if this engine started it)."""
         if self._owned:
             ray.shutdown()
 
 
 def _connect(target: str | None, cpus: int | None) -> None:
-    """Connect to a cluster or start a local one; a local one that a busy machine starts too slowly is tried again."""
+    """Connect to a cluster or start a local one; if a busy machine starts a local one too slowly, retry."""
     for attempt in range(START_ATTEMPTS):
         try:
             ray.init(address=target, num_cpus=cpus, log_to_driver=False, include_dashboard=False, logging_level="error")
             return
         except (ConnectionError, RuntimeError, ValueError) as error:
-            hint = "is the cluster up? try `make cluster-up`"
+            hint = "is the cluster running? try `make cluster-up`"
             raise DataError(f"ray {target}", f"cannot connect: {error}", hint) from None
         except Exception as error:  # Ray raises a plain Exception when its own processes start too slowly
             ray.shutdown()
@@ -118,14 +118,15 @@ def _connect(target: str | None, cpus: int | None) -> None:
 
 
 class _Patience:
-    """Waits for a resource that the cluster does not have yet, says so once, and gives up in the end."""
+    """Waits for a resource that the cluster does not have yet, reports it once, and gives up in the end."""
 
     def __init__(self, resource: str, say: Callable[[str], None]) -> None:
         self._resource, self._say = resource, say
         self._since: float | None = None
 
     def check(self) -> None:
-        """Call while nothing has finished. Raises: ConfigError where the resource has not come in `WAIT_SECONDS`."""
+        """Call while nothing has finished. Raises: ConfigError if the resource has not arrived within
+        `WAIT_SECONDS`."""
         if ray.cluster_resources().get(self._resource):
             self._since = None
             return
@@ -147,7 +148,7 @@ def _result(reference: Any, index: int) -> Any:
             raise cause from None
         raise
     except RayError as error:
-        raise DataError(f"ray unit {index}", f"was lost: {error}", "look at the cluster's logs") from error
+        raise DataError(f"ray unit {index}", f"was lost: {error}", "check the cluster's logs") from error
 
 
 def _call(function: Callable[[U], R], group: Group[U]) -> Done[R]:

@@ -1,12 +1,12 @@
 """From task accuracies to CORE and EXTENDED, the means of groups, and what is missing for them.
 
-    centred(task) = (accuracy - baseline) / (1 - baseline)
-    CORE = mean of centred over the suite `core`;  EXTENDED = the same over `extended`
+  centered(task) = (accuracy - baseline) / (1 - baseline)
+  CORE = mean of centered over the suite `core`;  EXTENDED = the same over `extended`
 
-v1 and v2 differ in the baselines of twelve tasks alone. A mean over tasks of which one is missing is None, never a
+v1 and v2 differ only in the baselines of twelve tasks. If any task is missing, a mean over the tasks is None, never a
 mean over the others.
 
-Source: eval/aggregated_metrics.py of DCLM. Deliberate difference: it takes group means over the tasks that are there.
+Source: eval/aggregated_metrics.py of DCLM. Deliberate difference: DCLM computes group means over the available tasks.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from dclm.eval.task import SUITE_DIR, Task
 
 @dataclasses.dataclass(frozen=True)
 class Means:
-    """Means over some tasks; None where one of them has no accuracy."""
+    """Means over some tasks; None if any of them has no accuracy."""
 
     accuracy: float | None
     """Mean of the plain accuracies."""
     v1: float | None
-    """Mean of the centred accuracies with the baselines of v1."""
+    """Mean of the centered accuracies with the baselines of v1."""
     v2: float | None
     tasks: int
-    """How many tasks are meant to go in."""
+    """Number of tasks that the mean is meant to include."""
     missing: tuple[str, ...]
-    """Those without an accuracy."""
+    """Tasks without an accuracy."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Aggregate:
-    """Everything that can be said from the accuracies alone."""
+    """Everything that follows from the accuracies alone."""
 
     core: Means
     extended: Means
     groups: Mapping[str, Means]
     """By group of abilities (`world knowledge` …), over the tasks of `extended`."""
     suites: Mapping[str, Means]
-    """Every other suite."""
+    """Means of every other suite."""
     ignored: tuple[str, ...]
-    """Labels that no suite knows."""
+    """Labels that no suite contains."""
 
     def to_json(self) -> dict[str, object]:
-        """The form `dclm aggregate` prints."""
+        """The form that `dclm aggregate` prints."""
         return {
             "core_v1": self.core.v1,
             "core_v2": self.core.v2,
@@ -65,14 +65,14 @@ class Aggregate:
 
 
 def centred(accuracy: float, baseline: float) -> float:
-    """0 for guessing, 1 for no mistake; below 0 for worse than guessing."""
+    """0 for guessing, 1 for no mistakes; below 0 for worse than guessing."""
     return (accuracy - baseline) / (1.0 - baseline)
 
 
 def aggregate(accuracies: Mapping[str, float], folder: Path = SUITE_DIR) -> Aggregate:
-    """All means of `accuracies` (task label → fraction right).
+    """All means of `accuracies` (task label → fraction correct).
 
-    Raises: DataError if one of them is no number in [0, 1].
+    Raises: DataError if one of them is not a number in [0, 1].
     """
     for label, value in accuracies.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= 1.0:
@@ -91,7 +91,7 @@ def aggregate(accuracies: Mapping[str, float], folder: Path = SUITE_DIR) -> Aggr
 
 
 def means(accuracies: Mapping[str, float], tasks: Iterable[Task]) -> Means:
-    """Plain and centred means over `tasks`."""
+    """Plain and centered means over `tasks`."""
     tasks = tuple(tasks)
     missing = tuple(task.task for task in tasks if task.task not in accuracies)
     if missing or not tasks:

@@ -1,13 +1,13 @@
-"""What a model that always gives the same answer would score, task by task, beside the published baselines.
+"""The score of a model that always gives the same answer, task by task, compared with the published baselines.
 
-Choices (multiple choice, schema): always the same place in the list, and, where choices are words that recur, always
-the same text. Places matter even where their texts differ: the first of equal scores wins, so a model that tells
-nothing apart gets what the first place gets. Completion: always the same text. Generation: always the same output,
-matched as outputs are, by prefix.
+Choices (multiple choice, schema): always the same position in the list, and, if choices are recurring words, always the
+same text. Positions matter even if their texts differ: the first of equal scores wins, so a model that cannot
+distinguish anything gets the accuracy of the first position. Completion: always the same text. Generation: always the
+same output, matched like real outputs, by prefix.
 
-The largest of these is what knowing the answers' frequencies is worth, without a look at any question. It comes from
-the very rows that are scored, so on small tasks it flatters the constant a little. The baselines stay what they are:
-the audit only says where they differ.
+The largest of these is what knowing the answers' frequencies is worth, without reading any question. It is computed
+from the same rows that are scored, so on small tasks it slightly overestimates. The baselines are not changed: the
+audit only shows where they differ.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from dclm.eval.task import Baseline, Task
 
 K = TypeVar("K")
 NOTABLE = 0.02
-"""Differences between constant answer and baseline from here on are marked."""
+"""Differences between constant answer and baseline from this value on are marked."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Constant:
-    """An answer that is always the same."""
+    """A constant answer."""
 
     answer: str
     """`choice 2`, or the text."""
@@ -42,21 +42,21 @@ class Constant:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskAudit:
-    """One task without a model."""
+    """The audit of one task."""
 
     n: int
-    """Rows."""
+    """Number of rows."""
     uniform: float | None
-    """Expected from guessing among the choices; None where there are none."""
+    """Expected accuracy of guessing among the choices; None if there are none."""
     first: float | None
-    """From always taking the first choice, as a model does that tells nothing apart."""
+    """Accuracy of always taking the first choice, as a model does that cannot distinguish anything."""
     constant: Constant
     """The best of all constant answers."""
     baseline: Baseline
 
     @property
     def excess(self) -> float:
-        """By how much the constant answer beats the baseline v2; negative: the baseline is out of its reach."""
+        """How much the constant answer exceeds the baseline v2; negative: the baseline is higher."""
         return self.constant.accuracy - self.baseline.v2
 
     def to_json(self) -> dict[str, object]:
@@ -66,17 +66,17 @@ class TaskAudit:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Audit:
-    """A suite without a model."""
+    """The audit of a suite."""
 
     suite: str
     tasks: Mapping[str, TaskAudit]
     means: Aggregate
-    """Of a model that gives the best constant answer in every task."""
+    """Means of a model that gives the best constant answer in every task."""
     missing: Mapping[str, str]
-    """Task → why its data cannot be had."""
+    """Task → why its data is not available."""
 
     def to_json(self) -> dict[str, object]:
-        """The form `dclm evaluate --audit` writes."""
+        """The form that `dclm evaluate --audit` writes."""
         return {
             "suite": self.suite,
             "tasks": {label: task.to_json() for label, task in self.tasks.items()},
@@ -86,9 +86,9 @@ class Audit:
 
 
 def audit(suite: Suite) -> Audit:
-    """Audit the tasks of `suite` whose data is there.
+    """Audit the tasks of `suite` whose data is available.
 
-    Raises: DataError where data is not what the task's file says; ConfigError if no task has data.
+    Raises: DataError if the data does not match the task's file; ConfigError if no task has data.
     """
     missing: dict[str, str] = {}
     tasks = {task.task: audit_task(task, parts) for task, parts in available_parts(suite, missing)}
@@ -97,7 +97,7 @@ def audit(suite: Suite) -> Audit:
 
 
 def audit_task(task: Task, parts: Sequence[Part]) -> TaskAudit:
-    """What constant answers get on these rows; with categories, the unweighted mean of theirs."""
+    """Accuracy of constant answers on these rows; with categories, the unweighted mean of theirs."""
     rows = [row for part in parts for row in part.rows]
     weights = [1.0 / (len(parts) * len(part.rows)) for part in parts for _ in part.rows]
     uniform = first = None
@@ -134,7 +134,7 @@ def _weigh(weights: Iterable[float], answers: Iterable[Iterable[K]]) -> dict[K, 
 
 
 def _outputs(weights: Sequence[float], answers: Sequence[set[str]]) -> dict[str, float]:
-    """Output → the weight of the rows that it answers: those of which one right answer is a prefix of it."""
+    """Output → the weight of the rows that it answers: those with a right answer that is a prefix of it."""
     by_answer: dict[str, set[int]] = defaultdict(set)
     for number, right in enumerate(answers):
         for answer in right:
@@ -147,6 +147,6 @@ def _outputs(weights: Sequence[float], answers: Sequence[set[str]]) -> dict[str,
 
 
 def _best(weights: Mapping[str, float]) -> Constant:
-    """The heaviest; the first in the alphabet among equals."""
+    """The heaviest; the alphabetically first of equals."""
     answer = min(weights, key=lambda a: (-weights[a], a))
     return Constant(answer=answer, accuracy=min(weights[answer], 1.0))

@@ -1,8 +1,8 @@
-"""How much of each task stands in the training documents, and what a model scores on the rest.
+"""How much of each task occurs in the training documents, and what a model scores on the rest.
 
-An item is its question with the right answer, without lines that many items of the task have (instructions). It occurs
-in the documents where they share a run of 13 words with it, as GPT-3 was judged (Brown et al. 2020, appendix C); an
-item of fewer words cannot be looked for and counts as clean, and the report says how many of those there are.
+An item is its question with the right answer, without lines that many items of the task share (instructions). It occurs
+in the documents if they share 13 consecutive words with it, as in the analysis of GPT-3 (Brown et al. 2020, appendix
+C). An item with fewer words cannot be searched for and counts as clean; the report states the number of such items.
 """
 
 from __future__ import annotations
@@ -34,46 +34,46 @@ from dclm.eval.task import Task
 
 NGRAM = 13
 INSTRUCTION_FRACTION = 0.15
-"""A line that this part of a task's items has is an instruction; the passages that most items share are below it."""
+"""A line that this fraction of a task's items contain is an instruction; passages are shared by fewer items."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskContamination:
-    """One task beside the training documents."""
+    """The contamination of one task."""
 
     n: int
-    """Items."""
+    """Number of items."""
     contaminated: int
-    """Of which a run of words occurs."""
+    """Number of items of which an n-gram occurs."""
     short: int
-    """Too short to be looked for."""
+    """Number of items too short to be searched for."""
     covered: float
-    """Mean share of an item's runs of words that occur."""
+    """Mean fraction of an item's n-grams that occur."""
     accuracy: float | None = None
-    """Of the model, where scores were given: on the items that it was scored on."""
+    """Accuracy of the model, if scores were given, on the items that it was scored on."""
     clean_n: int | None = None
-    """Of those, the items that do not occur."""
+    """Number of those items that do not occur."""
     clean_accuracy: float | None = None
     clean_standard_error: float | None = None
 
     @property
     def fraction(self) -> float:
-        """Of the items that occur."""
+        """Accuracy on the items that occur."""
         return self.contaminated / self.n
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Contamination:
-    """A suite beside the training documents."""
+    """The contamination of a suite."""
 
     suite: str
     ngram: int
     documents: int
     inputs: Mapping[str, str]
-    """Name of a directory → fingerprint of the artifact in it that was read."""
+    """Name of a directory → fingerprint of the artifact that was read from it."""
     tasks: Mapping[str, TaskContamination]
     missing: Mapping[str, str]
-    """Task → why its data cannot be had."""
+    """Task → why its data is not available."""
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -89,10 +89,10 @@ def contamination(
     ngram: int = NGRAM,
     allow_missing: bool = False,
 ) -> Contamination:
-    """Look for the items of `suite` in documents artifacts; with `scores`, say what is scored on the clean items.
+    """Search documents artifacts for the items of `suite`; with `scores`, compute the accuracy on the clean items.
 
     Documents are read once, in this process. Raises: ConfigError (another kind of artifact, no task has data);
-    IncompleteError; DataError where scores are of other data.
+    IncompleteError; DataError if the scores belong to other data.
     """
     records = [require_complete(path, "documents", allow_missing) for path in documents]
     missing: dict[str, str] = {}
@@ -182,6 +182,6 @@ def _with_scores(
 
 
 def _subset(items: TaskItems, chosen: NDArray[np.bool_]) -> TaskItems:
-    """Chosen items; categories of which none is left are left out of the mean."""
+    """Chosen items; categories without any chosen item are excluded from the mean."""
     _, category = np.unique(items.category[chosen], return_inverse=True)
-    return TaskItems(correct=items.correct[chosen], category=category.astype(np.int32), cluster=items.cluster[chosen])
+    return TaskItems(values=items.values[chosen], category=category.astype(np.int32), cluster=items.cluster[chosen])

@@ -1,4 +1,4 @@
-"""Which rows of a task stand before a question as examples: the reference's draw, number for number."""
+"""Which rows of a task precede a question as examples: exactly the reference's draw."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ SEED = 1234
 class FewShotDraw:
     """Draws the examples of each row of one part (a task, or one category of it), in row order.
 
-    One generator serves the whole part, so rows must be asked for in order, and none left out.
-    Source: `_get_fewshot_sample_idxs` of llm-foundry. The set's iteration order is the order of the examples.
+    One generator serves the whole part, so rows must be requested in order, without gaps. Source:
+    `_get_fewshot_sample_idxs` of llm-foundry. The set's iteration order is the order of the examples.
     """
 
     def __init__(self, num_rows: int, num_fewshot: int, seed: int = SEED) -> None:
@@ -22,7 +22,7 @@ class FewShotDraw:
         self._next = 0
 
     def draw(self, row: int) -> list[int]:
-        """Rows that stand before `row`, in the order they stand there."""
+        """Rows that precede `row` as examples, in their order."""
         assert row == self._next, "rows must be drawn in order"
         self._next += 1
         if self._count <= 0:

@@ -1,9 +1,9 @@
-"""Perplexity on named texts, in bits a byte: a measure that tells small models apart long before tasks do.
+"""Perplexity on named texts, in bits per byte: a measure that distinguishes small models long before tasks do.
 
-A text costs the sum of -log2 p over its tokens, each predicted once; bits a byte are the costs of a set's documents
-over their bytes in UTF-8, as they are in the set (whatever a tokenizer normalizes away counts in the bytes). A document
-is cut into windows that do not overlap. The first begins after an end-of-text token, each other one after the last
-token of the one before; the last is filled up with as much context as fits.
+The cost of a text is the sum of -log2 p over its tokens, each predicted once; bits per byte are the total cost of a
+set's documents divided by their size in UTF-8 bytes, as in the set (so bytes that a tokenizer normalizes away count). A
+document is cut into windows that do not overlap. The first begins after an end-of-text token, each other one after the
+last token of the previous one; the last window is filled up with as much context as fits.
 
 Source: lm-eval's `loglikelihood_rolling` and `bits_per_byte`; the windows are the same.
 """
@@ -29,9 +29,9 @@ from dclm.eval.texts import TextSet, read_documents
 from dclm.eval.tokenizer import Ids
 
 TEXTS_FILE = "texts.parquet"
-"""In an artifact of scores."""
+"""Name of the file in an artifact of scores."""
 UNIT_BYTES = 1 << 17
-"""Documents are scored together until they have so many."""
+"""Documents are scored together until they have this many tokens."""
 
 DOCUMENTS = pa.schema(
     [
@@ -42,11 +42,11 @@ DOCUMENTS = pa.schema(
         pa.field("bits", pa.float64(), nullable=False),  # sum of -log2 p
     ]
 )
-"""One row for every document scored."""
+"""One row per document scored."""
 
 
 class Window(NamedTuple):
-    """Some tokens of a document, and those before them that the model sees."""
+    """Some tokens of a document, and the preceding ones that the model sees."""
 
     context: Ids
     predicted: Ids
@@ -54,13 +54,13 @@ class Window(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextUnit:
-    """What a worker is told to score: some consecutive documents of a set."""
+    """The task of a worker: some consecutive documents of a set."""
 
     setup: Setup
     texts: TextSet
     first: int
     last: int
-    """The first document that does not belong to the unit."""
+    """The first document after the unit."""
     fingerprint: str
     directory: str
     """Address below which its `PART` is published."""
@@ -81,7 +81,7 @@ def windows(ids: Ids, start: int, size: int) -> Iterator[Window]:
 
 
 def spans(documents: Sequence[str]) -> list[tuple[int, int]]:
-    """The documents of each unit: the same cut whatever the number of workers."""
+    """The documents of each unit: the same whatever the number of workers."""
     ends, size = [0], 0
     for number, text in enumerate(documents, 1):
         size += len(text.encode())
@@ -99,7 +99,8 @@ def _documents(texts: TextSet) -> list[str]:
 def score_texts(unit: TextUnit, candidate: Candidate | None = None) -> Outcome:
     """Score the unit's documents and publish them.
 
-    Without a `candidate` its model is loaded. Raises: DataError naming text and document where one cannot be scored.
+    If `candidate` is not given, its model is loaded. Raises: DataError naming text and document if one cannot be
+    scored.
     """
     with scored_with(unit.setup, candidate) as subject:
         return _score_texts(unit, subject)
@@ -128,14 +129,14 @@ def _score_texts(unit: TextUnit, subject: Candidate) -> Outcome:
 
 
 def bits_per_byte(table: pa.Table) -> Score:
-    """Bits a byte of the documents in `table`; documents are the sample (ratio estimator)."""
+    """Bits per byte of the documents in `table`; documents are the sample (ratio estimator)."""
     bits, size = table["bits"].to_numpy(), table["bytes"].to_numpy()
     value = math.fsum(bits.tolist()) / float(size.sum())
     return Score(value=value, influence=(bits - value * size) / float(size.sum()))
 
 
 def perplexity_json(table: pa.Table, texts: Sequence[TextSet]) -> dict[str, Mapping[str, object]]:
-    """What scores.json says of each set."""
+    """The entry of each set in scores.json."""
     found: dict[str, Mapping[str, object]] = {}
     for each in texts:
         mine = table.filter(pc.equal(table["text"], each.text))

@@ -1,4 +1,4 @@
-"""Pictures of scores: one run against guessing, and two recipes against each other."""
+"""Charts of scores: one run compared with guessing, and two recipes compared with each other."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dclm.core.errors import ConfigError
 from dclm.core.storage import atomic_file
 from dclm.eval.aggregate import centred
 from dclm.eval.statistics.compare import Comparison
+from dclm.eval.statistics.continuous import METRICS
 from dclm.eval.statistics.difference import Difference
 from dclm.eval.suite import load_suite
 from dclm.eval.task import SUITE_DIR, load_task
@@ -22,22 +23,22 @@ NAME_WIDTH = 90
 
 
 class _Line(NamedTuple):
-    """One row of a picture: a point with its interval."""
+    """One row of a chart: a point with its interval."""
 
     label: str
     value: float
     low: float | None
-    """None where the items cannot tell; then a point is drawn alone."""
+    """None if it cannot be estimated from the items; then only a point is drawn."""
     high: float | None
     color: str
     bold: bool = False
 
 
 def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path = SUITE_DIR) -> None:
-    """Write a picture of the centred accuracies in `scores` (the content of scores.json), by group of abilities.
+    """Write a chart of the centered accuracies in `scores` (the content of scores.json), by group of abilities.
 
-    0 is the published baseline and 1 is no mistake; bars are 95 % confidence intervals. Tasks of CORE are blue, and
-    diamonds are means: of a group only where all its tasks have a score.
+    0 is the published baseline and 1 means no mistakes; bars are 95 % confidence intervals. Tasks of CORE are blue, and
+    diamonds are means: a group has one only if all its tasks have a score.
     """
     core = set(load_suite("core").labels)
     groups: dict[str, list[_Line]] = {}
@@ -59,24 +60,55 @@ def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path 
         head = [] if mean is None else [_Line(name, mean, mean, mean, "black", True)]
         blocks.append(("", [*head, *ordered]) if head else (name, ordered))
     note = "" if scores["limited"] is None else f" (first {scores['limited']} rows of each task)"
-    axis = "centred accuracy (0: published baseline v2, 1: no mistake)\ntasks of CORE are blue, means are diamonds"
+    axis = "centered accuracy (0: published baseline v2, 1: no mistakes)\ntasks of CORE are blue, means are diamonds"
     _draw(path, blocks, f"{title}{note}", axis)
 
 
-def draw_forest(path: Path, found: Comparison, a: str, b: str) -> None:
+def draw_bits(path: Path, scores: Mapping[str, Any], title: str) -> None:
+    """Write a picture of the bits per byte of the right answers in `scores` (the content of scores.json).
+
+    Tasks stand from the fewest bits to the most, with 95 % confidence intervals; those of CORE are blue.
+    """
+    core = set(load_suite("core").labels)
+    known = {label: found for label, task in scores["tasks"].items() if (found := task["continuous"]["bits_per_byte"])}
+    lines = [
+        _Line(label, found["value"], found["interval"][0], found["interval"][1], BLUE if label in core else ORANGE)
+        for label, found in sorted(known.items(), key=lambda entry: entry[1]["value"])
+    ]
+    mean, error = scores["core_bpb"], scores["core_bpb_standard_error"]
+    if mean is not None:
+        low, high = (
+            (None, None) if error is None else (max(0.0, mean - NORMAL_REACH * error), mean + NORMAL_REACH * error)
+        )
+        lines.insert(0, _Line("CORE", mean, low, high, "black", True))
+    note = "" if scores["limited"] is None else f" (first {scores['limited']} rows of each task)"
+    _draw(path, [("", lines)], f"{title}{note}", "bits per byte of the right answer (lower is better)")
+
+
+def draw_forest(path: Path, found: Comparison, a: str, b: str, metric: str | None = None) -> None:
     """Write a forest plot: the differences of the means, then of the tasks from the largest to the smallest.
 
-    Where B is better intervals are blue, where A is orange; grey ones hold zero. `a` and `b` name the two recipes.
+    metric: the continuous score whose differences are drawn by task; None: accuracy.
+
+    Intervals are blue if B is better, orange if A is better, and gray if they contain zero. `a` and `b` name the two
+    recipes.
     """
     means = [_forest_line(label, mean, True) for label, mean in found.means.items()]
-    tasks = sorted(found.tasks.items(), key=lambda entry: -entry[1].difference.value)
-    lines = [_forest_line(label, task.difference, False) for label, task in tasks]
+    if metric is None:
+        named_tasks = {label: task.difference for label, task in found.tasks.items()}
+    else:
+        named_tasks = {label: each[metric] for label, each in found.continuous.items() if metric in each}
+    better = -1.0 if metric is not None and METRICS[metric].less_is_better else 1.0
+    tasks = sorted(named_tasks.items(), key=lambda entry: -better * entry[1].value)
+    lines = [_forest_line(label, each, False, better) for label, each in tasks]
     num_a, num_b = found.num_runs
     runs = "one run of each" if num_a == num_b == 1 else f"{num_a} runs of A and {num_b} of B"
     rows = " and ".join(map(str, found.limited))
     note = f" (first {rows} rows of each task)" if rows else ""
-    texts = [_forest_line(name, text, False, better=-1.0) for name, text in found.texts.items()]
-    named = (("means", means), ("bits a byte (less is better)", texts), ("accuracy by task", lines))
+    bits = {**({} if found.core_bpb is None else {"CORE, right answers": found.core_bpb}), **found.texts}
+    texts = [_forest_line(name, each, False, better=-1.0) for name, each in bits.items()]
+    measured = "accuracy" if metric is None else METRICS[metric].title
+    named = (("means", means), ("bits per byte (lower is better)", texts), (f"{measured} by task", lines))
     blocks = [(name, block) for name, block in named if block]
     names = "\n".join(f"{letter}: {_end(name)}" for letter, name in (("A", a), ("B", b)))
     _draw(
@@ -85,7 +117,7 @@ def draw_forest(path: Path, found: Comparison, a: str, b: str) -> None:
 
 
 def _normal_ends(value: float, error: float | None) -> tuple[float | None, float | None]:
-    """Of a mean centered accuracy, which is 1 at most."""
+    """For a mean centered accuracy, which is at most 1."""
     return (None, None) if error is None else (value - NORMAL_REACH * error, min(1.0, value + NORMAL_REACH * error))
 
 
@@ -101,7 +133,7 @@ def _forest_line(label: str, d: Difference, bold: bool, better: float = 1.0) -> 
 
 def _draw(path: Path, blocks: Sequence[tuple[str, Sequence[_Line]]], title: str, axis: str) -> None:
     if path.suffix not in FORMATS:
-        raise ConfigError(str(path), f"found {path.suffix or 'no ending'!r}, allowed: {', '.join(FORMATS)}")
+        raise ConfigError(str(path), f"found {path.suffix or 'no extension'!r}, allowed: {', '.join(FORMATS)}")
     rows = sum(len(lines) + bool(name) for name, lines in blocks)
     with _axes(path, 1.4 + 0.17 * rows) as axes:
         place, labels = 0.0, []

@@ -1,7 +1,7 @@
-"""Prompts, token for token as the reference builds them.
+"""Prompts, token for token as in the reference.
 
-A prompt is three texts, tokenized apart and then joined: the examples (with special tokens), the question, the answer.
-No merge crosses their borders.
+A prompt is three texts, tokenized separately and then joined: the examples (with special tokens), the question, the
+answer. No merge crosses their borders.
 
 Source: llm-foundry 0.9.0, `InContextLearningDataset` and its subclasses.
 """
@@ -23,7 +23,7 @@ from dclm.eval.task import Task
 from dclm.eval.tokenizer import Ids, Tokenizer
 
 COT_BUFFER = 10
-"""Extra tokens that an answer after a chain of thought may take (llm-foundry's _MAX_ANSWER_BUFFER_LENGTH)."""
+"""Extra tokens allowed for an answer after a chain of thought (llm-foundry's _MAX_ANSWER_BUFFER_LENGTH)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,16 +31,20 @@ class PromptText:
     """One row as text."""
 
     row: int
-    """Number in the task's file."""
+    """Row number in the task's file."""
     category: str
     examples: str
     """Everything before the question."""
     contexts: tuple[str, ...]
-    """The question, right-stripped; in a schema task one a choice, its space kept as the reference keeps it."""
+    """The question, right-stripped; in a schema task one per choice, with its space as in the reference."""
     answers: tuple[str, ...]
-    """What is scored: one a choice, one alone, or none where text is generated."""
+    """The scored texts: one per choice, a single one, or none if text is generated."""
     gold: int
-    """The right choice; 0 where there is none to choose."""
+    """The right choice; 0 if there is nothing to choose."""
+    reference: str
+    """For generation, the right answer in the form of an example; otherwise empty."""
+    answer_bytes: tuple[int, ...]
+    """UTF-8 bytes of each answer, or of the reference, without surrounding whitespace."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,30 +54,36 @@ class Item:
     row: int
     category: str
     pairs: tuple[tuple[Ids, Ids], ...]
-    """(context, answer) a choice; a context is trimmed so that both fit the window, and is the same tuple if shared."""
+    """(context, answer) per choice; a context is trimmed so that both fit the window, and is the same tuple if
+    shared."""
     gold: int
     trimmed: bool
     """Whether a context had to be trimmed."""
     text: str
     """Examples and question of the first choice, untrimmed."""
+    answer_bytes: tuple[int, ...]
+    """As in `PromptText`, one a choice."""
+    reference: tuple[Ids, Ids] | None = None
+    """Where text is generated, the right answer behind as much of the prompt as fits; None where it has no token, or
+    does not fit into the window at all."""
 
 
 class Span(NamedTuple):
-    """Which of a task's rows: from `first` up to `last` (not included), in order of category and row."""
+    """A range of a task's rows: from `first` up to `last` (exclusive), in order of category and row."""
 
     first: int
     last: int
 
 
 def count_rows(parts: Sequence[Part], limit: int | None) -> int:
-    """How many rows count when each part is cut to its first `limit`."""
+    """Number of rows that count when each part is cut to its first `limit`."""
     return sum(_counted(part, limit) for part in parts)
 
 
 def prompt_texts(
     task: Task, parts: Sequence[Part], prefix_space: bool, limit: int | None = None, span: Span | None = None
 ) -> Iterator[PromptText]:
-    """The prompts of a task's rows (the first `limit` of each part; of these those in `span`), in order."""
+    """The prompts of a task's rows (the first `limit` of each part; among these, the ones in `span`), in order."""
     first, last = span or (0, sys.maxsize)
     for part in parts:
         here = _counted(part, limit)
@@ -96,13 +106,17 @@ def _part_texts(task: Task, part: Part, prefix_space: bool, first: int, last: in
         for other in others:
             examples += _example(task, part.rows[other], first=not examples)
         row = part.rows[index]
+        answers = _answers(task, row)
+        reference = _example_answer(task, row) if task.metadata.kind == "generation" else ""
         yield PromptText(
             row=part.row_numbers[index],
             category=part.category,
             examples=examples,
             contexts=_contexts(task, row, first=not examples),
-            answers=tuple(_with_space(answer) if prefix_space else answer for answer in _answers(task, row)),
+            answers=tuple(_with_space(answer) if prefix_space else answer for answer in answers),
             gold=cast(int, row.get("gold", 0)) if task.metadata.kind != "generation" else 0,
+            reference=_with_space(reference) if prefix_space and reference else reference,
+            answer_bytes=tuple(len(answer.strip().encode()) for answer in answers or (reference,)),
         )
 
 
@@ -114,52 +128,67 @@ def build_items(
     limit: int | None = None,
     span: Span | None = None,
 ) -> list[Item]:
-    """The rows of a task as tokens: see `prompt_texts` for which, and in what order.
+    """The rows of a task as tokens: see `prompt_texts` for which rows, and in what order.
 
-    Raises: DataError naming task and row if an answer becomes no token, or leaves no room for a context.
+    Raises: DataError naming task and row if an answer has no tokens, or leaves no room for a context.
     """
     texts = list(prompt_texts(task, parts, tokenizer.prefix_space(), limit, span))
     preambles = [_without_end(ids, tokenizer) for ids in tokenizer.encode_all([t.examples for t in texts], True)]
     questions = iter(tokenizer.encode_all([context for t in texts for context in t.contexts]))
     answers = iter(tokenizer.encode_all([answer for t in texts for answer in t.answers]))
+    references = tokenizer.encode_all([t.reference for t in texts])
     if task.metadata.kind == "generation":
         room = generation_room(task, parts, tokenizer, max_seq_len)
     items = []
-    for text, preamble in zip(texts, preambles, strict=True):
+    for text, preamble, reference in zip(texts, preambles, references, strict=True):
         contexts = [preamble + next(questions) for _ in text.contexts]
         if task.metadata.kind == "generation":
             pairs: list[tuple[Ids, Ids]] = [(contexts[0][-room:], ())]
         else:
             pairs = _pairs(task, text, contexts, [next(answers) for _ in text.answers], max_seq_len)
         trimmed = any(len(pair[0]) < len(contexts[i % len(contexts)]) for i, pair in enumerate(pairs))
-        whole = text.examples + text.contexts[0]
         items.append(
-            Item(row=text.row, category=text.category, pairs=tuple(pairs), gold=text.gold, trimmed=trimmed, text=whole)
+            Item(
+                row=text.row,
+                category=text.category,
+                pairs=tuple(pairs),
+                gold=text.gold,
+                trimmed=trimmed,
+                text=text.examples + text.contexts[0],
+                answer_bytes=text.answer_bytes * (len(pairs) // len(text.answer_bytes)),
+                reference=_reference(contexts[0], reference, max_seq_len),
+            )
         )
     return items
 
 
-def generation_room(task: Task, parts: Sequence[Part], tokenizer: Tokenizer, max_seq_len: int) -> int:
-    """Tokens that a prompt may have, so that the longest answer fits into the window behind it.
+def _reference(context: Ids, answer: Ids, max_seq_len: int) -> tuple[Ids, Ids] | None:
+    """The answer behind the end of its context; None where there is no answer, or no token of context fits."""
+    room = max_seq_len - len(answer)
+    return (context[-room:], answer) if answer and room > 0 and context else None
 
-    Raises: ConfigError if that is none.
+
+def generation_room(task: Task, parts: Sequence[Part], tokenizer: Tokenizer, max_seq_len: int) -> int:
+    """Maximum number of tokens of a prompt, so that the longest answer fits into the window after it.
+
+    Raises: ConfigError if there is no room for a prompt.
     """
     longest = max_new_tokens(task, parts, tokenizer)
     if longest >= max_seq_len:
-        what = f"its answers take up to {longest} tokens, and the model's window is {max_seq_len}"
+        what = f"its answers have up to {longest} tokens, but the model's window is {max_seq_len}"
         raise ConfigError(f"task {task.task}", what, "score it with a model that has a longer window")
     return max_seq_len - longest
 
 
 def max_new_tokens(task: Task, parts: Sequence[Part], tokenizer: Tokenizer) -> int:
-    """How long a generated answer may be, in tokens of `tokenizer`."""
+    """Maximum length of a generated answer, in tokens of `tokenizer`."""
     return longest_answer(task, parts, lambda texts: [len(ids) for ids in tokenizer.encode_all(texts, True)])
 
 
 def longest_answer(task: Task, parts: Sequence[Part], count: Callable[[Sequence[str]], list[int]]) -> int:
-    """Tokens of the longest right answer over all rows, and some more where a chain of thought comes before it.
+    """Number of tokens of the longest right answer over all rows, plus a margin if a chain of thought precedes it.
 
-    `count` gives the number of tokens of each text.
+    `count` returns the number of tokens of each text.
     """
     rows = (row for part in parts for row in part.originals)
     responses = [_response(task, row, answer) for row in rows for answer in right_answers(row)]
@@ -167,13 +196,13 @@ def longest_answer(task: Task, parts: Sequence[Part], count: Callable[[Sequence[
 
 
 def right_answers(row: Row) -> list[str]:
-    """The answer and its aliases, each once, of a row as its file has it."""
+    """The answer and its aliases, each once, as in the row of the file."""
     aliases = cast(list[str], row.get("aliases") or [])
     return list(dict.fromkeys([cast(str, row["answer"]), *aliases]))
 
 
 def context_sha(ids: Ids) -> bytes:
-    """The bytes of ids as the conformance files hash them: int32, little-endian."""
+    """The bytes of ids as hashed in the conformance files: int32, little-endian."""
     return np.asarray(ids, dtype="<i4").tobytes()
 
 
@@ -188,15 +217,13 @@ def _pairs(
     for index, answer in enumerate(answers):
         room = max_seq_len - len(answer)
         if not answer:
-            raise DataError(
-                where, f"answer {index} becomes no token: {text.answers[min(index, len(text.answers) - 1)]!r}"
-            )
+            raise DataError(where, f"answer {index} has no tokens: {text.answers[min(index, len(text.answers) - 1)]!r}")
         if room <= 0:
-            what = f"answer {index} takes {len(answer)} tokens, and the model's window is {max_seq_len}"
+            what = f"answer {index} has {len(answer)} tokens, but the model's window is {max_seq_len}"
             raise DataError(where, what, "score it with a model that has a longer window")
         context = contexts[index if len(contexts) > 1 else 0][-room:]
         if not context:
-            raise DataError(where, "the context becomes no token")
+            raise DataError(where, "the context has no tokens")
         pairs.append((known.setdefault(context, context), answer))
     return pairs
 

@@ -1,4 +1,4 @@
-"""scores.json: what the items of a run add up to."""
+"""scores.json: the aggregates of a run's items."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.eval.aggregate import aggregate
+from dclm.eval.statistics.continuous import METRICS, estimate, mean_bits, read_continuous
 from dclm.eval.statistics.stats import TaskItems, accuracy, category_accuracies, mean_error
 from dclm.eval.suite import Suite, load_suite
 from dclm.eval.task import Task
@@ -20,27 +21,37 @@ from dclm.eval.task import Task
 def scores_json(
     suite: Suite, items: Path, *, model: str, limit: int | None, window: int, dtype: str, missing: Mapping[str, str]
 ) -> dict[str, object]:
-    """The content of scores.json. Means are null where a task that they need has no score.
+    """The content of scores.json. Means are null if a task that they need has no score.
 
-    With a `limit` the means are over part of the items; `limited` says so.
+    With a `limit` the means are over part of the items, which `limited` states.
     """
     table = pq.read_table(items)
     scored = [task for task in suite.tasks if task.task not in missing]
     groups = {task.task: table.filter(pc.equal(table["task"], task.task)) for task in scored}
     by_task = {label: read_items(group) for label, group in groups.items()}
-    tasks = {task.task: _task_json(task, groups[task.task], by_task[task.task]) for task in scored}
+    continuous = {label: read_continuous(group) for label, group in groups.items()}
+    tasks = {
+        task.task: {
+            **_task_json(task, groups[task.task], by_task[task.task]),
+            "continuous": _continuous_json(continuous[task.task]),
+        }
+        for task in scored
+    }
     means = aggregate({label: accuracy(found).value for label, found in by_task.items()})
     errors = {
         f"{name}_{version}_standard_error": _error(by_task, load_suite(name), version)
         for name in ("core", "extended")
         for version in ("v1", "v2")
     }
+    bits = mean_bits(continuous, load_suite("core").tasks)
     return {
         "suite": {"name": suite.name, "version": suite.version, "hash": suite.hash},
         "model": {"fingerprint": model, "window": window, "dtype": dtype},
         "limited": limit,
         **means.to_json(),
         **errors,
+        "core_bpb": None if bits is None else bits.value,
+        "core_bpb_standard_error": None if bits is None else bits.standard_error,
         "reasons": dict(missing),
         "tasks": tasks,
     }
@@ -51,7 +62,7 @@ def read_items(table: pa.Table) -> TaskItems:
     categories = pc.fill_null(table["category"], "").to_numpy(zero_copy_only=False).astype(str)
     _, index = np.unique(categories, return_inverse=True)
     return TaskItems(
-        correct=table["correct"].to_numpy(zero_copy_only=False).astype(np.float64),
+        values=table["correct"].to_numpy(zero_copy_only=False).astype(np.float64),
         category=index.astype(np.int32),
         cluster=table["cluster"].to_numpy().astype(np.int64),
     )
@@ -76,6 +87,17 @@ def _task_json(task: Task, table: pa.Table, items: TaskItems) -> dict[str, objec
         names = sorted(set(table["category"].to_pylist()))
         out["categories"] = category_accuracies(items, names)
     return out
+
+
+def _continuous_json(items: Mapping[str, TaskItems]) -> dict[str, object]:
+    """Every continuous score of a task; null where its items have none."""
+    found = {metric: estimate(mine, metric) for metric, mine in items.items()}
+    return {
+        metric: {"value": e.value, "standard_error": e.standard_error, "interval": list(e.interval), "n": e.n}
+        if (e := found.get(metric)) is not None
+        else None
+        for metric in METRICS
+    }
 
 
 def _error(by_task: Mapping[str, TaskItems], suite: Suite, version: str) -> float | None:

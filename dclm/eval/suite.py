@@ -1,4 +1,4 @@
-"""A suite: a named list of tasks with a version and a hash, so that a score says exactly what was asked."""
+"""A suite: a named list of tasks with a version and a hash, so that a score states exactly what was asked."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from dclm.eval.task import SUITE_DIR, Task, load_task
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SuiteDetails:
-    """What lm-eval's group format has no field for."""
+    """Fields that lm-eval's group format does not have."""
 
     version: Positive
     about: str
-    """One sentence for people."""
+    """A one-sentence description."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class _SuiteFile:
     task: tuple[str, ...]
     metadata: SuiteDetails
     aggregate_metric_list: object = None
-    """Read by lm-eval alone."""
+    """Read only by lm-eval."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Suite:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over the version and every field of every task that bears on a score."""
+        """sha256 over the version and every field of every task that affects a score."""
         return fingerprint({"version": self.version, "tasks": [_identity(task) for task in self.tasks]})
 
     @property
@@ -61,9 +61,9 @@ def _identity(task: Task) -> dict[str, object]:
 
 @cache
 def load_suite(name: str, folder: Path = SUITE_DIR) -> Suite:
-    """The suite called `name`.
+    """The suite named `name`.
 
-    Raises: ConfigError where there is none (naming the nearest), or where its file or one of its tasks is wrong.
+    Raises: ConfigError if there is none (naming the nearest), or if its file or one of its tasks is wrong.
     """
     path = folder / "suites" / f"{name}.yaml"
     if not is_name(name) or not path.is_file():
@@ -71,13 +71,13 @@ def load_suite(name: str, folder: Path = SUITE_DIR) -> Suite:
         raise ConfigError(f"suite {name}", f"no such suite, allowed: {', '.join(names)}", suggest(name, names))
     file = build(_SuiteFile, load_yaml(path))
     if file.group != name or len(set(file.task)) != len(file.task):
-        raise ConfigError(str(path), f"`group` must be {name!r}, and no task may stand twice")
+        raise ConfigError(str(path), f"`group` must be {name!r}, and no task may occur twice")
     tasks = tuple(load_task(label, folder) for label in file.task)
     return Suite(name, file.metadata.version, file.metadata.about, tasks)
 
 
 def suite_of(labels: tuple[str, ...], folder: Path = SUITE_DIR) -> Suite:
-    """An unnamed suite of chosen tasks, in the order given; a task named twice counts once."""
+    """An unnamed suite of chosen tasks, in the given order; a task named twice counts once."""
     tasks = tuple(load_task(label, folder) for label in dict.fromkeys(labels))
     return Suite("custom", 1, "Tasks chosen by hand.", tasks)
 

@@ -1,6 +1,6 @@
-"""A task of the evaluation suite, read from its YAML file: which data, which prompt, which kind of score.
+"""A task of the evaluation suite, read from its YAML file: its data, prompt and kind of score.
 
-The files follow lm-eval's task format. What lm-eval has no field for stands under `metadata`, which it carries along;
+The files follow lm-eval's task format. Fields that lm-eval does not have are under `metadata`, which it passes through;
 the template named in `include` tells lm-eval how to run the task (see `dclm.eval.lm_eval.stock`).
 """
 
@@ -27,14 +27,14 @@ class TaskData:
     file: str
     """Path below the evaluation data: the asset is `eval/<file>`."""
     rows: Positive
-    """How many rows it has; anything else is refused."""
+    """Number of rows; any other number is refused."""
     sha256: str | None
-    """Of the rows in canonical JSON (see `rows_sha256`). Null only where the rows may not be published."""
+    """sha256 of the rows in canonical JSON (see `rows_sha256`). Null only if the rows must not be published."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """The accuracy of guessing, as each version of the metadata has it. v2 is current."""
+    """The accuracy of guessing in each version of the metadata. v2 is current."""
 
     v1: Fraction
     v2: Fraction
@@ -42,38 +42,38 @@ class Baseline:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Details:
-    """What a task is beyond lm-eval's own fields."""
+    """The properties of a task beyond lm-eval's own fields."""
 
     version: Positive
-    """Raised whenever the task would score differently."""
+    """Raised whenever the task's scores would change."""
     about: str
-    """One sentence for people."""
+    """A one-sentence description."""
     kind: Kind
-    """How it is scored: see `dclm.eval.scoring`."""
+    """Kind of scoring: see `dclm.eval.scoring`."""
     group: str
-    """The group of abilities in whose mean it counts, such as `world knowledge`."""
+    """The group of abilities whose mean includes it, such as `world knowledge`."""
     data: TaskData
     continuation_delimiter: str
-    """Between question and answer."""
+    """Text between question and answer."""
     baseline: Baseline
     source: str
-    """Whose data it is."""
+    """Author of its data."""
     licence: str
     prelimiter: str = ""
-    """Before each question."""
+    """Text before each question."""
     example_delimiter: str = "\n"
-    """Between examples."""
+    """Text between examples."""
     cot_delimiter: str = ""
-    """Generation: between the chain of thought and the answer."""
+    """Generation: text between the chain of thought and the answer."""
     stop: tuple[str, ...] = ()
-    """Generation: regular expressions; the output is cut where the first of them matches."""
+    """Generation: regular expressions; the output is cut at the first match of any of them."""
     categories: bool = False
     """Rows have a `category`: examples are drawn within it, and the score is the unweighted mean over categories."""
     passage: str | None = None
-    """Regular expression with one group: rows in which it finds the same text share it, and are one cluster in the
+    """Regular expression with one group: rows in which it captures the same text share it, and are one cluster in the
     standard error. Rows of one category with the same question always are."""
     cluster_column: str | None = None
-    """Column that names a row's cluster, such as the template it was made from."""
+    """Column that names a row's cluster, such as the template from which it was made."""
 
     def __post_init__(self) -> None:
         if self.passage is not None:
@@ -88,7 +88,7 @@ def _check_passage(pattern: str) -> None:
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
-        raise ValueError(f"`passage` is no regular expression: {error}") from None
+        raise ValueError(f"`passage` is not a regular expression: {error}") from None
     if groups != 1:
         raise ValueError(f"`passage`: found {groups} groups, allowed: 1")
 
@@ -107,9 +107,9 @@ class Task:
 
 @cache
 def load_task(label: str, folder: Path = SUITE_DIR) -> Task:
-    """The task called `label`.
+    """The task with this label.
 
-    Raises: ConfigError where there is none (naming the nearest), or where its file is wrong.
+    Raises: ConfigError if there is none (naming the nearest), or if its file is wrong.
     """
     path = folder / f"{label}.yaml"
     if not is_name(label) or not path.is_file():

@@ -30,18 +30,19 @@ class TextData:
     """The documents of a set."""
 
     form: Form
-    """jsonl: lines with `text`, gzipped; wikitext: articles under ` = Title = `; generated: articles of the kind that
-    the sample pool has, which are in no pool."""
+    """jsonl: lines with `text`, gzipped; wikitext: articles under ` = Title = `; generated: articles of the kind in the
+    sample pool, but not contained in any pool."""
     file: str
-    """The asset is `text/<file>`; for other forms than `generated` also a path below the folders of local files."""
+    """The asset is `text/<file>`; for forms other than `generated` also a path below the folders of local files."""
     first: Positive | None = None
-    """Only so many documents from the start."""
+    """Use only this many documents from the start."""
     documents: Positive
-    """How many count."""
+    """Number of documents that count."""
     bytes: Positive
-    """Of their texts in UTF-8."""
+    """Bytes of their texts in UTF-8."""
     sha256: str
-    """Of all documents of the file as rows `{"text": …}` in canonical JSON (`dclm.eval.data.rows.rows_sha256`)."""
+    """sha256 of all documents of the file as rows `{"text": …}` in canonical JSON
+    (`dclm.eval.data.rows.rows_sha256`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,26 +50,26 @@ class TextSet:
     """One file of `eval_suite/texts/`."""
 
     text: str
-    """The name, equal to the file's."""
+    """The name, equal to the file's name."""
     version: Positive
     about: str
-    """One sentence for people."""
+    """A one-sentence description."""
     data: TextData
     source: str
-    """Whose text it is."""
+    """Author of the text."""
     licence: str
 
     @property
     def hash(self) -> str:
-        """sha256 over all that bears on a score."""
+        """sha256 over everything that affects a score."""
         return fingerprint({"version": self.version, "data": dataclasses.asdict(self.data)})
 
 
 @cache
 def load_text_set(name: str, folder: Path = SUITE_DIR) -> TextSet:
-    """The set called `name`.
+    """The set named `name`.
 
-    Raises: ConfigError where there is none (naming the nearest), or where its file is wrong.
+    Raises: ConfigError if there is none (naming the nearest), or if its file is wrong.
     """
     path = folder / "texts" / f"{name}.yaml"
     if not is_name(name) or not path.is_file():
@@ -89,7 +90,7 @@ def text_names(folder: Path = SUITE_DIR) -> list[str]:
 def read_documents(texts: TextSet) -> list[str]:
     """The documents that count.
 
-    Raises: AssetError if they cannot be had; DataError if they are not what the set's file says.
+    Raises: AssetError if they are not available; DataError if they do not match the set's file.
     """
     data = texts.data
     rows = parse_rows(data.file, fetch_asset(_asset(texts)).read_bytes())
@@ -131,7 +132,7 @@ def rows_of_jsonl(content: bytes) -> bytes:
 
 
 def rows_of_wikitext(content: bytes) -> bytes:
-    """The articles of a WikiText file, each from its title on."""
+    """The articles of a WikiText file, each starting with its title."""
     text = content.decode()
     starts = [match.start() for match in _TITLE.finditer(text)]
     return canonical_rows({"text": text[a:b]} for a, b in zip(starts, [*starts[1:], len(text)], strict=True))
@@ -139,13 +140,13 @@ def rows_of_wikitext(content: bytes) -> bytes:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Articles:
-    """Clean English of the kind that the sample pool has, made anew and the same on every machine."""
+    """Clean English of the kind in the sample pool, newly generated and the same on every machine."""
 
     name: str
     transform: Transform | None = None
 
     def describe(self) -> str:
-        """For a table or an error: where this is."""
+        """A description of this source, for a table or an error."""
         return f"{GENERATED_ARTICLES} generated articles"
 
     def read(self) -> bytes:

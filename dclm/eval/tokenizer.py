@@ -1,4 +1,4 @@
-"""A tokenizer as prompts and answers need it, read from a `tokenizer.json`."""
+"""A tokenizer with the properties that prompts and answers need, read from a `tokenizer.json`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ _NEOX_END = "<|endoftext|>"
 
 
 class Tokenizer:
-    """Text to ids and back.
+    """Converts text to ids and back.
 
-    Special tokens (a leading beginning-of-text, say) are added only where asked, and by the file's own post-processor.
+    Special tokens (for example, a leading beginning-of-text) are added only on request, and by the file's own
+    post-processor.
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises: DataError if `path` is no tokenizer.json, or names no end-of-text token."""
+        """Raises: DataError if `path` is not a tokenizer.json, or names no end-of-text token."""
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises plain Exception for every fault of the file
+        except Exception as error:  # the library raises a plain Exception for every defect of the file
             raise DataError(str(path), f"not a tokenizer.json: {error}") from None
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
@@ -33,12 +34,12 @@ class Tokenizer:
         self.clean_up = settings.clean_up
         found = self._tokenizer.token_to_id(settings.end)
         if found is None:
-            what = f"no token {settings.end!r} to end a text"
+            what = f"no end-of-text token {settings.end!r}"
             raise DataError(str(path), what, "name it in tokenizer_config.json: eos_token")
         self.end_id: int = found
         start = self._tokenizer.token_to_id(settings.start)
         self.start: str = settings.end if start is None else settings.start
-        """Begins a text: the beginning-of-text token where the tokenizer has one, else the end-of-text token."""
+        """The token that begins a text: beginning-of-text if the tokenizer has one, else end-of-text."""
         self.start_id: int = found if start is None else start
         self.vocab_size: int = self._tokenizer.get_vocab_size()
 
@@ -54,17 +55,17 @@ class Tokenizer:
         return [known[text] for text in texts]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, special tokens left out; with the reference's clean-up of spaces where it applies."""
+        """Text of ids, without special tokens; with the reference's clean-up of spaces if it applies."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return clean_up_spaces(text) if self.clean_up else text
 
     def prefix_space(self) -> bool:
-        """Whether a scored answer gets a leading space: where " a" is a single token."""
+        """Whether a scored answer gets a leading space: if " a" is a single token."""
         return len(self.encode(" a")) == 1
 
 
 def clean_up_spaces(text: str) -> str:
-    """Drop the space before punctuation and contractions.
+    """Remove the space before punctuation and contractions.
 
     Source: `clean_up_tokenization` of transformers, on by default in the version that the reference pins.
     """
@@ -84,7 +85,7 @@ class _Settings(NamedTuple):
 
 
 def _settings(path: Path) -> _Settings:
-    """What the file's neighbour, tokenizer_config.json, says; where there is none, what holds for GPT-NeoX's."""
+    """The settings in the neighboring tokenizer_config.json; if there is none, those of GPT-NeoX's tokenizer."""
     beside = path.with_name("tokenizer_config.json")
     if not beside.is_file():
         return _Settings(_NEOX_END, _NEOX_END, True)

@@ -1,7 +1,8 @@
-"""How many pages of a file may end the process that parses them before the rest of such pages is not tried.
+"""How many pages of a file may crash or stall the process that parses them before the remaining risky pages are
+skipped.
 
-A page that times out costs half a minute, and nothing keeps a host from serving thousands. What counts is the number
-of such pages and not their seconds, in the order of the file: a busy machine and an idle one reject the same pages.
+A page that times out costs half a minute, and a host may serve thousands of them. The budget counts such pages, in the
+order of the file, not their seconds, so that a busy machine and an idle one reject the same pages.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dclm.text.hosts import canonical_host
 
 
 class Budget:
-    """Of one process, for the file that it reads. Pages have to come in the order of their rows."""
+    """The budget of one process for the file that it reads. Pages must arrive in the order of their rows."""
 
     def __init__(self, per_host: int, per_file: int) -> None:
         self._per_host = per_host
@@ -23,14 +24,14 @@ class Budget:
         self._spent: dict[str | None, int] = {}
 
     def enter(self, source: str, row: int, url: str | None) -> None:
-        """The page that is parsed from now on. Another file, or this one from its start, has a budget of its own."""
+        """Set the page that is parsed from now on. Another file, or this one from its start, gets a new budget."""
         file = source.rpartition("#")[0]
         if file != self._file or row <= self._row:
             self._spent = {}
         self._file, self._row, self._host = file, row, _host(url)
 
     def exhausted(self) -> str | None:
-        """Why the page is not to be tried; None: it is."""
+        """Why the page must not be tried; None: it may be."""
         if self._host is not None and self._spent.get(self._host, 0) >= self._per_host:
             return f"not tried: {self._per_host} pages of this host in the file could not be parsed in time or memory"
         if sum(self._spent.values()) >= self._per_file:
@@ -38,7 +39,7 @@ class Budget:
         return None
 
     def charge(self) -> None:
-        """The page has ended the process."""
+        """Record that the page has ended the process."""
         self._spent[self._host] = self._spent.get(self._host, 0) + 1
 
 

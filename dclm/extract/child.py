@@ -1,8 +1,8 @@
 """The process in which risky pages are parsed: `python -m dclm.extract.child NAME MAX_MEMORY_BYTES MAX_SECONDS`.
 
-Both ways, a message is eight bytes of length (little endian) and so many bytes; replies begin with one more byte,
-b"t" for the text, b"e" for what the parser complained of, and the CPU seconds of the process so far, as a double.
-Before all that the process says b"r": it is ready. It ends when its input does.
+In both directions, a message is eight bytes of length (little endian) and that many bytes. A reply begins with one more
+byte, b"t" for the text or b"e" for the parser's error, followed by the CPU seconds of the process so far, as a double.
+At the start the process sends b"r": it is ready. It ends when its input does.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ ERROR = b"e"
 READY = b"r"
 LENGTH_BYTES = 8
 HEAD = struct.Struct("<cdQ")
-"""Of a reply: status, CPU seconds, length."""
+"""Fields of a reply: status, CPU seconds, length."""
 
 
 def serve(name: str, max_memory_bytes: int, max_seconds: float, requests: BinaryIO, replies: BinaryIO) -> None:
     """Answer every request. A parser that dies takes the process with it; the parent then starts another.
 
-    A page that takes longer than `max_seconds` ends the process too: the parent may be gone and kill it no more.
+    A page that takes longer than `max_seconds` also ends the process: the parent may be gone and unable to kill it.
     """
     extract = load_extractor(name)
-    extract("<p>A page</p>")  # some load word lists with their first page, which is not that page's time
+    extract("<p>A page</p>")  # some load word lists with their first page, which must not count as that page's time
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
     replies.write(READY)
@@ -40,7 +40,7 @@ def serve(name: str, max_memory_bytes: int, max_seconds: float, requests: Binary
         signal.setitimer(signal.ITIMER_REAL, max_seconds)
         try:
             status, reply = TEXT, extract(html)
-        except Exception as error:  # whatever a page does to a parser is that page's reject, with this reason
+        except Exception as error:  # whatever a page does to a parser makes it a reject with this reason
             status, reply = ERROR, f"{type(error).__name__}: {error}"[:300]
         signal.setitimer(signal.ITIMER_REAL, 0)
         data = reply.encode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Bytes of a page → text: DCLM's rule (UTF-8 or nothing), or detection as browsers do it."""
+"""Bytes of a page → text: DCLM's rule (UTF-8 or nothing), or detection as in browsers."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _META_BYTES = 4096
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _ZEROS = 0.1
-"""A larger share of zero bytes is UTF-16 of a text that is mostly ASCII."""
+"""A larger fraction of zero bytes means UTF-16 of a text that is mostly ASCII."""
 _SOME_ZEROS = 0.1
-"""From this share of zero bytes on, their places tell the byte order."""
+"""From this fraction of zero bytes on, their positions reveal the byte order."""
 _FLAWS, _CHARACTERS_PER_FLAW = 2, 2000
-"""So many flaws, and one more in so many characters, are no evidence against an encoding that a page declares."""
+"""Number of flaws, plus one per this many characters, that do not contradict an encoding declared by a page."""
 _MISTAKEN = {
     "mac-cyrillic": "cp1251"
-}  # the detector says so of nearly all windows-1251, and hardly a page is the other
+}  # the detector reports it for nearly all windows-1251 text, and hardly any page really uses it
 _ISO_2022 = re.compile(rb"\x1b\$[@B]")
 
 
 def decode_utf8(body: bytes | memoryview) -> str | None:
-    """The text, or None where it is not UTF-8. Source: DCLM decodes strictly and drops the rest."""
+    """The text, or None if it is not UTF-8. Source: DCLM decodes strictly and drops the rest."""
     try:
         return str(body, "utf-8")
     except UnicodeDecodeError:
@@ -35,13 +35,13 @@ def decode_utf8(body: bytes | memoryview) -> str | None:
 
 
 def decode_detected(body: bytes, content_type: str | None) -> str:
-    """The text in the encoding that the page most likely has; bytes that do not fit become U+FFFD.
+    """The text in the most likely encoding of the page; bytes that do not fit become U+FFFD.
 
-    In this order: byte order mark; UTF-16, where the HTTP header names it or the zeros of ASCII text show it, and the
-    bytes are no other text; UTF-8 where it decodes (no other encoding does so by chance); the charset of the HTTP
-    header, of a <meta> in the first 4 KiB, of an XML declaration, unless more bytes contradict it than bear it out;
-    UTF-8 where nearly all sequences are sound; Resiliparse's detector on the bytes. A flaw or two in the declared
-    encoding change nothing: browsers show U+FFFD there.
+    The order is: byte order mark; UTF-16, if the HTTP header names it or the zeros of ASCII text reveal it, and the
+    bytes are no other text; UTF-8 if it decodes (no other encoding does so by chance); the charset of the HTTP header,
+    of a <meta> in the first 4 KiB, of an XML declaration, unless more bytes contradict it than support it; UTF-8 if
+    nearly all sequences are valid; Resiliparse's detector on the bytes. A flaw or two in the declared encoding change
+    nothing: browsers show U+FFFD there.
     """
     for bom, name in _BOMS:
         if body.startswith(bom):
@@ -69,9 +69,10 @@ def decode_detected(body: bytes, content_type: str | None) -> str:
 
 
 def _decoded(body: bytes, codec: str, *, declared: bool) -> str | None:
-    """The text, None if too much does not fit.
+    """The text; None if too much does not fit.
 
-    Of a declared encoding, more bytes that do not fit than characters beyond ASCII; of one that is only tried, a tenth.
+    For a declared encoding, too much means more bytes that do not fit than characters beyond ASCII; for one that is
+    only tried, a tenth.
     """
     text = body.decode(codec, "replace")
     bad = text.count("\ufffd")
@@ -84,7 +85,7 @@ def _decoded(body: bytes, codec: str, *, declared: bool) -> str | None:
 
 
 def _utf16(body: bytes, label: str | None) -> str | None:
-    """The codec, if the page is UTF-16: said by the HTTP header and not disproved, or plain from the zeros in it."""
+    """The codec, if the page is UTF-16: named by the HTTP header and not contradicted, or evident from its zeros."""
     start = body[: _META_BYTES & ~1]
     declared = label is not None and label.startswith("utf-16")
     even, odd = start[::2].count(0), start[1::2].count(0)
@@ -95,12 +96,13 @@ def _utf16(body: bytes, label: str | None) -> str | None:
     else:
         codec = "utf-16-be" if label == "utf-16-be" else "utf-16-le"
     if declared and even + odd == 0 and decode_utf8(body) is not None and not _CONTROLS.search(start):
-        return None  # the header is wrong: no UTF-16 is sound UTF-8 without control characters
+        return None  # the header is wrong: UTF-16 is never valid UTF-8 without control characters
     return codec
 
 
 def _codec(name: str | None) -> str | None:
-    """Python's name of an encoding. Labels of pages come through HTML's list: no page may choose idna or the like."""
+    """Python's name of an encoding. Labels of pages are looked up in HTML's list: no page may choose idna or the
+    like."""
     try:
         return codecs.lookup(name).name if name else None
     except LookupError:

@@ -12,7 +12,8 @@ DISTRIBUTIONS: dict[ExtractorName, str] = {
     "resiliparse": "resiliparse", "trafilatura": "trafilatura", "trafilatura_precise": "trafilatura",
     "justext": "justext",
 }  # fmt: skip
-"""What each is installed with. Its version decides the texts: Resiliparse 2.0 gives others than 1.1 on most pages."""
+"""The package of each extractor. Its version decides the texts: Resiliparse 2.0 gives different ones from 1.1 on most
+pages."""
 ExtractFunction = Callable[[str], str]
 
 

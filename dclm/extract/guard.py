@@ -1,4 +1,4 @@
-"""Parses pages in a child process with a deadline and a memory limit, so that no page can take its worker along."""
+"""Parses pages in a child process with a deadline and a memory limit, so that no page can take down its worker."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pathlib import Path
 from dclm.extract.child import HEAD, LENGTH_BYTES, READY, TEXT
 from dclm.extract.extractors import ExtractorName
 
-_START_SECONDS = 120.0  # imports take a second; on a machine that is very busy, more
+_START_SECONDS = 120.0  # imports take a second; more on a very busy machine
 
 
 class ExtractionError(Exception):
-    """The page cannot be extracted; the message is the reason of its reject."""
+    """The page cannot be extracted; the message is the reason for its reject."""
 
 
 class KilledError(ExtractionError):
@@ -27,16 +27,19 @@ class KilledError(ExtractionError):
 
 
 class Guard:
-    """One extractor in one child process, which is started when it is first needed and again after it was killed.
+    """One extractor in one child process, which is started when first needed and again after it was killed.
 
-    Not for use from several threads at once.
+    Must not be used from several threads at once.
     """
 
     def __init__(
         self, name: ExtractorName, timeout_seconds: float, max_memory_bytes: int, packages: Path | None = None
     ) -> None:
-        """`packages`: a directory of packages that the child imports in place of the installed ones."""
-        limits = [str(max_memory_bytes), str(2 * timeout_seconds)]  # the child's own deadline is for when we are gone
+        """`packages`: a directory of packages that the child imports instead of the installed ones."""
+        limits = [
+            str(max_memory_bytes),
+            str(2 * timeout_seconds),
+        ]  # the child's own deadline is for the case that this process is gone
         self._command = [sys.executable, "-m", "dclm.extract.child", name, *limits]
         self._environment = dict(os.environ)
         if packages is not None:
@@ -47,14 +50,14 @@ class Guard:
         self._process: subprocess.Popen[bytes] | None = None
         self._finalizer: weakref.finalize[..., Guard] | None = None
         self.child_seconds = 0.0
-        """CPU seconds of the child that runs, as of its last page."""
+        """CPU seconds of the running child, as of its last page."""
         _GUARDS.add(self)
 
     def extract(self, html: str) -> str:
         """The text.
 
-        Raises: ExtractionError where the parser complains, KilledError where it dies or takes too long; RuntimeError
-        where the process cannot be started, so that no page is blamed for that.
+        Raises: ExtractionError if the parser reports an error, KilledError if it dies or takes too long; RuntimeError
+        if the process cannot be started, so that no page is blamed for that.
         """
         data = html.encode("utf-8", "replace")
         process = self._running()
@@ -74,7 +77,7 @@ class Guard:
             limit = self._max_memory_bytes >> 20
             raise KilledError(f"parser failed: it died or needed more than {limit} MiB") from None
         if status != TEXT:
-            self.close()  # a parser that ran out of memory may hold on to what it had
+            self.close()  # a parser that ran out of memory may keep what it has allocated
             raise ExtractionError(f"parser failed: {reply}")
         return reply
 
@@ -120,7 +123,8 @@ _GUARDS: weakref.WeakSet[Guard] = weakref.WeakSet()
 
 
 def cpu_seconds() -> float:
-    """CPU seconds of this process and its children: those that have ended, and guards' as of their last pages."""
+    """CPU seconds of this process and its children: those that have ended, and those of guards as of their last
+    pages."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     running = sum(guard.child_seconds for guard in _GUARDS)
     return time.process_time() + ended.ru_utime + ended.ru_stime + running
@@ -131,5 +135,5 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            with contextlib.suppress(BrokenPipeError):  # what was still to be sent is lost with it
+            with contextlib.suppress(BrokenPipeError):  # unsent data is lost with it
                 pipe.close()

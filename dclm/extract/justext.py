@@ -1,4 +1,4 @@
-"""jusText with the stop words of the page's own language; English ones make all of another language boilerplate."""
+"""jusText with the stop words of the page's own language; with English ones, any other language is all boilerplate."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from justext.core import (
 )
 from lxml.etree import LxmlError
 
-_LEAST_SHARE = 0.15  # of a page's characters but white space: Chinese text is few and long words, its menu English
-_IDEOGRAPH = re.compile(r"[぀-ヿ㐀-鿿]")  # kana and Han: a character says as much as about three letters
+_LEAST_SHARE = 0.15  # of a page's non-space characters: Chinese text has few, long words, its menu may be English
+_IDEOGRAPH = re.compile(r"[぀-ヿ㐀-鿿]")  # kana and Han: one character carries as much as about three letters
 _LENGTHS = {"length_low": LENGTH_LOW_DEFAULT, "length_high": LENGTH_HIGH_DEFAULT}
 _IDEOGRAPHIC_LENGTHS = {"length_low": 25, "length_high": 70}  # about a third of jusText's own 70 and 200
 
 
 @cache
 def _languages() -> Mapping[str, tuple[str, ...]]:
-    """Word → the languages in whose list it is."""
+    """Word → the languages whose list contains it."""
     known: defaultdict[str, list[str]] = defaultdict(list)
     for language in sorted(justext.get_stoplists()):
         for word in justext.get_stoplist(language):
@@ -43,7 +43,7 @@ def _stop_words(language: str | None) -> frozenset[str]:
 
 
 def language_of(text: str) -> str | None:
-    """The language (jusText's name) whose stop words make up most of the text; None where no list fits it."""
+    """The language (jusText's name) whose stop words are most frequent in the text; None if no list fits."""
     words = text.lower().split()
     found: Counter[str] = Counter()
     for word, count in Counter(words).items():
@@ -54,10 +54,10 @@ def language_of(text: str) -> str | None:
 
 
 def extract(html: str) -> str:
-    """The paragraphs that are no boilerplate, one a line. A page without any element has none.
+    """The paragraphs that are not boilerplate, one per line. A page without any element has none.
 
-    Where no list of stop words fits the page they are not asked for, as jusText advises for such languages; and where
-    it is written in Chinese or Japanese, paragraphs need be a third as long.
+    If no list of stop words fits the page, none is used, as jusText recommends for such languages; for Chinese and
+    Japanese, paragraphs need only a third of the length.
     """
     if not html.strip():
         return ""

@@ -1,4 +1,4 @@
-"""The step that keeps pages of text: what the server declares, corrected by what the bytes show."""
+"""The step that keeps pages of text: the declared media type, corrected by the content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dclm.curate.step import Context, Filter, FilterFunction
 
-_SNIFFED_BYTES = 1445  # as browsers look at
+_SNIFFED_BYTES = 1445  # number of bytes that browsers inspect
 _HTML = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,1000}?-->\s*)?<(?:!doctype\s+html|html|head|body|title|meta|script|style|div|table|p|h1|a)[\s>]",
     re.IGNORECASE | re.DOTALL,
@@ -29,17 +29,17 @@ _SIGNATURES = (
     (b"CWS", "application/x-shockwave-flash"), (b"\x7fELF", "application/x-executable"),
     (b"\x00asm", "application/wasm"), (b"{\\rtf", "application/rtf"),
 )  # fmt: skip
-_TEXT_SIGNATURES = frozenset([b"BM", b"ID3", b"RIFF", b"FWS", b"CWS", b"PK\x03\x04"])  # which a text may begin with
+_TEXT_SIGNATURES = frozenset([b"BM", b"ID3", b"RIFF", b"FWS", b"CWS", b"PK\x03\x04"])  # a text may begin with these
 _UNTOLD = frozenset(["", "application/octet-stream", "unknown/unknown", "application/unknown", "*/*"])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MediaType(Filter):
-    """Keep pages of these media types: the declared type, unless the bytes show another.
+    """Keep pages of these media types: the declared type, unless the content shows another.
 
-    Images, fonts, archives and other binary data are known by their first bytes, whatever the server says of them; HTML
-    that is declared as something else is HTML. Without a declared type, text that is not HTML is text/plain. Stands
-    before `extract`; documents that have text already are kept. Source: WHATWG's MIME sniffing standard, simplified.
+    Images, fonts, archives and other binary data are recognized by their first bytes, whatever the server declares;
+    HTML that is declared as something else is HTML. Without a declared type, text that is not HTML is text/plain. Use
+    it before `extract`; documents that already have text are kept. Source: WHATWG's MIME sniffing standard, simplified.
     """
 
     name: ClassVar[str] = "media_type"
@@ -64,7 +64,7 @@ class MediaType(Filter):
 
 
 def media_type(start: bytes, declared: str | None) -> str:
-    """The media type of a page by its first 1,445 bytes and its Content-Type."""
+    """The media type of a page, from its first 1,445 bytes and its Content-Type."""
     named = (declared or "").partition(";")[0].strip().lower()
     if _HTML.match(start):
         return named if named == "application/xhtml+xml" else "text/html"

@@ -1,4 +1,4 @@
-"""How well an extractor finds the main text: against texts that people marked, and how fast it is."""
+"""How well an extractor finds the main text, compared with human annotations, and how fast it is."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from dclm.extract.encoding import decode_detected
 from dclm.extract.extractors import ExtractFunction
 from dclm.extract.guard import cpu_seconds
 
-_TOKEN = re.compile(r"[぀-ヿ㐀-鿿]|[^\W぀-ヿ㐀-鿿]+")  # of kana and Han every character is a token
+_TOKEN = re.compile(r"[぀-ヿ㐀-鿿]|[^\W぀-ヿ㐀-鿿]+")  # of kana and Han, every character is a token
 _TAG = re.compile(r"<[^<>]{1,200}>")
 
 
 class GoldPage(NamedTuple):
-    """A page and what people say of it."""
+    """A page and its human annotations."""
 
     html: str
     text: str
@@ -31,11 +31,11 @@ class GoldPage(NamedTuple):
     present: tuple[str, ...]
     """Snippets that must be extracted."""
     absent: tuple[str, ...]
-    """Snippets of navigation and the like that must not."""
+    """Snippets of navigation and similar parts that must not be extracted."""
 
 
 class Agreement(NamedTuple):
-    """Of one text with another, counting tokens with their multiplicity. All in [0, 1]."""
+    """One text compared with another, counting tokens with their multiplicity. All in [0, 1]."""
 
     precision: float
     recall: float
@@ -43,7 +43,7 @@ class Agreement(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """One extractor over all pages: means over the pages (snippets: over those that have some)."""
+    """One extractor over all pages: means over the pages (snippets: over the pages that have some)."""
 
     extractor: str
     pages: int
@@ -51,20 +51,20 @@ class Quality(NamedTuple):
     recall: float
     f1: float
     present_fraction: float | None
-    """Of the snippets that must be there, those that are; None where no page has some."""
+    """Fraction of the snippets that must be present and are; None if no page has any."""
     absent_fraction: float | None
-    """Of the snippets that must not be there, those that are not."""
+    """Fraction of the snippets that must be absent and are; None if no page has any."""
     pages_per_second: float
-    """Of CPU time."""
+    """Pages per second of CPU time."""
     megabytes_per_second: float
-    """Of HTML, in 10⁶ characters."""
+    """HTML per second of CPU time, in 10⁶ characters."""
 
 
 def load_gold(path: Path, crawl: Iterable[pa.RecordBatch]) -> list[GoldPage]:
-    """The marked pages of a gzip JSONL file, in its order, with their HTML from batches of PAGE columns.
+    """The annotated pages of a gzip JSONL file, in its order, with their HTML from batches of PAGE columns.
 
-    Lines have `url`, `warc` (the file that `source` begins with), `text` (which may hold simple tags) and may have
-    `with` and `without`. Of captures of one URL in one file, the first counts.
+    Lines have `url`, `warc` (the file that `source` begins with), `text` (which may contain simple tags) and optionally
+    `with` and `without`. If one file has several captures of a URL, the first counts.
     """
     with gzip.open(path, "rt", encoding="utf-8") as file:
         gold = [json.loads(line) for line in file]
@@ -111,7 +111,7 @@ def measure(name: str, extract: ExtractFunction, pages: Sequence[GoldPage]) -> Q
 
 
 def agreement(found: str, wanted: str) -> Agreement:
-    """Token precision, recall and F1, letter case ignored. Two empty texts agree."""
+    """Token precision, recall and F1, ignoring letter case. Two empty texts agree."""
     a, b = Counter(_TOKEN.findall(found.lower())), Counter(_TOKEN.findall(wanted.lower()))
     shared = sum((a & b).values())
     if not a or not b:

@@ -1,4 +1,4 @@
-"""DCLM's extractor: Resiliparse with main content on and all else at its defaults."""
+"""DCLM's extractor: Resiliparse with main content on and everything else at its defaults."""
 
 from __future__ import annotations
 

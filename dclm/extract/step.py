@@ -19,40 +19,40 @@ from dclm.extract.guard import ExtractionError, Guard, KilledError
 from dclm.extract.union import union
 from dclm.extract.wheels import EarlierVersion, unpack, wheel_asset
 
-_MAX_MEMORY_BYTES = 1 << 30  # address space of a child that parses; 16 MiB of HTML need about 0.7 GB at worst
+_MAX_MEMORY_BYTES = 1 << 30  # address space of a child that parses; 16 MiB of HTML need at most about 0.7 GB
 _IN_PROCESS_CHARACTERS = 1 << 19
 _IN_PROCESS_COST = 1_000_000_000  # tags × characters; 4,000 nested <div> around 250,000 characters take 4 s
-_IN_PROCESS_TAG = 1 << 16  # Resiliparse is quadratic in the attributes of a tag: those of a tag so long take 0.5 s
+_IN_PROCESS_TAG = 1 << 16  # Resiliparse is quadratic in the attributes of a tag: a tag of this length takes 0.5 s
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Extract(Map):
-    """Turn HTML pages into text: `body` and `content_type` go, `text` comes. Documents that have text pass through.
+    """Turn HTML pages into text: replaces `body` and `content_type` with `text`. Documents that have text pass through.
 
-    A page without main text keeps the empty text, for filters to drop. A page in another encoding than allowed, larger
-    than `max_bytes`, or on which the parser fails, hangs or needs more than 1 GiB becomes a reject; the worker lives
-    on. Source: DCLM tools/commoncrawl with the default settings, where all such pages vanish unseen.
+    A page without main text keeps the empty text, for filters to drop. A page in an encoding that is not allowed,
+    larger than `max_bytes`, or on which the parser fails, hangs or needs more than 1 GiB becomes a reject; the worker
+    survives. Source: DCLM tools/commoncrawl with the default settings, where all such pages are silently lost.
     """
 
     name: ClassVar[str] = "extract"
     version: ClassVar[int] = 5
 
     with_: ExtractorName | tuple[ExtractorName, ...] = "resiliparse"
-    """Extractor. Of a list, the first one's text is followed by the lines that only the others found."""
+    """Extractor. With a list, the first one's text is followed by the lines that only the others found."""
     version_: EarlierVersion | None = None
-    """Version of Resiliparse; null: the one installed, 2.x. DCLM's own pool was extracted when 0.14.5 was current. The
+    """Version of Resiliparse; null: the installed one, 2.x. DCLM's own pool was extracted when 0.14.5 was current. The
     wheel of an earlier version is downloaded, unpacked and run in the child process, never installed; there are wheels
     for Linux on x86_64 with CPython 3.11 and 3.12 (0.15.2: also 3.13)."""
     encoding: Literal["utf-8", "detect"] = "utf-8"
-    """utf-8: other pages are rejects, as in DCLM. detect: by byte order mark, HTTP header, <meta>, or statistics,
-    with U+FFFD for bytes that do not fit."""
+    """utf-8: other pages are rejects, as in DCLM. detect: by byte order mark, HTTP header, <meta>, or statistics, with
+    U+FFFD for bytes that do not fit."""
     timeout_seconds: Annotated[float, Range(0.1)] = 30.0
-    """Longest time for one page and extractor."""
+    """Maximum time per page and extractor."""
     max_bytes: Positive = 16 << 20
     """Larger pages are rejects."""
     max_killed_per_host: Positive = 3
-    """Pages of one host in one file that may take too long or too much memory; further ones that need the guarded
-    process are rejects without being tried."""
+    """Maximum number of pages of one host in one file that may exceed the time or memory limit; after that, its pages
+    that need the guarded process are rejected without being tried."""
     max_killed_per_file: Positive = 8
     """The same for all hosts of a file together."""
 
@@ -60,7 +60,7 @@ class Extract(Map):
         if not self.with_ or len(set(self._names)) < len(self._names):
             raise ValueError("`with` needs one extractor, or several different ones")
         if self.version_ is not None and "resiliparse" not in self._names:
-            raise ValueError(f"`version` is Resiliparse's, and `with` is {', '.join(self._names)}")
+            raise ValueError(f"`version` applies to Resiliparse only, but `with` is {', '.join(self._names)}")
 
     @property
     def _names(self) -> tuple[ExtractorName, ...]:
@@ -73,7 +73,7 @@ class Extract(Map):
 
     @property
     def assets(self) -> tuple[str, ...]:
-        """The wheel of an earlier version. Raises: ConfigError where none fits this machine."""
+        """The wheel of an earlier version. Raises: ConfigError if none fits this machine."""
         return () if self.version_ is None else (wheel_asset(self.version_),)
 
     def open(self, context: Context) -> MapFunction:
@@ -103,9 +103,9 @@ class Extract(Map):
 def _guarded(
     name: ExtractorName, timeout_seconds: float, budget: Budget, packages: Path | None
 ) -> Callable[[str], str]:
-    """The extractor; in a child process unless it is Resiliparse and the page cannot hurt (88 % of a crawl).
+    """The extractor; in a child process unless it is Resiliparse and the page is harmless (88 % of a crawl).
 
-    What is imported from `packages` always runs there: a process can hold one version of a library.
+    Packages in `packages` are always imported there: a process can hold only one version of a library.
     """
     guard = Guard(name, timeout_seconds, _MAX_MEMORY_BYTES, packages)
     direct = load_extractor(name) if name == "resiliparse" and packages is None else None
@@ -125,12 +125,14 @@ def _guarded(
 
 
 def _is_harmless(html: str) -> bool:
-    """Whether Resiliparse takes a few seconds for the page at most, by bounds that cost microseconds to check."""
+    """Whether Resiliparse takes at most a few seconds for the page, by bounds that cost microseconds to check."""
     if len(html) > _IN_PROCESS_CHARACTERS or len(html) * html.count("<") > _IN_PROCESS_COST:
         return False
     at = 0
     while at + _IN_PROCESS_TAG < len(html):
-        tag = html.rfind("<", at, at + _IN_PROCESS_TAG)  # the last one there, so that two steps always get that far
+        tag = html.rfind(
+            "<", at, at + _IN_PROCESS_TAG
+        )  # the last of these checks, so that two steps always get that far
         if tag < 0:
             return False
         at = tag + 1
@@ -138,7 +140,7 @@ def _is_harmless(html: str) -> bool:
 
 
 def _caught(extract: Callable[[str], str], html: str) -> str:
-    """Raises: ExtractionError for whatever the parser raises; a panic of its Rust code is a BaseException."""
+    """Raises: ExtractionError for anything that the parser raises; a panic of its Rust code is a BaseException."""
     try:
         return extract(html)
     except (KeyboardInterrupt, SystemExit):

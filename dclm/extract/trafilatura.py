@@ -1,4 +1,4 @@
-"""trafilatura with its default settings: slower, stricter about what is main text."""
+"""trafilatura with its default settings: slower, and stricter about what counts as main text."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import trafilatura
 
 
 def extract(html: str) -> str:
-    """The page's main text; empty where trafilatura finds none."""
+    """The page's main text; empty if trafilatura finds none."""
     return trafilatura.extract(html) or ""

@@ -1,4 +1,4 @@
-"""The texts of several extractors joined: what one of them missed, another may have found."""
+"""The texts of several extractors joined: text that one of them missed may have been found by another."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _SHINGLE_WORDS = 5
 
 
 def union(texts: Sequence[str]) -> str:
-    """The first text, followed by those lines of the others that are not yet there.
+    """The first text, followed by the lines of the others that it does not contain.
 
-    A line is there if all its word 5-grams are (or, if it is shorter, if a line of the same words is), case and
-    punctuation as they stand. Time is linear in the length of the texts.
+    A line is contained if all its word 5-grams are (or, if it is shorter, if a line of the same words is), with case
+    and punctuation unchanged. Time is linear in the length of the texts.
     """
     first, *others = texts
     seen: set[tuple[str, ...]] = set()

@@ -1,4 +1,4 @@
-"""Earlier versions of Resiliparse: wheels that are unpacked in the cache and imported by the child process alone."""
+"""Earlier versions of Resiliparse: wheels that are unpacked in the cache and imported only by the child process."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from dclm.core.errors import AssetError, ConfigError
 from dclm.core.storage import atomic_directory, sha256_file
 
 EarlierVersion = Literal["0.14.5", "0.15.2"]
-"""0.14.5: of 2023-08, with which DCLM's pool was made. 0.15.2: the last 0.x, whose texts equal 1.1's."""
+"""0.14.5: from 2023-08, with which DCLM's pool was made. 0.15.2: the last 0.x, whose texts equal those of 1.1."""
 
 
 def wheel_asset(version: EarlierVersion) -> str:
     """The name of the asset with the wheel that fits this machine.
 
-    Raises: ConfigError where there is none.
+    Raises: ConfigError if there is none.
     """
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     here = (platform.system(), platform.machine(), platform.python_implementation())
     if here != ("Linux", "x86_64", "CPython") or (version, python) not in RESILIPARSE:
         pythons = " and ".join(p for v, p in RESILIPARSE if v == version)
         what = f"no wheel fits {here[2]} {python} on {here[0]} {here[1]}, allowed: CPython {pythons} on Linux x86_64"
-        hint = "leave `version` out to extract with the installed one, or run curation on such a machine"
+        hint = "omit `version` to use the installed one, or run curation on such a machine"
         raise ConfigError(f"extract: resiliparse {version}", what, hint)
     return resiliparse_asset(version, python)
 
@@ -35,7 +35,7 @@ def wheel_asset(version: EarlierVersion) -> str:
 def unpack(wheel: Path) -> Path:
     """The directory with the content of a wheel, unpacked once for all processes that share the cache.
 
-    Raises: AssetError if the file is no wheel.
+    Raises: AssetError if the file is not a wheel.
     """
     identity = sha256_file(wheel)
     directory = cache_root() / "wheels" / identity[:16]

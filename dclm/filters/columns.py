@@ -1,4 +1,4 @@
-"""Arrow columns made from what kernels return, and batches with columns put in."""
+"""Arrow columns made from the output of kernels, and batches with columns replaced."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def string_array(data: NDArray[np.uint8], offsets: NDArray[np.int32]) -> pa.Stri
 
 
 def with_columns(batch: pa.RecordBatch, columns: Mapping[str, pa.Array]) -> pa.RecordBatch:
-    """The batch with columns set: in their places where they are there already, else at the end."""
+    """The batch with these columns: in place if they already exist, else appended."""
     arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
     fields = {field.name: field for field in batch.schema}
     for name, array in columns.items():
@@ -26,5 +26,5 @@ def with_columns(batch: pa.RecordBatch, columns: Mapping[str, pa.Array]) -> pa.R
 
 
 def with_edits(batch: pa.RecordBatch, text: pa.StringArray, edits: pa.Array, drop: pa.Array) -> pa.RecordBatch:
-    """The batch after an edit: its new text, how many edits each row had (`_edits`), which rows to drop (`_drop`)."""
+    """The batch after an edit: its new text, the number of edits per row (`_edits`), the rows to drop (`_drop`)."""
     return with_columns(batch, {"text": text, "_edits": edits, "_drop": drop})

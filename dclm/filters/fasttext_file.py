@@ -1,8 +1,8 @@
 """Checks a fastText model file before the library reads it.
 
-fastText's parser believes every size and index that a file states: a file that is cut off or forged takes all memory,
-reads beyond its arrays, or divides by zero, and the process dies. Here the structure is gone through once, without the
-matrices being loaded, and everything that the parser and prediction later rely on is compared with the file's length.
+fastText's parser trusts every size and index in a file: a truncated or forged file makes it take all memory, read
+beyond its arrays, or divide by zero, and the process dies. Here the structure is read once, without loading the
+matrices, and everything that the parser and prediction later rely on is compared with the file's length.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CENTROIDS = 256
 
 
 class _Fault(Exception):
-    """What is wrong with the file."""
+    """A defect of the file."""
 
 
 def require_fasttext(path: Path | str) -> None:
@@ -35,12 +35,12 @@ def require_fasttext(path: Path | str) -> None:
     except FileNotFoundError:
         raise AssetError(str(path), "no such file", "check the path") from None
     except (_Fault, OSError, ValueError) as error:  # ValueError: mmap of an empty file
-        what = f"not a fastText model, or one that is cut off: {error}"
-        raise AssetError(str(path), what, "fetch or train it again") from None
+        what = f"not a fastText model, or a truncated one: {error}"
+        raise AssetError(str(path), what, "download or train it again") from None
 
 
 class _Cursor:
-    """A place in the file."""
+    """A position in the file."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self.data = data

@@ -1,4 +1,4 @@
-"""Mask e-mail addresses and public IP addresses."""
+"""Masks e-mail addresses and public IP addresses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ADDRESS_MARK = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
 def _local_part(
     data: NDArray[np.uint8], start: int, at: int, local: NDArray[np.bool_], classes: NDArray[np.uint16]
 ) -> int:
-    """Where the longest local part starts that ends before the @ at `at` and begins at a word boundary, or -1."""
+    """Start of the longest local part that ends before the @ at `at` and begins at a word boundary, or -1."""
     found = -1
     place = at - 1
     while place >= start:
@@ -52,11 +52,11 @@ def _local_part(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PiiMasking(Map):
-    """Replaces e-mail addresses and public IPv4 addresses, taking the replacements in turn within each page.
+    """Replaces e-mail addresses and public IPv4 addresses, cycling through the replacements within each page.
 
-    Source: `PIIFormatter` of datatrove, as FineWeb used it. Different here: its turn goes on from page to page, so that
-    a page's text depends on the pages before it; ours starts anew with each page. Its expression for addresses is
-    quadratic in the length of a word; this scan is linear.
+    Source: `PIIFormatter` of datatrove, as FineWeb used it. Differences: its cycle continues from page to page, so a
+    page's text depends on the pages before it; ours restarts with each page. Its expression for addresses is quadratic
+    in the length of a word; this scan is linear.
     """
 
     name: ClassVar[str] = "pii_masking"
@@ -66,13 +66,13 @@ class PiiMasking(Map):
     ips: bool = True
     """Replace IP addresses."""
     public_ips_only: bool = True
-    """Leave private, loopback and other reserved addresses."""
+    """Keep private, loopback and other reserved addresses."""
     email_replacements: tuple[str, ...] = ("email@example.com", "firstname.lastname@example.org")
-    """What stands in the place of e-mail addresses."""
+    """Replacements for e-mail addresses."""
     ip_replacements: tuple[str, ...] = (
         "22.214.171.124", "126.96.36.199", "188.8.131.52", "184.108.40.206", "220.127.116.11", "18.104.22.168",
     )  # fmt: skip
-    """What stands in the place of IP addresses."""
+    """Replacements for IP addresses."""
 
     def __post_init__(self) -> None:
         if not self.email_replacements or not self.ip_replacements:
@@ -131,6 +131,6 @@ def _mask_emails(
 def _is_address(text: str, public_only: bool) -> bool:
     try:
         address = ipaddress.ip_address(text)
-    except ValueError:  # such as 010.0.0.1, which the expression takes for one
+    except ValueError:  # such as 010.0.0.1, which the expression also matches
         return False
     return address.is_global or not public_only

@@ -1,4 +1,4 @@
-"""Keep a random fraction of the pages."""
+"""Keeps a random fraction of the pages."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from dclm.curate.step import Context, Filter, FilterFunction, random_fraction
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RandomSampling(Filter):
-    """Keeps each page with probability `keep_fraction`, by hash(seed, step, document id): the same pages every time.
+    """Keeps each page with probability `keep_fraction`, by hash(seed, step, document id): always the same pages.
 
-    Source: DCLM's `random_sampling_filter`, which draws from a generator without a seed.
+    Source: DCLM's `random_sampling_filter`, which uses an unseeded generator.
     """
 
     name: ClassVar[str] = "random_sampling"
 
     keep_fraction: Fraction
-    """The share of pages that is kept, in [0, 1]."""
+    """Fraction of pages to keep, in [0, 1]."""
     salt: str = ""
-    """Two samplings with the same salt keep nested sets of pages; give them different ones to draw independently."""
+    """Two samplings with the same salt keep nested sets of pages; use different salts to sample independently."""
 
     def open(self, context: Context) -> FilterFunction:
         step = f"{self.name}:{self.salt}"

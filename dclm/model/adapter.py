@@ -27,11 +27,11 @@ WINDOW_NAMES = (
     "context_length",
     "max_target_positions",
 )
-"""What configurations call the longest window."""
+"""Names of the longest window in configurations."""
 NO_WINDOW = ("bloom", "falcon_mamba", "mamba", "mamba2", "recurrent_gemma", "rwkv", "xlstm")
-"""Kinds of models whose positions have no end."""
+"""Kinds of models whose positions are unbounded."""
 UNLIMITED = 2048
-"""The window of such a model: as long as the reference ever uses."""
+"""The window used for such a model: the longest that the reference ever uses."""
 
 
 class HuggingFaceCache:
@@ -45,7 +45,7 @@ class HuggingFaceCache:
         self.lengths = lengths
 
     def select(self, rows: Tensor, capacity: int | None = None) -> HuggingFaceCache:
-        """A copy that holds the given rows; it grows by itself, whatever `capacity`."""
+        """A copy that contains the given rows; it grows on demand, whatever `capacity` is."""
         from transformers import DynamicCache
 
         layers = DynamicCache()
@@ -55,7 +55,7 @@ class HuggingFaceCache:
         return HuggingFaceCache(layers, self.valid[rows], self.lengths[rows].clone())
 
     def joined(self, others: Sequence[Cache], capacity: int) -> HuggingFaceCache:
-        """A copy that holds the rows of this cache and then those of others; it grows by itself."""
+        """A copy that contains the rows of this cache and then those of others; it grows on demand."""
         from transformers import DynamicCache
 
         parts = [self]
@@ -73,20 +73,20 @@ class HuggingFaceCache:
 
 
 def _padded(x: Tensor, dim: int, length: int) -> Tensor:
-    """`x` with zeros behind, so that dimension `dim` has `length`."""
+    """`x` padded with zeros at the end, so that dimension `dim` has `length`."""
     shape = [*x.shape[:dim], length - x.shape[dim], *x.shape[dim + 1 :]]
     return torch.cat((x, x.new_zeros(shape)), dim=dim)
 
 
 class HuggingFaceModel(nn.Module):
-    """`transformers.AutoModelForCausalLM` with hidden states and head apart.
+    """`transformers.AutoModelForCausalLM` with hidden states and head separated.
 
-    Where the model does more to its hidden states than multiply them by a matrix (scaling, soft caps), "hidden states"
-    are logits already and the head passes them on.
+    If the model does more to its hidden states than multiply them by a matrix (scaling, soft caps), the "hidden states"
+    are already logits, and the head returns them unchanged.
     """
 
     def __init__(self, model: Any, window: int | None = None) -> None:
-        """`window` takes the place of the configuration's. Raises: DataError if neither gives one."""
+        """`window` overrides the configuration's. Raises: DataError if neither gives one."""
         super().__init__()
         self.model = model
         self.vocab_size: int = model.config.get_text_config().vocab_size
@@ -102,7 +102,7 @@ class HuggingFaceModel(nn.Module):
         return device
 
     def new_cache(self, batch: int, capacity: int) -> HuggingFaceCache:
-        """An empty cache for `batch` rows; it grows by itself, whatever `capacity`."""
+        """An empty cache for `batch` rows; it grows on demand, whatever `capacity` is."""
         from transformers import DynamicCache
 
         valid = torch.zeros(batch, 0, dtype=torch.long, device=self.device)
@@ -118,7 +118,7 @@ class HuggingFaceModel(nn.Module):
             return self._run(input_ids=tokens, use_cache=False)
         assert isinstance(cache, HuggingFaceCache)
         steps = torch.arange(tokens.shape[1], device=self.device)
-        nothing_before = cache.valid.shape[1] == 0  # padding stands to the right: causal attention never sees it
+        nothing_before = cache.valid.shape[1] == 0  # padding is on the right: causal attention never sees it
         real = torch.full_like(cache.lengths, tokens.shape[1]) if lengths is None else lengths
         cache.valid = torch.cat((cache.valid, (steps < real[:, None]).long()), dim=1)
         positions = cache.lengths[:, None] + steps
@@ -162,8 +162,8 @@ class HuggingFaceModel(nn.Module):
 def huggingface_window(path: Path, wanted: int | None = None) -> int:
     """The window of the model in the directory `path`: `wanted`, or the longest that its config.json allows.
 
-    Raises: DataError if the directory holds no such model, its window is shorter than `wanted`, or it states none and
-    none is wanted.
+    Raises: DataError if the directory contains no such model, its window is shorter than `wanted`, or it states none
+    and none is wanted.
     """
     import transformers
 
@@ -192,7 +192,7 @@ def _window(config: Any) -> int:
     if settings.model_type in NO_WINDOW:
         return UNLIMITED
     what = f"the configuration of this {settings.model_type} model states no window: none of {', '.join(WINDOW_NAMES)}"
-    raise DataError("window", what, "pass the longest text that the model reads, in tokens: --window N")
+    raise DataError("window", what, "pass the maximum length of a text in tokens: --window N")
 
 
 def _check_directory(path: Path) -> None:
@@ -204,10 +204,10 @@ def _check_directory(path: Path) -> None:
 def load_huggingface(
     path: Path, device: torch.device | str, dtype: torch.dtype, window: int | None = None
 ) -> HuggingFaceModel:
-    """The model in the directory `path`; nothing is downloaded and no code of the directory is run.
+    """The model in the directory `path`; nothing is downloaded and no code in the directory is run.
 
-    window: longest text in tokens; None: as the model's configuration states it.
-    Raises: DataError if it cannot be loaded, or states no window and none is given.
+    window: maximum length of a text in tokens; None: as in the model's configuration. Raises: DataError if it cannot be
+    loaded, or its configuration states no window and none is given.
     """
     import transformers
 

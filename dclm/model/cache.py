@@ -1,4 +1,4 @@
-"""Keys and values of tokens already read, so that a shared context is forwarded once.
+"""Keys and values of tokens that were already read, so that a shared context is forwarded only once.
 
 B batch, H heads, C capacity, D width of a head, L layers, T new tokens.
 """
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class Window(NamedTuple):
-    """Where the tokens of one forward pass stand, and what each of them sees."""
+    """Positions of the tokens of one forward pass, and what each of them sees."""
 
     positions: Tensor
-    """[T], or [B, T] where rows differ."""
+    """[T], or [B, T] if rows differ."""
     mask: Tensor | None
-    """[B, 1, T, filled + T], True where seen; None: causal over the new tokens alone."""
+    """[B, 1, T, filled + T], True where seen; None: causal over the new tokens only."""
 
 
 class KVCache:
-    """The read part of B rows of tokens, each of its own length.
+    """The cache of B rows of tokens, each with its own length.
 
-    Rows are right-padded: pass `lengths` to the model and what is padding is never seen by later tokens, and takes no
-    position. A cache grows in place as the model reads on; `select` makes an independent copy.
+    Rows are right-padded: pass `lengths` to the model, and later tokens never see the padding, which takes no position.
+    A cache grows in place as the model reads on; `select` makes an independent copy.
     """
 
     def __init__(self, keys: Tensor, values: Tensor, valid: Tensor, lengths: Tensor, filled: int) -> None:
@@ -63,9 +63,9 @@ class KVCache:
         return self.keys.shape[3]
 
     def select(self, rows: Tensor, capacity: int | None = None) -> KVCache:
-        """A copy that holds the given rows (`rows` [B'], repeats allowed), with room for `capacity` tokens.
+        """A copy that contains the given rows (`rows` [B'], repeats allowed), with room for `capacity` tokens.
 
-        One context scored with several choices: `cache.select(torch.tensor([0, 0, 0, 0]))`.
+        To score one context with several choices: `cache.select(torch.tensor([0, 0, 0, 0]))`.
         """
         capacity = self.capacity if capacity is None else capacity
         assert capacity >= self.filled, f"{self.filled} tokens do not fit into {capacity}"
@@ -79,9 +79,9 @@ class KVCache:
         return KVCache(keys, values, valid, self.lengths[rows].clone(), self.filled)
 
     def joined(self, others: Sequence[Cache], capacity: int) -> KVCache:
-        """A copy that holds the rows of this cache and then those of others, with room for `capacity` tokens.
+        """A copy that contains the rows of this cache and then those of others, with room for `capacity` tokens.
 
-        Rows of a cache with fewer slots in use are padded to the most in use.
+        Rows of a cache with fewer slots in use are padded to the largest number.
         """
         parts = [self]
         for other in others:
@@ -108,26 +108,27 @@ class KVCache:
         assert self.filled + num_new <= self.capacity, f"a cache for {self.capacity} tokens is full"
         steps = torch.arange(num_new, device=self.lengths.device)
         positions = self.lengths[:, None] + steps
-        if self.filled == 0:  # padding stands to the right: causal attention never sees it
+        if self.filled == 0:  # padding is on the right: causal attention never sees it
             return Window(positions, None)
         causal = steps[:, None] >= steps
         if lengths is None:
             new = causal.expand(len(self.lengths), -1, -1)
-        else:  # a token sees itself even where it is padding, so that no row of the softmax is empty
+        else:  # a token sees itself even if it is padding, so that no row of the softmax is empty
             itself = steps[:, None] == steps
             new = (causal & (steps < lengths[:, None])[:, None, :]) | itself
         old = self.valid[:, None, : self.filled].expand(-1, num_new, -1)
         return Window(positions, torch.cat((old, new), dim=2)[:, None])
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the new tokens' [B, H, T, D] of one layer; all keys and values so far, [B, H, filled + T, D]."""
+        """Store the new tokens' [B, H, T, D] of one layer; returns all keys and values so far, [B, H, filled + T,
+        D]."""
         end = self.filled + keys.shape[2]
         self.keys[layer, :, :, self.filled : end] = keys
         self.values[layer, :, :, self.filled : end] = values
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
     def advance(self, num_new: int, lengths: Tensor | None) -> None:
-        """Count `num_new` tokens, stored in every layer, as read."""
+        """Count `num_new` tokens, which were stored in every layer, as read."""
         steps = torch.arange(num_new, device=self.lengths.device)
         real = torch.full_like(self.lengths, num_new) if lengths is None else lengths
         self.valid[:, self.filled : self.filled + num_new] = steps < real[:, None]

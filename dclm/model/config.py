@@ -1,4 +1,4 @@
-"""The shape of an OpenLM-style decoder, and what follows from it by arithmetic: widths, parameters, FLOPs."""
+"""The shape of an OpenLM-style decoder, and the numbers that follow from it: widths, parameters, FLOPs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ class ModelConfig:
     num_heads: int
     """Divides `hidden_dim` into heads of even width."""
     seq_len: int = 2048
-    """Tokens in a training sequence; the window that evaluation trims to."""
+    """Number of tokens in a training sequence; evaluation trims texts to this window."""
     vocab_size: int = 50_432
-    """Rows of the embedding: 50,432 is GPT-NeoX-20B's 50,277 rounded up, as DCLM has it."""
+    """Number of rows of the embedding: 50,432 is GPT-NeoX-20B's 50,277 rounded up, as in DCLM."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             if getattr(self, field.name) < 1:
                 raise ValueError(f"`{field.name}` is {getattr(self, field.name)}, allowed: a number ≥ 1")
         if self.hidden_dim % self.num_heads or self.head_dim % 2:
-            raise ValueError(f"{self.num_heads} heads do not cut a width of {self.hidden_dim} into heads of even width")
+            raise ValueError(
+                f"{self.num_heads} heads do not divide a width of {self.hidden_dim} into heads of even width"
+            )
 
     @property
     def head_dim(self) -> int:
@@ -45,12 +47,12 @@ class ModelConfig:
 
     @property
     def matrix_parameters(self) -> int:
-        """Weights of the blocks' matrix products (without embedding and head)."""
+        """Number of weights in the blocks' matrix products (without embedding and head)."""
         return self.num_layers * (4 * self.hidden_dim**2 + 3 * self.hidden_dim * self.ffn_dim)
 
     @property
     def num_parameters(self) -> int:
-        """All trained numbers of the model."""
+        """Number of all trained parameters of the model."""
         return self.published_parameters + 2 * self.num_layers * self.hidden_dim
 
     @property
@@ -64,10 +66,10 @@ class ModelConfig:
 
     @property
     def flops_per_token(self) -> int:
-        """Floating-point operations of one training token, forward and backward, with none recomputed.
+        """Floating-point operations per training token, forward and backward, without recomputation.
 
-        6 for each weight of a matrix product (blocks and head; looking up the embedding is none), and causal attention:
-        half of 12·layers·width·seq_len.
+        6 per weight of a matrix product (blocks and head; the embedding lookup has none), plus causal attention: half
+        of 12·layers·width·seq_len.
         """
         head = self.vocab_size * self.hidden_dim
         return 6 * (self.matrix_parameters + head) + 6 * self.num_layers * self.hidden_dim * self.seq_len

@@ -14,7 +14,7 @@ from dclm.core.storage import atomic_directory, sha256_file
 from dclm.model.foreign import LOADING_FAULTS, first_line, require_room, room_for
 
 GGUF = "gguf:"
-"""What the name of such a model begins with."""
+"""Prefix of the name of such a model."""
 
 
 def cached_huggingface(gguf: Path) -> Path:
@@ -30,9 +30,8 @@ def cached_huggingface(gguf: Path) -> Path:
 def huggingface_from_gguf(gguf: Path, out: Path) -> Path:
     """Write the model and tokenizer of `gguf` to `out` in Hugging Face format, and return `out`.
 
-    Weights are de-quantized and kept in bfloat16, as the reference's conformance scores were made. What is at `out`
-    already is used again.
-    Raises: DataError if transformers cannot read the file.
+    Weights are dequantized and stored in bfloat16, as when the reference's conformance scores were made. Existing
+    output at `out` is reused. Raises: DataError if transformers cannot read the file.
     """
     if (out / "config.json").is_file():
         return out
@@ -53,7 +52,7 @@ def huggingface_from_gguf(gguf: Path, out: Path) -> Path:
         what = f"transformers cannot load it: {first_line(error)}"
         raise DataError(str(gguf), what, "it needs gguf and accelerate") from error
     config = copy.deepcopy(found.config)
-    del config.quantization_config  # de-quantized weights are saved as an ordinary model
+    del config.quantization_config  # dequantized weights are saved as an ordinary model
     model = type(found)(config).bfloat16()
     model.load_state_dict(found.state_dict())
     with atomic_directory(out) as folder:
@@ -63,7 +62,7 @@ def huggingface_from_gguf(gguf: Path, out: Path) -> Path:
 
 
 def _require_harmless(gguf: Path) -> None:
-    """Raises: DataError if the file is no GGUF file, or states a larger model than its tensors make."""
+    """Raises: DataError if the file is not a GGUF file, or states a larger model than its tensors form."""
     from gguf import GGUFReader
 
     try:
@@ -75,6 +74,6 @@ def _require_harmless(gguf: Path) -> None:
             if name.endswith((".block_count", ".expert_count", ".embedding_length", ".feed_forward_length"))
         }
     except LOADING_FAULTS as error:
-        raise DataError(str(gguf), f"not a whole GGUF file: {first_line(error)}", "copy the file again") from error
+        raise DataError(str(gguf), f"not a complete GGUF file: {first_line(error)}", "copy the file again") from error
     for name, value in numbers.items():
         require_room(str(gguf), name, value, room)

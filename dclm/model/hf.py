@@ -1,11 +1,11 @@
-"""Export to a directory that `transformers` loads as it is, without code of ours, and import back.
+"""Export to a directory that `transformers` loads directly, without custom code, and import back.
 
 No architecture of `transformers` has LayerNorm without bias and QK-norm over the full width. But LayerNorm is RMSNorm
-of what has mean 0, and taking the mean off is linear: done once to the weights that write into a normed vector
-(embedding, out_proj, w3, and the query and key rows of in_proj), every LayerNorm here becomes exactly an RMSNorm.
-The rest is OLMoE with one expert, which its router gives the weight softmax([x]) = 1: pre-norm, RMS QK-norm over the
-full width, rotary positions in halves, SwiGLU. Logits are equal to rounding; an exported and re-imported model has
-other weights (their means are gone) and the same logits.
+of a vector with mean 0, and subtracting the mean is linear: once this is done to the weights that write into a normed
+vector (embedding, out_proj, w3, and the query and key rows of in_proj), every LayerNorm here equals an RMSNorm exactly.
+The rest is OLMoE with one expert, to which its router gives the weight softmax([x]) = 1: pre-norm, RMS QK-norm over the
+full width, rotary positions in halves, SwiGLU. Logits are equal up to rounding; an exported and re-imported model has
+different weights (their means are gone) and the same logits.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ TOP_NAMES = {
 
 
 def export_huggingface(model: Transformer, out: Path, tokenizer: Path | None = None) -> None:
-    """Write `model` to the directory `out` as a `transformers` model, with its tokenizer where given.
+    """Write `model` to the directory `out` as a `transformers` model, with its tokenizer if given.
 
-    Raises: DataError if the tokenizer lacks the token that it says ends a text.
+    Raises: DataError if the tokenizer lacks the token that it names as the end of text.
     """
     import transformers
 
-    config, end = model.config, _end_of_text(tokenizer)
+    config, end, begin = model.config, _end_of_text(tokenizer), _named(tokenizer, "bos_token")
     settings = transformers.OlmoeConfig(
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_dim,
@@ -60,7 +60,7 @@ def export_huggingface(model: Transformer, out: Path, tokenizer: Path | None = N
         num_experts=1,
         num_experts_per_tok=1,
         pad_token_id=None,
-        bos_token_id=end.id,
+        bos_token_id=end.id if begin is None else begin.id,
         eos_token_id=end.id,
         dtype="float32",
     )
@@ -71,31 +71,40 @@ def export_huggingface(model: Transformer, out: Path, tokenizer: Path | None = N
         shell.save_pretrained(directory)
         if tokenizer is not None:
             make_tokenizer: Any = transformers.PreTrainedTokenizerFast
-            make_tokenizer(tokenizer_file=str(tokenizer), eos_token=end.token).save_pretrained(directory)
+            names = {"eos_token": end.token} | ({} if begin is None else {"bos_token": begin.token})
+            make_tokenizer(tokenizer_file=str(tokenizer), **names).save_pretrained(directory)
 
 
-class EndOfText(NamedTuple):
-    """What ends a document."""
+class SpecialToken(NamedTuple):
+    """A token that begins or ends a document."""
 
     token: str
     id: int
 
 
-def _end_of_text(tokenizer: Path | None) -> EndOfText:
-    """From the tokenizer_config.json beside the tokenizer, where there is one; else GPT-NeoX-20B's."""
+def _end_of_text(tokenizer: Path | None) -> SpecialToken:
+    """From the tokenizer_config.json next to the tokenizer, if there is one; else GPT-NeoX-20B's."""
+    found = _named(tokenizer, "eos_token")
+    return SpecialToken("<|endoftext|>", 0) if found is None else found
+
+
+def _named(tokenizer: Path | None, name: str) -> SpecialToken | None:
+    """A token named in the tokenizer_config.json next to the tokenizer; None if it names none."""
     if tokenizer is None or not tokenizer.with_name(TOKENIZER_CONFIG).is_file():
-        return EndOfText("<|endoftext|>", 0)
-    token = json.loads(tokenizer.with_name(TOKENIZER_CONFIG).read_text(encoding="utf-8"))["eos_token"]
+        return None
+    token = json.loads(tokenizer.with_name(TOKENIZER_CONFIG).read_text(encoding="utf-8")).get(name)
+    if token is None:
+        return None
     found = Tokenizer.from_file(str(tokenizer)).token_to_id(token)
     if found is None:
-        raise DataError(str(tokenizer), f"no token {token!r}, which {TOKENIZER_CONFIG} says ends a text")
-    return EndOfText(token, found)
+        raise DataError(str(tokenizer), f"no token {token!r}, which {TOKENIZER_CONFIG} names as `{name}`")
+    return SpecialToken(token, found)
 
 
 def import_huggingface(directory: Path) -> Transformer:
     """The model that `export_huggingface` wrote to `directory`.
 
-    Raises: DataError if it is a model of another shape (score such a one as `hf:DIRECTORY`).
+    Raises: DataError if it is a model of another architecture (score such a model as `hf:DIRECTORY`).
     """
     import transformers
 
@@ -160,13 +169,13 @@ def from_huggingface(state: Mapping[str, Tensor], config: ModelConfig) -> dict[s
 
 
 def _centred(weight: Tensor, dim: int) -> Tensor:
-    """`weight` whose product has mean 0 over the width: less its mean along `dim`, computed in float64."""
+    """`weight` whose product has mean 0 over the width: its mean along `dim` is subtracted, computed in float64."""
     exact = weight.detach().double()
     return exact - exact.mean(dim=dim, keepdim=True)
 
 
 def _rope(inv_freq: Tensor, config: ModelConfig) -> dict[str, object]:
-    """Rotary parameters; frequencies that are not the formula's are factors on it (type `longrope`)."""
+    """Rotary parameters; frequencies that differ from the formula are factors on it (type `longrope`)."""
     formula = inverse_frequencies(config.head_dim)
     if torch.equal(formula, inv_freq):
         return {"rope_type": "default", "rope_theta": ROTARY_BASE}

@@ -1,4 +1,4 @@
-"""What scoring and generation need of a language model, ours or one of `transformers`.
+"""The interface that scoring and generation need of a language model, ours or one of `transformers`.
 
 B batch, T tokens, V vocabulary, d width.
 """
@@ -17,20 +17,20 @@ one row at a time."""
 
 
 class Cache(Protocol):
-    """What a model has read of B right-padded rows."""
+    """The state of a model after reading B right-padded rows."""
 
     lengths: Tensor
     """[B], real tokens of each row."""
 
     def select(self, rows: Tensor, capacity: int | None = None) -> Cache:
-        """A copy that holds the given rows ([B'], repeats allowed), with room for `capacity` tokens."""
+        """A copy that contains the given rows ([B'], repeats allowed), with room for `capacity` tokens."""
 
     def joined(self, others: Sequence[Cache], capacity: int) -> Cache:
-        """A copy that holds the rows of this cache and then those of others, with room for `capacity` tokens."""
+        """A copy that contains the rows of this cache and then those of others, with room for `capacity` tokens."""
 
 
 class LanguageModel(Protocol):
-    """A causal language model that may stop before its head, and go on from a cache."""
+    """A causal language model that may stop before its head, and continue from a cache."""
 
     @property
     def vocab_size(self) -> int:
@@ -42,19 +42,19 @@ class LanguageModel(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where tokens must lie."""
+        """Device on which tokens must be."""
 
     @property
     def batching(self) -> Batching:
-        """How rows may be read together without any change to their scores."""
+        """How rows may be read together without changing their scores."""
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
         """An empty cache for `batch` rows of at most `capacity` tokens, padding included."""
 
     def forward_hidden(self, tokens: Tensor, *, cache: Cache | None = None, lengths: Tensor | None = None) -> Tensor:
-        """Hidden states [B, T, d] for `head`; with a cache, `tokens` [B, T] go on from it and are added to it.
+        """Hidden states [B, T, d] for `head`; with a cache, `tokens` [B, T] continue it and are added to it.
 
-        `lengths` [B]: how many tokens of each right-padded row are real (None: all).
+        `lengths` [B]: number of real tokens in each right-padded row (None: all).
         """
 
     def head(self, hidden: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One door to every model that can be evaluated: a checkpoint, a training run, an open_lm file, or `hf:` and a path."""
+"""Loads every model that can be evaluated: a checkpoint, a training run, an open_lm file, or `hf:` and a path."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class LoadedModel:
 
     model: LanguageModel
     path: Path
-    """The directory it was read from: a training run is resolved to its last checkpoint."""
+    """The directory it was read from: for a training run, its last checkpoint."""
     tokenizer_path: Path | None
-    """tokenizer.json, where the directory has one."""
+    """tokenizer.json, if the directory has one."""
     config: ModelConfig | None
     """None for a model of `transformers`."""
 
@@ -46,9 +46,9 @@ def load_model(
 ) -> LoadedModel:
     """Load `DIR/checkpoints/step-…`, the last checkpoint of a training run `DIR`, open_lm's `FILE.pt`, or `hf:DIR`.
 
-    Weights are kept as they are in float32, or cast to `dtype`; logits are float32 always. `window` is the longest text
-    of a `transformers` model whose configuration does not state it.
-    Raises: DataError if there is no such model, or its files are missing or corrupt.
+    Weights stay float32, or are cast to `dtype`; logits are always float32. `window` is the maximum text length for a
+    `transformers` model whose configuration does not state one. Raises: DataError if there is no such model, or its
+    files are missing or corrupt.
     """
     if str(path).startswith(HUGGING_FACE):
         from dclm.model.adapter import load_huggingface
@@ -70,7 +70,7 @@ def load_model(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """What can be said of a model without its weights."""
+    """The properties of a model that are known without its weights."""
 
     seq_len: int
     tokenizer_path: Path | None
@@ -79,11 +79,12 @@ class ModelDescription:
 
 
 def describe_model(path: str | Path, window: int | None = None) -> ModelDescription:
-    """The window and the tokenizer of what `load_model` would load; only an open_lm file has to be read for it.
+    """The window and the tokenizer of the model that `load_model` would load; only an open_lm file has to be read for
+    this.
 
-    window: what was asked for, for a `transformers` model.
+    window: the requested one, for a `transformers` model.
 
-    Raises: DataError if there is no such model, or its window is not known or shorter than the one asked for.
+    Raises: DataError if there is no such model, or its window is unknown or shorter than the requested one.
     """
     if str(path).startswith(HUGGING_FACE):
         from dclm.model.adapter import huggingface_window
@@ -102,21 +103,21 @@ def describe_model(path: str | Path, window: int | None = None) -> ModelDescript
 def find_checkpoint(address: str | Path) -> Path:
     """A local folder with the model at an address: that folder itself, or the last checkpoint of a training run.
 
-    Of a finished run, whose record says what its last checkpoint is, the files are compared with their hashes first.
-    A run at a URL is copied to this machine's scratch space.
-    Raises: DataError if there is no model, or it is not what its record says.
+    For a finished run, whose record names its last checkpoint, the files are first compared with their hashes. A run at
+    a URL is copied to this machine's scratch space. Raises: DataError if there is no model, or it does not match its
+    record.
     """
     if exists(join(address, RECORD)):
         return _recorded_checkpoint(str(address))
     if not is_local(str(address)):
         hint = "pass the --out of a `dclm train` that has finished"
-        raise DataError(str(address), f"no {RECORD}: no finished training run", hint)
+        raise DataError(str(address), f"no {RECORD}: not a finished training run", hint)
     path = Path(address)
     if (path / MODEL).exists() or (path / CONFIG).exists():
         return path
     found = list_checkpoints(path)
     if not found:
-        what = f"no model: neither {MODEL} nor {CHECKPOINTS}/{STEP}… is there"
+        what = f"no model: found neither {MODEL} nor {CHECKPOINTS}/{STEP}…"
         raise DataError(str(path), what, "pass a checkpoint, the --out of `dclm train`, or hf:DIRECTORY")
     return found[-1]
 

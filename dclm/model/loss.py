@@ -1,7 +1,7 @@
 """Head, cross-entropy and z-loss as one operation that never holds all logits.
 
-N tokens, d width, V vocabulary, C tokens of a chunk. At small scales head and loss are most of the work: making the
-gradient while a chunk's logits are at hand saves memory of order N·V and the passes over it.
+N tokens, d width, V vocabulary, C tokens of a chunk. At small scales head and loss are most of the work: computing the
+gradient while a chunk's logits are available saves memory of order N·V and further passes over it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 CHUNK_ELEMENTS_CPU = 1 << 23  # logits of a chunk: 32 MB, measured best of 1 << 19 … 24 with a 32 MB cache
 CHUNK_ELEMENTS_GPU = 1 << 28  # 4,096 tokens at V = 50,432: large products of 0.4 GB in bfloat16
-SMALLEST_SHARE = 1e-30  # far above where float32 loses digits (1e-38)
+SMALLEST_SHARE = 1e-30  # far above the range where float32 loses digits (1e-38)
 
 
 class LossSums(NamedTuple):
@@ -34,9 +34,9 @@ def linear_cross_entropy(
 ) -> LossSums:
     """The training loss of hidden states [N, d] under a head `weight` [V, d] and `targets` [N].
 
-    Products run at the precision of `hidden`; softmax and sums in float32. `compiled` fuses what is done to each logit
-    (torch.compile): on GPUs that would otherwise take longer than the products.
-    Source: open_lm losses.py `CrossEntropyLossWithZLoss` (mean over tokens: scale = 1/N).
+    Products run at the precision of `hidden`; softmax and sums in float32. `compiled` fuses the operations on each
+    logit (torch.compile): on GPUs they would otherwise take longer than the products. Source: open_lm losses.py
+    `CrossEntropyLossWithZLoss` (mean over tokens: scale = 1/N).
     """
     loss, cross_entropy, z = _LinearCrossEntropy.apply(hidden, weight, targets, z_loss, scale, compiled)  # type: ignore[no-untyped-call]
     return LossSums(loss, cross_entropy, z)
@@ -46,7 +46,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """Computes the gradients in the forward pass; backward only scales them.
 
     The gradient of a row of logits is c · softmax - scale · onehot(target), with c = scale · (1 + 2z · logsumexp). The
-    softmax goes through the products as it is; c and the target are applied to what is d wide, not V.
+    softmax goes through the products unchanged; c and the target are applied to tensors of width d, not V.
     """
 
     @staticmethod
@@ -79,7 +79,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 class _Softmax(NamedTuple):
-    """Of a chunk's logits."""
+    """The softmax of one chunk."""
 
     shares: Tensor
     """[C, V], the softmax, in the precision of the products."""
@@ -90,7 +90,7 @@ class _Softmax(NamedTuple):
 
 
 def _softmax_of(weight: Tensor, num_rows: int, compiled: bool) -> Callable[[Tensor, Tensor], _Softmax]:
-    """What makes the softmax of chunks of up to `num_rows` hidden states [C, d] and targets [C, 1]."""
+    """The function that computes the softmax of chunks of up to `num_rows` hidden states [C, d] and targets [C, 1]."""
     if not (compiled or weight.is_cuda):
         return _Buffers(num_rows, weight).fill
     of_logits = _compiled_softmax() if compiled else _softmax
@@ -98,7 +98,7 @@ def _softmax_of(weight: Tensor, num_rows: int, compiled: bool) -> Callable[[Tens
 
 
 def _softmax(product: Tensor, goals: Tensor) -> _Softmax:
-    """Compiled it reads products and writes shares, and nothing as large as they in float32."""
+    """Compiled, it reads products and writes probabilities, and nothing of that size in float32."""
     logits = product.float()
     logsumexp = logits.logsumexp(dim=1, keepdim=True)
     return _Softmax((logits - logsumexp).exp_().to(product.dtype), logsumexp, logits.gather(1, goals))
@@ -110,7 +110,8 @@ def _compiled_softmax() -> Callable[[Tensor, Tensor], _Softmax]:
 
 
 class _Buffers:
-    """Room for one chunk's logits and softmax on a CPU, where fresh memory each time would cost more than the work."""
+    """Buffers for one chunk's logits and softmax on a CPU, where new memory for each chunk would cost more than the
+    work."""
 
     def __init__(self, num_rows: int, weight: Tensor) -> None:
         self.weight = weight
@@ -119,7 +120,7 @@ class _Buffers:
         self.softmax = torch.empty_like(self.logits)
 
     def fill(self, inputs: Tensor, goals: Tensor) -> _Softmax:
-        """The softmax of a chunk, until the next one."""
+        """The softmax of a chunk, valid until the next one."""
         rows = len(inputs)
         product, logits, softmax = self.product[:rows], self.logits[:rows], self.softmax[:rows]
         torch.mm(inputs, self.weight.T, out=product)
@@ -133,10 +134,10 @@ class _Buffers:
 
 
 def _rows_at_once(num_rows: int, weight: Tensor) -> int:
-    """Rows of a chunk: no fewer than d, or passes over the weight's gradient would cost more than the logits."""
+    """Rows of a chunk: no fewer than d, or else passes over the weight's gradient would cost more than the logits."""
     elements = CHUNK_ELEMENTS_GPU if weight.is_cuda else CHUNK_ELEMENTS_CPU
     rows = max(elements // len(weight), weight.shape[1])
-    if weight.is_cuda:  # a power of two cuts micro-batches evenly: compiled kernels are of one shape
+    if weight.is_cuda:  # a power of two divides micro-batches evenly: kernels are compiled for one shape
         rows = 1 << (rows.bit_length() - 1)
     return min(num_rows, rows)
 
@@ -147,9 +148,9 @@ def _chunks(num_rows: int, weight: Tensor) -> Iterator[slice]:
 
 
 def _logsumexp(logits: Tensor, at_target: Tensor, share: Tensor) -> Tensor:
-    """[C, 1], from the target's logit and its share in the softmax, which spares a pass over the logits.
+    """[C, 1], from the target's logit and its probability, which saves a pass over the logits.
 
-    Where a share is too small for that, over the logits.
+    If a probability is too small for that, from the logits.
     """
     if float(share.min()) > SMALLEST_SHARE:
         return at_target - share.log()
@@ -157,7 +158,7 @@ def _logsumexp(logits: Tensor, at_target: Tensor, share: Tensor) -> Tensor:
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """total += left @ right, added up in float32."""
+    """total += left @ right, accumulated in float32."""
     if right.dtype == torch.float32:
         total.addmm_(left, right)
     else:

@@ -22,7 +22,7 @@ from dclm.model.weights import assemble
 OURS = "rotary.inv_freq"
 THEIRS = re.compile(r"layers\.\d+\.attention\.pos_embed\.inv_freq")
 PREFIXES = ("module.", "_orig_mod.")
-"""What DistributedDataParallel and torch.compile put before names; FSDP and a single process put nothing."""
+"""Prefixes that DistributedDataParallel and torch.compile add to names; FSDP and a single process add none."""
 
 _SCALAR: Any = np.float64(0).__reduce__()[0]
 NUMPY_NUMBERS: list[Any] = [
@@ -30,14 +30,14 @@ NUMPY_NUMBERS: list[Any] = [
     np.dtype,
     *(type(np.dtype(kind)) for kind in ("float64", "float32", "int64")),
 ]
-"""What NumPy's numbers are made of when unpickled: the bounds of losses in `evaluation_metrics` are such."""
+"""The components of pickled NumPy numbers: the bounds of losses in `evaluation_metrics` are such numbers."""
 
 
 def from_openlm(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """Parameters by our names: without prefixes, and with the rotary frequencies of all layers once.
 
-    Frequencies are taken as they are: FSDP runs trained with, and saved, values rounded to bfloat16.
-    Raises: DataError if layers disagree on their frequencies.
+    Frequencies are used unchanged: FSDP runs trained with, and saved, values rounded to bfloat16. Raises: DataError if
+    layers disagree on their frequencies.
     """
     plain = {_strip(name): tensor for name, tensor in state.items()}
     frequencies = [plain.pop(name) for name in list(plain) if THEIRS.fullmatch(name)]
@@ -50,24 +50,26 @@ def from_openlm(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
 
 
 def to_openlm(state: Mapping[str, Tensor], num_layers: int) -> dict[str, Tensor]:
-    """Parameters by open_lm's names, as FSDP and a single process save them: no prefix, frequencies in every layer."""
+    """Parameters by open_lm's names, as saved by FSDP and a single process: no prefix, frequencies in every layer."""
     out = {name: tensor for name, tensor in state.items() if name != OURS}
     return out | {f"layers.{layer}.attention.pos_embed.inv_freq": state[OURS] for layer in range(num_layers)}
 
 
 def infer_config(state: Mapping[str, Tensor], where: str, *, seq_len: int) -> ModelConfig:
-    """The shape of a model from its tensors (our names); `seq_len` is not in them.
+    """The shape of a model from its tensors (our names); `seq_len` cannot be derived.
 
-    Raises: DataError if a tensor that tells it is not there.
+    Raises: DataError if a tensor that determines it is missing.
     """
     try:
         vocab_size, hidden_dim = state["tok_embeddings.weight"].shape
         heads = hidden_dim // (2 * len(state[OURS]))
     except KeyError as error:
-        raise DataError(where, f"no tensor {error}: this is no open_lm model", "is it another model's file?") from None
+        raise DataError(
+            where, f"no tensor {error}: this is not an open_lm model", "is it the file of another model?"
+        ) from None
     except (ValueError, ZeroDivisionError, TypeError):
-        what = f"{OURS} or tok_embeddings.weight has another shape than in open_lm models"
-        raise DataError(where, what, "is it another model's file?") from None
+        what = f"{OURS} or tok_embeddings.weight does not have the shape it has in open_lm models"
+        raise DataError(where, what, "is it the file of another model?") from None
     layers = {name.split(".")[1] for name in state if name.startswith("layers.")}
     return ModelConfig(
         hidden_dim=hidden_dim, num_layers=len(layers), num_heads=heads, seq_len=seq_len, vocab_size=vocab_size
@@ -87,7 +89,7 @@ def read_openlm(path: Path, *, seq_len: int = 2048) -> Transformer:
         raise DataError(str(path), "no such file", "check the path") from None
     except LOADING_FAULTS as error:
         what = f"not a PyTorch checkpoint, or one that holds more than tensors: {first_line(error)}"
-        raise DataError(str(path), what, "pass open_lm's epoch_N.pt; nothing in a file is ever run") from error
+        raise DataError(str(path), what, "pass open_lm's epoch_N.pt; code in a file is never run") from error
     state = content.get("state_dict") if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
         raise DataError(str(path), "found no `state_dict` of tensors", "pass open_lm's epoch_N.pt")
@@ -95,7 +97,7 @@ def read_openlm(path: Path, *, seq_len: int = 2048) -> Transformer:
     try:
         config = infer_config(ours, str(path), seq_len=seq_len)
     except ValueError as error:
-        raise DataError(str(path), f"no model has such a shape: {error}", "is it another model's file?") from None
+        raise DataError(str(path), f"no model has such a shape: {error}", "is it the file of another model?") from None
     return assemble(config, ours, str(path))
 
 

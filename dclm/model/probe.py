@@ -1,8 +1,8 @@
-"""Whether a model of `transformers` can share prefixes and batches: tried out on short texts when it is loaded.
+"""Tests whether a model of `transformers` can share prefixes and batches, on short texts when it is loaded.
 
-Sliding windows, ALiBi and recurrent states count slots of a cache, not tokens of a row. Where rows of unequal length
-share a cache, such a model may score them differently from the same rows alone. Nothing in a model's configuration
-says so reliably, so the ways of reading are compared with plain one-row forward passes.
+Sliding windows, ALiBi and recurrent states count slots of a cache, not tokens of a row. If rows of unequal length share
+a cache, such a model may score them differently from the same rows alone. No configuration says so reliably, so the
+ways of reading are compared with plain one-row forward passes.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from torch import Tensor
 from dclm.model.interface import Batching, Cache, LanguageModel
 
 SHORT = 24
-"""Tokens of the longer row where no window is in sight."""
+"""Number of tokens in the longer row if there is no window."""
 BEYOND = 8
-"""Tokens of the longer row past the end of a window."""
+"""Number of tokens in the longer row beyond the end of a window."""
 RELATIVE_TOLERANCE = 2e-5
-"""Largest difference of log-probabilities in float32, as a part of the range of the logits."""
+"""Largest difference of log-probabilities in float32, as a fraction of the range of the logits."""
 ROUNDINGS = 8
-"""In lower precision: as many units of its rounding as a part of that range."""
+"""In lower precision: this many units of its rounding, as a fraction of that range."""
 POSITIONS = 12
-"""Positions compared in each row; the last ones are always among them."""
+"""Number of positions compared in each row; the last ones are always among them."""
 LIMITS = ("window", "chunk_size", "original_max_position")
-"""Parts of the names of settings behind which a model reads differently."""
+"""Substrings of the names of settings beyond whose value a model reads differently."""
 Read = Callable[[LanguageModel, list[Tensor]], list[Tensor]]
 """Hidden states [T, d] of each text."""
 TAIL = 4
-"""Tokens of each row that are read from a cache."""
+"""Number of tokens of each row that are read from a cache."""
 REFUSALS = (
     AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError, AssertionError
 )  # fmt: skip
-"""What a model raises whose code does not expect a cache of unequal rows."""
+"""Exceptions of a model whose code does not expect a cache of unequal rows."""
 
 
 def find_batching(model: LanguageModel, config: Any, dtype: torch.dtype) -> Batching:
-    """The fastest way of reading that gives what plain one-row forward passes give.
+    """The fastest way of reading that gives the same scores as plain one-row forward passes.
 
     config: the model's `transformers` configuration, in which windows and chunks shorter than `model.seq_len` are
-    looked up. Errors of the plain pass itself are raised.
+    searched. Errors of the plain pass itself are raised.
     """
     tolerance = max(RELATIVE_TOLERANCE, ROUNDINGS * torch.finfo(dtype).eps if dtype != torch.float32 else 0.0)
     rows = [_texts(model, size) for size in probe_sizes(config, model.seq_len)]
@@ -80,7 +80,7 @@ def _texts(model: LanguageModel, size: int) -> list[Tensor]:
 
 
 def _logprobs(model: LanguageModel, hidden: Tensor) -> Tensor:
-    """Of the chosen positions of one text's hidden states [T, d]: logits [P, V], float32."""
+    """Logits [P, V], float32, at the chosen positions of one text's hidden states [T, d]."""
     count = len(hidden)
     chosen = sorted({*torch.linspace(0, count - 1, POSITIONS).long().tolist(), *range(max(0, count - 4), count)})
     return model.head(hidden[chosen])
@@ -96,7 +96,7 @@ def _agrees(
     try:
         hidden = read(model, list(rows))
     except torch.OutOfMemoryError:
-        raise  # says nothing of the model
+        raise  # says nothing about the model
     except REFUSALS:
         return False
     return all(_close(_logprobs(model, h), e, tolerance) for h, e in zip(hidden, expected, strict=True))
@@ -117,7 +117,7 @@ def _read_padded(model: LanguageModel, rows: list[Tensor]) -> list[Tensor]:
 
 
 def _read_shared(model: LanguageModel, rows: list[Tensor]) -> list[Tensor]:
-    """The beginnings of both texts in one padded batch, the second one's shared; then ends of unequal length."""
+    """The beginnings of both texts in one padded batch, with the second one's shared; then ends of unequal length."""
     heads, tails = [row[:-TAIL] for row in rows], [row[-TAIL:] for row in rows]
     capacity = max(map(len, heads)) + BEYOND
     cache: Cache = model.new_cache(len(rows), capacity)
@@ -132,7 +132,7 @@ def _read_shared(model: LanguageModel, rows: list[Tensor]) -> list[Tensor]:
 
 
 def _read_joined(model: LanguageModel, rows: list[Tensor]) -> list[Tensor]:
-    """The beginnings of both texts read apart, their caches joined, and their ends read token by token."""
+    """The beginnings of both texts read separately, their caches joined, and their ends read token by token."""
     heads, tails = [row[:-TAIL] for row in rows], [row[-TAIL:] for row in rows]
     caches: list[Cache] = [model.new_cache(1, len(head)) for head in heads]
     hidden = [
@@ -153,4 +153,4 @@ def _lengths(rows: Sequence[Tensor]) -> Tensor:
 
 
 WAYS: Mapping[Batching, tuple[Read, ...]] = {"cached": (_read_shared, _read_joined), "padded": (_read_padded,)}
-"""Ways of reading, the fastest first, and what has to give the scores of plain passes in each."""
+"""Ways of reading, fastest first, and the passes whose scores must equal those of plain passes."""

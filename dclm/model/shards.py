@@ -1,8 +1,8 @@
-"""Tensors that several ranks wrote together, each its own part, as safetensors files through PyTorch's DCP.
+"""Tensors written jointly by several ranks, each its own part, as safetensors files through PyTorch's DCP.
 
-A directory `shards` holds one file per rank. Each file's header says which part of which tensor it holds, so that any
-number of ranks reads what any other number wrote. No file is a pickle: DCP's own format, whose `.metadata` runs code
-when it is read, is neither written nor read.
+A directory `shards` contains one file per rank. Each file's header says which part of which tensor it holds, so that
+any number of ranks can read what any other number wrote. No file is a pickle: DCP's own format, whose `.metadata` runs
+code when it is read, is neither written nor read.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ from dclm.core.errors import DataError
 
 SHARDS = "shards"
 WEIGHTS = "model."
-"""Prefix of a model's own tensors among those of a training run."""
+"""Prefix of the model's own tensors among those of a training run."""
 _PICKLED = ".metadata"
-"""What DCP's own format puts next to its parts."""
+"""A file that DCP's own format has next to its parts."""
 
 
 def write_shards(directory: Path, tensors: dict[str, Tensor]) -> None:
-    """Write this rank's part of `tensors` (DTensors, or whole ones that all ranks share); all ranks call it together.
+    """Write this rank's part of `tensors` (DTensors, or whole ones that all ranks share); all ranks must call it
+    together.
 
     Raises: on every rank, the OSError that one of them met.
     """
@@ -42,13 +43,13 @@ def write_shards(directory: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def load_shards(directory: Path, tensors: dict[str, Tensor]) -> None:
-    """Fill `tensors` in place, each rank its own part; alone where there are no ranks.
+    """Fill `tensors` in place, each rank its own part, or a single process if there are no ranks.
 
-    Raises: DataError if a file is missing or corrupt, or a tensor is not in them or of another shape.
+    Raises: DataError if a file is missing or corrupt, or a tensor is missing or of another shape.
     """
     _require_safetensors(directory)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that there are no ranks
+        warnings.simplefilter("ignore", UserWarning)  # about missing ranks
         try:
             load(tensors, storage_reader=_Reader(str(directory / SHARDS)), no_dist=not dist.is_initialized())
         except CheckpointException as error:
@@ -57,9 +58,9 @@ def load_shards(directory: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def read_shards(directory: Path) -> dict[str, Tensor]:
-    """The whole weights of the model, on the CPU, by their names; what belongs to an optimizer is not read.
+    """The complete weights of the model, on the CPU, by name; the optimizer's tensors are not read.
 
-    Raises: DataError as `load_shards`.
+    Raises: DataError like `load_shards`.
     """
     _require_safetensors(directory)
     try:
@@ -76,10 +77,11 @@ def read_shards(directory: Path) -> dict[str, Tensor]:
 
 
 class _Reader(HuggingFaceStorageReader):
-    """DCP's reader, with a check that the parts make whole tensors: a file that is gone would leave memory unfilled."""
+    """DCP's reader, with a check that the parts form complete tensors: a missing file would leave memory
+    uninitialized."""
 
     def read_metadata(self) -> Metadata:
-        """What is stored where. Raises: ValueError if a header cannot be read or parts do not make whole tensors."""
+        """What is stored where. Raises: ValueError if a header cannot be read or parts do not form complete tensors."""
         try:
             metadata = super().read_metadata()
         except (SafetensorError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
@@ -93,17 +95,17 @@ class _Reader(HuggingFaceStorageReader):
 
 
 def _require_whole(name: str, stored: TensorStorageMetadata) -> None:
-    """Raises: ValueError unless the parts fill the tensor without gap or overlap, as far as their sizes tell."""
+    """Raises: ValueError unless the parts fill the tensor without gap or overlap, as far as their sizes show."""
     lengths = {len(stored.size)}
     for chunk in stored.chunks:
         lengths |= {len(chunk.offsets), len(chunk.sizes)}
         if any(offset < 0 for offset in chunk.offsets):
-            raise ValueError(f"a part of {name} begins before it")
+            raise ValueError(f"a part of {name} begins before its start")
     found = sum(math.prod(chunk.sizes) for chunk in stored.chunks)
     if len(lengths) > 1 or len({tuple(c.offsets) for c in stored.chunks}) < len(stored.chunks):
         raise ValueError(f"the parts of {name} do not fit together")
     if found != math.prod(stored.size):
-        raise ValueError(f"of {name} there are {found:,} numbers of {math.prod(stored.size):,}")
+        raise ValueError(f"{name} has {found:,} numbers, expected {math.prod(stored.size):,}")
 
 
 def _require_safetensors(directory: Path) -> None:

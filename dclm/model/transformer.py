@@ -16,7 +16,8 @@ from dclm.model.interface import Batching, Cache
 
 
 class Linear(nn.Module):
-    """A matrix product without bias, at the precision of its input: float32 weights are cast, and stay float32."""
+    """A matrix product without bias, at the precision of its input: float32 weights are cast for it, and stay
+    float32."""
 
     def __init__(self, num_in: int, num_out: int) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ class LayerNorm(nn.Module):
 class Rotary(nn.Module):
     """Tables of the rotary position embedding.
 
-    `inv_freq` [D/2] is a saved buffer, and a loaded one is honoured: open_lm's FSDP checkpoints hold values rounded to
+    `inv_freq` [D/2] is a saved buffer, and a loaded one is used: open_lm's FSDP checkpoints contain values rounded to
     bfloat16, with which the model was trained. Deliberate difference: new models keep exact float32 values, and tables
     are computed in float32 (the reference rounds `inv_freq` to bfloat16 under mixed precision, an angle error of up to
     2.5 rad at position 2047).
@@ -67,13 +68,13 @@ def inverse_frequencies(head_dim: int) -> Tensor:
 
 
 def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn the pairs (i, i + D/2) of each head by their angle (GPT-NeoX's layout). x [B, T, H, D]."""
+    """Rotate the pairs (i, i + D/2) of each head by their angle (GPT-NeoX's layout). x [B, T, H, D]."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
 
 
 class Attention(nn.Module):
-    """Causal self-attention; queries and keys are normalised over the full width, before heads and rotation."""
+    """Causal self-attention; queries and keys are normalized over the full width, before heads and rotation."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -135,7 +136,7 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """A language model: tokens in, float32 logits out.
 
-    Weights are uninitialised (`dclm.model.init` and `dclm.model.load` fill them). The residual stream has
+    Weights are uninitialized (`dclm.model.init` and `dclm.model.load` fill them). The residual stream has
     `compute_dtype` (None: the embedding's dtype), and every product and norm follows it, as in the reference's FSDP
     mixed precision; parameters, logits and loss stay float32.
     """
@@ -182,10 +183,10 @@ class Transformer(nn.Module):
         return self.head(self.forward_hidden(tokens, cache=cache, lengths=lengths))
 
     def forward_hidden(self, tokens: Tensor, *, cache: Cache | None = None, lengths: Tensor | None = None) -> Tensor:
-        """Hidden states [B, T, d] after the last norm, for `head` to turn into logits where they are wanted.
+        """Hidden states [B, T, d] after the last norm, from which `head` computes logits where needed.
 
-        With a cache, `tokens` go on from what it holds, and are added to it. `lengths` [B]: how many tokens of each
-        right-padded row are real (None: all); without a cache it changes nothing, for no token sees to its right.
+        With a cache, `tokens` continue its content, and are added to it. `lengths` [B]: number of real tokens in each
+        right-padded row (None: all); without a cache it has no effect, because no token sees tokens to its right.
         """
         assert cache is None or isinstance(cache, KVCache)
         if cache is None:

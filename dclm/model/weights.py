@@ -1,4 +1,5 @@
-"""A model on disk: `model.safetensors` or `shards/`, `config.json` beside it, and the tokenizer it was trained with."""
+"""A model on disk: `model.safetensors` or `shards/`, `config.json` next to it, and the tokenizer it was trained
+with."""
 
 from __future__ import annotations
 
@@ -23,10 +24,10 @@ MODEL = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-"""Beside the tokenizer; names the token that ends a text."""
+"""File next to the tokenizer; names the token that ends a text."""
 FORMAT = "dclm-openlm"
 _FORGED = 1000
-"""A config that states so many times the parameters that are stored is not of this model."""
+"""A config that states more than this many times the stored parameters does not belong to this model."""
 
 
 def write_model(directory: Path, state: Mapping[str, Tensor], config: ModelConfig, tokenizer: Path | None) -> None:
@@ -45,7 +46,7 @@ def write_config(directory: Path, config: ModelConfig, tokenizer: Path | None) -
 
 
 def copy_tokenizer(tokenizer: Path, directory: Path) -> None:
-    """Copy a tokenizer.json, and the tokenizer_config.json beside it where there is one."""
+    """Copy a tokenizer.json, and the tokenizer_config.json next to it if there is one."""
     shutil.copyfile(tokenizer, directory / TOKENIZER)
     settings = tokenizer.with_name(TOKENIZER_CONFIG)
     if settings.exists():
@@ -55,14 +56,14 @@ def copy_tokenizer(tokenizer: Path, directory: Path) -> None:
 def read_config(directory: Path) -> ModelConfig:
     """The shape of the model in `directory`.
 
-    Raises: DataError if there is no config.json of ours.
+    Raises: DataError if it has no config.json written by dclm.
     """
     path = directory / CONFIG
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(
-            str(directory), f"no {CONFIG}: this is no checkpoint", "pass a directory that `dclm train` wrote"
+            str(directory), f"no {CONFIG}: this is not a checkpoint", "pass a directory that `dclm train` wrote"
         ) from None
     except (ValueError, RecursionError) as error:
         raise DataError(str(path), f"not JSON: {error}") from None
@@ -74,14 +75,14 @@ def read_config(directory: Path) -> ModelConfig:
 def read_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """All tensors of a safetensors file.
 
-    Raises: DataError if it is missing, cut short or otherwise corrupt.
+    Raises: DataError if it is missing, truncated or otherwise corrupt.
     """
     try:
         return load_file(path, device=str(device))
     except FileNotFoundError:
         raise DataError(str(path), "no such file", "the checkpoint is not complete") from None
     except SafetensorError as error:
-        raise DataError(str(path), f"corrupt: {error}", "fall back to an earlier checkpoint") from None
+        raise DataError(str(path), f"corrupt: {error}", "use an earlier checkpoint") from None
 
 
 def read_model(directory: Path) -> Transformer:
@@ -96,12 +97,12 @@ def read_model(directory: Path) -> Transformer:
 
 
 def assemble(config: ModelConfig, state: Mapping[str, Tensor], where: str) -> Transformer:
-    """A model that takes `state`'s tensors as its own. Raises: DataError naming every tensor that does not fit."""
+    """A model that uses the tensors of `state` directly. Raises: DataError naming every tensor that does not fit."""
     stored = sum(tensor.numel() for tensor in state.values())
     if config.num_layers > len(state) or config.num_parameters > _FORGED * max(stored, 1):  # before anything is built
         what = f"the config has {config.num_layers:,} layers and {config.num_parameters:,} parameters, "
-        what += f"and there are {len(state)} tensors of {stored:,} numbers"
-        raise DataError(where, what, "is it another model's file?")
+        what += f"but there are {len(state)} tensors with {stored:,} numbers"
+        raise DataError(where, what, "is it the file of another model?")
     with torch.device("meta"):
         model = Transformer(config)
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
@@ -113,6 +114,8 @@ def assemble(config: ModelConfig, state: Mapping[str, Tensor], where: str) -> Tr
     missing, surplus = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     for kind, names in (("missing", missing), ("not of this model", surplus), ("of another shape", sorted(wrong))):
         if names:
-            raise DataError(where, f"{len(names)} tensors are {kind}, first: {names[0]}", "is it another model's file?")
+            raise DataError(
+                where, f"{len(names)} tensors are {kind}, first: {names[0]}", "is it the file of another model?"
+            )
     model.load_state_dict(state, assign=True)
     return model

@@ -1,4 +1,5 @@
-"""ARC files (the format before WARC; versions 1 and 2), plain or in gzip members, faults of old crawls included."""
+"""ARC files (the format before WARC; versions 1 and 2), plain or in gzip members, including the faults of old
+crawls."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ class _Source(Protocol):
 
 
 class _Member:
-    """One gzip member as a stream; `following` is where the next may begin once this one is read to its end."""
+    """One gzip member as a stream; once it is read to its end, `following` is where the next may begin."""
 
     def __init__(self, stream: GuardedStream, offset: int) -> None:
         stream.seek(offset)
@@ -37,7 +38,7 @@ class _Member:
                 self._rest = self._stream.read(_CHUNK)
                 self._at += len(self._rest)
                 if not self._rest:
-                    raise EOFError("the file breaks off")
+                    raise EOFError("the file is truncated")
             data = self._packed.decompress(self._rest, max(size, 1))
             self._rest = self._packed.unconsumed_tail
             if data:
@@ -50,7 +51,7 @@ class _Member:
 
 
 class _Lines:
-    """Lines and exact numbers of bytes from a stream, with the position counted."""
+    """Reads lines and exact numbers of bytes from a stream, counting the position."""
 
     def __init__(self, source: _Source) -> None:
         self._source = source
@@ -90,7 +91,7 @@ class _Lines:
 def read_records(stream: GuardedStream, damage: list[str]) -> Iterator[Record]:
     """All records in order; the file's own header has the type `warcinfo`, every other one `response`.
 
-    `offset` is that of the gzip member, or of the record in a plain file. There are no record ids in ARC.
+    `offset` is that of the gzip member, or of the record in a plain file. ARC has no record ids.
     """
     if stream.read(3) != GZIP:
         stream.seek(0)
@@ -120,7 +121,7 @@ def _records(lines: _Lines, member: int | None, damage: list[str]) -> Iterator[R
         header = _HEADER.match(line.strip())
         if header is None:
             place = f"byte {at}" if member is None else f"byte {at} of the member at byte {member}"
-            damage.append(f"no ARC header at {place}: passed over up to the next one")
+            damage.append(f"no ARC header at {place}: skipped to the next one")
             while line and _HEADER.match(line.strip()) is None:
                 at = lines.position
                 line = lines.line()
@@ -149,7 +150,7 @@ def _record(header: re.Match[bytes], lines: _Lines, offset: int) -> Record:
 
 
 def _date(digits: str) -> str:
-    """ISO 8601 for the usual fourteen digits (more are cut), else what is there."""
+    """ISO 8601 for the usual fourteen digits (extra digits are cut); any other value unchanged."""
     if len(digits) < 14:
         return digits
     d = digits

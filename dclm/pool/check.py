@@ -1,4 +1,4 @@
-"""A second opinion on archives: what FastWARC and our reader make of a file, against what warcio makes of it."""
+"""An independent check of archives: compares what FastWARC and our reader find in a file with what warcio finds."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from dclm.pool.rows import MAX_PAGE_BYTES
 from dclm.pool.streams import GuardedStream, open_stream
 
 _SHOWN = 20
-"""So many differences of a file are told one by one."""
+"""Maximum number of differences per file that are listed one by one."""
 _TYPES = {"arc_header": "warcinfo"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What came of checking a file."""
+    """The result of checking a file."""
 
     name: str
     records: int
-    """Records that our reader found, those of types that it does not read included."""
+    """Number of records that our reader found, including types that it does not read."""
     digests: int
-    """Block and payload digests that could be checked."""
+    """Number of block and payload digests that could be checked."""
     problems: tuple[str, ...]
-    """Damage, differences between the readers, and digests that do not fit."""
+    """Damage, differences between the readers, and digests that do not match."""
 
 
 class _Seen(NamedTuple):
@@ -50,7 +50,7 @@ class _Seen(NamedTuple):
 def check_archive(file: InputFile) -> Check:
     """Read an archive twice and compare types, ids, lengths and contents record by record, and digests with contents.
 
-    Raises: DataError if the file cannot be opened or is no archive.
+    Raises: DataError if the file cannot be opened or is not an archive.
     """
     if file.kind != "warc":
         raise DataError(file.path, f"found a file of kind {file.kind}, allowed: WARC, WET, WAT and ARC")
@@ -90,7 +90,7 @@ def _theirs(stream: GuardedStream, problems: list[str], digests: list[bool]) -> 
     source = stream if plain else io.BufferedReader(_Unpacked(stream, packing))
     warnings = io.StringIO()
     try:
-        with contextlib.redirect_stderr(warnings):  # where warcio says what it wonders about
+        with contextlib.redirect_stderr(warnings):  # where warcio reports what puzzles it
             for number, record in enumerate(ArchiveIterator(source, no_record_parse=True), 1):
                 place = f"warcio's record {number}"
                 block = record.raw_stream.read(MAX_PAGE_BYTES + 1)
@@ -101,15 +101,15 @@ def _theirs(stream: GuardedStream, problems: list[str], digests: list[bool]) -> 
                 for name, data in (("Block", block), ("Payload", block if end is None else block[end:])):
                     labelled = headers.get_header(f"WARC-{name}-Digest")
                     fits = check_digest(labelled.encode(), data) if labelled else None
-                    if fits is not None and record.rec_type != "revisit":  # whose payload is that of another record
+                    if fits is not None and record.rec_type != "revisit":  # its payload is that of another record
                         digests.append(fits)
                         if not fits:
-                            problems.append(f"{place}: its WARC-{name}-Digest is that of something else")
+                            problems.append(f"{place}: its WARC-{name}-Digest does not match its content")
                 kind = _TYPES.get(record.rec_type, record.rec_type or "unknown")
                 digest = hashlib.sha1(block, usedforsecurity=False).digest()
                 yield _Seen(place, kind.lower(), headers.get_header("WARC-Record-ID"), len(block), digest)
     except (ArchiveLoadFailed, BrokenError, OSError, ValueError, EOFError) as error:
-        problems.append(f"warcio gives up: {str(error).splitlines()[0] if str(error) else type(error).__name__}"[:300])
+        problems.append(f"warcio failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"[:300])
     first = next((line.strip() for line in warnings.getvalue().splitlines() if line.strip()), None)
     if first is not None:
         problems.append(f"warcio warns: {first}"[:300])
@@ -119,20 +119,20 @@ def _difference(mine: _Seen | None, other: _Seen | None) -> str | None:
     if mine is None or other is None:
         seen = mine or other
         assert seen is not None
-        return f"{seen.place} ({seen.type}): the other reader does not find it"
+        return f"{seen.place} ({seen.type}): not found by the other reader"
     if mine.type != other.type:
-        return f"{mine.place}: of the type {mine.type}, of the type {other.type} by warcio"
+        return f"{mine.place}: type {mine.type}, but {other.type} according to warcio"
     if mine.length is None:
         return None
     if mine.id != other.id:
-        return f"{mine.place}: has the id {mine.id}, by warcio {other.id}"
+        return f"{mine.place}: id {mine.id}, but {other.id} according to warcio"
     if mine.length != other.length:
-        return f"{mine.place}: {mine.length} bytes, by warcio {other.length}"
-    return f"{mine.place}: other bytes than warcio's" if mine.digest != other.digest else None
+        return f"{mine.place}: {mine.length} bytes, but {other.length} according to warcio"
+    return f"{mine.place}: its bytes differ from warcio's" if mine.digest != other.digest else None
 
 
 class _Unpacked(io.RawIOBase):
-    """The unpacked bytes of a file, for a reader that does not know its packing."""
+    """The uncompressed bytes of a file, for a reader that does not support its compression."""
 
     def __init__(self, stream: GuardedStream, packing: Packing) -> None:
         super().__init__()

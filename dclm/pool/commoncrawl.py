@@ -1,4 +1,5 @@
-"""Selections of Common Crawl: whole WARC files sampled by seed, or the captures of chosen sites through its index."""
+"""Selections of Common Crawl: whole WARC files sampled by seed, or the captures of chosen sites found with its
+index."""
 
 from __future__ import annotations
 
@@ -17,24 +18,26 @@ from dclm.pool.files import ByteRange, InputFile, with_ranges
 from dclm.pool.remote import HttpFile, fetch, read_exactly
 from dclm.pool.surt import Pattern, parse_pattern
 
-_PROBE_BYTES = 1 << 16  # a line of cluster.idx is some 100 bytes; URLs may make it 2 KB
+_PROBE_BYTES = 1 << 16  # a line of cluster.idx has about 100 bytes; with long URLs up to 2 KB
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CommonCrawl:
-    """Pages of one crawl. Give `warcs` or `urls`."""
+    """Pages of one crawl. Give either `warcs` or `urls`."""
 
     crawl: Name
-    """Such as CC-MAIN-2022-05."""
+    """Id of the crawl, such as CC-MAIN-2022-05."""
     warcs: Positive | tuple[str, ...] | None = None
-    """So many WARC files, drawn by `seed` (more of them include the fewer), or a list of paths as in warc.paths.gz."""
+    """Number of WARC files, drawn by `seed` (a larger number includes the files of a smaller one), or a list of paths
+    as in warc.paths.gz."""
     urls: tuple[str, ...] = ()
-    """`*.example.com` (with subdomains), `example.com/*`, `example.com/blog*`, or single URLs, found by the index."""
+    """`*.example.com` (with subdomains), `example.com/*`, `example.com/blog*`, or single URLs, looked up in the
+    index."""
     limit: Positive | None = None
-    """Captures at most for each pattern of `urls`, first in the index's order."""
+    """Maximum number of captures per pattern of `urls`, in the order of the index."""
     seed: Count = 0
     base_url: str = "https://data.commoncrawl.org/"
-    """Server or mirror that has Common Crawl's own layout."""
+    """Server or mirror with Common Crawl's own layout."""
 
     def __post_init__(self) -> None:
         if (self.warcs is None) == (not self.urls):
@@ -45,9 +48,9 @@ class CommonCrawl:
             parse_pattern(text)
 
     def files(self) -> tuple[InputFile, ...]:
-        """The files, with byte ranges where single captures are meant, sorted by name. Fetches paths or index.
+        """The files, with byte ranges for single captures, sorted by name. Downloads the list of paths or the index.
 
-        Raises: DataError if the server does not have the crawl, or there is nothing that fits.
+        Raises: DataError if the server does not have the crawl, or nothing matches.
         """
         if self.warcs is None:
             return self._captures()
@@ -56,7 +59,9 @@ class CommonCrawl:
         else:
             known = self._paths()
             if self.warcs > len(known):
-                raise DataError(self.crawl, f"`warcs` is {self.warcs}, allowed: up to {len(known)}, its WARC files")
+                raise DataError(
+                    self.crawl, f"`warcs` is {self.warcs}, allowed: up to {len(known)}, the number of its WARC files"
+                )
             paths = sorted(known, key=self._lot)[: self.warcs]
         return tuple(sorted((self._file(path) for path in set(paths)), key=lambda file: file.name))
 
@@ -99,7 +104,7 @@ class CommonCrawl:
 
 
 class Block(NamedTuple):
-    """A line of cluster.idx: where some 3,000 lines of the index lie, as one gzip member."""
+    """A line of cluster.idx: the location of about 3,000 lines of the index, stored as one gzip member."""
 
     key: bytes
     file: str
@@ -108,7 +113,7 @@ class Block(NamedTuple):
 
 
 class Capture(NamedTuple):
-    """A line of the index: where the record of one fetched page lies."""
+    """A line of the index: the location of the record of one fetched page."""
 
     filename: str
     offset: int
@@ -116,7 +121,7 @@ class Capture(NamedTuple):
 
 
 def find_blocks(cluster_url: str, pattern: Pattern) -> Iterator[Block]:
-    """The blocks of a ZipNum index that may hold keys of the pattern, found by bisection with range requests."""
+    """The blocks of a ZipNum index that may contain keys of the pattern, found by bisection with range requests."""
     file = HttpFile(cluster_url)
     try:
         start = _bisect(file, pattern.start)
@@ -135,7 +140,7 @@ def find_blocks(cluster_url: str, pattern: Pattern) -> Iterator[Block]:
 
 
 def _bisect(file: HttpFile, key: bytes) -> int:
-    """The offset of a line of cluster.idx that is before `key`, and at most `_PROBE_BYTES` or one line before it."""
+    """The offset of a line of cluster.idx that is before `key`, by at most `_PROBE_BYTES` or one line."""
     low, high = 0, file.size()
     while high - low > _PROBE_BYTES:
         middle = (low + high) // 2
@@ -171,12 +176,12 @@ def _block(line: bytes, url: str) -> Block:
 
 
 def _matches(url: str, block: Block, pattern: Pattern) -> Iterator[Capture]:
-    """The successful captures of a block that the pattern means (robots.txt and error pages lie in other files)."""
+    """The successful captures of a block that match the pattern (robots.txt and error pages are in other files)."""
     packed = fetch(url, block.offset, block.length)
     try:
         lines = gzip.decompress(packed).split(b"\n")
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(url, f"bytes {block.offset}+{block.length} are no gzip member: {error}") from None
+        raise DataError(url, f"bytes {block.offset}+{block.length} are not a gzip member: {error}") from None
     for line in lines:
         if not pattern.start <= line < pattern.end:
             continue
@@ -186,6 +191,6 @@ def _matches(url: str, block: Block, pattern: Pattern) -> Iterator[Capture]:
             capture = Capture(fields["filename"], int(fields["offset"]), int(fields["length"]))
             fits = pattern.matches(key, fields["url"])
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(url, f"no index line: {line[:100]!r} ({error})") from None
+            raise DataError(url, f"not an index line: {line[:100]!r} ({error})") from None
         if fits and "/warc/" in capture.filename:
             yield capture

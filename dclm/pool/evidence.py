@@ -1,4 +1,4 @@
-"""What speaks for or against the length that a WARC record claims: HTTP's length, digests, records hidden inside."""
+"""Evidence for or against the length that a WARC record claims: HTTP's length, digests, records hidden inside."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 VERSION = re.compile(rb"WARC/\d{1,2}\.\d{1,3}[ \t]*(?:\r?\n|$)", re.IGNORECASE)
-"""The line with which a record begins."""
+"""The first line of a record."""
 MARKS = (b"WARC/", b"warc/")
 _VERSION_AT_END = re.compile(rb"WARC/\d{1,2}\.\d{1,3}[ \t]*$", re.IGNORECASE)
 _FIELD = re.compile(rb"([!#-9;-~]{1,100})[ \t]*:[ \t]*([^\n]*)")
@@ -30,24 +30,24 @@ class Header:
     """The header of a WARC record."""
 
     size: int
-    """Bytes up to the block."""
+    """Number of bytes before the block."""
     kind: str
-    """WARC-Type in lower case; `unknown` where there is none."""
+    """WARC-Type in lower case; `unknown` if missing."""
     fields: Mapping[bytes, bytes]
-    """Names in lower case. Of a name that is there twice, the first value."""
+    """Names in lower case. If a name occurs twice, the first value is used."""
     length: int | None
-    """Content-Length; None where it is missing or no number."""
+    """Content-Length; None if it is missing or not a number."""
     bare: bool
     """Whether lines end in bare line feeds."""
 
     def text(self, name: bytes) -> str | None:
-        """A field as text; None where it is missing or empty."""
+        """A field as text; None if it is missing or empty."""
         value = self.fields.get(name)
         return None if value is None else value.decode("utf-8", "replace").strip() or None
 
 
 def parse_header(data: bytes) -> Header | None:
-    """The header at the beginning of `data`; None if its empty line is not there, or another record comes before it."""
+    """The header at the beginning of `data`; None if its empty line is missing, or another record comes before it."""
     fields: dict[bytes, bytes] = {}
     name = b""
     at = data.find(b"\n") + 1
@@ -60,7 +60,7 @@ def parse_header(data: bytes) -> Header | None:
         at = end + 1
         if not line:
             break
-        if b"WARC/" in line.upper() and _VERSION_AT_END.search(line):  # it breaks off there
+        if b"WARC/" in line.upper() and _VERSION_AT_END.search(line):  # truncated there
             return None
         if line[:1] in b" \t":
             fields[name] = fields.get(name, b"") + b" " + line.strip()
@@ -74,7 +74,7 @@ def parse_header(data: bytes) -> Header | None:
 
 
 def plausible_at(data: bytes | bytearray, at: int) -> bool:
-    """Whether a record may begin at `at`: a version, and under it fields of which one is WARC's own."""
+    """Whether a record may begin at `at`: a version, followed by fields of which one is specific to WARC."""
     if _PLAUSIBLE.match(data, at) is None:
         return False
     header = parse_header(bytes(data[at : at + _HEADER_BYTES]))
@@ -82,7 +82,7 @@ def plausible_at(data: bytes | bytearray, at: int) -> bool:
 
 
 def http_payload(block: bytes) -> tuple[int, int] | None:
-    """Content-Length of the HTTP message in the block, and where its payload begins; None without."""
+    """Content-Length of the HTTP message in the block, and the offset of its payload; None if there is none."""
     end = _END_OF_HEADERS.search(block, 0, _HEAD_BYTES)
     if end is None:
         return None
@@ -91,7 +91,7 @@ def http_payload(block: bytes) -> tuple[int, int] | None:
 
 
 def http_end(block: bytes) -> int | None:
-    """Where the payload of an HTTP response or request begins; None if the block is no HTTP message."""
+    """Offset of the payload of an HTTP response or request; None if the block is not an HTTP message."""
     if not _HTTP.match(block):
         return None
     end = _END_OF_HEADERS.search(block)
@@ -99,7 +99,7 @@ def http_end(block: bytes) -> int | None:
 
 
 def confirmed(header: Header, block: bytes, size: int | None = None) -> bool:
-    """Whether HTTP's Content-Length or the block digest says that this is the whole block.
+    """Whether HTTP's Content-Length or the block digest confirms that this is the whole block.
 
     `size`: the size of the block, of which `block` is only the beginning.
     """
@@ -111,12 +111,12 @@ def confirmed(header: Header, block: bytes, size: int | None = None) -> bool:
 
 
 def digest_fits(header: Header, block: bytes) -> bool | None:
-    """Whether WARC-Block-Digest is that of the block; None where there is none that can be checked."""
+    """Whether WARC-Block-Digest matches the block; None if there is no digest that can be checked."""
     return check_digest(header.fields.get(b"warc-block-digest", b""), block)
 
 
 def check_digest(labelled: bytes, data: bytes) -> bool | None:
-    """Whether `algorithm:value` (base 32 or hex) is the digest of `data`; None where that cannot be told."""
+    """Whether `algorithm:value` (base 32 or hex) is the digest of `data`; None if this cannot be determined."""
     name, _, value = labelled.strip().partition(b":")
     size = _DIGESTS.get(name.lower())
     if size is None:
@@ -134,11 +134,11 @@ def has_mark(block: bytes) -> bool:
 
 
 def hidden_record(header: Header, block: bytes) -> int | None:
-    """Where another record begins that the block swallows, None if there is none.
+    """Where another record begins that the block swallows; None if there is none.
 
-    A page may show a WARC header, and be a WARC file itself. So what looks like a record counts only if HTTP's length
-    does not cover it and the digest (where there is one) says that the block is another; without a digest, if from it
-    on record follows record up to the end of the block, or it stands after an empty line and has all mandatory fields.
+    A page may show a WARC header, and may itself be a WARC file. So an apparent record counts only if HTTP's length
+    does not cover it and the digest (if any) does not match the block; without a digest, only if records follow each
+    other from there to the end of the block, or if it comes after an empty line and has all mandatory fields.
     """
     if not has_mark(block) or confirmed(header, block):
         return None
@@ -164,7 +164,7 @@ def _is_complete(block: bytes, at: int) -> bool:
 
 
 def _leads_to_the_end(block: bytes, at: int, allowed: int) -> tuple[bool, int]:
-    """Whether the records from `at` on end where the block ends, and how many there are."""
+    """Whether the records from `at` on end where the block ends, and their number."""
     for step in range(1, allowed + 1):
         found = parse_header(block[at : at + _HEADER_BYTES])
         if found is None or found.length is None:

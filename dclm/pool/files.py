@@ -1,43 +1,46 @@
-"""Which files a pool consists of, in a stable order and under names that are the same on every machine."""
+"""The files of a pool, in a stable order and under names that are the same on every machine."""
 
 from __future__ import annotations
 
-import json
 import os
 import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import fsspec
 from fsspec import AbstractFileSystem
 
 from dclm.core.errors import DataError, DclmError
+from dclm.core.hub import data_path
 from dclm.core.record import RECORD, fingerprint
 from dclm.core.storage import is_local, sha256_file
+from dclm.pool.artifact import is_artifact, recorded_files
 from dclm.pool.layout import Fields
 from dclm.pool.remote import HttpFile
 
-PoolKind = Literal["warc", "jsonl", "parquet"]
+PoolKind = Literal["warc", "jsonl", "parquet", "csv"]
 
 PACKED = (".gz", ".zst", ".zstd", ".lz4", ".bz2", ".xz")
-"""Endings of compressed files."""
+"""Extensions of compressed files."""
 _WARC = tuple(
     f"{stem}{packed}" for stem in (".warc", ".wet", ".wat") for packed in ("", ".gz", ".zst", ".zstd", ".lz4")
 )
 ARC = (".arc", ".arc.gz")
 _JSONL = tuple(f"{stem}{packed}" for stem in (".jsonl", ".json", ".ndjson", ".jl") for packed in ("", *PACKED))
+_CSV = tuple(f"{stem}{packed}" for stem in (".csv", ".tsv") for packed in ("", *PACKED))
 ENDINGS: dict[str, PoolKind] = {
     **dict.fromkeys((*_WARC, *ARC), "warc"),
     **dict.fromkeys(_JSONL, "jsonl"),
+    **dict.fromkeys(_CSV, "csv"),
     ".parquet": "parquet",
 }
-"""File ending → how it is read."""
+"""File extension → how it is read."""
 _ALLOWED = (
     ".warc .wet .wat (plain, .gz, .zst, .lz4), .arc (plain, .gz), "
-    ".jsonl .json .ndjson .jl (plain, .gz, .zst, .lz4, .bz2, .xz), .parquet"
+    ".jsonl .json .ndjson .jl .csv .tsv (plain, .gz, .zst, .lz4, .bz2, .xz), .parquet"
 )
 _PEEK_BYTES = 1 << 16
 _DOCUMENT = re.compile(rb'\s*(?:\[\s*)?\{(?:[^{}\[\]]*,)?\s*"(?:text|content|raw_content)"\s*:\s*"')
@@ -59,10 +62,10 @@ class InputFile:
     path: str
     """Absolute local path or fsspec URL. Never part of an identity."""
     name: str
-    """Unique inside the pool and the same on every machine; `source` columns start with it."""
+    """Unique within the pool and the same on every machine; `source` columns start with it."""
     kind: PoolKind
     size: int
-    """Bytes, as stored (of the ranges, where there are some)."""
+    """Size in bytes, as stored (of the ranges, if there are any)."""
     ranges: tuple[ByteRange, ...] = ()
     """Read only these, each a whole compressed record; empty: the whole file."""
     part: ByteRange | None = None
@@ -70,18 +73,18 @@ class InputFile:
     first_line: int = 0
     """Of JSON lines: the number of lines that begin before `part`."""
     identity: str = ""
-    """What the file is wherever it lies, such as its path in Common Crawl; empty: its content says it."""
+    """Identity of the file wherever it is stored, such as its path in Common Crawl; empty: the hash of its content."""
     artifact: bool = False
-    """Whether the file is one of the documents of an artifact, by the record that lies there."""
+    """Whether the file belongs to the documents of an artifact, according to the record next to it."""
     fields: Fields = _USUAL
-    """Where text, URL, id and date are, and what else to keep (JSON lines and Parquet)."""
+    """Where text, URL, id and date are, and which other fields to keep (JSON lines and Parquet)."""
 
 
 class PoolFiles(tuple[InputFile, ...]):
-    """The files of a pool, and what lies next to them and is not read."""
+    """The files of a pool, and the files next to them that are not read."""
 
     unread: tuple[str, ...] = ()
-    """Names of files in the given directories whose ending is unknown or that hold no documents, in order."""
+    """Names of files in the given directories that have an unknown extension or contain no documents, in order."""
 
 
 class _Found(NamedTuple):
@@ -93,24 +96,24 @@ class _Found(NamedTuple):
 
 
 def kind_of(path: str) -> PoolKind | None:
-    """How a file of this name is read; None for an unknown ending."""
+    """How a file of this name is read; None for an unknown extension."""
     name = path.lower()
     return next((kind for ending, kind in ENDINGS.items() if name.endswith(ending)), None)
 
 
 def list_files(paths: Sequence[str]) -> PoolFiles:
-    """The files that `paths` stand for, sorted by (place of the path in `paths`, name).
+    """The files that `paths` refer to, sorted by (index of the path in `paths`, name).
 
-    A path is a file, a directory (searched recursively), a glob, or an artifact of kind pool or documents; local or an
-    fsspec URL. In directories, hidden files are passed over; files with unknown endings and plain `.json` files that
-    hold no documents (as a rule they describe the others) are named in `unread`. A file that several paths lead to, be
-    it through `..` or links, counts once.
-    Raises: DataError for a path that matches nothing, a link to nothing, a file whose ending is unknown, or storage
+    A path is a file, a directory (searched recursively), a glob, or an artifact of kind pool or documents; local, an
+    fsspec URL, or `hf:ORG/NAME` for a data set in the local cache of the Hugging Face Hub. In directories, hidden files
+    are skipped; files with unknown extensions and plain `.json` files without documents (they usually describe the
+    others) are named in `unread`. A file that several paths lead to, whether through `..` or links, counts once.
+    Raises: DataError for a path that matches nothing, a broken link, a file with an unknown extension, or storage
     that does not answer.
     """
     found: dict[str, _Found] = {}
     unread: list[str] = []
-    for order, path in enumerate(paths):
+    for order, path in enumerate(map(data_path, paths)):
         for item in _expand(path, order, unread):
             found.setdefault(os.path.realpath(item.path) if is_local(item.path) else item.path, item)
     items = _name_apart(list(found.values()))
@@ -141,17 +144,17 @@ def _expand(path: str, order: int, unread: list[str]) -> list[_Found]:
 
 @contextmanager
 def _asking(fs: AbstractFileSystem, path: str) -> Iterator[None]:
-    """Turns what a filesystem raises when it cannot be asked into a DataError."""
+    """Turns the exceptions of a filesystem that cannot be accessed into a DataError."""
     try:
         yield
     except DclmError:
         raise
     except PermissionError as error:
         raise DataError(path, f"cannot be read: {error}", "check the permissions") from None
-    except Exception as error:  # each remote filesystem has errors of its own
+    except Exception as error:  # each remote filesystem has exceptions of its own
         if _is_local(fs):
             raise
-        what = f"cannot be asked for its files: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        what = f"its files cannot be listed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         raise DataError(path, what, "check the address, the network and the credentials") from error
 
 
@@ -160,43 +163,21 @@ def _files(fs: AbstractFileSystem, names: Sequence[str], path: str, order: int) 
         raise DataError(path, f"matches no file, allowed: a file, directory or glob of {_ALLOWED}", "check the path")
     unknown = [n for n in names if kind_of(n) is None]
     if unknown:
-        raise DataError(unknown[0], f"the ending is unknown, allowed: {_ALLOWED}")
+        raise DataError(unknown[0], f"unknown file extension, allowed: {_ALLOWED}")
     base = posixpath.commonpath([posixpath.dirname(n) for n in names])
     homes = {posixpath.dirname(n) for n in names}
-    artifacts = {h for h in homes if posixpath.basename(h) == "documents" and _is_artifact(fs, _parent(h))}
+    artifacts = {h for h in homes if posixpath.basename(h) == "documents" and is_artifact(fs, posixpath.dirname(h))}
     return [_found(fs, n, _relative(n, base), order, posixpath.dirname(n) in artifacts) for n in names]
 
 
-def _parent(path: str) -> str:
-    return posixpath.dirname(path)
-
-
-def _is_artifact(fs: AbstractFileSystem, root: str) -> bool:
-    """Whether a directory holds the record of a documents artifact."""
-    return _read_record(fs, root).get("kind") == "documents"
-
-
-def _read_record(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
-    """The record in a directory as it is written; empty where there is none, or something else of that name."""
-    try:
-        record = json.loads(fs.cat_file(f"{root}/{RECORD}"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _recorded(fs: AbstractFileSystem, base: str) -> set[str]:
-    """The files that the record of a directory, or of the one above, names."""
-    found = ((root, _read_record(fs, root)) for root in (base, _parent(base)))
-    ours = ((root, record.get("files", [])) for root, record in found if record.get("kind") in ("pool", "documents"))
-    return {f"{root}/{entry['path']}" for root, files in ours for entry in files}
-
-
 def _directory(fs: AbstractFileSystem, root: str, path: str, order: int, unread: list[str]) -> list[_Found]:
-    """What a directory holds: of a documents artifact its documents, of a pool its WARC files, else all it can read."""
+    """The relevant files of a directory: the documents of a documents artifact, the WARC files of a pool, otherwise all
+    readable files."""
     base = root.rstrip("/")
-    artifact = _is_artifact(fs, base) or (posixpath.basename(base) == "documents" and _is_artifact(fs, _parent(base)))
-    recorded = _recorded(fs, base)
+    artifact = is_artifact(fs, base) or (
+        posixpath.basename(base) == "documents" and is_artifact(fs, posixpath.dirname(base))
+    )
+    recorded = recorded_files(fs, base)
     if fs.exists(f"{base}/{RECORD}"):
         base = next((f"{base}/{part}" for part in ("documents", "warc") if fs.isdir(f"{base}/{part}")), base)
     names = [str(name) for name in fs.find(base)]
@@ -207,7 +188,7 @@ def _directory(fs: AbstractFileSystem, root: str, path: str, order: int, unread:
     unread += [_relative(n, base) for n in sorted(set(names) - set(readable))]
     names = readable
     if not names:
-        raise DataError(path, f"the directory holds no pool file, allowed: {_ALLOWED}", "check the path")
+        raise DataError(path, f"the directory contains no pool file, allowed: {_ALLOWED}", "check the path")
     return [_found(fs, n, _relative(n, base), order, artifact) for n in names]
 
 
@@ -222,7 +203,9 @@ def _found(fs: AbstractFileSystem, path: str, name: str, order: int, artifact: b
     try:
         size = int(fs.size(path) or 0)
     except FileNotFoundError:
-        raise DataError(path, "is a link to a file that is not there", "restore the file or remove the link") from None
+        raise DataError(
+            path, "is a link to a file that does not exist", "restore the file or remove the link"
+        ) from None
     address = path if _is_local(fs) else str(fs.unstrip_protocol(path))
     return _Found(address, name, size, order, artifact)
 
@@ -245,7 +228,7 @@ def _relative(path: str, base: str) -> str:
 
 
 def _name_apart(items: list[_Found]) -> list[_Found]:
-    """Lengthen names that collide by leading parts of their paths until all differ."""
+    """Extend names that collide by leading parts of their paths until all are unique."""
     depth = {item.path: item.name.count("/") + 1 for item in items}
     while True:
         groups: dict[str, list[_Found]] = {}
@@ -274,14 +257,14 @@ def is_http(path: str) -> bool:
 
 
 def with_fields(files: PoolFiles, fields: Fields) -> PoolFiles:
-    """The files with these places of text, URL, id and date."""
+    """The files with these locations of text, URL, id and date."""
     named = PoolFiles(replace(file, fields=fields) for file in files)
     named.unread = files.unread
     return named
 
 
 def file_identity(file: InputFile) -> str:
-    """sha256 of a local file; of a remote one, what its server says of it (size, version), never its address.
+    """sha256 of a local file; for a remote one, what its server reports (size, version), never its address.
 
     Files of Common Crawl never change: their path there is their identity.
     """

@@ -1,9 +1,9 @@
-"""WARC records found by what the bytes show: every byte between two records is whitespace or is reported.
+"""Finds WARC records from the bytes themselves: every byte between two records is whitespace or is reported as damage.
 
-The slower of two ways to read an archive (`dclm.pool.warc` has the other one). It serves files that a strict reader
-refuses, whatever the reason: bare line feeds, field names and versions in lower case, lengths that are wrong in either
-direction, junk, broken members, zstd dictionaries. A record's Content-Length is believed where the next record (or the
-end of the file) follows it, and no other record hides in it.
+This is the slower of two ways to read an archive (`dclm.pool.warc` has the other one). It handles files that a strict
+reader refuses for any reason: bare line feeds, field names and versions in lower case, lengths that are wrong in either
+direction, junk, broken members, zstd dictionaries. A record's Content-Length is trusted if the next record (or the end
+of the file) follows it, and no other record is hidden in it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dclm.pool.streams import GuardedStream, find_magic
 from dclm.pool.window import Window, pass_over
 
 MAX_VAIN = 1000
-"""Starts in a row without a record, after which the rest is given up: else junk could take for ever."""
+"""Number of consecutive starts without a record after which the rest is skipped; otherwise junk could take forever."""
 MAX_HEADER_BYTES = 32 << 10
 CORRUPT = "the compressed record is corrupt"
 _READ = frozenset(["response", "resource", "conversion"])
@@ -38,12 +38,12 @@ def read_framed(
 
 
 class _Block(NamedTuple):
-    """What a record's content turned out to be."""
+    """The result of determining a record's content."""
 
     data: bytes | None
     problem: str | None
     following: int
-    """Where reading goes on."""
+    """Where reading continues."""
 
 
 class _Framed:
@@ -55,7 +55,7 @@ class _Framed:
         self._vain = 0
 
     def records(self, start: int) -> Iterator[Record]:
-        """The records of every stretch that can be unpacked, from `start` on."""
+        """The records of every stretch that can be decompressed, from `start` on."""
         following: int | None = start
         lost: tuple[int, str] | None = None
         while following is not None:
@@ -71,7 +71,7 @@ class _Framed:
             if broken is None:
                 break
             if broken.detail is None:
-                self._damage.append(f"truncated {self._packing.kind}: the file breaks off at byte {broken.at}")
+                self._damage.append(f"truncated {self._packing.kind}: the file ends at byte {broken.at}")
                 break
             lost = lost or (broken.offset, f"corrupt {self._packing.kind} data")
             following = None
@@ -80,7 +80,9 @@ class _Framed:
         if lost is not None:
             self._damage.append(f"from byte {lost[0]} to the end: {lost[1]}")
         if self._converted:
-            what = "shorter than their Content-Length by at most their line feeds: carriage returns were removed"
+            what = (
+                "shorter than their Content-Length by at most their number of line feeds: carriage returns were removed"
+            )
             self._damage.append(f"{self._converted} records are {what}")
 
     def _stretch(self, window: Window) -> Iterator[Record]:
@@ -112,7 +114,7 @@ class _Framed:
         header = parse_header(data)
         if header is None:
             whole = len(data) < MAX_HEADER_BYTES
-            return None, "a header without its end" if whole else "Maximum header length exceeded"
+            return None, "a header without an end" if whole else "Maximum header length exceeded"
         return header, ""
 
     def _report(self, window: Window, start: int, end: int, what: str) -> None:
@@ -126,7 +128,7 @@ class _Framed:
         self._damage.append(f"the record at byte {offset} {what}")
 
     def _start(self, window: Window, position: int, keep: int | None = None, stop: int | None = None) -> int | None:
-        """Where a record begins from `position` on, before `stop`; None: nowhere. What follows `keep` stays held."""
+        """Where a record begins from `position` on, before `stop`; None: nowhere. Bytes from `keep` on stay held."""
         while True:
             window.has(position + (1 << 18))
             held, base = window.held, window.base
@@ -148,10 +150,10 @@ class _Framed:
             following = pass_over(window, content)
             if not window.has(following + 1) or VERSION.match(window.bytes(following, window.end)):
                 self._say_of(offset, "has no Content-Length and no block")
-                return _Block(b"", None, following)  # as some hand-made records are: nothing but a header
+                return _Block(b"", None, following)  # some hand-made records are like that: nothing but a header
             begin = self._start(window, content)
             end = window.end if begin is None else begin
-            self._say_of(offset, "has no Content-Length: passed over up to the next one")
+            self._say_of(offset, "has no Content-Length: skipped to the next one")
             return _Block(None, "it has no Content-Length", end)
         if length > MAX_PAGE_BYTES:
             return self._oversized(window, header, content, offset)
@@ -164,7 +166,7 @@ class _Framed:
             if not _separated(window, end) and not confirmed(header, block):
                 if _strip_separator(block) != block:
                     return self._misfit(window, header, content, end, offset)
-                self._say_of(offset, "is followed by another without a line end between them")
+                self._say_of(offset, "is followed by another record without a line end between them")
             inside = hidden_record(header, block)
             return (
                 self._misfit(window, header, content, content + inside, offset) if inside else _Block(block, None, end)
@@ -179,7 +181,7 @@ class _Framed:
         return next((at for at in starts if plausible_at(window.held, content + at - window.base)), None)
 
     def _follows(self, window: Window, end: int) -> bool:
-        """Whether the next record, or nothing, comes at `end`, after whitespace at most."""
+        """Whether the next record, or the end of the file, comes at `end`, after at most whitespace."""
         at = pass_over(window, end)
         if not window.has(at + 1):
             return True
@@ -187,12 +189,15 @@ class _Framed:
         return VERSION.match(window.bytes(at, min(at + 256, window.end))) is not None
 
     def _misfit(self, window: Window, header: Header, content: int, begin: int | None, offset: int) -> _Block:
-        """A record whose Content-Length does not lead to the next one, which begins at `begin`; None: there is none."""
+        """A record whose Content-Length does not lead to the next one, which begins at `begin`; None if there is no
+        record."""
         length = header.length
         assert length is not None
         following = window.end if begin is None else begin
-        if window.base > content:  # too much lay between
-            self._say_of(offset, f"claims {length} bytes, after which no record comes for {following - content} bytes")
+        if window.base > content:  # too many bytes in between
+            self._say_of(
+                offset, f"claims {length} bytes, but the next record begins only after {following - content} bytes"
+            )
             return _Block(None, f"its Content-Length of {length} bytes is wrong", following)
         if begin is None and window.broken is not None and following - content < length:
             what = f"truncated: {following - content} of {length} bytes"
@@ -207,17 +212,17 @@ class _Framed:
         sure = confirmed(header, actual)
         if length > len(actual):
             if begin is None:
-                self._damage.append(f"the file breaks off in the record at byte {offset}")
+                self._damage.append(f"the file ends within the record at byte {offset}")
                 return _Block(None, f"truncated: {len(whole)} of {length} bytes", following)
-            self._say_of(offset, f"claims to be longer than it is: {length} bytes, {len(actual)} are there")
+            self._say_of(offset, f"claims to be longer than it is: {length} bytes, found {len(actual)}")
             what = f"claims {length} bytes, but another record begins after {len(actual)}"
             return _Block(actual, None, following) if sure else _Block(None, what, following)
         after = window.bytes(content + length, following)
         if _SEPARATOR.match(after) and not sure:
             self._report(window, content + length, following, "no record")
             return _Block(whole[:length], None, following)
-        self._say_of(offset, f"claims to be shorter than it is: {length} bytes, {len(actual)} are there")
-        what = f"its Content-Length cuts it: {length} of {len(actual)} bytes"
+        self._say_of(offset, f"claims to be shorter than it is: {length} bytes, found {len(actual)}")
+        what = f"truncated by its Content-Length: {length} of {len(actual)} bytes"
         return _Block(actual, None, following) if sure else _Block(None, what, following)
 
     def _oversized(self, window: Window, header: Header, content: int, offset: int) -> _Block:
@@ -231,7 +236,7 @@ class _Framed:
             self._pass(window, content + length)
             if window.end < content + length:
                 if window.broken is None:
-                    self._damage.append(f"the file breaks off in the record at byte {offset}")
+                    self._damage.append(f"the file ends within the record at byte {offset}")
                 what = f"truncated: {window.end - content} of {length} bytes"
                 return _Block(None, what, window.end)
             if self._follows(window, content + length):
@@ -240,7 +245,7 @@ class _Framed:
             begin = window.end if begin is None else begin
             self._report(window, content + length, begin, "no record")
             return _Block(None, what, begin)
-        self._say_of(offset, f"claims to be longer than it is: {length} bytes, {begin - content} are there")
+        self._say_of(offset, f"claims to be longer than it is: {length} bytes, found {begin - content}")
         return _Block(None, f"claims {length} bytes, but another record begins after {begin - content}", begin)
 
     def _pass(self, window: Window, end: int) -> None:
@@ -258,12 +263,12 @@ def _marks(held: bytearray, start: int) -> Iterator[int]:
 
 
 def _separated(window: Window, end: int) -> bool:
-    """Whether a line end, or nothing at all, comes at `end`."""
+    """Whether a line end, or the end of the file, comes at `end`."""
     return not window.has(end + 1) or window.bytes(end, end + 1).isspace()
 
 
 def _strip_separator(block: bytes) -> bytes:
-    """Without the two line ends that follow every record, as far as they are there."""
+    """Without the two line ends that follow every record, as far as they are present."""
     for _ in range(2):
         block = block[:-2] if block.endswith(b"\r\n") else block[:-1] if block.endswith(b"\n") else block
     return block

@@ -1,6 +1,6 @@
-"""Gzip data of any number of members, in time that is linear in its length.
+"""Gzip data with any number of members, decompressed in time linear in its length.
 
-zlib hands back a copy of all that stands behind a member. Fed a whole body, a body of many small members is copied as
+zlib returns a copy of all data after a member. If it is fed a whole body with many small members, the body is copied as
 often as it has members; so each member is fed in slices that begin small and double.
 """
 
@@ -13,7 +13,7 @@ _LAST_SLICE = 1 << 18
 
 
 class Member:
-    """Unpacks one gzip member."""
+    """Decompresses one gzip member."""
 
     def __init__(self) -> None:
         self._packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -24,9 +24,9 @@ class Member:
         return self._packed.eof
 
     def feed(self, data: memoryview, room: int) -> tuple[bytes, int]:
-        """The next bytes (`room` at most, which is above 0), and how many of `data` were used.
+        """The next bytes (at most `room`, which is above 0), and how many bytes of `data` were used.
 
-        Raises: zlib.error where the data is corrupt.
+        Raises: zlib.error if the data is corrupt.
         """
         part = data[: self._slice]
         self._slice = min(2 * self._slice, _LAST_SLICE)

@@ -1,4 +1,4 @@
-"""The payload of an HTTP response as a crawl stored it: headers read leniently, transfer and content codings undone."""
+"""The payload of an HTTP response as stored by a crawl: lenient header parsing, transfer and content codings undone."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from dclm.pool.rows import MAX_PAGE_BYTES, Payload
 
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 _FIELD = re.compile(rb"(?im)^(content-type|content-encoding|transfer-encoding)[ \t]*:[ \t]*([^\r\n]*)")
-_FOLD = re.compile(rb"\r?\n[ \t]+")  # a field goes on in the next line
+_FOLD = re.compile(rb"\r?\n[ \t]+")  # a field continues on the next line
 _INTERIM = re.compile(rb"HTTP/[0-9.]{1,8} 1[0-9]{2}\b[^\r\n]{0,1000}(?:\r?\n[^\r\n]{1,8000}){0,100}\r?\n\r?\n(?=HTTP/)")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
 MAX_CODINGS = 10
-"""Content codings undone, one inside the other; more is no honest server."""
+"""Maximum number of nested content codings; no honest server uses more."""
 MAX_MEMBERS = 1 << 18
-"""Members of one gzip body. Each costs microseconds however little it holds; those of bgzip hold 64 KiB."""
+"""Maximum number of members of one gzip body. Each costs microseconds, however small; those of bgzip hold 64 KiB."""
 
 
 class Response(NamedTuple):
-    """What a response holds, or why it cannot be had."""
+    """The content of a response, or why it is not available."""
 
     content_type: str | None
     body: Payload | None
     reject: str | None
     cut: str | None = None
-    """What breaks off, where `body` is only the readable part."""
+    """What was truncated, if `body` is only the readable part."""
 
 
 class UndecodableError(ValueError):
@@ -39,20 +39,21 @@ class UndecodableError(ValueError):
 
 
 class _CutError(Exception):
-    """The coded data breaks off."""
+    """The coded data is truncated."""
 
     def __init__(self, data: bytes) -> None:
-        super().__init__("it breaks off")
+        super().__init__("it is truncated")
         self.data = data
-        """What can be read of it."""
+        """The readable part."""
 
 
 def parse_response(block: bytes) -> Response:
     """Headers and payload of the block of a `response` record.
 
     A coding that the header names but the payload does not have (crawls keep the header and store the plain bytes) is
-    passed over. Of "100 Continue" and the like what follows is read. No status check: an error page is a page. Of a
-    chunked or compressed payload that breaks off, the readable part is given, as browsers show it.
+    ignored. After "100 Continue" and similar responses, the response that follows is read. The status is not checked:
+    an error page is a page. Of a truncated chunked or compressed payload the readable part is returned, as browsers
+    show it.
     """
     start = 0
     while interim := _INTERIM.match(block, start):
@@ -101,7 +102,7 @@ def join_chunks(body: Payload, cut: list[str]) -> Payload:
             break
         at = line.end()
         if at + size > len(view):
-            cut.append(f"transfer encoding chunked breaks off at byte {len(view)}")
+            cut.append(f"transfer encoding chunked is truncated at byte {len(view)}")
         joined += view[at : at + size]
         at += size
         ending = bytes(view[at : at + 2])
@@ -112,9 +113,9 @@ def join_chunks(body: Payload, cut: list[str]) -> Payload:
 def undo_codings(body: Payload, header: bytes, cut: list[str]) -> Payload:
     """Undo the codings that a Content-Encoding or Transfer-Encoding header lists, last one first.
 
-    Unknown words are ignored. Data that breaks off is given as far as it can be read, with a line in `cut`.
+    Unknown words are ignored. Truncated data is returned as far as it can be read, with a line in `cut`.
 
-    Raises: UndecodableError if the data is corrupt or longer than `MAX_PAGE_BYTES`, or the list longer than
+    Raises: UndecodableError if the data is corrupt or longer than `MAX_PAGE_BYTES`, or the list is longer than
     `MAX_CODINGS`.
     """
     names = [name.strip().lower() for name in header.split(b",")]
@@ -167,7 +168,7 @@ def _gunzip(body: Payload) -> bytes:
 
 
 def _inflate(body: Payload) -> bytes:
-    """zlib format, as the standard says, or a bare deflate stream, as some servers send."""
+    """zlib format, as in the standard, or a bare deflate stream, as some servers send it."""
     bare = (body[0] & 0x0F) != 8 or (body[0] * 256 + (body[1] if len(body) > 1 else 0)) % 31 != 0
     packed = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS)
     data = packed.decompress(body, MAX_PAGE_BYTES + 1)
@@ -185,7 +186,7 @@ def _unbrotli(body: Payload) -> bytes:
 
 
 def _unzstd(body: Payload) -> bytes:
-    """Fed in slices of 1 KiB, of which each may unpack to at most about 45 MB."""
+    """Fed in slices of 1 KiB, each of which may expand to at most about 45 MB."""
     parts: list[bytes] = []
     size = 0
     packed = zstandard.ZstdDecompressor().decompressobj()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from dclm.pool.files import ByteRange, InputFile
 from dclm.pool.layout import Fields, kept_value, look_up
@@ -18,14 +18,15 @@ from dclm.pool.streams import open_stream, unpacked
 
 _ID_PREFIX = "<urn:uuid:"
 _READ_BYTES = 1 << 18
-_MAX_NUMBER = 10**100  # Python refuses to write out much longer ones
+_MAX_NUMBER = 10**100  # Python refuses to convert much longer ones to text
 
 
 def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
-    """One row for each line that is not blank; what is no document is a reject that names the line (1 …).
+    """One row per line that is not blank; a line that is not a document is a reject whose reason names the line (from
+    1).
 
-    Text, URL, id and date are looked for where the recipe says, else where public corpora have them
-    (`dclm.pool.layout`). `source` counts lines from 0. Of other keys, those to keep are read.
+    Text, URL, id and date are read from the fields that the recipe names, otherwise from those of public corpora
+    (`dclm.pool.layout`). `source` counts lines from 0. Of other keys, only those to keep are read.
     """
     for number, line in enumerate(_objects(file, damage), file.first_line):
         if line is None or line.strip():
@@ -33,8 +34,8 @@ def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
 
 
 def _row(line: bytes | None, source: str, number: int, fields: Fields) -> Row:
-    def reject(reason: str, url: str | None = None, name: str | None = None, date: str | None = None) -> Row:
-        return Row("document", source, name, url, date, None, None, f"line {number}: {reason}")
+    def reject(reason: str) -> Row:
+        return Row("document", source, None, None, None, None, None, f"line {number}: {reason}")
 
     if line is None:
         return reject(f"longer than {MAX_PAGE_BYTES} bytes")
@@ -44,6 +45,18 @@ def _row(line: bytes | None, source: str, number: int, fields: Fields) -> Row:
         return reject(f"not JSON: {error}"[:200])
     if not isinstance(value, dict):
         return reject(f"found {type(value).__name__}, allowed: an object with `text`")
+    return row_of_object(value, source, f"line {number}", fields)
+
+
+def row_of_object(value: Mapping[str, object], source: str, place: str, fields: Fields) -> Row:
+    """The document that an object is, its fields found where `fields` says; a reject where it is none.
+
+    place: where the object stands in its file, for the reason of a reject.
+    """
+
+    def reject(reason: str, url: str | None = None, name: str | None = None, date: str | None = None) -> Row:
+        return Row("document", source, name, url, date, None, None, f"{place}: {reason}")
+
     url = _string(value, fields.paths("url"))
     name = _string(value, fields.paths("id"))
     name = name[len(_ID_PREFIX) :].rstrip(">") if name and name.startswith(_ID_PREFIX) else name
@@ -52,10 +65,10 @@ def _row(line: bytes | None, source: str, number: int, fields: Fields) -> Row:
     if any(long):
         url, name, date = (None if is_long else v for v, is_long in zip((url, name, date), long, strict=True))
         return reject(f"its id, URL or date is longer than {MAX_FIELD_BYTES} bytes", url, name, date)
-    place = next((path for path in fields.paths("text") if look_up(value, path) is not None), None)
-    if place is None and "text" not in value:
+    where = next((path for path in fields.paths("text") if look_up(value, path) is not None), None)
+    if where is None and "text" not in value:
         return reject(f"no `{fields.text or 'text'}`", url, name, date)
-    text = None if place is None else look_up(value, place)
+    text = None if where is None else look_up(value, where)
     if not isinstance(text, str):
         return reject(f"`text` is {'null' if text is None else type(text).__name__}", url, name, date)
     try:
@@ -66,8 +79,8 @@ def _row(line: bytes | None, source: str, number: int, fields: Fields) -> Row:
     return Row("document", source, name, url, date, None, payload, None, kept)
 
 
-def _string(value: dict[str, object], paths: tuple[str, ...]) -> str | None:
-    """The first that is a text or a whole number, with lone surrogates replaced."""
+def _string(value: Mapping[str, object], paths: tuple[str, ...]) -> str | None:
+    """The first value that is a text or an integer, with lone surrogates replaced."""
     for path in paths:
         found = look_up(value, path)
         if isinstance(found, int) and not isinstance(found, bool) and abs(found) < _MAX_NUMBER:
@@ -78,7 +91,7 @@ def _string(value: dict[str, object], paths: tuple[str, ...]) -> str | None:
 
 
 def _objects(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
-    """The lines of the file, or the objects of a `.json` file whose first line is no whole object."""
+    """The lines of the file, or the objects of a `.json` file whose first line is not a complete object."""
     lines = _lines(file, damage) if file.part is None else _lines_of_part(file, file.part, damage)
     if ".json" not in file.path.lower().removesuffix(".jsonl").rpartition("/")[2]:
         yield from lines
@@ -92,7 +105,7 @@ def _objects(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
 
 
 def _values(lines: Iterable[bytes | None]) -> Iterator[bytes | None]:
-    """JSON values as they follow each other, with commas and the brackets of one array between them."""
+    """JSON values one after another, with commas and the brackets of one array between them."""
     decoder = json.JSONDecoder()
     held = ""
     for line in lines:
@@ -105,7 +118,7 @@ def _values(lines: Iterable[bytes | None]) -> Iterator[bytes | None]:
             try:
                 _, end = decoder.raw_decode(held)
             except ValueError:
-                break  # its end is in a later line
+                break  # it ends on a later line
             yield held[:end].encode("utf-8", "replace")
             held = held[end:].lstrip(" \t\r\n,[]")
     if held:
@@ -113,26 +126,26 @@ def _values(lines: Iterable[bytes | None]) -> Iterator[bytes | None]:
 
 
 def _lines(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
-    """Lines without their ends; None stands for one that is too long."""
+    """Lines without their ends; None for a line that is too long."""
     with contextlib.closing(open_stream(file.path)) as stream:
         yield from _split(unpacked(stream, file.path, damage))
 
 
 def _lines_of_part(file: InputFile, part: ByteRange, damage: list[str]) -> Iterator[bytes | None]:
-    """The lines that begin in a part of the file. What is not plain text is read whole with the first part."""
+    """The lines that begin in a part of the file. Compressed files are read completely with the first part."""
     with contextlib.closing(open_stream(file.path)) as stream:
         if detect(stream, stream.path).kind != "plain":
             if part.offset == 0:
                 yield from _split(unpacked(stream, file.path, damage))
             return
-        start = max(part.offset - 1, 0)  # whether a line begins where the part does, the byte before it says
+        start = max(part.offset - 1, 0)  # the byte before the part shows whether a line begins there
         stream.seek(start)
         chunks = iter(lambda: stream.read(_READ_BYTES), b"")
         yield from _split(chunks, start, part.offset, part.offset + part.length)
 
 
 def _split(chunks: Iterable[bytes], at: int = 0, first: int = 0, end: int | None = None) -> Iterator[bytes | None]:
-    """The lines of some bytes, without their ends, that begin from offset `first` on and before `end`.
+    """The lines in some bytes, without their ends, that begin at or after offset `first` and before `end`.
 
     at: the offset of the bytes.
     """

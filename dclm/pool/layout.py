@@ -1,4 +1,4 @@
-"""Where public corpora keep text, URL, id and date, and how a recipe names them where they are elsewhere.
+"""Where public corpora store text, URL, id and date, and how a recipe names these fields in other layouts.
 
 The names are those of C4, datatrove (FineWeb), Dolma, DCLM-Pool and DCLM-Baseline, OSCAR and RedPajama-V2. `a.b` is the
 field `b` of `a`, which may be an object, a map, or an object as JSON text.
@@ -27,12 +27,12 @@ DATE = (
     "meta.warc_headers.warc-date", "date_download", "meta.date_download", "created", "metadata.created", "added",
 )  # fmt: skip
 NESTED = ("metadata", "meta", "warc_headers")
-"""Columns that hold others."""
+"""Columns that contain other fields."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fields:
-    """Where a recipe says that things are. None: where public corpora have them."""
+    """The fields that a recipe names. None: the fields of public corpora."""
 
     text: str | None = None
     url: str | None = None
@@ -42,7 +42,7 @@ class Fields:
     """Other fields that become columns of the documents, with the type of each."""
 
     def paths(self, name: FieldName) -> tuple[str, ...]:
-        """Where to look, first place first."""
+        """Fields to try, in order."""
         own: str | None = getattr(self, name)
         return _USUAL[name] if own is None else (own,)
 
@@ -51,7 +51,8 @@ _USUAL: dict[FieldName, tuple[str, ...]] = {"text": TEXT, "url": URL, "id": ID, 
 
 
 def look_up(value: Mapping[str, object], path: str) -> object:
-    """What is at `path`, None if nothing is. A name with a dot of its own comes before a nested one."""
+    """The value at `path`; None if there is none. A name that itself contains a dot takes precedence over a nested
+    one."""
     if path in value:
         return value[path]
     head, dot, rest = path.partition(".")
@@ -59,7 +60,7 @@ def look_up(value: Mapping[str, object], path: str) -> object:
 
 
 def as_object(value: object) -> Mapping[str, object]:
-    """An object, be it there as such, as pairs or as JSON text; empty for everything else."""
+    """An object, stored directly, as pairs or as JSON text; empty for everything else."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value)
@@ -71,7 +72,7 @@ def as_object(value: object) -> Mapping[str, object]:
 
 
 def kept_value(value: object, kind: KeptType) -> object:
-    """A kept field in its type; null where it is of another."""
+    """A kept field in its type; null if it has another type."""
     if kind == "text":
         if value is None or isinstance(value, str):
             return value

@@ -1,7 +1,7 @@
-"""How a pool file is compressed, told from its content, and its bytes in bounded pieces that know where they lie.
+"""Detects a pool file's compression from its content, and yields its bytes in bounded pieces with their position.
 
 zstd files may begin with skippable frames (pzstd writes one before every frame) and may carry their dictionary in one,
-as the draft for compressed WARC files has it. gzip members may be empty, and zeros may lie between them.
+as in the draft for compressed WARC files. gzip members may be empty, and zeros may lie between them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dclm.core.errors import DataError
 
 PackingKind = Literal["plain", "gzip", "zstd", "lz4", "bzip2", "xz"]
 GZIP = b"\x1f\x8b\x08"
-"""How a gzip member begins: two magic bytes and the only method there is."""
+"""The first bytes of a gzip member: two magic bytes and the only compression method."""
 MAGIC: dict[PackingKind, bytes] = {
     "gzip": GZIP,
     "zstd": b"\x28\xb5\x2f\xfd",
@@ -28,12 +28,12 @@ MAGIC: dict[PackingKind, bytes] = {
     "bzip2": b"BZh",
     "xz": b"\xfd7zXZ\x00",
 }
-_SKIPPABLE = frozenset(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))  # of zstd and of lz4 alike
+_SKIPPABLE = frozenset(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))  # the same for zstd and lz4
 _DICTIONARY_FRAME = b"\x5d\x2a\x4d\x18"
 _MAX_DICTIONARY_BYTES = 64 << 20
 _CHUNK = 1 << 18
-_SLICE = 1 << 14  # fed at once: what is left over when a member ends is copied, and members can be 20 bytes long
-_ZSTD_SLICE = 1 << 10  # unpacks to at most about 45 MB
+_SLICE = 1 << 14  # fed at once: the rest is copied when a member ends, and members can be 20 bytes long
+_ZSTD_SLICE = 1 << 10  # expands to at most about 45 MB
 
 
 class _Source(Protocol):
@@ -57,30 +57,31 @@ class Packing:
 
     @property
     def magic(self) -> bytes:
-        """The bytes with which a member or frame begins; empty in plain files."""
+        """The first bytes of a member or frame; empty in plain files."""
         return MAGIC.get(self.kind, b"")
 
 
 class Piece(NamedTuple):
-    """Unpacked bytes of one member or frame; `offset` is where it begins in the file (in plain files: the bytes)."""
+    """Uncompressed bytes of one member or frame; `offset` is where it begins in the file (for plain files, where the
+    bytes are)."""
 
     offset: int
     data: bytes
 
 
 class BrokenError(Exception):
-    """Compressed data that cannot be read on. `offset`: of its member; `at`: how far the file has been read."""
+    """Compressed data that cannot be read further. `offset`: of its member; `at`: how far the file has been read."""
 
     def __init__(self, offset: int, at: int, detail: str | None) -> None:
-        super().__init__(detail or "the file breaks off")
+        super().__init__(detail or "the file is truncated")
         self.offset = offset
         self.at = at
         self.detail = detail
-        """None: the file breaks off."""
+        """None: the file is truncated."""
 
 
 def detect(stream: _Source, path: str) -> Packing:
-    """The packing of a file by its first bytes. Leaves the stream at the beginning.
+    """The compression of a file according to its first bytes. Leaves the stream at the beginning.
 
     Raises: DataError if a dictionary in the file is broken or too large.
     """
@@ -95,7 +96,7 @@ def detect(stream: _Source, path: str) -> Packing:
         start = stream_bytes(stream, at, 6)
     kind: PackingKind = next((kind for kind, magic in MAGIC.items() if start.startswith(magic)), "plain")
     if at and kind not in ("zstd", "lz4"):
-        kind = "zstd"  # skippable frames alone: a file without content
+        kind = "zstd"  # only skippable frames: a file without content
     stream.seek(0)
     return Packing(kind=kind, skips=at > 0, dictionary=dictionary)
 
@@ -122,9 +123,9 @@ def _dictionary(data: bytes, path: str) -> zstandard.ZstdCompressionDict:
 
 
 def pieces(stream: _Source, packing: Packing, start: int = 0) -> Iterator[Piece]:
-    """The unpacked bytes from `start` on, which is the beginning of a member or frame.
+    """The uncompressed bytes from `start` on, which is the beginning of a member or frame.
 
-    Raises: BrokenError where the compressed data is corrupt or breaks off.
+    Raises: BrokenError if the compressed data is corrupt or truncated.
     """
     stream.seek(start)
     return _READERS[packing.kind](stream, packing, start)
@@ -137,7 +138,7 @@ def _plain(stream: _Source, packing: Packing, start: int) -> Iterator[Piece]:
 
 
 class _Input:
-    """The file's bytes in slices, with the position counted."""
+    """The file's bytes in slices, counting the position."""
 
     def __init__(self, stream: _Source, start: int, size: int) -> None:
         self._stream, self._size = stream, size
@@ -154,12 +155,12 @@ class _Input:
         return data
 
     def give_back(self, size: int) -> None:
-        """Take the last `size` bytes of the last slice again next time."""
+        """Return the last `size` bytes of the last slice again next time."""
         self._used -= size
         self.at -= size
 
     def skip(self, size: int) -> bool:
-        """Pass over `size` bytes; False if the file ends before that."""
+        """Skip `size` bytes; False if the file ends before that."""
         while size > 0 and (data := self.take(size)):
             size -= len(data)
         return size == 0

@@ -1,4 +1,4 @@
-"""Parquet files with a text column: what the Hub publishes, and the documents of an artifact. Memory is bounded."""
+"""Parquet files with a text column: published datasets, and the documents of an artifact. Memory is bounded."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ _TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa
 
 
 def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Batches of DOCUMENT columns, `_reject` and `_row`; the other columns too if these are an artifact's documents.
+    """Batches of DOCUMENT columns, `_reject` and `_row`; also the other columns if these are an artifact's documents.
 
-    Text, URL, id and date are looked for as in JSON lines, `metadata` being a struct, a map or JSON text. Rows whose
-    text is null, not UTF-8 or longer than `MAX_PAGE_BYTES` are rejects. Where a row group is broken, its rows from
-    there on are missing, with a line in `damage`. Raises: DataError if there is no column of text, which may be
-    dictionary-encoded.
+    Text, URL, id and date are searched as in JSON lines; `metadata` may be a struct, a map or JSON text. Rows whose
+    text is null, not UTF-8 or longer than `MAX_PAGE_BYTES` are rejects. If a row group is broken, its rows from there
+    on are missing, with a line in `damage`. Raises: DataError if there is no text column; it may be dictionary-encoded.
     """
     with contextlib.closing(open_stream(file.path)) as stream:
         try:
@@ -38,7 +37,7 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
                 damage.append(f"not a Parquet file: {error}"[:300])
             return
         if parquet.metadata.num_rows == 0 and _text_column(file, parquet.schema_arrow) is None:
-            return  # an empty part, whose columns some writers leave out
+            return  # an empty part, for which some writers leave out the columns
         columns = _columns(file, parquet.schema_arrow)
         end = 0
         reader, dictionaries = parquet, list[str]()
@@ -58,7 +57,7 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
                         yield _documents(file, part, first)
                         first += part.num_rows
             except (pa.ArrowInvalid, pa.ArrowCapacityError, OSError) as error:
-                damage.append(f"row group {group} breaks off before row {first}: {error}"[:300])
+                damage.append(f"row group {group} cannot be read from row {first} on: {error}"[:300])
         if end == 0 and not damage and _is_artifact(file, parquet.schema_arrow):  # a shard of which nothing was kept
             schema = pa.schema([parquet.schema_arrow.field(name) for name in columns])
             yield _documents(file, pa.RecordBatch.from_pylist([], schema=schema), 0)
@@ -99,16 +98,16 @@ def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """What the values are, whether they stand in a dictionary or under a logical type of their own (JSON, UUID)."""
+    """The type of the values, whether they are in a dictionary or have a logical type of their own (JSON, UUID)."""
     kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _parts(batch: pa.RecordBatch, batch_bytes: int) -> Iterator[pa.RecordBatch]:
-    """The batch with its dictionaries dissolved, in parts of `batch_bytes` at most or one row.
+    """The batch with its dictionaries decoded, in parts of at most `batch_bytes` or one row.
 
-    A dictionary of one text and a thousand rows that name it are small, and their values are not: where to cut is
-    known from the lengths of the dictionary's values, before any row is made.
+    A dictionary with one text and a thousand rows that refer to it are small, but their values are not: where to cut
+    follows from the lengths of the dictionary's values, before any row is decoded.
     """
     lengths = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
@@ -125,7 +124,7 @@ def _parts(batch: pa.RecordBatch, batch_bytes: int) -> Iterator[pa.RecordBatch]:
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with its dictionaries dissolved, so that its size in memory is that of its values."""
+    """The batch with its dictionaries decoded, so that its size in memory is that of its values."""
     for index, field in enumerate(batch.schema):
         if pa.types.is_dictionary(field.type):
             values = batch.column(index).dictionary_decode()
@@ -134,14 +133,14 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _is_artifact(file: InputFile, schema: pa.Schema) -> bool:
-    """Whether these are documents as dclm writes them: of an artifact, with all DOCUMENT columns as strings."""
+    """Whether these are documents as written by dclm: from an artifact, with all DOCUMENT columns as strings."""
     return file.artifact and all(
         schema.get_field_index(f.name) >= 0 and schema.field(f.name).type == f.type for f in DOCUMENT
     )
 
 
 def _split(batch: pa.RecordBatch, batch_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Halves, until each has `batch_bytes` at most or one row."""
+    """Halve until each part has at most `batch_bytes` or one row."""
     if batch.num_rows <= 1 or batch.get_total_buffer_size() <= batch_bytes or batch.nbytes <= batch_bytes:
         if batch.num_rows:
             yield batch
@@ -193,7 +192,7 @@ def _documents(file: InputFile, batch: pa.RecordBatch, first: int) -> pa.RecordB
 
 
 def _text(column: pa.Array, name: str) -> tuple[pa.Array, pa.Array]:
-    """The text as strings, null where it cannot be used, and why (null: it can)."""
+    """The text as strings, null if it cannot be used, and the reason (null if it can)."""
     column = column.storage if isinstance(column, pa.ExtensionArray) else column
     plain = column.cast(pa.binary())
     long = pc.fill_null(pc.greater(pc.binary_length(plain), MAX_PAGE_BYTES), False)
@@ -249,16 +248,16 @@ def _decoded(value: object) -> object:
 
 
 def _short(column: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """The strings, null where they are longer than a field may be, and where that is."""
+    """The strings, null if they are longer than a field may be, and where they are too long."""
     long = pc.fill_null(pc.greater(pc.binary_length(column), MAX_FIELD_BYTES), False)
     return pc.if_else(long, pa.scalar(None, pa.string()), column), long
 
 
 def _strings(column: pa.Array) -> pa.Array:
-    """Any values as strings, null where these are empty; bytes that are not UTF-8 become U+FFFD.
+    """Any values as strings, null if the string is empty; bytes that are not UTF-8 become U+FFFD.
 
-    Arrow casts text, numbers and times. It would refuse all bytes for the sake of some, and of a logical type (a UUID,
-    say) it casts what is stored, not what is meant: there Python says what the values are.
+    Arrow casts text, numbers and times. It would refuse all bytes because of a few, and for a logical type (such as a
+    UUID) it casts the stored form instead of the meaning: these values are converted in Python.
     """
     in_python = isinstance(column, pa.ExtensionArray) or any(is_kind(column.type) for is_kind in _BYTES)
     text = _values_as_strings(column) if in_python else column.cast(pa.string())

@@ -1,4 +1,4 @@
-"""How many rows of a Parquet row group make a batch, so that no small file grows to gigabytes at once."""
+"""How many rows of a Parquet row group make a batch, so that a small file never expands to gigabytes at once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 from dclm.pool.streams import GuardedStream
 
 _MAX_GROWN = 4
-"""Times `batch_bytes` that a batch may need if every row of it repeats all that its column holds."""
+"""Maximum size of a batch, as a multiple of `batch_bytes`, if every row repeats the whole content of its column."""
 _FEW_ROWS = 64
-"""A column whose dictionary allows no more rows in a batch is read as a dictionary, which takes longer."""
+"""A column whose dictionary allows no more rows than this per batch is read as a dictionary, which takes longer."""
 _PAGE_HEADER = re.compile(rb"\x15[\x80-\xff]*[\x00-\x7f]\x15([\x80-\xff]{0,4}[\x00-\x7f])", re.DOTALL)
 """Thrift's compact form of the first two fields of a page header, both i32."""
 
@@ -21,16 +21,16 @@ class Plan(NamedTuple):
     """How a row group is read."""
 
     rows: int
-    """Of a batch."""
+    """Rows per batch."""
     dictionaries: list[str]
-    """Columns to be read as dictionaries."""
+    """Columns to read as dictionaries."""
 
 
 def plan_batches(
     stream: GuardedStream, group: pq.RowGroupMetaData, columns: list[str], batch_rows: int, batch_bytes: int
 ) -> Plan:
-    """So many rows that the mean row of the group gives `batch_bytes` at most, and fewer where one row may stand for
-    much more than its share: by a dictionary, or by delta encoding (a row that repeats the one before).
+    """As many rows as fit `batch_bytes` at the group's mean row size, and fewer if one row may expand to much more than
+    its share: by a dictionary, or by delta encoding (a row that repeats the previous one).
     """
     rows = int(max(1, min(batch_rows, batch_bytes * group.num_rows / max(group.total_byte_size, 1))))
     most = _MAX_GROWN * batch_bytes
@@ -52,7 +52,7 @@ def plan_batches(
 
 
 def _dictionary_bytes(stream: GuardedStream, chunk: pq.ColumnChunkMetaData) -> int:
-    """The unpacked size of a dictionary page, which its header states second, after the page's type."""
+    """The uncompressed size of a dictionary page: the second field of its header, after the page's type."""
     stream.seek(chunk.dictionary_page_offset)
     head = stream.read(32)
     found = _PAGE_HEADER.match(head)

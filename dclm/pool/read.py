@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from dclm.pool import arc, jsonl, parquet, warc
+from dclm.pool import arc, delimited, jsonl, parquet, warc
 from dclm.pool.files import ARC, PACKED, InputFile
 from dclm.pool.http import parse_response
 from dclm.pool.packing import detect, pieces
@@ -24,18 +24,18 @@ _CODING = re.compile(r"(?:content|transfer) encoding \w+")
 
 @dataclass(kw_only=True)
 class Tally:
-    """What a reader met in a file beside the rows it gave. Filled while reading; complete at the end."""
+    """What a reader found in a file apart from its rows. Filled while reading; complete at the end."""
 
     records: int = 0
-    """Rows given, rejects included."""
+    """Number of rows, including rejects."""
     skipped: dict[str, int] = field(default_factory=dict)
-    """WARC type → records of types that hold no page (request, metadata, warcinfo, revisit …)."""
+    """WARC type → number of records of types that contain no page (request, metadata, warcinfo, revisit …)."""
     partial: dict[str, int] = field(default_factory=dict)
-    """What breaks off (a coding of the payload) → pages of which only the readable part was given."""
+    """Truncated coding of the payload → number of pages of which only the readable part was returned."""
     damage: list[str] = field(default_factory=list)
-    """What is wrong with the file itself, one sentence each."""
+    """Damage to the file itself, one sentence each."""
     seam: Seam | None = None
-    """Of a part of an archive: where reading began and where the next part has to begin."""
+    """For a part of an archive: where reading began and where the next part must begin."""
 
 
 def read_file(
@@ -43,15 +43,17 @@ def read_file(
 ) -> Iterator[pa.RecordBatch]:
     """Batches of PAGE columns (responses, resources) or DOCUMENT columns (conversions, JSONL, Parquet).
 
-    Every batch also has `_row` (int64: place of the record in the file) and `_reject` (string, null: fine). Parquet
-    files that are documents of an artifact keep their other columns, but for those whose name begins with "_".
-    What is broken never raises: rows that can be named become rejects, and `tally.damage` says the rest.
-    Raises: DataError if the file cannot be opened, reading fails, or a Parquet file has no text column.
+    Every batch also has `_row` (int64: index of the record in the file) and `_reject` (string, null: valid). Parquet
+    files that are documents of an artifact keep their other columns, except those whose name begins with "_". Damage
+    never raises: rows that can be identified become rejects, and `tally.damage` describes the rest. Raises: DataError
+    if the file cannot be opened, reading fails, or a Parquet file has no text column.
     """
     if file.kind == "parquet":
         batches = parquet.read_batches(file, tally.damage, batch_rows, batch_bytes)
     elif file.kind == "jsonl":
         batches = to_batches(jsonl.read_rows(file, tally.damage), batch_rows, batch_bytes, file.fields.keep)
+    elif file.kind == "csv":
+        batches = to_batches(delimited.read_rows(file, tally.damage), batch_rows, batch_bytes, file.fields.keep)
     else:
         batches = to_batches(_warc_rows(file, tally), batch_rows, batch_bytes)
     seen = False
@@ -60,7 +62,7 @@ def read_file(
         seen = True
         yield batch
     if not seen and not tally.skipped and _should_hold_records(file, tally):
-        tally.damage.append("holds no records")
+        tally.damage.append("contains no records")
 
 
 def _should_hold_records(file: InputFile, tally: Tally) -> bool:
@@ -71,8 +73,8 @@ def _should_hold_records(file: InputFile, tally: Tally) -> bool:
 
 
 def _is_empty(file: InputFile) -> bool:
-    """Whether a file of which nothing is damaged has no content either: an empty part, as many writers leave some."""
-    if file.kind == "parquet":
+    """Whether an undamaged file also has no content: an empty part, as many writers leave."""
+    if file.kind in ("parquet", "csv"):  # for CSV, a header counts as content
         return True
     if file.ranges:
         return False
@@ -125,7 +127,7 @@ def _records(file: InputFile, tally: Tally) -> Iterator[Record]:
             number += 1
             yield record._replace(offset=part.offset + record.offset)
         if number == 0:
-            found.append("holds no record")
+            found.append("contains no records")
         damage.extend(f"bytes {part.offset}+{part.length}: {what}" for what in found)
 
 

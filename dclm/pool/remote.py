@@ -1,8 +1,8 @@
-"""Files on an HTTP server, read by range requests that are tried again when the network or the server fails.
+"""Files on an HTTP server, read with range requests that are retried when the network or the server fails.
 
-This is the one way to a web server: reading, sizes and hashes wait alike. A server that says how long to wait
-(Retry-After) is obeyed, others are asked again after a time that doubles up to two minutes and is spread at random, so
-that workers do not come back all at once. A run pauses for up to half an hour in this way before it ends.
+All access to web servers goes through here: reading, sizes and hashes are retried alike. A server's Retry-After is
+obeyed; without it, the waiting time doubles up to two minutes, with random jitter so that workers do not all return at
+once. A run waits for up to half an hour in this way before it fails.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from typing import cast
 from dclm.core.errors import DataError
 from dclm.text.hosts import canonical_host
 
-_ATTEMPTS = 5  # where nothing suggests that the server will come back
+_ATTEMPTS = 5  # if nothing suggests that the server will come back
 _FIRST_WAIT_SECONDS = 1.0  # doubled after every failure
 _LONGEST_WAIT_SECONDS = 120.0
-_LONGEST_ASKED_SECONDS = 600.0  # of a Retry-After
+_LONGEST_ASKED_SECONDS = 600.0  # for a Retry-After
 _PATIENCE_SECONDS = 1800.0
 _TIMEOUT_SECONDS = 60.0
 _BUSY = frozenset([408, 425, 429, 500, 502, 503, 504])
-_AGAIN = _BUSY | {403}  # which is what Common Crawl says to those who ask too fast
+_AGAIN = _BUSY | {403}  # Common Crawl's answer to clients that request too fast
 _INTERVAL_SECONDS = {"data.commoncrawl.org": 0.1}
-"""Hosts to which one process sends no more than a request in so many seconds."""
+"""Host → minimum number of seconds between two requests of one process."""
 _MD5 = re.compile(r"[0-9a-f]{32}(-\d+)?$")
 _next_request: dict[str, float] = {}
 _answered: set[str] = set()
@@ -37,15 +37,14 @@ _SKIP_BYTES = 1 << 20
 
 
 class HttpFile:
-    """A remote file as a seekable stream. One request serves all that is read on; seeking begins another.
+    """A remote file as a seekable stream. One request serves consecutive reads; seeking begins another.
 
-    A connection that breaks is taken up again at the byte where it broke. Servers without range requests work, with
-    what lies before the position read and thrown away.
-    Raises: DataError if the server says no, or still fails when patience is at its end.
+    A broken connection is resumed at the byte where it broke. Servers without range requests work too: the bytes before
+    the position are read and discarded. Raises: DataError if the server refuses, or still fails after the last retry.
     """
 
     def __init__(self, url: str, offset: int = 0, length: int | None = None) -> None:
-        """`length`: ask for no more than so many bytes from `offset` on; positions stay those of the whole file."""
+        """`length`: request at most this many bytes from `offset` on; positions stay those of the whole file."""
         self._url = url
         self._host = canonical_host(urllib.parse.urlsplit(url).netloc)
         self._position = offset
@@ -56,7 +55,7 @@ class HttpFile:
         self.closed = False
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, all that is left if negative; empty at the end."""
+        """Up to `size` bytes, or all remaining bytes if negative; empty at the end."""
         if size < 0:
             parts = []
             while data := self.read(_SKIP_BYTES):
@@ -86,7 +85,7 @@ class HttpFile:
                 time.sleep(wait)
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """As of any file; from the end (2) asks the server for the size."""
+        """As for any file; seeking from the end (2) asks the server for the size."""
         position = offset + (0, self._position, self.size() if whence == 2 else 0)[whence]
         if position != self._position:
             self._drop()
@@ -94,11 +93,11 @@ class HttpFile:
         return position
 
     def size(self) -> int:
-        """The size of the whole file. Raises: DataError where the server does not tell."""
+        """The size of the whole file. Raises: DataError if the server does not report it."""
         if self._total is None:
             self.read(1)
         if self._total is None:
-            raise DataError(self._url, "the server does not tell the file's size")
+            raise DataError(self._url, "the server does not report the file's size")
         return self._total
 
     def identity(self) -> list[object]:
@@ -110,12 +109,12 @@ class HttpFile:
         return self._position
 
     def close(self) -> None:
-        """End the request that is open."""
+        """Close the open request."""
         self._drop()
         self.closed = True
 
     def _open(self) -> http.client.HTTPResponse | None:
-        """The response from the position on, None if that is the end of the file."""
+        """The response from the position on; None at the end of the file."""
         last = "" if self._end is None else str(self._end - 1)
         headers = {"Range": f"bytes={self._position}-{last}", "Accept-Encoding": "identity", "User-Agent": "dclm"}
         _keep_pace(self._host)
@@ -147,16 +146,16 @@ class HttpFile:
     def _failure(self, error: Exception, waited: float) -> DataError:
         since = f" after {waited:,.0f} seconds of waiting" if waited else ""
         if isinstance(error, urllib.error.HTTPError):
-            what = f"the server says {error.code} {error.reason}{since}"
+            what = f"the server answered {error.code} {error.reason}{since}"
             hint = "check the address" if error.code not in _AGAIN else "try again later, with fewer workers"
         else:
-            what = f"cannot be fetched: {getattr(error, 'reason', None) or error or type(error).__name__}{since}"
+            what = f"cannot be downloaded: {getattr(error, 'reason', None) or error or type(error).__name__}{since}"
             hint = "check the network"
         return DataError(f"{self._url} at byte {self._position}", what, hint)
 
 
 def _wait_after(error: Exception, failures: int, answered: bool) -> float | None:
-    """Seconds until the next attempt; None: it is in vain. `answered`: the host has answered this process before."""
+    """Seconds until the next attempt; None: do not retry. `answered`: the host has answered this process before."""
     wait = min(_FIRST_WAIT_SECONDS * 2 ** min(failures - 1, 20), _LONGEST_WAIT_SECONDS) * (0.5 + random.random())
     if not isinstance(error, urllib.error.HTTPError):
         return wait if answered or failures < _ATTEMPTS else None
@@ -169,7 +168,7 @@ def _wait_after(error: Exception, failures: int, answered: bool) -> float | None
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, as a number or as the time until a date."""
+    """The seconds in a Retry-After header, given as a number or as a date."""
     if value is None:
         return None
     if value.strip().isdigit():

@@ -1,4 +1,4 @@
-"""Rows as readers find them, and the Arrow batches that are built of many at once."""
+"""Rows as found by readers, and the Arrow batches that are built from many at once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dclm.pool.layout import KeptType
 
 Payload = bytes | memoryview
 MAX_PAGE_BYTES = 32 << 20
-"""Larger pages and lines are rejects: the steps need up to 17 bytes for each of a page's, and a worker has 1.5 GB."""
+"""Larger pages and lines are rejects: steps need up to 17 bytes per byte of a page, and a worker has 1.5 GB."""
 MAX_FIELD_BYTES = 1 << 16
-"""A record with a longer id, URL or date is a reject: batches and the ledger hold these beside the page."""
+"""A record with a longer id, URL or date is a reject: batches and the ledger store these in addition to the page."""
 
 KEPT: dict[KeptType, pa.DataType] = {"number": pa.float64(), "text": pa.string()}
 RowKind = Literal["page", "document"]
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One record of an archive. `block` is None for types that are not read, and where `problem` says why."""
+    """One record of an archive. `block` is None for types that are not read, and if there is a `problem`."""
 
     offset: int
     type: str
@@ -77,7 +77,7 @@ def to_batches(
 
 
 def build(rows: Sequence[Row], first: int, keep: Sequence[tuple[str, KeptType]] = ()) -> pa.RecordBatch:
-    """One batch of rows of one kind; `first` is the `_row` of the first, `keep` the columns of what rows keep."""
+    """One batch of rows of one kind; `first` is the `_row` of the first row, `keep` the columns for kept fields."""
     _, sources, ids, urls, dates, types, payloads, rejects, kept = zip(*rows, strict=True)
     columns: dict[str, pa.Array] = {
         "id": pa.array([i or identifier(s) for i, s in zip(ids, sources, strict=True)], pa.string()),
@@ -108,7 +108,9 @@ def binary_array(values: Sequence[Payload | None], kind: pa.DataType) -> pa.Arra
     np.cumsum(lengths, out=offsets[1:])
     missing = np.fromiter((v is None for v in values), np.bool_, len(values))
     valid = pa.py_buffer(np.packbits(~missing, bitorder="little").tobytes()) if missing.any() else None
-    data = pa.allocate_buffer(int(offsets[-1]))  # Arrow's pool keeps its pages, where b"".join would fault in new ones
+    data = pa.allocate_buffer(
+        int(offsets[-1])
+    )  # Arrow's memory pool keeps its pages, whereas b"".join would fault in new ones
     with memoryview(data).cast("B") as view:
         for value, start, end in zip(values, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
             if value is not None:

@@ -1,4 +1,4 @@
-"""The `pool:` of a recipe: which files, Common Crawl selection or generated crawl the documents come from."""
+"""The `pool:` of a recipe: the files, Common Crawl selection or generated crawl that the documents come from."""
 
 from __future__ import annotations
 
@@ -32,20 +32,23 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Refetched:
-    """Files that stand in the pool several times, as pages do of which several crawls are one pool."""
+    """Files that are in the pool several times, like pages when several crawls form one pool."""
 
     files: tuple[str, ...]
     """Files, directories or globs."""
     times: Positive
-    """How often each record is there."""
+    """Number of times that each record occurs."""
 
 
-_SOURCES = ("warc", "jsonl", "parquet", "commoncrawl", "sample", "refetched")
+_SOURCES = ("warc", "jsonl", "parquet", "csv", "commoncrawl", "sample", "refetched")
+
+_TEXTS: tuple[PoolKind, ...] = ("jsonl", "parquet", "csv")
+"""What holds texts under names, which a recipe may map."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoolMap:
-    """One of these keys."""
+    """Exactly one of these keys."""
 
     warc: tuple[str, ...] | None = None
     """Files, directories or globs of WARC, ARC or WET."""
@@ -53,6 +56,8 @@ class PoolMap:
     """Files, directories or globs of JSON lines with `text`."""
     parquet: tuple[str, ...] | None = None
     """Files, directories or globs of Parquet with a column `text`."""
+    csv: tuple[str, ...] | None = None
+    """Files, directories or globs of CSV or TSV with a header that has `text`."""
     commoncrawl: CommonCrawl | None = None
     """A selection of Common Crawl."""
     sample: Sample | None = None
@@ -60,30 +65,30 @@ class PoolMap:
     refetched: Refetched | None = None
     """Files that count several times."""
     text: str | None = None
-    """With `jsonl` or `parquet`: the field that holds the text; `a.b` is `b` in `a`."""
+    """With `jsonl`, `parquet` or `csv`: the field that contains the text; `a.b` is `b` in `a`."""
     url: str | None = None
-    """The same, for the URL."""
+    """The same for the URL."""
     id: str | None = None
-    """The same, for the id."""
+    """The same for the id."""
     date: str | None = None
-    """The same, for the date."""
+    """The same for the date."""
     keep: tuple[str, ...] | dict[str, Literal["number", "text"]] | None = None
-    """The same: fields that become columns of the documents, each with its type; a list is one of numbers."""
+    """The same: fields that become columns of the documents, each with its type; a list is read as numbers."""
 
     def __post_init__(self) -> None:
         given = [name for name in _SOURCES if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"found {' and '.join(given) or 'no key'}, allowed: one of {', '.join(_SOURCES)}")
         named = [name for name in ("text", "url", "id", "date", "keep") if getattr(self, name) is not None]
-        if named and given[0] not in ("jsonl", "parquet"):
-            raise ValueError(f"found `{named[0]}` with `{given[0]}`, allowed: with `jsonl` or `parquet`")
+        if named and given[0] not in _TEXTS:
+            raise ValueError(f"found `{named[0]}` with `{given[0]}`, allowed: with {', '.join(_TEXTS)}")
         clash = [name for name, _ in self.fields.keep if name in DOCUMENT.names or name.startswith("_")]
         if clash:
-            raise ValueError(f"`keep` has {clash[0]}, which is the name of a column of its own")
+            raise ValueError(f"`keep` has {clash[0]}, which is the name of a built-in column")
 
     @property
     def fields(self) -> Fields:
-        """Where things are in the files."""
+        """The names of the fields in the files."""
         keep = dict.fromkeys(self.keep, "number") if isinstance(self.keep, tuple) else self.keep or {}
         kept = tuple((name, cast(KeptType, kind)) for name, kind in keep.items())
         return Fields(text=self.text, url=self.url, id=self.id, date=self.date, keep=kept)
@@ -96,10 +101,10 @@ PoolSpec = str | tuple[str, ...] | PoolMap
 def resolve_pool(
     spec: PoolSpec, workdir: str, resolve: Callable[[str], str] = lambda path: path
 ) -> tuple[InputFile, ...]:
-    """The files of a pool. What must be made or fetched first (a generated crawl, indexes) goes under `workdir`.
+    """The files of a pool. Generated crawls and downloaded indexes are stored under `workdir`.
 
-    `resolve` turns a path of the recipe into one of this machine.
-    Raises: DataError for paths that match nothing, ConfigError for files of another kind than the key says.
+    `resolve` turns a path in the recipe into one on this machine. Raises: DataError for paths that match nothing,
+    ConfigError if files are of another kind than the key says.
     """
     if isinstance(spec, str):
         return list_files([resolve(spec)])
@@ -113,7 +118,7 @@ def resolve_pool(
         files = list_files([resolve(path) for path in spec.refetched.files])
         fetches = range(1, spec.refetched.times + 1)
         return tuple(dataclasses.replace(f, name=f"fetch-{n}/{f.name}") for n in fetches for f in files)
-    kinds: tuple[PoolKind, ...] = ("warc", "jsonl", "parquet")
+    kinds: tuple[PoolKind, ...] = ("warc", *_TEXTS)
     kind = next(kind for kind in kinds if getattr(spec, kind) is not None)
     files = list_files([resolve(path) for path in getattr(spec, kind)])
     wrong = [file for file in files if file.kind != kind]
@@ -123,14 +128,14 @@ def resolve_pool(
 
 
 def pool_paths(spec: PoolSpec) -> tuple[str, ...]:
-    """The paths that a pool names, as the recipe writes them; none for one that is made or fetched."""
+    """The paths that a pool names, as written in the recipe; none for one that is generated or downloaded."""
     if isinstance(spec, str):
         return (spec,)
     if isinstance(spec, tuple):
         return spec
     if spec.refetched is not None:
         return spec.refetched.files
-    return spec.warc or spec.jsonl or spec.parquet or ()
+    return spec.warc or spec.jsonl or spec.parquet or spec.csv or ()
 
 
 def sample_name(sample: Sample) -> str:

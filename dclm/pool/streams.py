@@ -1,4 +1,4 @@
-"""Byte streams of pool files: opened, guarded, unpacked in bounded pieces."""
+"""Byte streams of pool files: opened, guarded, decompressed in bounded pieces."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SEARCH_BYTES = 1 << 20
 
 
 class Stream(Protocol):
-    """What readers need of a file: bytes in order, and to start again elsewhere."""
+    """The interface that readers need of a file: bytes in order, and seeking."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
@@ -28,7 +28,7 @@ class Stream(Protocol):
 
 
 class GuardedStream:
-    """A stream whose own failures are DataErrors: never to be taken for damage of what it holds."""
+    """A stream whose own failures are DataErrors, so that they are never mistaken for damage of its content."""
 
     def __init__(self, stream: Stream, path: str) -> None:
         self._stream = stream
@@ -53,7 +53,7 @@ class GuardedStream:
 
 
 def open_stream(path: str) -> GuardedStream:
-    """Open a local path or an URL. Raises: DataError if it is not there or may not be read."""
+    """Open a local path or a URL. Raises: DataError if it does not exist or may not be read."""
     if is_http(path):
         return GuardedStream(HttpFile(path), path)
     try:
@@ -63,7 +63,7 @@ def open_stream(path: str) -> GuardedStream:
 
 
 def read_range(path: str, part: ByteRange) -> GuardedStream:
-    """A part of a file, fetched whole. Raises: DataError as `open_stream`."""
+    """A part of a file, downloaded completely. Raises: DataError like `open_stream`."""
     if is_http(path):
         return GuardedStream(io.BytesIO(fetch(path, part.offset, part.length)), path)
     stream = open_stream(path)
@@ -75,7 +75,7 @@ def read_range(path: str, part: ByteRange) -> GuardedStream:
 
 
 def find_magic(stream: GuardedStream, offset: int, magic: bytes) -> int | None:
-    """Where the next `magic` lies, at or after `offset`; None if there is none, or no `magic`."""
+    """Where the next `magic` is, at or after `offset`; None if there is none, or if `magic` is empty."""
     if not magic:
         return None
     tail = b""
@@ -91,10 +91,10 @@ def find_magic(stream: GuardedStream, offset: int, magic: bytes) -> int | None:
 
 
 def unpacked(stream: GuardedStream, name: str, damage: list[str]) -> Iterator[bytes]:
-    """The bytes of a file in bounded pieces, whatever its packing; says in `damage` where and why it ends early."""
+    """The bytes of a file in bounded pieces, whatever its compression; `damage` says where and why it ends early."""
     packing = detect(stream, stream.path)
     if packing.kind == "plain" and name.lower().endswith(PACKED) and stream.read(1):
-        damage.append("not compressed, whatever its name says: read as it is")
+        damage.append("not compressed, despite its name: read unchanged")
     try:
         for piece in pieces(stream, packing):
             yield piece.data

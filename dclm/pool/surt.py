@@ -1,4 +1,4 @@
-"""URL patterns of the Common Crawl index, and the key ranges in which their captures lie."""
+"""URL patterns of the Common Crawl index, and the key ranges that contain their captures."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
 class Pattern(NamedTuple):
-    """Captures whose SURT key is in [start, end) and begins with one of `prefixes`, and whose URL fits."""
+    """Captures whose SURT key is in [start, end) and begins with one of `prefixes`, and whose URL matches."""
 
     start: bytes
     end: bytes
     prefixes: tuple[bytes, ...]
     url: str | None
-    """The URL looked for, as `comparable` gives it; None: every URL under the prefix."""
+    """The URL to find, as returned by `comparable`; None: every URL under the prefix."""
 
     def matches(self, key: bytes, url: str) -> bool:
-        """Whether the capture of `url` under this SURT key is meant."""
+        """Whether the capture of `url` under this SURT key matches."""
         return key.startswith(self.prefixes) and (self.url is None or comparable(url) == self.url)
 
 
@@ -31,8 +31,7 @@ def parse_pattern(text: str) -> Pattern:
     """A pattern in the syntax of the index server: `*.example.com` · `example.com/*` · `example.com/a*` · one URL.
 
     Scheme, `www.`, upper case, a trailing dot and the spelling of international names make no difference, as in the
-    index's keys.
-    Raises: ValueError if there is no host.
+    index's keys. Raises: ValueError if there is no host.
     """
     subdomains = text.startswith("*.")
     rest = text[2:] if subdomains else text

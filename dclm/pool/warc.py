@@ -1,4 +1,4 @@
-"""WARC, WET and WAT files: FastWARC reads them as long as they follow the standard, `dclm.pool.framing` the rest."""
+"""WARC, WET and WAT files: FastWARC reads them while they follow the standard, `dclm.pool.framing` reads the rest."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 def read_records(stream: GuardedStream, damage: list[str], start: int = 0) -> Iterator[Record]:
-    """All records from `start` on, where a record begins, in order; what cannot be read is said in `damage`.
+    """All records from `start` on, where a record begins, in order; unreadable parts are reported in `damage`.
 
-    A record is given once FastWARC has found the next one right behind it, and unless it may hide another. From the
-    first that fails on, the file is read by what the bytes show.
+    A record is returned once FastWARC has found the next one directly after it, unless another record may be hidden in
+    it. From the first record that fails on, the file is read by its bytes.
     """
     packing = detect(stream, stream.path)
     if packing.kind not in ("plain", "gzip", "zstd") or packing.skips:
@@ -35,25 +35,26 @@ def read_records(stream: GuardedStream, damage: list[str], start: int = 0) -> It
 
 
 class _Strict:
-    """One pass with FastWARC that stops at the first thing that is not as it should be."""
+    """One pass with FastWARC that stops at the first irregularity."""
 
     def __init__(self, stream: GuardedStream, packing: Packing, start: int) -> None:
         self._stream = stream
         self._packing = packing
         self._start = start
-        self._last = start  # where FastWARC saw the last record; in packed files this may be the member behind it
+        self._last = start  # where FastWARC saw the last record; in compressed files maybe the next member
         self.restart: tuple[int, int] | None = None
-        """Where to read on by other means, and how many records from there on have been given; None: all is read."""
+        """Where another reader must continue, and how many records from there on were already returned; None: all is
+        read."""
 
     def records(self) -> Iterator[Record]:
-        """The records, each once the next has been found."""
+        """The records, each once the next one has been found."""
         self._stream.seek(self._start)
         pending: Record | None = None
         given = 0
         try:
             for raw in ArchiveIterator(self._stream, parse_http=False):
                 if pending is not None and self._packing.kind != "plain" and raw.stream_pos == pending.offset:
-                    pending = None  # of a member with several records FastWARC does not know where it begins
+                    pending = None  # FastWARC does not know where the records of a member with several records begin
                     break
                 if pending is not None:
                     yield pending
@@ -71,7 +72,7 @@ class _Strict:
         self.restart = (self._last, 0) if self._packing.kind == "plain" else (self._start, given)
 
     def _is_whole(self) -> bool:
-        """Whether nothing follows the last record, and its member has its end: FastWARC stops at an empty one."""
+        """Whether nothing follows the last record, and its member is complete: FastWARC stops at an empty one."""
         if self._packing.kind == "plain":
             return True
         magic = self._packing.magic
@@ -82,17 +83,17 @@ class _Strict:
 
 
 def _record(raw: WarcRecord) -> Record | None:
-    """The record; None if it may be something else than FastWARC takes it for."""
+    """The record; None if it may be something other than what FastWARC reports."""
     headers = raw.headers
     names = headers.get_bytes_multiple(WarcHeader.WARC_TYPE)
-    if len(names) != 1:  # of a header that breaks off in the next record's
+    if len(names) != 1:  # if its header is truncated, fields of the next record's header
         return None
     (name,) = names
     if not name or b"\n" in name or b"WARC/" in name:  # with bare line feeds, the whole first record is one field
         return None
     kind = (_text(name) or "unknown").lower()
     length = raw.content_length
-    if headers.get_bytes(WarcHeader.CONTENT_LENGTH) != b"%d" % length:  # missing, twice, or not in the usual case
+    if headers.get_bytes(WarcHeader.CONTENT_LENGTH) != b"%d" % length:  # missing, repeated, or not in the usual case
         return None
     if kind not in _READ:
         return Record(raw.stream_pos, kind, None, None, None, None, None, None) if _is_plain(raw) else None
@@ -119,18 +120,18 @@ def _record(raw: WarcRecord) -> Record | None:
 
 
 def _is_covered(block: bytes) -> bool:
-    """Whether the block is an HTTP message of exactly the length that its own header says."""
+    """Whether the block is an HTTP message of exactly the length in its own header."""
     found = http_payload(block)
     return found is not None and found[0] + found[1] == len(block)
 
 
 def _is_bounded(block: bytes) -> bool:
-    """Whether the block has no mark of another record, nor the separator behind it, in it."""
+    """Whether the block contains no sign of another record, nor the separator that follows one."""
     return not has_mark(block) and (not block.endswith(_SEPARATOR) or block.endswith(_LAST_CHUNK))
 
 
 def _is_plain(raw: WarcRecord) -> bool:
-    """Whether a block that is not kept is there to its end and has no mark of another record in it."""
+    """Whether a block that is not kept is complete and contains no sign of another record."""
     left, tail = raw.content_length, b""
     while left > 0:
         data: bytes = raw.reader.read(min(left, _PIECE))

@@ -1,4 +1,4 @@
-"""The unpacked bytes of a file, held as far as they are needed, with the places where they were stored."""
+"""The uncompressed bytes of a file, held as long as they are needed, with the offsets at which they are stored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SPACE = b" \t\r\n\f"
 
 
 class Window:
-    """Unpacked bytes as far as they are needed, and where each of them was stored."""
+    """Uncompressed bytes as long as they are needed, and the offset of each in the file."""
 
     def __init__(self, source: Iterator[Piece]) -> None:
         self._source = source
@@ -22,11 +22,11 @@ class Window:
 
     @property
     def end(self) -> int:
-        """Position behind the last byte held."""
+        """Position after the last byte held."""
         return self.base + len(self.held)
 
     def has(self, position: int) -> bool:
-        """Whether there are bytes up to `position`, which are read where they are not yet held."""
+        """Whether there are bytes up to `position`; reads those that are not held yet."""
         while self.end < position and not self.ended:
             try:
                 piece = next(self._source, None)
@@ -41,7 +41,7 @@ class Window:
         return self.end >= position
 
     def drop(self, position: int) -> None:
-        """Forget what lies before `position`."""
+        """Discard the bytes before `position`."""
         del self.held[: position - self.base]
         self.base = position
         while len(self._marks) > 1 and self._marks[1][0] <= position:
@@ -52,17 +52,18 @@ class Window:
         return [position for position, _ in self._marks]
 
     def bytes(self, start: int, end: int) -> bytes:
-        """The bytes held from `start` to `end`."""
+        """The held bytes from `start` to `end`."""
         return bytes(memoryview(self.held)[start - self.base : end - self.base])
 
     def stored(self, position: int, packed: bool) -> int:
-        """Where the byte at `position` is in the file: the beginning of its member, or its own place in plain files."""
+        """Offset of the byte at `position` in the file: the beginning of its member, or its own offset in plain
+        files."""
         at, offset = next((m for m in reversed(self._marks) if m[0] <= position), (position, 0))
         return offset if packed else offset + position - at
 
 
 def pass_over(window: Window, at: int) -> int:
-    """The first position from `at` on that holds no whitespace."""
+    """The first position from `at` on that is not whitespace."""
     while window.has(at + 1):
         held = window.bytes(at, min(at + 64, window.end))
         rest = held.lstrip(_SPACE)

@@ -1,4 +1,4 @@
-"""Where a run's artifacts lie, and the names a recipe may use for them."""
+"""The paths of a run's artifacts, and the names a recipe may use for them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Layout:
     loaded: LoadedRecipe
 
     def pool(self, source: str) -> str:
-        """Where a source's generated or fetched pool is made."""
+        """Where a source's generated or downloaded pool is stored."""
         return join(self.out, "pool", source)
 
     def classifier(self, name: str) -> str:
@@ -69,7 +69,7 @@ class Layout:
         return join(self.out, RESULT)
 
     def path(self, text: str) -> str:
-        """A path of the recipe on this machine; `pool:SOURCE/FILE` is a file of a pool that the run has made.
+        """A path in the recipe, on this machine; `pool:SOURCE/FILE` is a file of a pool that the run has made.
 
         Raises: ConfigError for a source that the recipe does not have.
         """
@@ -87,7 +87,7 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SharingLayout(Layout):
-    """Tokens and model of one of many runs; pools, classifiers and documents are those of another layout."""
+    """Tokens and model of one of many runs; its pools, classifiers and documents are those of another layout."""
 
     shared: Layout
 

@@ -1,4 +1,4 @@
-"""What a recipe would do: its stages in order, with what each takes and makes, and what is there already."""
+"""What a recipe would do: its stages in order, with their inputs and outputs, and what already exists."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from dclm.train.scale import Scale, find_scale, with_tokens, with_vocabulary
 def plan_lines(
     loaded: LoadedRecipe, out: Path | None = None, hardware: Hardware | None = None, curation: Curation | None = None
 ) -> Iterator[str]:
-    """One line a stage, and what curation and training take.
+    """One line per stage, and the cost of curation and training.
 
-    Reads the recipe and its pipelines (with all their errors), of `out` what tokens and timings are there, and the
-    records and sizes that `curation` goes by; nothing else.
-    Raises: also ConfigError where the scale cannot be trained on `hardware`, DataError where the tokens are too few.
+    Reads the recipe and its pipelines (reporting all their errors), the tokens and timings in `out`, and the records
+    and sizes that `curation` is based on; nothing else. Raises: also ConfigError if the scale cannot be trained on
+    `hardware`, DataError if there are too few tokens.
     """
     recipe = loaded.recipe
     layout = Layout(out=str(out or "OUT"), loaded=loaded)
@@ -51,14 +51,14 @@ def plan_lines(
     scale = with_tokens(find_scale(recipe.scale), recipe.tokens)
     seq_len = scale.model.seq_len
     yield f"tokenize   {recipe.tokenizer}, rows of {seq_len} + 1 → {layout.tokens}{_there(out, layout.tokens)}"
-    changed = "" if recipe.tokens is None else " (not the scale's own number: leaves the benchmark)"
+    changed = "" if recipe.tokens is None else " (not the scale's number: leaves the benchmark)"
     batch = f"{scale.num_steps:,} updates of {scale.batch_sequences} × {seq_len:,}"
     what = f"{scale.name}: {scale.trained_tokens:,} tokens{changed} in {batch}, {scale.flops_6nd:.3g} FLOPs (6ND)"
     yield f"train      {what} → {layout.train}{_there(out, layout.train)}"
     yield f"  tokens   {_tokens(scale, recipe.epochs, layout.tokens if out else None)}"
     yield from _training(scale, hardware or Hardware(), layout.train if out else None)
     what = recipe.suite or ", ".join(recipe.tasks)
-    limit = f", {recipe.limit} items a task (no benchmark score)" if recipe.limit else ""
+    limit = f", {recipe.limit} items per task (not a benchmark score)" if recipe.limit else ""
     yield f"evaluate   {what}{limit} → {layout.scores}{_there(out, layout.scores)}"
     for text in recipe.perplexity:
         yield f"perplexity {text} → {layout.scores}"
@@ -68,7 +68,7 @@ def plan_lines(
 
 
 def _pool(spec: PoolSpec) -> str:
-    """As the recipe says it, without what is not set."""
+    """As in the recipe, without unset fields."""
     if isinstance(spec, str):
         return spec
     if isinstance(spec, tuple):
@@ -81,12 +81,15 @@ def _pool(spec: PoolSpec) -> str:
 
 
 def _cost(spec: PoolSpec, pipeline: Pipeline, layout: Layout, curation: Curation) -> Iterator[str]:
-    """Time and disk of one source's curation. Raises: what `measured_cost` and listing the pool's files raise."""
+    """Time and disk space of one source's curation. Raises: the errors of `measured_cost` and of listing the pool's
+    files."""
     measured = [artifact for artifact in curation.measured if read_record(artifact).name == pipeline.name]
     made = isinstance(spec, PoolMap) and (spec.sample is not None or spec.commoncrawl is not None)
     if not measured or (made and curation.pool_bytes is None):
-        missing = "--pool-size" if measured else f"--measured with what {pipeline.name} made of a few files of the pool"
-        yield f"time     not known: pass {missing}"
+        missing = (
+            "--pool-size" if measured else f"--measured with the output of {pipeline.name} for a few files of the pool"
+        )
+        yield f"time     unknown: pass {missing}"
         return
     size = curation.pool_bytes
     if size is None:
@@ -97,14 +100,14 @@ def _cost(spec: PoolSpec, pipeline: Pipeline, layout: Layout, curation: Curation
 def _tokens(scale: Scale, epochs: int, artifact: str | None) -> str:
     passes = f" in up to {epochs} passes" if epochs > 1 else ""
     if artifact is None or not exists(join(artifact, RECORD)):
-        return f"{scale.trained_tokens:,} needed{passes}; how many there are is known after `dclm run --until tokenize`"
+        return f"{scale.trained_tokens:,} needed{passes}; the number available is known after `run --until tokenize`"
     data = TokenDataset(artifact)
     check_data(data, with_vocabulary(scale, data.vocab_size), epochs, str(artifact))
-    return f"{scale.trained_tokens:,} needed{passes}, {data.num_sequences * data.seq_len:,} present"
+    return f"{scale.trained_tokens:,} needed{passes}, {data.num_sequences * data.seq_len:,} available"
 
 
 def _training(scale: Scale, hardware: Hardware, measured: str | None) -> Iterator[str]:
-    """Memory, and hours and cost where a speed is known."""
+    """Memory, and hours and cost if a speed is known."""
     check_hardware(scale, hardware)
     memory, room = estimate_memory(scale, hardware), GIGABYTES[hardware.gpu]
     parts = (
@@ -115,15 +118,15 @@ def _training(scale: Scale, hardware: Hardware, measured: str | None) -> Iterato
     yield f"  memory   about {memory.total / 1e9:.1f} GB of {room} on each of {machine} ({parts}){tight}"
     speed = estimate_speed(scale, hardware, None if measured is None else Path(measured))
     if speed is None:
-        yield "  time     not known: no run has measured it here; pass --mfu"
+        yield "  time     unknown: not measured by a run here; pass --mfu"
         return
     hours = gpu_hours(scale, hardware, speed)
     on = "" if speed.measured else f" on {machine} = {hours:,.4g} GPU-hours"
-    cost = "" if hardware.price is None else f", cost {hours * hardware.price:,.2f} at {hardware.price:g} a GPU-hour"
+    cost = "" if hardware.price is None else f", cost {hours * hardware.price:,.2f} at {hardware.price:g} per GPU-hour"
     rate = f"{speed.tokens_per_second:,.0f} tokens/s {speed.source}"
     yield f"  time     {hours / hardware.num_gpus:,.4g} h{on}, {rate}{cost}"
 
 
 def _there(out: Path | None, artifact: str) -> str:
     made = out is not None and exists(join(artifact, RECORD))
-    return " [there already; reused if nothing it depends on has changed]" if made else ""
+    return " [exists; reused if none of its inputs has changed]" if made else ""

@@ -1,4 +1,4 @@
-"""What a run says beyond plain accuracies: contamination by its own documents, perplexity, a picture."""
+"""The parts of a result beyond plain accuracies: contamination by its own documents, perplexity, the data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dclm.board.known.checks import flatten
-from dclm.board.result import ITEMS_FILE, SuiteIdentity, TaskScore, TextScore, TrainingSummary
+from dclm.board.result import ITEMS_FILE, Measure, SuiteIdentity, TaskScore, TextScore, TrainingSummary
 from dclm.core.errors import DataError
 from dclm.core.record import Record, read_record
 from dclm.core.store import join, local_file, put, read_bytes, verified_file
@@ -22,7 +22,8 @@ from dclm.recipe.recipe import Recipe
 def find_contamination(
     out: str, documents: Mapping[str, str], suite: Suite, scores: str, allow_missing: bool
 ) -> Mapping[str, Mapping[str, Any]]:
-    """What the file `out` says of each task, made if it is not there or of other documents or scores."""
+    """The content of the file `out` for each task; made again if it is missing, was changed, or belongs to other
+    documents or scores."""
     records = {f"documents {name}": read_record(path) for name, path in documents.items()}
     records["scores"] = read_record(scores)
     inputs = {role: record.fingerprint for role, record in records.items()}
@@ -110,7 +111,7 @@ def _integer(value: object) -> int | None:
 
 
 def task_scores(scores: Mapping[str, Any], contaminated: Mapping[str, Mapping[str, Any]]) -> dict[str, TaskScore]:
-    """What result.json says of each task."""
+    """The entry of each task in result.json."""
     out = {}
     for label, task in scores["tasks"].items():
         known = contaminated.get(label, {})
@@ -120,12 +121,17 @@ def task_scores(scores: Mapping[str, Any], contaminated: Mapping[str, Mapping[st
             stderr=task["standard_error"],
             clean_n=known.get("clean_n"),
             clean_score=known.get("clean_accuracy"),
+            continuous={
+                metric: Measure(value=found["value"], stderr=found["standard_error"])
+                for metric, found in task["continuous"].items()
+                if found is not None
+            },
         )
     return out
 
 
 def text_scores(scores: Mapping[str, Any]) -> dict[str, TextScore]:
-    """What result.json says of each text."""
+    """The entry of each text in result.json."""
     return {
         name: TextScore(bits_per_byte=text["bits_per_byte"], stderr=text["standard_error"], bytes=text["bytes"])
         for name, text in scores.get("perplexity", {}).items()
@@ -133,7 +139,7 @@ def text_scores(scores: Mapping[str, Any]) -> dict[str, TextScore]:
 
 
 def source_counts(names: Sequence[str], documents: Sequence[Record], tokens: Record) -> dict[str, object]:
-    """By source: what became of its records, and how many sequences it had and gave."""
+    """By source: what happened to its records, and how many sequences it had and contributed."""
     found = tokens.counts.get("sources")
     taken = found if isinstance(found, list) and len(found) == len(names) else [{}] * len(names)
     return {
@@ -146,7 +152,7 @@ def source_counts(names: Sequence[str], documents: Sequence[Record], tokens: Rec
 
 
 def plain_recipe(recipe: Recipe) -> object:
-    """The recipe as it was written, without what it leaves at its default; its variables are not filled in."""
+    """The recipe as it was written, without fields left at their default; its variables are not inserted."""
     defaults = {f.name: f.default for f in dataclasses.fields(recipe)}
     fields = dataclasses.asdict(recipe)
     written = {k: v for k, v in fields.items() if v != defaults[k] and v not in ({}, ())}

@@ -1,4 +1,4 @@
-"""A recipe from pool to result.json. Every stage reuses what is finished; a run that was killed goes on."""
+"""Runs a recipe from pool to result.json. Every stage reuses finished work; a run that was killed can be continued."""
 
 from __future__ import annotations
 
@@ -55,29 +55,29 @@ from dclm.train.run import TrainOptions
 from dclm.train.scale import Scale, find_scale
 
 _OF_A_RUN = ("result.json", "*/record.json", "*/*/record.json", "pool/*/*/record.json", "*/.work", "*/*/.work")
-"""What only a run's directory holds: runs of earlier versions bear no mark."""
+"""Files that only a run's directory has; runs of earlier versions have no mark."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What a call may choose beside the recipe; none of it but `limit` changes a byte."""
+    """Options of one call, in addition to the recipe; only `limit` changes any output."""
 
     limit: int | None = None
-    """Records to read of each source at most."""
+    """Maximum number of records to read from each source."""
     until: StageName = "evaluate"
-    """The last stage to run."""
+    """Last stage to run."""
     num_ranks: int = 1
-    """Training processes (one a GPU)."""
+    """Number of training processes (one per GPU)."""
     min_ranks: int | None = None
-    """On Ray: go on with as few as these while there is no room for more."""
+    """On Ray: minimum number of workers to continue with while no more are available."""
     on_ray: bool = False
-    """Train on workers of the Ray cluster that the engine has connected, if several are wanted or it has GPUs."""
+    """Train on workers of the Ray cluster that the engine is connected to, if several are requested or it has GPUs."""
     device: Device = "auto"
     """For training and evaluation: `auto` is a GPU if there is one where the work runs."""
     make_progress: Callable[[], Progress] = NullProgress
-    """A class or module's function: training processes make their own."""
+    """A class or module-level function: training processes create their own."""
     say: Callable[[str], None] = lambda line: None
-    """Told one line as each stage ends."""
+    """Called with one line at the end of each stage."""
 
 
 class Run:
@@ -86,7 +86,7 @@ class Run:
     def __init__(
         self, loaded: LoadedRecipe, out: Path | str, engine: Engine, options: RunOptions, layout: Layout | None = None
     ) -> None:
-        """`layout`: where the artifacts lie, if not all of them under `out`."""
+        """`layout`: the paths of the artifacts, if not all of them are under `out`."""
         self.loaded, self.recipe = loaded, loaded.recipe
         self.layout = layout or Layout(out=absolute(out), loaded=loaded)
         self.engine, self.options = engine, options
@@ -94,16 +94,16 @@ class Run:
         self.scale: Scale = find_scale(self.recipe.scale)
         own = tuple(task for task in self.recipe.tasks if not task.startswith(LM_EVAL))
         self.suite = suite_of(own) if self.recipe.suite is None else load_suite(self.recipe.suite)
-        for text in self.recipe.perplexity:  # a wrong name is told now, not after the training
+        for text in self.recipe.perplexity:  # a wrong name is reported now, not after the training
             load_text_set(text)
         self.pipelines: dict[str, Pipeline] = {s.name: loaded.pipeline(s) for s in self.recipe.data}
         self.records: list[Record] = []
         self.started = time.time()
 
     def execute(self) -> str:
-        """Run the stages up to `until`; gives the address of what the last one made.
+        """Run the stages up to `until`; returns the address of the last one's output.
 
-        Raises: IncompleteError where another run is writing in the same directory; what a stage raises.
+        Raises: IncompleteError if another run is writing in the same directory; whatever a stage raises.
         """
         stages = (self.make_pools, self.curate, self.tokenize, self.train, self.evaluate)
         claim_folder(self.layout.out, "run", self._given(), known=_OF_A_RUN)
@@ -114,14 +114,14 @@ class Run:
         return made
 
     def _given(self) -> list[str]:
-        """Paths that the recipe reads, which the run's directory may not overlap."""
+        """Paths that the recipe reads, which the run's directory must not overlap."""
         pools = [source.pool for source in self.recipe.data]
         pools += [] if self.recipe.validation is None else [self.recipe.validation]
         given = [path for pool in pools for path in pool_paths(pool) if not path.startswith(POOL_PREFIX)]
         return [self.loaded.path(path) for path in given]
 
     def make_pools(self) -> str:
-        """Make or find every pool, so that what is wrong with one is said before the work begins."""
+        """Make or find every pool, so that problems with any of them are reported before the work begins."""
         for source in self.recipe.data:
             files = self._pool(source.pool, source.name)
             self.options.say(f"pool {source.name}: {len(files)} files, {sum(f.size for f in files) / 1e6:,.1f} MB")
@@ -160,11 +160,12 @@ class Run:
         return join(self.layout.out, "documents")
 
     def tokenize(self) -> str:
-        """Tokenize the documents (mixed, where there are several sources) and the held-out text."""
+        """Tokenize the documents (mixed, if there are several sources) and the held-out text."""
         weights = tuple(s.weight for s in self.recipe.data if s.weight is not None)
         config = TokenizeConfig(
             seq_len=self.scale.model.seq_len,
             seed=self.recipe.seed,
+            bos=self.recipe.bos,
             weights=weights or None,
             num_tokens=(self.recipe.tokens or self.scale.trained_tokens) if weights else None,
             max_repeats=self.recipe.epochs if weights else 1.0,
@@ -175,7 +176,7 @@ class Run:
         self.options.say(f"tokens: {record.counts['tokens']:,} in {record.counts['documents']:,} documents")
         if self.recipe.validation is not None:
             files = self._pool(self.recipe.validation, "validation")
-            config = TokenizeConfig(seq_len=self.scale.model.seq_len, seed=self.recipe.seed)
+            config = TokenizeConfig(seq_len=self.scale.model.seq_len, seed=self.recipe.seed, bos=self.recipe.bos)
             held_out = self._tokenize([f.path for f in files], self.layout.validation, config)
             self.options.say(f"held-out tokens: {held_out.counts['tokens']:,}")
         return self.layout.tokens
@@ -195,7 +196,7 @@ class Run:
         )
 
     def train(self) -> str:
-        """Train the model, or go on where its last checkpoint is."""
+        """Train the model, or continue from its last checkpoint."""
         options = TrainOptions(
             validation=self.layout.validation if self.recipe.validation is not None else None,
             epochs=self.recipe.epochs,
@@ -275,6 +276,7 @@ class Run:
             limited=self.recipe.limit,
             core_v2_stderr=number(scores["core_v2_standard_error"]),
             extended_v2_stderr=number(scores["extended_v2_standard_error"]),
+            core_bpb_stderr=number(scores["core_bpb_standard_error"]),
             provenance={**provenance(self.started), "recipe": plain_recipe(self.recipe)},
         )
 

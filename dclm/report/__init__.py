@@ -1,1 +1,1 @@
-"""Seeing what a pipeline did: one page on an artifact, what each step is worth, how models and extractors compare."""
+"""What a pipeline did: a page about an artifact, the effect of each step, comparisons of models and extractors."""

@@ -1,4 +1,4 @@
-"""What somebody should look at before using the data: steps and sources that lose nearly everything, odd rejects."""
+"""What somebody should check before using the data: steps and sources that lose nearly everything, unusual rejects."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dclm.documents.artifact import Artifact
 from dclm.report.groups import Group
 
 LOST_FRACTION = 0.95
-"""A step or a source that loses more than this share of what came to it is suspicious."""
+"""A step or a source that loses more than this fraction of its input is suspicious."""
 FEWER_THAN_EXPECTED = 0.5
-"""… a source only if it also keeps less than this part of what the whole pool's share would give it."""
+"""… a source only if it also keeps less than this fraction of what the whole pool's rate predicts."""
 MIN_DOCUMENTS = 20
-"""Fewer documents are chance: they raise no alarm for a step or a source."""
+"""Fewer documents may be due to chance: they raise no alarm for a step or a source."""
 MIN_EXPECTED = 5
-"""A source whose expected number of kept documents is lower raises no alarm."""
+"""A source with a lower expected number of kept documents raises no alarm."""
 REJECTED_FRACTION = 0.1
-"""More rejects than this share of a step's or a source's records is a spike …"""
+"""More rejects than this fraction of a step's or a source's records is a spike …"""
 MORE_REJECTS = 3
-"""… a source's only if it is also so many times the share of the whole pool."""
+"""… a source's only if it is also this many times the fraction of the whole pool."""
 RULES = (
     f"A step raises an alarm if it drops more than {LOST_FRACTION:.0%} of at least {MIN_DOCUMENTS} documents or rejects"
     f" more than {REJECTED_FRACTION:.0%} of them; a file or a domain of at least {MIN_DOCUMENTS} records if it loses"
-    f" more than {LOST_FRACTION:.0%}, keeps less than {FEWER_THAN_EXPECTED:.0%} of what the pool's share would give it,"
-    f" and that would be {MIN_EXPECTED} documents or more, or if it has more than {REJECTED_FRACTION:.0%} rejects and"
-    f" {MORE_REJECTS} times the pool's share of them."
+    f" more than {LOST_FRACTION:.0%}, keeps less than {FEWER_THAN_EXPECTED:.0%} of what the pool's rate predicts,"
+    f" and that is {MIN_EXPECTED} documents or more; or if it has more than {REJECTED_FRACTION:.0%} rejects and"
+    f" {MORE_REJECTS} times the pool's fraction of rejects."
 )
 """The rules in words, for the page."""
 
@@ -46,7 +46,7 @@ def step_alarms(artifact: Artifact) -> Iterator[str]:
 
 
 def source_alarms(what: str, groups: Sequence[Group], artifact: Artifact) -> Iterator[str]:
-    """Alarms about files or domains, which `groups` has counts of."""
+    """Alarms about files or domains, for which `groups` has counts."""
     read = artifact.count("read")
     kept_share, rejected_share = artifact.count("kept") / read, artifact.count("rejected") / read
     for group in groups:
@@ -55,10 +55,10 @@ def source_alarms(what: str, groups: Sequence[Group], artifact: Artifact) -> Ite
         expected = kept_share * group.read
         fewer = group.kept < FEWER_THAN_EXPECTED * expected and expected >= MIN_EXPECTED
         if group.lost > LOST_FRACTION * group.read and fewer:
-            yield f"{what} {group.key} loses {_share(group.lost, group.read)}; {expected:,.0f} kept were to be expected"
+            yield f"{what} {group.key} loses {_share(group.lost, group.read)}; {expected:,.0f} kept were expected"
         share = group.rejected / group.read
         if share > REJECTED_FRACTION and share > MORE_REJECTS * rejected_share:
-            yield f"{what} {group.key} has rejects: {_share(group.rejected, group.read)}"
+            yield f"{what} {group.key} has many rejects: {_share(group.rejected, group.read)}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -1,4 +1,4 @@
-"""Everything that the page on an artifact shows, gathered in a few passes over its ledger."""
+"""The content of the page about an artifact, gathered in a few passes over its ledger."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from dclm.report.pictures.histogram import Histogram, histograms
 from dclm.text.hosts import hosts
 
 TOP = 15
-"""Rows of each list."""
+"""Number of rows per list."""
 SHOWN_ALARMS = 20
-"""Of the files and of the domains, each."""
-_LOOKED_AT = 10_000  # the largest groups are looked at for alarms
+"""Number of files and of domains shown."""
+_LOOKED_AT = 10_000  # the largest groups are checked for alarms
 _FILE = r"^(?P<file>.*)#[^#]*$"
 
 
@@ -32,7 +32,7 @@ class Table:
 
     title: str
     undercount: int
-    """Above 0: so many records at most are missing from a row (see `Groups`)."""
+    """If above 0, rows may lack up to this many records (see `Groups`)."""
     distinct: int
     lists: Mapping[str, Sequence[Group]]
     """Heading → groups."""
@@ -40,7 +40,7 @@ class Table:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """What there is to say of a documents artifact. Depends on its bytes and the tokenizer alone."""
+    """The content of a report about a documents artifact. Depends only on its bytes and the tokenizer."""
 
     artifact: Artifact
     tokens: TokenEstimate | None
@@ -53,10 +53,10 @@ class Report:
 
 
 def build_report(root: Path, tokenizer: str | None) -> Report:
-    """Look at the artifact at `root`; without a tokenizer, tokens are not estimated.
+    """Analyze the artifact at `root`; without a tokenizer, tokens are not estimated.
 
-    Memory is bounded by a batch of the ledger, a row group of documents and the keys of `Groups`.
-    Raises: ConfigError if it is no documents artifact.
+    Memory is bounded by a batch of the ledger, a row group of documents and the keys of `Groups`. Raises: ConfigError
+    if it is not a documents artifact.
     """
     artifact = Artifact(root)
     words = [name for name, number in artifact.annotations().items() if not number]
@@ -78,8 +78,8 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
     kept, dropped = kept_samples(artifact), dropped_samples(artifact)
     tables = [_table(name, groups, ("read",)) for name, groups in values.items()]
     tables += [_table("domain", domains, ("kept", "lost")), _table("file of the pool", files, ("lost",))]
-    tables.append(_table("rule that dropped", rules, ("read",)))
-    tables.append(_table("reason of rejection, N for long numbers", reasons, ("read",)))
+    tables.append(_table("rule that dropped documents", rules, ("read",)))
+    tables.append(_table("reason for rejection (N stands for long numbers)", reasons, ("read",)))
     return Report(
         artifact=artifact,
         tokens=None if tokenizer is None else estimate_tokens(tokenizer, artifact.steps, kept, dropped),

@@ -1,4 +1,4 @@
-"""Every extractor side by side, on pages whose main text is known."""
+"""Compares all extractors on pages whose main text is known."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ def compare_extractors(
     each: Callable[[str], None] = lambda name: None,
     versions: Sequence[EarlierVersion] = (),
 ) -> list[Quality]:
-    """One row per extractor and one for the union of all; `each` hears of an extractor that begins.
+    """One row per extractor and one for the union of all; `each` is called with the name of each extractor as it
+    begins.
 
     Runs in this process, one after the other, without the guards of the `extract` step; earlier `versions` of
-    Resiliparse run in a child process, as they do there.
-    Raises: ConfigError where no wheel of an earlier version fits this machine.
+    Resiliparse run in a child process, as in that step. Raises: ConfigError if no wheel of an earlier version fits this
+    machine.
     """
     extractors = {name: load_extractor(name) for name in NAMES}
     found = []
@@ -48,7 +49,7 @@ def compare_extractors(
         title = f"resiliparse {version}"
         each(title)
         guard = Guard("resiliparse", _TIMEOUT_SECONDS, 1 << 30, unpack(fetch(wheel_asset(version))))
-        guard.extract("")  # the child's start and imports are not the extractor's speed
+        guard.extract("")  # the child's start and imports do not count as extraction time
         found.append(measure(title, guard.extract, pages))
         guard.close()
     each(UNION)
@@ -57,14 +58,15 @@ def compare_extractors(
 
 
 def thinned(pages: Sequence[GoldPage], count: int | None) -> list[GoldPage]:
-    """About `count` of the pages, evenly spread over them (None: all)."""
+    """About `count` of the pages, evenly spread (None: all)."""
     return list(pages if count is None else pages[:: max(1, len(pages) // count)])
 
 
 def marked_pages(gold: Path) -> list[GoldPage]:
-    """The pages of a gzip JSONL file (see `load_gold`), with their HTML from the WARC files it names, which lie beside.
+    """The pages of a gzip JSONL file (see `load_gold`), with their HTML from the WARC files it names, which are next to
+    it.
 
-    Raises: DataError if a line is no marked page, or a crawl file or a page is not there.
+    Raises: DataError if a line is not an annotated page, or a crawl file or a page is missing.
     """
     names: dict[str, None] = {}
     try:
@@ -79,11 +81,11 @@ def marked_pages(gold: Path) -> list[GoldPage]:
     try:
         return load_gold(gold, _batches([str(gold.parent / name) for name in names]))
     except KeyError as missing:
-        raise DataError(str(gold), f"no page {missing.args[0]} in the files beside it") from None
+        raise DataError(str(gold), f"no page {missing.args[0]} in the files next to it") from None
 
 
 def generated_pages(documents: int, seed: int = 0) -> list[GoldPage]:
-    """Pages of a generated crawl that are whole and have a main text; there are no snippets to look for."""
+    """The intact pages of a generated crawl that have a main text; there are no snippets to search for."""
     with tempfile.TemporaryDirectory(prefix="dclm-bench-") as directory:
         pool = make_sample(Path(directory) / "pool", seed=seed, documents=documents, files=1)
         truth = pq.read_table(pool / "truth.parquet", columns=["id", "main_text", "fault"]).to_pylist()

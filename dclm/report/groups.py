@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from dclm.documents.artifact import Rows
 
 CAPACITY = 1_000_000
-"""Keys held at most, in about 100 MB. Up to so many different ones the counts are exact."""
+"""Maximum number of keys held, in about 100 MB. Up to this many distinct keys the counts are exact."""
 _SUMS = ("read", "kept", "rejected")
 
 
@@ -31,8 +31,8 @@ class Group(NamedTuple):
 class Groups:
     """Read, kept and rejected records by key.
 
-    Beyond CAPACITY keys the rarest half is forgotten (lossy counting, in document order): a key that is still there
-    may then lack up to `undercount` records, and one with more records than that is never forgotten.
+    Beyond CAPACITY keys the rarest half is forgotten (lossy counting, in document order): a remaining key may then lack
+    up to `undercount` records, but a key with more records than that is never forgotten.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -42,7 +42,7 @@ class Groups:
         self.undercount = 0
 
     def add(self, keys: pa.Array, rows: Rows) -> None:
-        """Count the rows of a batch of the ledger; a null key is left out."""
+        """Count the rows of a batch of the ledger; null keys are skipped."""
         columns = [pa.array(np.asarray(v, np.int64)) for v in (np.ones(len(keys)), rows.kept, rows.rejected)]
         table = pa.table([keys, *columns], ["key", *_SUMS])
         self._parts.append(_sum(table.filter(pc.is_valid(keys))))
@@ -59,7 +59,7 @@ class Groups:
         self._parts, self._pending = [table], len(table)
 
     def table(self) -> pa.Table:
-        """Columns key, read, kept, rejected, the most read first."""
+        """Columns key, read, kept, rejected, sorted by read in descending order."""
         if not self._parts:
             return pa.table({"key": pa.array([], pa.string()), **{n: pa.array([], pa.int64()) for n in _SUMS}})
         self._settle()
@@ -72,7 +72,7 @@ def _sum(table: pa.Table) -> pa.Table:
 
 
 def top(table: pa.Table, by: str, count: int) -> list[Group]:
-    """The first groups by `read`, `kept`, `rejected` or `lost`, those without any left out."""
+    """The largest groups by `read`, `kept`, `rejected` or `lost`, without those that have none."""
     table = table.append_column("lost", pc.subtract(table["read"], table["kept"]))
     table = table.sort_by([(by, "descending"), ("key", "ascending")]).slice(0, count)
     return [Group(r["key"], r["read"], r["kept"], r["rejected"]) for r in table.to_pylist() if r[by] > 0]

@@ -1,4 +1,4 @@
-"""The report on an artifact as one HTML page: no script, nothing from elsewhere, and every foreign letter escaped."""
+"""The report about an artifact as one HTML page: no script, no external resources, and all untrusted text escaped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dclm.report.pictures.svg import Part, bar, draw_histogram, short
 from dclm.report.waterfall import render_waterfall
 
 EXCERPT = 500
-"""Characters shown of a sample."""
+"""Number of characters shown of a sample."""
 KEPT_SHOWN = 12
 _LEGEND = """<ul class="legend"><li><svg viewBox="0 0 1 1"><rect class="kept" width="1" height="1"/></svg>kept</li>
 <li><svg viewBox="0 0 1 1"><rect class="cut" width="1" height="1"/></svg>{cut}</li>
@@ -84,7 +84,7 @@ def _tiles(report: Report) -> str:
 
 
 def tiles(numbers: Sequence[tuple[str, str]]) -> str:
-    """Large numbers in a row: value and what it is, both HTML."""
+    """Large numbers in a row: value and label, both HTML."""
     shown = "".join(f'<div class="tile"><b>{value}</b><span>{what}</span></div>' for value, what in numbers)
     return f'<div class="tiles">{shown}</div>\n'
 
@@ -93,25 +93,25 @@ def _alarms(report: Report) -> str:
     if not report.alarms:
         return '<p class="note">No alarms.</p>\n'
     lines = "".join(f"<li>{span(alarm)}</li>" for alarm in report.alarms)
-    return f'<section class="alarms"><h2>Look at this first</h2><ul>{lines}</ul></section>\n'
+    return f'<section class="alarms"><h2>Check this first</h2><ul>{lines}</ul></section>\n'
 
 
 def _histograms(histograms: Sequence[Histogram]) -> str:
     if not histograms:
-        return '<p class="note">No step added a number, and nothing had text.</p>'
+        return '<p class="note">No step added a number, and no document had text.</p>'
     note = (
-        "Every record that had the number when it left or came out; the dashed lines are the literal cuts of the run."
+        "All records that had the value when they were dropped or kept; dashed lines are the thresholds of the run."
         " An axis that reaches 1,000 is logarithmic."
     )
-    legend = _LEGEND.format(cut="dropped by a cut on this number", other="other", rest="left at another step")
+    legend = _LEGEND.format(cut="dropped by a cut on this number", other="other", rest="dropped at another step")
     return f'<p class="note">{note}</p>{legend}<div class="grid">{"".join(map(_figure, histograms))}</div>'
 
 
 def _figure(histogram: Histogram) -> str:
     name = "characters of text" if histogram.name == LENGTH else histogram.name
     counts = totals(histogram)
-    parts = [f"kept {counts['kept']:,}", f"cut {counts['cut']:,}", f"left elsewhere {counts['other']:,}"]
-    parts.append(f"without it {histogram.missing:,}")
+    parts = [f"kept {counts['kept']:,}", f"cut {counts['cut']:,}", f"dropped elsewhere {counts['other']:,}"]
+    parts.append(f"no value {histogram.missing:,}")
     cuts = "; ".join(cut.label for cut in histogram.cuts)
     note = " · ".join(parts) + (f" · cut by {cuts}" if cuts else "")
     return f'<figure><h3>{span(name)}</h3>{draw_histogram(histogram)}<p class="note">{escape(note)}</p></figure>'
@@ -122,7 +122,7 @@ def _table(table: Table) -> str:
         return ""
     note = f"{table.distinct:,} different."
     if table.undercount:
-        note += f" There were too many to hold: a row may lack up to {table.undercount:,} records."
+        note += f" There were too many to count exactly: a row may lack up to {table.undercount:,} records."
     lists = "".join(f"<div><h3>{title}</h3>{_groups(groups)}</div>" for title, groups in table.lists.items())
     legend = _LEGEND.format(cut="dropped", other="reject", rest="rejected")
     return panel(f"By {span(table.title)}", f'<p class="note">{note}</p>{legend}<div class="grid">{lists}</div>')
@@ -150,8 +150,8 @@ def _by_step(report: Report) -> str:
     if not shown:
         return '<p class="note">No step dropped a document that had text.</p>'
     note = (
-        "Drawn by the hash of seed and id; of what a step let through by a number, those nearest to its cut among the"
-        " samples. Texts are as they were when the document left."
+        "Drawn by the hash of seed and id; for a step that cuts on a number, those let through are closest to its cut"
+        " among the samples. Texts are shown as they were when the document was dropped or kept."
     )
     return f'<p class="note">{note}</p>{shown}'
 
@@ -161,7 +161,7 @@ def _samples_of(report: Report, step: StepRow) -> str:
     dropped = "".join(_sample(sample, "sample") for sample in report.dropped[step.index])
     passed = ""
     for one in report.passed[step.index]:
-        fate = "came out" if one.left_at is None else f"dropped later, by {one.left_at}. {names[one.left_at]}"
+        fate = "kept" if one.left_at is None else f"dropped later, by {one.left_at}. {names[one.left_at]}"
         number = "" if one.number is None else f" · {one.number:.4g}"
         passed += _sample(one.sample, "sample good" if one.left_at is None else "sample", f" · {escape(fate)}{number}")
     title = f"<b>{step.index}. {escape(step.name)}</b>"
@@ -173,7 +173,7 @@ def _samples_of(report: Report, step: StepRow) -> str:
 
 def _kept(report: Report) -> str:
     shown = "".join(_sample(sample, "sample good") for sample in report.kept[:KEPT_SHOWN])
-    note = "Drawn by the hash of seed and id; every step let these through, as they stand here after all edits."
+    note = "Drawn by the hash of seed and id; every step let these through. Texts are shown after all edits."
     return f'<p class="note">{note}</p>{shown}' if shown else '<p class="note">Nothing was kept.</p>'
 
 

@@ -14,7 +14,7 @@ _HEADS = (
 
 
 def render_waterfall(report: Report) -> str:
-    """The section. Documents and characters are exact; tokens are estimated, and how is said below the table."""
+    """The section. Documents and characters are exact; tokens are estimated, as explained below the table."""
     heads = "".join(f'<th class="{kind}">{name}</th>' if kind else f"<th>{name}</th>" for name, kind in _HEADS)
     rows = "".join(_row(step, report) for step in report.artifact.steps)
     table = f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
@@ -48,14 +48,14 @@ def _some(number: int) -> str:
 
 def _note(report: Report) -> str:
     text = (
-        "Documents and characters are counted, all of them. Characters are code points of the text after the step;"
-        " there are none before a step makes text of pages. "
+        "Documents and characters are exact counts. Characters are code points of the text after the step;"
+        " there are none before a step extracts text from pages. "
     )
     estimate = report.tokens
     if estimate is None:
-        return text + "Tokens are not estimated: no tokenizer was asked for, or nothing was kept."
+        return text + "Tokens are not estimated: no tokenizer was requested, or nothing was kept."
     return text + (
-        f"Tokens are estimated: {span(estimate.tokenizer)} makes {estimate.tokens_per_byte:.4f} tokens of a byte of"
-        f" {estimate.documents:,} kept documents, drawn by hash (standard error {estimate.relative_error:.2%}); what a"
-        " step drops counts as the samples of it do, which are few, what it edits away as what is kept."
+        f"Tokens are estimated: {span(estimate.tokenizer)} makes {estimate.tokens_per_byte:.4f} tokens per byte of"
+        f" {estimate.documents:,} kept documents, drawn by hash (standard error {estimate.relative_error:.2%})."
+        " Dropped documents use the rate of their step's few samples; text removed by edits uses the rate of kept text."
     )

@@ -11,7 +11,7 @@ from dclm.core.storage import open_input
 
 
 def read_rows(path: Path) -> list[list[str]]:
-    """All rows that are not empty, the header first. Raises: DataError if the file is not UTF-8 text."""
+    """All nonempty rows, the header first. Raises: DataError if the file is not UTF-8 text."""
     with open_input(path) as handle:
         data = handle.read()
     try:

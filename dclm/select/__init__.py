@@ -1,1 +1,1 @@
-"""Model-based selection: scores, classifiers, and the cuts made on them."""
+"""Model-based selection: scores, classifiers, and cuts on them."""

@@ -1,4 +1,4 @@
-"""Scores and labels by a supervised fastText model."""
+"""Scores and labels from a supervised fastText model."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from dclm.filters.fasttext_file import require_fasttext
 Values = npt.NDArray[np.float64]
 PREFIX = "__label__"
 _END = re.compile(r"(?<![^ \t\v\f\0])</s>(?![^ \t\v\f\0])")
-_ALL = -1  # labels that fastText returns
+_ALL = -1  # maximum number of labels that fastText returns
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FastTextScore(Map):
-    """Adds what a supervised fastText model says of a document: probabilities (float64) and the likeliest label.
+    """Adds the prediction of a supervised fastText model for a document: probabilities (float64) and the most likely
+    label.
 
-    The text is read as one line, its lines joined by spaces. Where the model has two labels, the score is the
-    probability of the likelier label if that is the positive one, and 1 minus it otherwise, as in DCLM; where it has
-    more (topics, formats, languages, grades), it is the model's probability of the positive label. fastText stops
-    reading at a word `</s>` and takes words that begin with `__label__` for labels: both are escaped, here as in
-    training.
+    The text is read as one line, its lines joined by spaces. If the model has two labels, the score is the probability
+    of the more likely label if that is the positive one, and 1 minus it otherwise, as in DCLM; if it has more (topics,
+    formats, languages, grades), it is the model's probability of the positive label. fastText stops reading at a word
+    `</s>` and treats words that begin with `__label__` as labels: both are escaped, here as in training.
 
     Source: `classify_fasttext_hq_prob_enricher` in DCLM's baselines.
     """
@@ -46,9 +46,9 @@ class FastTextScore(Map):
     positive: str = "__label__hq"
     """The model's label of the positive class."""
     label_column: str | None = None
-    """Column for the likeliest label, without `__label__`."""
+    """Column for the most likely label, without `__label__`."""
     probability_column: str | None = None
-    """Column for the probability of the likeliest label."""
+    """Column for the probability of the most likely label."""
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Label (with or without `__label__`) → column for its probability."""
 
@@ -93,16 +93,16 @@ def label(name: str) -> str:
 
 
 def load_classifier(path: str, *labels: str) -> fasttext.FastText._FastText:
-    """The fastText model at `path`, which knows `labels`.
+    """The fastText model at `path`, which must know `labels`.
 
-    Raises: AssetError if it is none; ConfigError if it has no such label.
+    Raises: AssetError if it is not a fastText model; ConfigError if it lacks one of the labels.
     """
     require_fasttext(path)
     try:
         model = fasttext.load_model(path)
         known = sorted(model.get_labels())
     except ValueError as error:
-        raise AssetError(path, f"not a fastText model: {error}", "give a .bin or .ftz file") from None
+        raise AssetError(path, f"not a fastText model: {error}", "use a .bin or .ftz file") from None
     for name in labels:
         if name not in known:
             raise ConfigError(
@@ -112,10 +112,10 @@ def load_classifier(path: str, *labels: str) -> fasttext.FastText._FastText:
 
 
 def as_line(text: str) -> str:
-    """A text as the single line that fastText reads to its end, with no word that it takes for a label."""
+    """A text as a single line that fastText reads to its end, without any word that it treats as a label."""
     line = " ".join(text.strip().splitlines())
     if "</s>" in line:
-        line = _END.sub("&lt;/s&gt;", line)  # as a word of its own it ends the line
+        line = _END.sub("&lt;/s&gt;", line)  # as a separate word it ends the line
     return line.replace(PREFIX, "label") if PREFIX in line else line
 
 
@@ -138,7 +138,7 @@ def probabilities(model: fasttext.FastText._FastText, texts: Sequence[str], labe
 
 
 def likeliest(model: fasttext.FastText._FastText, texts: Sequence[str]) -> tuple[list[str], Values]:
-    """The likeliest label of each text, without its prefix, and its probability."""
+    """The most likely label of each text, without its prefix, and its probability."""
     if not texts:
         return [], np.zeros(0)
     found, scores = _predict(model, texts, 1)
@@ -151,5 +151,5 @@ def _predict(model: fasttext.FastText._FastText, texts: Sequence[str], k: int) -
     try:
         labels, scores = model.predict([as_line(text) for text in texts], k=k)
     except RuntimeError as error:
-        raise AssetError("fastText model", f"cannot score a text: {error}", "fetch or train it again") from None
+        raise AssetError("fastText model", f"cannot score a text: {error}", "download or train it again") from None
     return labels, scores

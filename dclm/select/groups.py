@@ -1,4 +1,4 @@
-"""What documents are grouped by: the values of a column, the domain of their URL, the file that they come from."""
+"""How documents are grouped: by the values of a column, the domain of their URL, or the file that they come from."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ SOURCE = "source"
 
 
 def group_names(batch: pa.RecordBatch, column: str, step: str) -> pa.Array:
-    """The group of each document, as text; null where it has none.
+    """The group of each document, as text; null if it has none.
 
-    Raises: ConfigError if there is no such column, or it holds neither text nor whole numbers.
+    Raises: ConfigError if there is no such column, or it contains neither text nor integers.
     """
     if column not in batch.schema.names and column == DOMAIN:
         return hosts(batch.column("url"))
     if column not in batch.schema.names:
         there = ", ".join(n for n in batch.schema.names if not n.startswith("_"))
-        raise ConfigError(step, f"no column {column}, found: {there}", "a step before this one has to add it")
+        raise ConfigError(step, f"no column {column}, found: {there}", "an earlier step must add it")
     values = batch.column(column)
     if column == SOURCE and pa.types.is_string(values.type):  # "file#record"
         return pc.replace_substring_regex(values, r"#[^#]*$", "")
@@ -34,12 +34,12 @@ def group_names(batch: pa.RecordBatch, column: str, step: str) -> pa.Array:
 
 
 def group_name(name: str, column: str) -> str:
-    """The name of a group as a recipe writes it, in the form that `group_names` gives."""
+    """The name of a group as written in a recipe, in the form that `group_names` returns."""
     return without_www(canonical_host(name)) if column == DOMAIN and "." in name else name
 
 
 def group_keys(groups: pa.Array) -> pa.Array:
-    """A key (uint64) for each group name that depends on the name alone."""
+    """A key (uint64) for each group name, which depends only on the name."""
     encoded = groups.dictionary_encode()
     names = encoded.dictionary.to_pylist()
     digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in names]

@@ -1,4 +1,4 @@
-"""Cuts by the value of a numeric column."""
+"""Cuts on the value of a numeric column."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Values = npt.NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Threshold(RuleFilter):
-    """Keeps documents whose value in a numeric column lies within bounds, both inclusive; no value is not kept.
+    """Keeps documents whose value in a numeric column is within bounds, both inclusive; missing values are dropped.
 
-    With `per`, a group may have a lower bound of its own, as a topic or a language that a classifier has named.
+    With `per`, a group may have a lower bound of its own, such as a topic or a language assigned by a classifier.
 
     Source: `quality_filter` in DCLM's baselines (>=). DCLM-Baseline keeps scores of at least 0.018112.
     """
@@ -35,9 +35,9 @@ class Threshold(RuleFilter):
     min: float | None = None
     max: float | None = None
     per: str | None = None
-    """A column of labels that `min_by` speaks of; `domain` and `source` as for `quantile`."""
+    """A column of labels to which `min_by` refers; `domain` and `source` as for `quantile`."""
     min_by: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """Value of the column `per` → its lower bound, in place of `min`."""
+    """Value of the column `per` → its lower bound, instead of `min`."""
 
     def __post_init__(self) -> None:
         if self.min is None and self.max is None and not self.min_by:
@@ -64,13 +64,13 @@ class Threshold(RuleFilter):
 
 
 def numeric_column(batch: pa.RecordBatch, column: str, step: str) -> Values:
-    """The column as float64 (whole numbers beyond 2⁵³ are rounded), NaN for null.
+    """The column as float64 (integers beyond 2⁵³ are rounded), NaN for null.
 
     Raises: ConfigError if there is no such column or it is not numeric.
     """
     if column not in batch.schema.names:
         there = ", ".join(n for n in batch.schema.names if not n.startswith("_"))
-        raise ConfigError(step, f"no column {column}, found: {there}", "a step before this one has to add it")
+        raise ConfigError(step, f"no column {column}, found: {there}", "an earlier step must add it")
     kind = batch.schema.field(column).type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise ConfigError(step, f"column {column} is {kind}, allowed: numbers")

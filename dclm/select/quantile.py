@@ -1,4 +1,4 @@
-"""Cuts at a quantile that is taken over the whole pool, or over each of its sources, languages or domains."""
+"""Cuts at a quantile of the whole pool, or of each of its sources, languages or domains."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from dclm.curate.step import Context, Decision, Global, MapFunction
 from dclm.select.groups import group_keys, group_names
 from dclm.select.quality import Values, numeric_column
 
-_SUMMARY = -1  # stands for the shard in a row that says what became of a group
+_SUMMARY = -1  # replaces the shard in a row that describes a group's result
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Quantile(Global):
-    """Keeps the documents with the highest (or lowest) values of a numeric column, as "the top 10 %" of all.
+    """Keeps the documents with the highest (or lowest) values of a numeric column, such as "the top 10 %" of all.
 
-    The cut is the value of the last of the ⌈keep_top · n⌉ highest among the n documents that have one; what equals it
-    stays too, and what has no value (null, NaN) goes. The cut stands in the record as `cut`; `threshold` with that
-    literal as `min` keeps the same documents. With `keep_bottom` it is the same from below, as for perplexity.
+    The cut is the value of the last of the ⌈keep_top · n⌉ highest among the n documents that have one; equal values are
+    also kept, and documents without a value (null, NaN) are dropped. The record states the cut as `cut`; `threshold`
+    with that literal as `min` keeps the same documents. With `keep_bottom` it works the same from below, as for
+    perplexity.
 
-    With `per`, each group has its own cut: the table `cuts` of the artifact lists them. A document without a group
-    belongs to the group of those that have none.
+    With `per`, each group has its own cut: the artifact's table `cuts` lists them. Documents without a group form a
+    group of their own.
 
     The cut is exact for any number of documents: instead of a sketch, the bits of the values are counted in four passes
-    of 16 bits over the keys on disk, one partition in memory at a time. So it depends on the values alone, not on how
-    they were spread.
+    of 16 bits over the keys on disk, one partition in memory at a time. So it depends only on the values, not on how
+    they were distributed.
     """
 
     name: ClassVar[str] = "quantile"
@@ -43,16 +44,16 @@ class Quantile(Global):
     keep_top: Annotated[float, Range(0.0, 1.0)] | None = None
     """Fraction of the documents to keep, those with the highest values; above 0."""
     keep_bottom: Annotated[float, Range(0.0, 1.0)] | None = None
-    """Fraction of the documents to keep, those with the lowest values; above 0. Give one of the two."""
+    """Fraction of the documents to keep, those with the lowest values; above 0. Set one of the two."""
     per: str | None = None
-    """A column of text or whole numbers: the share is kept within each of its values. `domain`: the canonical
-    host of the URL without "www.", where there is no such column. `source`: the file that a document comes from."""
+    """A column of text or integers: the fraction is kept within each of its values. `domain`: the canonical host of the
+    URL without "www.", if there is no such column. `source`: the file that a document comes from."""
 
     def __post_init__(self) -> None:
         if (self.keep_top is None) == (self.keep_bottom is None):
             raise ValueError("give `keep_top` or `keep_bottom`")
         if self._fraction <= 0:
-            raise ValueError(f"{'keep_bottom' if self.keep_top is None else 'keep_top'} has to be above 0")
+            raise ValueError(f"{'keep_bottom' if self.keep_top is None else 'keep_top'} must be above 0")
 
     @property
     def _fraction(self) -> float:
@@ -67,8 +68,8 @@ class Quantile(Global):
     @property
     def memory(self) -> str:
         """See `Step`."""
-        whole = "a 16th of 20 bytes per document, and 12 bytes for each that is dropped"
-        return whole if self.per is None else f"{whole}; 40 bytes for each document of the largest {self.per}"
+        whole = "a 16th of 20 bytes per document, and 12 bytes per dropped document"
+        return whole if self.per is None else f"{whole}; 40 bytes per document of the largest {self.per}"
 
     def open(self, context: Context) -> MapFunction:
         """See the class."""
@@ -84,7 +85,7 @@ class Quantile(Global):
         return emit
 
     def reduce(self, keys: pa.Table) -> pa.Table:
-        """All rows; with `per`, the rows to drop, and a row for each group that says where its cut is."""
+        """All rows; with `per`, the rows to drop, and one row per group that states its cut."""
         if self.per is None:
             return keys.select(["shard", "row", "value"])
         return _cut_groups(keys, self._fraction)
@@ -116,11 +117,11 @@ def _sorted(drops: pa.Table) -> pa.Table:
 
 
 def _wanted(fraction: float, total: int) -> int:
-    return math.ceil(fraction * total - 1e-9)  # 0.1 · 30 is a little more than 3
+    return math.ceil(fraction * total - 1e-9)  # 0.1 · 30 is slightly more than 3
 
 
 def _cut_groups(keys: pa.Table, fraction: float) -> pa.Table:
-    """Rows (shard, row) that lie below their group's cut; and (−1, −1, group, documents, cut) for each group."""
+    """Rows (shard, row) that are below their group's cut; and (−1, −1, group, documents, cut) for each group."""
     value, key = _values(keys), keys.column("key").to_numpy()
     starts = np.flatnonzero(np.diff(key, prepend=key[:1] ^ np.uint64(1))) if len(key) else np.zeros(0, np.int64)
     ends = np.append(starts, len(key))[1:]
@@ -177,7 +178,7 @@ def _value_of_rank(reduced: Iterable[pa.Table], rank: int) -> float:
 
 
 def _ordered_bits(values: Values) -> npt.NDArray[np.uint64]:
-    """The bits of floats as integers in the same order, NaN left out; −0 is made 0."""
+    """The bits of floats as integers in the same order, NaN left out; −0 is converted to 0."""
     bits = (values[~np.isnan(values)] + 0.0).view(np.uint64)
     sign = np.uint64(1 << 63)
     return np.where(bits & sign, ~bits, bits | sign)

@@ -20,9 +20,9 @@ class Utf8(NamedTuple):
 
 
 def utf8(column: pa.StringArray) -> Utf8:
-    """The buffers of a string column, without copying; a sliced column is fine, a null row looks empty.
+    """The buffers of a string column, without copying; sliced columns are supported, and null rows appear empty.
 
-    Raises: TypeError for what is not `pa.string()`.
+    Raises: TypeError for any type other than `pa.string()`.
     """
     if column.type != pa.string():
         raise TypeError(f"expected string, found {column.type}")

@@ -1,6 +1,6 @@
-"""What the document filters count, one pass over the bytes for each kind of thing.
+"""The counts used by document filters, with one pass over the bytes per group of counts.
 
-Every kernel gives int64[names, rows], in the order of the tuple of names above it.
+Every kernel returns int64[names, rows], in the order of the tuple of names above it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WORDS = (
 start alphanumeric."""
 
 SYMBOLS = ("hash_signs", "dots", "spaced_dots", "ellipsis_signs")
-"""Substrings "#", "...", ". . ." and "…", each counted like `str.count`, without overlaps of itself."""
+"""Substrings "#", "...", ". . ." and "…", each counted like `str.count`, without overlaps with itself."""
 
 LINES = (
     "lines",
@@ -39,19 +39,19 @@ LINES = (
     "paragraphs",
     "all_lines",
 )
-"""Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. `all_lines` counts blank ones too, but none
-after the last "\\n". Bullets are ● • * - (DCLM) or • - (Gopher); ellipses are "...", ". . .", "…" or, with `gopher_`,
-the same without the spaced one.
+"""Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. `all_lines` also counts blank ones, but not the
+empty one after the last "\\n". Bullets are ● • * - (DCLM) or • - (Gopher); ellipses are "...", ". . .", "…" or, with
+`gopher_`, the same without the spaced one.
 """
 
 SPLIT_LINES = ("lines", "chars", "longest")
-"""Lines of `str.splitlines`; the code points in them; those of the longest."""
+"""Lines of `str.splitlines`; the code points in them; those of the longest line."""
 
 _DOT = ord(".")
 _BULLETS = tuple(map(ord, "●•*-"))
 _GOPHER_BULLETS = tuple(map(ord, "•-"))
 LINE_ENDS = tuple(map(ord, "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"))
-"""Where `str.splitlines` splits; "\\r\\n" is one end."""
+"""Whether `str.splitlines` splits here; "\\r\\n" is one line end."""
 
 
 @njit(cache=True, nogil=True)
@@ -146,7 +146,7 @@ def count_symbols(
 
 @njit(cache=True, nogil=True)
 def _count_line(data: NDArray[np.uint8], start: int, end: int, out: NDArray[np.int64]) -> None:
-    """One line, stripped and not empty."""
+    """Counts for one stripped, nonempty line."""
     first, _ = decode(data, start, end)
     out[0] += 1
     out[1] += first in _BULLETS
@@ -161,7 +161,7 @@ def _count_lines_of(
     data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16], out: NDArray[np.int64]
 ) -> None:
     blank = True  # the paragraph so far
-    single = False  # the "\n" before was not the second of a paragraph's end
+    single = False  # the previous "\n" was not the second of a paragraph's end
     out[6] = end > start and data[end - 1] != 10
     at = start
     while at < end:

@@ -1,7 +1,7 @@
-"""Features: what several filters want to know of a text, computed once per batch.
+"""Features: properties of a text that several filters need, computed once per batch.
 
-A step names those it reads in `features`; each is then a column, "_" + name, of the batch it is given, until a step
-changes the text. All here are structs of int64.
+A step names the features it reads in `features`; each is then a column, "_" + name, of its batch, until a step changes
+the text. All of them are structs of int64.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from dclm.text.unicode import class_table
 from dclm.text.words import UNICODE_WORDS, count_tokens, count_unicode_words
 
 TOKENS = ("tokens", "token_words")
-"""fastText's tokens that are no white space, and newlines; those that start alphanumeric."""
+"""fastText's tokens that are not whitespace, plus newlines; those that start alphanumeric."""
 
 Kernel = Callable[[NDArray[np.uint8], NDArray[np.int32], NDArray[np.uint16]], NDArray[np.int64]]
 
@@ -80,6 +80,6 @@ FEATURES: dict[str, Callable[[pa.StringArray], pa.Array]] = {
 
 
 def counts(batch: pa.RecordBatch, feature: str, name: str) -> NDArray[np.int64]:
-    """One number of a feature for every row of the batch."""
+    """One field of a feature for every row of the batch."""
     values: NDArray[np.int64] = batch.column(f"_{feature}").field(name).to_numpy(zero_copy_only=False)
     return values

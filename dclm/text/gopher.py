@@ -1,4 +1,5 @@
-"""Copies and repeated n-grams as datatrove counts them for Gopher's rules (the reference's own way is in `ngrams`)."""
+"""Copies and repeated n-grams as datatrove counts them for Gopher's rules (the reference's own definition is in
+`ngrams`)."""
 
 from __future__ import annotations
 
@@ -15,16 +16,16 @@ GOPHER_NGRAMS = (
     *(f"top_{n}_gram_chars" for n in SIZES),
     *(f"duplicate_{n}_gram_chars" for n in SIZES),
 )
-"""Words are UAX #29's that are no white space. `top`: count × code points, single spaces between words included, of the
-most frequent n-gram, the first of equally frequent ones. `duplicate`: code points of the n-grams that were met before,
-reading on after each of these behind it."""
+"""Words are UAX #29's that are not whitespace. `top`: count × code points, including single spaces between words, of
+the most frequent n-gram, the first of equally frequent ones. `duplicate`: code points of the n-grams that occurred
+before, continuing after each of these."""
 
 GOPHER_COPIES = (
     *("chars", "lines", "duplicate_lines", "duplicate_line_chars"),
     *("paragraphs", "duplicate_paragraphs", "duplicate_paragraph_chars"),
 )
-"""Lines lie between runs of "\\n", paragraphs of the stripped text between runs of two or more. Duplicates: all copies
-but the first."""
+"""Lines are separated by runs of "\\n", paragraphs of the stripped text by runs of two or more. Duplicates: all copies
+except the first."""
 
 _NUM_SIZES = len(SIZES)
 
@@ -38,7 +39,7 @@ def _top_chars(
     chars: NDArray[np.int32],
     n: int,
 ) -> int:
-    if left == 0:  # all occur once: the first one is taken
+    if left == 0:  # all occur once: the first one is used
         return int(chars[n]) + n - 1 if len(chars) > n else 0
     best = 0
     for i in range(left):
@@ -93,7 +94,7 @@ def count_gopher_ngrams(
 
 @njit(cache=True, nogil=True)
 def _run(data: NDArray[np.uint8], at: int, end: int, least: int) -> tuple[int, int]:
-    """(start, end) of the next run of at least so many "\\n"; (end, end) if there is none."""
+    """(start, end) of the next run of at least this many "\\n"; (end, end) if there is none."""
     while at < end:
         start = at
         while at < end and data[at] == 10:
@@ -111,7 +112,7 @@ def _count_copies_of(data: NDArray[np.uint8], start: int, end: int, least: int, 
     while at < end:
         room += 1
         _, at = _run(data, at, end, least)
-    room += 1  # an empty piece behind a run at the end
+    room += 1  # an empty piece after a run at the end
     keys = np.empty(room, np.int64)
     slots = np.full(num_slots(room), EMPTY, np.int32)
     num = 0
@@ -125,7 +126,7 @@ def _count_copies_of(data: NDArray[np.uint8], start: int, end: int, least: int, 
         else:
             out[1] += 1
             out[2] += count_chars(data, at, stop)
-        if stop == after:  # the end, without a run before it
+        if stop == after:  # the end, not preceded by a run
             break
         at = after
 

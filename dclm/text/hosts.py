@@ -1,7 +1,7 @@
 """Host names of URLs in one canonical form, so that two spellings of a host compare equal.
 
-Canonical is what a browser's address bar resolves: lower case, internationalized labels as `xn--` (UTS #46, not
-transitional), percent-escapes undone, IPv6 addresses compressed, without user, port and trailing dots.
+The canonical form is what a browser resolves: lower case, internationalized labels as `xn--` (UTS #46,
+non-transitional), percent-escapes decoded, IPv6 addresses compressed, without user, port and trailing dots.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Authorities(NamedTuple):
     names: pa.StringArray
     """`urlsplit(url).netloc`; "" for null."""
     broken: pa.BooleanArray
-    """Whether the URL cannot be parsed, as `http://[`."""
+    """Whether the URL cannot be parsed, like `http://[`."""
 
 
 def canonical_host(authority: str) -> str:
-    """The canonical form of a host name, or of the host in an authority with user and port; "" where there is none.
+    """The canonical form of a host name, or of the host in an authority with user and port; "" if there is none.
 
-    A name that is not valid in UTS #46 is lower-cased and otherwise left as it is.
+    A name that is not valid in UTS #46 is only converted to lower case.
     """
     host = authority.rpartition("@")[2].strip()
     if host.startswith("["):
@@ -51,21 +51,21 @@ def canonical_host(authority: str) -> str:
     if not host.isascii():
         try:
             host = idna.uts46_remap(host, std3_rules=False, transitional=False)
-        except idna.IDNAError:  # a character that no host may have
+        except idna.IDNAError:  # a character that no host may contain
             return _DOTS.sub(".", host).rstrip(".")
         host = ".".join(_ascii_label(label) for label in host.split("."))
     return host.rstrip(".")
 
 
 def without_www(host: str) -> str:
-    """The host without one leading `www.`, unless nothing but a top-level domain would be left."""
+    """The host without one leading `www.`, unless only a top-level domain would be left."""
     rest = host.removeprefix("www.")
     return rest if "." in rest else host
 
 
 def canonical_url(url: str) -> str:
-    """The URL with its scheme in lower case and its host canonical, without the default port; else as it is."""
-    plain = url.translate(_LINE_ENDS)  # as urlsplit and browsers do
+    """The URL with its scheme in lower case and its host canonical, without the default port; otherwise unchanged."""
+    plain = url.translate(_LINE_ENDS)  # as in urlsplit and browsers
     try:
         parts = urlsplit(plain)
     except ValueError:
@@ -82,7 +82,7 @@ def canonical_url(url: str) -> str:
 
 
 def authorities(urls: pa.StringArray) -> Authorities:
-    """What `urllib.parse.urlsplit` gives for a column of URLs."""
+    """The output of `urllib.parse.urlsplit` for a column of URLs."""
     urls = pc.fill_null(urls, "")
     plain = pc.match_substring_regex(urls, _PLAIN_URL)
     names = pc.replace_substring_regex(urls, _AUTHORITY, r"\1")
@@ -94,9 +94,9 @@ def authorities(urls: pa.StringArray) -> Authorities:
 
 
 def hosts(urls: pa.StringArray, names: pa.StringArray | None = None) -> pa.StringArray:
-    """The canonical host of each URL, without one leading `www.`; null where there is none.
+    """The canonical host of each URL, without one leading `www.`; null if there is none.
 
-    A URL that begins with a host (`example.org/page`) counts as one with a scheme. `names`: its `authorities`.
+    A URL that begins with a host (`example.org/page`) is treated like one with a scheme. `names`: its `authorities`.
     """
     urls = pc.fill_null(urls, "")
     names = authorities(urls).names if names is None else names
@@ -110,12 +110,12 @@ def hosts(urls: pa.StringArray, names: pa.StringArray | None = None) -> pa.Strin
 
 
 def canonical_urls(urls: pa.StringArray) -> pa.StringArray:
-    """Every URL as `canonical_url` gives it."""
+    """Every URL as returned by `canonical_url`."""
     return _map_others(urls, _CANONICAL_URL, canonical_url)
 
 
 def _map_others(values: pa.StringArray, canonical: str, function: Callable[[str], str]) -> pa.StringArray:
-    """The values, with `function` applied to those that the expression does not find canonical already."""
+    """The values, with `function` applied to those that the expression does not already recognize as canonical."""
     others = pc.fill_null(pc.invert(pc.match_substring_regex(values, canonical)), False)
     if not pc.any(others, min_count=0).as_py():
         return values

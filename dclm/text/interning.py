@@ -1,6 +1,7 @@
-"""Equal spans and equal pairs get equal small numbers: open addressing in arrays the caller allocates. No hash decides.
+"""Equal spans and equal pairs get equal small numbers: open addressing in arrays that the caller allocates.
 
-Keys are compared in full (bytes of spans, both halves of pairs), so that a collision costs time and never a count.
+Keys are compared in full (bytes of spans, both halves of pairs), so that a hash collision costs time but never affects
+a count.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 EMPTY = -1
-"""What a free slot holds."""
+"""Content of a free slot."""
 
 
 @njit(inline="always")
 def mix(value: np.uint64) -> np.uint64:
-    """A bijection of 64 bits in which every input bit moves every output bit (the finalizer of splitmix64)."""
+    """A bijection on 64 bits in which every input bit affects every output bit (the finalizer of splitmix64)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
@@ -43,9 +44,10 @@ def num_slots(num_keys: int) -> int:
 def intern_span(
     data: NDArray[np.uint8], start: int, end: int, slots: NDArray[np.int32], keys: NDArray[np.int64], num: int
 ) -> int:
-    """The number of the span: that of an equal one before it, or `num`, which the caller then counts up.
+    """The number of the span: that of an equal earlier one, or `num`, which the caller then increments.
 
-    slots: a power of two long, EMPTY at first. keys: start and end of each number's first span, 32 bits each.
+    slots: its length is a power of two, initially all EMPTY. keys: start and end of each number's first span, 32 bits
+    each.
     """
     mask = len(slots) - 1
     slot = int(np.int64(hash_span(data, start, end))) & mask

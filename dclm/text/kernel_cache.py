@@ -1,8 +1,8 @@
-"""Where compiled kernels are kept: one folder for each state of the sources, so that none is ever out of date.
+"""Where compiled kernels are cached: one folder for each state of the sources, so that none is ever out of date.
 
-Numba looks only at the file a kernel stands in and would go on using one compiled with older versions of the kernels it
-calls. Files that are cut off are compiled again. NUMBA_CACHE_DIR still decides where it is set; numba ignores a folder
-that it cannot write.
+Numba only checks the file that contains a kernel, and would continue to use one compiled with older versions of the
+kernels that it calls. Files that are cut off are compiled again. NUMBA_CACHE_DIR still takes precedence if it is set;
+numba skips a folder that cannot be written to.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KERNEL_FOLDERS = ("text", "filters", "dedup")
 
 
 def sources_digest() -> str:
-    """Of the names and contents of all files that hold kernels."""
+    """Hash of the names and contents of all files that contain kernels."""
     digest = hashlib.sha256()
     package = Path(__file__).parent.parent
     for path in sorted(path for folder in KERNEL_FOLDERS for path in (package / folder).rglob("*.py")):
@@ -57,8 +57,8 @@ _DAMAGED = (
 
 
 def use() -> None:
-    """Let numba keep kernels that are decorated from now on in ~/.cache/dclm (or XDG_CACHE_HOME)."""
+    """Let numba cache kernels decorated from now on in ~/.cache/dclm (or XDG_CACHE_HOME)."""
     setattr(caching.Cache, "load_overload", load_or_forget)  # noqa: B010
-    if not getattr(config, "CACHE_DIR", ""):  # numba.config makes its names at run time
+    if not getattr(config, "CACHE_DIR", ""):  # numba.config creates its names at run time
         home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         setattr(config, "CACHE_DIR", str(Path(home).expanduser() / "dclm" / f"kernels-{sources_digest()}"))  # noqa: B010

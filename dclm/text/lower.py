@@ -1,4 +1,4 @@
-"""Texts in lower case, as Python has it."""
+"""Texts in lower case, as defined by Python."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import pyarrow.compute as pc
 
 
 def lower(text: pa.StringArray, other: pa.BooleanArray | None = None) -> pa.StringArray:
-    """`str.lower()` of every text, which Arrow's own function is for ASCII only ("İ" becomes two characters).
+    """`str.lower()` of every text; Arrow's own function equals it only for ASCII ("İ" becomes two characters).
 
-    `other`: which texts have more to lower than ASCII; None: all in which there is more. Bytes that are not UTF-8 stay
-    as they are.
+    `other`: which texts have more to convert than ASCII; None: determined here. Bytes that are not UTF-8 are unchanged.
     """
     lowered, other = pc.ascii_lower(text), pc.invert(pc.string_is_ascii(text)) if other is None else other
     if pc.any(other, min_count=0).as_py():

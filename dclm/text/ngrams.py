@@ -1,7 +1,7 @@
 """How much of a document its repeated word n-grams cover, exactly and in time linear in its words.
 
-An n-gram can only be repeated where the (n-1)-grams at its place and at the next are. Each level therefore numbers the
-pairs of the level below, at the places that are left: equal numbers mean equal n-grams, without hashing text again.
+An n-gram can be repeated only if the (n-1)-grams at its position and at the next are. So each level numbers the pairs
+of the level below, at the remaining positions: equal numbers mean equal n-grams, without hashing text again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def _take_words(
     chars: NDArray[np.int32],
     num: int,
 ) -> tuple[int, int]:
-    """Write words from place `num` on until there are no more or no more room: (where to go on, how many words)."""
+    """Write words from `place` on until there are no more or the room is used up: (where to continue, number of
+    words)."""
     while at < end and num < len(spans):
         if data[at] == 32 and at + 1 < end and data[at + 1] < 0x80 and classes[data[at + 1]] & ALNUM:
             at += 1  # a space that nothing joins
@@ -66,7 +67,7 @@ def find_words(
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """(start and end of each word, packed; code points of the words before each word, and of all).
 
-    Words are UAX #29's that start alphanumeric, or with `punctuation` all that are no white space.
+    Words are UAX #29's that start alphanumeric, or with `punctuation` all that are not whitespace.
     """
     room = max((end - start) // 6, 16)
     spans = np.empty(room, np.int64)
@@ -87,7 +88,7 @@ def intern_words(
     ids: NDArray[np.int32],
     counts: NDArray[np.int32],
 ) -> None:
-    """Number the words, and count each. Overwrites `spans` with the keys of the different ones."""
+    """Number the words, and count each. Overwrites `spans` with the keys of the distinct ones."""
     slots[:] = EMPTY
     num = 0
     for i in range(len(spans)):
@@ -100,7 +101,7 @@ def intern_words(
 
 @njit(cache=True, nogil=True)
 def keep_repeated(ids: NDArray[np.int32], places: NDArray[np.int32], left: int, counts: NDArray[np.int32]) -> int:
-    """Move the n-grams that occur more than once to the front; how many those are."""
+    """Move the n-grams that occur more than once to the front; returns their number."""
     kept = 0
     for i in range(left):
         if counts[ids[i]] > 1:
@@ -118,7 +119,7 @@ def pair_up(
     keys: NDArray[np.int64],
     counts: NDArray[np.int32],
 ) -> int:
-    """From n-grams to the (n+1)-grams that two neighbours make, in place; how many those are."""
+    """From n-grams to the (n+1)-grams formed by two neighbors, in place; returns their number."""
     slots[:] = EMPTY
     num = kept = 0
     for i in range(left - 1):
@@ -184,8 +185,8 @@ def _count_ngrams_of(
 def count_ngrams(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]) -> NDArray[np.int64]:
     """Counts named NGRAMS, int64[names, rows].
 
-    Memory beyond the columns: at most 48 bytes a word of the longest document, which are 7 bytes a byte of ordinary
-    text and 24 of text that is nothing but one-letter words.
+    Memory beyond the columns: at most 48 bytes per word of the longest document, which is 7 bytes per byte of ordinary
+    text and 24 for text of only one-letter words.
     """
     out = np.zeros((len(offsets) - 1, len(NGRAMS)), np.int64)
     for row in range(len(offsets) - 1):

@@ -10,13 +10,13 @@ from dclm.text.interning import EMPTY, intern_span, num_slots
 from dclm.text.unicode import SPACE, character_before, decode, is_trail
 
 SEGMENTS = ("segments", "repeated", "repeated_chars", "extra", "extra_chars", "chars")
-"""Segments are stripped, blank ones left out. `repeated`: all copies of what stands more than once. `extra`: all copies
-but the first. `chars`: code points of all segments."""
+"""Segments are stripped, blank ones skipped. `repeated`: all copies of segments that occur more than once. `extra`: all
+copies except the first. `chars`: code points of all segments."""
 
 
 @njit(inline="always")
 def next_break(data: NDArray[np.uint8], at: int, end: int, width: int) -> int:
-    """Where the next run of `width` "\\n" starts; `end` if none does."""
+    """Start of the next run of `width` "\\n"; `end` if there is none."""
     while at + width <= end:
         if data[at] == 10 and (width == 1 or data[at + 1] == 10):
             return at
@@ -26,7 +26,7 @@ def next_break(data: NDArray[np.uint8], at: int, end: int, width: int) -> int:
 
 @njit(cache=True, nogil=True)
 def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16]) -> tuple[int, int]:
-    """The span without white space around it, as `str.strip` has it; (end, end) where nothing else is there."""
+    """The span without surrounding whitespace, like `str.strip`; (end, end) if nothing else is left."""
     while start < end:
         code, after = decode(data, start, end)
         if not classes[code] & SPACE:
@@ -37,9 +37,9 @@ def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uin
 
 @njit(cache=True, nogil=True)
 def strip_end(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16]) -> int:
-    """Where the span ends without the white space at its end, as `str.rstrip` has it."""
+    """The end of the span without trailing whitespace, like `str.rstrip`."""
     while start < end:
-        code, at = character_before(data, start, end)  # bytes that are no UTF-8 are no white space
+        code, at = character_before(data, start, end)  # bytes that are not UTF-8 are not whitespace
         if not classes[code] & SPACE:
             break
         end = at
@@ -48,7 +48,7 @@ def strip_end(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np
 
 @njit(inline="always")
 def count_chars(data: NDArray[np.uint8], start: int, end: int) -> int:
-    """Code points, as the bytes that start one."""
+    """Number of code points, counting the bytes that start one."""
     num = 0
     for at in range(start, end):
         num += not is_trail(data[at])
@@ -95,7 +95,7 @@ def _count_segments_of(
 def count_segments(
     data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16], width: int
 ) -> NDArray[np.int64]:
-    """Counts named SEGMENTS, int64[names, rows], of what `width` "\\n" separate: 1 for lines, 2 for paragraphs.
+    """Counts named SEGMENTS, int64[names, rows], of segments separated by `width` "\\n": 1 for lines, 2 for paragraphs.
 
     Memory beyond the columns: 32 bytes for each line or paragraph of the longest document.
     """

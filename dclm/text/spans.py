@@ -1,4 +1,4 @@
-"""Remove spans of bytes from the texts of a column."""
+"""Removes spans of bytes from the texts of a column."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class Edited(NamedTuple):
 
     texts: pa.StringArray
     counts: I64
-    """Spans removed from each text, after overlapping ones became one."""
+    """Number of spans removed from each text, after merging overlapping ones."""
     blank: NDArray[np.bool_]
-    """Whether a span was removed and only white space is left."""
+    """Whether a span was removed and only whitespace is left."""
 
 
 def remove_spans(texts: pa.StringArray, spans: Spans) -> Edited:
-    """`texts` without `spans`, whose rows are places in `texts`.
+    """`texts` without `spans`, whose rows are indices into `texts`.
 
-    Spans that overlap are one span. A text that loses its end loses the white space before it too. Spans must lie
-    within their text and begin and end between characters.
+    Overlapping spans are merged. A text that loses its end also loses the whitespace before it. Spans must be within
+    their text and begin and end between characters.
     """
     data, offsets, counts, blank = _remove(*utf8(texts), *spans, class_table())
     edited = pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(data))
@@ -54,9 +54,9 @@ def remove_spans(texts: pa.StringArray, spans: Spans) -> Edited:
 
 
 def without_spans(batch: pa.RecordBatch, spans: Spans) -> pa.RecordBatch:
-    """The batch without those of `spans` whose rows are among its column `_row`, as a Map would leave it.
+    """The batch without those of `spans` whose rows are in its column `_row`, as a Map would leave it.
 
-    Sets `_edits`, and `_drop` where a text is left with white space alone; neither if there is nothing to remove.
+    Sets `_edits`, and `_drop` if only whitespace is left of a text; neither if there is nothing to remove.
     """
     own = batch.column("_row").to_numpy()
     if not len(own):
@@ -85,7 +85,7 @@ def _remove(
     filled, span = 0, 0
     for row in range(count):
         first, end = int(offsets[row]), int(offsets[row + 1])
-        at, removed_to = first, first - 1  # next byte to copy; end of the span before
+        at, removed_to = first, first - 1  # next byte to copy; end of the previous span
         while span < len(rows) and rows[span] == row:
             left, right = first + starts[span], first + ends[span]
             assert first <= left <= right <= end

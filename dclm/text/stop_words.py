@@ -14,7 +14,7 @@ _PACKED = tuple(int.from_bytes(word.encode(), "little") for word in STOP_WORDS)
 
 @njit(cache=True, nogil=True)
 def stop_word_bit(data: NDArray[np.uint8], start: int, end: int, fold_case: bool) -> int:
-    """1 << the word's place in STOP_WORDS, or 0. No other script has letters whose lower case spells one of them."""
+    """1 << index of the word in STOP_WORDS, or 0. No other script has letters whose lower case spells one of them."""
     if end - start > 4:
         return 0
     packed = 0
@@ -35,7 +35,7 @@ def stop_word_bit(data: NDArray[np.uint8], start: int, end: int, fold_case: bool
 
 @njit(cache=True, nogil=True)
 def num_bits(seen: int) -> int:
-    """How many different stop words a union of bits stands for."""
+    """Number of distinct stop words in a union of bits."""
     num = 0
     while seen:
         num += seen & 1

@@ -45,7 +45,7 @@ ALPHA = 1 << 7
 UPPER = 1 << 8
 DIGIT = 1 << 9
 SPACE = 1 << 10
-"""`str.isspace`: what `str.split()` and `str.strip()` take for white space."""
+"""`str.isspace`: what `str.split()` and `str.strip()` treat as whitespace."""
 LOWER = 1 << 11
 
 
@@ -72,9 +72,9 @@ def trail(byte: int) -> int:
 
 @njit(cache=True, nogil=True)
 def decode(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
-    """The code point that starts at byte `at` and the place of the next one.
+    """The code point that starts at byte `at` and the position of the next one.
 
-    Never looks at or beyond `end`. A byte that starts no well-formed sequence (Arrow does not check) is U+FFFD.
+    Never reads at or beyond `end`. A byte that does not start a well-formed sequence (Arrow does not check) is U+FFFD.
     """
     first = int(data[at])
     if first < 0x80:
@@ -97,7 +97,7 @@ def decode(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
 
 @njit(cache=True, nogil=True)
 def character_before(data: NDArray[np.uint8], start: int, at: int) -> tuple[int, int]:
-    """The code point that ends at byte `at`, and the place where it starts; never looks before `start`."""
+    """The code point that ends at byte `at`, and the position where it starts; never reads before `start`."""
     place = at - 1
     while place > start and at - place < 4 and is_trail(data[place]):
         place -= 1

@@ -1,10 +1,10 @@
 """Code point classes, xz in base85. Written by tests/text/make_unicode_data.py, read by dclm.text.unicode."""
 
 STR_UNICODE_VERSION = "14.0.0"
-"""Of isalnum, isalpha, isupper, islower, isdigit, isspace: what Python 3.11 has."""
+"""isalnum, isalpha, isupper, islower, isdigit, isspace, as in Python 3.11."""
 
 WORD_BREAK_UNICODE_VERSION = "16.0.0"
-"""Of Word_Break and Extended_Pictographic: what uniseg 0.10.1 has."""
+"""Word_Break and Extended_Pictographic, as in uniseg 0.10.1."""
 
 CLASSES = (
     "{Wp48S^xk9=GL@E0stWa8~^|S5YJf5|NpBD%QgT2X4-6$U06FvAbJ0Rq%JwuO$`Z9ZzYn8#3=u71fS1wRRZT3JfhLM3gQ4K9h2Q`"

@@ -1,4 +1,4 @@
-"""Words: Unicode's (UAX #29), those of `str.split()`, and the tokens fastText sees.
+"""Words: Unicode's (UAX #29), those of `str.split()`, and the tokens that fastText sees.
 
 All kernels read row i of a column as `data[offsets[i]:offsets[i + 1]]` (see `dclm.text.buffers`).
 """
@@ -33,7 +33,7 @@ _NEWLINES = (u.WB_CR, u.WB_LF, u.WB_NEWLINE)
 
 
 def _rules() -> NDArray[np.uint8]:
-    """What happens between two neighbours [left, right]; _LOOK_* where a third character decides."""
+    """Whether there is a boundary between two neighbors [left, right]; _LOOK_* if a third character decides."""
     rules = np.full((32, 32), _BREAK, np.uint8)
     rules[:, _SKIPPED] = _SKIP  # WB4
     rules[_NEWLINES, :] = rules[:, _NEWLINES] = _BREAK  # WB3a, WB3b
@@ -85,7 +85,7 @@ def _kind_after(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.
 
 @njit(inline="always")
 def skip_letters(data: NDArray[np.uint8], at: int, end: int) -> int:
-    """Over the A … Z and a … z that start at `at`: most of most texts, and always one word."""
+    """After the A … Z and a … z that start at `at`: most of most texts, and always one word."""
     while at < end and 97 <= (data[at] | 32) <= 122:
         at += 1
     return at
@@ -93,9 +93,9 @@ def skip_letters(data: NDArray[np.uint8], at: int, end: int) -> int:
 
 @njit(inline="always")
 def next_word(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16]) -> tuple[int, int, int]:
-    """The UAX #29 word that starts at byte `at` < `end`: (end of it, its code points, the class of the first).
+    """The UAX #29 word that starts at byte `at` < `end`: (its end, its code points, the class of the first one).
 
-    White space and punctuation are words too. `at` and `end` must be word boundaries.
+    Whitespace and punctuation are words too. `at` and `end` must be word boundaries.
 
     Source: uniseg 0.10.1, `wordbreak.words`, Unicode 16.0.0.
     """
@@ -103,7 +103,7 @@ def next_word(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.ui
     if code >= 0x80:
         code, place = decode(data, at, end)
     first = int(classes[code])
-    raw = last = first & WB_MASK  # of the code point before, and of the one before that WB4 does not skip
+    raw = last = first & WB_MASK  # of the previous code point, and of the previous one that WB4 does not skip
     before = WB_OTHER  # the one before `last`
     length = 1
     if last == WB_ALETTER:
@@ -112,7 +112,7 @@ def next_word(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.ui
         length += place - after
     elif _RULES[WB_OTHER, last] == _SKIP:
         last = WB_OTHER
-    paired = False  # `last` closes a pair of regional indicators
+    paired = False  # `last` completes a pair of regional indicators
     while place < end:
         code = int(data[place])
         after = place + 1
@@ -122,7 +122,7 @@ def next_word(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.ui
         kind = bits & WB_MASK
         rule = _RULES[last, kind]
         if rule == _SKIP:
-            if last == WB_WSEG_SPACE:  # WB3d holds for neighbours only
+            if last == WB_WSEG_SPACE:  # WB3d applies to neighbors only
                 last = WB_OTHER
         else:
             if rule != _JOIN and not (raw == WB_ZWJ and bits & PICTOGRAPHIC):  # WB3c
@@ -161,8 +161,8 @@ def unicode_word_ends(data: NDArray[np.uint8], start: int, end: int, classes: ND
 
 
 UNICODE_WORDS = ("words", "alnum_words", "alnum_word_chars", "alphabetic_words", "stop_word_kinds")
-"""UAX #29 words that are no white space; those that start alphanumeric, and their code points; those with a letter; how
-many of Gopher's stop words occur in lower case."""
+"""UAX #29 words that are not whitespace; those that start alphanumeric, and their code points; those with a letter;
+number of Gopher's stop words that occur in lower case."""
 
 
 @njit(cache=True, nogil=True)
@@ -190,7 +190,7 @@ def count_unicode_words(
 
 @njit(cache=True, nogil=True)
 def is_space(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16]) -> bool:
-    """Whether all code points are white space, as after `str.strip()` nothing is left."""
+    """Whether all code points are whitespace, so that `str.strip()` would leave nothing."""
     while at < end:
         code, at = decode(data, at, end)
         if not classes[code] & SPACE:
@@ -200,7 +200,7 @@ def is_space(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uin
 
 @njit(cache=True, nogil=True)
 def has_letter(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16]) -> bool:
-    """Whether any code point is one for which `str.isalpha` holds."""
+    """Whether any code point satisfies `str.isalpha`."""
     while at < end:
         code, at = decode(data, at, end)
         if classes[code] & ALPHA:
@@ -216,11 +216,11 @@ def is_separator(byte: int) -> bool:
 
 @njit(cache=True, nogil=True)
 def count_tokens(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]) -> NDArray[np.int64]:
-    """int64[2, rows]: fastText's tokens, where each newline is one too ("</s>"); and those that start alphanumeric.
+    """int64[2, rows]: fastText's tokens, where each newline is also one ("</s>"); and those that start alphanumeric.
 
-    Source: DCLM `split_words(model="fasttext")` without and with `ignore_punctuation`. Both leave out tokens of white
-    space, such as a no-break space between others. A word that opens with a quote
-    or a bracket is not counted by the latter, a quirk that parity needs.
+    Source: DCLM `split_words(model="fasttext")` without and with `ignore_punctuation`. Both skip tokens of whitespace,
+    such as a no-break space between others. A word that opens with a quote or a bracket is not counted by the latter, a
+    quirk that parity requires.
     """
     counts = np.zeros((2, len(offsets) - 1), np.int64)
     for row in range(len(offsets) - 1):

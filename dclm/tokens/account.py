@@ -1,4 +1,4 @@
-"""Where every token went: the account that a tokens artifact keeps."""
+"""The token account of a tokens artifact: where every token went."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ def token_account(
     available: Sequence[int],
     taken: Sequence[int],
     row_len: int,
+    with_bos: bool,
 ) -> dict[str, object]:
-    """Where every token went: text + EOT + padding + repeated - unused = sequences × (seq_len + 1)."""
+    """Where every token went: BOS + text + EOT + padding + repeated - unused = sequences × (seq_len + 1)."""
     flat = [p for source in packed for p in source]
     documents = sum(p.documents for p in flat)
     gain = [(take - have) * row_len for take, have in zip(taken, available, strict=True)]
@@ -22,6 +23,7 @@ def token_account(
         "documents": documents,
         "text_bytes": sum(p.text_bytes for p in flat),
         "text_tokens": sum(p.text_tokens for p in flat),
+        "bos_tokens": documents if with_bos else 0,
         "eot_tokens": documents,
         "padding_tokens": sum(p.padding_tokens for p in flat),
         "dropped_tokens": 0,

@@ -1,4 +1,4 @@
-"""Reading a tokens artifact: memory-mapped rows of `seq_len + 1` tokens in their shuffled order."""
+"""Reads a tokens artifact: memory-mapped rows of `seq_len + 1` tokens in their shuffled order."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Tokens = npt.NDArray[np.int64]
 
 
 class TokenDataset:
-    """The sequences of a tokens artifact, by their place in the global order.
+    """The sequences of a tokens artifact, indexed by their position in the global order.
 
-    A row holds `seq_len + 1` tokens: inputs are `row[:-1]`, targets `row[1:]`. Files are mapped when they are first
-    read; nothing is held in memory. May be pickled (it is opened again by path).
+    A row contains `seq_len + 1` tokens: inputs are `row[:-1]`, targets `row[1:]`. Files are mapped when first read;
+    nothing is held in memory. May be pickled (it is reopened by path).
     """
 
     def __init__(self, path: Path | str, *, verify: bool = False) -> None:
         """Open the artifact at `path`, a folder or a URL; `verify` also compares every file with the record's sha256.
 
-        Raises: IncompleteError (no record, or parts missing), ConfigError (not a tokens artifact), DataError (a file
-        is missing, or its size or sha256 is not what the record says).
+        Raises: IncompleteError (no record, or parts missing), ConfigError (not a tokens artifact), DataError (a file is
+        missing, or its size or sha256 does not match the record).
         """
         self.address = str(path)
         self.record: Record = require_complete(self.address, "tokens")
@@ -45,7 +45,7 @@ class TokenDataset:
         self._maps: list[npt.NDArray[np.unsignedinteger] | None] = [None] * len(sizes)
 
     def tokenizer(self) -> Path | None:
-        """The tokenizer.json that came with the tokens, next to its settings; None where they were imported without."""
+        """The tokenizer.json stored with the tokens, next to its settings; None if they were imported without one."""
         if size_of(join(self.address, "tokenizer.json")) is None:
             return None
         if is_local(self.address):
@@ -58,7 +58,7 @@ class TokenDataset:
 
     @property
     def num_sequences(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return int(self._starts[-1])
 
     def __len__(self) -> int:
@@ -84,7 +84,7 @@ class TokenDataset:
             out[here] = self._open(int(shard))[wanted[here] - self._starts[shard]]
         if out.size and out.max() >= self.vocab_size:
             what = f"found token {out.max()}, allowed: below {self.vocab_size}"
-            raise DataError(self.address, what, "the file is corrupt: open with verify=True to see which")
+            raise DataError(self.address, what, "the file is corrupt: open with verify=True to find out which")
         return out
 
     def __reduce__(self) -> tuple[type[TokenDataset], tuple[str]]:
@@ -101,9 +101,9 @@ class TokenDataset:
         return mapped
 
     def verify(self, part: int = 0, parts: int = 1) -> None:
-        """Compare the sha256 of every file with the record; of `parts` processes, each looks at its own share.
+        """Compare the sha256 of every file with the record; each of `parts` processes checks its own share.
 
-        Raises: DataError naming the first that is not as it was.
+        Raises: DataError naming the first file that has changed.
         """
         for file in self.record.files[part::parts]:
             verified_file(join(self.address, file.path), file.sha256)
@@ -116,7 +116,7 @@ class TokenDataset:
             found = size_of(path)
             if found != expected:
                 what = "no such file" if found is None else f"found {found:,} bytes, allowed: {expected:,}"
-                raise DataError(path, what, "make the tokens again, or copy the file from where it is whole")
+                raise DataError(path, what, "make the tokens again, or restore the file from an intact copy")
 
 
 def _whole_number(record: Record, key: str) -> int:

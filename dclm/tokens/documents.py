@@ -1,26 +1,30 @@
-"""The texts to tokenize: documents artifacts, JSONL and Parquet files, as shards in a fixed order."""
+"""The texts to tokenize: documents artifacts or any files of texts, as shards in a fixed order.
+
+Files that are not an artifact are read as those of a pool are (`dclm.pool`), but nothing may be wrong with them: a
+reject or damage is an error here, because no ledger would record it.
+"""
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.core.errors import DataError
 from dclm.core.record import RECORD, fingerprint, require_complete
-from dclm.core.storage import sha256_file
-from dclm.core.store import exists, join, local_file, verified_file
+from dclm.core.storage import is_local
+from dclm.core.store import exists, join, verified_file
+from dclm.pool.files import InputFile, file_identity, list_files
+from dclm.pool.read import Tally, read_file
 
-_SUFFIXES = (".parquet", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".json.zst")
 _BATCH_ROWS = 1024
-_BATCH_CHARACTERS = 16 << 20
+_BATCH_BYTES = 16 << 20
+_HINT = "pass a documents artifact, or JSON lines, CSV or Parquet files with a text"
 
 
 class InputText(NamedTuple):
@@ -28,23 +32,25 @@ class InputText(NamedTuple):
 
     address: str
     sha256: str | None = None
-    """Of its content, which is compared when it is read; None: whatever it is."""
+    """sha256 of its content, which is compared when it is read; None: not checked."""
+    file: InputFile | None = None
+    """How to read it; None: it is a documents file of an artifact."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentSource:
-    """One input: what identifies it, and its files in order."""
+    """One input: its identity, and its files in order."""
 
     name: str
     fingerprint: str
-    """Of the artifact, or over the sha256 of the files."""
+    """Fingerprint of the artifact, or a hash over the identities of the files."""
     files: tuple[InputText, ...]
     digest: str | None = None
     """Of the artifact's record; None for plain files, which the fingerprint describes in full."""
 
 
 def find_documents(address: str | Path, allow_missing: bool = False) -> DocumentSource:
-    """A documents artifact (a folder or a URL), a JSONL or Parquet file, or a local folder of such files by name.
+    """A documents artifact, or the files of texts that `list_files` finds at a path or URL.
 
     Raises: DataError if there is nothing of the kind; IncompleteError if the artifact lacks parts.
     """
@@ -55,76 +61,49 @@ def find_documents(address: str | Path, allow_missing: bool = False) -> Document
             InputText(join(address, f.path), f.sha256) for f in record.files if f.path.startswith("documents/")
         )
         return DocumentSource(name=name, fingerprint=record.fingerprint, files=files, digest=record.digest or None)
-    path = local_file(address)
-    found = sorted(p for p in path.rglob("*") if p.name.endswith(_SUFFIXES)) if path.is_dir() else [path]
-    named = str(address).endswith(_SUFFIXES)
-    if not found or not all(p.is_file() and (named or p.name.endswith(_SUFFIXES)) for p in found):
-        what = "found no documents there" if path.exists() else "no such file"
-        raise DataError(str(address), what, f"pass a documents artifact, or a file or folder of {' '.join(_SUFFIXES)}")
-    texts = tuple(InputText(str(address) if named else str(p), sha256_file(p)) for p in found)
+    try:
+        found = list_files([str(address)])
+    except DataError as error:
+        raise DataError(error.problems[0].where, error.problems[0].what, _HINT) from None
+    pages = next((file.path for file in found if file.kind == "warc"), None)
+    if pages is not None:
+        raise DataError(pages, "holds pages, not texts", "make documents of them first, with `dclm curate`")
+    texts = tuple(InputText(f.path, file_identity(f), f) for f in found)
     return DocumentSource(name=name, fingerprint=fingerprint([text.sha256 for text in texts]), files=texts)
 
 
-def read_texts(file: InputText) -> Iterator[list[str]]:
-    """The texts of one file in batches of at most 1,024 documents and about 16 M characters (or one document).
+def read_texts(text: InputText) -> Iterator[list[str]]:
+    """The texts of one file in batches of at most 1,024 documents and about 16 MB (or one document).
 
     Raises: DataError naming file and row where a text is missing, the file is corrupt, or it is not what it was.
     """
-    path = verified_file(file.address, file.sha256)
-    read = _parquet_texts if file.address.endswith(".parquet") else _json_texts
-    texts = read(file.address, path)
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        if batch and (len(batch) == _BATCH_ROWS or size + len(text) > _BATCH_CHARACTERS):
-            yield batch
-            batch, size = [], 0
-        batch.append(text)
-        size += len(text)
-    if batch:
-        yield batch
+    if text.file is None:
+        yield from _artifact_texts(text.address, verified_file(text.address, text.sha256))
+        return
+    file = text.file
+    if is_local(file.path):
+        file = replace(file, path=str(verified_file(file.path, text.sha256)))
+    tally = Tally()
+    for batch in read_file(file, tally, batch_rows=_BATCH_ROWS, batch_bytes=_BATCH_BYTES):
+        reject = batch.column("_reject")
+        if reject.null_count < len(reject):
+            row = int(pc.index(pc.is_valid(reject), pa.scalar(True)).as_py())
+            raise DataError(text.address, f"{batch.column('source')[row]}: {reject[row]}", "mend the file")
+        yield batch.column("text").to_pylist()
+    if tally.damage:
+        raise DataError(text.address, tally.damage[0], "mend the file, or copy it again if it was cut off")
 
 
-def _parquet_texts(file: str, path: Path) -> Iterator[str]:
+def _artifact_texts(address: str, path: Path) -> Iterator[list[str]]:
     try:
         with pq.ParquetFile(path) as parquet:
-            if "text" not in parquet.schema_arrow.names:
-                found = ", ".join(parquet.schema_arrow.names)
-                raise DataError(file, f"found columns {found}, allowed: one named text")
-            row = 0
+            first = 0
             for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=["text"]):
-                for text in batch.column(0).to_pylist():
-                    yield _checked(f"{file}#{row}", text)
-                    row += 1
+                texts = batch.column(0)
+                if texts.null_count:
+                    row = first + int(pc.index(pc.is_null(texts), pa.scalar(True)).as_py())
+                    raise DataError(f"{address}#{row}", "found no text", "curate it again")
+                first += len(texts)
+                yield texts.to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(file, f"not a whole Parquet file: {error}", "make it again") from error
-
-
-def _json_texts(file: str, path: Path) -> Iterator[str]:
-    number = 0
-    try:
-        with path.open("rb") as raw, _decompressed(file, raw) as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                row = json.loads(line)
-                text = _checked(f"{file}:{number}", row.get("text") if isinstance(row, dict) else None)
-                text.encode()  # a lone surrogate, which JSON can spell, is no text
-                yield text
-    except (ValueError, EOFError, OSError) as error:
-        what = f"not lines of JSON with a text: {error}"
-        raise DataError(f"{file}:{number}", what, "mend the file, or copy it again if it was cut off") from error
-
-
-def _checked(where: str, text: object) -> str:
-    if not isinstance(text, str):
-        raise DataError(where, f"found text {text!r:.40}, allowed: a string")
-    return text
-
-
-def _decompressed(file: str, raw: IO[bytes]) -> IO[bytes]:
-    if file.endswith(".gz"):
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw))
-    if file.endswith(".zst"):
-        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(raw, "rb"), "zstd"))  # tells a cut-off frame
-    return raw
+        raise DataError(address, f"not a whole Parquet file: {error}", "make it again") from error

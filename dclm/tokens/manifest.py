@@ -1,4 +1,4 @@
-"""manifest.jsonl: one line a shard, in the form that open_lm reads."""
+"""manifest.jsonl: one line per shard, in the format that open_lm reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MANIFEST = "manifest.jsonl"
 
 
 class Shard(NamedTuple):
-    """One line: the file's name without its suffix, and how many rows it has (None: not said)."""
+    """One line: the file's name without its suffix, and its number of rows (None: not stated)."""
 
     name: str
     num_sequences: int | None
@@ -28,9 +28,9 @@ def format_manifest(shards: Sequence[Shard]) -> str:
 
 
 def parse_manifest(text: str, where: str) -> list[Shard]:
-    """All lines, with or without a newline after the last; older ones say `num_chunks`.
+    """All lines, with or without a newline after the last; older manifests use `num_chunks`.
 
-    Raises: DataError naming the line that is of another form.
+    Raises: DataError naming the line that has another form.
     """
     shards = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -52,7 +52,7 @@ def parse_manifest(text: str, where: str) -> list[Shard]:
 
 
 def write_manifest(out: Path | str, files: Sequence[FileEntry]) -> FileEntry:
-    """Write the manifest of an artifact's shard files; its own entry."""
+    """Write the manifest of an artifact's shard files; returns its own entry."""
     data = format_manifest([Shard(Path(file.path).stem, file.rows) for file in files]).encode()
     put(join(out, MANIFEST), data)
     return FileEntry(path=MANIFEST, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))

@@ -1,4 +1,4 @@
-"""How much of each source goes in: exact shares by weight, whole and partial copies, drawn by seed."""
+"""How much of each source is used: exact shares by weight, full and partial copies, drawn by seed."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ def shares(
     total: int | None = None,
     max_repeats: float = 1.0,
 ) -> tuple[int, ...]:
-    """Rows to take of each source; they sum to `total` exactly (largest remainder, ties to the earlier source).
+    """Number of rows to take from each source; they sum to `total` exactly (largest remainder, ties to the earlier
+    source).
 
-    Without weights sources count by their size. Without a total: as many rows as the source that is scarcest for its
-    weight allows at `max_repeats` passes over it.
-    Raises: ConfigError for weights that are not positive, or a source that would be repeated too often.
+    Without weights, sources are weighted by their size. Without a total: as many rows as the source that is scarcest
+    for its weight allows with `max_repeats` passes over it. Raises: ConfigError for weights that are not positive, or a
+    source that would be repeated too often.
     """
     if weights is None:
         if total is None:
@@ -39,7 +40,7 @@ def shares(
         raise ConfigError("weights", f"found {list(weights)}, allowed: one positive number for each of {list(names)}")
     if not all(available):
         what = f"found no sequences in {names[list(available).index(0)]}, allowed: at least one in each source"
-        raise ConfigError("mixture", what, "leave it out")
+        raise ConfigError("mixture", what, "remove it")
     limits = [math.floor(n * Fraction(max_repeats)) for n in available]
     exact = [Fraction(w) for w in weights]
     if total is None:
@@ -51,13 +52,13 @@ def shares(
     taken = apportion(exact, total)
     for name, take, limit, have in zip(names, taken, limits, available, strict=True):
         if take > limit:
-            what = f"{take:,} sequences are needed of {name}, which has {have:,}; allowed: {max_repeats:g} passes"
+            what = f"{take:,} sequences are needed from {name}, which has {have:,}; allowed: {max_repeats:g} passes"
             raise ConfigError("mixture", what, "raise --max-repeats, lower its weight or --num-tokens, or add data")
     return taken
 
 
 def apportion(weights: Sequence[Fraction], total: int) -> tuple[int, ...]:
-    """Whole numbers in proportion to `weights` that sum to `total`: largest remainder, ties to the earlier."""
+    """Integers in proportion to `weights` that sum to `total`: largest remainder, ties to the earlier one."""
     scale = sum(weights)
     if not scale:
         return tuple(0 for _ in weights)
@@ -70,7 +71,7 @@ def apportion(weights: Sequence[Fraction], total: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class CopyUnit:
-    """One more pass over a run: all of its rows or a random part, under keys of their own."""
+    """One more pass over a run: all of its rows or a random part, with new keys."""
 
     fingerprint: str
     directory: str
@@ -84,7 +85,7 @@ class CopyUnit:
 
 
 class Copies(NamedTuple):
-    """What of a source is used as it is, and what must be written anew."""
+    """The parts of a source that are used unchanged, and the parts that must be written again."""
 
     whole: tuple[Run, ...]
     units: tuple[CopyUnit, ...]
@@ -93,9 +94,9 @@ class Copies(NamedTuple):
 def plan_copies(
     runs: Sequence[Run], take: int, *, source: int, seed: int, row_len: int, dtype: str, work: str, identity: str
 ) -> Copies:
-    """Full passes over a source's runs, then a part of each run so that `take` rows come out exactly.
+    """Full passes over a source's runs, then a part of each run, so that exactly `take` rows result.
 
-    work, identity: what the addresses and fingerprints of the units begin with.
+    work, identity: prefixes of the addresses and fingerprints of the units.
     """
     available = sum(run.num_rows for run in runs)
     passes, rest = divmod(take, available) if available else (0, 0)
@@ -130,5 +131,5 @@ def write_copy(unit: CopyUnit) -> Outcome:
 
 
 def copy_of(unit: CopyUnit) -> Run:
-    """The run that a finished unit has written."""
+    """The run written by a finished unit."""
     return Run(path=f"{unit.directory}/run", num_rows=unit.take)

@@ -1,8 +1,9 @@
 """Documents → rows of `seq_len + 1` tokens, one input shard at a time: the parallel half of tokenization.
 
-Each document is followed by EOT, and a shard's documents form one stream that is cut into rows. What is left at the
-end of the shard is either kept as its tail, and all tails together form the last rows of the source (packing
-`stream`: nothing is lost, and only the very last row can need padding), or padded at once (packing `dclm`).
+Each document is followed by EOT, and preceded by BOS if the tokenizer has one. A shard's documents form one stream
+that is cut into rows. The remainder at the end of the shard is either kept as its tail, and all tails together form the
+last rows of the source (packing `stream`: nothing is lost, and only the very last row can need padding), or padded at
+once (packing `dclm`).
 """
 
 from __future__ import annotations
@@ -15,22 +16,23 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from dclm.core.journal import Outcome
 from dclm.core.stage import unit_files
 from dclm.core.store import local_file
 from dclm.tokens.documents import InputText, read_texts
 from dclm.tokens.runs import Rows, Run, row_keys, write_run
-from dclm.tokens.tokenizer import CHECKED_EVERY, Encoder, encode, verify
+from dclm.tokens.tokenizer import CHECKED_EVERY, Encoded, Encoder, encode, verify
 
 Packing = Literal["stream", "dclm"]
 RUN_BYTES = 128 << 20
-"""A worker holds about this many bytes of rows before it writes a run."""
+"""Approximate number of bytes of rows that a worker holds before it writes a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackUnit:
-    """One input shard, and all that decides its rows."""
+    """One input shard, and everything that determines its rows."""
 
     fingerprint: str
     directory: str
@@ -41,6 +43,8 @@ class PackUnit:
     tokenizer: str
     """Address of the tokenizer.json."""
     encoder: Encoder
+    bos_id: int | None
+    """Before each document; None: nothing."""
     eot_id: int
     pad_id: int
     row_len: int
@@ -50,13 +54,13 @@ class PackUnit:
 
     @property
     def purpose(self) -> str:
-        """Names the shard's rows in the hash that places them."""
+        """Names the shard's rows in the hash that decides their position."""
         return f"row\0{self.source}\0{self.shard}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """What became of one shard."""
+    """The outcome of one shard."""
 
     runs: tuple[Run, ...] = ()
     tail: str | None = None
@@ -68,9 +72,9 @@ class Packed:
 
 
 def pack_shard(unit: PackUnit) -> Outcome:
-    """Tokenize and pack one shard (see `packed_by` for what came of it).
+    """Tokenize and pack one shard (see `packed_by` for the outcome).
 
-    Raises: DataError for a corrupt input, or where the fast encoder is found to differ.
+    Raises: DataError for a corrupt input, or if the fast encoder's ids differ.
     """
     with unit_files(unit.directory) as (folder, outcome):
         outcome["packed"] = dataclasses.asdict(_pack(unit, folder))
@@ -78,7 +82,7 @@ def pack_shard(unit: PackUnit) -> Outcome:
 
 
 def packed_by(directory: str, outcome: Outcome) -> Packed:
-    """What a unit made, with the addresses of its runs."""
+    """The output of a unit, with the addresses of its runs."""
     data = dict(cast(Mapping[str, Any], outcome["packed"]))
     data["runs"] = tuple(Run(path=f"{directory}/{run['path']}", num_rows=run["num_rows"]) for run in data["runs"])
     data["tail"] = f"{directory}/{data['tail']}" if data["tail"] else None
@@ -95,7 +99,7 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
         if unit.encoder == "fast":
             for index in range(-documents % CHECKED_EVERY, len(texts), CHECKED_EVERY):
                 verify(tokenizer, encoded, index, texts[index])
-        stream = np.insert(encoded.ids, encoded.offsets[1:], unit.eot_id).astype(unit.dtype)
+        stream = _framed(encoded, unit.bos_id, unit.eot_id).astype(unit.dtype)
         documents += len(texts)
         text_bytes += sum(len(text.encode()) for text in texts)
         text_tokens += len(encoded.ids)
@@ -116,8 +120,16 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
     )
 
 
+def _framed(encoded: Encoded, bos_id: int | None, eot_id: int) -> npt.NDArray[np.uint32]:
+    """The ids of all documents, each between BOS (where there is one) and EOT."""
+    if bos_id is None:
+        return np.insert(encoded.ids, encoded.offsets[1:], eot_id)
+    places = np.column_stack([encoded.offsets[:-1], encoded.offsets[1:]]).ravel()
+    return np.insert(encoded.ids, places, np.tile([bos_id, eot_id], len(encoded.offsets) - 1))
+
+
 class RunWriter:
-    """Collects rows in order, and writes a sorted run whenever `RUN_BYTES` of them are there."""
+    """Collects rows in order, and writes a sorted run whenever `RUN_BYTES` of them have accumulated."""
 
     def __init__(self, purpose: str, seed: int, row_len: int, dtype: str, folder: Path) -> None:
         self._purpose, self._seed, self._row_len, self._dtype, self._folder = purpose, seed, row_len, dtype, folder
@@ -127,7 +139,7 @@ class RunWriter:
         self._runs: list[Run] = []
 
     def append(self, stream: Rows) -> Rows:
-        """Take the whole rows at the start of `stream`; gives back the rest, shorter than a row."""
+        """Take the complete rows at the start of `stream`; returns the rest, shorter than a row."""
         whole = len(stream) // self._row_len
         for block in _pieces(stream[: whole * self._row_len].reshape(whole, self._row_len), self._limit):
             if self._held + len(block) > self._limit:
@@ -137,7 +149,7 @@ class RunWriter:
         return stream[whole * self._row_len :].copy()
 
     def close(self) -> tuple[Run, ...]:
-        """Write what is held; all runs, their paths relative to the folder."""
+        """Write the held rows; returns all runs, with paths relative to the folder."""
         if self._held:
             self._flush()
         return tuple(self._runs)

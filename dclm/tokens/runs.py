@@ -1,7 +1,7 @@
 """Runs: rows of tokens on disk, sorted by random keys, from which the shuffle merges.
 
-A row's key is a 64-bit hash of (seed, source, shard, copy) and its place in the shard. Sorting all rows by key is a
-uniform permutation that depends on these alone: not on workers, batch sizes, or where a run ends.
+A row's key is a 64-bit hash of (seed, source, shard, copy) and its index in the shard. Sorting all rows by key is a
+uniform permutation that depends only on these: not on workers, batch sizes, or where a run ends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Rows = npt.NDArray[np.unsignedinteger]
 Keys = npt.NDArray[np.uint64]
 
 NUM_BINS = 1 << 16
-"""Keys are counted by their highest 16 bits, so that the merge finds its ranges without reading all keys."""
+"""Keys are counted by their highest 16 bits, so that the merge can find its ranges without reading all keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +42,9 @@ class Run:
 
 
 def row_keys(seed: int, purpose: str, first: int, count: int) -> Keys:
-    """Keys of rows `first … first + count - 1` of the shard (and copy) that `purpose` names.
+    """Keys of rows `first … first + count - 1` of the shard (and copy) named by `purpose`.
 
-    SplitMix64 (Steele, Lea & Flood 2014) from a start that is a hash of seed and purpose.
+    SplitMix64 (Steele, Lea & Flood 2014), started from a hash of seed and purpose.
     """
     start = int.from_bytes(hashlib.blake2b(f"{seed}\0{purpose}".encode(), digest_size=8).digest(), "little")
     with np.errstate(over="ignore"):
@@ -55,7 +55,7 @@ def row_keys(seed: int, purpose: str, first: int, count: int) -> Keys:
 
 
 def write_run(path: Path, keys: Keys, rows: Rows, dtype: str) -> int:
-    """Sort rows by key and write them; the number of rows. Equal keys keep their order."""
+    """Sort rows by key and write them; returns the number of rows. Equal keys keep their order."""
     order = np.argsort(keys, kind="stable")
     keys[order].astype("<u8").tofile(f"{path}.keys")
     with open(f"{path}.rows", "wb") as handle:
@@ -65,7 +65,7 @@ def write_run(path: Path, keys: Keys, rows: Rows, dtype: str) -> int:
 
 
 def count_bins(runs: list[Run]) -> npt.NDArray[np.int64]:
-    """How many keys of all runs have each value of the highest 16 bits."""
+    """For each value of the highest 16 bits, the number of keys of all runs."""
     counts = np.zeros(NUM_BINS, dtype=np.int64)
     for run in runs:
         edges = np.searchsorted(run.keys(), np.arange(1, NUM_BINS, dtype=np.uint64) << np.uint64(48))

@@ -1,7 +1,7 @@
-"""The global order: merge sorted runs by ranges of keys into shard files of a fixed number of rows.
+"""The global order: merges sorted runs by ranges of keys into shard files with a fixed number of rows.
 
-With packing this makes two passes over disk. A unit is a few neighbouring shards; it reads one contiguous piece of
-every run, so memory is bounded by `GROUP_BYTES`, whatever the corpus.
+Together with packing, this makes two passes over disk. A unit is a few consecutive shards; it reads one contiguous
+piece of every run, so memory is bounded by `GROUP_BYTES`, whatever the size of the corpus.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dclm.core.stage import unit_files
 from dclm.tokens.runs import Rows, Run, count_bins
 
 GROUP_BYTES = 128 << 20
-"""Rows that one unit of the merge holds at a time. Has no influence on the bytes."""
+"""Bytes of rows that one unit of the merge holds at a time. Does not affect the output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +29,9 @@ class MergeUnit:
     runs: tuple[Run, ...]
     first_key: int
     last_key: int
-    """The rows have keys in this closed range, which may hold others too."""
+    """The rows have keys in this closed range, which may contain other rows too."""
     skip: int
-    """How many rows of the range come before `first`."""
+    """Number of rows in the range before `first`."""
     first: int
     count: int
     rows_per_shard: int
@@ -42,7 +42,7 @@ class MergeUnit:
 def plan_merge(
     runs: list[Run], *, rows_per_shard: int, row_len: int, dtype: str, out: str, identity: str
 ) -> list[MergeUnit]:
-    """Units that cover all rows, each a whole number of shard files (the last file may be short)."""
+    """Units that cover all rows, each a whole number of shard files (the last file may be shorter)."""
     counts = count_bins(runs)
     ends = np.cumsum(counts)
     total = int(ends[-1])
@@ -72,7 +72,7 @@ def plan_merge(
 
 
 def merge(unit: MergeUnit) -> Outcome:
-    """Write the shards of one unit; its outcome says the rows of each."""
+    """Write the shards of one unit; its outcome has the number of rows of each."""
     rows = _gather(unit)
     counts: dict[str, int] = {}
     with unit_files(unit.directory) as (folder, outcome):
@@ -87,7 +87,7 @@ def merge(unit: MergeUnit) -> Outcome:
 
 
 def _gather(unit: MergeUnit) -> Rows:
-    """The unit's rows in the global order: by key, and where keys are equal by run and place in it."""
+    """The unit's rows in the global order: by key, and for equal keys by run and position in it."""
     bounds = []
     for run in unit.runs:
         keys = run.keys()

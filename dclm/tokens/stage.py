@@ -32,24 +32,26 @@ VERSION = 2
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizeConfig:
-    """All that decides the bytes of a tokens artifact, but its inputs."""
+    """Everything that determines the bytes of a tokens artifact, except its inputs."""
 
     seq_len: int = 2048
-    """Rows hold one token more."""
+    """Context length; rows have one more token."""
     seed: int = 0
     packing: Packing = "stream"
-    """`stream`: nothing lost, one padded row a source at most. `dclm`: each file's last row padded, as open_lm's Ray
-    script does (its Rust one also adds a row of padding alone to a file that fills its rows exactly)."""
+    """`stream`: no token is lost, at most one padded row per source. `dclm`: the last row of each file is padded, as in
+    open_lm's Ray script (its Rust one also adds a row of only padding to a file that fills its rows exactly)."""
     weights: tuple[float, ...] | None = None
-    """Of the sources, in order; None: all of everything."""
+    """Mixture weights of the sources, in order; None: all of everything."""
     num_tokens: int | None = None
-    """Tokens to train on (`seq_len` a row), rounded up to whole rows; None: all there are."""
+    """Number of tokens to train on (`seq_len` per row), rounded up to whole rows; None: all."""
     max_repeats: float = 1.0
-    """How often a source may be gone through."""
+    """Maximum number of passes over a source."""
     rows_per_shard: int = 8192
-    """Rows in each file but the last; 8,192 is what open_lm writes."""
+    """Number of rows in each file except the last; open_lm writes 8,192."""
+    bos: bool | None = None
+    """Whether a token begins each document. None: as in the tokenizer's post-processor; GPT-NeoX's has none."""
     eot: str | None = None
-    """Token that ends a document; None: the tokenizer's `<|endoftext|>` or its like."""
+    """Token that ends a document; None: the tokenizer's `<|endoftext|>` or its equivalent."""
 
     def __post_init__(self) -> None:
         if self.seq_len < 1 or self.rows_per_shard < 1:
@@ -61,7 +63,7 @@ class TokenizeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """One call of `tokenize`: configuration, inputs and where things go."""
+    """One call of `tokenize`: configuration, inputs and output paths."""
 
     config: TokenizeConfig
     tokenizer: TokenizerFile
@@ -72,7 +74,7 @@ class _Job:
 
     @property
     def work(self) -> str:
-        """Address of this job's work. Named after its identity: what is cached elsewhere is never out of date."""
+        """Address of this job's work files. Named after its identity, so that caches are never out of date."""
         return join(self.space.work, self.identity[:16])
 
     @property
@@ -81,12 +83,12 @@ class _Job:
 
     @property
     def pad_id(self) -> int:
-        """open_lm: (-1) mod (vocabulary without added tokens + 3), which is 50,256 for GPT-NeoX; else EOT."""
+        """open_lm: (-1) mod (vocabulary without added tokens + 3), which is 50,256 for GPT-NeoX; otherwise EOT."""
         return self.tokenizer.base_vocab_size + 2 if self.config.packing == "dclm" else self.tokenizer.eot_id
 
     @property
     def vocab_size(self) -> int:
-        """All ids are below this. open_lm's PAD may lie beyond the tokenizer's own."""
+        """All ids are below this. open_lm's PAD may be beyond the tokenizer's own ids."""
         return max(self.tokenizer.vocab_size, self.pad_id + 1)
 
     @property
@@ -109,14 +111,14 @@ def tokenize(
 ) -> Record:
     """Make the tokens artifact `out` from documents artifacts, JSONL or Parquet files or folders of them.
 
-    out: a local folder or a URL; so may documents artifacts be.
-    The bytes depend on the inputs, the tokenizer and `config` alone. A finished artifact of the same fingerprint is
-    returned as it is; units that a run which was killed has finished are reused.
-    Raises: ConfigError, DataError (no documents, corrupt input), IncompleteError (an input lacks parts).
+    out: a local folder or a URL; documents artifacts may be either, too. The bytes depend only on the inputs, the
+    tokenizer and `config`. A finished artifact with the same fingerprint is returned unchanged; finished units of a
+    killed run are reused. Raises: ConfigError, DataError (no documents, corrupt input), IncompleteError (an input lacks
+    parts).
     """
     started = time.time()
     config = config or TokenizeConfig()
-    file = open_tokenizer(tokenizer, config.eot)
+    file = open_tokenizer(tokenizer, config.eot, config.bos)
     sources = tuple(find_documents(path, allow_missing) for path in documents)
     inputs = {f"source {i}": source.fingerprint for i, source in enumerate(sources)}
     identity = fingerprint(
@@ -132,7 +134,7 @@ def tokenize(
             identity=identity,
             space=space,
         )
-        files = copy_tokenizer(file, space.out)  # first, since workers read it there
+        files = copy_tokenizer(file, space.out)  # first, because workers read it there
         packed = _pack_all(job)
         runs, counts = _mix(job, packed)
         shards = _shuffle(job, runs)
@@ -168,7 +170,7 @@ def _cpu_seconds(space: Workspace) -> float:
 
 
 def _pack_all(job: _Job) -> list[list[Packed]]:
-    """Packed shards of each source; with packing `stream` the last entry holds the rows made of the tails."""
+    """Packed shards of each source; with packing `stream` the last entry contains the rows made from the tails."""
     units = [
         PackUnit(
             fingerprint=fingerprint([job.identity, "pack", index, shard]),
@@ -178,6 +180,7 @@ def _pack_all(job: _Job) -> list[list[Packed]]:
             shard=shard,
             tokenizer=join(job.space.out, TOKENIZER),
             encoder=job.encoder,
+            bos_id=None if job.tokenizer.bos is None else job.tokenizer.bos.id,
             eot_id=job.tokenizer.eot_id,
             pad_id=job.pad_id,
             row_len=job.row_len,
@@ -216,7 +219,7 @@ def _mix(job: _Job, packed: list[list[Packed]]) -> tuple[list[Run], dict[str, ob
     runs = [[run for p in source for run in p.runs] for source in packed]
     available = [sum(run.num_rows for run in source) for source in runs]
     if not sum(available):
-        raise DataError(", ".join(s.name for s in job.sources), "found no documents", "are all of them dropped?")
+        raise DataError(", ".join(s.name for s in job.sources), "found no documents", "were all of them dropped?")
     config = job.config
     total = None if config.num_tokens is None else -(-config.num_tokens // config.seq_len)
     names = [source.name for source in job.sources]
@@ -237,7 +240,7 @@ def _mix(job: _Job, packed: list[list[Packed]]) -> tuple[list[Run], dict[str, ob
     units = [unit for copy in copies for unit in copy.units]
     _run(job, "mix", write_copy, units, lambda _: 0)
     chosen = [run for copy in copies for run in copy.whole] + [copy_of(unit) for unit in units]
-    return chosen, token_account(packed, names, available, taken, job.row_len)
+    return chosen, token_account(packed, names, available, taken, job.row_len, with_bos=job.tokenizer.bos is not None)
 
 
 def _shuffle(job: _Job, runs: list[Run]) -> list[FileEntry]:
@@ -278,6 +281,7 @@ def _describe(job: _Job, tokenizer: str) -> dict[str, object]:
         "seq_len": config.seq_len,
         "vocab_size": job.vocab_size,
         "dtype": job.dtype,
+        "bos_id": None if file.bos is None else file.bos.id,
         "eot_id": file.eot_id,
         "pad_id": job.pad_id,
         "seed": config.seed,

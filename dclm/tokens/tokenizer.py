@@ -1,7 +1,8 @@
 """Text → token ids: any Hugging Face tokenizer.json, through the fastest encoder whose ids equal Hugging Face's.
 
-Hugging Face's `tokenizers` is the judge. `fastokens` (some 20 times as fast on one core) is used where it is installed
-and agrees with the judge on `BATTERY`; while it works, one document in `CHECKED_EVERY` is encoded by both.
+Hugging Face's `tokenizers` is the reference. `fastokens` (about 20 times as fast on one core) is used if it is
+installed and agrees with the reference on `BATTERY`; while it works, one document in `CHECKED_EVERY` is encoded by
+both.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from dclm.core.config import suggest
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import FileEntry
 from dclm.core.store import join, put
+from dclm.tokens.beginning import Beginning, agreeing, choose_beginning
 
 Encoder = Literal["fast", "hf"]
 MAX_VOCABULARY = 1 << 22
-"""Sixteen times the largest vocabulary in use; the embedding of a model has a row for each id."""
+"""Sixteen times the largest vocabulary in use; a model's embedding has a row for each id."""
 CHECKED_EVERY = 1024
-_CHECKED_MAX_CHARACTERS = 20_000  # Hugging Face takes about 10 ms for as much
+_CHECKED_MAX_CHARACTERS = 20_000  # Hugging Face takes about 10 ms for this amount
 _END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>")
 
 BATTERY = (
@@ -44,7 +46,7 @@ BATTERY = (
 
 
 class Encoded(NamedTuple):
-    """The ids of several documents, one after the other."""
+    """The ids of several documents, concatenated."""
 
     ids: npt.NDArray[np.uint32]
     offsets: npt.NDArray[np.int64]
@@ -53,22 +55,25 @@ class Encoded(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerFile:
-    """A tokenizer.json, and what the rest needs to know of it."""
+    """A tokenizer.json, and the properties of it that other code needs."""
 
     path: str
     sha256: str
     vocab_size: int
-    """One more than the highest id, added tokens included."""
+    """One more than the highest id, including added tokens."""
     base_vocab_size: int
-    """Without added tokens, as `transformers` gives it."""
+    """Without added tokens, as `transformers` reports it."""
     eot: str
-    """Ends each document."""
+    """The token that ends each document."""
     eot_id: int
+    bos: Beginning | None = None
+    """Begins each document."""
 
 
-def open_tokenizer(name_or_path: str, eot: str | None = None) -> TokenizerFile:
-    """Look at an asset or a tokenizer.json file; `eot` names the token that ends a document.
+def open_tokenizer(name_or_path: str, eot: str | None = None, bos: bool | None = None) -> TokenizerFile:
+    """Read an asset or a tokenizer.json file.
 
+    eot: the token that ends a document. bos: whether a token begins it; None: where the tokenizer puts one.
     Raises: ConfigError if there is no such asset or file, or no such token; DataError if it is not a tokenizer.json.
     """
     path, sha256 = resolve(name_or_path)
@@ -81,7 +86,7 @@ def open_tokenizer(name_or_path: str, eot: str | None = None) -> TokenizerFile:
     highest = max(vocabulary, key=vocabulary.__getitem__)
     if vocabulary[highest] >= MAX_VOCABULARY:
         what = f"found {highest[:40]!r} with the id {vocabulary[highest]:,}, allowed: below {MAX_VOCABULARY:,}"
-        raise ConfigError(name_or_path, what, "an embedding has a row for each id: give the token a smaller one")
+        raise ConfigError(name_or_path, what, "an embedding has a row for each id: give the token a smaller id")
     return TokenizerFile(
         path=str(path),
         sha256=sha256,
@@ -89,18 +94,21 @@ def open_tokenizer(name_or_path: str, eot: str | None = None) -> TokenizerFile:
         base_vocab_size=hugging_face.get_vocab_size(with_added_tokens=False),
         eot=found,
         eot_id=vocabulary[found],
+        bos=choose_beginning(name_or_path, hugging_face, bos),
     )
 
 
 def copy_tokenizer(file: TokenizerFile, out: Path | str) -> tuple[FileEntry, ...]:
-    """Put the tokenizer into an artifact, with a tokenizer_config.json that names its EOT as `transformers` does.
+    """Copy the tokenizer into an artifact, with a tokenizer_config.json that names its EOT as `transformers` does.
 
-    Evaluation and export read them, so that nothing needs the file that was passed. Spaces before punctuation are
-    cleaned up in decoding, as the reference does with GPT-NeoX-20B's.
+    Evaluation and export read these, so that nothing needs the original file. Spaces before punctuation are cleaned up
+    in decoding, as the reference does for GPT-NeoX-20B's tokenizer.
     """
-    settings = {"clean_up_tokenization_spaces": True, "eos_token": file.eot}
+    settings: dict[str, object] = {"clean_up_tokenization_spaces": True, "eos_token": file.eot}
+    if file.bos is not None:
+        settings |= {"add_bos_token": True, "bos_token": file.bos.token}
     contents = {
-        "tokenizer.json": Path(file.path).read_bytes(),
+        "tokenizer.json": agreeing(Path(file.path).read_bytes(), _hugging_face(file.path), file.bos),
         "tokenizer_config.json": (json.dumps(settings, indent=1, sort_keys=True) + "\n").encode(),
     }
     entries = []
@@ -111,12 +119,12 @@ def copy_tokenizer(file: TokenizerFile, out: Path | str) -> tuple[FileEntry, ...
 
 
 def choose_encoder(path: str, wanted: Encoder = "fast") -> Encoder:
-    """`fast` where it was wanted, is installed, takes this tokenizer and agrees on the battery; else `hf`."""
+    """`fast` if it was requested, is installed, supports this tokenizer and agrees on the battery; otherwise `hf`."""
     if wanted == "hf" or importlib.util.find_spec("fastokens") is None:
         return "hf"
     try:
         fast = encode(path, "fast", BATTERY)
-    except ValueError:  # fastokens does not know this kind of model or pre-tokenizer
+    except ValueError:  # fastokens does not support this kind of model or pre-tokenizer
         return "hf"
     slow = encode(path, "hf", BATTERY)
     equal = np.array_equal(fast.ids, slow.ids) and np.array_equal(fast.offsets, slow.offsets)
@@ -124,7 +132,7 @@ def choose_encoder(path: str, wanted: Encoder = "fast") -> Encoder:
 
 
 def encode(path: str, encoder: Encoder, texts: Sequence[str]) -> Encoded:
-    """Ids of `texts` without special tokens around them; those that stand in a text are recognised as such."""
+    """Ids of `texts` without special tokens around them; special tokens within a text are recognized."""
     if encoder == "fast":
         ids, offsets = _fast(path).encode_batch_flat(list(texts))
         return Encoded(np.frombuffer(ids, np.uint32), np.frombuffer(offsets, np.uint64).astype(np.int64))
@@ -148,7 +156,7 @@ def verify(path: str, encoded: Encoded, index: int, text: str) -> None:
 
 
 def decode(path: str, ids: Sequence[int]) -> str:
-    """The text of `ids`, special tokens included."""
+    """The text of `ids`, including special tokens."""
     text = _hugging_face(path).decode(list(ids), skip_special_tokens=False)
     assert isinstance(text, str)
     return text
@@ -158,7 +166,7 @@ def decode(path: str, ids: Sequence[int]) -> str:
 def _hugging_face(path: str) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(path)
-    except Exception as error:  # tokenizers raises bare Exception for every fault of the file
+    except Exception as error:  # tokenizers raises a bare Exception for every defect of the file
         raise DataError(path, f"not a tokenizer.json: {error}", "pass an asset's name or a tokenizer.json") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()

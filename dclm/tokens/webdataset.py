@@ -3,7 +3,7 @@
 Source: open_lm's `data.py` (a member is a JSON list of ids; negative ids count from the end of the vocabulary) and
 `file_utils.py` (manifest lines with `shard` and `num_sequences`, in older sets `num_chunks`). Differences: the last
 manifest line is read whether or not a newline ends it (open_lm drops one without), and a row of the wrong length, an
-unreadable member or a count that is not the manifest's is an error, where open_lm logs it and goes on.
+unreadable member or a count that differs from the manifest's is an error, while open_lm logs it and continues.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from dclm.tokens.manifest import MANIFEST, Shard, format_manifest, parse_manifes
 
 _SUFFIXES = (".json.gz", ".json", ".txt")
 OPEN_LM_VOCAB_SIZE = 50432
-"""Of DCLM's models: GPT-NeoX's, rounded up. Negative ids are taken modulo this."""
+"""Vocabulary size of DCLM's models: GPT-NeoX's, rounded up. Negative ids are taken modulo this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class ImportUnit:
 
     tar: str
     num_sequences: int | None
-    """What the manifest says; None where there is none."""
+    """Number of sequences in the manifest; None if there is none."""
     seq_len: int
     vocab_size: int | None
     """None: not given, and negative ids are refused."""
@@ -60,19 +60,19 @@ def import_webdataset(
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Record:
-    """Make a tokens artifact of a WebDataset folder (or URL), rows in the order in which they stand there.
+    """Make a tokens artifact from a WebDataset folder (or URL), with the rows in their original order.
 
-    Shards come in the order of the manifest; where a local folder has none, by name. The fingerprint is one of the
-    rows themselves, so a folder that has changed never passes for what it was. Negative ids count from the end of the
-    vocabulary: they need `vocab_size`, without which ids have to lie below DCLM's 50,432.
-    Raises: DataError (nothing there, a corrupt tar, a row of another length, an id outside the vocabulary).
+    Shards are read in the order of the manifest; if a local folder has none, by name. The fingerprint covers the rows
+    themselves, so that a changed folder is never mistaken for the old one. Negative ids count from the end of the
+    vocabulary: they require `vocab_size`, without which ids must be below DCLM's 50,432. Raises: DataError (nothing
+    there, a corrupt tar, a row of another length, an id outside the vocabulary).
     """
     started = time.time()
     progress = progress or NullProgress()
     claim_directory(out, "tokens", [folder])
     shards = _find_shards(folder)
     (out / RECORD).unlink(missing_ok=True)
-    shutil.rmtree(out / "tokens", ignore_errors=True)  # of an import before, which may have had more shards
+    shutil.rmtree(out / "tokens", ignore_errors=True)  # from an earlier import, which may have had more shards
     dtype: Literal["uint16", "uint32"] = "uint16" if (vocab_size or OPEN_LM_VOCAB_SIZE) <= 1 << 16 else "uint32"
     units = [
         ImportUnit(
@@ -113,10 +113,10 @@ def import_webdataset(
 def export_webdataset(
     tokens: Path, out: Path, *, engine: Engine | None = None, progress: Progress | None = None
 ) -> None:
-    """Write a tokens artifact as open_lm's training reads it: `00000000.tar` …, and manifest.jsonl last.
+    """Write a tokens artifact in the format that open_lm's training reads: `00000000.tar` …, and manifest.jsonl last.
 
-    The bytes depend on the artifact alone. Every manifest line ends with a newline: open_lm drops one that does not.
-    Raises: what `TokenDataset` raises.
+    The bytes depend only on the artifact. Every manifest line ends with a newline: open_lm drops one that does not.
+    Raises: the errors of `TokenDataset`.
     """
     progress = progress or NullProgress()
     dataset = TokenDataset(tokens)
@@ -142,7 +142,9 @@ def _find_shards(folder: Path | str) -> list[Shard]:
     except DataError:
         tars = sorted(p.stem for p in Path(folder).glob("*.tar")) if is_local(folder) else []
         if not tars:
-            raise DataError(str(folder), f"found neither {MANIFEST} nor .tar files", "pass their folder") from None
+            raise DataError(
+                str(folder), f"found neither {MANIFEST} nor .tar files", "pass the folder that contains them"
+            ) from None
         return [Shard(tar, None) for tar in tars]
     return parse_manifest(text.decode("utf-8", errors="replace"), name)
 
@@ -161,9 +163,9 @@ def _import_shard(unit: ImportUnit) -> FileEntry:
                     assert content is not None
                     rows.append(_row(unit, member.name, content.read()))
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise DataError(unit.tar, f"not a whole tar file: {error}", "copy it again") from error
+        raise DataError(unit.tar, f"not a complete tar file: {error}", "copy it again") from error
     if unit.num_sequences is not None and unit.num_sequences != len(rows):
-        what = f"found {len(rows):,} sequences, the manifest says {unit.num_sequences:,}"
+        what = f"found {len(rows):,} sequences, but the manifest states {unit.num_sequences:,}"
         raise DataError(unit.tar, what, "copy it again, or delete the manifest if the file is right")
     data = np.asarray(rows, dtype=np.dtype(unit.dtype).newbyteorder("<")).reshape(len(rows), unit.seq_len + 1)
     path = Path(unit.out) / unit.name
@@ -178,14 +180,14 @@ def _row(unit: ImportUnit, member: str, content: bytes) -> np.ndarray[tuple[int]
         values = json.loads(gzip.decompress(content) if member.endswith(".gz") else content)
         row = np.array(values)
         if row.dtype.kind != "i":  # floats, text, maps, numbers beyond 64 bits
-            raise ValueError(f"numbers of another kind: {row.dtype}")
+            raise ValueError(f"numbers of the wrong type: {row.dtype}")
     except (ValueError, TypeError, OverflowError, EOFError, OSError) as error:
         raise DataError(where, f"not a list of token ids: {error}", "copy the file again") from error
     if row.shape != (unit.seq_len + 1,):
         what = f"found shape {row.shape}, allowed: ({unit.seq_len + 1},)"
         raise DataError(where, what, "pass the --seq-len that the set was made with")
     if unit.vocab_size is None and row.min() < 0:
-        what = f"found the id {row.min()}, which counts from the end of a vocabulary whose size was not given"
+        what = f"found the id {row.min()}, which counts from the end of a vocabulary of unknown size"
         raise DataError(where, what, f"pass --vocab-size: {OPEN_LM_VOCAB_SIZE} for DCLM's models")
     size = unit.vocab_size or OPEN_LM_VOCAB_SIZE
     row[row < 0] += size

@@ -1,4 +1,4 @@
-"""What a training run would take, before it starts: memory of each GPU, hours and cost, and whether it can run."""
+"""The cost of a training run before it starts: memory per GPU, hours and price, and whether it can run."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from dclm.train.throughput import PEAK_FLOPS
 GIGABYTES = MappingProxyType(
     {"A100": 80, "H100 PCIe": 80, "H100 NVL": 94, "H100": 80, "H200": 141, "B200": 180, "L40S": 48, "A10G": 24}
 )
-"""Memory of a GPU, in 10⁹ bytes, from the makers' data sheets."""
+"""Memory of a GPU, in 10⁹ bytes, from the manufacturers' data sheets."""
 DCLM_UTILIZATION = MappingProxyType({"411m_1x": 0.22, "1b_1x": 0.29, "3b_1x": 0.36, "7b_1x": 0.43, "7b_2x": 0.44})
-"""MFU on H100 that follows from the GPU-hours which DCLM's paper gives for its own runs (6ND / 989e12)."""
-STATE_BYTES = 16  # a parameter: itself, its gradient and two moments, float32
+"""MFU on H100 derived from the GPU-hours that DCLM's paper states for its own runs (6ND / 989e12)."""
+STATE_BYTES = 16  # per parameter: itself, its gradient and two moments, float32
 CHUNK_LOGITS = 1 << 28  # dclm.model.loss.CHUNK_ELEMENTS_GPU, which would import torch
-CHUNK_BYTES = 6  # a logit of the chunk in bfloat16, its softmax, and that of the chunk before
-HEAD_BYTES = 6  # a weight of the head: its gradient in float32, and in bfloat16 what a chunk adds to it
+CHUNK_BYTES = 6  # per logit of the chunk in bfloat16, its softmax, and that of the previous chunk
+HEAD_BYTES = 6  # per weight of the head: its gradient in float32, and in bfloat16 what a chunk adds to it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """What a run would be trained on."""
+    """The hardware that a run would be trained on."""
 
     gpu: str = "H100"
     """A key of `PEAK_FLOPS`."""
     num_gpus: int = 1
     shard_over: int | None = None
-    """GPUs that hold one copy of the parameters; None: all."""
+    """Number of GPUs that share one copy of the parameters; None: all."""
     checkpoint_activations: bool = False
     utilization: float | None = None
     """MFU, in (0, 1]; None: measured in the run's directory, or DCLM's own."""
     price: float | None = None
-    """Of a GPU-hour."""
+    """Price of a GPU-hour."""
 
     def __post_init__(self) -> None:
         if self.gpu not in PEAK_FLOPS:
             raise ConfigError(f"--gpu {self.gpu}", f"unknown, allowed: {', '.join(PEAK_FLOPS)}")
         if self.shard_over is not None and self.num_gpus % self.shard_over:
-            what = f"found {self.num_gpus} ranks, allowed: a divisor of that"
+            what = f"found {self.num_gpus} ranks, allowed: a divisor of {self.num_gpus}"
             raise ConfigError(f"--shard-over {self.shard_over}", what)
 
 
@@ -53,11 +53,11 @@ class Memory:
     """Bytes on each GPU."""
 
     state: int
-    """Parameters, gradients and optimizer, this GPU's share; exact."""
+    """This GPU's share of parameters, gradients and optimizer; exact."""
     activations: int
-    """Kept of one micro-batch for the backward pass; an estimate."""
+    """Activations of one micro-batch kept for the backward pass; an estimate."""
     working: int
-    """Parameters in bfloat16 (where sharded: embedding, head and two blocks), what the loss holds; an estimate."""
+    """Parameters in bfloat16 (if sharded: embedding, head and two blocks) and buffers of the loss; an estimate."""
 
     @property
     def total(self) -> int:
@@ -66,20 +66,20 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Speed:
-    """How fast a run would go, and how that is known."""
+    """The speed of a run, and how it is known."""
 
     tokens_per_second: float
-    """Over all GPUs."""
+    """Tokens per second over all GPUs."""
     source: str
     measured: bool = False
-    """By an earlier run, on whatever that had."""
+    """Whether an earlier run measured it, on whatever hardware that used."""
 
 
 def estimate_memory(scale: Scale, hardware: Hardware) -> Memory:
-    """Memory of each GPU in bfloat16 training with flash attention.
+    """Memory per GPU in bfloat16 training with flash attention.
 
-    A block keeps 10 vectors of the model's width and 4 of the feed-forward's for each token; with activation
-    checkpointing its input alone, and one block's worth while that is computed again.
+    For each token, a block keeps 10 vectors of the model's width and 4 of the feed-forward's; with activation
+    checkpointing, only its input, and one block's activations while that is recomputed.
     """
     model = scale.model
     shards = hardware.shard_over or hardware.num_gpus
@@ -98,20 +98,22 @@ def estimate_memory(scale: Scale, hardware: Hardware) -> Memory:
 
 
 def check_hardware(scale: Scale, hardware: Hardware) -> None:
-    """Raises: ConfigError where the scale cannot be trained so: more ranks than sequences, or no room for its state."""
+    """Raises: ConfigError if the scale cannot be trained in this way: more ranks than sequences, or no room for its
+    state."""
     if hardware.num_gpus > scale.batch_sequences:
-        what = f"found {hardware.num_gpus} ranks, allowed: one for each sequence of a batch, {scale.batch_sequences}"
+        what = f"found {hardware.num_gpus} ranks, allowed: at most one per sequence of a batch, {scale.batch_sequences}"
         raise ConfigError(f"scale {scale.name}", what)
     room = GIGABYTES[hardware.gpu] * 10**9
     state = estimate_memory(scale, hardware).state
     if state > room:
         each = f"{hardware.gpu} of {room / 1e9:,.0f}"
-        what = f"parameters, gradients and optimizer take {state / 1e9:,.0f} GB on each {each}"
+        what = f"parameters, gradients and optimizer need {state / 1e9:,.0f} GB on each {each}"
         raise ConfigError(f"scale {scale.name}", what, "use more GPUs (--nproc), or shard over more of them")
 
 
 def estimate_speed(scale: Scale, hardware: Hardware, measured: Path | None = None) -> Speed | None:
-    """Tokens a second: at the MFU given, as measured by an earlier run in `measured`, or as DCLM's own runs; else None.
+    """Tokens per second: at the given MFU, as measured by an earlier run in `measured`, or as in DCLM's own runs; else
+    None.
 
     Raises: DataError if the measurements there cannot be read.
     """
@@ -121,12 +123,12 @@ def estimate_speed(scale: Scale, hardware: Hardware, measured: Path | None = Non
     if share is None:
         return None
     speed = share * PEAK_FLOPS[hardware.gpu] * hardware.num_gpus / scale.model.flops_per_token
-    whose = "" if hardware.utilization else ", which DCLM's own runs reached on H100"
+    whose = "" if hardware.utilization else ", as reached by DCLM's own runs on H100"
     return Speed(tokens_per_second=speed, source=f"at {share:.0%} MFU{whose}")
 
 
 def gpu_hours(scale: Scale, hardware: Hardware, speed: Speed) -> float:
-    """Hours of one GPU that the whole run takes."""
+    """Hours of one GPU for the whole run."""
     return scale.trained_tokens / speed.tokens_per_second / 3600 * hardware.num_gpus
 
 

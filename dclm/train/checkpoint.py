@@ -1,7 +1,7 @@
-"""Checkpoints of a training run: whole or not there, readable at any number of ranks, few kept.
+"""Checkpoints of a training run: complete or absent, readable with any number of ranks, only a few kept.
 
 One process writes `model.safetensors` and `optimizer.safetensors`. Several write `shards/` together (DCP), and after
-the last update the gathered `model.safetensors` too, so that a finished model is one file whoever trained it.
+the last update also the gathered `model.safetensors`, so that a finished model is one file however it was trained.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ BYTES_PER_PARAMETER = 12  # weights and two moments, float32
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class State:
-    """Where a run stands."""
+    """The state of a run."""
 
     step: int
-    """Updates done."""
+    """Number of updates done."""
     fingerprint: str
-    """Of the run: scale, seed, data."""
+    """Identity of the run: scale, seed, data."""
     precision: str
     threads: int
     world_size: int
@@ -58,7 +58,7 @@ def _digest(state: State) -> str:
 
 
 def checkpoint_path(out: Path, step: int) -> Path:
-    """Where the checkpoint after `step` updates lies."""
+    """The path of the checkpoint after `step` updates."""
     return out / CHECKPOINTS / f"{STEP}{step:06d}"
 
 
@@ -72,7 +72,7 @@ def save_checkpoint(
     *,
     last: bool,
 ) -> Path:
-    """Write the checkpoint atomically; all ranks call it together. `last`: after the run's last update."""
+    """Write the checkpoint atomically; all ranks must call it together. `last`: after the run's last update."""
     path, sharded = checkpoint_path(out, state.step), ranks.world_size > 1
     with _directory(path, ranks) as directory:
         if sharded:
@@ -97,7 +97,7 @@ def save_checkpoint(
 
 @contextmanager
 def _directory(path: Path, ranks: Ranks) -> Iterator[Path]:
-    """The directory that becomes `path` when all ranks have come to the end of the block."""
+    """A directory that is renamed to `path` when all ranks have reached the end of the block."""
     if ranks.is_first:
         with atomic_directory(path) as directory:
             yield Path(ranks.tell(str(directory)))
@@ -117,12 +117,12 @@ def _moments(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, 
 
 
 def _tensors(model: Transformer, moments: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All that a sharded checkpoint holds: the model's own tensors and the moments."""
+    """Everything in a sharded checkpoint: the model's own tensors and the moments."""
     return {WEIGHTS + name: tensor for name, tensor in model.state_dict().items()} | dict(moments)
 
 
 def _gathered(model: Transformer, ranks: Ranks) -> dict[str, Tensor]:
-    """Whole weights on the first rank; the others hold one at a time."""
+    """The full weights on the first rank; the others hold one tensor at a time."""
     weights = {}
     for name, tensor in model.state_dict().items():
         whole = gather(tensor)
@@ -132,7 +132,7 @@ def _gathered(model: Transformer, ranks: Ranks) -> dict[str, Tensor]:
 
 
 def prune_checkpoints(out: Path, keep: int) -> None:
-    """Delete all but the last `keep` checkpoints."""
+    """Delete all except the last `keep` checkpoints."""
     for path in list_checkpoints(out)[:-keep]:
         shutil.rmtree(path)
 
@@ -178,7 +178,7 @@ def read_state(path: Path, *, verify: bool = True) -> State:
 
 
 def load_checkpoint(path: Path, model: Transformer, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Fill model and optimizer from the checkpoint `path`, made after `step` updates by any number of ranks.
+    """Fill model and optimizer from the checkpoint `path`, written after `step` updates by any number of ranks.
 
     Raises: DataError if a file is missing or corrupt.
     """
@@ -197,15 +197,15 @@ def load_checkpoint(path: Path, model: Transformer, optimizer: torch.optim.Optim
 
 
 def require_fresh(out: Path, resume: bool) -> None:
-    """Raises: ConfigError if `out` holds an unfinished run and it is not to be resumed."""
+    """Raises: ConfigError if `out` contains an unfinished run and resuming was not requested."""
     existing = list_checkpoints(out)
     if existing and not resume:
         hint = "continue it with --resume, or choose another --out"
-        raise ConfigError(str(out), f"holds an unfinished run, at {existing[-1].name}", hint)
+        raise ConfigError(str(out), f"contains an unfinished run, at {existing[-1].name}", hint)
 
 
 def require_space(out: Path, parameters: int, keep: int) -> None:
-    """Raises: DataError if the disk has no room for the checkpoints kept (those not there yet) and one more."""
+    """Raises: DataError if the disk has no room for the kept checkpoints (those not yet written) and one more."""
     missing = max(1, keep + 1 - len(list_checkpoints(out)))
     needed = BYTES_PER_PARAMETER * parameters * missing
     free = shutil.disk_usage(out).free

@@ -1,4 +1,4 @@
-"""Which sequences an update reads: a function of the seed and the step, whatever the number of ranks."""
+"""Which sequences an update reads: a function of the seed and the step, independent of the number of ranks."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ READ_AT_ONCE = 256
 
 
 class Sequences(Protocol):
-    """The part of `dclm.tokens.dataset.TokenDataset` that training uses."""
+    """The part of the interface of `dclm.tokens.dataset.TokenDataset` that training uses."""
 
     @property
     def num_sequences(self) -> int:
-        """Rows that are there, in shuffled order."""
+        """Number of rows, in shuffled order."""
 
     seq_len: int
     vocab_size: int
@@ -34,7 +34,7 @@ class Sequences(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Order:
-    """The order of the training data: rows as they lie (they are shuffled), later epochs shuffled anew."""
+    """The order of the training data: the stored order (already shuffled), reshuffled for later epochs."""
 
     num_sequences: int
     batch_sequences: int
@@ -43,7 +43,7 @@ class Order:
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Indices:
         """Row indices that `rank` reads in update `step`: a contiguous part of the global batch.
 
-        Shares differ by one row where the batch is no multiple of the ranks.
+        Shares differ by one row if the batch is not a multiple of the number of ranks.
         """
         low, high = (self.batch_sequences * r // world_size for r in (rank, rank + 1))
         places = step * self.batch_sequences + np.arange(low, high, dtype=np.int64)
@@ -55,7 +55,7 @@ class Order:
         return rows
 
     def largest_share(self, world_size: int) -> int:
-        """Rows of the rank that reads most of a batch."""
+        """Number of rows of the rank that reads most of a batch."""
         return -(-self.batch_sequences // world_size)
 
 
@@ -67,7 +67,7 @@ def _shuffled(num_sequences: int, seed: int, epoch: int) -> Indices:
 
 
 def check_data(data: Sequences, scale: Scale, epochs: int, where: str) -> None:
-    """Raises: ConfigError if the sequences are not of the scale's length; DataError if they are too few."""
+    """Raises: ConfigError if the sequences do not have the scale's length; DataError if there are too few."""
     check_shape(data, scale, where)
     needed, present = scale.num_sequences, data.num_sequences
     if needed > present * epochs:
@@ -89,7 +89,7 @@ def check_shape(data: Sequences, scale: Scale, where: str) -> None:
 
 
 def unigram_entropy(data: Sequences, num_sequences: int) -> float:
-    """Entropy (nats a token) of single tokens in the first sequences read: the loss without any context."""
+    """Entropy (nats per token) of single tokens in the first sequences read: the loss without any context."""
     counts = np.zeros(data.vocab_size, dtype=np.int64)
     end = min(num_sequences, data.num_sequences, UNIGRAM_SEQUENCES)
     for start in range(0, end, READ_AT_ONCE):

@@ -1,4 +1,4 @@
-"""What went wrong in memory, on disk or between ranks, said as an error of ours instead of the library's."""
+"""Failures of memory, disk or communication between ranks, as errors of ours instead of the libraries'."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ LOST = ("connection closed by peer", "connection reset by peer", "broken pipe", 
 
 
 class LostRankError(DataError):
-    """Another rank stalled or ended. Where that one tells why itself, its own error is the one to show."""
+    """Another rank stalled or ended. If that rank reports an error of its own, that one should be shown."""
 
 
 @contextmanager
 def faults_explained(scale: str, out: Path, timeout_seconds: int) -> Iterator[None]:
-    """Raise what is meant: DataError for no memory or a full disk, LostRankError for a rank that does not answer."""
+    """Raise the error behind an exception: DataError for no memory or a full disk, LostRankError for a rank that does
+    not answer."""
     memory = "train on more ranks (--nproc), or pass --checkpoint-activations"
-    go_on = "look at what the other ranks said; --resume goes on from the last checkpoint"
+    go_on = "check the output of the other ranks; --resume continues from the last checkpoint"
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -39,8 +40,8 @@ def faults_explained(scale: str, out: Path, timeout_seconds: int) -> Iterator[No
         if any(sign in said for sign in NO_MEMORY):
             raise DataError(f"scale {scale}", "out of memory", memory) from error
         if any(sign in said for sign in LOST):
-            raise LostRankError("ranks", "one of them ended while the others waited for it", go_on) from error
+            raise LostRankError("ranks", "one rank ended while the others were waiting for it", go_on) from error
         if any(sign in said for sign in STALLED):
-            what = f"one of them has not answered for {timeout_seconds} s, allowed by --timeout"
+            what = f"one rank has not answered for {timeout_seconds} s, the limit set by --timeout"
             raise LostRankError("ranks", what, go_on) from error
         raise

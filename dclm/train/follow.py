@@ -1,4 +1,4 @@
-"""Progress of a run whose ranks are elsewhere, read from the files that the first of them appends to."""
+"""Progress of a run whose ranks are elsewhere, read from the files that the first rank appends to."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dclm.train.scale import Scale
 
 EVERY_SECONDS = 1.0
 TAIL_BYTES = 4096
-"""More than the longest line."""
+"""Longer than any line."""
 
 
 class Follower:
-    """Tells `progress` what the run under `out` has written down since it last looked.
+    """Reports to `progress` what the run under `out` has written since the last call.
 
-    Ranks that were started again go back to their last checkpoint: nothing is told until they are further than before.
+    Restarted ranks go back to their last checkpoint: nothing is reported until they are further than before.
     """
 
     def __init__(self, out: Path, scale: Scale, progress: Progress) -> None:
@@ -33,7 +33,7 @@ class Follower:
         progress.start(f"train {scale.name}", scale.num_steps, "steps")
 
     def look(self) -> None:
-        """Tell of new updates, if there are any."""
+        """Report new updates, if there are any."""
         metrics, timing = last_line(self._out / METRICS), last_line(self._out / TIMINGS)
         if metrics is None or timing is None or timing["step"] <= self._step:
             return
@@ -45,7 +45,7 @@ class Follower:
 
 @contextmanager
 def followed(out: Path, scale: Scale, progress: Progress) -> Iterator[None]:
-    """Look at the run under `out` again and again, from a thread, until the block ends."""
+    """Poll the run under `out` from a thread until the block ends."""
     follower, ended = Follower(out, scale, progress), threading.Event()
 
     def follow() -> None:
@@ -64,12 +64,12 @@ def followed(out: Path, scale: Scale, progress: Progress) -> Iterator[None]:
 
 
 def last_line(path: Path) -> dict[str, Any] | None:
-    """The last whole line of a JSONL file; None where there is none yet."""
+    """The last complete line of a JSONL file; None if there is none yet."""
     try:
         with open(path, "rb") as handle:
             size = handle.seek(0, os.SEEK_END)
             handle.seek(max(0, size - TAIL_BYTES))
-            lines = handle.read().split(b"\n")[:-1]  # what follows the last newline is still being written
+            lines = handle.read().split(b"\n")[:-1]  # anything after the last newline is still being written
     except FileNotFoundError:
         return None
     return json.loads(lines[-1]) if lines else None

@@ -1,4 +1,4 @@
-"""What a finished model makes of a held-out text: bits per byte of a tokens artifact."""
+"""Evaluates a finished model on a held-out text: bits per byte of a tokens artifact."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BATCH = 16
 
 
 def held_out_bits(model: Path, tokens: Path) -> float:
-    """Bits per byte of the text in `tokens`, whose rows the model reads whole, as training measures its own text.
+    """Bits per byte of the text in `tokens`; the model reads whole rows, as in training's own validation.
 
     Raises: DataError if there is no such model, or the artifact is empty or does not state the bytes of its text.
     """
@@ -32,5 +32,5 @@ def held_out_bits(model: Path, tokens: Path) -> float:
         counted += rows[:, 1:].numel()
     found = bits_per_byte(total / counted, data) if counted else None
     if found is None:
-        raise DataError(str(tokens), "found no text, or no count of its bytes", "tokenize the held-out text again")
+        raise DataError(str(tokens), "found no text, or no number of bytes for it", "tokenize the held-out text again")
     return found

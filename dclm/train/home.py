@@ -1,7 +1,7 @@
-"""Where a training run lives: its own folder, or an object store that a folder on this machine mirrors.
+"""Where a training run is stored: its own folder, or an object store mirrored by a folder on this machine.
 
 Ranks read and write local files. With a URL as the run's home, the first rank publishes every checkpoint as soon as it
-is whole and notes it in the run's journal; a run that continues, on whatever machine, begins with the last one noted.
+is complete and records it in the run's journal; a resumed run, on any machine, begins with the last one recorded.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Home:
         self.folder = Path(address)
 
     def pull(self) -> None:
-        """Bring what an earlier run left to this machine. Called by the first rank before anything else."""
+        """Copy the output of an earlier run to this machine. Called by the first rank before anything else."""
 
     def push_checkpoint(self, path: Path) -> None:
-        """Publish a checkpoint that is whole, and what was written down until then."""
+        """Publish a complete checkpoint, and everything written up to then."""
 
     def finish(self, record: Record) -> None:
-        """Publish what is not published yet, the record last."""
+        """Publish everything that is not yet published, the record last."""
         write_record(self.folder, record)
 
 

@@ -36,8 +36,8 @@ def launch(
 ) -> Record:
     """`train` on `num_ranks` processes of this machine; with one, in this process.
 
-    `make_progress` (a class or module's function) makes the first rank's progress. A rank that dies ends the others.
-    Raises: what `train` raises on whichever rank fails first.
+    `make_progress` (a class or module-level function) creates the first rank's progress. If a rank dies, the others are
+    stopped. Raises: whatever `train` raises on the rank that fails first.
     """
     if num_ranks == 1:
         return train(tokens, out, scale=scale, seed=seed, options=options, progress=make_progress())
@@ -55,7 +55,7 @@ def launch(
         )
         try:
             elastic_launch(config, _rank)(tokens, out, scale, seed, options, make_progress, Path(folder))
-        except SignalException as error:  # the launcher has passed the signal on, and the ranks have ended
+        except SignalException as error:  # the launcher has forwarded the signal, and the ranks have ended
             stopped = [each for each in _reports(Path(folder)) if isinstance(each, Stopped)]
             raise (stopped[0] if stopped else Stopped(int(error.sigval))) from None
         except ChildFailedError as error:
@@ -67,21 +67,22 @@ def launch(
 
 
 def _reports(folder: Path) -> list[DclmError | Stopped]:
-    """What ranks left before they ended. The folder is this process's own."""
+    """The errors that ranks left before they ended. The folder belongs to this process."""
     return [pickle.loads(path.read_bytes()) for path in sorted(folder.iterdir())]
 
 
 def _explain(error: ChildFailedError, reports: Path) -> DclmError | Stopped | None:
-    """What ended the run: a rank's own error before a death, and that before what other ranks saw of it."""
+    """The cause of the failure: a rank's own error takes precedence over a death, and that over what other ranks saw of
+    it."""
     told = _reports(reports)
     own = [each for each in told if not isinstance(each, LostRankError)]
     signals = {rank: -failure.exitcode for rank, failure in error.failures.items()}
     if own:
         return own[0]
     for rank, number in signals.items():
-        if number > 0 and number != signal.SIGTERM:  # which the launcher sends to the others
-            hint = "SIGKILL: was it memory? SIGABRT: did NCCL wait longer than --timeout? --resume goes on"
-            return LostRankError(f"rank {rank}", f"was ended by {signal.Signals(number).name}", hint)
+        if number > 0 and number != signal.SIGTERM:  # the launcher sends it to the others
+            hint = "SIGKILL: out of memory? SIGABRT: did NCCL wait longer than --timeout? --resume continues the run"
+            return LostRankError(f"rank {rank}", f"was killed by {signal.Signals(number).name}", hint)
     return told[0] if told else None
 
 
@@ -94,7 +95,8 @@ def _rank(
     make_progress: Callable[[], Progress],
     reports: Path,
 ) -> None:
-    """One rank; a deliberate error is left in `reports` for the launcher, which cannot see exceptions of processes."""
+    """One rank; a deliberate error is stored in `reports` for the launcher, which cannot see exceptions of
+    processes."""
     stopping.install()
     try:
         train(tokens, out, scale=scale, seed=seed, options=options, progress=make_progress())

@@ -14,6 +14,7 @@ from dclm.core.errors import ConfigError, DclmError
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, read_record
 from dclm.core.storage import TEMPORARY, is_local
+from dclm.train import ask_to_stop
 from dclm.train.checkpoint import require_fresh
 from dclm.train.faults import LostRankError
 from dclm.train.follow import followed
@@ -25,7 +26,7 @@ from dclm.train.trackers import require_trackers
 
 POLL_SECONDS = 1.0
 START_SECONDS = 60
-"""Ray Train waits so long for the ranks to start, and then tries again."""
+"""Seconds that Ray Train waits for the ranks to start before it retries."""
 
 
 def launch_ray(
@@ -41,17 +42,18 @@ def launch_ray(
     make_progress: Callable[[], Progress] = NullProgress,
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
-    """`train` on `num_ranks` workers of the Ray cluster that is connected, one GPU each where `device` is not cpu.
+    """`train` on `num_ranks` workers of the connected Ray cluster, one GPU each unless `device` is cpu.
 
-    `tokens` and `out` lie on storage that all nodes share. With `min_ranks` the run is elastic: it starts with so many
-    workers as there is room for, Ray Train changes their number when nodes come or go, and while there is room for
-    fewer it waits, for as long as it takes. Whenever it starts the ranks again (after a loss, up to `max_failures`
-    times) they go on from the last checkpoint, in the same data order.
-    Progress is told in this process, by what the ranks write down under `out`.
+    `tokens` and `out` must be on storage that all nodes share. With `min_ranks` the run is elastic: it starts with as
+    many workers as there is room for, Ray Train changes their number when nodes join or leave, and while there is room
+    for fewer it waits indefinitely. Whenever it restarts the ranks (after a loss, up to `max_failures` times) they
+    continue from the last checkpoint, in the same data order.
+    SIGTERM or SIGHUP in this process is passed on to the ranks, which save a checkpoint and end.
+    Progress is reported in this process, from what the ranks write under `out`.
     say: is told what the run waits for, such as a node with a GPU that an autoscaler brings.
-    Raises: what `train` raises; ConfigError where the cluster has no room for the ranks within
-    `dclm.core.engine.WAIT_SECONDS`; LostRankError where a run that is not elastic loses a node, and no other takes its
-    place for as long as a rank may let others wait.
+    Raises: whatever `train` raises; ConfigError if the cluster has no room for the ranks within
+    `dclm.core.engine.WAIT_SECONDS`; LostRankError if a run that is not elastic loses a node, and no other replaces it
+    within the time that a rank may stall.
     """
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -74,6 +76,7 @@ def launch_ray(
             "scale": scale,
             "seed": seed,
             "options": dataclasses.replace(options, resume=True),
+            "scratch": scratch,
         },
         torch_config=TorchConfig(backend=backends(use_gpu), timeout_s=options.timeout_seconds),
         scaling_config=ray.train.ScalingConfig(
@@ -90,8 +93,9 @@ def launch_ray(
         ),
     )
     chosen = with_tokens(find_scale(scale) if isinstance(scale, str) else scale, options.num_tokens)
+    ask_to_stop.clear(scratch)
     try:
-        with followed(out, chosen, make_progress()):
+        with ask_to_stop.passed_on(scratch), followed(out, chosen, make_progress()):
             trainer.fit()
     except ray.train.TrainingFailedError as error:
         told = _deliberate(error) or lost_ranks(error, num_ranks, out)
@@ -135,23 +139,26 @@ def await_room(resource: str, num_ranks: int, say: Callable[[str], None]) -> Non
 
 
 def _rank(job: dict[str, Any]) -> None:
-    """One rank, in the process group that Ray Train has made."""
-    train(job["tokens"], job["out"], scale=job["scale"], seed=job["seed"], options=job["options"])
+    """One rank, in the process group that Ray Train has created."""
+    import ray.train
+
+    with ask_to_stop.obeyed(job["scratch"], answers=ray.train.get_context().get_world_rank() == 0):
+        train(job["tokens"], job["out"], scale=job["scale"], seed=job["seed"], options=job["options"])
 
 
 def lost_ranks(error: BaseException, num_ranks: int, out: Path) -> LostRankError | None:
-    """What to say where Ray Train has tried to start the ranks again and again, and found no place for all of them."""
+    """The error for when Ray Train has repeatedly tried to restart the ranks, and found no room for all of them."""
     from ray.train import ControllerError
 
     if not isinstance(error, ControllerError):
         return None
     what = f"the cluster had no room for all of them again: {str(error.controller_failure).splitlines()[0]}"
-    hint = "add nodes, or ask for fewer ranks with --nproc or --min-nproc; --resume goes on from the last checkpoint"
+    hint = "add nodes, or ask for fewer ranks with --nproc or --min-nproc; --resume continues from the last checkpoint"
     return LostRankError(f"{out}: {num_ranks} ranks on Ray", what, hint)
 
 
 def _deliberate(error: BaseException) -> DclmError | None:
-    """The error that a rank raised on purpose, somewhere in what Ray made of it."""
+    """The error that a rank deliberately raised, found within Ray's wrapping."""
     inner: list[BaseException] = list(getattr(error, "worker_failures", {}).values())
     inner += [e for e in (error.__cause__, getattr(error, "cause", None)) if isinstance(e, BaseException)]
     for each in inner:

@@ -1,4 +1,4 @@
-"""Update after update: read the batch, add up gradients over micro-batches and ranks, clip, step, write down."""
+"""The update loop: read the batch, accumulate gradients over micro-batches and ranks, clip, step, write metrics."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from dclm.train.ranks import Ranks
 from dclm.train.scale import Scale
 from dclm.train.throughput import model_flops_utilization, peak_flops
 
-READ_BACK_EVERY_GPU = 10  # updates between reads of the loss from the device, which make it wait
+READ_BACK_EVERY_GPU = 10  # number of updates between reads of the loss from the device, which make it wait
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Ended:
-    """Where a run was when a signal ended it."""
+    """The state of a run when a signal ended it."""
 
     step: int
-    """Updates done, and saved."""
+    """Number of updates done, and saved."""
     signal: int
 
 
@@ -56,8 +56,7 @@ class Trainer:
     ) -> Ended | None:
         """Updates `first` to the scale's last; `save(step)` after each `checkpoint_every` and after the last.
 
-        A signal that asks this process or another rank to end is waited for: after the update that runs, all ranks
-        save and return.
+        If a signal asks this process or another rank to end, all ranks save after the running update and return.
 
         Raises: DataError as soon as a loss or gradient that is not finite is read back.
         """
@@ -83,10 +82,11 @@ class Trainer:
         return None
 
     def update(self, step: int) -> Tensor:
-        """One update; (Σ cross-entropy, Σ z-loss) over the global batch and the gradient's norm, on the device."""
+        """One update; returns (Σ cross-entropy, Σ z-loss) over the global batch and the gradient's norm, on the
+        device."""
         scale, ranks = self.scale, self.ranks
         rows = ranks.to_device(self.data.rows(self.order.batch(step, ranks.rank, ranks.world_size)))
-        # FSDP takes the mean of the ranks' gradients, so each rank's share counts world_size times.
+        # FSDP takes the mean of the ranks' gradients, so each rank's share is multiplied by world_size.
         weight = ranks.world_size / (scale.batch_sequences * scale.model.seq_len)
         sums = torch.zeros(2, device=ranks.device)
         micro = scale.micro_batch_sequences
@@ -122,7 +122,7 @@ class Trainer:
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 what = f"loss is {loss}, gradient norm {norm}: training has diverged"
                 hint = (
-                    "look for corrupt tokens, or use a lower learning rate; --resume goes on from the last checkpoint"
+                    "check for corrupt tokens, or lower the learning rate; --resume continues from the last checkpoint"
                 )
                 raise DataError(f"{scale.name}, step {step}", what, hint)
             if writer is not None:
@@ -144,13 +144,13 @@ class Trainer:
 
 
 def validation_loss(loss_model: LossModel, data: Sequences, scale: Scale, ranks: Ranks) -> float:
-    """Mean cross-entropy (nats a token) over all of `data`, of which each rank reads every world_size-th batch."""
+    """Mean cross-entropy (nats per token) over all of `data`, of which each rank reads every world_size-th batch."""
     loss_model.eval()
     total = torch.zeros(1, dtype=torch.float64, device=ranks.device)
     micro, present = scale.micro_batch_sequences, data.num_sequences
     for number in range(-(-present // (micro * ranks.world_size))):
         start = (number * ranks.world_size + ranks.rank) * micro
-        # All ranks run the same number of passes: one that has no rows left reads row 0, uncounted.
+        # All ranks run the same number of passes: one that has no rows left reads row 0, which is not counted.
         rows = data.rows(np.arange(start, min(start + micro, present)) if start < present else np.zeros(1, np.int64))
         with torch.no_grad():
             losses = loss_model(ranks.to_device(rows), 1.0)

@@ -1,4 +1,5 @@
-"""What a run writes down: `metrics.jsonl`, the same bytes for the same run, and `timings.jsonl`, which is not."""
+"""The metrics that a run writes: `metrics.jsonl`, the same bytes for the same run, and `timings.jsonl`, which
+varies."""
 
 from __future__ import annotations
 
@@ -22,23 +23,23 @@ class StepMetrics:
     """One update."""
 
     step: int
-    """From 1: updates done when this one is."""
+    """From 1: number of updates done after this one."""
     loss: float
-    """Mean cross-entropy of the update's tokens before it, nats."""
+    """Mean cross-entropy of the update's tokens before it, in nats."""
     z_loss: float
-    """Mean z-loss term, its weight included."""
+    """Mean z-loss term, including its weight."""
     lr: float
     grad_norm: float
-    """Before clipping."""
+    """Gradient norm before clipping."""
     tokens: int
-    """Tokens read so far."""
+    """Number of tokens read so far."""
 
 
 @contextmanager
 def open_metrics(out: Path, step: int, trackers: Sequence[Tracker] = ()) -> Iterator[MetricsWriter]:
-    """Append to the files under `out` after update `step`; lines of later updates, from before a crash, are cut off.
+    """Append to the files under `out` after update `step`; lines of later updates, from before a crash, are removed.
 
-    `trackers` are told the same numbers.
+    `trackers` receive the same numbers.
     """
     for name in (METRICS, TIMINGS):
         _cut(out / name, step)
@@ -55,14 +56,14 @@ class MetricsWriter:
         self._trackers = trackers
 
     def step(self, metrics: StepMetrics) -> None:
-        """Write down one update."""
+        """Write one update."""
         values = dataclasses.asdict(metrics)
         _write(self._metrics, values)
         self.track(values.pop("step"), values)
 
     def timing(self, step: int, seconds: float, tokens_per_second: float, utilization: float | None) -> None:
-        """Write down how fast the updates up to `step` went, and their MFU where the device's peak is known."""
-        # Unrounded: who follows the file rounds once, as the run's own progress does, and says the same.
+        """Write the speed of the updates up to `step`, and their MFU if the device's peak is known."""
+        # Unrounded: a reader of the file rounds once, like the run's own progress, and shows the same value.
         values = {"seconds": seconds, "tokens_per_second": tokens_per_second}
         if utilization is not None:
             values["mfu"] = utilization
@@ -70,24 +71,24 @@ class MetricsWriter:
         self.track(step, values)
 
     def track(self, step: int, values: Mapping[str, float]) -> None:
-        """Tell the trackers alone."""
+        """Send to the trackers only."""
         for tracker in self._trackers:
             tracker.write(step, values)
 
 
 def speed_note(loss: float, tokens_per_second: float, utilization: float | None) -> str:
-    """What a progress bar says beside the updates that are done."""
+    """The text that a progress bar shows next to the number of updates."""
     note = f"loss {loss:.3f} · {tokens_per_second:,.0f} tokens/s"
     return note if utilization is None else f"{note} · MFU {utilization:.1%}"
 
 
 def smoothed_updates(num_updates: int) -> int:
-    """Over how many updates the loss of a run of `num_updates` is averaged: a tenth of them, and 50 at most."""
+    """Number of updates over which the loss of a run of `num_updates` is averaged: a tenth of them, at most 50."""
     return min(MOST_SMOOTHED, max(1, num_updates // 10))
 
 
 def read_metrics(out: Path) -> list[StepMetrics]:
-    """All updates written down under `out`. Raises: DataError if the file is missing or a line is not whole."""
+    """All updates recorded under `out`. Raises: DataError if the file is missing or a line is incomplete."""
     path = out / METRICS
     try:
         content = path.read_bytes()
@@ -123,12 +124,12 @@ def _cut(path: Path, step: int) -> None:
 
 
 def _step(path: Path, line: bytes) -> int:
-    """The update that a line tells of. Raises: DataError if it is no line of a run."""
+    """The update in a line. Raises: DataError if it is not a line of a run."""
     try:
         step = json.loads(line)["step"]
     except (ValueError, TypeError, KeyError, RecursionError):
         step = None
     if not isinstance(step, int):
-        what = f"found the line {line[:60].decode('utf-8', 'replace')!r}, allowed: what a run of dclm writes"
+        what = f"found the line {line[:60].decode('utf-8', 'replace')!r}, allowed: lines written by dclm"
         raise DataError(str(path), what, "move the file away, or choose another --out")
     return step

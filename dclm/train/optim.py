@@ -16,7 +16,7 @@ MAX_GRAD_NORM = 1.0  # open_lm `--grad-clip-norm 1`
 
 
 def learning_rate(scale: Scale, step: int) -> float:
-    """The rate of update `step` (from 0): linear warm-up, then a cosine to the final rate.
+    """The learning rate of update `step` (from 0): linear warm-up, then a cosine to the final rate.
 
     Source: open_lm scheduler.py `cosine_lr`.
     """
@@ -30,7 +30,7 @@ def learning_rate(scale: Scale, step: int) -> float:
 def make_optimizer(parameters: Iterable[nn.Parameter], scale: Scale, *, fused: bool = True) -> torch.optim.AdamW:
     """AdamW over all parameters alike: gains and embeddings decay too, as in the reference.
 
-    `fused` makes one pass over memory of it, with other rounding than open_lm's.
+    `fused` makes a single pass over memory, with rounding that differs from open_lm's.
     """
     return torch.optim.AdamW(
         parameters, lr=scale.learning_rate, betas=BETAS, eps=EPSILON, weight_decay=scale.weight_decay, fused=fused

@@ -1,4 +1,4 @@
-"""How a model is trained, beside what it is trained on and at which scale."""
+"""How a model is trained, apart from its data and scale."""
 
 from __future__ import annotations
 
@@ -17,39 +17,42 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """`epochs`, `num_tokens` and `precision` alone change numbers by more than rounding."""
+    """Only `epochs`, `init`, `num_tokens` and `precision` change numbers by more than rounding."""
 
     validation: Path | str | None = None
-    """A tokens artifact of held-out text."""
+    """Tokens artifact of held-out text."""
     epochs: int = 1
-    """Passes over the tokens that are allowed where they are fewer than the scale needs."""
+    """Maximum number of passes over the tokens if there are fewer than the scale needs."""
+    init: Path | str | None = None
+    """Model of the scale's shape whose weights the run starts from; the record then has `standard: false`."""
     num_tokens: int | None = None
-    """Other training tokens than the scale's; the record then says `standard: false`."""
+    """Overrides the scale's token budget; the record then has `standard: false`."""
     resume: bool = False
-    """Go on from the last checkpoint in the output directory, if there is one."""
+    """Continue from the last checkpoint in the output directory, if there is one."""
     device: Device = "auto"
     precision: Precision = "auto"
-    """auto: bfloat16 products and activations on CUDA and on CPUs with bfloat16 instructions, else float32."""
+    """auto: bfloat16 products and activations on CUDA and on CPUs with bfloat16 instructions, otherwise float32."""
     threads: int = 2
-    """CPU threads of a rank: the order of float sums depends on it, so it does not follow the machine."""
+    """CPU threads per rank: the order of float sums depends on it, so the default does not depend on the machine."""
     checkpoint_every: int | None = None
-    """Updates between checkpoints; None: a fifth of the run, as the reference."""
+    """Number of updates between checkpoints; None: a fifth of the run, as in the reference."""
     keep_checkpoints: int = 2
-    """The last so many are kept."""
+    """Number of recent checkpoints to keep."""
     compile: bool | None = None
-    """Compile the blocks and the loss (torch.compile): faster on GPUs, with other rounding. None: on CUDA."""
+    """Compile the blocks and the loss (torch.compile): faster on GPUs, with different rounding. None: on CUDA."""
     checkpoint_activations: bool = False
     """Recompute blocks in the backward pass: less memory, more time."""
     shard_over: int | None = None
-    """Neighbouring ranks that hold one copy of the parameters (HSDP where there are more); None: those of a node."""
+    """Number of neighboring ranks that share one copy of the parameters (HSDP if there are more); None: the ranks of
+    one node."""
     timeout_seconds: int = 900
-    """A rank that lets the others wait longer ends the run."""
+    """Abort if a rank stalls for longer than this many seconds."""
     track: tuple[TrackerName, ...] = ()
-    """Where metrics go beside the run's own files."""
+    """Where to send metrics, in addition to the run's own files."""
 
 
 def choose_precision(asked: Precision, device: torch.device) -> str:
-    """`fp32` or `bf16`. auto takes bfloat16 where the device has instructions for it."""
+    """`fp32` or `bf16`. auto chooses bfloat16 if the device has instructions for it."""
     if asked != "auto":
         return asked
     if device.type == "cuda":

@@ -29,7 +29,7 @@ class LossModel(nn.Module):
         self._compiled = False
 
     def forward(self, rows: Tensor, scale: float) -> LossSums:
-        """The loss of `rows` [B, T + 1], summed over tokens, times `scale`; without gradients, cross-entropy alone."""
+        """The loss of `rows` [B, T + 1], summed over tokens, times `scale`; without gradients, only cross-entropy."""
         hidden = self.model.forward_hidden(rows[:, :-1]).flatten(0, 1)
         weight, targets = self.model.output.weight, rows[:, 1:].flatten()
         if not torch.is_grad_enabled():
@@ -38,7 +38,7 @@ class LossModel(nn.Module):
         return linear_cross_entropy(hidden, weight, targets, z_loss=self.z_loss, scale=scale, compiled=self._compiled)
 
     def compile_parts(self) -> None:
-        """torch.compile for the blocks, where one graph serves all, and for the loss: with other rounding."""
+        """torch.compile for the blocks, where one graph serves all, and for the loss: with different rounding."""
         for block in self.model.layers:
             block.compile()
         self._compiled = True
@@ -47,11 +47,11 @@ class LossModel(nn.Module):
 def build_model(
     config: ModelConfig, z_loss: float, ranks: Ranks, values: Values | None, dtype: torch.dtype
 ) -> LossModel:
-    """The model on this rank's device, sharded where there are several ranks, filled with `values`.
+    """The model on this rank's device, sharded if there are several ranks, filled with `values`.
 
-    Without `values` its parameters are left for a checkpoint to fill. No rank ever holds more than one full parameter
-    beside its share. `dtype` is the precision of products and activations; parameters, gradients summed over ranks and
-    optimizer state are float32.
+    Without `values`, its parameters are left for a checkpoint to fill. No rank ever holds more than one full parameter
+    in addition to its share. `dtype` is the precision of products and activations; parameters, gradients summed over
+    ranks and optimizer state are float32.
     """
     with torch.device("meta"):
         loss_model = LossModel(Transformer(config), z_loss)
@@ -67,7 +67,7 @@ def build_model(
 
 
 def fill(model: Transformer, values: Values) -> None:
-    """Give every parameter its value, on each rank its own part of it."""
+    """Give every parameter its value, each rank its own part."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(scatter(values(name, parameter.shape), parameter))
@@ -76,7 +76,7 @@ def fill(model: Transformer, values: Values) -> None:
 def _shard(loss_model: LossModel, ranks: Ranks, dtype: torch.dtype) -> None:
     kind = ranks.device.type
     copies = ranks.world_size // ranks.shard_ranks
-    if copies > 1:  # HSDP: neighbours share a copy, and gradients are added up across copies
+    if copies > 1:  # HSDP: neighbors share a copy, and gradients are summed across copies
         mesh = init_device_mesh(kind, (copies, ranks.shard_ranks), mesh_dim_names=("copies", "shards"))
     else:
         mesh = init_device_mesh(kind, (ranks.world_size,))
@@ -87,7 +87,7 @@ def _shard(loss_model: LossModel, ranks: Ranks, dtype: torch.dtype) -> None:
 
 
 def scatter(full: Tensor, like: Tensor) -> Tensor:
-    """`full`, which every rank has, laid out as `like`."""
+    """`full`, which every rank has, in the layout of `like`."""
     full = full.to(like.device)
     if not isinstance(like, DTensor):
         return full

@@ -1,4 +1,4 @@
-"""The loss curve of a run as a picture."""
+"""The loss curve of a run as a chart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dclm.train.metrics import StepMetrics, smoothed_updates
 
 
 def draw_loss(path: Path, metrics: Sequence[StepMetrics], title: str, lines: dict[str, float]) -> None:
-    """Write an SVG: loss by tokens, faint as it was and bold smoothed, with horizontal `lines` (label → nats)."""
+    """Write an SVG: loss by tokens, faint for raw values and bold for smoothed ones, with horizontal `lines` (label →
+    nats)."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -23,11 +24,11 @@ def draw_loss(path: Path, metrics: Sequence[StepMetrics], title: str, lines: dic
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         axes.plot(tokens, losses, color="#9ecae1", linewidth=0.7)
-        axes.plot(tokens, smooth, color="#08519c", linewidth=1.6, label=f"training loss, at the end {smooth[-1]:.3f}")
+        axes.plot(tokens, smooth, color="#08519c", linewidth=1.6, label=f"training loss, final {smooth[-1]:.3f}")
         for index, (label, value) in enumerate(lines.items()):
             axes.axhline(value, color=f"C{index + 1}", linestyle="--", linewidth=1, label=f"{label} {value:.3f}")
         axes.set_xlabel("tokens")
-        axes.set_ylabel("loss (nats a token)")
+        axes.set_ylabel("loss (nats per token)")
         axes.set_title(title)
         axes.legend(frameon=False)
         with atomic_file(path) as temporary:
@@ -35,7 +36,7 @@ def draw_loss(path: Path, metrics: Sequence[StepMetrics], title: str, lines: dic
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """Exponential average, without the start's pull towards zero."""
+    """Exponential average, without bias towards zero at the start."""
     out, total, weight = [], 0.0, 0.0
     new = 1 / smoothed_updates(len(values))
     for value in values:

@@ -1,4 +1,4 @@
-"""The processes that train together: who is who, on which device, and how they add up and wait."""
+"""The processes that train together: their ranks and devices, and how they sum and synchronize."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ class Ranks:
     rank: int = 0
     world_size: int = 1
     shard_ranks: int = 1
-    """Neighbouring ranks that hold one copy of the parameters between them. Divides `world_size`."""
+    """Number of neighboring ranks that share one copy of the parameters. Divides `world_size`."""
     device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
 
     @property
     def is_first(self) -> bool:
-        """Whether this one writes files and draws progress."""
+        """Whether this rank writes files and draws progress."""
         return self.rank == 0
 
     def to_device(self, rows: npt.NDArray[np.int64]) -> Tensor:
-        """`rows` on this rank's device; from pinned memory, so that the host need not wait for a GPU to take them."""
+        """`rows` on this rank's device; from pinned memory, so that the host need not wait for the GPU."""
         tensor = torch.from_numpy(rows)
         if self.device.type == "cuda":
             tensor = tensor.pin_memory()
         return tensor.to(self.device, non_blocking=True)
 
     def sum(self, values: Tensor) -> Tensor:
-        """`values` added up over all ranks."""
+        """`values` summed over all ranks."""
         if self.world_size > 1:
             dist.all_reduce(values)
         return values
 
     def largest(self, value: int) -> int:
-        """The largest `value` of all ranks. It travels between the CPUs, and no GPU waits for it."""
+        """The largest `value` of all ranks. It is exchanged between the CPUs, and no GPU waits for it."""
         if self.world_size == 1:
             return value
         values = torch.tensor([value])
@@ -64,33 +64,33 @@ class Ranks:
         return told[0]
 
     def wait(self) -> None:
-        """Return when all ranks have come here."""
+        """Return when all ranks have reached this call."""
         if self.world_size > 1:
             dist.barrier()
 
 
 @contextmanager
 def join(device: Device, *, timeout_seconds: int, shard_over: int | None = None) -> Iterator[Ranks]:
-    """The ranks by the environment that torchrun and Ray Train set; one process alone where it is not set.
+    """The ranks according to the environment that torchrun and Ray Train set; a single process if it is not set.
 
-    A rank that lets the others wait for `timeout_seconds` ends the run. Parameters are sharded over `shard_over` ranks
-    (None: those of a node, where all nodes have equally many; else all ranks).
-    Raises: ConfigError if CUDA is asked for and is not there, or `shard_over` does not divide the ranks.
+    If a rank stalls for longer than `timeout_seconds`, the run aborts. Parameters are sharded over `shard_over` ranks
+    (None: those of a node, if all nodes have equally many; otherwise all ranks). Raises: ConfigError if CUDA is
+    requested but not available, or `shard_over` does not divide the ranks.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("--device cuda", "no CUDA device is there, allowed: auto | cpu")
+        raise ConfigError("--device cuda", "no CUDA device is available, allowed: auto | cpu")
     use_cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     where = torch.device("cuda", local_rank) if use_cuda else torch.device("cpu")
     if shard_over is not None and world_size % shard_over:
-        raise ConfigError(f"--shard-over {shard_over}", f"found {world_size} ranks, allowed: a divisor of that")
+        raise ConfigError(f"--shard-over {shard_over}", f"found {world_size} ranks, allowed: a divisor of {world_size}")
     if use_cuda:
         torch.cuda.set_device(where)
     if world_size == 1:
         yield Ranks(device=where)
         return
-    owner = not dist.is_initialized()  # Ray Train has made the group already
+    owner = not dist.is_initialized()  # Ray Train has already created the group
     if owner:
         dist.init_process_group(backends(use_cuda), timeout=timedelta(seconds=timeout_seconds))
     try:
@@ -106,12 +106,13 @@ def join(device: Device, *, timeout_seconds: int, shard_over: int | None = None)
 
 
 def backends(use_cuda: bool) -> str:
-    """What ranks talk through. gloo is there on GPUs too, for names and plans of checkpoints lie on the CPU."""
+    """The backends that ranks use. gloo is also needed with GPUs, because names and plans of checkpoints are on the
+    CPU."""
     return "cpu:gloo,cuda:nccl" if use_cuda else "gloo"
 
 
 def _ranks_of_a_node(world_size: int) -> int:
-    """How many ranks each node has; all of them where nodes differ, for then copies cannot be cut alike."""
+    """Number of ranks per node; all of them if nodes differ, because then copies cannot be divided evenly."""
     sizes: list[int] = [0] * world_size
     dist.all_gather_object(sizes, int(os.environ.get("LOCAL_WORLD_SIZE", world_size)))
     alike = len(set(sizes)) == 1 and world_size % sizes[0] == 0

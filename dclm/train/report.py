@@ -1,4 +1,4 @@
-"""What a finished run says of itself: its counts, its picture and its record."""
+"""The description of a finished run: its counts, its chart and its record."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOSS_PICTURE = "loss.svg"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is trained: the part of a run that its fingerprint is made of."""
+    """What is trained: the part of a run that determines its fingerprint."""
 
     scale: Scale
     seed: int
@@ -40,7 +40,7 @@ def report(
     loss: float | None,
     provenance: Mapping[str, object],
 ) -> Record:
-    """Draw the picture and make the record of the finished run in `out`; `loss` is the validation loss."""
+    """Draw the chart and make the record of the finished run in `out`; `loss` is the validation loss."""
     scale = plan.scale
     metrics = read_metrics(out)
     final = metrics[-smoothed_updates(len(metrics)) :]
@@ -64,7 +64,7 @@ def report(
         "scale": dataclasses.asdict(scale),
         "seed": plan.seed,
         "epochs": plan.epochs,
-        "standard": scale.standard and plan.epochs == 1,
+        "standard": scale.standard and plan.epochs == 1 and "init" not in plan.inputs,
     }
     return Record(
         kind="checkpoint",
@@ -80,12 +80,14 @@ def report(
 
 
 def bits_per_byte(loss: float, data: TokenDataset) -> float | None:
-    """Nats a token → bits a byte of the text that was tokenized; None where its record does not say its bytes.
+    """Nats per token → bits per byte of the tokenized text; None if its record does not state its bytes.
 
-    Tokens that end documents count as tokens, and as no bytes.
+    Tokens that begin and end documents count as tokens, but as no bytes.
     """
     counts = data.record.counts
     num_bytes, text, ends = counts.get("text_bytes"), counts.get("text_tokens"), counts.get("eot_tokens")
-    if not (isinstance(num_bytes, int) and isinstance(text, int) and isinstance(ends, int) and num_bytes):
+    begins = counts.get("bos_tokens", 0)  # imported tokens have none
+    found = [n for n in (num_bytes, text, ends, begins) if isinstance(n, int)]
+    if len(found) < 4 or not found[0]:
         return None
-    return loss / math.log(2) * (text + ends) / num_bytes
+    return loss / math.log(2) * sum(found[1:]) / found[0]

@@ -41,10 +41,11 @@ from dclm.train.parallel import build_model
 from dclm.train.ranks import Ranks, join
 from dclm.train.report import Plan, report
 from dclm.train.scale import Scale, checked_standard, find_scale, with_tokens, with_vocabulary
+from dclm.train.start import StartWeights
 from dclm.train.trackers import open_trackers, require_trackers
 
 VERSION = 1
-"""Of training as a whole: changes when the same input would give another model."""
+"""Version of training as a whole: changes when the same input would give another model."""
 
 
 def train(
@@ -59,10 +60,10 @@ def train(
     """Train one model in this process, or as one of the ranks that torchrun or Ray Train started.
 
     Writes `metrics.jsonl` (the same bytes for the same run on a CPU), `timings.jsonl`, `checkpoints/step-NNNNNN/`,
-    `loss.svg` and, last, `record.json`. A finished run with the same fingerprint is returned as it is.
-    Raises: ConfigError and DataError before anything starts or when it happens: too few or corrupt tokens, sequences
-    of another length, an unfinished run in `out` without `resume`, a tracker that is not installed, a full disk, no
-    memory, a loss that is not finite, a rank that stalls or is lost.
+    `loss.svg` and, last, `record.json`. A finished run with the same fingerprint is returned unchanged. Raises:
+    ConfigError and DataError before anything starts or when it happens: too few or corrupt tokens, sequences of another
+    length, an unfinished run in `out` without `resume`, a tracker that is not installed, a full disk, no memory, a loss
+    that is not finite, a rank that stalls or is lost.
     """
     options = options or TrainOptions()
     named = find_scale(scale) if isinstance(scale, str) else checked_standard(scale)
@@ -91,13 +92,18 @@ class _Run:
         self.data.verify(ranks.rank, ranks.world_size)
         self.validation = _open_validation(options.validation, scale)
         if ranks.world_size > scale.batch_sequences:
-            what = f"found {ranks.world_size} ranks, allowed: one for each sequence of a batch, {scale.batch_sequences}"
+            what = (
+                f"found {ranks.world_size} ranks, allowed: at most one per sequence of a batch, {scale.batch_sequences}"
+            )
             raise ConfigError(f"scale {scale.name}", what)
         records = {"tokens": self.data.record}
         if self.validation is not None:
             records["validation"] = self.validation.record
         inputs = {role: record.fingerprint for role, record in records.items()}
         digests = {role: record.digest for role, record in records.items() if record.digest}
+        self.start = None if options.init is None else StartWeights(options.init, scale.model)
+        if self.start is not None:
+            inputs["init"] = self.start.fingerprint
         config = {"scale": scale, "seed": seed, "epochs": options.epochs}
         identity = fingerprint({"stage": "train", "version": VERSION, **config, "inputs": inputs})
         self.plan = Plan(
@@ -115,7 +121,7 @@ class _Run:
         if finished is not None:
             return finished
         if self.ranks.is_first:
-            given = (self.data.address, self.options.validation)
+            given = (self.data.address, self.options.validation, self.options.init)
             require_directory(self.home.address, "checkpoint", [path for path in given if path is not None])
         with held(self.home.address) if self.ranks.is_first else nullcontext():
             return self._execute(progress if self.ranks.is_first else NullProgress())
@@ -146,7 +152,7 @@ class _Run:
 
     @contextmanager
     def _writer(self, step: int) -> Iterator[MetricsWriter | None]:
-        """What the first rank writes its metrics to; None on the others."""
+        """The metrics writer of the first rank; None on the others."""
         if not self.ranks.is_first:
             yield None
             return
@@ -181,7 +187,7 @@ class _Run:
                 raise Stopped(ended.signal, f"{what}; {again}")
 
     def _begin(self) -> tuple[Path | None, State]:
-        """Make or check the output directory; the checkpoint to go on from, and where the run stands."""
+        """Make or check the output directory; returns the checkpoint to continue from, and the state of the run."""
         if self.ranks.is_first:
             self.home.pull()
         self.ranks.wait()
@@ -204,10 +210,10 @@ class _Run:
             return None, fresh
         state = read_state(existing[-1], verify=self.ranks.is_first)
         if state.fingerprint != self.plan.fingerprint:
-            what = "holds a run of another scale, seed or data"
-            raise ConfigError(str(self.out), what, "choose another --out, or repeat the command that began it")
+            what = "contains a run with another scale, seed or data"
+            raise ConfigError(str(self.out), what, "choose another --out, or repeat the command that started it")
         if self.options.precision not in ("auto", state.precision):
-            what = f"was begun in {state.precision}, found --precision {self.options.precision}"
+            what = f"was started with --precision {state.precision}, found {self.options.precision}"
             raise ConfigError(str(self.out), what)
         return existing[-1], dataclasses.replace(fresh, step=state.step, precision=state.precision)
 
@@ -215,7 +221,7 @@ class _Run:
         config, seed = self.scale.model, self.plan.seed
 
         def first(name: str, shape: torch.Size) -> torch.Tensor:
-            return initial_weight(name, shape, config, seed)
+            return initial_weight(name, shape, config, seed) if self.start is None else self.start.first(name, shape)
 
         values = first if checkpoint is None else None
         loss_model = build_model(config, self.scale.z_loss, self.ranks, values, DTYPES[state.precision])

@@ -11,65 +11,66 @@ from dclm.core.config import suggest
 from dclm.core.errors import ConfigError
 from dclm.model.config import ModelConfig
 
-CHINCHILLA = 20  # training tokens a parameter: training/configs/*.json, Hoffmann et al. 2022
-VOCABULARY_STEP = 128  # 50,432 is GPT-NeoX-20B's vocabulary in whole steps of it
-REFERENCE_CHECKPOINTS = 5  # the reference trains in 5 "epochs" and cuts its tokens to whole ones first
+CHINCHILLA = 20  # training tokens per parameter: training/configs/*.json, Hoffmann et al. 2022
+VOCABULARY_STEP = 128  # 50,432 is GPT-NeoX-20B's vocabulary rounded up to a multiple of it
+REFERENCE_CHECKPOINTS = 5  # the reference trains in 5 "epochs" and first cuts its tokens to whole ones
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scale:
-    """A model and how it is trained. What does not stand here is the same for all: see `dclm.train.optim`."""
+    """A model and how it is trained. Settings that are not here are the same for all: see `dclm.train.optim`."""
 
     name: str
     model: ModelConfig
     tokens: int
     """Training tokens before they are cut to whole batches."""
     batch_sequences: int
-    """Sequences of an update, over all ranks."""
+    """Number of sequences per update, over all ranks."""
     warmup_steps: int
-    """Updates over which the learning rate rises linearly."""
+    """Number of updates over which the learning rate rises linearly."""
     learning_rate: float
-    """Its peak."""
+    """Peak learning rate."""
     final_learning_rate: float = 3e-5
-    """Where the cosine ends."""
+    """Final learning rate of the cosine."""
     weight_decay: float = 0.033
-    """On all parameters, gains and embeddings too."""
+    """Applied to all parameters, including gains and embeddings."""
     z_loss: float = 1e-4
     """Weight of mean logsumexp² in the loss."""
     micro_batch_sequences: int
-    """Sequences of one forward pass on one rank, at most. It bounds memory and changes no result but by rounding."""
+    """Maximum number of sequences in one forward pass on one rank. Bounds memory; results differ only by rounding."""
     standard: bool = False
-    """Whether this is the named experiment itself, not one made by hand or with its tokens overridden."""
+    """Whether this is the named experiment itself, not one made by hand or with another token budget."""
 
     @property
     def num_steps(self) -> int:
-        """Updates, by the reference's rounding: tokens to whole fifths, to whole sequences, to whole batches."""
+        """Number of updates, with the reference's rounding: tokens to whole fifths, to whole sequences, to whole
+        batches."""
         fifth = self.tokens // REFERENCE_CHECKPOINTS // self.model.seq_len
         return fifth * REFERENCE_CHECKPOINTS // self.batch_sequences
 
     @property
     def num_sequences(self) -> int:
-        """Sequences that the updates read."""
+        """Number of sequences that the updates read."""
         return self.num_steps * self.batch_sequences
 
     @property
     def trained_tokens(self) -> int:
-        """Tokens that the updates read."""
+        """Number of tokens that the updates read."""
         return self.num_sequences * self.model.seq_len
 
     @property
     def flops_6nd(self) -> int:
-        """Training FLOPs as DCLM states them: 6 · parameters · tokens."""
+        """Training FLOPs as stated by DCLM: 6 · parameters · tokens."""
         return 6 * self.model.published_parameters * self.trained_tokens
 
     @property
     def flops(self) -> int:
-        """Training FLOPs counted product by product, attention included (`ModelConfig.flops_per_token`)."""
+        """Training FLOPs counted product by product, including attention (`ModelConfig.flops_per_token`)."""
         return self.model.flops_per_token * self.trained_tokens
 
 
 def _chinchilla(name: str, model: ModelConfig, *, batch: int, warmup: int, micro: int) -> Scale:
-    """A scale with 20 tokens a parameter and the rates of DCLM's scales up to 3 B."""
+    """A scale with 20 tokens per parameter and the rates of DCLM's scales up to 3 B."""
     return Scale(
         name=name,
         model=model,
@@ -124,7 +125,7 @@ _ALL = (
     _chinchilla("50m", ModelConfig(hidden_dim=320, num_layers=12, num_heads=5), batch=64, warmup=500, micro=16),
     _chinchilla("85m", ModelConfig(hidden_dim=448, num_layers=16, num_heads=7), batch=128, warmup=500, micro=16),
     _chinchilla("154m", ModelConfig(hidden_dim=576, num_layers=24, num_heads=8), batch=256, warmup=1000, micro=16),
-    # The published ones, training/configs/*.json. 3b has heads 80 wide, though table 10 of the paper says 128.
+    # The published scales, training/configs/*.json. 3b has heads of width 80, though table 10 of the paper says 128.
     _chinchilla("411m_1x", ModelConfig(hidden_dim=1024, num_layers=24, num_heads=8), batch=512, warmup=2000, micro=16),
     _chinchilla("1b_1x", ModelConfig(hidden_dim=2048, num_layers=24, num_heads=16), batch=256, warmup=5000, micro=8),
     _chinchilla("3b_1x", ModelConfig(hidden_dim=2560, num_layers=32, num_heads=32), batch=256, warmup=5000, micro=8),
@@ -137,9 +138,9 @@ SCALES = MappingProxyType({scale.name: dataclasses.replace(scale, standard=True)
 
 
 def find_scale(name: str) -> Scale:
-    """The scale called `name`, or `NAME_2x`, `NAME_0.5x`, …: with so many times its Chinchilla tokens.
+    """The scale named `name`, or `NAME_2x`, `NAME_0.5x`, …: with that multiple of its Chinchilla tokens.
 
-    Raises: ConfigError naming all there are.
+    Raises: ConfigError naming all scales.
     """
     if name in SCALES:
         return SCALES[name]
@@ -154,7 +155,7 @@ def find_scale(name: str) -> Scale:
 
 
 def checked_standard(scale: Scale) -> Scale:
-    """`scale`, with `standard` only where it is the experiment of that name in everything that bears on the result."""
+    """`scale`, with `standard` only if it equals the experiment of that name in everything that affects the result."""
     try:
         named = find_scale(scale.name)
     except ConfigError:
@@ -165,9 +166,10 @@ def checked_standard(scale: Scale) -> Scale:
 
 
 def with_tokens(scale: Scale, tokens: int | None) -> Scale:
-    """`scale` with other training tokens (None: as it is), which leaves the benchmark: `standard` turns false.
+    """`scale` with another token budget (None: unchanged), which leaves the benchmark: `standard` becomes false.
 
-    A warm-up longer than a tenth of the updates is cut to that. Raises: ConfigError if not one update is left.
+    A warm-up longer than a tenth of the updates is shortened to that. Raises: ConfigError if fewer than one update is
+    left.
     """
     if tokens is None or tokens == scale.tokens:
         return scale
@@ -179,9 +181,9 @@ def with_tokens(scale: Scale, tokens: int | None) -> Scale:
 
 
 def with_vocabulary(scale: Scale, vocab_size: int) -> Scale:
-    """`scale` with an embedding for so many ids, in whole steps of 128 rows, where its own has too few.
+    """`scale` with an embedding for this many ids, a multiple of 128 rows, if its own has too few.
 
-    That leaves the benchmark: `standard` turns false. The training tokens stay those of the scale.
+    That leaves the benchmark: `standard` becomes false. The training tokens stay those of the scale.
     """
     if vocab_size <= scale.model.vocab_size:
         return scale

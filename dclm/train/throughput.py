@@ -1,4 +1,4 @@
-"""Tokens a second and the share of a device's peak that they are (MFU)."""
+"""Tokens per second, and the fraction of a device's peak that they reach (MFU)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ PEAK_FLOPS = MappingProxyType(
         "A10G": 70e12,
     }
 )
-"""Part of a CUDA device's name, the first that fits → dense bfloat16 peak, FLOP/s, from the makers' data sheets."""
+"""Substring of a CUDA device's name (the first match counts) → dense bfloat16 peak, FLOP/s, from the manufacturers'
+data sheets."""
 
 
 def peak_flops(device: torch.device) -> float | None:
-    """Peak of the device in bfloat16; None where it is not known (CPUs)."""
+    """Peak of the device in bfloat16; None if unknown (CPUs)."""
     if device.type != "cuda":
         return None
     import torch
@@ -33,10 +34,10 @@ def peak_flops(device: torch.device) -> float | None:
 
 
 def peak_of(name: str) -> float | None:
-    """Peak in bfloat16 of the CUDA device called `name`, as its driver has it; None where it is not known."""
+    """Peak in bfloat16 of the CUDA device with this name, as reported by its driver; None if unknown."""
     return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
 
 
 def model_flops_utilization(tokens_per_second: float, flops_per_token: int, peak: float, world_size: int) -> float:
-    """MFU = tokens/s · FLOPs a token (`ModelConfig.flops_per_token`, nothing recomputed) / (peak · devices)."""
+    """MFU = tokens/s · FLOPs per token (`ModelConfig.flops_per_token`, without recomputation) / (peak · devices)."""
     return tokens_per_second * flops_per_token / (peak * world_size)

@@ -1,4 +1,4 @@
-"""Metrics beside the run's own files, for those who watch with TensorBoard or Weights & Biases."""
+"""Metrics in addition to the run's own files, for TensorBoard or Weights & Biases."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any, Literal, Protocol
 from dclm.core.errors import ConfigError
 
 TrackerName = Literal["tensorboard", "wandb"]
-"""Also the folder under the run's directory where each keeps its files, and the package it needs."""
+"""Also the name of the folder under the run's directory where each keeps its files, and of the package it needs."""
 TRACKERS: tuple[TrackerName, ...] = ("tensorboard", "wandb")
 PROJECT = "dclm"
 
 
 class Tracker(Protocol):
-    """Somewhere that metrics go."""
+    """A destination for metrics."""
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Numbers of update `step`, by name."""
@@ -36,10 +36,10 @@ def require_trackers(names: Sequence[TrackerName]) -> None:
 def open_trackers(
     names: Sequence[TrackerName], out: Path, *, run: str, identity: str, config: Mapping[str, object], step: int
 ) -> Iterator[tuple[Tracker, ...]]:
-    """Trackers for the run called `run` in `out`, which goes on after update `step`; closed at the end of the block.
+    """Trackers for the run named `run` in `out`, which continues after update `step`; closed at the end of the block.
 
-    `identity` is the run's fingerprint: a resumed run goes on in the same Weights & Biases run.
-    Raises: ConfigError where Weights & Biases does not let us in.
+    `identity` is the run's fingerprint: a resumed run continues the same Weights & Biases run. Raises: ConfigError if
+    Weights & Biases denies access.
     """
     with ExitStack() as stack:
         trackers: list[Tracker] = []
@@ -51,7 +51,7 @@ def open_trackers(
 
 
 class _TensorBoard:
-    """Event files, through torch.utils.tensorboard; what was written of updates after `step` is superseded."""
+    """Event files, through torch.utils.tensorboard; anything written for updates after `step` is superseded."""
 
     def __init__(self, stack: ExitStack, folder: Path, step: int) -> None:
         module: Any = importlib.import_module("torch.utils.tensorboard")
@@ -64,7 +64,7 @@ class _TensorBoard:
 
 
 class _WeightsAndBiases:
-    """A run of the project WANDB_PROJECT or `dclm`; WANDB_MODE=offline keeps it on this machine."""
+    """A run in the project WANDB_PROJECT or `dclm`; WANDB_MODE=offline keeps it on this machine."""
 
     def __init__(self, stack: ExitStack, out: Path, run: str, identity: str, config: Mapping[str, object]) -> None:
         wandb: Any = importlib.import_module("wandb")

@@ -215,6 +215,9 @@ def test_comparisons_show_themselves() -> None:
         extended=None,
         common=None,
         tasks={"copa": TaskDifference(difference=two, adds=0.1)},
+        core_bpb=one,
+        items={"copa": 100},
+        continuous={"copa": {"brier": two}},
         texts={},
         not_common=(),
         limited=(),
@@ -222,6 +225,7 @@ def test_comparisons_show_themselves() -> None:
     compared = dclm.Compared(found)
     rows = compared.table.to_arrow().to_pylist()
     assert (rows[0]["what"], rows[0]["value"], rows[0]["low"]) == ("CORE v2", 0.02, 0.001)
+    assert [row["what"] for row in rows] == ["CORE v2", "CORE, bits per byte", "copa", "copa, brier"]
     assert rows[-1]["low"] is None
     assert "+0.02" in repr(compared)
     assert "copa" in compared._repr_html_()

@@ -102,7 +102,7 @@ def test_when_none_has_it_every_source_is_told_with_its_reason(tmp_path: Path) -
         "https://127.0.0.1:9/w: cannot",
     ):
         assert part in lines[1]
-    assert lines[2] == "hint: put the file into the folder that DCLM_ASSETS names, as words: DCLM_ASSETS=FOLDER dclm …"
+    assert lines[2] == "hint: save the file as words in a folder of your choice and set DCLM_ASSETS=FOLDER"
     assert not list((tmp_path / "cache" / "assets").glob("*"))
 
 

@@ -154,7 +154,7 @@ def test_no_code_of_a_hugging_face_directory_runs(marker: Path, tmp_path: Path) 
 
 def test_no_kernel_is_fetched_for_a_config(marker: Path, tmp_path: Path) -> None:
     folder = huggingface(tmp_path / "model", attn_implementation="someone/kernel")
-    with pytest.raises(DclmError, match="names code to be fetched") as caught:
+    with pytest.raises(DclmError, match="names code to be downloaded") as caught:
         load_model(f"hf:{folder}")
     assert_refused(caught.value, marker)
 

@@ -171,7 +171,7 @@ def test_a_file_is_replaced_only_when_that_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "plot.svg"
     claim_file(path)
     path.write_text("mine")
-    with pytest.raises(ConfigError, match="there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         claim_file(path)
     claim_file(path, force=True)
     claim_file(path, ours=lambda content: content == b"mine")

@@ -17,7 +17,7 @@ from dclm.train.metrics import METRICS, open_metrics
 def test_a_foreign_metrics_file_is_refused_and_left(line: str, tmp_path: Path) -> None:
     path = tmp_path / METRICS
     path.write_text(line)
-    with pytest.raises(DataError, match="what a run of dclm writes") as caught, open_metrics(tmp_path, 0):
+    with pytest.raises(DataError, match="lines written by dclm") as caught, open_metrics(tmp_path, 0):
         pass
     assert_refused(caught.value, tmp_path / "marker")
     assert path.read_text() == line

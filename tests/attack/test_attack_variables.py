@@ -24,7 +24,7 @@ def test_a_secret_is_never_read(monkeypatch: pytest.MonkeyPatch, name: str) -> N
     monkeypatch.setenv(name, VALUE)
     assert looks_secret(name)
     for text in (f"${{{name}}}", f"http://x/${{{name}}}/y", f"a/${{{name}:-b}}"):
-        with pytest.raises(ConfigError, match="looks like that of a secret") as found:
+        with pytest.raises(ConfigError, match="looks like a secret") as found:
             fill_variables(text, [name])
         assert VALUE not in str(found.value)
 

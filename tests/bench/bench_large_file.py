@@ -23,7 +23,7 @@ name: large
 steps:
   - extract: {with: resiliparse}
   - page_length: {of: word, min: 3}
-  - gopher: {}
+  - gopher_quality: {}
   - exact: {of: text}
 """
 _WORDS = [f"word{number}" for number in range(20_000)]

@@ -16,6 +16,7 @@ from dclm.board.known.layout import layouts
 from dclm.board.result import (
     ITEMS_FILE,
     DataSummary,
+    Measure,
     Result,
     SuiteIdentity,
     TaskScore,
@@ -23,6 +24,7 @@ from dclm.board.result import (
     make_result,
 )
 from dclm.eval.report import read_items
+from dclm.eval.statistics.continuous import estimate, mean_bits, read_continuous
 from dclm.eval.statistics.stats import accuracy, mean_error
 from dclm.eval.suite import load_suite
 from dclm.eval.task import Task
@@ -59,6 +61,28 @@ def _task_table(task: Task, random: np.random.Generator, share: float, limit: in
         },
         schema=SCHEMA,
     )
+
+
+def with_continuous(table: pa.Table, seed: int = 1) -> pa.Table:
+    """The same items with the columns of continuous scores, as a run leaves them."""
+    random = np.random.default_rng(seed)
+    rows = table.select(["task", "selected", "correct"]).to_pylist()
+    logprobs = -random.gamma(2.0, 4.0, (len(rows), 4))
+    sizes = random.integers(1, 30, (len(rows), 4)).astype(np.int32)
+    choices = [row["selected"] is not None for row in rows]
+    gold = [row["selected"] if row["correct"] else (row["selected"] + 1) % 4 if c else None
+            for row, c in zip(rows, choices, strict=True)]  # fmt: skip
+    width = [4 if c else 1 for c in choices]
+    totals = [each[:n] for each, n in zip(logprobs, width, strict=True)]
+    scores = [old if c else total.astype(np.float32)
+              for old, total, c in zip(table["scores"].to_pylist(), totals, choices, strict=True)]  # fmt: skip
+    table = table.set_column(
+        table.schema.get_field_index("scores"), SCHEMA.field("scores"), pa.array(scores, pa.list_(pa.float32()))
+    )
+    bytes_of = [each[:n] for each, n in zip(sizes, width, strict=True)]
+    table = table.append_column("gold", pa.array(gold, pa.int32()))
+    table = table.append_column("logprobs", pa.array(totals, pa.list_(pa.float64())))
+    return table.append_column("answer_bytes", pa.array(bytes_of, pa.list_(pa.int32())))
 
 
 def _clusters(rows: np.ndarray, clusters: int, largest: int, limit: int | None) -> np.ndarray:
@@ -103,8 +127,20 @@ def result_of(
     assert known is not None
     by_task = {t.task: read_items(table.filter(pa.compute.equal(table["task"], t.task))) for t in suite.tasks}
     estimates = {label: accuracy(items) for label, items in by_task.items()}
+    groups = {t.task: table.filter(pa.compute.equal(table["task"], t.task)) for t in suite.tasks}
+    continuous = {label: read_continuous(group) for label, group in groups.items()}
+    bits = mean_bits(continuous, suite.tasks)
     scores: Mapping[str, TaskScore] = {
-        label: TaskScore(score=e.value, n=e.n, stderr=e.standard_error) for label, e in estimates.items()
+        label: TaskScore(
+            score=e.value,
+            n=e.n,
+            stderr=e.standard_error,
+            continuous={
+                metric: Measure(value=estimate(mine, metric).value, stderr=estimate(mine, metric).standard_error)
+                for metric, mine in continuous[label].items()
+            },
+        )
+        for label, e in estimates.items()
     }
     result = make_result(
         name=name,
@@ -122,6 +158,7 @@ def result_of(
         track="filtering",
         limited=limited,
         core_v2_stderr=mean_error(by_task, suite.tasks, "v2"),
+        core_bpb_stderr=None if bits is None else bits.standard_error,
     )
     last = dataclasses.replace(result.chain[-1], content={ITEMS_FILE: sha256})
     return dataclasses.replace(result, chain=(*result.chain[:-1], last))

@@ -33,8 +33,8 @@ def test_check_says_that_a_result_is_in_order(capsys: Capture, result_file: Path
     code, out, _ = run(capsys, "board", "check", result_file)
     assert code == 0
     assert make().id in out
-    assert "  failed             a track is declared: the result states none" in out
-    assert "  cannot be checked  scores follow from items: no items.parquet came with the result" in out
+    assert "  failed             a track is declared: the result names no track" in out
+    assert "  cannot be checked  scores verified from items: no items.parquet was sent with the result" in out
 
 
 def test_check_names_the_problems_of_every_file(capsys: Capture, tmp_path: Path, make: MakeResult) -> None:

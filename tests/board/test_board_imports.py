@@ -82,7 +82,7 @@ def test_the_same_evaluation_under_another_name_is_taken_once(
     for number, item in enumerate((first, second)):
         write_result(tmp_path / f"{number}.json", item)
     upload(tmp_path / "0.json", str(tmp_path / "board"))
-    with pytest.raises(DataError, match="these scores are there already, as one name"):
+    with pytest.raises(DataError, match="these scores are already there, as one name"):
         upload(tmp_path / "1.json", str(tmp_path / "board"))
     write_result(tmp_path / "2.json", result)
     assert upload(tmp_path / "2.json", str(tmp_path / "board")).created  # a run of one's own is never a repeat

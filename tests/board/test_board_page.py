@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from dclm.board.detail import render_detail
 from dclm.board.entry import Entry, Rescored, own
 from dclm.board.known.published import published_entries
+from dclm.board.multiplier import DEFAULT, multiplier
 from dclm.board.neighbors import neighbors
 from dclm.board.page import POLICY, export_site, render_page
 from dclm.board.plot import render_plot
@@ -151,7 +152,20 @@ def names(browser: Browser) -> list[str]:
 
 
 def head(label: str) -> str:
-    labels = ["", "", "Name", "Scale", "CORE", "±", "EXTENDED", "Tasks", "Bits/byte", "Val. loss"]
+    labels = [
+        "",
+        "",
+        "Name",
+        "Scale",
+        "CORE",
+        "±",
+        "CORE bits",
+        "EXTENDED",
+        "× FLOPs",
+        "Tasks",
+        "Bits/byte",
+        "Val. loss",
+    ]
     return f"thead th:nth-child({labels.index(label) + 1}) button"
 
 
@@ -227,6 +241,23 @@ def test_each_filter_acts_on_table_and_plot_and_stays_in_the_address(
     assert names(browser) == BEST_FIRST
 
 
+def test_another_baseline_gives_other_multipliers_as_the_server_computes_them(
+    browser: Browser, make: MakeResult, tmp_path: Path
+) -> None:
+    entries = own([make(name="mine", accuracy=0.45, scale="411m_1x"), make(name="part", scale="411m_1x", limited=9)])
+    path = export_site(entries, tmp_path, published=True)
+    browser.open(path)
+    read = "[...document.querySelectorAll('tr[data-id]')].map(r => [r.dataset.id, r.cells[{}].textContent])"
+    place = browser.evaluate("[...document.querySelectorAll('thead th')].findIndex(h => h.textContent === '× FLOPs')")
+    for baseline in ("", "RedPajama"):
+        choose(browser, "baseline", baseline)
+        shown = dict(browser.evaluate(read.format(place)))
+        for entry in [*entries, *published_entries()]:
+            found = multiplier(entry.result, baseline or DEFAULT)
+            assert shown[entry.id] == ("—" if found is None else f"{found.value:.2f}")
+    assert browser.evaluate("location.hash") == "#baseline=RedPajama"
+
+
 def test_two_rows_are_compared_task_by_task(browser: Browser, page: Path) -> None:
     browser.open(page)
     assert browser.evaluate("document.getElementById('compare').hidden")
@@ -237,7 +268,7 @@ def test_two_rows_are_compared_task_by_task(browser: Browser, page: Path) -> Non
         )
     said = browser.evaluate("document.getElementById('compare').textContent")
     assert "Best against middle" in said
-    assert "more than chance alone is likely to do" in said
+    assert "unlikely to be due to chance" in said
     cells = browser.evaluate(
         "[...document.querySelectorAll('#compare tr')].find(r => r.cells[0].textContent === 'copa').textContent"
     )
@@ -391,7 +422,7 @@ def test_the_page_of_a_result_says_how_it_was_made(make: MakeResult) -> None:
     for part in ("kept 4 (40.0%)", "rejected 1 (10.0%)", "abc123", "dclm run recipe.json", 'href="x.json"', "ann"):
         assert part in text
     assert all(link.fingerprint[:16] in text for link in result.chain)
-    assert "The scores are a claim" in text
+    assert "The scores are unverified" in text
     assert "published runs of scale 411m_1x" in text
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
+from dclm.board.conform import MAX_RESULT_BYTES
 from dclm.board.entry import own
 from dclm.board.exchange import from_dclm, to_dclm
 from dclm.board.page import render_page
 from dclm.board.result import (
-    MAX_RESULT_BYTES,
     Result,
     TextScore,
     parse_result,
@@ -101,7 +101,7 @@ def test_flops_that_do_not_follow_from_size_and_tokens_are_named(make: MakeResul
 def test_a_broken_chain_is_named(make: MakeResult) -> None:
     value: Any = make().to_json()
     value["chain"][2]["inputs"] = {"documents": "0" * 64}
-    assert "tokens tokens was not made from what stands before it" in complaints(value)
+    assert "tokens tokens was not made from the previous artifact" in complaints(value)
     value = make().to_json()
     value["chain"] = [link for link in value["chain"] if link["kind"] != "checkpoint"]
     assert "no checkpoint" in complaints(value)
@@ -111,7 +111,7 @@ def test_a_source_that_nothing_was_made_from_is_named(make: MakeResult) -> None:
     value: Any = make().to_json()
     more = {"kind": "documents", "name": "extra", "fingerprint": "1" * 64, "inputs": value["chain"][1]["inputs"]}
     value["chain"].insert(2, more)
-    assert "documents extra is used by nothing" in complaints(value)
+    assert "documents extra is not used by any later artifact" in complaints(value)
     value["chain"][3]["inputs"]["source 1"] = "1" * 64
     validate(as_bytes(value), "r")
 

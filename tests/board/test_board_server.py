@@ -15,9 +15,10 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
+from dclm.board.conform import MAX_RESULT_BYTES
 from dclm.board.fetch import fetch_results
 from dclm.board.limits import configure
-from dclm.board.result import MAX_RESULT_BYTES, Result, write_result
+from dclm.board.result import Result, write_result
 from dclm.board.server import make_app
 from dclm.board.store import Store
 from dclm.board.upload import upload
@@ -155,7 +156,7 @@ def test_upload_over_http_and_back(
     assert fetch_results(address) == [make()]
     other = result_file.with_name("renamed.json")
     write_result(other, make(name="baseline", track="mixing"))
-    with pytest.raises(DataError, match="on the board already"):
+    with pytest.raises(DataError, match="already on the board"):
         upload(other, address)
 
 

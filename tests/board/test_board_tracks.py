@@ -45,7 +45,7 @@ def test_a_run_that_keeps_the_rules_of_filtering(filtering: Result) -> None:
         "models trained on other data are declared": UNKNOWN,
         "the scale's hyper-parameters": PASSED,
         "the benchmark's questions": PASSED,
-        "scores follow from items": PASSED,
+        "scores verified from items": PASSED,
     }
     assert all(reason for _, reason in found.values())
 
@@ -53,8 +53,8 @@ def test_a_run_that_keeps_the_rules_of_filtering(filtering: Result) -> None:
 @pytest.mark.parametrize(
     ("change", "rule", "verdict", "reason"),
     [
-        ({"taken": 101}, "one pass, or declared repeats", FAILED, "undeclared: sample"),
-        ({"taken": None}, "one pass, or declared repeats", UNKNOWN, "does not say how many tokens"),
+        ({"taken": 101}, "one pass, or declared repeats", FAILED, "undeclared repeats: sample"),
+        ({"taken": None}, "one pass, or declared repeats", UNKNOWN, "does not state the number of tokens"),
         ({"decisions": {}}, "no evaluation data", UNKNOWN, "no step `decontaminate` reports on sample"),
     ],
 )
@@ -91,7 +91,7 @@ def test_what_is_not_said_cannot_be_checked(make: MakeResult) -> None:
     found = verdicts(bare)
     assert found["the scale's hyper-parameters"][0] == UNKNOWN
     assert found["contamination report"][0] == FAILED
-    assert found["scores follow from items"][0] == UNKNOWN
+    assert found["scores verified from items"][0] == UNKNOWN
 
 
 def test_a_mixture_states_its_sources_and_shares(filtering: Result) -> None:
@@ -101,7 +101,7 @@ def test_a_mixture_states_its_sources_and_shares(filtering: Result) -> None:
     )
     found = verdicts(mixed)
     assert found["declared sources"] == (PASSED, "web, books")
-    assert found["declared shares"] == (PASSED, "web 90.0% (0.90 passes), books 10.0% (2.00 passes)")
+    assert found["declared mixture weights"] == (PASSED, "web 90.0% (0.90 passes), books 10.0% (2.00 passes)")
     assert found["one pass, or declared repeats"][0] == FAILED
     assert verdicts(dataclasses.replace(filtering, track="mixing"))["declared sources"][0] == FAILED
 

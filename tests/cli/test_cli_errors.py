@@ -63,7 +63,7 @@ def assert_three_lines(error: str) -> None:
         ("name: p\nsteps:\n  - threshold: {column: q, minimum: 1}\n", ["minimum", "unknown field"]),
         ("name: p\nsteps:\n  - quantile: {column: q, keep_top: -0.1}\n", ["found -0.1"]),
         ("name: p\nsteps: [language\n", ["not valid YAML"]),
-        ("name: p\nname: q\nsteps: []\n", ["`name` stands twice"]),
+        ("name: p\nname: q\nsteps: []\n", ["`name` occurs twice"]),
         ("steps: 3\n", ["needs `name:` and `steps:`"]),
         ("name: p\nsteps:\n  - os.path:join\n", ["runs code", "--trust"]),
     ],
@@ -124,8 +124,8 @@ def test_a_missing_pool(tmp_path: Path, run) -> None:  # type: ignore[no-untyped
 @pytest.mark.parametrize(
     ("name", "content", "code", "expected"),
     [
-        ("empty.warc", b"", 3, "holds no records"),
-        ("empty.warc.gz", gzip.compress(b"", mtime=0), 3, "holds no records"),
+        ("empty.warc", b"", 3, "contains no records"),
+        ("empty.warc.gz", gzip.compress(b"", mtime=0), 3, "contains no records"),
         ("latin1.warc", warc("<p>caf\xe9 cr\xe8me</p>".encode("latin-1")), 3, "not UTF-8"),
         ("half.warc.gz", gzip.compress(warc(b"<p>one two three four</p>"), mtime=0)[:-40], 3, "truncated"),
     ],
@@ -173,7 +173,7 @@ def test_an_unknown_engine(tmp_path: Path, run) -> None:  # type: ignore[no-unty
     assert "allowed: local, ray, ray:ADDRESS" in error
 
 
-@pytest.mark.parametrize(("below", "what"), [("", "would be written over"), ("deeper", "lies inside the in")])
+@pytest.mark.parametrize(("below", "what"), [("", "would overwrite"), ("deeper", "is inside the in")])
 def test_a_file_where_the_artifact_should_stand(tmp_path: Path, run, below: str, what: str) -> None:  # type: ignore[no-untyped-def]
     file = write(tmp_path / "p.yaml", PIPELINE)
     pool = write(tmp_path / "pool.jsonl", '{"text": "a"}\n')

@@ -93,7 +93,7 @@ def test_all_errors_are_told_at_once_with_their_lines() -> None:
         ("name: w\nparts: p", "allowed: a list of a map (Part)"),
         ("name: w\nkeep: {a: b}", "allowed: a list of text"),
         ("name: w\nsize: 11\nlimit: 1", "give a size above 10 or a limit, not both"),
-        ("name: w\nname: v", "`name` stands twice"),
+        ("name: w\nname: v", "`name` occurs twice"),
         ("name: !!python/object:os.system x", "is not allowed"),
         ("name: [w", "not valid YAML"),
         ("name: w\n---\nname: v", "not valid YAML"),

@@ -154,11 +154,11 @@ def test_arguments_left_out_are_dclms_own_defaults(tmp_path: Path) -> None:
     ("step", "named"),
     [
         ({"func": "arxiv_macro_modifier"}, "arxiv_macro_modifier"),
-        ({"func": "my.code.mapper"}, "one's own"),
+        ({"func": "my.code.mapper"}, "custom"),
         ({"func": "counter_line_modifier", "extra": 1}, "extra"),
         ({"func": "substring_line_modifier", "banlist": "a|b"}, "regular expression"),
         ({"func": "url_substring_filter", "banlist_from_fname": "x/list.pkl"}, "pickle"),
-        ({"func": "language_filter", "keep_languages": ["en"]}, "no mapper before it makes"),
+        ({"func": "language_filter", "keep_languages": ["en"]}, "no earlier mapper writes"),
         ({"func": "repetition_filter", "granularity": 20, "max_fraction": 0.1}, "granularity"),
         ({"func": "exact_dedup", "content_key": "text", "selection_key": "url"}, "selection_key"),
         ({"func": "split_lines_modifier", "delimiter": ";"}, "delimiter"),

@@ -139,7 +139,7 @@ def test_filters_that_fit_one_by_one_but_not_together_are_refused_with_the_worke
     files, options = list_files([str(pool)]), CurateOptions(unit_bytes=0, shard_bytes=0)
     one = step.holds(50 * 36)  # n-grams of a partition
     monkeypatch.setattr(memory, "room_bytes", lambda: 2 * one)
-    with pytest.raises(ConfigError, match=r"3 partitions at once need .*\n.*--workers 2 would do"):
+    with pytest.raises(ConfigError, match=r"3 partitions at once need .*\n.*use --workers 2"):
         curate(bound(step), files, tmp_path / "three", options, LocalEngine(3))
     assert curate(bound(step), files, tmp_path / "two", options, LocalEngine(2)).counts["kept"] == 150
     monkeypatch.setattr(memory, "room_bytes", lambda: one - 1)  # not even one: the step says what would do

@@ -144,7 +144,7 @@ def test_a_filter_that_does_not_fit_is_refused_before_it_is_made(monkeypatch: py
 
     monkeypatch.setattr(bloom, "room_bytes", lambda: 900_000_000)
     with pytest.raises(
-        ConfigError, match=r"1,000,000,000,000 n-grams .* need 1.24 TB; 900 MB can be had\n.*partitions: 2750 "
+        ConfigError, match=r"1,000,000,000,000 n-grams .* need 1.24 TB; 900 MB available\n.*partitions: 2750,"
     ):
         Bloom(partitions=2).begin(Context(), 10**12, 0)
 

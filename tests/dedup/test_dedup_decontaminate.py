@@ -116,5 +116,5 @@ def test_items_that_cannot_be_looked_for_are_refused(context: Context) -> None:
     assert decide(short, make_shards([""]), context).info["documents"] == 0
     with pytest.raises(ConfigError, match="at least one file"):
         build(Decontaminate, parse_yaml("items: []"))
-    with pytest.raises(ConfigError, match="two files of one name"):
+    with pytest.raises(ConfigError, match="two files of the same name"):
         build(Decontaminate, parse_yaml("items: [a/mmlu.jsonl, b/mmlu.jsonl.gz]"))

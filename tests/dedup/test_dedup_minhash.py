@@ -129,7 +129,7 @@ def test_a_decision_that_memory_does_not_allow_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(minhash, "room_bytes", lambda: 40 * 100)
     assert decide(MinHash(), documents).drops.num_rows == 30
     monkeypatch.setattr(minhash, "room_bytes", lambda: 40 * 100 - 1)
-    with pytest.raises(ConfigError, match=r"40 documents with candidates need 4 kB; 4 kB can be had"):
+    with pytest.raises(ConfigError, match=r"40 documents with candidates need 4 kB; 4 kB available"):
         decide(MinHash(), documents)
 
 

@@ -120,7 +120,7 @@ def test_a_document_that_repeats_itself_keeps_the_first_of_its_tokens() -> None:
 def test_too_little_memory_is_refused_with_what_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
     documents = make_shards([" ".join(f"w{i}" for i in range(80))] * 9)
     monkeypatch.setattr(substring, "room_bytes", lambda: 900)
-    with pytest.raises(ConfigError, match=r"repeated places need .* can be had") as caught:
+    with pytest.raises(ConfigError, match=r"repeated positions need .* available") as caught:
         decide(Substring(), documents)
     assert "exact" in str(caught.value)
 

@@ -193,14 +193,14 @@ def test_the_slurm_script_passes_the_signal_on_and_queues_again(tmp_path: Path) 
     (tmp_path / "again").mkdir()
     done, calls = dry_run(tmp_path / "again", ["recipes/x.yaml", "/shared/out"], time_limit=True, restarts=100)
     assert done.returncode == 143
-    assert "not queued again" in done.stderr
+    assert "not requeued" in done.stderr
     assert not any("requeue" in call for call in calls)
 
 
 def test_the_slurm_script_gives_up_when_the_head_does_not_come_up(tmp_path: Path) -> None:
     done, calls = dry_run(tmp_path, ["recipes/x.yaml", "/shared/out"], head_comes_up=False)
     assert done.returncode == 1
-    assert "did not come up" in done.stderr
+    assert "did not start" in done.stderr
     assert not any(call.startswith("python") for call in calls)
 
 

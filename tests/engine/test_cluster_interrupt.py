@@ -54,7 +54,7 @@ def submit(said: list[str], stop: bool) -> int:
 def test_a_job_that_is_left_is_named_with_how_to_stop_it(client: type[Client]) -> None:
     said: list[str] = []
     assert submit(said, stop=False) == 130
-    assert "job raysubmit_x still runs" in said[-1]
+    assert "job raysubmit_x is still running" in said[-1]
     assert "dclm cluster stop raysubmit_x --address http://h:1" in said[-1]
     assert client.status == JobStatus.RUNNING
 
@@ -68,7 +68,7 @@ def test_a_job_is_stopped_when_that_is_wanted(client: type[Client]) -> None:
 
 def test_a_signal_leaves_the_job_and_says_so(client: type[Client]) -> None:
     client.interrupt = Stopped(15)
-    with pytest.raises(Stopped, match="still runs; to stop it") as stopped:
+    with pytest.raises(Stopped, match="is still running; to stop it") as stopped:
         submit([], stop=True)
     assert stopped.value.exit_code == 143
     assert client.status == JobStatus.RUNNING

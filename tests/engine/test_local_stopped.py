@@ -46,7 +46,7 @@ def test_running_units_finish_and_no_other_begins(number: signal.Signals) -> Non
 
 
 def test_a_signal_ends_work_that_does_not_look_for_it_at_once() -> None:
-    with pytest.raises(Stopped, match="ended by SIGTERM: run the same command again to continue"):
+    with pytest.raises(Stopped, match="stopped by SIGTERM: run the same command again to continue"):
         signal.raise_signal(signal.SIGTERM)
 
 

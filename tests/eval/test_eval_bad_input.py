@@ -49,7 +49,7 @@ FINE: Row = {"query": "What?", "choices": ["a", "b"], "gold": 0, "category": "c0
         ("choose", {**FINE, "gold": "a"}, "column `gold`"),
         ("choose", {k: v for k, v in FINE.items() if k != "query"}, "column `query`: found None"),
         ("complete", {"context": "a"}, "column `continuation`"),
-        ("complete", {"context": "a", "continuation": "b" * 600}, "takes 601 tokens, and the model's window is 512"),
+        ("complete", {"context": "a", "continuation": "b" * 600}, "has 601 tokens, but the model's window is 512"),
         ("tell", {"context_options": ["a", ""], "continuation": "b", "gold": 7}, "`gold`: found 7"),
         ("say", {"context": "a", "answer": 7}, "column `answer`"),
     ],
@@ -80,7 +80,7 @@ def test_a_choice_that_becomes_no_token_is_refused(
     replace_rows(tasks, "choose", [FINE, FINE, {**FINE, "choices": ["a", ""]}])
     monkeypatch.setattr("dclm.eval.tokenizer.Tokenizer.prefix_space", lambda self: False)  # as with tokenizers of words
     found = refusal(model, tasks, tmp_path / "out", "choose")
-    assert "task choose, row 2\nanswer 1 becomes no token: ''" in found
+    assert "task choose, row 2\nanswer 1 has no tokens: ''" in found
 
 
 def test_a_context_longer_than_the_window_is_trimmed_and_counted(model: str, tasks: Path, tmp_path: Path) -> None:

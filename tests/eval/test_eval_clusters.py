@@ -48,7 +48,7 @@ def test_templates_are_clusters_within_their_category() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"passage": "("}, "no regular expression"),
+        ({"passage": "("}, "not a regular expression"),
         ({"passage": "a"}, "found 0 groups, allowed: 1"),
         ({"passage": "(a)", "cluster_column": "b"}, "not both"),
     ],

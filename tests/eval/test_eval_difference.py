@@ -17,7 +17,7 @@ REPEATS = 800
 def score(correct: np.ndarray, cluster: np.ndarray | None = None) -> Score:
     count = len(correct)
     where = np.arange(count) if cluster is None else cluster
-    return task_score(TaskItems(correct=correct.astype(np.float64), category=np.zeros(count, np.int32), cluster=where))
+    return task_score(TaskItems(values=correct.astype(np.float64), category=np.zeros(count, np.int32), cluster=where))
 
 
 def trial(generator: np.random.Generator, runs: tuple[int, int], luck: float, better: float) -> Difference:

@@ -13,11 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 from eval_tasks import KINDS, ROWS
 from lm_eval.api.instance import Instance
+from lm_eval.api.metrics import brier_score
 from lm_eval.evaluator import simple_evaluate
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
@@ -29,6 +32,8 @@ from dclm.core.errors import ConfigError, DataError
 from dclm.eval.lm_eval.harness import DclmLM
 from dclm.eval.run.stage import evaluate
 from dclm.eval.run.subject import load_subject, model_fingerprint
+from dclm.eval.run.unit import ITEMS
+from dclm.eval.statistics.continuous import item_values
 from dclm.eval.task import SUITE_DIR
 
 START = "<|start|>"
@@ -124,6 +129,12 @@ def test_our_suite_scores_the_same_under_the_stock_harness(llama: Path, tasks: P
             assert sample["filtered_resps"] == [item["output"]]
             continue
         totals = [total for total, _ in sample["filtered_resps"]]
+        assert totals == pytest.approx(item["logprobs"], abs=1e-4)
+        if kind == "multiple_choice":
+            mine = item_values(pa.Table.from_pylist([item], ITEMS))
+            likelihoods = np.exp(np.array(totals)) / np.exp(totals).sum()
+            assert mine["probability"][0] == pytest.approx(likelihoods[item["gold"]], abs=1e-4)
+            assert mine["brier"][0] == pytest.approx(brier_score([(item["gold"], likelihoods)]), abs=1e-4)
         if kind == "language_modeling":
             assert totals == pytest.approx([sum(item["scores"])], abs=1e-4)
             continue
@@ -231,7 +242,7 @@ def test_a_changed_task_file_or_model_is_other_work(llama: Path, foreign: Path, 
     [
         ("lm-eval:hff,pretrained=nowhere", "lm-eval cannot load it"),
         ("lm-eval:hf,pretrained=/nowhere/at/all", "lm-eval cannot load it"),
-        ("lm-eval:dummy", "takes text, and our prompts are tokens"),
+        ("lm-eval:dummy", "accepts only text, but our prompts are tokens"),
     ],
 )
 def test_a_backend_that_cannot_score_tokens_is_named(model: str, message: str, tasks: Path, tmp_path: Path) -> None:
@@ -252,5 +263,5 @@ def test_a_backend_of_text_alone_runs_lm_evals_tasks(
 def test_a_wrong_name_is_told_before_anything_is_scored(llama: Path, foreign: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean `pick`"):
         evaluate(f"hf:{llama}", tmp_path / "out", tasks=("lm-eval:pikc",), device="cpu", include_path=foreign)
-    with pytest.raises(ConfigError, match="lm-eval gives its scores alone"):
+    with pytest.raises(ConfigError, match="lm-eval provides only its scores"):
         load_subject(f"lm-eval:hf,pretrained={llama}", "cpu", "float32")

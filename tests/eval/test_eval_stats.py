@@ -16,7 +16,7 @@ from dclm.eval.suite import load_suite
 def items(correct: list[bool], category: list[int] | None = None, cluster: list[int] | None = None) -> TaskItems:
     count = len(correct)
     return TaskItems(
-        correct=np.array(correct, np.bool_),
+        values=np.array(correct, np.bool_),
         category=np.array(category or [0] * count, np.int32),
         cluster=np.array(cluster or range(count), np.int64),
     )

@@ -70,7 +70,7 @@ def test_a_model_goes_to_open_lm_and_comes_back_as_it_was(
     ("arguments", "code", "said"),
     [
         (["export", "RUN", "--to", "openlm", "--out", "TMP/model.bin"], 2, "ends in .pt"),
-        (["export", "RUN", "--to", "hf", "--out", "RUN"], 2, "is there already"),
+        (["export", "RUN", "--to", "hf", "--out", "RUN"], 2, "already exists"),
         (["export", "TMP/none", "--to", "hf", "--out", "TMP/x"], 3, "no model"),
         (["export", "hf:TMP", "--to", "hf", "--out", "TMP/x"], 2, "allowed: a checkpoint"),
         (["import", "TMP/none", "--out", "TMP/x"], 3, "no readable config.json"),

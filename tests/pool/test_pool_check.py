@@ -56,7 +56,7 @@ def test_a_digest_of_something_else_is_said(tmp_path: Path, name: str) -> None:
     sound = check_archive(put(tmp_path / "a.warc.gz", members(record(0), with_digest(1, name, right))))
     assert (sound.problems, sound.digests) == ((), 1)
     (problem,) = check_archive(put(tmp_path / "b.warc.gz", members(record(0), with_digest(1, name, b"x")))).problems
-    assert problem == f"warcio's record 2: its WARC-{name}-Digest is that of something else"
+    assert problem == f"warcio's record 2: its WARC-{name}-Digest does not match its content"
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def test_a_difference_between_the_readers_is_said(tmp_path: Path, monkeypatch: p
     read = warc.read_records
     monkeypatch.setattr(warc, "read_records", lambda *a: (r for r in read(*a) if "0003" not in (r.id or "")))
     (problem,) = check_archive(file).problems
-    assert problem == "warcio's record 4 (response): the other reader does not find it"
+    assert problem == "warcio's record 4 (response): not found by the other reader"
     monkeypatch.setattr(warc, "read_records", lambda *a: (r._replace(block=(r.block or b"")[1:]) for r in read(*a)))
-    assert check_archive(file).problems[0] == "the record at byte 0: 56 bytes, by warcio 57"
+    assert check_archive(file).problems[0] == "the record at byte 0: 56 bytes, but 57 according to warcio"
 
 
 def test_the_command_prints_a_line_a_file_and_fails_where_something_is_wrong(

@@ -155,7 +155,7 @@ def test_a_list_of_paths_is_taken_as_it_is(crawl: Site) -> None:
 
 
 def test_what_the_server_does_not_have_is_an_error(crawl: Site) -> None:
-    with pytest.raises(DataError, match="the server says 404"):
+    with pytest.raises(DataError, match="the server answered 404"):
         CommonCrawl(crawl="CC-MAIN-1999-01", warcs=1, base_url=crawl.url).files()
     with pytest.raises(DataError, match="allowed: up to 3"):
         CommonCrawl(crawl=CRAWL, warcs=4, base_url=crawl.url).files()

@@ -112,13 +112,13 @@ def test_the_last_line_needs_no_end_and_an_empty_file_is_empty(tmp_path: Path) -
     assert table["text"].to_pylist() == ["a"]
     for name, data in (("e.jsonl", b""), ("e.jsonl.gz", b""), ("n.jsonl", b"\n\n")):
         _, tally = read_all(put(tmp_path / name, data))
-        assert tally.damage == (["holds no records"] if name.endswith(".gz") else [])  # no gzip file has no bytes
+        assert tally.damage == (["contains no records"] if name.endswith(".gz") else [])  # no gzip file has no bytes
 
 
 def test_a_plain_file_with_a_packed_name_is_read_and_said(tmp_path: Path) -> None:
     table, tally = read_all(put(tmp_path / "a.jsonl.gz", b'{"text": "a"}'))
     assert table["text"].to_pylist() == ["a"]
-    assert tally.damage == ["not compressed, whatever its name says: read as it is"]
+    assert tally.damage == ["not compressed, despite its name: read unchanged"]
 
 
 @given(st.lists(st.one_of(st.text(max_size=30), st.none(), st.integers()), max_size=8), st.booleans())

@@ -150,6 +150,6 @@ def test_a_broken_or_empty_file_is_damage(tmp_path: Path) -> None:
     assert found["text"].to_pylist()[:1000] == texts[:1000]
     assert found["text"].to_pylist()[-1000:] == texts[-1000:]
     assert len(tally.damage) == 1
-    assert tally.damage[0].startswith("row group 1 breaks off before row 1")
+    assert tally.damage[0].startswith("row group 1 cannot be read from row 1")
     _, tally = read_all(put(tmp_path / "empty.parquet", b""))
-    assert tally.damage[-1] == "holds no records"
+    assert tally.damage[-1] == "contains no records"

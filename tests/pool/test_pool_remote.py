@@ -73,7 +73,7 @@ def test_a_connection_that_breaks_is_taken_up_at_the_byte_where_it_broke(site: S
 
 def test_waiting_ends_after_half_an_hour_with_what_the_server_said(site: Site, waits: list[float]) -> None:
     site.failures = [503] * 99
-    with pytest.raises(DataError, match=r"data\.bin at byte 0\nthe server says 503 .*\nhint: try again later"):
+    with pytest.raises(DataError, match=r"data\.bin at byte 0\nthe server answered 503 .*\nhint: try again later"):
         fetch(f"{site.url}/data.bin")
     assert waits[:9] == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 120.0, 120.0]
     assert 1800 <= sum(waits) < 1920
@@ -97,7 +97,7 @@ def test_a_date_to_wait_for_is_obeyed(site: Site, waits: list[float], monkeypatc
 
 def test_who_is_not_let_in_is_not_waited_for_long(site: Site, waits: list[float]) -> None:
     site.failures = [403] * 9
-    with pytest.raises(DataError, match="the server says 403"):
+    with pytest.raises(DataError, match="the server answered 403"):
         fetch(f"{site.url}/data.bin")
     assert waits == [1.0, 2.0, 4.0, 8.0]
 
@@ -115,7 +115,7 @@ def test_sizes_and_hashes_wait_as_reading_does_and_do_not_depend_on_the_address(
         assert file_identity(list_files([f"{mirror.url}/a.jsonl"])[0]) == found
         (tmp_path / "a.jsonl").write_bytes(b'{"text": "ab"}\n')
         assert file_identity(list_files([f"{mirror.url}/a.jsonl"])[0]) != found
-    with pytest.raises(DataError, match="the server says 404"):
+    with pytest.raises(DataError, match="the server answered 404"):
         list_files([f"{site.url}/nothing.jsonl"])
 
 
@@ -129,10 +129,10 @@ def test_common_crawl_is_asked_ten_times_a_second_at_most(waits: list[float], mo
 
 
 def test_what_is_not_there_is_said_at_once(site: Site, waits: list[float]) -> None:
-    with pytest.raises(DataError, match="the server says 404"):
+    with pytest.raises(DataError, match="the server answered 404"):
         fetch(f"{site.url}/nothing")
     assert waits == []
-    with pytest.raises(DataError, match="cannot be fetched"):
+    with pytest.raises(DataError, match="cannot be downloaded"):
         fetch("http://127.0.0.1:1/x")
     assert len(waits) == 4
 
@@ -144,7 +144,7 @@ def test_a_network_failure_is_never_taken_for_damage_of_the_file(site: Site) -> 
     table, tally = read_all(file)
     assert (table.num_rows, tally.damage) == (50, [])
     site.failures = [0] + [500] * 99
-    with pytest.raises(DataError, match="the server says 500"):
+    with pytest.raises(DataError, match="the server answered 500"):
         list(read_file(file, Tally()))
 
 

@@ -161,7 +161,7 @@ def test_texts_beside_the_crawl_are_not_in_it(pool: Path, truth: Rows) -> None:
 
 @pytest.mark.parametrize(("documents", "files"), [(0, 1), (3, 4), (5, 0)])
 def test_impossible_sizes_are_refused(tmp_path: Path, documents: int, files: int) -> None:
-    with pytest.raises(ConfigError, match="at least one document a file"):
+    with pytest.raises(ConfigError, match="at least one document per file"):
         make_sample(tmp_path / "pool", documents=documents, files=files)
     assert not (tmp_path / "pool").exists()
 

@@ -50,7 +50,7 @@ def test_a_file_of_another_kind_than_the_key_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("pool: {}", "one of warc, jsonl, parquet, commoncrawl, sample"),
+        ("pool: {}", "one of warc, jsonl, parquet, csv, commoncrawl, sample"),
         ("pool: {warc: [a], jsonl: [b]}", "found warc and jsonl"),
         ("pool: {warcs: [a]}", "did you mean `warc`"),
         ("pool: {commoncrawl: {crawl: X}}", "give either `warcs`"),

@@ -101,7 +101,7 @@ def test_a_truncated_gzip_gives_what_is_whole_and_says_where_it_ends(tmp_path: P
     table, tally = read_all(put(tmp_path / "a.warc.gz", data[:-cut]))
     assert bodies(table)[:4] == PAGES[:4]
     assert all(body is None for body in bodies(table)[4:]) or bodies(table) == PAGES
-    assert tally.damage[-1] == f"truncated gzip: the file breaks off at byte {len(data) - cut}"
+    assert tally.damage[-1] == f"truncated gzip: the file ends at byte {len(data) - cut}"
 
 
 @pytest.mark.parametrize("broken", ["magic", "middle", "checksum"])
@@ -176,7 +176,7 @@ def test_a_wrong_length_costs_no_other_record(tmp_path: Path) -> None:
     table, tally = read_all(put(tmp_path / "long.warc", record(0) + record(1, length=1_000_000)))
     assert bodies(table) == [PAGES[0], None]
     assert table["_reject"][1].as_py().startswith("truncated: ")
-    assert tally.damage == [f"the file breaks off in the record at byte {len(record(0))}"]
+    assert tally.damage == [f"the file ends within the record at byte {len(record(0))}"]
 
 
 @pytest.mark.parametrize("kind", ["response", "request"])
@@ -195,7 +195,7 @@ def test_a_plain_file_that_breaks_off_says_so(tmp_path: Path) -> None:
     whole = record(0) + record(1)
     table, tally = read_all(put(tmp_path / "a.warc", whole[:-12]))
     assert bodies(table) == [PAGES[0], None]
-    assert tally.damage == [f"the file breaks off in the record at byte {len(record(0))}"]
+    assert tally.damage == [f"the file ends within the record at byte {len(record(0))}"]
 
 
 def test_a_record_larger_than_the_limit_is_a_reject_that_is_never_held(tmp_path: Path, monkeypatch) -> None:
@@ -226,7 +226,7 @@ def packed_ten_times(data: bytes) -> bytes:
 def test_a_file_without_records_is_damage(tmp_path: Path, data: bytes) -> None:
     table, tally = read_all(put(tmp_path / "a.warc.gz", data))
     assert table.num_rows == 0
-    assert tally.damage[-1] == "holds no records"
+    assert tally.damage[-1] == "contains no records"
 
 
 def test_batches_are_bounded_by_rows_and_by_bytes(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_what_says_nothing_of_a_whole_pool_is_refused(pool: Path, tmp_path: Path
 
 def test_without_a_measurement_the_plan_says_what_is_needed(pool: Path, tmp_path: Path) -> None:
     lines = "\n".join(plan_lines(load_recipe(tmp_path / "r.yaml")))
-    assert "time     not known: pass --measured with what p made of a few files of the pool" in lines
+    assert "time     unknown: pass --measured with the output of p for a few files of the pool" in lines
 
 
 def test_costs_grow_with_the_pool() -> None:
@@ -112,9 +112,9 @@ def test_costs_grow_with_the_pool() -> None:
         artifact=Path("a"), pool_bytes=10**9, documents=10**5, cpu_seconds=360, work_bytes=3 * 10**8, kept_bytes=10**8
     )
     assert list(cost_lines(cost, 10**15, Curation(cores=1000))) == [
-        "measured 278 documents/s, 2.78 MB/s a core (a: 1 GB in 360 CPU seconds)",
+        "measured 278 documents/s, 2.78 MB/s per core (a: 1 GB in 360 CPU seconds)",
         "time     1 PB: 100,000 core-hours, 100 h on 1,000 cores",
-        "disk     100 TB in the end, at most 400 TB while it runs",
+        "disk     100 TB at the end, at most 400 TB while it runs",
     ]
 
 

@@ -62,7 +62,7 @@ def test_what_is_nowhere_is_named_with_the_way_to_give_it(monkeypatch: pytest.Mo
     monkeypatch.delenv("DCLM_ASSETS", raising=False)
     for name, file in (("dclm_baseline", "fasttext-oh-eli5"), ("refinedweb", "refinedweb-domains-curated")):
         with pytest.raises(
-            AssetError, match=f"asset {file}(.|\n)*hint: put the file into .*DCLM_ASSETS names, as {file}"
+            AssetError, match=f"asset {file}(.|\n)*hint: save the file as {file} in .*DCLM_ASSETS=FOLDER"
         ):
             bind(load_pipeline(PIPELINES / f"{name}.yaml"))
 

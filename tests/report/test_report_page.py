@@ -238,8 +238,8 @@ def test_a_file_and_a_domain_that_lose_nearly_everything_raise_alarms(tmp_path: 
     text_pool(tmp_path / "pool" / "b.jsonl", bad)
     run("name: n\nsteps: [{page_length: {of: word, min: 2}}]", [tmp_path / "pool"], tmp_path / "out")
     assert build_report(tmp_path / "out", None).alarms == (
-        "file b.jsonl loses 40 of 40 (100.0%); 24 kept were to be expected",
-        "domain bad.example loses 40 of 40 (100.0%); 24 kept were to be expected",
+        "file b.jsonl loses 40 of 40 (100.0%); 24 kept were expected",
+        "domain bad.example loses 40 of 40 (100.0%); 24 kept were expected",
     )
 
 

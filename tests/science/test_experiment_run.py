@@ -166,10 +166,10 @@ def test_what_was_read_before_is_measured_in_what_is_trained_on(tmp_path: Path) 
     ("old", "new", "message"),
     [
         ("seeds: [1]", "seeds: []", "`seeds` is empty"),
-        ("[20480, 40960]", "[20480, 20480]", "`tokens` names something twice"),
+        ("[20480, 40960]", "[20480, 20480]", "`tokens` has a value twice"),
         ("seeds: [1]", "seeds: [1]\nlearning_rates: [1, 0]", "`learning_rates` has 0, allowed: positive"),
         ("seeds: [1]", "seeds: [1]\nweight_decays: []", "`weight_decays` is empty"),
-        ("seeds: [1]", "seeds: [1]\nweight_decays: [2, 2.0]", "`weight_decays` names something twice"),
+        ("seeds: [1]", "seeds: [1]\nweight_decays: [2, 2.0]", "`weight_decays` has a value twice"),
         ("bytes-74k,", "bytes-75k,", "did you mean `bytes-74k`"),
         ("all: all.yaml", "all: none.yaml", "no such file"),
         ("{all: all", "{../all: all", "a name is not a path"),

@@ -136,7 +136,7 @@ def test_mixtures_are_moved_into_bounds(raw: list[float], low: list[float], high
 
 def test_impossible_constraints_are_refused() -> None:
     few = {name: SourceLimits(tokens=10, max_repeats=1) for name in SOURCES}
-    with pytest.raises(ConfigError, match=r"shares sum to 0 at least and 0\.3 at most"):
+    with pytest.raises(ConfigError, match=r"shares sum to at least 0 and at most 0\.3"):
         feasible(Constraints(budget=100, sources=few), SOURCES)
     with pytest.raises(ConfigError, match="no proxy has read it"):
         feasible(Constraints(sources={"aa": SourceLimits()}), SOURCES)
@@ -174,7 +174,7 @@ def test_wrong_tables_are_told(tmp_path: Path) -> None:
         ([["run", "a", "b"], ["1", 0.5]], "found 2 cells, allowed: 3"),
         ([["run", "a", "b"], ["1", 0.5, 0.2]], r"sum to 0\.7"),
         ([["run", "a", "b"], ["1", 1.5, -0.5]], "none below 0"),
-        ([["run", "a"], ["1", 1.0], ["1", 1.0]], "two rows called 1"),
+        ([["run", "a"], ["1", 1.0], ["1", 1.0]], "two rows named 1"),
         ([["run", "a"]], "found no rows"),
     ):
         with pytest.raises(DataError, match=message):

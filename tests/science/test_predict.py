@@ -168,7 +168,7 @@ def test_what_cannot_be_predicted_is_refused(tmp_path: Path) -> None:
         forecast(few, "1b", "7b", ["c0", "c1"])
     with pytest.raises(ConfigError, match="corpus nowhere\nfound no run at 1b"):
         forecast(made(tmp_path, grid(QUALITIES)), "1b", "7b", ["c0", "nowhere"])
-    with pytest.raises(ConfigError, match="found 1 corpus to order"):
+    with pytest.raises(ConfigError, match="found 1 corpus to rank"):
         forecast(few, "1b", "7b", ["c0", "c0"])
     with pytest.raises(ConfigError, match="found 7b and 1b"):
         dclm.main(["predict", "--from", "7b", "--to", "1b", "--records", "x"], standalone_mode=False)

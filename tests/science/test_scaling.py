@@ -59,6 +59,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 
 def test_a_slope_that_may_be_zero_gives_no_bounds() -> None:
     (m,) = fit_scaling(world(0.5, np.random.default_rng(1), slope=0.001), "base").multipliers
+    assert m.value is None
     assert (m.low, m.high) == (None, None)
 
 

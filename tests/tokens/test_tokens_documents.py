@@ -34,16 +34,21 @@ def write_artifact(root: Path, missing: tuple[str, ...] = ()) -> Path:
     return root
 
 
+def found(path: Path) -> InputText:
+    (file,) = find_documents(path).files
+    return file
+
+
 def all_texts(path: Path) -> list[str]:
     return [t for file in find_documents(path).files for batch in read_texts(file) for t in batch]
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.json.gz", "a.parquet"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.jsonl.zst", "a.ndjson.zstd", "a.json.gz", "a.parquet"])
 def test_all_forms_hold_the_same_texts(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name.endswith("gz"):
         path.write_bytes(gzip.compress(LINES[:1000]) + gzip.compress(LINES[1000:]))  # members, as pigz writes
-    elif name.endswith("zst"):
+    elif name.endswith(("zst", "zstd")):
         frames = [zstandard.ZstdCompressor().compress(part) for part in (LINES[:1000], LINES[1000:])]
         path.write_bytes(b"".join(frames))
     elif name.endswith("parquet"):
@@ -84,7 +89,7 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
     huge = "x" * (17 << 20)
     texts = ["a", huge, "b", *["c"] * 2000]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
-    batches = list(read_texts(InputText(str(tmp_path / "a.jsonl"))))
+    batches = list(read_texts(found(tmp_path / "a.jsonl")))
     assert [len(b) for b in batches] == [1, 1, 1024, 977]
     assert [t for b in batches for t in b] == texts
 
@@ -92,19 +97,19 @@ def test_batches_are_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "where"),
     [
-        (b'{"text": "a"}\n{"text": 3}\n', ":2"),
-        (b'{"text": "a"}\n{"body": "b"}\n', ":2"),
-        (b'{"text": null}\n', ":1"),
-        (b'"just a string"\n', ":1"),
-        (b'{"text": "a"}\n\n{"text": "b"\n', ":3"),
-        (b'{"text": "\xff"}\n', ":1"),
-        (b'{"text": "\\ud800"}\n', ":1"),
+        (b'{"text": "a"}\n{"text": 3}\n', "line 2"),
+        (b'{"text": "a"}\n{"body": "b"}\n', "line 2"),
+        (b'{"text": null}\n', "line 1"),
+        (b'"just a string"\n', "line 1"),
+        (b'{"text": "a"}\n\n{"text": "b"\n', "line 3"),
+        (b'{"text": "\xff"}\n', "line 1"),
+        (b'{"text": "\\ud800"}\n', "line 1"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, data: bytes, where: str) -> None:
     (tmp_path / "a.jsonl").write_bytes(data)
-    with pytest.raises(DataError, match=rf"a\.jsonl{where}\n"):
-        list(read_texts(InputText(str(tmp_path / "a.jsonl"))))
+    with pytest.raises(DataError, match=rf"a\.jsonl.*{where}: "):
+        list(read_texts(found(tmp_path / "a.jsonl")))
 
 
 @pytest.mark.parametrize("name", ["a.jsonl.gz", "a.jsonl.zst", "a.parquet"])
@@ -116,17 +121,31 @@ def test_a_file_cut_short_is_named(tmp_path: Path, name: str) -> None:
         path.write_bytes(gzip.compress(LINES) if name.endswith("gz") else zstandard.ZstdCompressor().compress(LINES))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match=name):
-        list(read_texts(InputText(str(path))))
+        list(read_texts(found(path)))
 
 
 def test_a_table_without_text_is_told(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"content": ["x"]}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match="found columns content, allowed: one named text"):
-        list(read_texts(InputText(str(tmp_path / "a.parquet"))))
+    pq.write_table(pa.table({"words": ["x"]}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="found the columns words"):
+        list(read_texts(found(tmp_path / "a.parquet")))
 
 
-@pytest.mark.parametrize("path", ["nothing", "", "a.txt"])
+def test_pages_are_no_texts(tmp_path: Path) -> None:
+    (tmp_path / "a.warc.gz").write_bytes(b"")
+    with pytest.raises(DataError, match="holds pages, not texts"):
+        find_documents(tmp_path)
+
+
+def test_a_document_without_text_is_named(tmp_path: Path) -> None:
+    root = write_artifact(tmp_path / "a")
+    pq.write_table(pa.table({"text": ["x", None]}), root / "documents" / "00000.parquet")
+    (file, _) = (file._replace(sha256=None) for file in find_documents(root).files)
+    with pytest.raises(DataError, match=r"00000\.parquet#1\nfound no text"):
+        list(read_texts(file))
+
+
+@pytest.mark.parametrize("path", ["nothing", "", "a.bin"])
 def test_what_is_no_input_is_told(tmp_path: Path, path: str) -> None:
-    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "a.bin").write_text("x")
     with pytest.raises(DataError, match=r"hint: pass a documents artifact"):
         find_documents(tmp_path / path)

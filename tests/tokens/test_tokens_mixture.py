@@ -50,7 +50,7 @@ def test_all_of_everything_is_the_default() -> None:
 
 
 def test_a_source_that_is_too_small_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"50 sequences are needed of small, which has 10; allowed: 1 passes"):
+    with pytest.raises(ConfigError, match=r"50 sequences are needed from small, which has 10; allowed: 1 passes"):
         shares([90, 10], ["large", "small"], weights=[1, 1], total=100)
 
 

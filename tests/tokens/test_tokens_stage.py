@@ -55,7 +55,7 @@ def sorted_rows(rows: Any) -> list[tuple[int, ...]]:
 
 def account(record: Record, row_len: int) -> None:
     c: Any = record.counts
-    produced = c["text_tokens"] + c["eot_tokens"] + c["padding_tokens"]
+    produced = c["bos_tokens"] + c["text_tokens"] + c["eot_tokens"] + c["padding_tokens"]
     assert produced + c["repeated_tokens"] - c["unused_tokens"] == c["sequences"] * row_len == c["tokens"]
 
 
@@ -268,7 +268,7 @@ def test_a_wrong_id_in_a_sampled_document_stops_the_shard(
 
 
 def test_too_few_tokens_are_told_in_sequences(tokenizer_json: str, documents: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"(?s)sequences are needed of documents, which has .* --max-repeats"):
+    with pytest.raises(ConfigError, match=r"(?s)sequences are needed from documents, which has .* --max-repeats"):
         tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=TokenizeConfig(num_tokens=10**9))
     with pytest.raises(IncompleteError):
         TokenDataset(tmp_path / "out")
@@ -337,6 +337,6 @@ def test_a_flipped_bit_in_a_documents_artifact_is_found(tokenizer_json: str, tmp
     data = bytearray(path.read_bytes())
     data[len(data) // 3] ^= 1
     path.write_bytes(bytes(data))
-    with pytest.raises(DataError, match=r"sha256 .* as its record says"):
+    with pytest.raises(DataError, match=r"sha256 .* as in its record"):
         tokenize([artifact], tmp_path / "out", tokenizer=tokenizer_json, config=CONFIG)
     assert not (tmp_path / "out" / "record.json").exists()

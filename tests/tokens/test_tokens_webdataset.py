@@ -149,7 +149,7 @@ def test_a_bad_manifest_line_is_named(tmp_path: Path, line: str) -> None:
 
 def test_a_count_that_is_not_the_manifests_is_told(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", '{"shard": "00000001", "num_sequences": 3}')
-    with pytest.raises(DataError, match="found 2 sequences, the manifest says 3"):
+    with pytest.raises(DataError, match="found 2 sequences, but the manifest states 3"):
         import_webdataset(folder, tmp_path / "out", seq_len=3, vocab_size=50432)
     assert not (tmp_path / "out" / "record.json").exists()
 

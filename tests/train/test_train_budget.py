@@ -84,9 +84,9 @@ def test_state_is_cut_by_the_gpus_that_share_it() -> None:
 
 def test_what_cannot_run_is_refused() -> None:
     check_hardware(SCALES["7b_1x"], Hardware(num_gpus=8))
-    with pytest.raises(ConfigError, match=r"take 110 GB on each H100 of 80\nhint: use more GPUs"):
+    with pytest.raises(ConfigError, match=r"need 110 GB on each H100 of 80\nhint: use more GPUs"):
         check_hardware(SCALES["7b_1x"], Hardware())
-    with pytest.raises(ConfigError, match="found 257 ranks, allowed: one for each sequence of a batch, 256"):
+    with pytest.raises(ConfigError, match="found 257 ranks, allowed: at most one per sequence of a batch, 256"):
         check_hardware(SCALES["1b_1x"], Hardware(num_gpus=257))
     with pytest.raises(ConfigError, match="--shard-over 3\nfound 8 ranks, allowed: a divisor"):
         Hardware(num_gpus=8, shard_over=3)
@@ -107,7 +107,7 @@ def test_the_plan_states_tokens_updates_memory_hours_and_cost(tmp_path: Path) ->
     assert "8,231,321,600 tokens in 7,850 updates of 512 × 2,048, 2.03e+19 FLOPs" in lines
     assert "on each of 8 × H100 (state 0.8," in lines
     assert "= 25.87 GPU-hours" in lines
-    assert "cost 64.67 at 2.5 a GPU-hour" in lines
+    assert "cost 64.67 at 2.5 per GPU-hour" in lines
 
 
 def test_the_plan_takes_the_speed_of_an_earlier_run_and_refuses_too_few_tokens(
@@ -120,7 +120,7 @@ def test_the_plan_takes_the_speed_of_an_earlier_run_and_refuses_too_few_tokens(
     (out / "train" / "timings.jsonl").write_text("".join(json.dumps(t) + "\n" for t in timings))
     monkeypatch.setattr("dclm.recipe.plan.find_scale", lambda _: small_scale)
     lines = "\n".join(plan_lines(write_recipe(tmp_path), out))
-    assert "2,560 needed, 2,560 present" in lines
+    assert "2,560 needed, 2,560 available" in lines
     assert "256 tokens/s measured in" in lines
     monkeypatch.setattr("dclm.recipe.plan.find_scale", lambda _: dataclasses.replace(small_scale, tokens=5120))
     with pytest.raises(DataError, match="needs 5,120 tokens, found 2,560"):

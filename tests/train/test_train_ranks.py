@@ -90,7 +90,7 @@ def test_a_rank_killed_in_mid_write_costs_the_updates_since_the_last_checkpoint(
     """SIGKILL before the sharded checkpoint after update 15 is committed; one process goes on from the one before."""
     tokens, out = make_tokens(), tmp_path / "killed"
     options = dataclasses.replace(PLAIN, checkpoint_every=5)
-    with pytest.raises(LostRankError, match="rank 1\nwas ended by SIGKILL"):
+    with pytest.raises(LostRankError, match="rank 1\nwas killed by SIGKILL"):
         launch(
             tokens, out, scale=small_scale, seed=1, options=options, num_ranks=2,
             make_progress=rank_faults.dies_in_mid_write,
@@ -125,9 +125,9 @@ def test_a_ranks_own_error_is_told_before_what_others_saw_of_it(tmp_path: Path) 
         failure = SimpleNamespace(exitcode=-signal.SIGKILL if killed else 1)
         return cast("DataError | None", _explain(cast(Any, SimpleNamespace(failures={1: failure})), folder))
 
-    lost, own = LostRankError("ranks", "one of them ended"), DataError("tokens", "corrupt")
+    lost, own = LostRankError("ranks", "one rank ended"), DataError("tokens", "corrupt")
     assert str(explain(lost, own, killed=True)) == str(own)
-    assert "rank 1\nwas ended by SIGKILL" in str(explain(lost, killed=True))
+    assert "rank 1\nwas killed by SIGKILL" in str(explain(lost, killed=True))
     assert str(explain(lost)) == str(lost)
     assert explain() is None
 
@@ -136,7 +136,7 @@ def test_a_ranks_own_error_is_told_before_what_others_saw_of_it(tmp_path: Path) 
     ("said", "kind", "told"),
     [
         ("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried", DataError, "out of memory"),
-        ("[gloo/transport/tcp/pair.cc] Connection closed by peer [::1]:5", LostRankError, "one of them ended"),
+        ("[gloo/transport/tcp/pair.cc] Connection closed by peer [::1]:5", LostRankError, "one rank ended"),
         ("[gloo] Timed out waiting 900000ms for recv operation", LostRankError, "has not answered for 7 s"),
         ("mat1 and mat2 shapes cannot be multiplied", RuntimeError, "mat1"),
     ],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,3 +149,36 @@ def test_a_cluster_that_has_no_room_again_ends_the_run_with_what_to_do(tmp_path:
     assert "no room for all of them again: startup timed out waiting for 2 workers\n" in str(told)
     assert "--min-nproc" in str(told)
     assert lost_ranks(WorkerGroupError("worker 0", {0: ValueError("x")}), 2, tmp_path / "run") is None
+
+
+SCALE = """
+name: small
+model: {{hidden_dim: 16, num_layers: 2, num_heads: 2, seq_len: {seq_len}, vocab_size: {vocab_size}}}
+tokens: {tokens}
+batch_sequences: 8
+warmup_steps: 4
+learning_rate: 0.01
+final_learning_rate: 0.001
+micro_batch_sequences: 4
+"""
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_driver_leaves_a_checkpoint_of_the_ranks(make_tokens: MakeTokens, tmp_path: Path) -> None:
+    """The ranks hear of it, save, and end well; the command says how to continue, and its exit code is the signal's."""
+    tokens, out, scale = make_tokens(num_sequences=400), tmp_path / "out", tmp_path / "small.yaml"
+    updates = 3000
+    scale.write_text(SCALE.format(seq_len=16, vocab_size=97, tokens=updates * 8 * 16))
+    command = [sys.executable, "-m", "dclm.cli.main", "train", str(tokens), "--scale", str(scale), "--out", str(out)]
+    command += ["--on", "ray", "--nproc", "2", "--device", "cpu", "--precision", "fp32", "--threads", "1"]
+    process = subprocess.Popen([*command, "--epochs", "99"], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (out / "metrics.jsonl").exists():
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert f"of {updates:,} updates is saved in {out}" in said
+    (checkpoint,) = (out / "checkpoints").iterdir()
+    assert 0 < int(checkpoint.name.removeprefix("step-")) < updates
+    assert not (out / "record.json").exists()
+    assert not list(tmp_path.glob(".tmp-*"))

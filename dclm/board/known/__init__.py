@@ -1,1 +1,1 @@
-"""What a board knows beforehand: suites, tasks, scales, and the results that DCLM has published."""
+"""Facts that a board knows in advance: suites, tasks, scales, and the results that DCLM has published."""

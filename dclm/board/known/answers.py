@@ -1,4 +1,4 @@
-"""Are items marked right and wrong as the task data says? Only where the data is at hand."""
+"""Checks whether items are marked right and wrong as in the task data. Only possible if the data is available."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from dclm.eval.task import Task
 
 
 def wrong_marks(task: Task, table: pa.Table) -> int | None:
-    """How many items are marked other than their choice or output deserves.
+    """Number of items whose mark differs from what their choice or output deserves.
 
-    None where that cannot be told: the data is not at hand, or (`language_modeling`) an item does not say what the
-    model answered.
+    None if this cannot be determined: the data is not available, or (`language_modeling`) an item does not record the
+    model's answer.
     """
     details = task.metadata
     if details.kind == "language_modeling":
         return None
     try:
         parts = load_parts(task)
-    except AssetError:  # the data of a task may be missing, and a board works without any
+    except AssetError:  # the data of a task may be missing; a board works without any
         return None
     rows = {n: row for part in parts for n, row in zip(part.row_numbers, part.originals, strict=True)}
     numbers, marks = table["row"].to_pylist(), table["correct"].to_pylist()

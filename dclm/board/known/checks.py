@@ -1,4 +1,4 @@
-"""Does a result agree with what the board knows: the suites and their tasks, the number of items, the scales."""
+"""Checks whether a result agrees with known facts: the suites and their tasks, the number of items, the scales."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from dclm.train.scale import SCALES, Scale, find_scale
 CUSTOM = "custom"
 """Name of a suite of tasks chosen by hand."""
 _NOT_SETTINGS = ("name", "standard", "tokens", "micro_batch_sequences")
-"""Of a scale: what is checked elsewhere, or changes no result but by rounding."""
+"""Fields of a scale that are checked elsewhere, or that change results only by rounding."""
 
 
 def known_problems(result: Result, name: str) -> Iterator[Problem]:
-    """What in a result contradicts what the board knows."""
+    """The statements in a result that contradict known facts."""
     yield from _suite_problems(result, name)
     yield from _count_problems(result, name)
     yield from _text_problems(result, name)
@@ -30,12 +30,12 @@ def known_problems(result: Result, name: str) -> Iterator[Problem]:
 
 
 def settings_of(scale: Scale) -> dict[str, Setting]:
-    """The hyper-parameters of a scale by dotted name, as `training.settings` has them."""
+    """The hyper-parameters of a scale by dotted name, as in `training.settings`."""
     return flatten(dataclasses.asdict(scale))
 
 
 def flatten(scale: Mapping[str, object]) -> dict[str, Setting]:
-    """A scale's fields, as a checkpoint's record has them, by dotted name."""
+    """A scale's fields by dotted name, as in a checkpoint's record."""
     flat: dict[str, Setting] = {}
     for key, value in scale.items():
         if isinstance(value, Mapping):
@@ -46,7 +46,7 @@ def flatten(scale: Mapping[str, object]) -> dict[str, Setting]:
 
 
 def known_scale(name: str) -> Scale | None:
-    """The scale of that name, or None where there is none."""
+    """The scale of that name; None if it does not exist."""
     try:
         return find_scale(name)
     except ConfigError:
@@ -62,18 +62,18 @@ def _suite_problems(result: Result, name: str) -> Iterator[Problem]:
     where, suite = f"{name}: suite", result.suite
     if suite.name == CUSTOM:
         if result.imported is None and suite.hash is None:
-            yield Problem(where, "no hash, which only an imported result may lack")
+            yield Problem(where, "no hash; only an imported result may have none")
         if suite.version != suite_of(()).version:
-            yield Problem(where, f"version {suite.version} of a suite chosen by hand, which has but one")
+            yield Problem(where, f"version {suite.version} of a suite chosen by hand, allowed: 1")
         return
     if suite.name not in suite_names():
-        yield Problem(where, f"no suite is called {shorten(suite.name)}", f"allowed: {', '.join(suite_names())}")
+        yield Problem(where, f"there is no suite named {shorten(suite.name)}", f"allowed: {', '.join(suite_names())}")
         return
     known = load_suite(suite.name)
     if suite.version != known.version:
         yield Problem(where, f"version {suite.version} of {known.name}, allowed: {known.version}")
     elif suite.hash != known.hash and (suite.hash is not None or result.imported is None):
-        yield Problem(where, f"the hash is not that of {known.name} {known.version}: other questions were asked")
+        yield Problem(where, f"the hash is not that of {known.name} {known.version}: the questions differ")
     others = [label for label in result.scores if label not in known.labels]
     if others:
         shown = ", ".join(map(shorten, others[:5]))
@@ -88,7 +88,7 @@ def _count_problems(result: Result, name: str) -> Iterator[Problem]:
         where = f"{name}: scores.{label}"
         if score.n is None:
             if result.imported is None:
-                yield Problem(where, "n is null, which only an imported result may say")
+                yield Problem(where, "n is null; only an imported result may omit it")
             continue
         layout = layouts().get(label)
         if layout is None:
@@ -104,7 +104,7 @@ def _text_problems(result: Result, name: str) -> Iterator[Problem]:
     for text in result.perplexity:
         if text not in _text_names():
             allowed = f"allowed: {', '.join(sorted(_text_names()))}"
-            yield Problem(f"{name}: perplexity", f"no text is called {shorten(text)}", allowed)
+            yield Problem(f"{name}: perplexity", f"there is no text named {shorten(text)}", allowed)
 
 
 def _scale_problems(result: Result, name: str) -> Iterator[Problem]:
@@ -112,7 +112,7 @@ def _scale_problems(result: Result, name: str) -> Iterator[Problem]:
     scale = known_scale(training.scale)
     if scale is None:
         if not training.deviations:
-            what = f"no scale is called {shorten(training.scale)}, and no deviation is declared"
+            what = f"there is no scale named {shorten(training.scale)}, and no deviation is declared"
             yield Problem(f"{where}.scale", what, f"allowed: {', '.join(SCALES)}, and multiples such as 25m_2x")
         return
     if training.params != scale.model.num_parameters:
@@ -120,7 +120,7 @@ def _scale_problems(result: Result, name: str) -> Iterator[Problem]:
         yield Problem(f"{where}.params", what)
     if training.tokens is None or (training.tokens != scale.trained_tokens and not training.deviations):
         what = f"found {training.tokens}, but {scale.name} trains on {scale.trained_tokens}"
-        yield Problem(f"{where}.tokens", what, "another number is a deviation, and declared as one")
+        yield Problem(f"{where}.tokens", what, "a different number must be declared as a deviation")
     if training.settings and not training.deviations:
         expected = settings_of(scale)
         found = training.settings

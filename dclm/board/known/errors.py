@@ -1,4 +1,4 @@
-"""Which standard error a score allows, from the number of its items and how they hang together."""
+"""The standard errors that a score allows, given the number of its items and how they are clustered."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dclm.eval.suite import load_suite
 from dclm.eval.task import Task
 
 LEAST = 0.2
-"""No task that was seen has a standard error below a fifth of the binomial one, however its clusters lie."""
+"""Minimum ratio to the binomial standard error; no observed task is below a fifth, however its items are clustered."""
 _SLACK = 1.02
 _SMALL = 10
-"""With fewer items than that, an estimator for small samples may say something else."""
+"""With fewer items than this, an estimator for small samples may give a different value."""
 
 
 def error_problems(result: Result, name: str) -> Iterator[Problem]:
-    """Standard errors that cannot come from the scores they stand next to."""
+    """Standard errors that are impossible for their scores."""
     tasks = {task.task: task for task in load_suite("extended").tasks}
     for label, score in result.scores.items():
         if label in tasks and score.n is not None:
@@ -30,10 +30,10 @@ def error_problems(result: Result, name: str) -> Iterator[Problem]:
 
 
 def bounds(score: float, n: int, rows: int, layout: TaskLayout | None) -> tuple[float, float]:
-    """The least and the largest standard error of an accuracy of `score` on `n` items of a task with `rows`.
+    """The smallest and the largest standard error of an accuracy of `score` on `n` items of a task with `rows`.
 
-    With items that stand alone it is the binomial one. Clusters of up to m items raise the variance up to m times
-    and may lower it; categories weigh items unequally, so that the score alone does not bound their variance.
+    For independent items it is the binomial one. Clusters of up to m items raise the variance up to m times and may
+    lower it; categories weight items unequally, so the score alone does not bound their variance.
     """
     binomial = math.sqrt(score * (1 - score) / max(n - 1, 1))
     if layout is None:
@@ -64,11 +64,11 @@ def _task_problems(score: TaskScore, rows: int, layout: TaskLayout | None, where
         what = f"standard error {score.stderr:.3g}, but {score.score:.4g} of {score.n} items allows"
         yield Problem(where, f"{what} {low:.3g} to {high:.3g}")
     elif score.score in (0, 1) and score.stderr > 3 / score.n:
-        yield Problem(where, f"standard error {score.stderr:.3g} where all {score.n} items agree")
+        yield Problem(where, f"standard error {score.stderr:.3g} although all {score.n} items agree")
 
 
 def _mean_problems(result: Result, found: float | None, tasks: tuple[Task, ...], where: str) -> Iterator[Problem]:
-    """The error of a mean follows from the tasks' errors, up to how tasks that share their rows go together."""
+    """Check the error of a mean: it follows from the tasks' errors, up to the correlation of tasks that share rows."""
     if found is None or result.imported is not None:
         return
     parts: dict[str, list[float]] = {}

@@ -1,7 +1,7 @@
-"""How the items of each task hang together: categories, and clusters that stand or fall as one.
+"""How the items of each task are grouped: into categories, and into clusters of dependent items.
 
-What standard error a score allows depends on it. The figures were counted in the task data (`count_layouts`); a test
-counts them again.
+The standard error that a score allows depends on this. The numbers were counted in the task data (`count_layouts`); a
+test counts them again.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ class TaskLayout:
 
     clusters: int
     largest: int
-    """Items of the largest cluster."""
+    """Number of items in the largest cluster."""
     single: int
-    """Items that are a cluster of their own."""
+    """Number of items that are a cluster of their own."""
     categories: tuple[int, ...]
-    """Items of each category; empty where the task has none."""
+    """Number of items per category; empty if the task has no categories."""
 
     def items(self, rows: int, limit: int | None) -> int:
-        """How many items a run scores, of a task with `rows`, with at most `limit` rows of each category."""
+        """Number of items that a run scores, for a task with `rows`, with at most `limit` rows per category."""
         parts = self.categories or (rows,)
         return sum(parts) if limit is None else sum(min(part, limit) for part in parts)
 
 
 @cache
 def layouts() -> Mapping[str, TaskLayout]:
-    """Task → its layout. Tasks whose data may not be published (gpqa) are not there."""
+    """Task → its layout. Tasks whose data must not be published (gpqa) are not included."""
     text = resources.files("dclm.board.known").joinpath("layouts.json").read_text(encoding="utf-8")
     return {
         task: TaskLayout(**{**fields, "categories": tuple(fields["categories"])})
@@ -49,7 +49,7 @@ def layouts() -> Mapping[str, TaskLayout]:
 
 
 def count_layouts() -> dict[str, TaskLayout]:
-    """The layouts of the tasks whose data can be had, counted in it."""
+    """The layouts of all tasks whose data is available, counted in the data."""
     found = {}
     for task in load_suite("extended").tasks:
         try:

@@ -1,8 +1,8 @@
 """Results that DCLM has published, as reference rows of every board.
 
 `published.json` holds them in a compact form; `make_published` writes it from DCLM's table (one line per evaluation:
-exp_data/evals/*.json of mlfoundations/dclm joined with exp_data/models/*.json). Figures are rounded to six digits, as
-they come from single precision. What the table does not say is null.
+exp_data/evals/*.json of mlfoundations/dclm joined with exp_data/models/*.json). Numbers are rounded to six digits,
+because they come from single precision. Values missing from the table are null.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from dclm.eval.suite import load_suite
 SOURCE = "DCLM (github.com/mlfoundations/dclm), exp_data/evals/*.json with exp_data/models/*.json"
 LICENSE = "MIT"
 UNKNOWN = "unknown"
-"""The scale of a run whose size nobody states."""
+"""The scale of a run whose size is unknown."""
 _SHAPES = MappingProxyType({411616256: "411m", 1439795200: "1b", 2795932160: "3b", 6889410560: "7b"})
 _DIGITS = 6
-_SETTING = re.compile(r"-(lr|wd|seed|bs)=([^-]+?(?:e-\d+)?)(?=-|_heavy|_copy|$)")
+SETTING = re.compile(r"-(lr|wd|seed|bs)=([^-]+?(?:e-\d+)?)(?=-|_heavy|_copy|$)")
 
 
 @cache
@@ -52,7 +52,7 @@ def published_like(result: Result) -> Entry | None:
 
 
 def published_title(result: Result) -> str | None:
-    """What the published evaluation is called that an imported result repeats; None where it repeats none."""
+    """The name of the published evaluation that an imported result repeats; None if it repeats none."""
     if result.imported is None:
         return None
     entry = published_like(result)
@@ -75,7 +75,7 @@ def make_published(table: Path) -> bytes:
 
 
 def _short_names() -> dict[str, str]:
-    """Name in the table (of the file, where the table has none) → a short one. fT: fastText; OH: OpenHermes 2.5;
+    """Name in the table (or of the file, if the table has none) → a short name. fT: fastText; OH: OpenHermes 2.5;
     RW-v2: DCLM's reproduction of RefinedWeb; SA: suffix array; BFF: Bloom filter deduplication."""
     text = resources.files("dclm.board.known").joinpath("corpora.json").read_text(encoding="utf-8")
     names: dict[str, str] = json.loads(text)
@@ -104,14 +104,14 @@ def _row(line: Mapping[str, str], tasks: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _name(rows: list[dict[str, Any]]) -> None:
-    """Make the titles differ: by scale in any case, then by learning rate, weight decay, batch and seed as needed."""
+    """Make the titles unique: always add the scale, then learning rate, weight decay, batch and seed as needed."""
     for row in rows:
         if row["scale"] != UNKNOWN:
             row["title"] += f", {row['scale']}"
     for setting in ("lr", "wd", "bs", "seed"):
         groups: dict[str, list[tuple[dict[str, Any], str | None]]] = {}
         for row in rows:
-            value = dict(_SETTING.findall(row["file"].removesuffix(".json"))).get(setting)
+            value = dict(SETTING.findall(row["file"].removesuffix(".json"))).get(setting)
             groups.setdefault(row["title"], []).append((row, value))
         for group in groups.values():
             for row, value in group:

@@ -5,10 +5,12 @@
   const home = new Map(rows.map((row) => [row, row.parentElement]));
   const heads = [...document.querySelectorAll("thead th[scope=col]")];
   const byId = (id) => document.getElementById(id);
-  const {tasks, scores} = JSON.parse(byId("data").textContent);
+  const {tasks, scores, lines, part} = JSON.parse(byId("data").textContent);
   const points = new Map([...document.querySelectorAll("svg g[data-id]")].map((g) => [g.dataset.id, g]));
-  const choices = ["search", "scale", "track", "tokens", "source"].map(byId);
-  const first = {column: heads.findIndex((head) => head.textContent === "CORE"), descending: true};
+  const choices = ["search", "scale", "track", "tokens", "source", "baseline"].map(byId);
+  const columnOf = (text) => heads.findIndex((head) => head.textContent === text);
+  const times = columnOf("× FLOPs"), compute = columnOf("FLOPs");
+  const first = {column: columnOf("CORE"), descending: true};
   let order = {...first};
   let picked = [];
 
@@ -30,7 +32,7 @@
   function compare(column, numeric, sign) {
     return (a, b) => {
       const [x, y] = [value(a, column), value(b, column)];
-      if (x === "" || y === "") return (x === "") - (y === "");  // what is unknown comes last either way
+      if (x === "" || y === "") return (x === "") - (y === "");  // unknown values come last in both orders
       return sign * (numeric ? Number(x) - Number(y) : x.localeCompare(y));
     };
   }
@@ -45,6 +47,33 @@
     const parts = new Map(bodies.map((body) => [body, document.createDocumentFragment()]));
     rows.forEach((row) => parts.get(target(row)).append(row));
     parts.forEach((part, body) => body.append(part));
+  }
+
+  // How many times the FLOPs of a run a baseline needs for the same CORE: as dclm/board/multiplier.py computes it.
+  function multiplier(core, flops, line) {
+    const gap = core - line.level, own = Math.log10(flops), needed = line.center + gap / lines.slope;
+    const noise = lines.reach ** 2 * lines.variance, square = lines.slope ** 2 - noise / lines.spread;
+    const middle = lines.slope * gap / square;
+    const half = Math.sqrt(Math.max(middle ** 2 - (gap ** 2 - noise * (1 + 1 / line.runs)) / square, 0));
+    const ends = [middle - half, middle + half].map((end) => (10 ** (line.center + end - own)).toFixed(2));
+    return {
+      value: 10 ** (needed - own),
+      said: square > 0 ? `95 % ${ends[0]} to ${ends[1]}` : "no bounds",
+      beyond: needed < line.low - 1e-3 || needed > line.high + 1e-3,
+    };
+  }
+
+  function weigh() {
+    const line = lines.baselines[byId("baseline").value || byId("baseline").options[0].textContent];
+    for (const row of rows) {
+      const core = value(row, first.column), flops = value(row, compute), where = cell(row, times);
+      if (core === "" || flops === "" || part.includes(row.dataset.id)) continue;
+      const found = multiplier(Number(core), Number(flops), line);
+      where.dataset.v = String(found.value);
+      where.textContent = found.value.toFixed(2);
+      where.title = found.said + (found.beyond ? ", extrapolated" : "");
+      where.toggleAttribute("data-beyond", found.beyond);
+    }
   }
 
   function filter() {
@@ -75,7 +104,7 @@
     const panel = byId("compare");
     panel.hidden = pair.length === 0;
     panel.replaceChildren();
-    if (pair.length === 1) panel.append(make("p", `${label(pair[0])} is marked. Mark a second row to compare them.`, "note"));
+    if (pair.length === 1) panel.append(make("p", `${label(pair[0])} is selected. Select a second row to compare them.`, "note"));
     if (pair.length === 2) fill(panel, pair);
     mark(picked);
   }
@@ -86,16 +115,16 @@
   function fill(panel, pair) {
     panel.append(make("h2", `${label(pair[0])} against ${label(pair[1])}`));
     const [a, b] = pair.map((row) => Number(value(row, first.column)));
-    const errors = pair.map((row) => Number(value(row, first.column + 1)));
+    const errors = pair.map((row) => value(row, first.column + 1));
     const both = pair.every((row) => value(row, first.column) !== "");
     if (both) {
-      const error = Math.hypot(...errors), gap = 100 * (a - b);
-      const far = error > 0 ? Math.abs(a - b) / error : Infinity;
-      const said = far < 2 ? "within what chance alone may do" : "more than chance alone is likely to do";
+      const error = errors.includes("") ? null : Math.hypot(...errors.map(Number)), gap = 100 * (a - b);
+      const said = error === null ? ". The error of one of them is unknown."
+        : ` ± ${(100 * error).toFixed(2)}, ${Math.abs(a - b) < 2 * error ? "which may be due to chance"
+          : "which is unlikely to be due to chance"}. The error treats the two as independent and does not include the variance between seeds.`;
       panel.append(make("p", `CORE ${(100 * a).toFixed(2)} and ${(100 * b).toFixed(2)}: a difference of `
-        + `${gap >= 0 ? "+" : "−"}${Math.abs(gap).toFixed(2)} ± ${(100 * error).toFixed(2)}, ${said}. `
-        + "The error treats the two as independent and knows nothing of seeds."));
-    } else panel.append(make("p", "Not both have CORE: tasks are missing."));
+        + `${gap >= 0 ? "+" : "−"}${Math.abs(gap).toFixed(2)}${said}`));
+    } else panel.append(make("p", "At least one of the two has no CORE, because tasks are missing."));
     const scroll = make("div", undefined, "scroll"), table = make("table", undefined, "plain"), head = make("tr", undefined, "head");
     for (const text of ["Task", label(pair[0]), label(pair[1]), "Difference", "±", ""]) head.append(make("th", text));
     table.append(head);
@@ -160,10 +189,10 @@
       if (choice.selectedIndex === -1) choice.value = "";
     });
     byId("together").checked = state.get("together") === "1";
-    const column = heads.findIndex((head) => head.textContent === state.get("sort"));
-    order = column < 0 ? {...first} : {column, descending: state.get("order") !== "up"};
+    const sorted = columnOf(state.get("sort"));
+    order = sorted < 0 ? {...first} : {column: sorted, descending: state.get("order") !== "up"};
     picked = (state.get("compare") ?? "").split(",").filter((id) => id in scores).slice(0, 2);
-    sort(); filter(); pick();
+    weigh(); sort(); filter(); pick();
   }
 
   function save(text, kind, name) {
@@ -190,7 +219,7 @@
   function csv(table) {
     const quote = (item) => {
       let text = String(item ?? "");
-      if (typeof item === "string" && /^[=+\-@\t\r]/.test(text)) text = "'" + text;  // else a formula to a spreadsheet
+      if (typeof item === "string" && /^[=+\-@\t\r]/.test(text)) text = "'" + text;  // otherwise a spreadsheet reads a formula
       return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
     const names = Object.keys(table[0] ?? {});
@@ -202,7 +231,10 @@
     order = {column, descending: order.column === column ? !order.descending : fresh};
     sort(); remember();
   }));
-  choices.forEach((choice) => choice.addEventListener(choice.id === "search" ? "input" : "change", () => { filter(); remember(); }));
+  choices.forEach((choice) => choice.addEventListener(choice.id === "search" ? "input" : "change", () => {
+    if (choice.id === "baseline") { weigh(); sort(); }
+    filter(); remember();
+  }));
   byId("together").addEventListener("change", () => { sort(); filter(); remember(); });
   document.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
   rows.forEach((row) => row.cells[0].firstChild.addEventListener("change", (event) => {

@@ -1,6 +1,7 @@
-"""DCLM's own pipeline YAML (`- source: …, steps: [{func: …}, …]`) as a pipeline of ours.
+"""Converts DCLM's own pipeline YAML (`- source: …, steps: [{func: …}, …]`) to a pipeline of ours.
 
-One table, `MAPPERS`, says what each mapper of DCLM is here. What has no equal is named, never guessed.
+One table, `MAPPERS`, defines the equivalent of each of DCLM's mappers. Mappers without an equivalent are named, never
+guessed.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ class Conversion:
     entries: tuple[Entry, ...]
     """Steps of ours, in order."""
     notes: tuple[str, ...]
-    """What was left out because it is done elsewhere here."""
+    """Parts left out because they are done elsewhere here."""
     problems: tuple[Problem, ...]
-    """What has no equal here; empty if the pipeline is whole."""
+    """Parts without an equivalent here; empty if the conversion is complete."""
 
     def as_yaml(self) -> str:
-        """The pipeline file, with notes and problems as comments at its head."""
+        """The pipeline file, with notes and problems as comments at the top."""
         comments = [*self.notes, *(f"NOT EXPRESSED {p.where}: {p.what}" for p in self.problems)]
         head = "".join(f"# {comment}\n" for comment in comments)
         return f"{head}name: {self.name}\nsteps:\n" + "".join(f"  - {_flow(entry)}\n" for entry in self.entries)
@@ -49,7 +50,7 @@ def _flow(entry: Entry) -> str:
 def convert_pipeline(path: str | Path, source_name: str | None = None) -> Conversion:
     """Convert one source's steps of a DCLM pipeline file.
 
-    Raises: ConfigError if the file is no DCLM pipeline, or has several sources and none is named.
+    Raises: ConfigError if the file is not a DCLM pipeline, or has several sources and none is named.
     """
     source = load_yaml(path)
     steps, place = _steps_of(source, source_name)
@@ -59,7 +60,7 @@ def convert_pipeline(path: str | Path, source_name: str | None = None) -> Conver
     for index, step in enumerate(steps):
         where = source.where((place, "steps", index))
         if step == "commit":
-            notes.append(f"{where}: `commit` is not needed, every shard is committed")
+            notes.append(f"{where}: `commit` is not needed, because every shard is committed")
             continue
         try:
             entries = _convert(step, entries, notes, where)
@@ -74,8 +75,8 @@ def _convert(step: object, before: list[Entry], notes: list[str], where: str) ->
     func = step["func"]
     mapper = MAPPERS.get(func)
     if mapper is None:
-        kind = "a function of one's own" if "." in func else "no mapper for web text that is known here"
-        raise Inexpressible(f"`{func}` is {kind}", "write it as a step of your own: `module:Class`")
+        kind = "a custom function" if "." in func else "not a known mapper for web text"
+        raise Inexpressible(f"`{func}` is {kind}", "write it as a custom step: `module:Class`")
     arguments = Arguments(func, {key: value for key, value in step.items() if key != "func"})
     after = mapper(arguments, before)
     arguments.check_all_read()
@@ -87,7 +88,7 @@ def _steps_of(source: Source, wanted: str | None) -> tuple[list[object], int]:
     found = dict(_sources(source))
     if not found:
         what = "not a DCLM pipeline, allowed: a list of maps with `source` and `steps`"
-        raise ConfigError(source.where(()), what, "a pipeline with `name:` and `steps:` is one of ours already")
+        raise ConfigError(source.where(()), what, "a pipeline with `name:` and `steps:` needs no conversion")
     if wanted is None and len(found) > 1:
         raise ConfigError(source.name, f"found the sources {', '.join(found)}", "name one with --source")
     name = wanted if wanted is not None else next(iter(found))

@@ -1,4 +1,5 @@
-"""What conversion reads and makes: a mapper's arguments, steps of ours, and the error for what has no equal."""
+"""The inputs and outputs of conversion: a mapper's arguments, steps of ours, and the error for what has no
+equivalent."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ class Entry(NamedTuple):
 
 
 class Inexpressible(Exception):
-    """A mapper, or an argument of one, that has no equal here."""
+    """A mapper, or one of its arguments, that has no equivalent here."""
 
     def __init__(self, what: str, hint: str | None = None) -> None:
         super().__init__(what)
@@ -24,7 +25,7 @@ class Inexpressible(Exception):
 
 @dataclasses.dataclass
 class Arguments:
-    """The arguments of one mapper; remembers which were read, so that none is ignored in silence."""
+    """The arguments of one mapper; remembers which were read, so that none is silently ignored."""
 
     func: str
     values: Mapping[str, object]
@@ -49,14 +50,14 @@ class Arguments:
         return Inexpressible(f"`{self.func}`: found {name}: {self.values.get(name)!r:.60}, allowed: {allowed}")
 
     def require(self, name: str, default: object, allowed: Sequence[object]) -> None:
-        """Refuse values of an argument that would have an effect that steps here do not have."""
+        """Refuse values of an argument whose effect no step here has."""
         if self.get(name, default) not in allowed:
             raise self.reject(name, " or ".join(map(str, allowed)))
 
     def check_all_read(self) -> None:
-        """Raises Inexpressible for an argument that nothing asked for."""
+        """Raises Inexpressible for an argument that was never read."""
         for name in self.values:
             if name.startswith("_"):
-                self.notes.append(f"`{name}` is not needed, the report has histograms of every column")
+                self.notes.append(f"`{name}` is not needed, because the report has histograms of every column")
             elif name not in self._read:
-                raise Inexpressible(f"`{self.func}` has an argument `{name}` that is not known here")
+                raise Inexpressible(f"`{self.func}` has an unknown argument `{name}`")

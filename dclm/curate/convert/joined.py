@@ -1,4 +1,4 @@
-"""Mappers that mean something only together with others before them: languages, and copies among parts of texts."""
+"""Mappers that depend on earlier ones: languages, and copies among parts of texts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from dclm.curate.convert.arguments import Arguments, Entry, Inexpressible
 
-_KEY = "# key"  # under which DCLM stores a language; joins `language_filter` to the step that detects
-_SPLIT = "# split"  # stands where DCLM makes lists of texts; says to `exact_dedup` what their parts are
+_KEY = "# key"  # key under which DCLM stores a language; connects `language_filter` to the step that detects it
+_SPLIT = "# split"  # placed where DCLM makes lists of texts; tells `exact_dedup` what their parts are
 _PARTS = {"\n": "line", "\n\n": "paragraph"}
 _NORMALIZERS = {
     "normalize_url": "url",
@@ -39,9 +39,9 @@ def filter_language(a: Arguments, before: list[Entry]) -> list[Entry]:
         entry = before[place]
         if entry.fields.get(_KEY) == key:
             if place != len(before) - 1:
-                raise Inexpressible("`language_filter` must follow the mapper that detects the language at once")
+                raise Inexpressible("`language_filter` must directly follow the mapper that detects the language")
             return [*before[:place], Entry(entry.step, {**entry.fields, **fields})]
-    raise Inexpressible(f"`language_filter` reads {key!r}, which no mapper before it makes")
+    raise Inexpressible(f"`language_filter` reads {key!r}, which no earlier mapper writes")
 
 
 def split(a: Arguments, before: list[Entry]) -> list[Entry]:
@@ -54,7 +54,9 @@ def split(a: Arguments, before: list[Entry]) -> list[Entry]:
 def join(a: Arguments, before: list[Entry]) -> list[Entry]:
     mark = next((entry for entry in before if entry.step == _SPLIT), None)
     if mark is None or _PARTS.get(str(a.get("delimiter", "\n"))) != mark.fields["of"]:
-        raise Inexpressible(f"`{a.func}` must join with what `split_lines_modifier` before it has split at")
+        raise Inexpressible(
+            f"`{a.func}` must join with the separator that the preceding `split_lines_modifier` splits at"
+        )
     return [entry for entry in before if entry is not mark]
 
 
@@ -71,11 +73,11 @@ def drop_copies(a: Arguments, before: list[Entry]) -> list[Entry]:
     if (key := a.get("selection_key")) is not None:
         if (key, a.get("selection_normalize")) != ("url", "hash_text"):
             raise a.reject("selection_key", "url with selection_normalize: hash_text")
-        a.notes.append("the copy to keep is chosen by the hash of the id instead of the URL's")
+        a.notes.append("the copy to keep is chosen by the hash of the id instead of the hash of the URL")
         fields["keep"] = "smallest_hash"
     return [*before, Entry("exact", fields)]
 
 
 def without_keys(entries: Sequence[Entry]) -> tuple[Entry, ...]:
-    """The entries without what only conversion needed."""
+    """The entries without markers that only conversion needed."""
     return tuple(Entry(e.step, {k: v for k, v in e.fields.items() if k != _KEY}) for e in entries if e.step != _SPLIT)

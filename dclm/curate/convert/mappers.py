@@ -1,4 +1,4 @@
-"""What each mapper of DCLM is here: `func` and its arguments → steps, or the reason why not."""
+"""The equivalent of each of DCLM's mappers: `func` and its arguments → steps, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LISTS = {
     "iana_tlds.txt": "iana-tlds",
 }
 """DCLM's own files → assets. Other files are kept as paths."""
-_REGEX = re.compile(r"[\^$*+?\[\]\\|()}]")  # an unpaired { stands for itself, as in "{"
+_REGEX = re.compile(r"[\^$*+?\[\]\\|()}]")  # an unpaired { is literal, as in "{"
 
 
 Mapper = Callable[[Arguments, list[Entry]], list[Entry]]
@@ -30,7 +30,7 @@ def _one(make: Callable[[Arguments], Entry]) -> Mapper:
 
 
 def _simple(step: str, arguments: Mapping[str, str], **fixed: object) -> Mapper:
-    """A mapper whose arguments are fields under other names; those that are not given keep our defaults."""
+    """A mapper whose arguments are fields under other names; missing ones keep our defaults."""
 
     def make(a: Arguments) -> Entry:
         given = {field: a.get(name) for name, field in arguments.items() if a.get(name) is not None}
@@ -62,7 +62,7 @@ def _list(a: Arguments) -> dict[str, object]:
 
 
 def _literals(a: Arguments, fields: dict[str, object]) -> dict[str, object]:
-    """Words that DCLM takes for regular expressions, where they are literal but for dots."""
+    """Words that DCLM reads as regular expressions, if they are literal except for dots."""
     words = fields.get("words", [])
     assert isinstance(words, list)
     for word in words:
@@ -77,13 +77,15 @@ def _url_substring(a: Arguments) -> Entry:
     fields = _list(a)
     if a.get("exact_domain_match", False):
         fields["match"] = "domain"
-        a.get("match_substrings"), a.get("num_banned_substrs")  # neither is looked at
+        a.get("match_substrings"), a.get("num_banned_substrs")  # neither has an effect
     else:
         fields["match"] = "substring" if a.get("match_substrings", True) else "word"
         if (least := a.get("num_banned_substrs", 1)) != 1:
             fields["min_matches"] = least
     if ignore := a.get("ignore_chars"):
-        fields["ignore"] = ignore if isinstance(ignore, list) else list(str(ignore))  # text is a list of characters
+        fields["ignore"] = (
+            ignore if isinstance(ignore, list) else list(str(ignore))
+        )  # text is read as a list of characters
     if a.get("case_sensitive", False):
         fields["case_sensitive"] = True
     return Entry("url_blocklist", fields)
@@ -137,7 +139,7 @@ def _page_length(a: Arguments) -> Entry:
 
 
 def _kind_of_word(a: Arguments) -> str:
-    """The arguments that mappers hand on to DCLM's `split_words`, but for `ignore_punctuation`."""
+    """The arguments that mappers pass on to DCLM's `split_words`, except `ignore_punctuation`."""
     a.require("ignore_whitespace", True, [True])
     words = {"fasttext": "fasttext", "uniseg": "unicode", "split": "whitespace"}.get(str(a.get("model", "fasttext")))
     if words is None:
@@ -196,7 +198,7 @@ def _long_words(a: Arguments) -> Entry:
 
 def _stop_words(a: Arguments) -> Entry:
     least = a.get("min_stop_word", 2)
-    return Entry("stop_words", {"min_count": least or 1, "unique": a.get("count_unique", False)})  # 0 asks for one too
+    return Entry("stop_words", {"min_count": least or 1, "unique": a.get("count_unique", False)})  # 0 also requires one
 
 
 def _fasttext_score(a: Arguments) -> Entry:
@@ -221,12 +223,12 @@ def _letters_per_token(a: Arguments) -> Entry:
 def _justext(a: Arguments, before: list[Entry]) -> list[Entry]:
     if before:
         raise Inexpressible("`html_content_extraction_modifier` must come before all other mappers")
-    a.notes.append("justext keeps the main text here; in DCLM, which gives it no stop words, every paragraph")
+    a.notes.append("justext keeps the main text here; in DCLM, which passes it no stop words, it keeps every paragraph")
     return [Entry("extract", {"with": "justext"})]
 
 
 MAPPERS: Mapping[str, Mapper] = {
-    "move_url_modifier": _nothing("the reader takes the URL from the record"),
+    "move_url_modifier": _nothing("the reader reads the URL from the record"),
     "key_name_modifier": _nothing("the reader knows `text` and `content`", "old_key", "new_key", "allow_overwrite"),
     "split_lines_modifier": split,
     "join_lines_modifier": join,
@@ -265,4 +267,4 @@ MAPPERS: Mapping[str, Mapper] = {
     "quality_filter": _one(_quality),
     "exact_dedup": drop_copies,
 }
-"""DCLM's `func` → what it becomes, given its arguments and the steps before it."""
+"""DCLM's `func` → its equivalent, given its arguments and the steps before it."""

@@ -1,7 +1,7 @@
-"""The rules of BFF (Big Friendly Filter) on one document: which paragraphs go, which n-grams are remembered.
+"""The rules of BFF (Big Friendly Filter) for one document: which paragraphs are removed, which n-grams are remembered.
 
-Source: dedup/bff/src/main.rs in DCLM's repository, functions process_line, process_line_oldboth, process_line_both
-and process_line_exact. For tokens see `dclm.dedup.bloom.tokens`.
+Source: dedup/bff/src/main.rs in DCLM's repository, functions process_line, process_line_oldboth, process_line_both and
+process_line_exact. For tokens see `dclm.dedup.bloom.tokens`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PARAGRAPH, DOCUMENT, OLD_BOTH, BOTH, EXACT = 0, 1, 2, 3, 4
 
 @njit(cache=True, nogil=True, inline="always")
 def _unit_end(data: np.ndarray, start: int, end: int) -> int:
-    """Where the paragraph that begins at `start` ends: before the next newline."""
+    """The end of the paragraph that begins at `start`: before the next newline."""
     stop = start + 1
     while stop < end and data[stop] != 10:
         stop += 1
@@ -28,7 +28,8 @@ def _unit_end(data: np.ndarray, start: int, end: int) -> int:
 
 @njit(cache=True, nogil=True)
 def cut(data: np.ndarray, start: int, end: int, lines: bool) -> np.ndarray:
-    """Bounds of the units of a document: the whole, or its paragraphs, each but the first with its newline in front."""
+    """Bounds of the units of a document: the whole, or its paragraphs, each except the first with the newline before
+    it."""
     count = 2
     if lines:
         for i in range(start, end):
@@ -57,7 +58,7 @@ def num_ngrams(tokens: int, min_ngram: int, max_ngram: int) -> int:
 def count_ngrams(
     data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, mode: int, min_ngram: int, max_ngram: int
 ) -> int:
-    """How many n-grams the documents of a batch have: as many as can be inserted."""
+    """Number of n-grams in the documents of a batch: the maximum number of insertions."""
     if mode == EXACT:
         return len(offsets) - 1
     total = 0
@@ -91,10 +92,10 @@ def judge_units(
     words: np.ndarray,
     probes: int,
 ) -> None:
-    """Unit after unit: removed if more than `threshold` of its n-grams are known, else its n-grams become known.
+    """Unit after unit: removed if more than `threshold` of its n-grams are known, otherwise its n-grams become known.
 
-    With `whole` (old-both) all units go in the end if that holds for all n-grams of the document together; what its
-    surviving units inserted stays. A unit without n-grams always stays.
+    With `whole` (old-both), all units are removed in the end if that also holds for all n-grams of the document
+    together; insertions by its surviving units stay. A unit without n-grams is always kept.
     """
     ngrams = np.empty(max(1, len(hashes)), np.uint64)
     total, total_contained, token = 0, 0, 0
@@ -130,10 +131,11 @@ def judge_both(
     words: np.ndarray,
     probes: int,
 ) -> bool:
-    """The document goes if `threshold` of its n-grams are known (at least), else each paragraph for which that holds.
+    """The document is removed if at least `threshold` of its n-grams are known, otherwise each paragraph for which that
+    holds.
 
-    N-grams run over paragraph bounds; a paragraph answers for those that lie in it. All are looked up before any is
-    inserted, and only those that touch no removed paragraph are. False: there were none, nothing is to be done.
+    N-grams cross paragraph bounds; those inside a paragraph decide about it. All are looked up before any is inserted,
+    and only those that touch no removed paragraph are inserted. False: there were none, and nothing is to be done.
     """
     count = num_ngrams(len(hashes), min_ngram, max_ngram)
     if count == 0:
@@ -166,7 +168,7 @@ def judge_both(
 
 @njit(cache=True, nogil=True)
 def judge_exact(data: np.ndarray, start: int, end: int, words: np.ndarray, probes: int) -> bool:
-    """Whether the whole text is known; it is afterwards."""
+    """Whether the whole text is known; afterwards it is."""
     key, _ = hash_bytes(data, start, end, uint64(0))
     if contains(words, probes, key):
         return True

@@ -29,11 +29,11 @@ class Size(NamedTuple):
 
 
 def false_positive_rate(load: float, probes: int) -> float:
-    """Probability that a key never inserted is found, with `load` keys a block on average.
+    """Probability that a key that was never inserted is found, with `load` keys per block on average.
 
     Keys fall into blocks by chance, so their number in one is Poisson distributed; a key finds all its bits set in a
-    block of i others with probability (1 − (1 − 1/512)^(i · probes))^probes.
-    Source: Putze, Sanders, Singler, Cache-, Hash- and Space-Efficient Bloom Filters (2007), §3.
+    block of i others with probability (1 − (1 − 1/512)^(i · probes))^probes. Source: Putze, Sanders, Singler, Cache-,
+    Hash- and Space-Efficient Bloom Filters (2007), §3.
     """
     total = 0.0
     for i in range(1, int(load + 12 * math.sqrt(load) + 40)):
@@ -44,7 +44,8 @@ def false_positive_rate(load: float, probes: int) -> float:
 
 @cache
 def _best_load(fp_rate: float) -> tuple[float, int]:
-    """The most keys a block (to 0.01, so that no rounding of the mathematics library shows) and the probes for it."""
+    """The maximum number of keys per block (to 0.01, so that rounding in the math library has no effect) and the probes
+    for it."""
     best = (0.0, 1)
     for probes in range(1, 41):
         low, high = 0, 50_000
@@ -62,7 +63,7 @@ def size_for(count: int, fp_rate: float) -> Size:
 
 
 def empty_filter(size: Size) -> U64:
-    """The words of a filter without keys, the blocks on cache lines."""
+    """The words of an empty filter, with blocks aligned to cache lines."""
     words = size.blocks * _WORDS
     room = np.zeros(words + _WORDS, np.uint64)
     start = (-room.ctypes.data % 64) // 8
@@ -76,7 +77,7 @@ def _word_and_bit(h: np.uint64) -> tuple[np.uint64, np.uint64]:
 
 @njit(cache=True, nogil=True)
 def contains(words: np.ndarray, probes: int, key: np.uint64) -> bool:
-    """Whether `key` was inserted, or seems so."""
+    """Whether `key` was inserted, or appears to have been."""
     base = (key % uint64(len(words) // _WORDS)) * uint64(_WORDS)
     h = mix(key ^ uint64(0x6A09E667F3BCC909))
     step = mix(h) | uint64(1)

@@ -1,4 +1,4 @@
-"""`bloom`: removes paragraphs and documents whose n-grams were nearly all seen before, in document order."""
+"""`bloom`: removes paragraphs and documents whose n-grams have nearly all been seen before, in document order."""
 
 from __future__ import annotations
 
@@ -32,31 +32,33 @@ _MODES: dict[Mode, int] = {
 class Bloom(Ordered):
     """BFF's deduplication with a Bloom filter, sized from a count of the n-grams.
 
-    Drops documents of which only white space is left, and counts removed paragraphs in `_edits`.
+    Drops documents left with only whitespace, and counts removed paragraphs in `_edits`.
 
-    Source: DCLM's dedup/bff (see `.bff`), defaults as DCLM-Baseline was made. Differences: documents are
-    taken in order instead of by racing threads; hashes are fixed; the filter is in blocks of one cache line; `both`
-    tests every paragraph, where the reference's counter stays at the first; its faulty `naive-both` is not offered.
+    Source: DCLM's dedup/bff (see `.bff`), with the defaults used for DCLM-Baseline. Differences: documents are
+    processed in order instead of by racing threads; hashes are fixed; the filter consists of blocks of one cache line;
+    `both` tests every paragraph, while the reference's counter stays at the first; its faulty `naive-both` is not
+    available.
     """
 
     name: ClassVar[str] = "bloom"
     version: ClassVar[int] = 2
 
     mode: Mode = "old-both"
-    """What is judged: paragraphs; whole documents; paragraphs and then by the same count the document; `both`, where
-    n-grams run across paragraphs and the document is judged first; or documents by their whole text. The two differ:
-    in old-both a paragraph repeated within its document goes too, n-grams across paragraphs do not count, and more than
-    `threshold` is needed; in `both` all n-grams are looked up before any is inserted, and `threshold` is enough."""
+    """What is judged: paragraphs; whole documents; paragraphs and then, by the same count, the document (old-both);
+    `both`, where n-grams cross paragraphs and the document is judged first; or documents by their whole text. The two
+    differ: in old-both a paragraph repeated within its document is also removed, n-grams across paragraphs do not
+    count, and more than `threshold` is needed; in `both` all n-grams are looked up before any is inserted, and
+    `threshold` is enough."""
     min_ngram: Positive = 13
-    """A unit shorter than `max_ngram` is one n-gram if it has at least that many words, and none otherwise."""
+    """A unit shorter than `max_ngram` is one n-gram if it has at least this many words, and none otherwise."""
     max_ngram: Positive = 13
-    """Words in an n-gram."""
+    """Number of words in an n-gram."""
     threshold: Fraction = 0.8
-    """A unit goes if more than this fraction of its n-grams is known (`both`: at least this fraction)."""
+    """A unit is removed if more than this fraction of its n-grams is known (`both`: at least this fraction)."""
     fp_rate: Annotated[float, Range(1e-12, 0.5)] = 0.01
-    """Probability that an n-gram never seen is taken for known, once all are inserted."""
+    """Probability that an n-gram that was never seen appears known, once all are inserted."""
     partitions: Positive = 1
-    """Filters: shard i is deduplicated against those whose number has the same remainder."""
+    """Number of filters: shard i is deduplicated against the shards whose number has the same remainder."""
 
     def __post_init__(self) -> None:
         if self.min_ngram > self.max_ngram:
@@ -65,8 +67,8 @@ class Bloom(Ordered):
     @property
     def memory(self) -> str:
         each = size_for(1_000_000, self.fp_rate).bytes / 1_000_000
-        found = f"{each:.3g} B an n-gram of one partition of {self.partitions}"
-        return f"{found}; they are counted, and it does not start where memory is short"
+        found = f"{each:.3g} B per n-gram of one partition of {self.partitions}"
+        return f"{found}; they are counted first, and it does not start if memory is short"
 
     def measure(self, context: Context) -> Callable[[pa.RecordBatch], int]:
         mode, classes = _MODES[self.mode], class_table()
@@ -101,18 +103,18 @@ class Bloom(Ordered):
             machine = show_bytes(int(size.bytes / FRACTION))
             raise ConfigError(
                 f"bloom, partition {partition}",
-                f"{needs}; {show_bytes(room)} can be had",
-                f"partitions: {enough} would do, or a machine with {machine} free",
+                f"{needs}; {show_bytes(room)} available",
+                f"use partitions: {enough}, or a machine with {machine} free",
             )
 
 
 class _Left(NamedTuple):
-    """What is left of a batch."""
+    """The result for a batch."""
 
     data: U8
     offsets: I64
     removed: I64
-    """Units removed from each document."""
+    """Number of units removed from each document."""
     dropped: Bool
 
 

@@ -1,4 +1,4 @@
-"""The tokens of BFF: UAX #29 words that are not all white space, with a short way through ASCII."""
+"""The tokens of BFF: UAX #29 words that are not only whitespace, with a fast path for ASCII."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _ALONE, _ALPHANUMERIC, _MIDDLE, _JOINER, _RETURN, _SPACES, _NEWLINE, _BEYOND = r
 _KIND = 7
 _BLANK = 8
 _WIDE = 0  # added, makes an int32 an int64, so that all tokens have one type
-_WHITE = "\t\n\v\f\r "  # Unicode's White_Space, as in Rust; `str.isspace` has the separators U+001C to U+001F, too
+_WHITE = "\t\n\v\f\r "  # Unicode's White_Space, as in Rust; `str.isspace` also has the separators U+001C to U+001F
 
 
 def _byte_table() -> U8:
-    """What each byte is to UAX #29: letters and digits; what joins such as stand on both sides of it; and so on."""
+    """The class of each byte in UAX #29: letters and digits; characters that join these on both sides; and so on."""
     table = np.full(256, _BEYOND, np.uint8)
     table[:128] = _ALONE
     kinds = {string.ascii_letters + string.digits: _ALPHANUMERIC, "'.:,;": _MIDDLE, "_": _JOINER}
@@ -59,7 +59,7 @@ def is_blank(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> bool:
 
 @njit(cache=True, nogil=True)
 def trimmed_end(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> int:
-    """The end of `data[start:end]` without the white space at its end."""
+    """The end of `data[start:end]` without trailing whitespace."""
     while start < end:
         code, at = character_before(data, start, end)
         if not _is_white(code, classes):
@@ -70,7 +70,8 @@ def trimmed_end(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> 
 
 @njit(cache=True, nogil=True, inline="always")
 def _breaks(data: np.ndarray, first: int, stop: int, end: int) -> bool:
-    """Whether a word ends before byte `stop` for certain: a run of letters and digits, or the one character `first`."""
+    """Whether a word certainly ends before byte `stop`: a run of letters and digits, or the single character
+    `first`."""
     if stop == end:
         return True
     after = _kind(data, stop)
@@ -93,8 +94,9 @@ class Token(NamedTuple):
 def next_token(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> Token:
     """The first token of `data[at:end]`, where a word begins at `at`; an empty one at `end` if there is none.
 
-    Words are those of `dclm.text.words.next_word`. White space, runs of letters and digits and single characters are
-    decided here where they are ASCII and what follows does not join them: that is nearly all there is in most texts.
+    Words are those of `dclm.text.words.next_word`. Whitespace, runs of letters and digits and single characters are
+    decided here if they are ASCII and the next character does not join them, which covers nearly everything in most
+    texts.
     """
     while at < end:
         first = int(_BYTES[data[at]])
@@ -148,7 +150,7 @@ def tokenize(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> tup
 
 @njit(cache=True, nogil=True)
 def count_tokens(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> int:
-    """How many tokens `tokenize` finds."""
+    """Number of tokens that `tokenize` finds."""
     count = 0
     token = next_token(data, start, end, classes)
     while token.start < end:

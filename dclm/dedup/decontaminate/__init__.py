@@ -1,1 +1,1 @@
-"""Finding the text of evaluation items in documents."""
+"""Finds the text of evaluation items in documents."""

@@ -1,6 +1,6 @@
 """Which evaluation items share long n-grams with which texts.
 
-Words are what whitespace and dashes separate, compared without case, punctuation and variants of typography (see
+Words are separated by whitespace and dashes, and compared without case, punctuation and variants of typography (see
 `lower_no_punctuation` in `dclm.dedup.minhash.alphabet`). Each string of an item counts by itself, and one shorter than
 an n-gram has none: such items are never found.
 """
@@ -28,14 +28,14 @@ class ItemIndex(NamedTuple):
 
     ngram: int
     hashes: U64
-    """Of the distinct n-grams, sorted."""
+    """Hashes of the distinct n-grams, sorted."""
     tops: I64
     """Where the hashes with each value of the top bits begin."""
     postings: I64
     """Items with n-gram g: `items[postings[g]:postings[g + 1]]`."""
     items: I64
     sizes: I64
-    """How many distinct n-grams each item has."""
+    """Number of distinct n-grams of each item."""
 
 
 class Overlap(NamedTuple):
@@ -46,14 +46,14 @@ class Overlap(NamedTuple):
 
 
 class Matches(NamedTuple):
-    """N-grams of a column's texts that items have, in text order."""
+    """N-grams of a column's texts that occur in items, in text order."""
 
     rows: I64
     starts: I64
     """First byte in the text."""
     ends: I64
     grams: I64
-    """Place in `ItemIndex.hashes`."""
+    """Index in `ItemIndex.hashes`."""
 
 
 class Found(NamedTuple):
@@ -74,11 +74,11 @@ class SharedNgrams(NamedTuple):
 
     @property
     def sizes(self) -> I64:
-        """What each item has to be found by: nothing where 0."""
+        """Number of n-grams by which each item can be found; 0: it cannot."""
         return self.known.sizes
 
     def __call__(self, texts: pa.StringArray) -> Found:
-        """The stretches of each text that are made up of n-grams of one item."""
+        """The spans of each text that consist of n-grams of one item."""
         near = find_matches(texts, self.known)
         enough = np.bincount(near.rows, minlength=len(texts)) >= self.min_matches
         near = Matches(*(values[enough[near.rows]] for values in near))
@@ -92,7 +92,7 @@ class SharedNgrams(NamedTuple):
 
 
 def expand(grams: I64, index: ItemIndex) -> tuple[I64, I64]:
-    """Every item of every n-gram in `grams`: the place in `grams`, and the item."""
+    """Every item of every n-gram in `grams`: the index in `grams`, and the item."""
     lengths = np.diff(index.postings)[grams]
     place = np.repeat(np.arange(len(grams)), lengths)
     within = np.arange(len(place)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -100,10 +100,10 @@ def expand(grams: I64, index: ItemIndex) -> tuple[I64, I64]:
 
 
 def item_overlap(items: Sequence[Sequence[str]], texts: Iterable[pa.StringArray], ngram: int = 13) -> Overlap:
-    """Look for the n-grams of items (each a list of strings) in all documents, a batch of which is a string column.
+    """Search all documents, in batches that are string columns, for the n-grams of items (each a list of strings).
 
-    An item "occurs" where `found > 0`; one with `ngrams == 0` is too short to be looked for.
-    Memory: about 40 bytes for each word of the items. Cost: that of hashing every n-gram of the documents once.
+    An item "occurs" if `found > 0`; one with `ngrams == 0` is too short to be found. Memory: about 40 bytes per word of
+    the items. Cost: that of hashing every n-gram of the documents once.
     """
     index = build_index(items, ngram)
     seen = np.zeros(len(index.hashes), np.bool_)
@@ -131,7 +131,8 @@ def build_index(items: Sequence[Sequence[str]], ngram: int) -> ItemIndex:
 
 
 def count_matches(texts: pa.StringArray, index: ItemIndex, seen: Bool | None = None) -> I64:
-    """For each text how many of its n-grams (repeats included) items have; marks those in `seen`, one for each hash."""
+    """For each text, how many of its n-grams (with repeats) occur in items; marks those in `seen`, one entry per
+    hash."""
     seen = np.zeros(len(index.hashes), np.bool_) if seen is None else seen
     table = alphabet(NORMALIZATION)
     found: I64 = _count_matches(*utf8(texts), table, index.ngram, index.hashes, index.tops, seen)
@@ -148,7 +149,7 @@ def find_matches(texts: pa.StringArray, index: ItemIndex) -> Matches:
 def _long_shingles(
     data: np.ndarray, offsets: np.ndarray, table: np.ndarray, ngram: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shingles of the texts that have at least `ngram` words, and how many each text has."""
+    """Shingles of the texts that have at least `ngram` words, and their number for each text."""
     out = np.empty(int(offsets[-1]) - int(offsets[0]), np.uint64)
     counts = np.zeros(len(offsets) - 1, np.int64)
     single = np.empty(room_for(offsets), np.uint64)
@@ -163,7 +164,7 @@ def _long_shingles(
 
 @njit(cache=True, nogil=True, inline="always")
 def _look_up(known: np.ndarray, tops: np.ndarray, value: np.uint64) -> int:
-    """The place of a hash, or −1."""
+    """The index of a hash, or −1."""
     top = value >> uint64(64 - _TOP_BITS)
     for k in range(tops[top], tops[top + uint64(1)]):
         if known[k] >= value:
@@ -185,7 +186,7 @@ def _count_matches(
     hashes = np.empty(room_for(offsets), np.uint64)
     for row in range(len(offsets) - 1):
         count = shingles(data, offsets[row], offsets[row + 1], table, True, ngram, hashes)
-        for i in range(count):  # a text too short for an n-gram has one of fewer words, which the index has not
+        for i in range(count):  # a text shorter than an n-gram has a shorter one, which the index lacks
             k = _look_up(known, tops, hashes[i])
             if k >= 0:
                 found[row] += 1

@@ -1,4 +1,4 @@
-"""Evaluation items as texts: what decontamination looks for in documents."""
+"""Evaluation items as texts: what decontamination searches for in documents."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Item(NamedTuple):
     texts: tuple[str, ...]
     """All its strings, at any depth."""
     question: str
-    """What is asked, without the options listed after it and without `Question:` and `Answer:`; may be empty."""
+    """The question, without the options listed after it and without `Question:` and `Answer:`; may be empty."""
     options: tuple[str, ...]
     """Possible answers, right and wrong."""
 
 
 def read_items(file: Path) -> list[Item]:
-    """The lines of a JSONL file (.gz or not), in order; blank lines are none.
+    """The lines of a JSONL file (.gz or not), in order; blank lines are skipped.
 
-    Raises: DataError naming the line that is no JSON.
+    Raises: DataError naming the line that is not JSON.
     """
     opened = gzip.open if file.name.endswith(".gz") else open
     items = []
@@ -49,7 +49,7 @@ def read_items(file: Path) -> list[Item]:
 def make_item(row: object) -> Item:
     """The item in a row: the question in `query`, `context` or `question`, options in `choices`, `answer` and so on.
 
-    Options that a question lists as lines ("A. …") are taken from there.
+    Options that a question lists as lines ("A. …") are read from there.
     """
     texts = tuple(_strings(row))
     if not isinstance(row, dict):

@@ -1,4 +1,4 @@
-"""DCLM's rule of contamination: a document holds the whole text of a question and of one of its options."""
+"""DCLM's rule of contamination: a document contains the whole text of a question and of one of its options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dclm.dedup.minhash.shingles import word_hashes, word_places
 from dclm.text.buffers import utf8
 
 ANCHOR = 5
-"""Words a question needs to be looked for: shorter ones stand everywhere."""
+"""Minimum number of words of a question: shorter ones occur everywhere."""
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
 
@@ -39,21 +39,21 @@ class QuestionIndex(NamedTuple):
     options_of: I64
     """Options of item i: numbers `options_of[i]` … `options_of[i + 1]`."""
     sizes: I64
-    """For each item how many n-grams it can be looked for by."""
+    """For each item, the number of n-grams by which it can be found."""
 
 
 class SharedQuestions(NamedTuple):
-    """Finds items whose question stands in a text beside one of its options."""
+    """Finds items whose question occurs in a text that also contains one of its options."""
 
     known: QuestionIndex
 
     @property
     def sizes(self) -> I64:
-        """0 for items that cannot be looked for."""
+        """0 for items that cannot be found."""
         return self.known.sizes
 
     def __call__(self, texts: pa.StringArray) -> Found:
-        """The places of question and options."""
+        """The positions of question and options."""
         index = self.known
         near = find_matches(texts, index.anchors)
         place, items = expand(near.grams, index.anchors)
@@ -74,7 +74,7 @@ class SharedQuestions(NamedTuple):
 
 
 def build_questions(items: Sequence[Item], last_sentence: bool) -> QuestionIndex:
-    """`last_sentence`: of each question only its last sentence counts. An item without options is not looked for."""
+    """`last_sentence`: only the last sentence of each question counts. An item without options is not searched for."""
     texts = [_SENTENCE_END.split(item.question)[-1] if last_sentence else item.question for item in items]
     options = [option for item in items for option in item.options]
     anchors = build_index([[text] if item.options else [] for text, item in zip(texts, items, strict=True)], ANCHOR)
@@ -120,7 +120,8 @@ def _find_questions(
     option_bounds: np.ndarray,
     options_of: np.ndarray,
 ) -> list[tuple[int, int, int, int]]:
-    """(row, item, start, end) of questions that stand where `starts` says, if an option is there too, and of those."""
+    """(row, item, start, end) of questions that occur where `starts` says, if an option occurs too, and of those
+    options."""
     found = [(0, 0, 0, 0) for _ in range(0)]
     hashes, places = np.empty(0, np.uint64), np.empty((0, 2), np.int64)
     current, count = -1, 0

@@ -1,4 +1,5 @@
-"""`decontaminate`: finds documents that hold text of evaluation items, and says how many items of each task."""
+"""`decontaminate`: finds documents that contain text of evaluation items, and reports how many items of each task
+occur."""
 
 from __future__ import annotations
 
@@ -24,17 +25,17 @@ _NO_ITEM = -1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Decontaminate(Global):
-    """Drops documents that hold text of evaluation items, cuts that text out, or only reports.
+    """Drops documents that contain text of evaluation items, cuts that text out, or only reports it.
 
-    Items are the lines of JSONL files, one file a task. By `ngram` all of an item's strings count (questions, answers,
-    choices, passages), each by itself. By `question_option` a document must hold a whole question and one of its
-    options elsewhere; questions of fewer than five words are not looked for. Words are what whitespace and
-    dashes separate, compared without case, punctuation of any script, accents and other variants of typography
-    (see `normalize: lower_no_punctuation` of `minhash`).
+    Items are the lines of JSONL files, one file per task. With `ngram`, all of an item's strings count (questions,
+    answers, choices, passages), each by itself. With `question_option`, a document must contain a whole question and,
+    elsewhere, one of its options; questions of fewer than five words are not searched for. Words are separated by
+    whitespace and dashes, and compared without case, punctuation of any script, accents and other variants of
+    typography (see `normalize: lower_no_punctuation` of `minhash`).
 
-    The report stands in the artifact's record: documents found, and for each task its `items`, those long enough to be
-    looked for (`comparable`), those found in any document (`matched`), and the documents that hold one (`documents`).
-    Table `contamination` (task, item, shard, row) lists what was found where.
+    The report is in the artifact's record: documents found, and for each task its `items`, those long enough to be
+    found (`comparable`), those found in any document (`matched`), and the documents that contain one (`documents`). The
+    table `contamination` (task, item, shard, row) lists what was found where.
 
     Source: 13-grams as in GPT-3 (Brown et al. 2020, appendix C); DCLM section 4.6 for question and option, whose text
     DCLM cut out (`action: mask`).
@@ -44,24 +45,26 @@ class Decontaminate(Global):
     version: ClassVar[int] = 3
 
     items: tuple[str, ...]
-    """Evaluation files: asset names or paths of .jsonl or .jsonl.gz; what stands before the first dot is the task."""
+    """Evaluation files: asset names or paths of .jsonl or .jsonl.gz; the part of the name before the first dot is the
+    task."""
     rule: Literal["ngram", "question_option"] = "ngram"
-    """What contaminates: shared n-grams, or a question together with an option."""
+    """What counts as contamination: shared n-grams, or a question together with an option."""
     ngram: Positive = 13
-    """Words in an n-gram."""
+    """Number of words in an n-gram."""
     min_matches: Positive = 1
-    """N-grams found (repeats included) from which on a document is contaminated. For `rule: ngram`."""
+    """Minimum number of n-grams found (with repeats) in a contaminated document. For `rule: ngram`."""
     last_sentence: bool = False
-    """Of a question only its last sentence counts, as DCLM did for MMLU. For `rule: question_option`."""
+    """Only the last sentence of a question counts, as in DCLM for MMLU. For `rule: question_option`."""
     action: Literal["drop", "mask", "report"] = "drop"
-    """Whether documents go, lose the text found (counted as edits; what is left blank is dropped), or stay as they are.
+    """Whether documents are dropped, lose the text found (counted as edits; documents left blank are dropped), or stay
+    unchanged.
     """
 
     def __post_init__(self) -> None:
         if not self.items:
             raise ValueError("`items` needs at least one file")
         if len(set(self.tasks)) < len(self.tasks):
-            raise ValueError(f"two files of one name in `items`: {', '.join(self.tasks)}")
+            raise ValueError(f"two files of the same name in `items`: {', '.join(self.tasks)}")
 
     @property
     def assets(self) -> tuple[str, ...]:
@@ -85,7 +88,7 @@ class Decontaminate(Global):
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
             found = search(batch.column("text"))
             rows = batch.column("_row").to_numpy()[found.rows]
-            none = np.full(len(files), _NO_ITEM)  # a row of each task without an item, for tasks that are nowhere
+            none = np.full(len(files), _NO_ITEM)  # a row of each task without an item, for tasks that occur nowhere
             key = np.concatenate([tasks, task[found.items]])
             columns = {
                 "row": np.concatenate([none, rows]),
@@ -104,7 +107,7 @@ class Decontaminate(Global):
         if self.rule == "ngram":
             ngrams = build_index([item.texts for item in items], self.ngram)
             if not len(ngrams.hashes):
-                raise ConfigError(self.name, f"no string in {where} has {self.ngram} words", "lower `ngram`")
+                raise ConfigError(self.name, f"no string in {where} has {self.ngram} words", "use a smaller `ngram`")
             return SharedNgrams(ngrams, self.min_matches)
         questions = build_questions(items, self.last_sentence)
         if not questions.sizes.any():
@@ -141,7 +144,7 @@ class Decontaminate(Global):
         )
 
     def _drops(self, task: I64, document: I64) -> pa.Table:
-        """Each document found once; its rule is the first task that it holds an item of."""
+        """Each document found, once; its rule is the first task of which it contains an item."""
         order = np.lexsort((task, document))
         first = order[np.diff(document[order], prepend=-1) != 0]
         return pa.table(

@@ -1,1 +1,1 @@
-"""Clusters of duplicates: connected components and what is decided on them."""
+"""Clusters of duplicates: connected components and the decisions on them."""

@@ -1,4 +1,4 @@
-"""What near-duplicate steps decide, as drops, counts, and the tables of clusters and edges beside the documents."""
+"""The decisions of near-duplicate steps, as drops, counts, and the tables of clusters and edges in the artifact."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numba import njit
 from dclm.dedup.columns import F64, I64, U32, drops_table, row_of, shard_of
 
 ROWS = 1 << 20
-"""Of a table in memory at a time: a row group of its file."""
+"""Rows of a table in memory at a time: a row group of its file."""
 
 
 class Parts:
-    """A table in parts that are made as they are asked for, as often as they are."""
+    """A table in parts that are generated on demand, as often as needed."""
 
     def __init__(self, make: Callable[[], Iterator[pa.Table]]) -> None:
         self._make = make
@@ -26,26 +26,27 @@ class Parts:
 
 
 class Clusters(NamedTuple):
-    """For each of some documents the one that stays in its place. Clusters are numbered in the order of those.
+    """For each of some documents the one that is kept instead. Clusters are numbered in the order of the kept ones.
 
-    Memory: 24 bytes a document, for drops and tables up to 40 more while they are made.
+    Memory: 24 bytes per document, plus up to 40 for drops and tables while they are made.
     """
 
     documents: I64
     """Packed (see `columns.pack`), in document order."""
     kept: I64
-    """Index into `documents` of the document that stays."""
+    """Index into `documents` of the document that is kept."""
     jaccard: F64 | None = None
-    """Index of each document and the one that stays; None: not computed."""
+    """Jaccard index of each document and the kept one; None: not computed."""
 
     def drops(self) -> pa.Table:
-        """All documents that do not stay (see `dclm.curate.step.Decision`)."""
+        """All documents that are not kept (see `dclm.curate.step.Decision`)."""
         gone = np.flatnonzero(self.kept != np.arange(len(self.kept)))
         drops = drops_table(self.documents[gone], self.documents[self.kept[gone]])
         return drops if self.jaccard is None else drops.append_column("similarity", pa.array(self.jaccard[gone]))
 
     def counts(self) -> dict[str, int]:
-        """`clusters` of two or more documents, `duplicates` dropped, and the number of documents in the largest one."""
+        """`clusters` of two or more documents, `duplicates` dropped, and the number of documents in the largest
+        cluster."""
         size = np.bincount(self.kept, minlength=1)
         clusters = int((size > 1).sum())
         members = int(size[size > 1].sum())
@@ -64,10 +65,10 @@ class Clusters(NamedTuple):
             )
 
     def edges(self) -> Iterator[pa.Table]:
-        """Columns cluster, shard, row, kept_shard, kept_row, jaccard: each dropped document beside the one that stays.
+        """Columns cluster, shard, row, kept_shard, kept_row, jaccard: each dropped document with the one that is kept.
 
-        In the order of `members`. Without an index the column is null: the two were linked by keys they share, or
-        through others, and not compared.
+        In the order of `members`. If the index was not computed, the column is null: the two were linked by shared
+        keys, or through other documents, and not compared.
         """
         for members, numbers in self._in_clusters():
             gone = self.kept[members] != members
@@ -87,9 +88,9 @@ class Clusters(NamedTuple):
             )
 
     def _in_clusters(self) -> Iterator[tuple[U32, I64]]:
-        """Places of the documents in clusters of two or more, cluster after cluster, and the numbers of these.
+        """Indices of the documents in clusters of two or more, cluster after cluster, and the cluster numbers.
 
-        Some at a time, at least once.
+        Yielded in parts, at least one.
         """
         order = _by_cluster(self.kept)
         last, number = -1, -1
@@ -104,9 +105,10 @@ class Clusters(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def _by_cluster(kept: np.ndarray) -> np.ndarray:
-    """Places in clusters of two or more, by the place that stays, in order: a counting sort, 8 bytes a document."""
+    """Indices of documents in clusters of two or more, ordered by the kept one: a counting sort, 8 bytes per
+    document."""
     alone = np.uint32(0xFFFFFFFF)
-    place = np.zeros(len(kept), np.uint32)  # how many are in the cluster of each that stays; where the next one goes
+    place = np.zeros(len(kept), np.uint32)  # the size of each kept document's cluster; then where its next member goes
     for k in kept:
         place[k] += np.uint32(1)
     filled = 0

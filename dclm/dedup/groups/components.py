@@ -12,7 +12,7 @@ from dclm.dedup.columns import I64, U64, distinct
 
 
 class Links(NamedTuple):
-    """Edges between packed documents (see `columns.pack`); `first[i]` stands before `second[i]` in document order."""
+    """Edges between packed documents (see `columns.pack`); `first[i]` precedes `second[i]` in document order."""
 
     first: I64
     second: I64
@@ -38,9 +38,9 @@ def _find(parent: np.ndarray, i: int) -> int:
 
 @njit(cache=True, nogil=True)
 def unite(parent: np.ndarray, size: np.ndarray, first: np.ndarray, second: np.ndarray, cap: int) -> int:
-    """Join the two ends of every edge, in order; the smaller index becomes the root. Gives the edges refused.
+    """Join the two ends of every edge, in order; the smaller index becomes the root. Returns the refused edges.
 
-    `size` of each component, for `cap`; empty: there is none.
+    `size` of each component, for `cap`; empty: there is no cap.
     """
     refused = 0
     for e in range(len(first)):
@@ -59,9 +59,9 @@ def unite(parent: np.ndarray, size: np.ndarray, first: np.ndarray, second: np.nd
 
 @njit(cache=True, nogil=True)
 def flatten(parent: np.ndarray) -> None:
-    """Let every entry point at its root."""
+    """Make every entry point directly at its root."""
     for i in range(len(parent)):
-        parent[i] = parent[parent[i]]  # roots have the smallest index: those before i are flat already
+        parent[i] = parent[parent[i]]  # roots have the smallest index: those before i are already flat
 
 
 @njit(cache=True, nogil=True)
@@ -86,14 +86,14 @@ def _link_runs(keys: np.ndarray, documents: np.ndarray, first: np.ndarray, secon
 
 
 class Equal(NamedTuple):
-    """Pairs of rows with the same key, as places in the table of keys."""
+    """Pairs of rows with the same key, as indices into the table of keys."""
 
     first: I64
     second: I64
 
 
 def rows_of_equal_keys(keys: U64, documents: I64) -> Equal:
-    """The first row of every run of equal keys beside each of the others; rows are sorted by (key, document)."""
+    """The first row of every run of equal keys, paired with each of the others; rows are sorted by (key, document)."""
     room = _count_linked(keys)
     first, second = np.empty(room, np.int64), np.empty(room, np.int64)
     count = _link_runs(keys, documents, first, second)
@@ -101,7 +101,7 @@ def rows_of_equal_keys(keys: U64, documents: I64) -> Equal:
 
 
 def _documents(links: Iterable[Links]) -> I64:
-    """The ends of all links, sorted; elements are merged whenever they hold as many as were found before."""
+    """The ends of all links, sorted; elements are merged whenever they contain as many as were found before."""
     found = [np.zeros(0, np.int64)]
     for part in links:
         found.append(distinct(np.concatenate(part)))
@@ -125,7 +125,7 @@ def components(links: Iterable[Links], cap: int | None = None) -> Components:
     """Components of the graph whose edges are all `links` (iterated twice, one element in memory at a time).
 
     With a `cap`, a link that would make a component of more documents is refused; the order of links then counts.
-    Memory: at most 40 bytes a linked document, and 100 for each link of the largest element.
+    Memory: at most 40 bytes per linked document, and 100 per link of the largest element.
     """
     documents = _documents(links)
     parent = np.arange(len(documents), dtype=np.int64)
@@ -140,7 +140,7 @@ def components(links: Iterable[Links], cap: int | None = None) -> Components:
 
 
 def spanning_links(links: Links) -> Links:
-    """The fewest links with the same components: each document to the first one of its component."""
+    """A minimal set of links with the same components: each document to the first one of its component."""
     found = components([links])
     linked = found.root != np.arange(len(found.root))
     return Links(found.documents[found.root[linked]], found.documents[linked])

@@ -1,11 +1,12 @@
-"""Connected components on many workers: edges turn into stars in rounds that look at one document's edges at a time.
+"""Connected components on many workers: edges become stars in rounds that process one document's edges at a time.
 
-Edges are rows (key, other) of packed documents. A large-star round sees every edge from both its ends, a small-star
-round from the later one. Both keep what is connected connected; when neither changes anything, every document but the
-first of its component has one edge, to that first.
+Edges are rows (key, other) of packed documents. A large-star round sees every edge from both ends, a small-star round
+from the later one. Both preserve connectivity; when neither changes anything, every document except the first of its
+component has one edge, to that first.
 
 Source: Kiveris et al., Connected Components in MapReduce and Beyond (SoCC 2014): O(log² n) rounds, in practice about
-log n. A worker holds what comes to some keys: the documents of one component at most, 16 bytes each, beside a piece.
+log n. A worker holds the edges of some keys: the documents of at most one component, 16 bytes each, in addition to a
+piece.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from dclm.dedup.groups.components import Components
 
 
 def edges_of(links: pa.Table) -> pa.Table:
-    """Both directions of links `first`, `second`: what the first round, a large star, starts from."""
+    """Both directions of links `first`, `second`: the input of the first round, a large star."""
     return _both(ints(links, "second"), ints(links, "first"))
 
 
 def large_star(rows: pa.Table) -> Pass:
-    """Links each later neighbour of a document to the first of it and its neighbours."""
+    """Links each later neighbor of a document to the first among the document and its neighbors."""
     key, other, least, _ = _neighbours(rows)
     least = np.minimum(least, key)
     later = other > key
@@ -34,7 +35,7 @@ def large_star(rows: pa.Table) -> Pass:
 
 
 def small_star(rows: pa.Table) -> Pass:
-    """Links a document and its neighbours, all of them earlier, to the first of these."""
+    """Links a document and its neighbors, all of them earlier, to the first of these."""
     key, other, least, starts = _neighbours(rows)
     more = other != least
     low = np.concatenate([least[starts], least[more]])
@@ -42,7 +43,7 @@ def small_star(rows: pa.Table) -> Pass:
 
 
 def components_of(tables: Iterable[pa.Table]) -> Components:
-    """The components that finished stars stand for; `tables` hold each document's edges together."""
+    """The components that finished stars represent; each of `tables` contains all edges of its documents."""
     first, second = [], []
     for table in tables:
         key, other, _, _ = _neighbours(table)
@@ -57,7 +58,7 @@ def components_of(tables: Iterable[pa.Table]) -> Components:
 
 
 def _neighbours(rows: pa.Table) -> tuple[I64, I64, I64, I64]:
-    """Distinct rows sorted by (key, other); the least `other` of each one's key; where keys begin."""
+    """Distinct rows sorted by (key, other); the smallest `other` of each row's key; where keys begin."""
     key, other = ints(rows, "key"), ints(rows, "other")
     order = np.lexsort((other, key))
     key, other = key[order], other[order]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from dclm.core.errors import ConfigError
 
 MOST_PERMUTATIONS = 10_000
-"""datasketch tries every shape: its time grows with n·log n, and one try is a numerical integral."""
+"""datasketch tries every shape: its time grows with n·log n, and one try is a numerical integration."""
 
 
 class Bands(NamedTuple):
@@ -27,19 +27,19 @@ class Bands(NamedTuple):
 
 
 def best_bands(threshold: float, permutations: int, recall_weight: float = 0.5) -> Bands:
-    """The shape of at most `permutations` that datasketch chooses for `threshold`.
+    """The shape with at most `permutations` that datasketch chooses for `threshold`.
 
     It minimizes the area of false positives (candidates below the threshold) and of false negatives (pairs above it
-    that are not found) under the curve of `Bands.found`, the second weighted by `recall_weight`.
-    Raises: ConfigError for a threshold, a weight or a number for which datasketch has no answer.
-    Source: `datasketch.MinHashLSH(threshold, num_perm, weights=(1 − recall_weight, recall_weight))`.
+    that are not found) under the curve of `Bands.found`, the second weighted by `recall_weight`. Raises: ConfigError
+    for a threshold, a weight or a number for which datasketch has no answer. Source: `datasketch.MinHashLSH(threshold,
+    num_perm, weights=(1 − recall_weight, recall_weight))`.
     """
     from datasketch import MinHashLSH
 
     if not 0 < threshold < 1:
         raise ConfigError("threshold", f"found {threshold:g}, allowed: above 0 and below 1", "0.8 is usual")
     if not 0 <= recall_weight <= 1:
-        raise ConfigError("recall weight", f"found {recall_weight:g}, allowed: 0 to 1", "0.5 is even")
+        raise ConfigError("recall weight", f"found {recall_weight:g}, allowed: 0 to 1", "0.5 weighs both equally")
     if not 2 <= permutations <= MOST_PERMUTATIONS:
         raise ConfigError(
             "permutations", f"found {permutations:,}, allowed: 2 to {MOST_PERMUTATIONS:,}", "128 to 1,395 are usual"
@@ -48,5 +48,5 @@ def best_bands(threshold: float, permutations: int, recall_weight: float = 0.5) 
         found = MinHashLSH(threshold=threshold, num_perm=permutations, weights=(1 - recall_weight, recall_weight))
     except ValueError as error:
         what = f"no shape of two bands or more for {threshold:g} with {permutations:,} permutations ({error})"
-        raise ConfigError("threshold", what, "take more permutations or a lower threshold") from error
+        raise ConfigError("threshold", what, "use more permutations or a lower threshold") from error
     return Bands(bands=found.b, rows=found.r)

@@ -1,4 +1,5 @@
-"""Which documents of a cluster stay: exact Jaccard indices of sets of shingle hashes, few comparisons a document."""
+"""Which documents of a cluster are kept: exact Jaccard indices of sets of shingle hashes, few comparisons per
+document."""
 
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ from dclm.dedup.hashing import mix
 MISS = 1e-9
 """Probability that a pair at the threshold is not compared because it shares no sampled shingle."""
 CANDIDATES = 16
-"""Kept documents that are tried for each sampled shingle at most."""
+"""Maximum number of kept documents that are tried per sampled shingle."""
 
 
 @njit(cache=True, nogil=True, inline="always")
 def _least_shared(total: int, threshold: float) -> int:
-    """The least x with x / (total − x) ≥ threshold in floating point, if two sets of `total` together can share it."""
+    """The smallest x with x / (total − x) ≥ threshold in floating point, if two sets of `total` together can share
+    it."""
     least = max(0, int(threshold * total / (1.0 + threshold)) - 1)
     while 2 * least <= total and least / (total - least) < threshold:
         least += 1
@@ -97,7 +99,7 @@ def _find_leaders(
 
 @njit(cache=True, nogil=True)
 def _num_probes(keys: np.ndarray, offsets: np.ndarray, start: int, probes: int) -> int:
-    """Smallest shingles, at most `probes` of each document, in the cluster that begins at `start`."""
+    """Smallest shingles, at most `probes` per document, in the cluster that begins at `start`."""
     total = 0
     i = start
     while i < len(keys) and keys[i] == keys[start]:
@@ -110,7 +112,8 @@ def _num_probes(keys: np.ndarray, offsets: np.ndarray, start: int, probes: int) 
 def _empty_index(
     keys: np.ndarray, offsets: np.ndarray, probes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Room for the largest cluster: slots of a hash table, and entries with their shingle, leader and next entry."""
+    """Scratch space for the largest cluster: slots of a hash table, and entries with their shingle, leader and next
+    entry."""
     most, start = 0, 0
     for i in range(len(keys)):
         if i == 0 or keys[i] != keys[start]:
@@ -138,12 +141,12 @@ def _slot(slots: np.ndarray, shared: np.ndarray, shingle: np.uint64, mask: int) 
 
 
 def find_leaders(keys: U64, offsets: I64, values: U64, threshold: float) -> I64:
-    """For each document a kept one before it in its cluster (run of equal keys) that is near enough, or itself.
+    """For each document an earlier kept one in its cluster (run of equal keys) that is similar enough, or itself.
 
     Set i is `values[offsets[i]:offsets[i + 1]]`, sorted. Compared are documents that share one of their smallest
-    shingles; values are hashes, so these are a sample, of such a size that a pair at the threshold shares none with
-    probability `MISS` at most (where sets are that small, never). At most `CANDIDATES` kept documents are tried for
-    each, the last ones first: the cost is linear in the documents, whatever the size of the cluster.
+    shingles; values are hashes, so these are a sample, of a size such that a pair at the threshold shares none with
+    probability at most `MISS` (never, if sets are that small). At most `CANDIDATES` kept documents are tried for each,
+    the last ones first: the cost is linear in the documents, whatever the size of the cluster.
     """
     if threshold <= 0:
         probes = int(np.diff(offsets).max(initial=1))

@@ -14,7 +14,7 @@ from dclm.dedup.minhash.signatures import Signatures
 
 @njit(cache=True, nogil=True)
 def _band_keys(values: np.ndarray, counts: np.ndarray, bands: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Keys (document after document, band after band) and the place of each one's document in the batch."""
+    """Keys (document after document, band after band) and the index of each key's document in the batch."""
     filled = 0
     for count in counts:
         filled += count > 0
@@ -34,13 +34,13 @@ def _band_keys(values: np.ndarray, counts: np.ndarray, bands: int, rows: int) ->
 
 
 def band_keys(signatures: Signatures, bands: int, rows: int) -> tuple[U64, I64]:
-    """One key for each band of each document that has shingles, and the document's place in the batch."""
+    """One key per band of each document that has shingles, and the document's index in the batch."""
     keys, places = _band_keys(signatures.values, signatures.counts, bands, rows)
     return keys, places
 
 
 def candidate_links(keys: pa.Table) -> pa.Table:
-    """Links between documents that share a key, no more than it takes to connect them: columns first, second.
+    """Links between documents that share a key, only as many as needed to connect them: columns first, second.
 
     `whole_first` and `whole_second` are the documents' values of the key column `whole`.
     """

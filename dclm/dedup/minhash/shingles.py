@@ -18,7 +18,7 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: the base of the polynomial over to
 
 @njit(cache=True, nogil=True, inline="always")
 def decode(data: np.ndarray, at: int) -> tuple[np.uint32, int]:
-    """The code point at byte `at` of valid UTF-8 and the number of its bytes."""
+    """The code point at byte `at` of valid UTF-8 and its number of bytes."""
     b0 = uint32(data[at])
     if b0 < uint32(0x80):
         return b0, 1
@@ -34,15 +34,15 @@ def decode(data: np.ndarray, at: int) -> tuple[np.uint32, int]:
 
 @njit(cache=True, nogil=True, inline="always")
 def _expansion(value: np.uint32) -> tuple[np.int64, np.int64]:
-    """Where in its table the code points begin that a value stands for, and how many they are (see `EXPANDS`)."""
+    """Where the code points that a value stands for begin in its table, and how many there are (see `EXPANDS`)."""
     return int64((value - uint32(EXPANDS)) >> uint32(3)), int64(value & uint32(7))
 
 
 @njit(cache=True, nogil=True)
 def word_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray) -> int:
-    """Hashes of the whitespace-separated words of `data[start:end]` into `out`; how many there are.
+    """Write hashes of the whitespace-separated words of `data[start:end]` to `out`; returns their number.
 
-    A word that normalization empties is no word.
+    A word that normalization empties does not count.
     """
     count = 0
     h = _START
@@ -75,9 +75,9 @@ def word_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, out: 
 
 @njit(cache=True, nogil=True)
 def word_places(data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray) -> int:
-    """First byte and end of the words that `word_hashes` hashes, as they stand in the text; how many there are."""
+    """First byte and end of the words that `word_hashes` hashes, as they occur in the text; returns their number."""
     count = 0
-    first, last = -1, -1  # of what stands between white space; −1: nothing yet
+    first, last = -1, -1  # of the text between whitespace; −1: nothing yet
     is_word = False
     at = start
     while at <= end:
@@ -99,7 +99,8 @@ def word_places(data: np.ndarray, start: int, end: int, table: np.ndarray, out: 
 
 @njit(cache=True, nogil=True)
 def character_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray) -> int:
-    """Hashes of the characters of `data[start:end]` into `out`; a run of whitespace is one space, none at the ends."""
+    """Write hashes of the characters of `data[start:end]` to `out`; a run of whitespace is one space, none at the
+    ends."""
     count = 0
     gap = False
     at = start
@@ -125,7 +126,7 @@ def character_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, 
 
 @njit(cache=True, nogil=True)
 def combine(tokens: np.ndarray, count: int, ngram: int, out: np.ndarray) -> int:
-    """Hashes of all n-grams of the first `count` tokens into `out` (may be `tokens` itself); how many there are.
+    """Write hashes of all n-grams of the first `count` tokens to `out` (may be `tokens` itself); returns their number.
 
     Fewer tokens than `ngram`, but at least one: a single shingle of them all.
     """
@@ -151,7 +152,8 @@ def combine(tokens: np.ndarray, count: int, ngram: int, out: np.ndarray) -> int:
 def shingles(
     data: np.ndarray, start: int, end: int, table: np.ndarray, words: bool, ngram: int, out: np.ndarray
 ) -> int:
-    """Shingle hashes of one text into `out` (room for one a byte), in text order with repeats; how many."""
+    """Write shingle hashes of one text to `out` (room for one per byte), in text order with repeats; returns their
+    number."""
     if words:
         count = word_hashes(data, start, end, table, out)
     else:
@@ -161,9 +163,9 @@ def shingles(
 
 @njit(cache=True, nogil=True)
 def room_for(offsets: np.ndarray) -> int:
-    """Shingles that a text of a column may have at most: as many as the longest one has bytes.
+    """Maximum number of shingles per text of a column: the number of bytes of the longest one.
 
-    Memory that is never written is never taken: words need about 1.5 bytes for each byte of text.
+    Memory that is never written is never allocated: words need about 1.5 bytes per byte of text.
     """
     longest = 0
     for i in range(len(offsets) - 1):

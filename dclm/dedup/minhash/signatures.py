@@ -13,11 +13,11 @@ from dclm.dedup.minhash.shingles import room_for, shingles
 from dclm.text.buffers import Utf8
 
 Bits = Literal[32, 64]
-_CHUNK = 2048  # hashes that stay in the first-level cache while all permutations pass over them
+_CHUNK = 2048  # hashes that stay in the first-level cache while all permutations process them
 
 
 class Permutations(NamedTuple):
-    """h → multiplier · h + addend (mod 2^bits), one pair for each permutation; multipliers are odd."""
+    """h → multiplier · h + addend (mod 2^bits), one pair per permutation; multipliers are odd."""
 
     multiplier: U32 | U64
     addend: U32 | U64
@@ -142,11 +142,11 @@ class Signatures(NamedTuple):
     """Signatures of a batch of documents."""
 
     values: U32 | U64
-    """Shape (documents, permutations); all ones where a document has no shingle."""
+    """Shape (documents, permutations); all ones if a document has no shingle."""
     counts: np.ndarray
     """Shingles of each document, with repeats."""
     whole: U64
-    """Hash of the sequence of all shingles: equal where normalized texts are equal."""
+    """Hash of the sequence of all shingles: equal if normalized texts are equal."""
 
 
 def signatures(texts: Utf8, table: U32, words: bool, ngram: int, draw: Permutations) -> Signatures:

@@ -1,4 +1,4 @@
-"""`minhash`: near-duplicate documents, found by MinHash and locality-sensitive hashing, verified if so wished."""
+"""`minhash`: near-duplicate documents, found by MinHash and locality-sensitive hashing, optionally verified."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from dclm.dedup.minhash.signatures import Bits, permutations, signatures
 from dclm.dedup.minhash.verify import Verify
 from dclm.text.buffers import utf8
 
-_DECISION_BYTES = 100  # for components, clusters, edges and drops, at the worst moment
+_DECISION_BYTES = 100  # for components, clusters, edges and drops, at peak
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MinHash(Global):
-    """Of documents that share many n-grams, keeps the first.
+    """Keeps the first of documents that share many n-grams.
 
-    Two documents of Jaccard index s become candidates with probability 1 − (1 − s^rows)^bands. Without `verify`
-    candidates are duplicates, and so are those linked through others. With it, a document goes only if its exact
-    index with one that stays reaches the threshold (see `Verify`). Documents without any word are never duplicates;
-    one with fewer words than `ngram` has a single shingle.
+    Two documents with Jaccard index s become candidates with probability 1 − (1 − s^rows)^bands. Without `verify`,
+    candidates are duplicates, and so are those linked through others. With it, a document is dropped only if its exact
+    index with a kept one reaches the threshold (see `Verify`). Documents without any word are never duplicates; one
+    with fewer words than `ngram` has a single shingle.
 
     Adds the tables `clusters`, one row for every document in a cluster of two or more, and `edges`, one for every
-    dropped document beside the one that stays, with their Jaccard index if it was computed (see `dclm.dedup.groups`).
+    dropped document with the one that is kept, with their Jaccard index if it was computed (see `dclm.dedup.groups`).
 
     Source: DCLM appendix L (93 bands of 15 over 5-grams of tokens); signatures are those of datasketch ≥ 2 (schemes
     affine64 and affine32) for the same seed, fed with `dclm.dedup.minhash.shingles.shingle_hash`.
@@ -46,37 +46,37 @@ class MinHash(Global):
     version: ClassVar[int] = 5
 
     ngram: Positive = 5
-    """Units in a shingle."""
+    """Number of units in a shingle."""
     unit: Literal["word", "character"] = "word"
-    """Words are what whitespace separates."""
+    """Words are separated by whitespace."""
     normalize: Normalization = "lower"
-    """What is done to the text first: nothing; lower case; that without ASCII punctuation, as SlimPajama does; or that
-    without punctuation of any script, typographic variants folded (ligatures, full width, accents, invisible
-    characters), dashes parting words."""
+    """Normalization of the text: none; lower case; lower case without ASCII punctuation, as in SlimPajama; or without
+    punctuation of any script, with variants of typography folded (ligatures, full width, accents, invisible characters)
+    and dashes separating words."""
     bands: Positive = 93
-    """`dclm dedup bands` says which bands and rows datasketch chooses for a threshold."""
+    """Number of bands; `dclm dedup bands` prints the bands and rows that datasketch chooses for a threshold."""
     rows: Positive = 15
     seed: Annotated[int, Range(0, 2**32 - 1)] = 1
-    """Of the permutations."""
+    """Seed of the permutations."""
     bits: Bits = 64
-    """Width of the hashes; 32 is faster and enough below about 1e8 shingles a document."""
+    """Width of the hashes; 32 is faster and enough below about 1e8 shingles per document."""
     verify: Fraction | None = None
-    """Least exact Jaccard index of a dropped document with the one kept in its place; null: none is computed."""
+    """Minimum exact Jaccard index of a dropped document with the one kept instead; null: none is computed."""
     max_cluster: Count | None = None
     """Links that would make a candidate cluster of more documents are not followed; null: no limit."""
     links_in_memory: Count = 200_000_000
     """More candidate links than this are joined in rounds on all workers instead of at once on one, with the same
-    result. With `max_cluster` their order counts, and one worker joins them all."""
+    result. With `max_cluster` their order matters, and one worker joins them all."""
 
     def __post_init__(self) -> None:
         if self.verify == 0:
-            raise ValueError("verify: 0 verifies nothing; leave it out")
+            raise ValueError("verify: 0 verifies nothing; omit it")
 
     @property
     def memory(self) -> str:
-        found = f"a worker takes 1 GB; the one that decides {_DECISION_BYTES} B"
-        verified = "; verified: 8 B a distinct shingle of the largest candidate cluster" if self.verify else ""
-        return f"{found} a document with candidates{verified}"
+        found = f"a worker needs 1 GB; the deciding worker: {_DECISION_BYTES} B"
+        verified = "; with verify: 8 B per distinct shingle of the largest candidate cluster" if self.verify else ""
+        return f"{found} per candidate document{verified}"
 
     def open(self, context: Context) -> MapFunction:
         table = alphabet(self.normalize)
@@ -127,13 +127,13 @@ def _check_memory(candidates: int) -> None:
     if need > room:
         raise ConfigError(
             "minhash",
-            f"{candidates:,} documents with candidates need {show_bytes(need)}; {show_bytes(room)} can be had",
+            f"{candidates:,} documents with candidates need {show_bytes(need)}; {show_bytes(room)} available",
             f"put `exact` before it, or decide on a machine with {show_bytes(int(need / FRACTION))} free",
         )
 
 
 class _LinksOf:
-    """Reduced tables as links, as often as asked."""
+    """Reduced tables as links, as often as needed."""
 
     def __init__(self, reduced: Iterable[pa.Table]) -> None:
         self._reduced = reduced
@@ -163,7 +163,7 @@ def _first_copies(found: Components, whole: U64) -> I64:
 
 
 def _rows_to_verify(found: Components, first: I64) -> pa.Table:
-    """One copy of each different document, of components that have more than one."""
+    """One copy of each distinct document, for components that have more than one."""
     different = np.flatnonzero(first == np.arange(len(first)))
     several = np.bincount(found.root[different], minlength=len(first))[found.root[different]] > 1
     chosen = different[several]
@@ -178,7 +178,7 @@ def _rows_to_verify(found: Components, first: I64) -> pa.Table:
 
 
 class _Finish:
-    """The decision on all candidates from that on one copy of each."""
+    """The decision on all candidates, from the one on single copies of each."""
 
     def __init__(self, documents: I64, first: I64, info: dict[str, object]) -> None:
         self._documents, self._first, self._info = documents, first, info
@@ -187,7 +187,7 @@ class _Finish:
         dropped = np.searchsorted(self._documents, documents_of(verified.drops))
         kept = np.arange(len(self._documents))
         kept[dropped] = np.searchsorted(self._documents, documents_of(verified.drops, "kept_"))
-        jaccard = np.ones(len(self._documents), np.float64)  # copies of one that stays
+        jaccard = np.ones(len(self._documents), np.float64)  # copies of one that is kept
         jaccard[dropped] = verified.drops.column("jaccard").to_numpy()
         return _decision(Clusters(self._documents, kept[self._first], jaccard[self._first]), self._info)
 

@@ -21,13 +21,14 @@ from dclm.text.buffers import utf8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verify(Global):
-    """Within each candidate cluster (column `_cluster`), drops a document that is near enough to one that stays.
+    """Within each candidate cluster (column `_cluster`), drops a document that is similar enough to a kept one.
 
-    Documents are taken in order. The first stays; each of the others is dropped if its Jaccard index with one that
-    stays reaches the threshold, and stays otherwise. So chains do not merge: whatever is dropped has a kept document
-    at least that near. Two kept documents are that near only where a bound on comparisons was met: see `find_leaders`.
+    Documents are processed in order. The first is kept; each of the others is dropped if its Jaccard index with a kept
+    one reaches the threshold, and kept otherwise. So chains do not merge: every dropped document has a kept one at
+    least that similar. Two kept documents are that similar only if a limit on comparisons was reached: see
+    `find_leaders`.
 
-    Memory: 8 bytes for each distinct shingle of the different documents of a cluster; `max_cluster` bounds it.
+    Memory: 8 bytes per distinct shingle of the distinct documents of a cluster; `max_cluster` bounds it.
     """
 
     name: ClassVar[str] = "minhash.verify"
@@ -71,7 +72,7 @@ class Verify(Global):
 def _shingle_sets(
     data: np.ndarray, offsets: np.ndarray, table: np.ndarray, words: bool, ngram: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The sorted distinct shingle hashes of each text, one after the other, and where each one's begin."""
+    """The sorted distinct shingle hashes of each text, concatenated, and where each one's begin."""
     out = np.empty(offsets[-1] - offsets[0], np.uint64)
     bounds = np.zeros(len(offsets), np.int64)
     end = 0

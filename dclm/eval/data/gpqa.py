@@ -1,4 +1,4 @@
-"""GPQA: kept encrypted, as its authors ask, and decrypted in memory with the password that they give out.
+"""GPQA: stored encrypted, as its authors ask, and decrypted in memory with the password that they publish.
 
 Source: `convert_gpqa` of DCLM's eval_openlm_ckpt.py.
 """
@@ -37,19 +37,19 @@ _MISSING = frozenset((
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
     "NULL", "NaN", "None", "n/a", "nan", "null",
 ))  # fmt: skip
-"""What pandas reads as no value, and the reference's arrays of texts then hold as "nan"."""
+"""Strings that pandas reads as missing, so that the reference's arrays of texts contain "nan"."""
 
 
 def gpqa_rows(task: Task, archive: Asset = ARCHIVE) -> list[Row]:
-    """The rows of a task whose data is in the encrypted archive; nothing of them is written to disk.
+    """The rows of a task whose data is in the encrypted archive; they are never written to disk.
 
-    Raises: AssetError where the archive or the password cannot be had, or the password is wrong.
+    Raises: AssetError if the archive or the password is not available, or the password is wrong.
     """
     member = task.metadata.data.file.replace("gpqa/", "dataset/").replace(".jsonl", ".csv")
     where = f"data of task {task.task}"
     password = os.environ.get(PASSWORD)
     if not password:
-        what = f"encrypted, as its authors ask, and {PASSWORD} is not set"
+        what = f"encrypted at its authors' request, and {PASSWORD} is not set"
         raise AssetError(where, what, "the password is in the README of github.com/idavidrein/gpqa")
     with zipfile.ZipFile(fetch_asset(archive)) as found:
         try:
@@ -60,7 +60,7 @@ def gpqa_rows(task: Task, archive: Asset = ARCHIVE) -> list[Row]:
 
 
 def convert_gpqa(text: str) -> list[Row]:
-    """The reference's rows of a CSV file of GPQA: one generator, consumed in row order, shuffles the four choices."""
+    """The reference's rows for a CSV file of GPQA: one generator, consumed in row order, shuffles the four choices."""
     draw = random.Random(SEED)
     rows: list[Row] = []
     for record in csv.DictReader(io.StringIO(text, newline="")):

@@ -1,4 +1,4 @@
-"""The rows of a task: found as an asset, checked against the task's file, and stripped as the reference strips them."""
+"""The rows of a task: found as an asset, checked against the task's file, and stripped as in the reference."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ COLUMNS: dict[Kind, dict[str, type]] = {
     "schema": {"context_options": list, "continuation": str, "gold": int},
     "generation": {"context": str, "answer": str},
 }
-"""Columns that a kind of task cannot do without."""
+"""Required columns for each kind of task."""
 CHOICES: dict[Kind, str] = {"multiple_choice": "choices", "schema": "context_options"}
 
 
 class Part(NamedTuple):
-    """The rows among which examples are drawn: all of a task, or those of one category."""
+    """The rows from which examples are drawn: all of a task, or those of one category."""
 
     category: str
-    """Empty where the task has no categories."""
+    """Empty if the task has no categories."""
     row_numbers: list[int]
-    """Of `rows` in the task's file."""
+    """Indices into `rows` of the task's file."""
     originals: list[Row]
-    """As the file has them. The reference collects right answers before it strips."""
+    """As in the file. The reference collects right answers before it strips."""
     rows: list[Row]
-    """Every text field stripped, lists not."""
+    """Every text field stripped, but not lists."""
 
 
 def load_parts(task: Task) -> list[Part]:
-    """The rows of `task`, split by category where it has them.
+    """The rows of `task`, split by category if it has categories.
 
-    Raises: AssetError if the data cannot be had; DataError if it is not what the task's file says, naming the row.
+    Raises: AssetError if the data is not available; DataError naming the row if it does not match the task's file.
     """
     if task.metadata.data.sha256 is None:
         return split(task, gpqa_rows(task))
@@ -48,9 +48,9 @@ def load_parts(task: Task) -> list[Part]:
 
 
 def available_parts(suite: Suite, missing: dict[str, str]) -> Iterator[tuple[Task, list[Part]]]:
-    """The tasks of `suite` whose data can be had; of every other one the reason is put into `missing`.
+    """The tasks of `suite` whose data is available; for every other one the reason is added to `missing`.
 
-    Raises: DataError as `load_parts`; ConfigError after the last task if there was none.
+    Raises: DataError like `load_parts`; ConfigError after the last task if there was none.
     """
     for task in suite.tasks:
         try:
@@ -61,11 +61,11 @@ def available_parts(suite: Suite, missing: dict[str, str]) -> Iterator[tuple[Tas
         yield task, parts
     if len(missing) == len(suite.tasks):
         label, reason = next(iter(missing.items()))
-        raise ConfigError(f"suite {suite.name}", f"the data of none of its tasks is there; {label}: {reason}")
+        raise ConfigError(f"suite {suite.name}", f"no data available for any of its tasks; {label}: {reason}")
 
 
 def split(task: Task, rows: list[Row]) -> list[Part]:
-    """Check, strip and split rows. Categories come sorted by name."""
+    """Check, strip and split rows. Categories are sorted by name."""
     expected = task.metadata.data.rows
     if len(rows) != expected:
         raise DataError(f"data of task {task.task}", f"found {len(rows)} rows, allowed: {expected}")

@@ -1,4 +1,4 @@
-"""Rows of evaluation data as JSONL: reading, and the one form that is hashed."""
+"""Rows of evaluation data as JSONL: reading, and the canonical form that is hashed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Row = dict[str, object]
 
 
 def parse_rows(name: str, content: bytes) -> Iterator[Row]:
-    """The objects of a JSONL file. Raises: DataError naming the line that is none."""
+    """The objects in a JSONL file. Raises: DataError naming the line that is not an object."""
     for number, line in enumerate(content.splitlines(), 1):
         if not line.strip():
             continue
@@ -32,5 +32,5 @@ def canonical_rows(rows: Iterable[Row]) -> bytes:
 
 
 def rows_sha256(rows: Iterable[Row]) -> str:
-    """What a task's file gives as `sha256`."""
+    """The value that a task's file gives as `sha256`."""
     return hashlib.sha256(canonical_rows(rows)).hexdigest()

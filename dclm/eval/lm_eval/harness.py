@@ -1,4 +1,5 @@
-"""lm-eval's own tasks on any model; `DclmLM` makes ours one of its, on the code that scores our own suite."""
+"""lm-eval's own tasks on any model; `DclmLM` makes one of our models an lm-eval model, with the code that scores our
+suite."""
 
 from __future__ import annotations
 
@@ -26,11 +27,11 @@ from dclm.eval.run.subject import Subject
 from dclm.eval.tokenizer import Ids
 
 MAX_NEW_TOKENS = 256
-"""lm-eval's default where a task does not say."""
+"""lm-eval's default if a task does not state it."""
 
 
 class DclmLM(TemplateLM):  # type: ignore[misc]
-    """Scores and generates with a `Subject`; requests with the same context forward it once."""
+    """Scores and generates with a `Subject`; requests with the same context share its forward pass."""
 
     def __init__(self, subject: Subject, batch_tokens: int) -> None:
         super().__init__()
@@ -50,11 +51,11 @@ class DclmLM(TemplateLM):  # type: ignore[misc]
 
     @property
     def max_length(self) -> int:
-        """Tokens that the model reads: context and answer without its last, which is predicted alone."""
+        """Number of tokens that the model reads: context and answer without its last token, which is only predicted."""
         return self.subject.window
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: object) -> list[int]:
-        """Ids of a text, with the special tokens that its tokenizer puts around it unless it begins with one."""
+        """Ids of a text, with the special tokens that its tokenizer adds, unless it already begins with one."""
         tokenizer = self.subject.tokenizer
         special = not string.startswith(tokenizer.start) if add_special_tokens is None else add_special_tokens
         return list(tokenizer.encode(string, special=special))
@@ -106,7 +107,7 @@ class DclmLM(TemplateLM):  # type: ignore[misc]
     def _request(self, context: str, settings: Mapping[str, Any]) -> tuple[Request, list[str]]:
         asked = normalize_gen_kwargs(dict(settings), MAX_NEW_TOKENS)
         if asked["do_sample"]:
-            raise ConfigError("generation", f"found {dict(settings)}, allowed: greedy", "sampling is not offered")
+            raise ConfigError("generation", f"found {dict(settings)}, allowed: greedy", "sampling is not supported")
         longest = asked["max_gen_toks"]
         if longest >= self.max_length:
             what = f"found max_gen_toks {longest}, allowed: less than {self.max_length}, the model's window"
@@ -119,14 +120,14 @@ class DclmLM(TemplateLM):  # type: ignore[misc]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ForeignTasks:
-    """Some of lm-eval's own tasks, named as lm-eval names them (groups and tags too)."""
+    """Some of lm-eval's own tasks, by lm-eval's names (including groups and tags)."""
 
     names: tuple[str, ...]
     include_path: Path | None = None
-    """A folder with more task files, as `lm_eval --include_path` takes it."""
+    """A folder with additional task files, as for `lm_eval --include_path`."""
 
     def identity(self) -> dict[str, object]:
-        """What bears on their scores."""
+        """The settings that affect their scores."""
         files = sorted(p for p in self.include_path.rglob("*") if p.is_file()) if self.include_path else []
         return {
             "tasks": sorted(self.names),
@@ -138,7 +139,7 @@ class ForeignTasks:
     def manager(self) -> TaskManager:
         """lm-eval's index of tasks, which takes seconds to build.
 
-        Raises: ConfigError where it does not know one of `names`, with the nearest.
+        Raises: ConfigError with the nearest name if it does not know one of `names`.
         """
         manager = TaskManager(include_path=None if self.include_path is None else str(self.include_path))
         for name in self.names:
@@ -150,16 +151,16 @@ class ForeignTasks:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ForeignScores:
-    """What lm-eval makes of a model."""
+    """lm-eval's results for a model."""
 
     results: dict[str, dict[str, Any]]
-    """Task → metric → value, means as lm-eval takes them."""
+    """Task → metric → value, with means as computed by lm-eval."""
     items: list[dict[str, Any]]
-    """A row of each task: its number, the filter, and the metrics of this row alone."""
+    """One row per row of a task: its number, the filter, and the metrics of this row."""
 
 
 def run_lm_eval(lm: LM, tasks: ForeignTasks, *, limit: int | None) -> ForeignScores:
-    """lm-eval's own tasks on a model, by lm-eval's rules. Raises: ConfigError as `ForeignTasks.manager`."""
+    """Run lm-eval's own tasks on a model, by lm-eval's rules. Raises: ConfigError like `ForeignTasks.manager`."""
     found = simple_evaluate(
         model=lm, tasks=list(tasks.names), task_manager=tasks.manager, limit=limit, bootstrap_iters=0
     )

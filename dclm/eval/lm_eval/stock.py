@@ -1,10 +1,10 @@
 """Our tasks under the stock `lm_eval` command: `lm_eval --include_path eval_suite --tasks core --model …`.
 
 The templates in eval_suite/templates name `SuiteTask` as the class of every task. Prompts are the same texts as in
-`dclm evaluate`; what can differ is tokenization: lm-eval tokenizes context and answer jointly, the reference apart.
-Multiple choice is judged by mean log-probability a token, and generation is as long as the longest answer, so both
-need to know the tokenizer: lm-eval tells it (`pretrained=` or `tokenizer=` in --model_args), or pass
-`--metadata '{"tokenizer": "DIRECTORY"}'`.
+`dclm evaluate`; only tokenization can differ: lm-eval tokenizes context and answer jointly, the reference separately.
+Multiple choice is judged by mean log-probability per token, and generation is as long as the longest answer, so both
+need the tokenizer: lm-eval provides it (`pretrained=` or `tokenizer=` in --model_args), or pass `--metadata
+'{"tokenizer": "DIRECTORY"}'`.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class SuiteTask(LmEvalTask):  # type: ignore[misc]
         return docs
 
     def _count(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text has. Raises: ConfigError where the tokenizer is not known."""
+        """Number of tokens of each text. Raises: ConfigError if the tokenizer is unknown."""
         if self._tokenizer_name is None:
-            what = "scoring needs to know the tokenizer"
+            what = "scoring needs the tokenizer"
             raise ConfigError(f"task {self.task.task}", what, 'pass --metadata \'{"tokenizer": "DIRECTORY"}\'')
         from transformers import AutoTokenizer
 
@@ -97,14 +97,14 @@ class SuiteTask(LmEvalTask):  # type: ignore[misc]
         return None
 
     def fewshot_context(self, doc: Mapping[str, Any], num_fewshot: int, **_: object) -> str:
-        """The prompt; examples are part of it, drawn as the reference draws them."""
+        """The prompt; it includes the examples, drawn as in the reference."""
         if num_fewshot != self.task.num_fewshot:
             what = f"found num_fewshot {num_fewshot}, allowed: {self.task.num_fewshot}"
-            raise ConfigError(f"task {self.task.task}", what, "the suite fixes it")
+            raise ConfigError(f"task {self.task.task}", what, "the suite determines it")
         return self.doc_to_text(doc)
 
     def construct_requests(self, doc: Mapping[str, Any], ctx: str, **kwargs: Any) -> list[Instance]:
-        """One request a choice, or one alone."""
+        """One request per choice, or a single one."""
         metadata = kwargs["metadata"]
         if self.OUTPUT_TYPE == "generate_until":
             until = list(self.task.metadata.stop)
@@ -144,7 +144,7 @@ class SuiteTask(LmEvalTask):  # type: ignore[misc]
 
 
 def mean_of_categories(judged: Sequence[Judged]) -> float:
-    """The unweighted mean of the categories' accuracies; the plain accuracy where there is one category."""
+    """The unweighted mean of the categories' accuracies; the plain accuracy if there is one category."""
     by_category: dict[str, list[bool]] = {}
     for category, right in judged:
         by_category.setdefault(category, []).append(right)

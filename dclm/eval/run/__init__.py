@@ -1,1 +1,1 @@
-"""Running an evaluation: units, forward passes, generation."""
+"""Runs an evaluation: units, forward passes, generation."""

@@ -1,4 +1,4 @@
-"""Whether generated text answers a question: the reference's cutting, normalising and matching."""
+"""Whether generated text answers a question: the reference's cutting, normalization and matching."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def normalise(answer: str) -> str:
 
 
 def is_right(cleaned: str, labels: Iterable[str]) -> bool:
-    """Whether the normalised output begins with any normalised label.
+    """Whether the normalized output begins with any normalized label.
 
-    As in the reference "180" answers "18", and a label that normalises to nothing is answered by anything.
+    As in the reference, "180" answers "18", and any output answers a label that normalizes to nothing.
     """
     return any(cleaned.startswith(normalise(label)) for label in labels)

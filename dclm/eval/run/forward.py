@@ -1,4 +1,4 @@
-"""Runs the forest of `dclm.eval.run.tree` through a model and reads the predictions that are wanted.
+"""Runs the forest of `dclm.eval.run.tree` through a model and reads the requested predictions.
 
 B rows, T tokens, d width, V vocabulary, N predictions.
 """
@@ -20,56 +20,56 @@ from dclm.eval.run.tree import Pair, Run, Want, plan
 from dclm.model.interface import Cache, LanguageModel
 
 HEAD_ROWS = 512
-"""Predictions turned into logits at once: 512 · 50,432 · 4 bytes = 103 MB."""
+"""Number of predictions turned into logits at once: 512 · 50,432 · 4 bytes = 103 MB."""
 CACHE_FACTOR = 4
-"""A pass below the roots may hold this many times `batch_tokens` in its cache, and SMALLEST_CACHE in any case."""
+"""A pass below the roots may hold this many times `batch_tokens` in its cache, and at least SMALLEST_CACHE."""
 SMALLEST_CACHE = 8192
 EFFICIENT_PART = 8
-"""A batch of one part in so many of `batch_tokens` is large enough to be efficient, if it has SMALLEST_EFFICIENT."""
+"""A batch is large enough to be efficient if it has `batch_tokens` divided by this, and SMALLEST_EFFICIENT."""
 SMALLEST_EFFICIENT = 256
 SHORTEST_FRACTION = 0.8
-"""Of the longest run in an efficient batch."""
+"""Minimum length of a run in an efficient batch, as a fraction of the longest."""
 
 
 class Judgement(Protocol):
-    """What a model says of one answer."""
+    """The model's score of one answer."""
 
     @property
     def logprobs(self) -> NDArray[np.float32]:
-        """Natural logarithms of probabilities that multiply to the answer's: one a token, or one alone."""
+        """Natural logarithms of probabilities whose product is that of the answer: one per token, or a single one."""
 
     @property
     def greedy(self) -> bool:
-        """Whether the answer is the likeliest token in every place."""
+        """Whether the answer has the most likely token at every position."""
 
     @property
     def mean_cross_entropy(self) -> float:
-        """Nats a token."""
+        """Nats per token."""
 
 
 @dataclasses.dataclass(frozen=True)
 class AnswerScore:
-    """What the model says of one answer, token by token."""
+    """The model's score of one answer, token by token."""
 
     logprobs: NDArray[np.float32]
     """Natural logarithm of each token's probability."""
     predicted: NDArray[np.int32]
-    """The likeliest token in each place."""
+    """The most likely token at each position."""
     greedy: bool
-    """Whether the answer is the likeliest token in every place."""
+    """Whether the answer has the most likely token at every position."""
 
     @property
     def mean_cross_entropy(self) -> float:
-        """Nats a token."""
+        """Nats per token."""
         return -float(self.logprobs.mean(dtype=np.float64))
 
 
 @dataclasses.dataclass
 class TokenCounts:
-    """Tokens that went through the model."""
+    """Number of tokens that went through the model."""
 
     forwarded: int = 0
-    """Real ones."""
+    """Number of real tokens, without padding."""
     padding: int = 0
 
 
@@ -89,18 +89,18 @@ class OutOfVocabulary(DataError):
 
 
 def check_vocabulary(items: Iterable[Iterable[Sequence[int]]], vocab_size: int) -> None:
-    """Raises: OutOfVocabulary for the first item one of whose texts has a token beyond `vocab_size`."""
+    """Raises: OutOfVocabulary for the first item with a token beyond `vocab_size`."""
     for number, texts in enumerate(items):
         largest = max((max(ids, default=0) for ids in texts), default=0)
         if largest >= vocab_size:
-            what = f"the tokenizer gives id {largest}, and the model has {vocab_size} logits"
+            what = f"the tokenizer gives id {largest}, but the model has {vocab_size} logits"
             error = OutOfVocabulary("vocabulary", what, "pass the tokenizer the model was trained with")
             error.item = number
             raise error
 
 
 class Scorer:
-    """Scores answers with a model; what is shared is forwarded once, and rows of like length go together."""
+    """Scores answers with a model; shared parts are forwarded once, and rows of similar length together."""
 
     def __init__(self, model: LanguageModel, batch_tokens: int, share: bool = True) -> None:
         self.model = model
@@ -111,7 +111,8 @@ class Scorer:
     def score(
         self, items: Sequence[Sequence[Pair]], done: Callable[[int], None] = lambda _: None
     ) -> list[list[AnswerScore]]:
-        """The scores of every pair of every item. `done` is told how many more pairs have all their predictions.
+        """The scores of every pair of every item. `done` is called with the number of further pairs that have all their
+        predictions.
 
         Raises: OutOfVocabulary; NotFinite.
         """
@@ -162,7 +163,7 @@ class Scorer:
                 yield from self._walk([child for child, _ in part], cache, [row for _, row in part], filled + width)
 
     def _read(self, hidden: Tensor, wants: list[tuple[int, Want]]) -> Iterator[tuple[Want, float, int]]:
-        """Log-probability of the target and likeliest token for each wanted prediction of `hidden` [B, T, d]."""
+        """Log-probability of the target and most likely token for each requested prediction of `hidden` [B, T, d]."""
         places = list(dict.fromkeys((row, want.position) for row, want in wants))
         number = {place: index for index, place in enumerate(places)}
         by_place: list[list[Want]] = [[] for _ in places]
@@ -195,15 +196,16 @@ def batches(lengths: Sequence[int], batch_tokens: int, model: LanguageModel) -> 
 
 
 def cache_tokens(batch_tokens: int) -> int:
-    """How many tokens the rows of one cache may hold together."""
+    """Maximum number of tokens in the rows of one cache."""
     return max(CACHE_FACTOR * batch_tokens, SMALLEST_CACHE)
 
 
 def like_lengths(lengths: Sequence[int], batch_tokens: int, filled: int) -> Iterator[slice]:
-    """Cuts runs, longest first, into batches that go on after `filled` slots of cache.
+    """Cuts runs, longest first, into batches that continue after `filled` slots of cache.
 
-    Padded to its first run's length, a batch has at most `batch_tokens` (or one run), and a bounded cache. A batch that
-    is large enough to be efficient takes no run much shorter than its first: padding would cost more than a new batch.
+    Padded to the length of its first run, a batch has at most `batch_tokens` (or one run), and a bounded cache. A batch
+    that is large enough to be efficient accepts no run much shorter than its first: padding would cost more than a new
+    batch.
     """
     efficient = max(batch_tokens // EFFICIENT_PART, SMALLEST_EFFICIENT)
     start = 0

@@ -1,4 +1,4 @@
-"""Greedy generation in batches: rows of like length together, each of them leaving as soon as it has ended."""
+"""Greedy generation in batches: rows of similar length together, each leaving as soon as it has ended."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from dclm.eval.tokenizer import Ids, Tokenizer
 from dclm.model.interface import Cache, LanguageModel
 
 ROWS = 32
-"""A step for so many rows takes little longer than one for a few, on a CPU too; there is memory for as many as fit
-into a cache (`cache_tokens`)."""
+"""A step for this many rows takes little longer than one for a few, even on a CPU; memory allows as many as fit into a
+cache (`cache_tokens`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """One prompt to go on from."""
+    """A prompt to continue."""
 
     prompt: Ids
     max_new_tokens: int
     stop: tuple[str, ...] = ()
-    """Regular expressions: a row ends where one of them matches its text."""
+    """Regular expressions: a row ends when one of them matches its text."""
     text: str = ""
     """The prompt as text, for a backend that tokenizes by itself; `Generator` does not read it."""
 
 
 class Generator:
-    """Continues prompts with the likeliest token until a stop, the end-of-text token, or the length asked for."""
+    """Continues prompts with the most likely token until a stop, the end-of-text token, or the requested length."""
 
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer, batch_tokens: int) -> None:
         self.model = model
@@ -41,7 +41,7 @@ class Generator:
         self.counts = TokenCounts()
 
     def generate(self, requests: Sequence[Request], done: Callable[[int], None] = lambda _: None) -> list[str]:
-        """The new text of each request, stops included where they were reached.
+        """The new text of each request, including stops that were reached.
 
         Raises: OutOfVocabulary; NotFinite.
         """
@@ -69,7 +69,7 @@ class Generator:
         stops = [re.compile("|".join(r.stop)) if r.stop else None for r in requests]
         while True:
             logits = self.model.head(last)
-            chosen: Tensor = logits.argmax(dim=-1)  # of a row with NaN the place of that
+            chosen: Tensor = logits.argmax(dim=-1)  # for a row with NaN, its position
             finite = torch.isfinite(logits.gather(1, chosen[:, None])[:, 0]).tolist()
             if not all(finite):
                 raise NotFinite(numbers[active[finite.index(False)]])
@@ -88,17 +88,17 @@ class Generator:
 
 
 class Reader(Protocol):
-    """Reads prompts, longest first, and then a token at a time."""
+    """Reads prompts, longest first, and then one token at a time."""
 
     def start(self, prompts: Sequence[Ids], longest: int) -> Tensor:
-        """Hidden states [B, d] after prompts that are to be continued by at most `longest` tokens."""
+        """Hidden states [B, d] after prompts that are continued by at most `longest` tokens."""
 
     def advance(self, chosen: Tensor, going: Sequence[int]) -> Tensor:
         """Hidden states [B', d] of the rows `going` after one more token each; `chosen` [B] has those of all rows."""
 
 
 class CachedReader:
-    """Keeps what was read in a cache."""
+    """Keeps the read tokens in a cache."""
 
     def __init__(self, model: LanguageModel, batch_tokens: int, counts: TokenCounts) -> None:
         self.model = model

@@ -1,4 +1,4 @@
-"""One evaluation, settled: what is scored and how, the fingerprint that its scores are kept under, and its units."""
+"""One prepared evaluation: what is scored and how, the fingerprint of its scores, and its units."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from dclm.eval.lm_eval.harness import ForeignScores, ForeignTasks
 
 ROWS = 512
-"""Of a task, in a unit."""
-VERSION = 7
+"""Rows of a task in a unit."""
+VERSION = 8
 """Part of the fingerprint: raised whenever scores change."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a call of `dclm.eval.run.stage.evaluate` comes to."""
+    """The resolved form of a call of `dclm.eval.run.stage.evaluate`."""
 
     model: str
     inputs: Mapping[str, str]
-    """Fingerprints of the model's files, and of the artifact that they are, if they are one."""
+    """Fingerprints of the model's files, and of the artifact that they belong to, if any."""
     input_digests: Mapping[str, str]
     """Digest of that artifact's record."""
     plan: Plan
     limit: int | None
     settings: Settings
     backend: BackendSubject | None
-    """The model, where it is one of lm-eval's."""
+    """The model, if it is one of lm-eval's."""
     foreign: ForeignTasks | None
     """Tasks of lm-eval's own."""
 
     @cached_property
     def identity(self) -> dict[str, object]:
-        """All that bears on the bytes of the scores.
+        """Everything that affects the bytes of the scores.
 
-        Device and batch size change last digits, and those may turn a tie, so they count. Of several GPUs any may do
-        the work: which one it was does not count, and neither does of what make.
+        Device and batch size change the last digits, which may decide a tie, so they count. Of several GPUs any may do
+        the work: neither which one it was nor its model counts.
         """
         return {
             "version": VERSION,
@@ -70,7 +70,7 @@ class Job:
 
     @property
     def setup(self) -> Setup:
-        """What every unit is scored with."""
+        """The setup with which every unit is scored."""
         return Setup(
             model=self.model,
             fingerprint=self.inputs["model"],
@@ -79,7 +79,7 @@ class Job:
         )
 
     def units(self, work: str) -> list[Unit]:
-        """The rows of all tasks, cut into pieces that are published below `work`."""
+        """The rows of all tasks, cut into units that are published below `work`."""
         return [
             Unit(
                 setup=self.setup,
@@ -110,7 +110,7 @@ class Job:
         ]
 
     def run_foreign(self) -> ForeignScores | None:
-        """The scores of lm-eval's own tasks, by lm-eval's rules; None where none were asked for."""
+        """The scores of lm-eval's own tasks, by lm-eval's rules; None if none were requested."""
         if self.foreign is None:
             return None
         from dclm.eval.lm_eval.harness import DclmLM, run_lm_eval
@@ -133,7 +133,8 @@ def open_job(
     include_path: Path | None,
     window: int | None = None,
 ) -> Job:
-    """Find model, tasks and texts, and see which of them can be scored. Raises: what `evaluate` raises beforehand."""
+    """Find model, tasks and texts, and determine which of them can be scored. Raises: the errors that `evaluate` raises
+    before scoring."""
     model = resolve_model(model)
     foreign = _foreign_tasks(tasks, include_path)
     own = tuple(name for name in tasks if not name.startswith(LM_EVAL))
@@ -168,7 +169,7 @@ def _foreign_tasks(tasks: Sequence[str], include_path: Path | None) -> ForeignTa
     from dclm.eval.lm_eval.harness import ForeignTasks
 
     found = ForeignTasks(names=names, include_path=include_path)
-    _ = found.manager  # a wrong name is told before anything is scored
+    _ = found.manager  # a wrong name is reported before anything is scored
     return found
 
 

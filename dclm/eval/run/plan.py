@@ -1,4 +1,4 @@
-"""What an evaluation is about to do: how the model is run, which tasks can be scored, which cannot and why."""
+"""The plan of an evaluation: how the model is run, which tasks can be scored, and which cannot and why."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from dclm.eval.suite import Suite, load_suite, suite_of
 from dclm.eval.texts import TextSet, read_documents
 
 BATCH_TOKENS = {"cpu": 512, "cuda": 32_768}
-"""On a CPU activations of few tokens stay in its caches."""
+"""On a CPU, the activations of few tokens stay in its caches."""
 COPIES = 4
-"""Memory for this many copies of a model's files is enough for a worker: weights in float32, activations, a cache."""
+"""A worker needs memory for this many copies of a model's files: weights in float32, activations, a cache."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,10 +28,10 @@ class Plan:
 
     suite: Suite
     texts: tuple[TextSet, ...]
-    """For perplexity."""
+    """Texts for perplexity."""
     max_seq_len: int
     rows: Mapping[str, int]
-    """Task → rows that count."""
+    """Task → number of rows that count."""
     missing: Mapping[str, str]
     """Task, or `text NAME` → why it cannot be scored."""
 
@@ -43,7 +43,7 @@ class Settings:
     device: str
     dtype: str
     batch_tokens: int
-    """Tokens forwarded at once."""
+    """Tokens per forward pass."""
 
 
 def choose_settings(device: str, dtype: str, batch_tokens: int | None, gpus: int | None = None) -> Settings:
@@ -51,7 +51,7 @@ def choose_settings(device: str, dtype: str, batch_tokens: int | None, gpus: int
 
     gpus: number of GPUs of the nodes that run units; None: units run on this machine.
 
-    Raises: ConfigError for a dtype that is none.
+    Raises: ConfigError for an unknown dtype.
     """
     if dtype not in DTYPES:
         raise ConfigError("dtype", f"found {dtype!r}, allowed: {', '.join(DTYPES)}")
@@ -62,7 +62,8 @@ def choose_settings(device: str, dtype: str, batch_tokens: int | None, gpus: int
 
 
 def make_plan(model: Outline | Candidate, suite: Suite, limit: int | None, texts: Sequence[TextSet] = ()) -> Plan:
-    """Which tasks can be scored: those whose data is there, and whose answers fit the model's window; and which texts.
+    """Which tasks can be scored: those whose data is available, and whose answers fit the model's window; and which
+    texts.
 
     Raises: ConfigError if nothing is left.
     """
@@ -93,13 +94,15 @@ def make_plan(model: Outline | Candidate, suite: Suite, limit: int | None, texts
 
 
 def choose_suite(suite: str | None, tasks: tuple[str, ...], others: bool, folder: Path) -> Suite:
-    """The suite called `suite`, or one of `tasks`; `others`: something else is scored besides. Raises: ConfigError."""
+    """The suite named `suite`, or one of `tasks`; `others`: something else is also scored. Raises: ConfigError."""
     if (suite is not None and tasks) or (suite is None and not tasks and not others):
-        raise ConfigError("evaluate", "found both or none of suite and tasks, allowed: one", "pass --suite core")
+        raise ConfigError(
+            "evaluate", "found both or neither of suite and tasks, allowed: one of them", "pass --suite core"
+        )
     return load_suite(suite, folder) if suite is not None else suite_of(tasks, folder)
 
 
 def workers_that_fit(model: str) -> int:
-    """One worker a core, as long as their copies of the model fit into the machine's memory."""
+    """One worker per core, as long as their copies of the model fit into the machine's memory."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(1, min(os.cpu_count() or 1, memory // (COPIES * model_bytes(resolve_model(model)))))

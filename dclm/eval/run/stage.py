@@ -2,6 +2,7 @@
 
 DIR/scores.json      accuracies with n and standard error, CORE and EXTENDED or null with what is missing
 DIR/scores.svg       a picture of the tasks
+DIR/bits.svg         a picture of the bits per byte of their right answers
 DIR/items.parquet    every item: `dclm.eval.run.unit.ITEMS`
 DIR/texts.parquet    every document whose perplexity was asked for: `dclm.eval.perplexity.DOCUMENTS`
 DIR/lm_eval.jsonl    every item of lm-eval's own tasks, where they were asked for
@@ -28,7 +29,7 @@ from dclm.core.stage import Workspace, publish, run_stage
 from dclm.core.storage import is_local
 from dclm.core.store import join, local_file, open_store
 from dclm.eval.perplexity import DOCUMENTS, TEXTS_FILE, TextUnit, perplexity_json, score_texts
-from dclm.eval.plot import draw_scores
+from dclm.eval.plot import draw_bits, draw_scores
 from dclm.eval.report import scores_json
 from dclm.eval.run.job import Job, open_job
 from dclm.eval.run.plan import choose_settings
@@ -40,7 +41,8 @@ ITEMS_FILE = "items.parquet"
 LM_EVAL_FILE = "lm_eval.jsonl"
 SCORES_FILE = "scores.json"
 PICTURE = "scores.svg"
-FILES = (ITEMS_FILE, TEXTS_FILE, LM_EVAL_FILE, SCORES_FILE, PICTURE)
+BITS_PICTURE = "bits.svg"
+FILES = (ITEMS_FILE, TEXTS_FILE, LM_EVAL_FILE, SCORES_FILE, PICTURE, BITS_PICTURE)
 
 
 def evaluate(
@@ -65,13 +67,13 @@ def evaluate(
     """Score `model` on a suite or on tasks, and on the texts named in `perplexity`, and write the artifact `out`.
 
     A model is a checkpoint, a training run, open_lm's FILE.pt, `hf:DIRECTORY`, `gguf:FILE`, or one of lm-eval's:
-    `lm-eval:KIND,key=value,…`, which is scored in this process, since lm-eval's backends spread over GPUs themselves.
+    `lm-eval:KIND,key=value,…`, which is scored in this process, because lm-eval's backends use several GPUs themselves.
 
-    A task is a label of ours, or `lm-eval:NAME` for one of lm-eval's own (`include_path` holds more of its task files),
-    which counts in no mean of ours. A task whose data cannot be had is named missing, with the reason, and every mean
-    that needs it is null. `limit` keeps the first rows of each task (of each category where it has them); the scores
-    then say so. `window` is the longest text in tokens, for a model whose files do not state it. What is finished of an
-    earlier run with the same settings is used again. `folder` holds the task files.
+    A task is a label of ours, or `lm-eval:NAME` for one of lm-eval's own (`include_path` is a folder with additional
+    task files), which does not count in our means. A task whose data is not available is listed as missing, with the
+    reason, and every mean that needs it is null. `limit` keeps the first rows of each task (or of each of its
+    categories); the scores then say so. `window` is the maximum length of a text in tokens, for a model whose files do
+    not state it. Finished parts of an earlier run with the same settings are reused. `folder` contains the task files.
     Raises: ConfigError (names, nothing to score), DataError (model, data, an item that cannot be scored).
     """
     started = time.time()
@@ -114,6 +116,7 @@ def _make(job: Job, space: Workspace, folder: Path) -> Record:
         (scratch / SCORES_FILE).write_text(text, encoding="utf-8")
         if job.plan.rows:
             draw_scores(scratch / PICTURE, report, f"suite {job.plan.suite.name}", folder)
+            draw_bits(scratch / BITS_PICTURE, report, f"suite {job.plan.suite.name}")
         items = sum(job.plan.rows.values())
         files = describe_files(scratch, {ITEMS_FILE: items})
         publish(scratch, space.out)
@@ -138,7 +141,7 @@ def _make(job: Job, space: Workspace, folder: Path) -> Record:
 
 
 def _score(job: Job, space: Workspace, scratch: Path) -> list[UnitCounts]:
-    """Score every item and document, and put them into the artifact's tables."""
+    """Score every item and document, and add them to the artifact's tables."""
     if job.backend is not None:
         space.engine = SerialEngine()  # the model is in this process
     one_gpu_each = job.settings.device == "cuda"

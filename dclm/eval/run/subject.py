@@ -1,4 +1,4 @@
-"""What is evaluated: a model with its tokenizer and its fingerprint."""
+"""The subject of an evaluation: a model with its tokenizer and its fingerprint."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from dclm.eval.tokenizer import Tokenizer
 from dclm.model.gguf import GGUF, cached_huggingface
 from dclm.model.interface import LanguageModel
 from dclm.model.load import HUGGING_FACE, OPEN_LM, describe_model, find_checkpoint, load_model
+from dclm.model.names import find_model
 from dclm.model.shards import SHARDS
 from dclm.model.weights import CONFIG, MODEL, TOKENIZER, TOKENIZER_CONFIG
 
@@ -27,11 +28,11 @@ REFERENCE_WINDOW = 2048
 """DCLM scores every model with this window."""
 DTYPES = ("float32", "bfloat16", "float16")
 LM_EVAL = "lm-eval:"
-"""Before one of lm-eval's own models (`lm-eval:hf,pretrained=DIR`) or tasks (`lm-eval:NAME`)."""
+"""Prefix of lm-eval's own models (`lm-eval:hf,pretrained=DIR`) and tasks (`lm-eval:NAME`)."""
 
 
 class AnswerScorer(Protocol):
-    """Says how likely answers are."""
+    """Computes how likely answers are."""
 
     counts: TokenCounts
 
@@ -40,7 +41,7 @@ class AnswerScorer(Protocol):
 
 
 class TextGenerator(Protocol):
-    """Goes on from prompts."""
+    """Continues prompts."""
 
     counts: TokenCounts
 
@@ -49,21 +50,21 @@ class TextGenerator(Protocol):
 
 
 class Candidate(Protocol):
-    """Whatever can be evaluated: our own `Subject`, or a model behind lm-eval (`dclm.eval.lm_eval.backend`)."""
+    """Anything that can be evaluated: our own `Subject`, or a model behind lm-eval (`dclm.eval.lm_eval.backend`)."""
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """The one that the model was trained with."""
+        """The tokenizer that the model was trained with."""
 
     @property
     def window(self) -> int:
-        """Tokens of context and answer that are scored."""
+        """Number of tokens of context and answer that are scored."""
 
     def scorer(self, batch_tokens: int) -> AnswerScorer:
-        """Scores answers, about `batch_tokens` tokens at once."""
+        """Scores answers, with about `batch_tokens` tokens per forward pass."""
 
     def generator(self, batch_tokens: int) -> TextGenerator:
-        """Generates text, about `batch_tokens` tokens at once."""
+        """Generates text, with about `batch_tokens` tokens per forward pass."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class Subject:
 
     @property
     def window(self) -> int:
-        """Tokens of context and answer that are scored: the model's, but no more than the reference's 2,048."""
+        """Number of tokens of context and answer that are scored: the model's, but at most the reference's 2,048."""
         return min(self.model.seq_len, REFERENCE_WINDOW)
 
     def scorer(self, batch_tokens: int) -> Scorer:
@@ -86,18 +87,18 @@ class Subject:
 
 
 class Outline(NamedTuple):
-    """What of a model bears on its prompts."""
+    """The properties of a model that affect its prompts."""
 
     tokenizer: Tokenizer
     window: int
 
 
 def outline(model: str, window: int | None = None) -> Outline:
-    """Tokenizer and window of a model, without its weights where they can be known without.
+    """Tokenizer and window of a model, without its weights if they can be known without.
 
-    window: the one asked for; None: the model's.
+    window: the requested one; None: the model's.
 
-    Raises: DataError as `load_subject`.
+    Raises: DataError like `load_subject`.
     """
     found = describe_model(model, window)
     longest = min(found.seq_len, window or REFERENCE_WINDOW, REFERENCE_WINDOW)
@@ -105,7 +106,8 @@ def outline(model: str, window: int | None = None) -> Outline:
 
 
 def resolve_model(model: str) -> str:
-    """`gguf:NAME_OR_PATH` converted once to `hf:DIRECTORY` in the cache; any other model as it is named."""
+    """The model as named by `find_model`, with `gguf:NAME_OR_PATH` converted once to `hf:DIRECTORY` in the cache."""
+    model = find_model(model)
     if not model.startswith(GGUF):
         return model
     return HUGGING_FACE + str(cached_huggingface(resolve(model[len(GGUF) :]).path))
@@ -114,30 +116,34 @@ def resolve_model(model: str) -> str:
 def load_subject(model: str, device: str, dtype: str, window: int | None = None) -> Subject:
     """The model named `model` (a checkpoint, a training run, or `hf:DIRECTORY`) on `device`.
 
-    window: the longest text of a `transformers` model, in tokens; None: as its configuration states it.
-    A checkpoint without a tokenizer is taken to be trained with GPT-NeoX-20B's, as all of DCLM's are.
-    Raises: ConfigError for a dtype that is none, or one of lm-eval's models, whose logits are out of reach; DataError
-    where model or tokenizer cannot be loaded.
+    window: the maximum text length of a `transformers` model, in tokens; None: as in its configuration. A checkpoint
+    without a tokenizer is assumed to be trained with GPT-NeoX-20B's, as all of DCLM's are. Raises: ConfigError for an
+    unknown dtype, or one of lm-eval's models, whose logits are not accessible; DataError if model or tokenizer cannot
+    be loaded.
     """
     if dtype not in DTYPES:
         raise ConfigError("dtype", f"found {dtype!r}, allowed: {', '.join(DTYPES)}")
     if model.startswith(LM_EVAL):
-        raise ConfigError(model, "this needs the model itself, and lm-eval gives its scores alone", "pass hf:DIRECTORY")
+        raise ConfigError(
+            model, "this needs the model itself, but lm-eval provides only its scores", "pass hf:DIRECTORY"
+        )
     loaded = load_model(model, device, getattr(torch, dtype), window)
     return Subject(model=loaded.model, tokenizer=_tokenizer(model, loaded.tokenizer_path, loaded.config is not None))
 
 
 def _tokenizer(model: str, path: Path | None, ours: bool) -> Tokenizer:
     if path is None and not ours:
-        raise DataError(model, "no tokenizer.json in the directory", "save the tokenizer in its fast form beside it")
+        raise DataError(
+            model, "no tokenizer.json in the directory", "save the tokenizer in its fast form next to the model"
+        )
     return Tokenizer(path or fetch("gpt-neox-20b"))
 
 
 def model_fingerprint(model: str) -> str:
-    """sha256 over the names and contents of the files that make the model what it is.
+    """sha256 over the names and contents of the files that define the model.
 
-    One of lm-eval's models is its kind and arguments, a directory among them its content: what a name stands for
-    elsewhere (on a hub, behind an address) may change unseen.
+    For one of lm-eval's models, a hash of its kind and arguments, with directories replaced by their content: what a
+    name refers to elsewhere (on a hub, behind an address) may change unnoticed.
     """
     if model.startswith(LM_EVAL):
         return hashlib.sha256(",".join(map(_content, model.split(","))).encode()).hexdigest()
@@ -145,7 +151,7 @@ def model_fingerprint(model: str) -> str:
 
 
 def model_bytes(model: str) -> int:
-    """Size of the model's files; 1 for one of lm-eval's, wherever that may be."""
+    """Size of the model's files; 1 for one of lm-eval's, whose files are unknown."""
     return 1 if model.startswith(LM_EVAL) else sum(path.stat().st_size for path in _files(model))
 
 

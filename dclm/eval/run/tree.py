@@ -1,7 +1,7 @@
-"""What has to be forwarded to score some answers, each token once: a forest of token runs.
+"""What must be forwarded to score some answers, each token once: a forest of token runs.
 
 The pairs (context, answer) of an item share their context, and items may share a passage or their examples. A run is
-read once, and its children go on from its cache. An answer's last token is never read: nothing is predicted from it.
+read once, and its children continue from its cache. An answer's last token is never read: nothing is predicted from it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Pair = tuple[Ids, Ids]
 """A context and the answer that is scored after it."""
 
 SHARED_MINIMUM = 48
-"""Items are grouped under a common beginning of at least this many tokens; below, a further pass costs more."""
+"""Items are grouped if they share at least this many tokens at the beginning; for fewer, a further pass costs more."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,20 +32,20 @@ class Want:
 
 @dataclasses.dataclass(kw_only=True)
 class Run:
-    """Tokens read in one go after those of the parent."""
+    """Tokens read at once after those of the parent."""
 
     tokens: Ids
     wants: list[Want] = dataclasses.field(default_factory=list)
     children: list[Run] = dataclasses.field(default_factory=list)
 
     def count(self) -> int:
-        """Tokens of the run and of all below it."""
+        """Number of tokens in the run and all its descendants."""
         return len(self.tokens) + sum(child.count() for child in self.children)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Sequence:
-    """Tokens of one pair without the answer's last, and where its predictions are."""
+    """Tokens of one pair without the answer's last one, and the positions of its predictions."""
 
     tokens: Ids
     item: int
@@ -58,7 +58,7 @@ class _Sequence:
 
 
 def plan(items: Sequence[Sequence[Pair]], share: bool = True) -> list[Run]:
-    """The forest for `items`. Without `share` each text of an item is a run of its own, and no cache is needed."""
+    """The forest for `items`. Without `share`, each text of an item is a run of its own, and no cache is needed."""
     sequences = [
         [_Sequence(context + answer[:-1], i, p, answer) for p, (context, answer) in enumerate(pairs)]
         for i, pairs in enumerate(items)
@@ -80,14 +80,15 @@ def plan(items: Sequence[Sequence[Pair]], share: bool = True) -> list[Run]:
 
 
 def least_tokens(items: Sequence[Sequence[Pair]]) -> int:
-    """The fewest tokens that any method has to forward, were each item alone: its common beginning counts once."""
+    """The minimum number of tokens that any method must forward if each item is scored alone: its common beginning
+    counts once."""
     return sum(run.count() for pairs in items for run in plan([pairs]))
 
 
 def _runs(sequences: list[_Sequence], start: int) -> list[Run]:
-    """One item's run from token `start` on: what its pairs share, and under it what they do not.
+    """One item's run from token `start` on: what its pairs share, and below it the rest of each.
 
-    Pairs that share nothing there, such as two contexts with different first words, are runs of their own.
+    Pairs that share nothing there, such as two contexts with different first words, are separate runs.
     """
     end = _common(sequences)
     run = Run(tokens=sequences[0].tokens[start:end], wants=_wants(sequences, start, end))
@@ -102,7 +103,7 @@ def _runs(sequences: list[_Sequence], start: int) -> list[Run]:
 
 
 def _texts(sequences: list[_Sequence]) -> list[Run]:
-    """A run for each distinct text of an item; a text that begins another one is read with that."""
+    """A run for each distinct text of an item; a text that is the beginning of another is read with that one."""
     runs: list[Run] = []
     for s in sorted(sequences, key=lambda s: len(s.tokens), reverse=True):
         run = next((run for run in runs if run.tokens[: len(s.tokens)] == s.tokens), None)
@@ -113,7 +114,7 @@ def _texts(sequences: list[_Sequence]) -> list[Run]:
 
 
 def _wants(sequences: list[_Sequence], start: int, end: int) -> list[Want]:
-    """The predictions that fall on tokens [start, end) of the sequences."""
+    """The predictions at tokens [start, end) of the sequences."""
     wants = []
     for s in sequences:
         for token, target in enumerate(s.answer):
@@ -124,7 +125,7 @@ def _wants(sequences: list[_Sequence], start: int, end: int) -> list[Want]:
 
 
 def _common(sequences: Sequence[_Sequence]) -> int:
-    """How many tokens all sequences begin with."""
+    """Number of tokens with which all sequences begin."""
     low = min(sequences, key=lambda s: s.tokens).tokens
     high = max(sequences, key=lambda s: s.tokens).tokens
     return _common_length(low, high)
@@ -145,7 +146,7 @@ def _common_length(a: Ids, b: Ids) -> int:
 
 
 def _groups(sequences: list[list[_Sequence]]) -> list[list[list[_Sequence]]]:
-    """Items next to each other in token order, as long as they share most of what the first two of them share."""
+    """Groups of items that are adjacent in token order and share most of what the first two of them share."""
     order = sorted(sequences, key=lambda item: item[0].tokens)
     groups: list[list[list[_Sequence]]] = []
     shared = 0

@@ -1,6 +1,6 @@
 """One unit of evaluation: some consecutive rows of a task, scored by a worker and published as one file.
 
-Units are cut the same way whatever the number of workers, so that the batches, and with them the last digits, are too.
+Units are the same whatever the number of workers, so that the batches, and with them the last digits, are the same too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -22,7 +23,7 @@ from dclm.eval.data.load import Part, load_parts
 from dclm.eval.data.rows import Row
 from dclm.eval.prompts import Item, Span, build_items, max_new_tokens, right_answers
 from dclm.eval.run.answers import cut_output, is_right, normalise
-from dclm.eval.run.forward import NotFinite, OutOfVocabulary
+from dclm.eval.run.forward import Judgement, NotFinite, OutOfVocabulary
 from dclm.eval.run.generate import Request
 from dclm.eval.run.plan import Settings
 from dclm.eval.run.subject import Candidate, load_subject
@@ -39,39 +40,42 @@ ITEMS = pa.schema(
         pa.field("selected", pa.int32()),  # the choice with the lowest score
         pa.field(
             "scores", pa.list_(pa.float32())
-        ),  # mean cross-entropy a choice; log-probability a token, or of the whole
-        pa.field("output", pa.string()),  # what was generated
-        pa.field("trimmed", pa.bool_(), nullable=False),  # the context did not fit the window whole
+        ),  # mean cross-entropy per choice; log-probability per token, or of the whole
+        pa.field("output", pa.string()),  # the generated text
+        pa.field("trimmed", pa.bool_(), nullable=False),  # whether the context was trimmed to fit the window
+        pa.field("gold", pa.int32()),  # the right choice
+        pa.field("logprobs", pa.list_(pa.float64())),  # nats of each whole answer; without choices, of the right one
+        pa.field("answer_bytes", pa.list_(pa.int32())),  # of these answers in UTF-8, without surrounding whitespace
     ]
 )
-"""One row for every item scored."""
+"""One row per item scored."""
 PART = "part.parquet"
-"""What a unit publishes."""
+"""The file that a unit publishes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Setup:
-    """The model that a worker scores with, and how."""
+    """The model that a worker scores with, and its settings."""
 
     model: str
     fingerprint: str
-    """Of the model."""
+    """Fingerprint of the model."""
     settings: Settings
     max_seq_len: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Unit:
-    """What a worker is told to score."""
+    """The task of a worker."""
 
     setup: Setup
     task: Task
     limit: int | None
-    """Rows of each category (or of the task) that count at all."""
+    """Maximum number of rows per category (or of the task) that count."""
     first: int
-    """Of the rows that count, in order of category and row."""
+    """Index among the rows that count, in order of category and row."""
     last: int
-    """The first that does not belong to the unit."""
+    """The first row after the unit."""
     fingerprint: str
     directory: str
     """Address below which its `PART` is published."""
@@ -84,7 +88,7 @@ class Unit:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UnitCounts:
-    """What scoring a unit took."""
+    """The cost of scoring a unit."""
 
     items: int
     forwarded: int
@@ -92,7 +96,7 @@ class UnitCounts:
 
 
 def publish_part(directory: str, table: pa.Table, counts: UnitCounts) -> Outcome:
-    """Publish what a unit scored; its outcome says what that took."""
+    """Publish the scores of a unit; its outcome states their cost."""
     with unit_files(directory) as (folder, outcome):
         pq.write_table(table, folder / PART, compression="zstd")
         outcome["scored"] = dataclasses.asdict(counts)
@@ -100,7 +104,7 @@ def publish_part(directory: str, table: pa.Table, counts: UnitCounts) -> Outcome
 
 
 def counts_of(outcome: Outcome) -> UnitCounts:
-    """What a finished unit took."""
+    """The cost of a finished unit."""
     return UnitCounts(**cast(Mapping[str, int], outcome["scored"]))
 
 
@@ -118,7 +122,7 @@ def _keep_subject(setup: Setup) -> Candidate:
 def scored_with(setup: Setup, candidate: Candidate | None) -> Iterator[Candidate]:
     """`candidate`, or the model of `setup`, which is loaded once for all units in this process.
 
-    On the CPU a sum depends on how many threads share it, so one does it all: workers are the parallelism.
+    On the CPU a sum depends on the number of threads, so a single one is used: workers are the parallelism.
     """
     threads = torch.get_num_threads()
     if setup.settings.device == "cpu":
@@ -132,8 +136,8 @@ def scored_with(setup: Setup, candidate: Candidate | None) -> Iterator[Candidate
 def score_unit(unit: Unit, candidate: Candidate | None = None) -> Outcome:
     """Score the unit's rows and publish them.
 
-    Without a `candidate` its model is loaded, and kept for the next unit in this process.
-    Raises: DataError naming task and row where an item cannot be scored.
+    If `candidate` is not given, its model is loaded, and kept for the next unit in this process. Raises: DataError
+    naming task and row if an item cannot be scored.
     """
     with scored_with(unit.setup, candidate) as subject:
         return _score_unit(unit, subject)
@@ -166,7 +170,7 @@ def _common(task: Task, items: list[Item], rows: dict[int, Row]) -> dict[str, li
 
 @contextlib.contextmanager
 def name_items(places: Sequence[str]) -> Iterator[None]:
-    """Says which of the items, by `places`, could not be scored. Raises: DataError."""
+    """Names the item, by `places`, that could not be scored. Raises: DataError."""
     try:
         yield
     except NotFinite as error:
@@ -181,21 +185,33 @@ def _score(unit: Unit, subject: Candidate, items: list[Item]) -> tuple[dict[str,
     with name_items([f"task {unit.task.task}, row {item.row}" for item in items]):
         scores = scorer.score([item.pairs for item in items])
     counts = UnitCounts(items=len(items), forwarded=scorer.counts.forwarded, padding=scorer.counts.padding)
+    kept: dict[str, list[object]] = {
+        "logprobs": [[_total(answer) for answer in answers] for answers in scores],
+        "answer_bytes": [item.answer_bytes for item in items],
+        "output": [None] * len(items),
+    }
     if unit.task.metadata.kind == "language_modeling":
         return {
+            **kept,
             "correct": [answers[0].greedy for answers in scores],
             "selected": [None] * len(items),
             "scores": [answers[0].logprobs.tolist() for answers in scores],
-            "output": [None] * len(items),
+            "gold": [None] * len(items),
         }, counts
     means = [[answer.mean_cross_entropy for answer in answers] for answers in scores]
     selected = [values.index(min(values)) for values in means]
     return {
+        **kept,
         "correct": [choice == item.gold for choice, item in zip(selected, items, strict=True)],
         "selected": list(selected),
         "scores": list(means),
-        "output": [None] * len(items),
+        "gold": [item.gold for item in items],
     }, counts
+
+
+def _total(answer: Judgement) -> float:
+    """Log-probability of the whole answer, in nats."""
+    return float(answer.logprobs.sum(dtype=np.float64))
 
 
 def _generate(
@@ -207,11 +223,21 @@ def _generate(
         Request(prompt=item.pairs[0][0], max_new_tokens=longest, stop=details.stop, text=item.text) for item in items
     ]
     generator = subject.generator(unit.setup.settings.batch_tokens)
+    scorer = subject.scorer(unit.setup.settings.batch_tokens)
     with name_items([f"task {unit.task.task}, row {item.row}" for item in items]):
         outputs = generator.generate(requests)
+    known = {item.row: item.reference for item in items if item.reference is not None}
+    with name_items([f"task {unit.task.task}, row {row}, the right answer" for row in known]):
+        scored = dict(zip(known, scorer.score([[pair] for pair in known.values()]), strict=True))
     answers = [normalise(cut_output(output, details.stop, details.cot_delimiter)) for output in outputs]
-    counts = UnitCounts(items=len(items), forwarded=generator.counts.forwarded, padding=generator.counts.padding)
+    both = generator.counts, scorer.counts
+    counts = UnitCounts(
+        items=len(items), forwarded=sum(c.forwarded for c in both), padding=sum(c.padding for c in both)
+    )
     return {
+        "logprobs": [[_total(a) for a in scored[item.row]] if item.row in scored else None for item in items],
+        "answer_bytes": [item.answer_bytes if item.row in scored else None for item in items],
+        "gold": [None] * len(items),
         "correct": [is_right(a, right_answers(rows[i.row])) for a, i in zip(answers, items, strict=True)],
         "selected": [None] * len(items),
         "scores": [None] * len(items),

@@ -1,7 +1,7 @@
-"""Which rows of a task stand or fall together: they count as one sample in standard errors.
+"""Which rows of a task depend on each other: they count as one sample in standard errors.
 
-Rows with the same question are one cluster (winograd's and winogrande's twins, say); so are rows that share a passage
-or were made from one template, as the task's file says.
+Rows with the same question are one cluster (for example, twins in winograd and winogrande); so are rows that share a
+passage or were made from one template, as stated in the task's file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dclm.eval.task import Task
 
 
 def cluster_rows(task: Task, rows: Mapping[int, Row]) -> dict[int, int]:
-    """Row number → number of the first row of its cluster (itself where it stands alone)."""
+    """Row number → number of the first row of its cluster (its own if it is alone)."""
     first: dict[tuple[str, str], int] = {}
     return {number: first.setdefault(_key(task, rows[number]), number) for number in sorted(rows)}
 
@@ -34,7 +34,7 @@ def _key(task: Task, row: Row) -> tuple[str, str]:
 
 
 def question(task: Task, row: Row) -> str:
-    """The text of the row that is asked; in a schema task its first context."""
+    """The text of the row's question; in a schema task its first context."""
     if task.metadata.kind == "schema":
         return cast(list[str], row["context_options"])[0]
     return cast(str, row["query"] if task.metadata.kind == "multiple_choice" else row["context"])

@@ -1,20 +1,20 @@
-"""How much one recipe's score differs from another's, from one run of each or from several seeds of each.
+"""How much one recipe's score differs from another's, given one run or several seeds of each.
 
-The model. Runs and items are two crossed samples: the score of seed s on item i is the recipe's level, plus the
-item's difficulty, plus the seed's luck, plus luck of that seed with that item. All runs are scored on the same items.
-With S_A and S_B runs the variance of the difference of the two means is
+The model. Runs and items are two crossed samples: the score of seed s on item i is the recipe's level, plus the item's
+difficulty, plus an effect of the seed, plus an interaction of that seed with that item. All runs are scored on the same
+items. With S_A and S_B runs the variance of the difference of the two means is
 
-    items + max(0, seeds - both) · (1/S_A + 1/S_B)
+  items + max(0, seeds - both) · (1/S_A + 1/S_B)
 
-    items   of the difference of the two mean scores, over clusters of items (delta method)
-    seeds   of a run's score among the runs of its recipe, pooled over both recipes
-    both    the part of `seeds` that is luck of a seed with items, which `items` has counted already
+  items   of the difference of the two mean scores, over clusters of items (delta method)
+  seeds   of a run's score among the runs of its recipe, pooled over both recipes
+  both    the part of `seeds` due to the interaction with items, which `items` already includes
 
-Intervals take Student's t with the degrees of freedom of Welch and Satterthwaite; the whole of `seeds` counts there,
-since how little is known of it does not shrink with what is subtracted. With one run of each recipe nothing is known of
+Intervals use Student's t with the degrees of freedom of Welch and Satterthwaite, which are based on all of `seeds`,
+because subtracting a part does not make the rest better known. With one run of each recipe nothing is known about
 seeds: then the interval is for these two models, not for their recipes.
 
-Source: two-way clustering, Cameron, Gelbach and Miller 2011; seeds pooled since there are few of them.
+Source: two-way clustering, Cameron, Gelbach and Miller 2011; seeds are pooled because there are few of them.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ class Difference:
 
     value: float
     standard_error: float | None
-    """None, as all that follows from it, where the items cannot tell: a single cluster, or none that differs."""
+    """None, like everything derived from it, if it cannot be estimated: there is a single cluster, or no variation."""
     low: float | None
     """Ends of the 95 % confidence interval."""
     high: float | None
     probability: float | None
-    """That the true difference is above zero, without a prior."""
+    """Probability that the true difference is above zero, without a prior."""
     detectable: float | None
-    """The true difference that such a comparison finds, at 95 % confidence, four times in five."""
+    """The true difference that such a comparison detects, at 95 % confidence, four times out of five."""
     item_error: float | None
-    """Standard error from the choice of items alone."""
+    """Standard error due to the choice of items alone."""
     seed_error: float | None
-    """Standard error that the choice of seeds adds; None with one run of each."""
+    """Standard error added by the choice of seeds; None with one run of each."""
 
 
 def difference(a: Sequence[Score], b: Sequence[Score], most: float = math.inf) -> Difference:
     """The mean of the scores `b` minus that of `a`. All are scores of the same clusters, in the same order.
 
-    most: the largest difference, in either direction, that is possible; intervals do not go beyond it.
+    most: the largest possible difference in either direction; intervals do not extend beyond it.
     """
     value = math.fsum(s.value for s in b) / len(b) - math.fsum(s.value for s in a) / len(a)
     items = variance(_mean(b) - _mean(a), a[0].strata)
@@ -112,6 +112,6 @@ def _seeds(groups: Sequence[Sequence[Score]], freedom: int) -> float:
 
 
 def _both(groups: Sequence[Sequence[Score]], freedom: int) -> float:
-    """The part of `_seeds` that comes from the luck of a seed with items."""
+    """The part of `_seeds` that is due to the interaction of a seed with items."""
     parts = (variance(s.influence - _mean(group), s.strata) for group in groups for s in group)
     return math.fsum(part or 0.0 for part in parts) / freedom

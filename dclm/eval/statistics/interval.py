@@ -1,7 +1,7 @@
-"""Confidence intervals of scores: right for few clusters, and within the possible range.
+"""Confidence intervals of scores: valid for few clusters, and within the possible range.
 
-A fraction has Korn and Graubard's interval: Clopper and Pearson's, for as many independent items as would give the
-standard error that was found, fewer where few clusters know that error badly. Where every item is right, or every one
+A fraction has Korn and Graubard's interval: Clopper and Pearson's, for the number of independent items that would give
+the observed standard error, reduced if few clusters make that error uncertain. If every item is right, or every one
 wrong, nothing varies and there is no standard error; then each cluster counts as one item. Any other score has
 Student's interval, cut to its range.
 
@@ -20,7 +20,7 @@ UPPER = 0.5 + CONFIDENCE / 2
 
 
 class Interval(NamedTuple):
-    """Ends of a 95 % confidence interval; None where the items cannot tell."""
+    """Ends of a 95 % confidence interval; None if it cannot be estimated from the items."""
 
     low: float | None
     high: float | None
@@ -30,7 +30,7 @@ UNKNOWN = Interval(None, None)
 
 
 def fraction_interval(value: float, standard_error: float | None, *, n: int, clusters: int, strata: int) -> Interval:
-    """Of a fraction of `n` items in `clusters` clusters and `strata` categories."""
+    """Interval of a fraction of `n` items in `clusters` clusters and `strata` categories."""
     freedom = clusters - strata
     if freedom < 1:
         return UNKNOWN
@@ -48,7 +48,8 @@ def fraction_interval(value: float, standard_error: float | None, *, n: int, clu
 def mean_interval(
     value: float, standard_error: float | None, *, freedom: float, least: float = -math.inf, most: float = math.inf
 ) -> Interval:
-    """Of a mean whose error is known with `freedom` degrees of freedom and whose possible range is [least, most]."""
+    """Interval of a mean whose error is known with `freedom` degrees of freedom and whose possible range is [least,
+    most]."""
     if standard_error is None or freedom < 1:
         return UNKNOWN
     reach = float(stdtrit(freedom, UPPER)) * standard_error

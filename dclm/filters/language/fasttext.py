@@ -1,4 +1,4 @@
-"""The language of a page, by fastText's lid.176."""
+"""Language identification of a page with fastText's lid.176."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Language(Map):
     name: ClassVar[str] = "language"
 
     keep: tuple[str, ...] = ()
-    """Languages (ISO codes of the model) that are kept; none: annotate only."""
+    """Languages to keep (ISO codes of the model); none: annotate only."""
     min_score: Fraction = 0.0
-    """A kept page's probability is strictly above this."""
+    """A page is kept if its probability is strictly above this."""
     join_lines_with: Literal["", " "] = ""
-    """What newlines become. The reference deletes them, which glues the words on both sides together."""
+    """Replacement for newlines. The reference deletes them, which glues the words on both sides together."""
     model: str = "lid.176.ftz"
     """A fastText language identification model: asset name or path."""
 
@@ -87,7 +87,7 @@ def with_language(
 
 
 def _open_model(path: Path) -> Identify:
-    """From lines to their likeliest labels and the probabilities; by fastText itself where our kernel cannot."""
+    """The most likely labels of lines and their probabilities; computed by fastText itself if our kernel cannot."""
     model = load_lid_model(path)
     if model is None:
         return _open_library(path)
@@ -107,7 +107,7 @@ def _open_library(path: Path) -> Identify:
         try:
             labels, scores = model.predict(lines.to_pylist()) if len(lines) else ([], [])
         except RuntimeError as error:
-            raise AssetError(str(path), f"cannot score a text: {error}", "fetch or train it again") from None
+            raise AssetError(str(path), f"cannot score a text: {error}", "download or train it again") from None
         names = [label[0].removeprefix("__label__") if label else None for label in labels]
         return pa.array(names, pa.string()), np.array([s[0] if len(s) else 0.0 for s in scores], np.float32)
 

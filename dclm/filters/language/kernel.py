@@ -1,7 +1,8 @@
 """fastText's prediction of one label per text, in a kernel: the same float operations in the same order.
 
 Source: Joulin et al. 2016 (arXiv 1607.01759) and fastText's file format 12. A word's vectors are its own, if it is in
-the vocabulary, and those of its character n-grams between `<` and `>`, hashed into buckets; a pruned model has few.
+the vocabulary, and those of its character n-grams, with `<` and `>` around the word, hashed into buckets; a pruned
+model has few buckets.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ class LidArrays(NamedTuple):
     word_ends: NDArray[np.int64]
     """Word w is `word_bytes[word_ends[w]:word_ends[w + 1]]`."""
     slots: Ints
-    """Open addressing by the words' hashes: word numbers or -1."""
+    """Open-addressing table over the words' hashes: word numbers or -1."""
     word_rows: Ints
     word_first: NDArray[np.int64]
     """The rows of word w are `word_rows[word_first[w]:word_first[w + 1]]`."""
     buckets: Ints
-    """Bucket → row less V, or -1 for most: so `present` is asked first, which fits into the cache."""
+    """Bucket → row minus V, or -1 for most; `present` is checked first because it fits into the cache."""
     present: NDArray[np.uint64]
     """Bit b of word w: whether bucket 64 w + b has a row."""
     rows: Floats
@@ -78,7 +79,8 @@ def subword_rows(
     num_buckets: np.uint32,
     found: Ints,
 ) -> int:
-    """Writes the buckets' rows of the n-grams of `data[start:end]` (with its marks) to `found`; returns how many."""
+    """Writes the buckets' rows of the n-grams of `data[start:end]` (with its marks) to `found`; returns their
+    number."""
     count = 0
     for first in range(start, end):
         if (data[first] & 0xC0) == 0x80:
@@ -139,7 +141,7 @@ def _add_rows(hidden: Floats, rows: Floats, wanted: Ints, first: int, last: int,
 
 @njit(cache=True, nogil=True)
 def _sum_text(data: Bytes, start: int, end: int, model: LidArrays, hidden: Floats) -> int:
-    """Adds the vectors of all words of a line, and of its end, to `hidden`; returns how many there are."""
+    """Adds the vectors of all words of a line, and of its end, to `hidden`; returns the number of vectors."""
     marked = np.empty(64, np.uint8)
     found = np.empty(64 * model.maxn, np.int32)
     num_words = len(model.word_ends) - 1
@@ -177,7 +179,8 @@ def _sum_text(data: Bytes, start: int, end: int, model: LidArrays, hidden: Float
 
 @njit(cache=True, nogil=True)
 def _best_label(hidden: Floats, model: LidArrays, stack: Ints, scores: Floats) -> tuple[int, np.float32]:
-    """The likeliest leaf, depth first and left first, and its log probability. `stack` and `scores` are scratch."""
+    """The most likely leaf, searched depth first and left first, and its log probability. `stack` and `scores` are
+    scratch."""
     labels = len(model.output)
     best, best_score = -1, np.float32(-np.inf)
     least = np.float32(math.log(1e-5))
@@ -205,7 +208,7 @@ def _best_label(hidden: Floats, model: LidArrays, stack: Ints, scores: Floats) -
 
 @njit(cache=True, nogil=True)
 def predict(data: Bytes, offsets: Ints, model: LidArrays) -> tuple[Ints, Floats]:
-    """The label (-1: none) and its probability of each text, which must have no newline."""
+    """The label (-1: none) and its probability for each text; texts must not contain newlines."""
     texts = len(offsets) - 1
     labels = np.full(texts, -1, np.int32)
     shares = np.zeros(texts, np.float32)

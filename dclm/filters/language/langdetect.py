@@ -1,4 +1,4 @@
-"""The language of a page by langdetect, as C4 asks it."""
+"""Language identification of a page with langdetect, as used for C4."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dclm.filters.language.fasttext import with_language
 
 
 class Guess(NamedTuple):
-    """One language that a page may be in."""
+    """One possible language of a page."""
 
     language: str
     probability: float
@@ -26,25 +26,25 @@ class Guess(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Langdetect(Map):
-    """Annotates the likeliest language of the whole page and, with `keep`, drops the pages that are in no other.
+    """Annotates the most likely language of the whole page and, with `keep`, drops pages in other languages.
 
-    Adds `language` (null for a page without a letter of any language known) and `language_score` (float32, 0 there).
-    A page is judged by its first 10,000 characters, white space and addresses shortened: about 30 ms a page.
+    Adds `language` (null for a page without letters of any known language) and `language_score` (float32, 0 there).
+    Only the first 10,000 characters of a page are used, with whitespace and addresses shortened: about 30 ms per page.
 
     Source: `detect_lang_whole_page_enricher` with `model: langdetect` and `language_filter` of DCLM's baselines (C4:
-    `keep: [en], min_score: 0.99`) in one step. Every page starts from the seed, as there where a seed is given.
-    Different here: languages are summed in the order of their codes, not in that of a folder, on which last digits
-    depend; a page without letters is dropped as any other, not as an error.
+    `keep: [en], min_score: 0.99`) in one step. Every page starts from the seed, as in DCLM when a seed is given.
+    Differences: languages are summed in the order of their codes, not in that of a folder, which affects the last
+    digits; a page without letters is dropped like any other, not as an error.
     """
 
     name: ClassVar[str] = "langdetect"
 
     keep: tuple[str, ...] = ()
-    """Languages (codes of langdetect: `en`, `zh-cn`) that are kept; none: annotate only."""
+    """Languages to keep (codes of langdetect: `en`, `zh-cn`); none: annotate only."""
     min_score: Fraction = 0.0
-    """The probability of one of these is strictly above this."""
+    """A page is kept if the probability of one of these is strictly above this."""
     seed: Count = 0
-    """Of the chance with which langdetect picks the letters it looks at."""
+    """Seed for langdetect's random choice of letters."""
 
     def open(self, context: Context) -> MapFunction:
         guess = open_langdetect(self.seed)
@@ -61,7 +61,7 @@ class Langdetect(Map):
 
 
 def open_langdetect(seed: int) -> Callable[[str], list[Guess]]:
-    """The function from a text to the languages of a probability above 0.1, the likeliest first."""
+    """The function from a text to the languages with a probability above 0.1, most likely first."""
     factory = DetectorFactory()
     profiles = sorted(path for path in Path(PROFILES_DIRECTORY).iterdir() if not path.name.startswith("."))
     factory.load_json_profile([path.read_text(encoding="utf-8") for path in profiles])
@@ -72,7 +72,7 @@ def open_langdetect(seed: int) -> Callable[[str], list[Guess]]:
         detector.append(text)
         try:
             found = detector.get_probabilities()
-        except LangDetectException:  # its word for a text without letters
+        except LangDetectException:  # its label for a text without letters
             return []
         return [Guess(one.lang, one.prob) for one in found]
 

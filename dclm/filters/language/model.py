@@ -16,18 +16,18 @@ from dclm.filters.language.kernel import LidArrays, hash_bytes, subword_rows
 _MAGIC, _VERSION = 793712314, 12
 _SUPERVISED, _HIERARCHICAL_SOFTMAX = 3, 1
 _WORD = 0
-_MAX_BUCKET = 1 << 26  # the kernel holds 4 bytes for each, which a file of few rows may state at will
+_MAX_BUCKET = 1 << 26  # the kernel needs 4 bytes for each, but a file with few rows may state any number
 
 
 class LidModel(NamedTuple):
-    """A model: what the kernel reads, and the names of its labels."""
+    """A model: the arrays that the kernel reads, and the names of its labels."""
 
     arrays: LidArrays
     labels: tuple[str, ...]
 
 
 class _Arguments(NamedTuple):
-    """The settings at the head of a model file, in its order."""
+    """The settings at the beginning of a model file, in order."""
 
     dim: int
     ws: int
@@ -49,24 +49,24 @@ class _Dictionary(NamedTuple):
     labels: list[bytes]
     label_counts: list[int]
     pruned: NDArray[np.int32]
-    """Bucket → row behind the words', or -1."""
+    """Bucket → row after the words' rows, or -1."""
 
 
 def load_lid_model(path: Path) -> LidModel | None:
     """The model at `path`, or None if it is a fastText model that the kernel cannot run.
 
-    It needs hierarchical softmax, subwords and single words; the input matrix may be quantized.
+    The kernel needs hierarchical softmax, subwords and single words; the input matrix may be quantized.
 
-    Raises: AssetError if the file is no fastText model, or is cut off.
+    Raises: AssetError if the file is not a fastText model, or is truncated.
     """
     require_fasttext(path)
     try:
         parts = _load(path)
     except (EOFError, ValueError, IndexError, struct.error):
-        raise AssetError(str(path), "not a fastText model, or one that is cut off", "fetch the file again") from None
+        raise AssetError(str(path), "not a fastText model, or a truncated one", "download the file again") from None
     if parts is None:
         return None
-    return LidModel(_arrays(*parts), _names(parts.dictionary.labels))  # kernels' own faults are not the file's
+    return LidModel(_arrays(*parts), _names(parts.dictionary.labels))  # bugs in kernels are not the file's fault
 
 
 class _Parts(NamedTuple):
@@ -86,7 +86,7 @@ def _load(path: Path) -> _Parts | None:
             return None
         dictionary = _read_dictionary(file, arguments)
         rows = _read_quantized(file) if _unpack(file, "<?")[0] else _read_dense(file)
-        if _unpack(file, "<?")[0]:  # a quantized output matrix, which language identification never has
+        if _unpack(file, "<?")[0]:  # a quantized output matrix, which language identification models never have
             return None
         return _Parts(arguments, dictionary, rows, _read_dense(file))
 

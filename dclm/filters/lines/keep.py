@@ -1,4 +1,4 @@
-"""Edits that keep or remove each line of a page for itself, by counting its characters or words."""
+"""Edits that keep or remove each line of a page independently, by counting its characters or words."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Ints = NDArray[np.int32]
 Classes = NDArray[np.uint16]
 Mask = NDArray[np.bool_]
 Choose = Callable[[Bytes, Lines], Mask]
-"""From a batch's bytes and lines to which lines are kept."""
+"""From a batch's bytes and lines to a mask of the lines to keep."""
 _UNLIMITED = (1 << 31) - 1
 
 
@@ -35,11 +35,11 @@ class LineFilter(Map):
     """Removes lines; a page left empty is dropped. `_edits` counts the removed lines."""
 
     strips: ClassVar[bool] = True
-    """Whether the text that is put together again is stripped, which also changes pages that lose no line."""
+    """Whether the reassembled text is stripped, which also changes pages that lose no line."""
 
     @abstractmethod
     def open_lines(self, context: Context) -> Choose:
-        """The function that says which lines stay."""
+        """The function that decides which lines are kept."""
 
     def open(self, context: Context) -> MapFunction:
         choose, classes = self.open_lines(context), class_table()
@@ -80,7 +80,7 @@ def _class_fraction_at_most(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UppercaseLines(LineFilter):
-    """Removes lines with too many capitals.
+    """Removes lines with too many capital letters.
 
     Source: RefinedWeb (arXiv 2306.01116, appendix G.2); DCLM's `uppercase_ratio_line_modifier`.
     """
@@ -88,7 +88,7 @@ class UppercaseLines(LineFilter):
     name: ClassVar[str] = "uppercase_lines"
 
     max_ratio: Fraction = 0.5
-    """Lines stay whose upper-case letters are at most this fraction of all their characters."""
+    """Maximum fraction of uppercase letters among all characters of a kept line."""
 
     def open_lines(self, context: Context) -> Choose:
         classes = class_table()
@@ -107,7 +107,7 @@ class NumericLines(LineFilter):
     name: ClassVar[str] = "numeric_lines"
 
     max_ratio: Fraction = 0.999999
-    """Lines stay whose digits (`str.isdigit`) are at most this fraction of all their characters."""
+    """Maximum fraction of digits (`str.isdigit`) among all characters of a kept line."""
 
     def open_lines(self, context: Context) -> Choose:
         classes = class_table()
@@ -141,7 +141,7 @@ def count_words(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> tupl
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LineWords(LineFilter):
-    """Removes lines by their number of white-space-separated words; empty lines stay.
+    """Removes lines by their number of whitespace-separated words; empty lines are kept.
 
     Source: C4 (`min: 5`), RefinedWeb (`min: 2`); DCLM's `line_length_modifier`.
     """
@@ -150,9 +150,9 @@ class LineWords(LineFilter):
     strips: ClassVar[bool] = False
 
     min: Count = 0
-    """Lines with fewer words go, also those of white space only."""
+    """Lines with fewer words are removed, including those with only whitespace."""
     max: Count | None = None
-    """Lines with more words go."""
+    """Lines with more words are removed."""
 
     def open_lines(self, context: Context) -> Choose:
         classes, most = class_table(), _UNLIMITED if self.max is None else self.max
@@ -167,7 +167,7 @@ class LineWords(LineFilter):
 
 @njit(cache=True, nogil=True)
 def _longest_words(data: Bytes, starts: Ints, ends: Ints, unicode: bool, classes: Classes) -> Ints:
-    """Per line, the characters of its longest UAX #29 word, or else of fastText's longest token, but white space."""
+    """Per line, the characters of its longest UAX #29 word, or of fastText's longest token, excluding whitespace."""
     longest = np.zeros(len(starts), np.int32)
     for line in range(len(starts)):
         place, end = int(starts[line]), int(ends[line])
@@ -181,7 +181,7 @@ def _longest_words(data: Bytes, starts: Ints, ends: Ints, unicode: bool, classes
                 length = count_chars(data, start, place)
             if length > longest[line] and not is_space(data, start, place, classes):
                 longest[line] = length
-            place += place == start  # over a separator
+            place += place == start  # for a separator
     return longest
 
 
@@ -197,9 +197,9 @@ class LongWordLines(LineFilter):
     strips: ClassVar[bool] = False
 
     max_length: Positive = 1000
-    """Most characters of a word."""
+    """Maximum number of characters in a word."""
     words: WordKind = "whitespace"
-    """What a word is: see `page_length`."""
+    """Definition of a word: see `page_length`."""
 
     def open_lines(self, context: Context) -> Choose:
         classes = class_table()
@@ -234,7 +234,7 @@ def _ends_in_punctuation(data: Bytes, starts: Ints, ends: Ints, ellipses: bool, 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PunctuationLines(LineFilter):
-    """Keeps lines whose last character that is not white space is one of `. ! ? " …`, and empty lines.
+    """Keeps lines whose last non-whitespace character is one of `. ! ? " …`, and empty lines.
 
     Source: C4; DCLM's `punctuation_line_modifier`.
     """

@@ -1,4 +1,4 @@
-"""Limit runs of newlines."""
+"""Limits runs of newlines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NEWLINE = 10
 def _limit_runs(
     data: NDArray[np.uint8], offsets: NDArray[np.int32], most: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int64]]:
-    """The texts with at most `most` newlines in a row: bytes, offsets, newlines removed from each."""
+    """The texts with at most `most` newlines in a row: bytes, offsets, number of newlines removed from each."""
     rows = len(offsets) - 1
     out = np.empty(offsets[rows] - offsets[0], np.uint8)
     out_offsets = np.zeros(rows + 1, np.int32)
@@ -43,7 +43,7 @@ def _limit_runs(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Newlines(Map):
-    """Shortens longer runs of newlines to `max_consecutive`. `_edits` counts the newlines removed.
+    """Shortens longer runs of newlines to `max_consecutive`. `_edits` counts the removed newlines.
 
     Source: DCLM's `newline_removal_modifier`.
     """
@@ -52,7 +52,7 @@ class Newlines(Map):
     version: ClassVar[int] = 2
 
     max_consecutive: Count = 2
-    """Newlines that may follow each other; 0 deletes all."""
+    """Maximum number of consecutive newlines; 0 deletes all."""
 
     def open(self, context: Context) -> MapFunction:
         def edit(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -1,4 +1,4 @@
-"""Edits of a page as a whole: citation marks, and lines or paragraphs that it has said before."""
+"""Edits of a whole page: citation marks, and lines or paragraphs that it repeats."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
 def edit_pages(
     batch: pa.RecordBatch, wanted: pa.BooleanArray, edit: Callable[[str], tuple[str, int]], drop_empty: bool
 ) -> pa.RecordBatch:
-    """The batch with `edit` (page → page, number of edits) done on the wanted rows.
+    """The batch with `edit` (page → page, number of edits) applied to the wanted rows.
 
-    With `drop_empty` every row whose text is then empty is dropped, else none is.
+    With `drop_empty`, every row whose text is then empty is dropped; otherwise none is.
     """
     text, edits = batch["text"], np.zeros(len(batch), np.int64)
     if pc.any(wanted, min_count=0).as_py():
@@ -52,7 +52,7 @@ class Citations(Map):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WithinPageDedup(Map):
-    """Keeps the first of each repeated line or paragraph of a page, and all empty ones. Drops no page.
+    """Keeps the first copy of each repeated line or paragraph of a page, and all empty ones. Drops no page.
 
     Source: DCLM's `within_page_dedup`.
     """
@@ -60,9 +60,9 @@ class WithinPageDedup(Map):
     name: ClassVar[str] = "within_page_dedup"
 
     granularity: Literal["line", "paragraph"] = "line"
-    """Paragraphs are what stands between two newlines in a row."""
+    """Paragraphs are separated by two newlines in a row."""
     normalize: bool = True
-    """Compare stripped and lower-cased."""
+    """Compare stripped and in lower case."""
 
     def open(self, context: Context) -> MapFunction:
         separator = "\n" if self.granularity == "line" else "\n\n"

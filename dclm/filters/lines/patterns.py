@@ -1,4 +1,4 @@
-"""Edits that remove lines, or parts of them, by what is written there."""
+"""Edits that remove lines, or parts of them, by their content."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _may_be_counter(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CounterLines(LineFilter):
-    """Removes lines that are a counter of a social network: "3 likes", "1,2k followers".
+    """Removes lines that are counters of a social network: "3 likes", "1,2k followers".
 
     Source: RefinedWeb (appendix G.2); DCLM's `counter_line_modifier`.
     """
@@ -77,7 +77,7 @@ class CounterLines(LineFilter):
 
 @njit(cache=True, nogil=True)
 def _not_blank(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> Mask:
-    """Per line, whether it is empty or has something that is not white space."""
+    """Per line, whether it is empty or has a non-whitespace character."""
     keep = np.ones(len(starts), np.bool_)
     for line in range(len(starts)):
         left, right = strip(data, starts[line], ends[line], classes)
@@ -87,13 +87,14 @@ def _not_blank(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> Mask:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SubstringLines(LineFilter):
-    """Removes lines that have one of some strings in them, or only the strings, with a white space beside each.
+    """Removes lines that contain one of some strings, or only the strings, together with one adjacent whitespace
+    character each.
 
-    Case is ignored as `re.IGNORECASE` does with lower-cased strings. With `remove: substring` a line that is only white
-    space afterwards goes too, even one in which there was no string.
+    Case is ignored as by `re.IGNORECASE` with lowercase strings. With `remove: substring`, lines that are then only
+    whitespace are also removed, even those that contained no string.
 
     Source: RefinedWeb (appendix G.2), C4; DCLM's `substring_line_modifier`, whose strings are regular expressions by
-    mistake. Here they are literal, but for `dot_matches_any`.
+    mistake. Here they are literal, except for `dot_matches_any`.
     """
 
     name: ClassVar[str] = "substring_lines"
@@ -102,15 +103,16 @@ class SubstringLines(LineFilter):
     words: tuple[str, ...]
     """The strings."""
     location: Literal["any", "prefix", "suffix"] = "any"
-    """Where in the line a string must stand."""
+    """Where in the line a string must be."""
     max_words: Count | None = None
-    """Leave lines with more white-space-separated words alone."""
+    """Skip lines with more whitespace-separated words than this."""
     remove: Literal["line", "substring"] = "line"
-    """What goes. The white space that goes with a string stands behind a prefix, before any other."""
+    """What to remove. The whitespace removed with a string is the one after a prefix, or else the one before the
+    string."""
     dot_matches_any: bool = False
-    """`.` in a string stands for any character, as in the reference: "Read more..." is then also "read more of"."""
+    """`.` in a string matches any character, as in the reference: "Read more..." then also matches "read more of"."""
     case_sensitive: bool = False
-    """Whether `A` differs from `a`."""
+    """Whether `A` and `a` are distinguished."""
 
     def __post_init__(self) -> None:
         if not self.words or not all(self.words):
@@ -128,7 +130,7 @@ class SubstringLines(LineFilter):
         return choose
 
     def open(self, context: Context) -> MapFunction:
-        plain = super().open(context)  # right for every page that has none of the strings
+        plain = super().open(context)  # correct for every page that contains none of the strings
         wanted = self.words if self.case_sensitive else [word.lower() for word in self.words]
         words = "|".join(literal(word, self.dot_matches_any) for word in wanted)
         other_case = _MORE_CASES if words.isascii() else "[^\\x00-\\x7f]"
@@ -168,10 +170,10 @@ class SubstringLines(LineFilter):
         return "\n".join(kept).strip(), edits
 
 
-_MORE_CASES = "[\u0130\u0131]"  # match i under re.IGNORECASE, but not in RE2
+_MORE_CASES = "[\u0130\u0131]"  # matches i under re.IGNORECASE, but not in RE2
 
 
 def literal(word: str, dot_matches_any: bool) -> str:
-    """The regular expression, in Python's syntax and RE2's, that matches `word` itself."""
+    """The regular expression, in the syntax of both Python and RE2, that matches `word` literally."""
     escaped = re.escape(word)
     return escaped.replace(r"\.", ".") if dot_matches_any else escaped

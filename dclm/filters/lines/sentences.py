@@ -1,4 +1,4 @@
-"""Keep pages with enough sentences."""
+"""Keeps pages with enough sentences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNLIMITED = (1 << 62) - 1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sentences(Filter):
-    """Keeps pages with `min` … `max` sentences, both included.
+    """Keeps pages with `min` … `max` sentences, inclusive.
 
     Source: C4's three (code) or five (paper) sentences; DCLM's `page_length_filter` with `length_type: sentence` and
     `tokenizer: nltk`, which is NLTK's Punkt with its English model.
@@ -32,11 +32,11 @@ class Sentences(Filter):
     version: ClassVar[int] = 3
 
     min: Count = 1
-    """Fewest allowed."""
+    """Minimum number of sentences."""
     max: Count | None = None
-    """Most allowed; null: any number."""
+    """Maximum number of sentences; null: no maximum."""
     by_line: bool = False
-    """Split every line for itself, so that no sentence goes on behind a "\\n"; so datatrove's `C4QualityFilter`."""
+    """Split every line separately, so that no sentence continues after a "\\n", as in datatrove's `C4QualityFilter`."""
     model: str = "punkt-english"
     """A Punkt model: asset name or path."""
 

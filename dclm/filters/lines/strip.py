@@ -1,4 +1,4 @@
-"""Lines as C4 has them: stripped, and none of them blank."""
+"""Lines as in C4: stripped, and none of them blank."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from dclm.text.unicode import class_table, decode
 def _strip_lines(
     data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int64]]:
-    """The texts with stripped lines and "\\n" between them: bytes, offsets, lines changed or removed in each."""
+    """The texts with stripped lines and "\\n" between them: bytes, offsets, number of lines changed or removed in
+    each."""
     rows = len(offsets) - 1
     out = np.empty(offsets[rows] - offsets[0], np.uint8)
     out_offsets = np.zeros(rows + 1, np.int32)
@@ -32,7 +33,7 @@ def _strip_lines(
         at, end = offsets[row], offsets[row + 1]
         while at < end:
             start, stop, code = at, at, 0
-            while at < end and code not in LINE_ENDS:  # which are white space: the line may keep its own
+            while at < end and code not in LINE_ENDS:  # which are whitespace: the line may keep its own
                 code, at = decode(data, at, end)
                 stop = at
             left, right = strip(data, start, stop, classes)
@@ -49,12 +50,12 @@ def _strip_lines(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StripLines(Map):
-    """Strips every line and removes those left blank; a page left empty is dropped.
+    """Strips every line and removes lines that are then blank; a page left empty is dropped.
 
-    Lines are those of `str.splitlines`, which end at "\\r", U+2028 and others too; afterwards all end at "\\n".
-    `_edits` counts the lines that were changed or removed.
+    Lines are those of `str.splitlines`, which also end at "\\r", U+2028 and others; then all end at "\\n". `_edits`
+    counts the lines that were changed or removed.
 
-    Source: `C4QualityFilter` of datatrove, which does so first.
+    Source: `C4QualityFilter` of datatrove, which does this first.
     """
 
     name: ClassVar[str] = "strip_lines"

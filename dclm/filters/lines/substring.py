@@ -1,4 +1,4 @@
-"""Keep pages by strings that must not stand in them: bad words, "lorem ipsum", curly brackets."""
+"""Keeps pages that do not contain certain strings: bad words, "lorem ipsum", curly brackets."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from dclm.text.buffers import utf8
 from dclm.text.lower import lower
 from dclm.text.unicode import class_table
 
-_LOWERS_TO_ASCII = "[\u0130\u212a]"  # whose str.lower() has an ASCII letter in it
+_LOWERS_TO_ASCII = "[\u0130\u212a]"  # their str.lower() contains an ASCII letter
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BlockedWords(Filter):
-    """Drops pages that have an entry of a list in their text, letter case ignored by lower-casing both.
+    """Drops pages whose text contains an entry of a list, ignoring case by converting both to lower case.
 
     Source: C4 (bad words, "lorem ipsum", "{"); DCLM's `substring_filter`, whose entries are regular expressions by
-    mistake: here they are literal, but for `dot_matches_any`. Blank lines of a list are skipped.
+    mistake: here they are literal, except for `dot_matches_any`. Blank lines of a list are skipped.
     """
 
     name: ClassVar[str] = "blocked_words"
     version: ClassVar[int] = 2
 
     list_: str | None = None
-    """A list, one entry a line, plain or gzip: asset name or path."""
+    """A list with one entry per line, plain or gzip: asset name or path."""
     words: tuple[str, ...] = ()
     """The entries themselves, instead of `list`."""
     whole_word: bool = False
-    """An entry counts only between word boundaries."""
+    """Match entries only between word boundaries."""
     location: Literal["any", "prefix", "suffix"] = "any"
-    """Where in the page an entry must stand. A suffix may be followed by one newline."""
+    """Where in the page an entry must be. A suffix may be followed by one newline."""
     dot_matches_any: bool = False
-    """`.` in an entry stands for any character but a newline, as in the reference."""
+    """`.` in an entry matches any character except a newline, as in the reference."""
     case_sensitive: bool = False
-    """Whether `A` differs from `a`."""
+    """Whether `A` and `a` are distinguished."""
 
     def __post_init__(self) -> None:
         check_source(self.list_, self.words)

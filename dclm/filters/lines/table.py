@@ -1,4 +1,4 @@
-"""The lines of a batch of texts as one table, and the texts put together again from the lines that are kept."""
+"""The lines of a batch of texts as one table, and the texts reassembled from the lines that are kept."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def split_lines(data: Bytes, offsets: Ints) -> tuple[Ints, Ints, Ints]:
 def join_lines(
     data: Bytes, starts: Ints, ends: Ints, first: Ints, keep: NDArray[np.bool_], strips: bool, classes: Classes
 ) -> tuple[Bytes, Ints, NDArray[np.int64]]:
-    """The kept lines of each row with "\\n" between them (stripped, if asked for): bytes, offsets, lines removed."""
+    """The kept lines of each row with "\\n" between them (optionally stripped): bytes, offsets, number of lines
+    removed."""
     rows = len(first) - 1
     out = np.empty(ends[-1] - starts[0] if len(ends) else 0, np.uint8)
     offsets = np.zeros(rows + 1, np.int32)
@@ -68,7 +69,7 @@ def join_lines(
                 line += 1
                 continue
             start = starts[line]
-            while line + 1 < first[row + 1] and keep[line + 1]:  # lines that stay together are copied together
+            while line + 1 < first[row + 1] and keep[line + 1]:  # adjacent kept lines are copied together
                 line += 1
             if not none:
                 out[size] = _NEWLINE

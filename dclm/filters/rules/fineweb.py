@@ -1,4 +1,4 @@
-"""FineWeb's own quality filter: pages by how their lines end, how short they are, and how often they come again."""
+"""FineWeb's own quality filter: pages by how their lines end, how short they are, and how often they repeat."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TERMINAL_PUNCTUATION = (
     "!.?։؞؟؝۔܀܁܂߹࠷࠹࠽࠾।॥၊။።፧፨᙮᜵᜶៕។៖៙៚᠃᠉᥄᥅᪨᪩᪪᪫᭚᭛᭞᭟᭽᭾᰻᰼᱾᱿‼‽⁇⁈⁉⸮⸼⹓⹔。꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫﹒﹖﹗！．？｡"
     "𐩖𐩗𐽕𐽖𐽗𐽘𐽙𐾆𐾇𐾈𐾉𑁇𑁈𑂾𑂿𑃀𑃁𑅁𑅂𑅃𑇅𑇆𑇍𑇞𑇟𑈸𑈹𑈻𑈼𑊩𑑋𑑌𑗂𑗃𑗉𑗊𑗋𑗌𑗍𑗎𑗏𑗐𑗑𑗒𑗓𑗔𑗕𑗖𑗗𑙁𑙂𑜼𑜽𑜾𑥄𑥆𑩂𑩃𑪛𑪜𑱁𑱂𑻷𑻸𑽃𑽄𖩮𖩯𖫵𖬷𖬸𖭄𖺘𛲟𝪈"
 )
-"""Characters with Unicode's Sentence_Terminal property, which is what FineWeb's list is."""
+"""Characters with Unicode's Sentence_Terminal property, which is FineWeb's list."""
 _STOPS = np.array(sorted(map(ord, _TERMINAL_PUNCTUATION)), np.int32)
 
 
@@ -35,7 +35,8 @@ _STOPS = np.array(sorted(map(ord, _TERMINAL_PUNCTUATION)), np.int32)
 def _line_statistics(
     data: Bytes, starts: Ints, ends: Ints, first: Ints, stops: Ints, short: int, classes: Classes
 ) -> NDArray[np.int64]:
-    """int64[5, rows]: lines not blank, of these: ending in a stop, short; characters of repeated lines; of all."""
+    """int64[5, rows]: nonblank lines; those of them that end in a stop; short ones; characters of repeated lines; all
+    characters."""
     rows = len(first) - 1
     out = np.zeros((5, rows), np.int64)
     for row in range(rows):
@@ -69,25 +70,25 @@ def _line_statistics(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinewebQuality(RuleFilter):
-    """Keeps pages whose lines end in punctuation, are not short, do not come again, and are not a list.
+    """Keeps pages whose lines end in punctuation, are not short, do not repeat, and are not a list.
 
-    Source: FineWeb (arXiv 2406.17557, section 3.5), `FineWebQualityFilter` of datatrove. Different here: words are
-    those of UAX #29 (with punctuation marks, as spaCy's, which datatrove counts).
+    Source: FineWeb (arXiv 2406.17557, section 3.5), `FineWebQualityFilter` of datatrove. Difference: words are those of
+    UAX #29 (including punctuation marks, like spaCy's, which datatrove counts).
     """
 
     name: ClassVar[str] = "fineweb_quality"
     features: ClassVar[tuple[str, ...]] = ("unicode_words",)
 
     min_punctuated_lines: Fraction = 0.12
-    """At least this fraction of the lines ends in a terminal punctuation mark of any script."""
+    """Minimum fraction of lines that end in a terminal punctuation mark of any script."""
     short_line_length: Count = 30
-    """Lines of so many characters or fewer are short."""
+    """Lines with at most this many characters are short."""
     max_short_lines: Fraction = 0.67
-    """At most this fraction of the lines is short."""
+    """Maximum fraction of short lines."""
     max_duplicate_chars: Fraction = 0.01
-    """At most this fraction of the characters stands in lines that stood on the page before."""
+    """Maximum fraction of characters in lines that occurred earlier on the page."""
     max_newlines_per_word: NonNegative = 0.3
-    """At most so many newlines a word."""
+    """Maximum number of newlines per word."""
 
     def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
         data, offsets = utf8(batch["text"])

@@ -1,4 +1,4 @@
-"""The document statistics of Gopher's quality filter, each a step, as DCLM-RefinedWeb uses them."""
+"""The document statistics of Gopher's quality filter, each as a step, as used by DCLM-RefinedWeb."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dclm.text.features import counts
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SymbolRatio(Filter):
-    """Keeps documents with at most `max` symbols ("#", "...", ". . .", "…") for each word; none without words.
+    """Keeps documents with at most `max` symbols ("#", "...", ". . .", "…") per word; drops documents without words.
 
     Source: DCLM `symbol_ratio_filter` (max_symbol_to_word_ratio); Gopher (Rae et al. 2021), A1.1.
     """
@@ -25,7 +25,7 @@ class SymbolRatio(Filter):
     features: ClassVar[tuple[str, ...]] = ("symbols", "words")
 
     max: NonNegative = 0.1
-    """Most symbols a word, words being those between white space."""
+    """Maximum number of symbols per whitespace-separated word."""
 
     def open(self, context: Context) -> FilterFunction:
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
@@ -47,7 +47,7 @@ class BulletLines(Filter):
     features: ClassVar[tuple[str, ...]] = ("lines",)
 
     max_fraction: Fraction = 0.9
-    """Of the lines that are not blank."""
+    """Maximum fraction of the nonblank lines."""
 
     def open(self, context: Context) -> FilterFunction:
         return lambda batch: _at_most_of_lines(batch, "bullet_lines", self.max_fraction)
@@ -64,7 +64,7 @@ class EllipsisLines(Filter):
     features: ClassVar[tuple[str, ...]] = ("lines",)
 
     max_fraction: Fraction = 0.3
-    """Of the lines that are not blank."""
+    """Maximum fraction of the nonblank lines."""
 
     def open(self, context: Context) -> FilterFunction:
         return lambda batch: _at_most_of_lines(batch, "ellipsis_lines", self.max_fraction)
@@ -72,7 +72,8 @@ class EllipsisLines(Filter):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AlphabeticWords(Filter):
-    """Keeps documents in which at most `max_other_fraction` of the words have no letter; none without words.
+    """Keeps documents in which at most `max_other_fraction` of the words contain no letter; drops documents without
+    words.
 
     Source: DCLM `alphabetic_word_ratio_filter` (max_ratio); Gopher (Rae et al. 2021), A1.1.
     """
@@ -81,7 +82,7 @@ class AlphabeticWords(Filter):
     features: ClassVar[tuple[str, ...]] = ("words",)
 
     max_other_fraction: Fraction = 0.2
-    """Of the words between white space."""
+    """Maximum fraction of the whitespace-separated words."""
 
     def open(self, context: Context) -> FilterFunction:
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
@@ -96,7 +97,8 @@ class AlphabeticWords(Filter):
 class StopWords(Filter):
     """Keeps documents with at least `min_count` English stop words: the, be, to, of, and, that, have, with.
 
-    A word between white space counts if it is one of them in lower case, punctuation included ("the," is none).
+    A whitespace-separated word counts if its lowercase form is one of them, punctuation included ("the," does not
+    count).
 
     Source: DCLM `stop_word_filter` (min_stop_word, count_unique); Gopher (Rae et al. 2021), A1.1.
     """
@@ -106,9 +108,9 @@ class StopWords(Filter):
     features: ClassVar[tuple[str, ...]] = ("words",)
 
     min_count: Count = 2
-    """Fewest allowed."""
+    """Minimum number of stop words."""
     unique: bool = False
-    """Count different stop words instead of all their occurrences."""
+    """Count distinct stop words instead of all occurrences."""
 
     def open(self, context: Context) -> FilterFunction:
         number = "stop_word_kinds" if self.unique else "stop_words"
@@ -117,11 +119,11 @@ class StopWords(Filter):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AlphanumericRatio(Filter):
-    """Keeps documents in which at least `min_fraction` of the characters, white space included, are alphanumeric.
+    """Keeps documents in which at least `min_fraction` of the characters, including whitespace, are alphanumeric.
 
     Empty documents are dropped.
 
-    Source: DCLM `alphanumeric_char_ratio_filter`, whose argument `max_alnum_ratio` is this least fraction.
+    Source: DCLM `alphanumeric_char_ratio_filter`, whose argument `max_alnum_ratio` is this minimum fraction.
     """
 
     name: ClassVar[str] = "alphanumeric_ratio"
@@ -129,7 +131,7 @@ class AlphanumericRatio(Filter):
     features: ClassVar[tuple[str, ...]] = ("words",)
 
     min_fraction: Fraction = 0.25
-    """Of the code points."""
+    """Minimum fraction of the code points."""
 
     def open(self, context: Context) -> FilterFunction:
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:

@@ -1,4 +1,4 @@
-"""Gopher's rules as its paper states them and FineWeb uses them, where the reference's mappers count otherwise."""
+"""Gopher's rules as published in its paper and used by FineWeb, where the reference's mappers count differently."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from dclm.text.features import counts
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GopherQuality(RuleFilter):
-    """Keeps documents that pass all of Gopher's quality rules. Words are UAX #29's that are no white space.
+    """Keeps documents that pass all of Gopher's quality rules. Words are UAX #29's, without whitespace.
 
-    Source: Gopher (Rae et al. 2021), A1.1; datatrove 0.10.1, `GopherQualityFilter`. Different here: words are not
-    spaCy's; those that the number and the mean length of words are about start with a letter or a number, instead of
-    having a character that is on a list of punctuation; only "\\n" ends a line; a document without words is dropped.
+    Source: Gopher (Rae et al. 2021), A1.1; datatrove 0.10.1, `GopherQualityFilter`. Differences: words are not spaCy's;
+    the rules on the number and mean length of words use those that start with a letter or a number, instead of those
+    with a character outside a list of punctuation; only "\\n" ends a line; a document without words is dropped.
     """
 
     name: ClassVar[str] = "gopher_quality"
@@ -30,23 +30,23 @@ class GopherQuality(RuleFilter):
     features: ClassVar[tuple[str, ...]] = ("unicode_words", "symbols", "lines")
 
     min_words: Count = 50
-    """Fewest words that start with a letter or a number."""
+    """Minimum number of words that start with a letter or a number."""
     max_words: Count = 100_000
-    """Most of them."""
+    """Maximum number of these words."""
     min_word_length: NonNegative = 3.0
-    """Least mean length of these words, in code points."""
+    """Minimum mean length of these words, in code points."""
     max_word_length: NonNegative = 10.0
-    """Greatest mean length."""
+    """Maximum mean length."""
     max_symbols_per_word: NonNegative = 0.1
-    """Most "#", and most ellipses ("..." and "…"), for each word, punctuation included."""
+    """Maximum number of "#", and of ellipses ("..." and "…"), per word, counting punctuation as words."""
     max_bullet_lines: Fraction = 0.9
-    """Most lines that start with "•" or "-", of all lines, blank ones included."""
+    """Maximum fraction of lines that start with "•" or "-", among all lines, including blank ones."""
     max_ellipsis_lines: Fraction = 0.3
-    """Most lines that end with "..." or "…", of all lines."""
+    """Maximum fraction of lines that end with "..." or "…", among all lines."""
     min_alphabetic_words: Fraction = 0.8
-    """Least words with a letter, of all words, punctuation included."""
+    """Minimum fraction of words with a letter, among all words, including punctuation."""
     min_stop_words: Count = 2
-    """Fewest different stop words, as they are written: "The" is none."""
+    """Minimum number of distinct stop words, compared case-sensitively: "The" does not count."""
 
     def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
         words, plain = counts(batch, "unicode_words", "words"), counts(batch, "unicode_words", "alnum_words")
@@ -70,31 +70,31 @@ class GopherQuality(RuleFilter):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GopherRepetition(RuleFilter):
-    """Keeps documents in which no fraction below is above its limit. A limit of null is not asked.
+    """Keeps documents in which no fraction below is above its limit. A limit of null is not checked.
 
-    Unlike `repetition`: the first copy does not count, characters are divided by all of the text's, and what repeated
-    n-grams cover is found by reading on behind each. Empty documents are dropped.
+    Unlike in `repetition`, the first copy does not count, characters are divided by those of the whole text, and the
+    characters covered by repeated n-grams are found by continuing after each one. Empty documents are dropped.
 
-    Source: Gopher (Rae et al. 2021), table A1; datatrove 0.10.1, `GopherRepetitionFilter`. Different here: words are
-    UAX #29's that are no white space, not spaCy's; n-grams are equal if their words are, not if these make the same
-    string.
+    Source: Gopher (Rae et al. 2021), table A1; datatrove 0.10.1, `GopherRepetitionFilter`. Differences: words are UAX
+    #29's without whitespace, not spaCy's; n-grams are equal if their words are, not if their concatenations are.
     """
 
     name: ClassVar[str] = "gopher_repetition"
     features: ClassVar[tuple[str, ...]] = ("gopher_copies", "gopher_ngrams")
 
     max_line_fraction: Fraction | None = 0.3
-    """Lines that stood before, of all lines."""
+    """Maximum fraction of lines that occurred before, among all lines."""
     max_line_char_fraction: Fraction | None = 0.2
-    """Characters in them, of all characters."""
+    """Maximum fraction of characters in them, among all characters."""
     max_paragraph_fraction: Fraction | None = 0.3
-    """Paragraphs that stood before, of all paragraphs."""
+    """Maximum fraction of paragraphs that occurred before, among all paragraphs."""
     max_paragraph_char_fraction: Fraction | None = 0.2
-    """Characters in them, of all characters."""
+    """Maximum fraction of characters in them, among all characters."""
     top_ngrams: Mapping[str, NonNegative] = dataclasses.field(default_factory=lambda: TOP_NGRAMS)
-    """n → limit: occurrences × characters of the most frequent n-gram, spaces included, of all characters."""
+    """n → limit: occurrences × characters of the most frequent n-gram, including spaces, as a fraction of all
+    characters."""
     duplicate_ngrams: Mapping[str, NonNegative] = dataclasses.field(default_factory=lambda: REPEATED_NGRAMS)
-    """n → limit: characters of n-grams that stood before, of all characters."""
+    """n → limit: characters of n-grams that occurred before, as a fraction of all characters."""
 
     def __post_init__(self) -> None:
         check_sizes(self.top_ngrams, self.duplicate_ngrams)

@@ -1,4 +1,4 @@
-"""How long pages, words and lines may be."""
+"""Limits on the length of pages, words and lines."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ WORD_FEATURES: dict[tuple[WordKind, bool], tuple[str, str]] = {
     ("whitespace", False): ("words", "words"),
     ("whitespace", True): ("words", "alnum_words"),
 }
-"""Kind of word, and whether only those that start alphanumeric count → feature and the number in it."""
+"""Kind of word, and whether only those that start alphanumeric count → feature and its field."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PageLength(RuleFilter):
-    """Keeps documents of `min` … `max` characters, words, lines or paragraphs, both included.
+    """Keeps documents of `min` … `max` characters, words, lines or paragraphs, inclusive.
 
     Lines end at "\\n", paragraphs at "\\n\\n"; blank ones do not count. Characters are code points.
 
@@ -41,18 +41,18 @@ class PageLength(RuleFilter):
     version: ClassVar[int] = 3
 
     of: Literal["char", "word", "line", "paragraph"] = "word"
-    """What is counted."""
+    """Unit to count."""
     min: Count = 1
-    """Fewest allowed."""
+    """Minimum number."""
     max: Count | None = None
-    """Most allowed; null: any number."""
+    """Maximum number; null: no maximum."""
     words: WordKind = "fasttext"
-    """What a word is: fastText's tokens (of which "\\n" is one, and other white space none), UAX #29's, or those
-    between white space."""
+    """Definition of a word: fastText's tokens (including "\\n", but no other whitespace), UAX #29 words, or
+    whitespace-separated words."""
     ignore_punctuation: bool = False
     """Count only words whose first character is a letter or a number."""
     count_blank: bool = False
-    """Count blank lines and paragraphs too, also the one behind a separator at the end."""
+    """Also count blank lines and paragraphs, including the one after a trailing separator."""
 
     def __post_init__(self) -> None:
         _check_order(self.min, self.max)
@@ -81,7 +81,7 @@ class PageLength(RuleFilter):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WordLength(RuleFilter):
-    """Keeps documents whose words between white space have a mean length in [min, max]; none without words.
+    """Keeps documents whose whitespace-separated words have a mean length in [min, max]; drops documents without words.
 
     Source: DCLM `word_length_filter` (min_length, max_length); Gopher (Rae et al. 2021), A1.1.
     """
@@ -90,9 +90,9 @@ class WordLength(RuleFilter):
     features: ClassVar[tuple[str, ...]] = ("words",)
 
     min: NonNegative = 3.0
-    """Least mean number of code points."""
+    """Minimum mean length in code points."""
     max: NonNegative | None = 10.0
-    """Greatest mean number of code points; null: any."""
+    """Maximum mean length in code points; null: no maximum."""
 
     def __post_init__(self) -> None:
         _check_order(self.min, self.max)
@@ -108,9 +108,9 @@ class WordLength(RuleFilter):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LineLength(Filter):
-    """Keeps documents whose longest (or mean) line has at most `max` code points; no empty ones.
+    """Keeps documents whose longest (or mean) line has at most `max` code points; drops empty documents.
 
-    Lines are those of `str.splitlines`, which end at "\\r", U+2028 and others too. Blank ones count.
+    Lines are those of `str.splitlines`, which also end at "\\r", U+2028 and others. Blank ones count.
 
     Source: DCLM `line_length_filter` (length_type, max_length), for code as in RedPajama.
     """
@@ -120,9 +120,9 @@ class LineLength(Filter):
     features: ClassVar[tuple[str, ...]] = ("split_lines",)
 
     of: Literal["max", "avg"] = "max"
-    """Judge by the longest line or by the mean of all."""
+    """Use the longest line or the mean of all lines."""
     max: Annotated[float, Range(0)] = 1000.0
-    """Most code points allowed."""
+    """Maximum number of code points."""
 
     def open(self, context: Context) -> FilterFunction:
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:

@@ -1,4 +1,4 @@
-"""Repetition inside a document: copies of lines and paragraphs, and the reach of repeated word n-grams."""
+"""Repetition inside a document: copies of lines and paragraphs, and the coverage of repeated word n-grams."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from dclm.text.ngrams import SIZES
 
 TOP_NGRAMS: Mapping[str, float] = {"2": 0.2, "3": 0.18, "4": 0.16}
 REPEATED_NGRAMS: Mapping[str, float] = {"5": 0.15, "6": 0.14, "7": 0.13, "8": 0.12, "9": 0.11, "10": 0.1}
-"""Source: Gopher (Rae et al. 2021), table A1; so are the other limits below."""
+"""Source: Gopher (Rae et al. 2021), table A1, as for the other limits below."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Repetition(RuleFilter):
-    """Keeps documents in which no fraction below is above its limit. A limit of null is not asked.
+    """Keeps documents in which no fraction below is above its limit. A limit of null is not checked.
 
-    Lines end at "\\n", paragraphs at "\\n\\n"; both are stripped, blank ones left out. A document without any is
-    dropped if a limit on them is asked, and an empty one in any case; one with a single one passes that limit.
-    Words are UAX #29's that start with a letter or a number; n-grams are of words, and their characters those of the
-    words.
+    Lines end at "\\n", paragraphs at "\\n\\n"; both are stripped, and blank ones are skipped. A document without any is
+    dropped if there is a limit on them, and an empty document always; a document with only one passes that limit. Words
+    are UAX #29's that start with a letter or a number; n-grams consist of these words, and their characters are those
+    of the words.
 
     Source: DCLM `massive_web_repetition_filters` (skip_paragraph: null limits on paragraphs) and `repetition_filter`.
     """
@@ -37,23 +37,24 @@ class Repetition(RuleFilter):
     version: ClassVar[int] = 4
 
     ignore_case: bool = False
-    """Whether everything is looked at in lower case."""
+    """Whether to convert everything to lower case first."""
     copies: Literal["all", "extra"] = "all"
-    """Which of the lines or paragraphs that stand more than once count: all, as in the reference, so that a line that
-    stands twice counts twice; or all but the first, as Gopher's limits are meant."""
+    """Which copies of repeated lines or paragraphs count: all, as in the reference, so that a line that occurs twice
+    counts twice; or all but the first, as intended for Gopher's limits."""
     max_line_fraction: NonNegative | None = 0.3
-    """Lines that stand more than once, of all lines."""
+    """Maximum fraction of lines that occur more than once, among all lines."""
     max_line_char_fraction: NonNegative | None = 0.2
-    """Characters in them, of those in all lines."""
+    """Maximum fraction of characters in them, among those in all lines."""
     max_paragraph_fraction: NonNegative | None = 0.3
-    """Paragraphs that stand more than once, of all paragraphs."""
+    """Maximum fraction of paragraphs that occur more than once, among all paragraphs."""
     max_paragraph_char_fraction: NonNegative | None = 0.2
-    """Characters in them, of those in all paragraphs."""
+    """Maximum fraction of characters in them, among those in all paragraphs."""
     top_ngrams: Mapping[str, NonNegative] = dataclasses.field(default_factory=lambda: TOP_NGRAMS)
-    """n → limit: occurrences × characters of the most frequent n-gram (the longest of equally frequent ones), of the
-    characters in all words. Occurrences that overlap are all counted, so that this can exceed 1."""
+    """n → limit: occurrences × characters of the most frequent n-gram (the longest of equally frequent ones), as a
+    fraction of the characters in all words. Overlapping occurrences all count, so this can exceed 1."""
     repeated_ngrams: Mapping[str, NonNegative] = dataclasses.field(default_factory=lambda: REPEATED_NGRAMS)
-    """n → limit: characters of words inside any n-gram that occurs more than once, of the characters in all words."""
+    """n → limit: characters of words inside any n-gram that occurs more than once, as a fraction of the characters in
+    all words."""
 
     def __post_init__(self) -> None:
         check_sizes(self.top_ngrams, self.repeated_ngrams)

@@ -1,4 +1,4 @@
-"""Letters for each token: low where a tokenizer finds no words it knows."""
+"""Letters per token: low if a tokenizer finds no words that it knows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dclm.curate.step import Context, Filter, FilterFunction
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AlphabeticTokenRatio(Filter):
-    """Keeps documents with at least `min_ratio` letters for each token; none without tokens.
+    """Keeps documents with at least `min_ratio` letters per token; drops documents without tokens.
 
-    Source: DCLM `alphabetic_characters_to_tokens_filter` (min ratio 1.5, Pythia's tokenizer, which is GPT-NeoX's), as
-    RedPajama filters code.
+    Source: DCLM `alphabetic_characters_to_tokens_filter` (min ratio 1.5, Pythia's tokenizer, which is GPT-NeoX's),
+    which RedPajama uses for code.
     """
 
     name: ClassVar[str] = "alphabetic_token_ratio"
@@ -25,7 +25,7 @@ class AlphabeticTokenRatio(Filter):
     tokenizer: str = "gpt-neox-20b"
     """Asset name or path of a tokenizer.json."""
     min_ratio: NonNegative = 1.5
-    """Least number of letters a token."""
+    """Minimum number of letters per token."""
 
     @property
     def assets(self) -> tuple[str, ...]:

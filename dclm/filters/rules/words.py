@@ -1,4 +1,4 @@
-"""The number of words as a column, and how much of them later edits may take away."""
+"""The number of words as a column, and the fraction of them that later edits may remove."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WordCount(Map):
     column: str = "word_count"
     """Name of the int64 column; it must not exist."""
     words: WordKind = "fasttext"
-    """What a word is: see `page_length`."""
+    """Definition of a word: see `page_length`."""
     ignore_punctuation: bool = True
     """Count only words whose first character is a letter or a number."""
 
@@ -43,7 +43,7 @@ class WordCount(Map):
             if self.column in batch.schema.names:
                 hint = "give `column` another name"
                 raise ConfigError(
-                    f"step {self.name}", f"found a column `{self.column}` already, allowed: a new one", hint
+                    f"step {self.name}", f"the column `{self.column}` already exists, allowed: a new name", hint
                 )
             return batch.append_column(self.column, pa.array(counts(batch, feature, number)))
 
@@ -52,7 +52,7 @@ class WordCount(Map):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WordRemovalRatio(Filter):
-    """Keeps documents that lost at most `max_fraction` of the words that `column` counted before; none that had none.
+    """Keeps documents that lost at most `max_fraction` of the words that `column` counted; drops those that had none.
 
     Source: DCLM `word_removal_ratio_filter` (prev_word_count_key, max_removed_ratio, model, ignore_punctuation).
     """
@@ -61,13 +61,13 @@ class WordRemovalRatio(Filter):
     version: ClassVar[int] = 2
 
     column: str = "word_count"
-    """What `word_count` added before the edits."""
+    """Column that `word_count` added before the edits."""
     max_fraction: Fraction = 0.05
-    """Greatest loss allowed, of the words before."""
+    """Maximum fraction of the original words that may be removed."""
     words: WordKind = "fasttext"
-    """What a word is: as `word_count` was told."""
+    """Definition of a word: the same as for `word_count`."""
     ignore_punctuation: bool = True
-    """Count only words whose first character is a letter or a number: as `word_count` was told."""
+    """Count only words whose first character is a letter or a number: the same as for `word_count`."""
 
     @property
     def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what is counted
@@ -78,7 +78,7 @@ class WordRemovalRatio(Filter):
 
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
             if self.column not in batch.schema.names:
-                hint = "put `word_count` with this column before the steps that edit"
+                hint = "put `word_count` with this column before the editing steps"
                 raise ConfigError(
                     f"step {self.name}", f"found no column `{self.column}`, allowed: {batch.schema.names}", hint
                 )

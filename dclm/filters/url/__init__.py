@@ -1,1 +1,1 @@
-"""Filters that look at a page's URL alone."""
+"""Filters that use only a page's URL."""

@@ -1,4 +1,4 @@
-"""Keep pages by their URL: lists of domains, and lists of words in four ways of looking for them."""
+"""Keeps pages by their URL: lists of domains, and lists of words with four ways to match them."""
 
 from __future__ import annotations
 
@@ -20,39 +20,40 @@ from dclm.text.unicode import class_table
 
 _HOSTS = ("host", "site")
 _WHOLE = ("domain", *_HOSTS, "url")
-_MAX_LABELS = 128  # a host name of DNS has no more
+_MAX_LABELS = 128  # a DNS host name has at most this many
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UrlBlocklist(Filter):
-    """Drops pages whose URL has enough different entries of a list in it. A page without URL is kept.
+    """Drops pages whose URL contains enough distinct entries of a list. A page without URL is kept.
 
     `host` and `site` compare host names in one canonical form (`dclm.text.hosts`): `http://BLOCKED.example.:80/` is
-    `blocked.example`, and `bücher.example` is `xn--bcher-kva.example`, in the list as in the URL. `url` compares the
-    host within the URL in the same way. `domain`, `substring` and `word` look at the characters as they are.
+    `blocked.example`, and `bücher.example` is `xn--bcher-kva.example`, both in the list and in the URL. `url` compares
+    the host within the URL in the same way. `domain`, `substring` and `word` compare the characters unchanged.
 
-    Source: DCLM's `url_substring_filter`. Different here: blank lines of a list are skipped (there a blank line drops
-    every page). As there, a URL whose authority cannot be parsed (`http://[`) is dropped by `match: domain`.
+    Source: DCLM's `url_substring_filter`. Difference: blank lines of a list are skipped (in DCLM a blank line drops
+    every page). As in DCLM, a URL whose authority cannot be parsed (`http://[`) is dropped by `match: domain`.
     """
 
     name: ClassVar[str] = "url_blocklist"
     version: ClassVar[int] = 2
 
     list_: str | None = None
-    """A list, one entry a line, plain or gzip: asset name or path."""
+    """A list with one entry per line, plain or gzip: asset name or path."""
     words: tuple[str, ...] = ()
     """The entries themselves, instead of `list`."""
     match: Literal["domain", "host", "site", "url", "substring", "word"] = "substring"
     """domain: the authority (host, port and user, after `ignore`) is an entry, character by character, as in DCLM.
-    host: the canonical host name without one leading `www.` is an entry. site: that or a domain above it is, as `b.org`
-    is above `a.b.org`. url: the whole URL is. substring: an entry occurs anywhere in the URL. word: an entry occurs
-    anywhere in the URL between word boundaries."""
+    host: the canonical host name without one leading `www.` is an entry. site: that host or a domain above it is an
+    entry, as `b.org` is above `a.b.org`. url: the whole URL is an entry. substring: an entry occurs anywhere in the
+    URL. word: an entry occurs anywhere in the URL between word boundaries."""
     ignore: tuple[str, ...] = ()
-    """Strings that are deleted, in this order, wherever they stand in what is looked at. `www` leaves `.foo.com`."""
+    """Strings to delete from the compared part, in this order, wherever they occur. `www` leaves `.foo.com`."""
     min_matches: Positive = 1
-    """So many different entries must match. Matches do not overlap: the longest at each place counts."""
+    """Minimum number of distinct entries that must match. Matches do not overlap: the longest at each position
+    counts."""
     case_sensitive: bool = False
-    """Whether `A` differs from `a`; in host names it never does."""
+    """Whether `A` and `a` are distinguished; never in host names."""
 
     def __post_init__(self) -> None:
         check_source(self.list_, self.words)
@@ -100,7 +101,7 @@ class UrlBlocklist(Filter):
         return keep
 
     def _fold(self, value: str) -> str:
-        """As the reference: first `str.lower`, and then words are searched for by `re.IGNORECASE`."""
+        """As in the reference: first `str.lower`, then words are searched with `re.IGNORECASE`."""
         return value.lower() if self.match in _WHOLE else fold_case(value.lower())
 
     def _normalize(self, column: pa.StringArray) -> pa.StringArray:
@@ -117,12 +118,12 @@ class UrlBlocklist(Filter):
 
 
 def _without_scheme(entry: str) -> str:
-    """The authority of an entry that is a URL; any other entry as it is."""
+    """The authority of an entry that is a URL; any other entry unchanged."""
     return entry.partition("://")[2].partition("/")[0] if "://" in entry else entry.rstrip("/")
 
 
 def _contains_parent(blocked: DomainSet, hosts: pa.StringArray) -> pa.BooleanArray:
-    """Which hosts are in the set themselves, or have a domain above them there."""
+    """Which hosts are in the set themselves, or have a domain above them in it."""
     found = np.zeros(len(hosts), np.bool_)
     rows = np.arange(len(hosts))
     for _ in range(_MAX_LABELS):

@@ -1,4 +1,4 @@
-"""A set of millions of strings in little memory: sorted 64-bit hashes, and the strings to be sure of a hit."""
+"""A set of millions of strings in little memory: sorted 64-bit hashes, and the strings to confirm a hit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _hashes(data: NDArray[np.uint8], offsets: NDArray[np.int32]) -> NDArray[np.u
 
 @dataclasses.dataclass(frozen=True)
 class DomainSet:
-    """Strings that can be asked for by the batch; about 8 bytes each more than their text."""
+    """Strings that are looked up in batches; needs about 8 bytes per string in addition to its text."""
 
     hashes: NDArray[np.uint64]
     """Sorted."""

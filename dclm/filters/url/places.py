@@ -1,4 +1,4 @@
-"""Word boundaries as Python's `re` has them, for kernels."""
+"""Word boundaries as defined by Python's `re`, for kernels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delete URLs and IPv4 addresses from the text of a page."""
+"""Deletes URLs and IPv4 addresses from the text of a page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _KIND = np.zeros(256, np.uint8)
 _KIND[[ord(c) for c in "()@:%_+.~#?&/=-"]] = _TAIL
 _KIND[[*range(48, 58), *range(65, 91), *range(97, 123)]] = _HOST | _TAIL
 _KIND[[ord(c) for c in "-@:%._+~#="]] = _HOST | _TAIL
-_MAX_HOST = 256  # characters before the dot that are looked back over; so in the reference's expression
+_MAX_HOST = 256  # number of characters searched before the dot, as in the reference's expression
 _MAX_SPACES = 10
 _DOT = 46
 _IPV4 = re.compile(r"\s{0,10}\b((https?|ftp)://)?(?:[0-2]?[0-9]{1,2}\.){3}[0-2]?[0-9]{1,2}[-a-zA-Z0-9()@:%_+.~#?&/=]*")
@@ -38,7 +38,7 @@ _IPV4_MARK = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
 
 @njit(cache=True, nogil=True)
 def _scheme_before(data: Bytes, start: int, host: int) -> int:
-    """Where `http://`, `https://` or `ftp://` starts that ends at `host`, or `host` if there is none."""
+    """Start of the `http://`, `https://` or `ftp://` that ends at `host`, or `host` if there is none."""
     if host - start < 6 or data[host - 1] != 47 or data[host - 2] != 47 or data[host - 3] != 58:
         return host
     at = host - 3
@@ -53,7 +53,7 @@ def _scheme_before(data: Bytes, start: int, host: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _spaces_before(data: Bytes, start: int, place: int, classes: Classes) -> int:
-    """The start of the at most ten white space characters before `place`."""
+    """The start of the at most ten whitespace characters before `place`."""
     for _ in range(_MAX_SPACES):
         if place <= start:
             break
@@ -77,7 +77,8 @@ def _find_url(
     targets: Ints,
     word: Ints,
 ) -> tuple[int, int]:
-    """The first URL in `data[start:end]` from `place` on, which cuts no host: (its start, its end), or (-1, end)."""
+    """The first URL in `data[start:end]` from `place` on that does not split a host: (its start, its end), or (-1,
+    end)."""
     while place < end:
         if kinds[data[place]] & _HOST == 0:
             place += 1
@@ -111,7 +112,7 @@ def _remove_urls(
     targets: Ints,
     word: Ints,
 ) -> tuple[Bytes, Ints, NDArray[np.int64]]:
-    """The texts without URLs in the rows that are `wanted`, and how many were removed from each."""
+    """The texts without URLs in the rows that are `wanted`, and the number of URLs removed from each."""
     rows = len(offsets) - 1
     out = np.empty(offsets[rows] - offsets[0], np.uint8)
     out_offsets = np.zeros(rows + 1, np.int32)
@@ -137,10 +138,10 @@ def _remove_urls(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UrlRemoval(Map):
-    """Deletes URLs (with up to ten white space characters before them) and IPv4 addresses from the text.
+    """Deletes URLs (with up to ten whitespace characters before them) and IPv4 addresses from the text.
 
     A URL is an optional scheme, up to 256 host characters, a dot, a top-level domain of the list in the list's case,
-    and what follows of `-a-zA-Z0-9()@:%_+.~#?&/=`. A page that becomes empty is dropped.
+    and any following `-a-zA-Z0-9()@:%_+.~#?&/=`. A page left empty is dropped.
 
     Source: DCLM's `url_removal_modifier`. Its regular expression is quadratic in the host; this scan is linear.
     """
@@ -148,10 +149,10 @@ class UrlRemoval(Map):
     name: ClassVar[str] = "url_removal"
 
     only_if_page_starts_with_tld: bool = False
-    """Look for URLs only in pages whose first characters are a top-level domain ("The", "In", "My" …; any case): the
-    reference's guard, which means to ask whether the page has one at all. IPv4 addresses are removed regardless."""
+    """Search for URLs only in pages that begin with a top-level domain ("The", "In", "My" …; any case): the reference's
+    check, which was meant to ask whether the page contains one at all. IPv4 addresses are always removed."""
     tlds: str = "iana-tlds"
-    """Top-level domains without the dot, one a line: asset name or path."""
+    """Top-level domains without the dot, one per line: asset name or path."""
 
     @property
     def assets(self) -> tuple[str, ...]:
@@ -184,7 +185,7 @@ class UrlRemoval(Map):
 
 
 def _remove_addresses(text: pa.StringArray) -> tuple[pa.StringArray, NDArray[np.int64]]:
-    """The texts without IPv4 addresses, and how many were removed from each."""
+    """The texts without IPv4 addresses, and the number removed from each."""
     candidates = pc.match_substring_regex(text, _IPV4_MARK)
     removed = np.zeros(len(text), np.int64)
     if not pc.any(candidates, min_count=0).as_py():

@@ -1,4 +1,4 @@
-"""Word and domain lists: plain text or gzip, one entry a line."""
+"""Word and domain lists: plain text or gzip, one entry per line."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _CASE = str.maketrans({"\u0130": "i", "\u0131": "i", "\u017f": "s", "\u212a": "k
 
 
 def fold_case(text: str) -> str:
-    """`text` such that equality of folded texts is `re.IGNORECASE` equality, for patterns of ASCII letters."""
+    """`text` folded so that equality of folded texts is `re.IGNORECASE` equality, for patterns of ASCII letters."""
     return text if text.isascii() and text.islower() else text.translate(_CASE).lower()
 
 
 def read_list(path: Path) -> list[str]:
-    """The non-empty lines of a list, in order. Nothing else is stripped, and no line is a comment.
+    """The non-empty lines of a list, in order. Nothing else is stripped, and there are no comments.
 
     Raises: AssetError if the file is not UTF-8 text (or gzip of it).
     """
@@ -43,5 +43,5 @@ def load_words(context: Context, list_: str | None, words: Sequence[str]) -> lis
     """
     entries = read_list(context.file(list_)) if list_ is not None else [w for w in words if w]
     if not entries:
-        raise ConfigError(list_ or "words", "the list has no entries", "remove the step or fill the list")
+        raise ConfigError(list_ or "words", "the list has no entries", "remove the step or add entries to the list")
     return entries

@@ -1,7 +1,7 @@
-"""Many words looked for at once: the matches of an unanchored trie regular expression, in one pass over the bytes.
+"""Searches for many words at once: the matches of an unanchored trie regular expression, in one pass over the bytes.
 
-A trie expression takes, at each place, the longest word that starts there (with `\\b` on both sides, where whole words
-are asked for, the longest that also ends at a boundary), and goes on behind it. The kernel does the same over UTF-8.
+At each position a trie expression matches the longest word that starts there (whole words, with `\\b` on both sides:
+the longest that also ends at a boundary), and continues after it. The kernel does the same over UTF-8.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def longest_word(
 ) -> tuple[int, int]:
     """(number of the word that matches at `place` in `data[start:end]`, its end), or (-1, place).
 
-    With `whole` the word must end at a boundary; where it starts is the caller's business.
+    With `whole` the word must end at a boundary; the caller checks where it starts.
     """
     node, found, found_end = 0, -1, place
     for at in range(place, end):
@@ -100,7 +100,7 @@ def count_distinct(
     targets: Ints,
     word: Ints,
 ) -> Ints:
-    """Per row, how many different words match it; counting stops at `enough`."""
+    """Per row, the number of distinct words that match; counting stops at `enough`."""
     rows = len(offsets) - 1
     counts = np.zeros(rows, np.int32)
     seen = np.empty(enough, np.int32)

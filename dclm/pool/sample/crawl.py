@@ -1,10 +1,9 @@
-"""The sample pool: a generated crawl in real WARC files, with a table of what is true of every page in it.
+"""The sample pool: a generated crawl in real WARC files, with a table of the true properties of every page in it.
 
-warc/sample-0000N.warc.gz     warcinfo, request, response, metadata and revisit records; WARC 1.0 and 1.1
-truth.parquet                 one row for every response record, in the order of the crawl
-validation.jsonl.gz           clean English of the same kind that is not in the crawl
-quality_positive.jsonl.gz     texts not in the crawl, from which a quality classifier learns
-quality_negative.jsonl.gz
+warc/sample-0000N.warc.gz     warcinfo, request, response, metadata and revisit records; WARC 1.0 and 1.1 truth.parquet
+one row for every response record, in the order of the crawl validation.jsonl.gz           clean English of the same
+kind that is not in the crawl quality_positive.jsonl.gz     texts not in the crawl, from which a quality classifier
+learns quality_negative.jsonl.gz
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ TRUTH = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),  # the UUID of the response's WARC-Record-ID
         pa.field("url", pa.string(), nullable=False),
-        pa.field("main_text", pa.string(), nullable=False),  # what a perfect extractor gives
+        pa.field("main_text", pa.string(), nullable=False),  # output of a perfect extractor
         pa.field("language", pa.string(), nullable=False),  # ISO 639-1
         pa.field("quality", pa.string(), nullable=False),  # high, low, spam, boilerplate, broken
-        pa.field("duplicate_cluster", pa.int32()),  # null: like no other page
+        pa.field("duplicate_cluster", pa.int32()),  # null: resembles no other page
         pa.field("duplicate_kind", pa.string()),  # original, exact, near; null outside clusters
         pa.field("encoding", pa.string(), nullable=False),  # of the page's bytes
         pa.field("fault", pa.string()),  # how the record is broken
@@ -49,26 +48,26 @@ TRUTH = pa.schema(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SampleConfig:
-    """What the bytes of a sample pool follow from."""
+    """The parameters that determine the bytes of a sample pool."""
 
     version: ClassVar[int] = 1
     seed: int = 0
     documents: int = 2000
-    """Response records in all files."""
+    """Number of response records in all files."""
     files: int = 4
-    """WARC files."""
+    """Number of WARC files."""
 
 
 def make_sample(
     out: Path, seed: int = 0, documents: int = 2000, files: int = 4, *, progress: Progress | None = None
 ) -> Path:
-    """Generate the pool at `out` (about 5 s for 2,000 pages), or reuse it if it is there already.
+    """Generate the pool at `out` (about 5 s for 2,000 pages), or reuse it if it already exists.
 
     The same arguments give the same bytes. Raises: ConfigError for counts below one or fewer documents than files.
     """
     config = SampleConfig(seed=seed, documents=documents, files=files)
     if files < 1 or documents < files:
-        what = f"found {documents} documents in {files} files, allowed: at least one document a file"
+        what = f"found {documents} documents in {files} files, allowed: at least one document per file"
         raise ConfigError("sample pool", what)
     identity = fingerprint(config)
     if find_record(out, identity):
@@ -126,7 +125,7 @@ def _truth(identity: str, page: Page, file: str) -> dict[str, object]:
 
 
 def _write_texts(root: Path, config: SampleConfig) -> dict[str, int]:
-    """The sets beside the crawl, sized after it."""
+    """The data sets next to the crawl, with sizes proportional to it."""
     sets: dict[str, tuple[Callable[[random.Random], list[Block]], int]] = {
         "validation": (article, max(8, config.documents // 20)),
         "quality_positive": (article, max(20, config.documents // 5)),

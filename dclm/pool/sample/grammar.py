@@ -15,7 +15,7 @@ Lexicon = Mapping[str, Sequence[str]]
 _TOKEN = re.compile(r"[\[\]|]|\{(\w+)\}|[^\[\]|{]+")
 _ARTICLE = re.compile(
     r"\b([Aa]) (?=[aeiou](?!ne\b|ni[^n]|se|ur))"
-)  # "a" before a vowel that is not spoken as a consonant
+)  # "a" before a vowel that is not pronounced as a consonant
 _SENTENCE_START = re.compile(r"(?:^|(?<=[.!?] ))([a-zа-яàäöüéèêñáíóú])")
 
 Node = str | tuple[str] | list["Branch"]
@@ -24,7 +24,7 @@ Branch = list[Node]
 
 
 class Speaker:
-    """Expands templates. The entries of a slot are dealt like cards: none comes twice before all have come once."""
+    """Expands templates. The entries of a slot are dealt like cards: none is repeated before all have been used."""
 
     def __init__(self, rng: random.Random, lexicon: Lexicon) -> None:
         self.rng = rng
@@ -32,7 +32,7 @@ class Speaker:
         self._decks: dict[str, list[str]] = {}
 
     def say(self, slot: str) -> str:
-        """The next entry of `slot`, expanded, with articles and capitals mended."""
+        """The next entry of `slot`, expanded, with articles and capitals corrected."""
         text = _ARTICLE.sub(r"\1n ", self._expand(_parse(self._draw(slot))))
         return _SENTENCE_START.sub(lambda found: found[1].upper(), text)
 

@@ -35,7 +35,7 @@ _LAYOUTS = (
 
 
 def wrap(rng: random.Random, blocks: Sequence[Block], site: str, language: str = "en", charset: str = "utf-8") -> str:
-    """A whole HTML page whose main content is `blocks`; the chrome around it is drawn from `rng`."""
+    """A whole HTML page whose main content is `blocks`; the elements around it are drawn from `rng`."""
     lines = [
         "<!DOCTYPE html>",
         f'<html lang="{language}">',

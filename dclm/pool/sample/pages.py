@@ -1,4 +1,4 @@
-"""The pages of the sample crawl: which kinds there are, how many of each, and what is known to be true of them."""
+"""The pages of the sample crawl: their kinds, the number of each, and their true properties."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dclm.pool.sample.text import LANGUAGES, Block, article, chatter, foreign_pa
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Page:
-    """One page of the crawl: its bytes, and the truth about it."""
+    """One page of the crawl: its bytes and its true properties."""
 
     url: str
     body: bytes
@@ -23,7 +23,7 @@ class Page:
     quality: str
     """high, low, spam, boilerplate or broken."""
     cluster: int | None = None
-    """Pages of one duplicate cluster bear one number."""
+    """Number shared by the pages of one duplicate cluster."""
     relation: str | None = None
     """original, exact or near: the page's part in its cluster."""
     encoding: str = "utf-8"
@@ -35,11 +35,12 @@ SHARES = {
     "low": 0.18, "exact": 0.05, "near": 0.09, "spam": 0.08, "boilerplate": 0.09, "foreign": 0.12, "legacy": 0.025,
     "broken": 0.015,
 }  # fmt: skip
-"""Kind of page → share of the crawl; what is left are high-quality pages."""
+"""Kind of page → fraction of the crawl; the rest are high-quality pages."""
 RECORD_FAULTS = ("no_http_header", "short_body", "bad_gzip", "bad_chunks", "no_uri")
-"""Ways in which a record is broken that leave its neighbours readable to everyone."""
+"""Ways to break a record that leave its neighbors readable for every reader."""
 FILE_FAULTS = ("short_length", "long_length", "truncated")
-"""Ways that lose a simple reader its place; one record of each ends the last file, with a whole page between them."""
+"""Ways that make a simple reader lose its place; one record of each kind ends the last file, with an intact page
+between them."""
 _FIRST = (
     "quiet", "amber", "northern", "little", "copper", "granite", "willow", "silver", "paper", "harbour", "meadow",
     "lantern", "maple", "river", "cedar", "open",
@@ -52,7 +53,7 @@ _ENDINGS = ["com", "com", "com", "org", "net", "co.uk", "info", "edu"]
 _LEGACY = {
     "es": "windows-1252", "de": "windows-1252", "fr": "windows-1252", "it": "iso-8859-1", "ru": "windows-1251",
 }  # fmt: skip
-"""Language → the charset that an old page in it would have."""
+"""Language → the charset that an old page in it would use."""
 _NATIONAL = {"es": "es", "de": "de", "fr": "fr", "ru": "ru", "zh": "cn", "it": "it"}
 
 
@@ -85,7 +86,7 @@ def _english(rng: random.Random, blocks: list[Block], quality: str) -> Page:
 
 
 def _duplicates(rng: random.Random, exact: int, near: int) -> list[Page]:
-    """Clusters of two to five pages: an original, and copies whose number in all is `exact` and `near`."""
+    """Clusters of two to five pages: an original, and copies whose total numbers are `exact` and `near`."""
     pages: list[Page] = []
     cluster = 0
     for relation, left in (("exact", exact), ("near", near)):
@@ -106,7 +107,8 @@ def _duplicates(rng: random.Random, exact: int, near: int) -> list[Page]:
 
 
 def _edited(rng: random.Random, blocks: list[Block]) -> list[Block]:
-    """The page as a mirror would have it: a paragraph's last sentence gone, two words changed, a line put first."""
+    """The page as a mirror would have it: the last sentence of a paragraph removed, two words changed, a line added at
+    the top."""
     out = list(blocks)
     long = [i for i, block in enumerate(out) if block.kind == "p" and block.text.count(". ") >= 2]
     if long:
@@ -156,7 +158,7 @@ def _pick(
 
 
 def _address(rng: random.Random, blocks: list[Block], language: str) -> tuple[str, str]:
-    """A site's name and a URL on it."""
+    """The name of a site and a URL on it."""
     ending = _NATIONAL.get(language, rng.choice(_ENDINGS))
     site = f"{rng.choice(_FIRST)}{rng.choice(_SECOND)}.{ending}"
     slug = _slug(blocks[0].text) or f"page-{rng.randrange(10**6)}"

@@ -1,7 +1,7 @@
 """The texts of the sample pool: English articles (high quality), chatter (low quality), pages in other languages.
 
-The words and sentence templates lie in `sample_lexicon.json`: `article` and `chatter` hold what is common to all pages
-of that register, `topics` the vocabulary of each topic (subject: singular, after "the"; part: plural; agent: plural
+The words and sentence templates are in `sample_lexicon.json`: `article` and `chatter` contain what all pages of that
+register share, `topics` the vocabulary of each topic (subject: singular, after "the"; part: plural; agent: plural
 people; place: after "in"; act and acted: verb phrases of agents in the present and past; change: verb phrase of the
 subject; quality: mass noun; method: gerund phrase; effect: noun phrase), `languages` a grammar for each language.
 """
@@ -35,7 +35,7 @@ def _lexicon() -> dict[str, dict[str, object]]:
 
 
 def _speaker(rng: random.Random, register: str) -> Speaker:
-    """A speaker of English in that register, on one subject of one topic."""
+    """An English speaker in that register, on one subject of one topic."""
     topics = cast(dict[str, dict[str, list[str]]], _lexicon()["topics"])
     topic = topics[rng.choice(sorted(topics))]
     words = cast(Lexicon, _lexicon()[register])
@@ -43,7 +43,7 @@ def _speaker(rng: random.Random, register: str) -> Speaker:
 
 
 def article(rng: random.Random, min_words: int = 500, max_words: int = 1300) -> list[Block]:
-    """An informative page: title, sections with headings, paragraphs of several sentences, now and then a list."""
+    """An informative page: title, sections with headings, paragraphs of several sentences, sometimes a list."""
     speaker = _speaker(rng, "article")
     target = rng.randint(min_words, max_words)
     blocks = [Block("h1", speaker.say("title")), _paragraph(speaker, "opening", "sentence", "sentence")]
@@ -60,7 +60,7 @@ def article(rng: random.Random, min_words: int = 500, max_words: int = 1300) -> 
 
 
 def chatter(rng: random.Random, min_words: int = 120, max_words: int = 480) -> list[Block]:
-    """A page of little information: a personal blog or forum post that circles around its topic."""
+    """A page with little information: a personal blog or forum post that circles around its topic."""
     speaker = _speaker(rng, "chatter")
     target = rng.randint(min_words, max_words)
     blocks = [Block("h1", speaker.say("title"))]
@@ -89,7 +89,7 @@ def _num_words(blocks: list[Block]) -> int:
 
 
 def plain_text(blocks: list[Block]) -> str:
-    """The main text as a reader would copy it: one line a block, paragraphs apart by an empty line."""
+    """The main text as a reader would copy it: one line per block, with empty lines between paragraphs."""
     lines: list[str] = []
     for block in blocks:
         if lines and block.kind != "li":

@@ -1,4 +1,4 @@
-"""Writes the pages of the sample crawl as real WARC files, one gzip member a record, some broken on purpose."""
+"""Writes the pages of the sample crawl as real WARC files, one gzip member per record, some deliberately broken."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class WarcWriter:
         self._handle.close()
 
     def write_page(self, page: Page) -> str:
-        """Write the page's request and response, now and then a metadata or revisit record.
+        """Write the page's request and response, and sometimes a metadata or revisit record.
 
         Returns: the UUID in the response's WARC-Record-ID.
         """

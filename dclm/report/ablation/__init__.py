@@ -1,1 +1,1 @@
-"""What each step of a pipeline is worth."""
+"""The effect of each step of a pipeline."""

@@ -1,4 +1,4 @@
-"""An ablation as one HTML page: what each step is worth, and which steps do the same work."""
+"""An ablation as one HTML page: the effect of each step, and which steps do the same work."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from dclm.report.pictures.svg import Part, bar, short
 
 _CELL, _SIDE, _HEAD = 26, 190, 34
 _NOTE = (
-    "Each row leaves one step out (and those that cannot do without it) and runs the rest on the same documents."
-    " Drops: in the whole pipeline. Only here: documents that come out without the step and do not with it. Caught"
-    " later: dropped by it, and without it by a later step. Lost: documents that come out only thanks to it. Alone:"
-    " what it drops as the only step; shared: of these, what some other step would drop alone too. Documents,"
-    " characters: change of what is kept when the step is left out."
+    "Each row leaves out one step (and the steps that depend on it) and runs the rest on the same documents."
+    " Drops: in the whole pipeline. Only here: documents that are kept only if the step is left out. Caught"
+    " later: dropped by it, or without it by a later step. Lost: documents that are kept only because of it. Alone:"
+    " dropped by it as the only step; shared: those of them that some other step alone also drops. Documents,"
+    " characters: change in the output if the step is left out."
 )
 _HEADS = (
     "drops", "alone", "shared", "only here", "caught later", "lost", "documents", "characters",
@@ -24,7 +24,7 @@ _HEADS = (
 def render_ablation(found: Ablation) -> str:
     """The page. The same ablation gives the same bytes."""
     numbers = [
-        (f"{found.documents:,}", "documents of the sample"),
+        (f"{found.documents:,}", "documents in the sample"),
         (f"{found.kept:,}", "kept by the whole pipeline"),
         (short(found.characters), "characters kept"),
     ]
@@ -63,7 +63,8 @@ def _row(effect: StepEffect, found: Ablation, most: int) -> str:
 
 
 def _overlap(found: Ablation) -> str:
-    """A matrix of those steps that drop something alone: row i, column j is the share of i's drops that j drops too."""
+    """A matrix of the steps that drop something alone: row i, column j is the fraction of i's drops that j also
+    drops."""
     rows = [row for row, effect in enumerate(found.steps) if effect.dropped_alone]
     if not rows:
         return '<p class="note">No step drops a document alone.</p>'
@@ -84,8 +85,6 @@ def _overlap(found: Ablation) -> str:
                 at = f'x="{_SIDE + x * _CELL + 12}" y="{middle}"'
                 shapes.append(f'<text {at} text-anchor="middle">{100 * share:.0f}</text>')
     width, height = _SIDE + _CELL * len(rows), _HEAD + _CELL * len(rows)
-    note = (
-        "Each step alone on the documents: of what the row's step drops, so many percent are dropped by the column's."
-    )
+    note = "Each step alone on the documents: percentage of the row's drops that the column's step also drops."
     picture = f'<svg class="matrix" viewBox="0 0 {max(width, 900)} {height}" role="img" aria-label="overlap">'
     return f'<p class="note">{note}</p>{picture}{"".join(shapes)}</svg>'

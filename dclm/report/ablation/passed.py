@@ -1,4 +1,4 @@
-"""What a step let through, to be shown beside what it dropped: drawn from the samples that there are already."""
+"""Documents that a step let through, shown next to those it dropped: drawn from the existing samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dclm.documents.samples import Sample
 from dclm.report.pictures.histogram import Cut, find_cuts
 
 PASSED_SHOWN = 6
-"""Documents shown of each step: half came out in the end, half were dropped later, where there are so many of each."""
+"""Number of documents shown per step: if available, half were kept in the end and half were dropped later."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,19 +23,19 @@ class Passed:
     """A document that a step let through."""
 
     sample: Sample
-    """With the text that it had when it left or came out, which later steps may have edited."""
+    """Its text when it left or was kept, which later steps may have edited."""
     left_at: int | None
-    """Place of the step that dropped it later; None: it came out."""
+    """Index of the step that dropped it later; None if it was kept."""
     number: float | None = None
-    """What it has in the column that the step cuts by."""
+    """Its value in the column that the step cuts on."""
 
 
 def passed_samples(
     artifact: Artifact, kept: Sequence[Sample], dropped: Mapping[int, Sequence[Sample]]
 ) -> dict[int, list[Passed]]:
-    """Place of each step that dropped documents → some of those it let through.
+    """Index of each step that dropped documents → some of the documents it let through.
 
-    Of a step that cuts by a column these are the samples nearest to the cut, nearest first; of other steps they are
+    For a step that cuts on a column these are the samples closest to the cut, closest first; for other steps they are
     drawn by a hash. One pass over the ledger, if there is a cut.
     """
     cuts = {cut.step: cut for cut in find_cuts(artifact) if cut.step in dropped}

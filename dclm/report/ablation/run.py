@@ -1,4 +1,5 @@
-"""What each step of a pipeline is worth: drop one at a time on a sample, and each alone, and compare who is left."""
+"""The effect of each step of a pipeline: leave out one at a time on a sample, run each alone, and compare the
+outputs."""
 
 from __future__ import annotations
 
@@ -24,23 +25,24 @@ class StepEffect:
     index: int
     step: str
     gone_with: tuple[int, ...]
-    """Later steps that cannot do without it; they are left out where it is."""
+    """Later steps that depend on it; they are left out together with it."""
     dropped: int
-    """Documents that leave at it in the whole pipeline (rejects too)."""
+    """Number of documents that leave at this step in the whole pipeline (including rejects)."""
     dropped_alone: int
-    """Documents that leave at it where it stands alone, on the documents as they were extracted."""
+    """Number of documents that leave at this step if it is the only one, applied to the documents as extracted."""
     also_dropped_by_others: int
-    """Of `dropped_alone`, those that some other step would drop alone too."""
+    """Those of `dropped_alone` that some other step alone would also drop."""
     only_here: int
-    """Documents that come out when the step is left out, and do not otherwise."""
+    """Number of documents that are kept only if the step is left out."""
     caught_later: int
-    """Documents that leave at it, and at a later step when it is left out."""
+    """Number of documents that leave at this step, but at a later one if it is left out."""
     lost_without: int
-    """Documents that come out only because the step is there (it edits them, or takes away what they duplicate)."""
+    """Number of documents that are kept only because of the step (it edits them, or removes documents that they
+    duplicate)."""
     kept_without: int
-    """Documents that come out when the step is left out."""
+    """Number of documents kept if the step is left out."""
     characters_without: int
-    """Their characters."""
+    """Their number of characters."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,24 +51,23 @@ class Ablation:
 
     pipeline: str
     documents: int
-    """Of the sample, with text."""
+    """Number of documents in the sample that have text."""
     kept: int
     characters: int
-    """Of the documents kept."""
+    """Number of characters of the kept documents."""
     steps: tuple[StepEffect, ...]
     overlap: tuple[tuple[int, ...], ...]
-    """Row i, column j: documents that both `steps[i]` and `steps[j]` drop alone."""
+    """Row i, column j: number of documents that both `steps[i]` and `steps[j]` drop alone."""
 
 
 def ablate(
     bound: BoundPipeline, files: Sequence[InputFile], sample: int, seed: int, engine: Engine, progress: Progress
 ) -> Ablation:
-    """Run the whole pipeline, every pipeline that lacks one step, and every step alone, over the same documents.
+    """Run the whole pipeline, every pipeline without one step, and every step alone, on the same documents.
 
-    The sample is the first records of some files (`variants.MAX_FILES`), `sample` in all. Pages are extracted once; the
-    step that does it is in all variants. A Filter that drops nothing is not left out in a run of its own: it cannot
-    change anything.
-    Raises: DataError if the sample has no document; what a step raises.
+    The sample is the first records of some files (`variants.MAX_FILES`), `sample` in total. Pages are extracted once;
+    the step that does this is part of all variants. A Filter that drops nothing is not run separately, since leaving it
+    out cannot change anything. Raises: DataError if the sample has no document; the errors of the steps.
     """
     with tempfile.TemporaryDirectory(prefix="dclm-ablate-") as directory:
         bench = prepare(bound, files, sample, seed, Path(directory), engine, progress)

@@ -1,4 +1,4 @@
-"""Pipelines with steps left out, run over the same documents: who leaves where, document by document."""
+"""Pipelines with steps left out, run on the same documents: which document leaves at which step."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from dclm.extract.step import Extract
 from dclm.pool.files import InputFile, list_files
 
 MAX_FILES = 8
-"""A sample comes from so many files of the pool at most, evenly spread: every variant opens each of them."""
+"""Maximum number of files of the pool in a sample, evenly spread: every variant opens each of them."""
 
 Places = tuple[int, ...]
-"""Places in the whole pipeline of the steps that a variant has, in order."""
+"""Indices in the whole pipeline of the steps of a variant, in order."""
 
 
 class Outcome(NamedTuple):
-    """What became of each document of the sample, in its order. A document has the same place in all variants."""
+    """The outcome of each document of the sample, in order. A document has the same index in all variants."""
 
     step: npt.NDArray[np.int32]
-    """Place in the whole pipeline of the step at which it left, −1: the reader, KEPT: it did not."""
+    """Index in the whole pipeline of the step at which it left; −1: the reader; KEPT: it was kept."""
     characters: npt.NDArray[np.int64]
-    """Code points of its text when it left or came out."""
+    """Number of code points of its text when it left or was kept."""
 
     @property
     def kept(self) -> npt.NDArray[np.bool_]:
@@ -48,13 +48,13 @@ class Outcome(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What all variants share."""
+    """State shared by all variants."""
 
     bound: BoundPipeline
     files: tuple[InputFile, ...]
     options: CurateOptions
     root: Path
-    """Where their artifacts are made."""
+    """Where their artifacts are written."""
 
 
 def prepare(
@@ -66,7 +66,8 @@ def prepare(
     engine: Engine,
     progress: Progress,
 ) -> Bench:
-    """Read the sample, and turn its pages into documents once for all variants, where a step does that.
+    """Read the sample, and turn its pages into documents once for all variants, if the pipeline has a step that does
+    so.
 
     Raises: DataError if no page becomes a document.
     """
@@ -78,13 +79,13 @@ def prepare(
     base = root / "extracted"
     record = curate(_subset(bound, (extract,)), files, base, options, engine, progress)
     if record.counts["kept"] == 0:
-        raise DataError(str(files[0].path), "no page of the sample became a document", "take a larger --sample")
+        raise DataError(str(files[0].path), "no page of the sample became a document", "use a larger --sample")
     options = dataclasses.replace(options, limit=None)
     return Bench(bound=bound, files=list_files([str(base)]), options=options, root=root)
 
 
 def run_variants(bench: Bench, variants: Sequence[Places], engine: Engine, progress: Progress) -> dict[Places, Outcome]:
-    """Run each different variant once; the engine takes whole variants as its units."""
+    """Run each distinct variant once; the engine's units are whole variants."""
     todo = sorted(set(variants))
     found: dict[Places, Outcome] = {}
     progress.start("variants", len(todo), "pipelines")
@@ -99,7 +100,9 @@ def _run(bench: Bench, places: Places) -> Outcome:
     out = bench.root / fingerprint(list(places))[:16]
     curate(_subset(bench.bound, places), bench.files, out, bench.options, SerialEngine())
     step, characters = [], []
-    names = np.array([*places, -1, KEPT], np.int32)  # looked up by the place in the variant; −1 and −2 from the end
+    names = np.array(
+        [*places, -1, KEPT], np.int32
+    )  # indexed by the position in the variant; −1 and −2 count from the end
     for rows in Artifact(out).rows("characters"):
         step.append(names[np.where(rows.step == -1, len(places), np.where(rows.kept, len(places) + 1, rows.step))])
         characters.append(np.nan_to_num(numbers(rows.batch, "characters")).astype(np.int64))
@@ -112,15 +115,15 @@ def _subset(bound: BoundPipeline, places: Places) -> BoundPipeline:
 
 
 def extraction(bound: BoundPipeline) -> int | None:
-    """Place of the step that makes documents of pages, and lets documents pass as they are; None if there is none."""
+    """Index of the step that turns pages into documents and passes documents through; None if there is none."""
     return next((i for i, step in enumerate(bound.pipeline.steps) if isinstance(step, Extract)), None)
 
 
 def needs(bound: BoundPipeline) -> dict[int, set[int]]:
-    """Place of a step → places of the earlier steps without which it cannot work.
+    """Index of a step → indices of the earlier steps on which it depends.
 
-    A step needs another if one of its settings is the name of a column that the other is the first to add. Which
-    columns those are is seen by running the steps on no documents.
+    A step depends on another if one of its settings is the name of a column that the other is the first to add. These
+    columns are found by running the steps on zero documents.
     """
     context = Context(files=bound.files)
     batch = pa.RecordBatch.from_pylist([], schema=DOCUMENT.append(pa.field("_row", pa.int64())))

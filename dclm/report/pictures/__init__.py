@@ -1,1 +1,1 @@
-"""The one style of pictures and pages."""
+"""The common style of charts and pages."""

@@ -1,4 +1,4 @@
-"""How well a classifier tells two classes apart, as one SVG picture: precision and recall, ROC, calibration."""
+"""How well a classifier separates two classes, as one SVG chart: precision and recall, ROC, calibration."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ class _Panel(NamedTuple):
 
 
 def draw_curves(summary: Mapping[str, object], curve: Sequence[Mapping[str, float]], title: str) -> str:
-    """The picture of what `dclm.select.classifier.score.judge` found; the same judgement gives the same bytes.
+    """The chart of the output of `dclm.select.classifier.score.judge`; the same input gives the same bytes.
 
-    Dashed: what chance would give, and for calibration the scores that are the probabilities they say.
+    Dashed lines show chance level, and for calibration the diagonal of perfectly calibrated scores.
     """
     documents, positives = (int(str(summary[name])) for name in ("documents", "positives"))
     base = positives / documents
     table = summary["reliability"]
     assert isinstance(table, list)
     first = _Panel(0, f"average precision {summary['average_precision']:.4f}", "recall", "precision")
-    second = _Panel(1, f"ROC-AUC {summary['roc_auc']:.4f}", "of the bad, kept", "of the good, kept")
-    third = _Panel(2, f"calibration error {summary['calibration_error']:.4f}", "mean score", "good of these")
+    second = _Panel(1, f"ROC-AUC {summary['roc_auc']:.4f}", "fraction of bad kept", "fraction of good kept")
+    third = _Panel(2, f"calibration error {summary['calibration_error']:.4f}", "mean score", "fraction of good")
     steps = [(0.0, curve[0]["precision"]), *((p["recall"], p["precision"]) for p in curve)]
     wrong = [p["kept"] * documents * (1 - p["precision"]) / (documents - positives) for p in curve]
     shapes = [shape for panel in (first, second, third) for shape in panel.frame()]

@@ -1,4 +1,4 @@
-"""How a number is spread over the documents that were kept, those a cut on it took, and those that left otherwise."""
+"""Distribution of a number over the documents that were kept, dropped by a cut on it, or dropped otherwise."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dclm.documents.artifact import Artifact, Rows, numbers
 
 BINS = 60
 LENGTH = "characters"
-"""The ledger's column that is there without any step: the length of a document when it left."""
+"""The ledger's column that exists without any step: the length of a document when it left."""
 _LOGARITHMIC_FROM = 1000.0
-"""Numbers from 0 upwards that reach so high are drawn on a logarithmic axis (of 1 + x)."""
+"""Numbers from 0 upwards that reach this value are drawn on a logarithmic axis (of 1 + x)."""
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -28,9 +28,9 @@ class Cut:
     column: str
     label: str
     low: float | None = None
-    """Kept from here on."""
+    """Values from here on are kept."""
     high: float | None = None
-    """Kept up to here."""
+    """Values up to here are kept."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,16 +43,16 @@ class Histogram:
     logarithmic: bool
     kept: Counts
     cut: Counts
-    """Dropped by a step that looks at this number."""
+    """Dropped by a step that cuts on this number."""
     other: Counts
-    """Left at other steps."""
+    """Dropped at other steps."""
     missing: int
-    """Records that left before they had a value, or whose value is not finite."""
+    """Number of records that left before they had a value, or whose value is not finite."""
     cuts: tuple[Cut, ...]
 
 
 def find_cuts(artifact: Artifact) -> tuple[Cut, ...]:
-    """The literal cuts that the record tells of: `threshold`, `quantile` (resolved), `language` and `langdetect`."""
+    """The literal cuts stated in the record: `threshold`, `quantile` (resolved), `language` and `langdetect`."""
     settings, decisions = artifact.record.config["steps"], artifact.record.counts["decisions"]
     assert isinstance(settings, list)
     assert isinstance(decisions, dict)
@@ -73,7 +73,7 @@ def find_cuts(artifact: Artifact) -> tuple[Cut, ...]:
 
 
 def histograms(artifact: Artifact) -> list[Histogram]:
-    """One for every number in the ledger, in two passes over it: for the range, and for the counts."""
+    """One histogram for every number in the ledger, in two passes over it: for the range, and for the counts."""
     names = [LENGTH, *(name for name, number in artifact.annotations().items() if number)]
     ranges: dict[str, tuple[float, float]] = {}
     for rows in artifact.rows(*names):
@@ -126,14 +126,14 @@ class _Maker:
 
 
 def position(values: Floats, low: float, high: float, logarithmic: bool) -> Floats:
-    """Where values lie between `low` (0) and `high` (1) on the axis."""
+    """Position of values between `low` (0) and `high` (1) on the axis."""
     if logarithmic:
         values, low, high = np.log1p(np.maximum(values, 0)), float(np.log1p(low)), float(np.log1p(high))
     if high <= low:
         return np.full(len(values), 0.5)
-    return (values / 2 - low / 2) / (high / 2 - low / 2)  # halves: the difference of huge values is finite
+    return (values / 2 - low / 2) / (high / 2 - low / 2)  # halved first: the difference of huge values stays finite
 
 
 def totals(histogram: Histogram) -> Mapping[str, int]:
-    """Documents of each kind."""
+    """Number of documents of each kind."""
     return {"kept": int(histogram.kept.sum()), "cut": int(histogram.cut.sum()), "other": int(histogram.other.sum())}

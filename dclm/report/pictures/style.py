@@ -1,4 +1,4 @@
-"""How reports look. One style sheet, in the page itself; scripts there are none."""
+"""The look of reports: one style sheet inside the page, and no scripts."""
 
 from __future__ import annotations
 

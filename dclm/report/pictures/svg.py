@@ -1,4 +1,4 @@
-"""Small pictures as inline SVG: bars of a table, histograms with their cuts, curves."""
+"""Small charts as inline SVG: bars of a table, histograms with their cuts, curves."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 26, 24
 
 
 class Part(NamedTuple):
-    """A piece of a bar."""
+    """A segment of a bar."""
 
     kind: str
-    """Class of the style sheet: kept, cut, other, reject."""
+    """Class in the style sheet: kept, cut, other, reject."""
     value: float
 
 
 def bar(parts: Sequence[Part], whole: float) -> str:
-    """A bar one line high; the parts lie side by side, and `whole` is its full width."""
+    """A bar one line high; its segments are drawn next to each other, and `whole` is its full width."""
     shapes, at = [], 0.0
     for part in parts:
         width = round(1000 * part.value / whole, 2) if whole else 0.0
@@ -37,7 +37,7 @@ def bar(parts: Sequence[Part], whole: float) -> str:
 
 
 def short(number: float) -> str:
-    """Three digits and a unit: 1.43M."""
+    """Three significant digits and a unit: 1.43M."""
     for unit in ("", "k", "M", "G", "T"):
         if abs(number) < 999.5 or unit == "T":
             break
@@ -46,7 +46,7 @@ def short(number: float) -> str:
 
 
 def draw_histogram(histogram: Histogram) -> str:
-    """Stacked bars (kept, cut, other), with a line at each literal of a cut."""
+    """Stacked bars (kept, cut, other), with a line at each literal value of a cut."""
     stacks = np.cumsum([histogram.kept, histogram.cut, histogram.other], axis=0)
     highest = max(1, int(stacks[-1].max()))
     width = (WIDTH - _LEFT - _RIGHT) / BINS

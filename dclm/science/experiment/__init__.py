@@ -1,1 +1,1 @@
-"""Experiments: a grid of recipes, scales, budgets and seeds, measured on one held-out text."""
+"""Experiments: a grid of recipes, scales, budgets and seeds, evaluated on one held-out text."""

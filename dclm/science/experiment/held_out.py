@@ -1,4 +1,4 @@
-"""The text that every model of an experiment is measured on, and how much of it the training documents share."""
+"""The held-out text on which every model of an experiment is evaluated, and its overlap with the training documents."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dclm.science.experiment.spec import HeldOut
 from dclm.tokens.documents import find_documents, read_texts
 
 NGRAM = 13
-"""Words in a shared n-gram, as in GPT-3's decontamination."""
+"""Number of words in a shared n-gram, as in GPT-3's decontamination."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """How many training documents share an n-gram of 13 words with the held-out text."""
+    """Number of training documents that share an n-gram of 13 words with the held-out text."""
 
     documents: int
     shared: int
@@ -31,7 +31,7 @@ class Overlap:
 def write_held_out(spec: HeldOut, source: Path, target: Path) -> None:
     """Write `spec.documents` texts of `source`, at equal distances, as JSON lines.
 
-    Raises: DataError if there are not as many.
+    Raises: DataError if there are fewer.
     """
     texts = [text for file in find_documents(source).files for batch in read_texts(file) for text in batch]
     if len(texts) < spec.documents:

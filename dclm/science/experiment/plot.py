@@ -1,4 +1,4 @@
-"""The pictures of an experiment, as SVG with the same bytes for the same points."""
+"""The charts of an experiment, as SVG with the same bytes for the same points."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BITS = "bits a byte of held-out text"
+BITS = "bits per byte of held-out text"
 
 
 def draw_order(
     path: Path, points: Sequence[Point], cells: Sequence[Mean], found: Sequence[Difference], title: str
 ) -> None:
-    """Left: each recipe's seeds and their mean. Right: the gain of each recipe over the one before it."""
+    """Left: each recipe's seeds and their mean. Right: the gain of each recipe over the previous one."""
     figure = _figure(title, width=10)
     left, right = figure.subplots(1, 2)
     recipes = list(dict.fromkeys(c.recipe for c in cells))
@@ -43,13 +43,13 @@ def draw_order(
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     right.axhline(0, color="gray", linewidth=0.8)
     right.set_xticks(range(len(recipes) - 1), [f"{b}\nafter {a}" for a, b in itertools.pairwise(recipes)])
-    right.set_ylabel("bits a byte gained, seed by seed (95 %)")
+    right.set_ylabel("bits per byte gained, seed by seed (95 %)")
     right.margins(x=0.3)
     _save(figure, path)
 
 
 def draw_rates(path: Path, points: Sequence[Point], title: str) -> None:
-    """Bits a byte by multiple of the learning rate: a line per recipe, a panel per scale, budget and weight decay."""
+    """Bits per byte by multiple of the learning rate: a line per recipe, a panel per scale, budget and weight decay."""
     panels = list(dict.fromkeys((p.scale, p.tokens, p.weight_decay) for p in points))
     figure = _figure(title, width=max(6, 4 * len(panels)))
     for place, (scale, tokens, decay) in enumerate(panels, 1):
@@ -58,7 +58,7 @@ def draw_rates(path: Path, points: Sequence[Point], title: str) -> None:
         rates = sorted({p.learning_rate for p in here})
         for index, recipe in enumerate(dict.fromkeys(p.recipe for p in here)):
             groups = [[p.bits_per_byte for p in here if (p.recipe, p.learning_rate) == (recipe, r)] for r in rates]
-            shift = [rate * 1.03**index for rate in rates]  # error bars side by side
+            shift = [rate * 1.03**index for rate in rates]  # error bars next to each other
             _error_bars(axes, shift, [estimate(g) for g in groups], "o-", {"color": f"C{index}", "label": recipe})
         axes.set_xscale("log")
         axes.set_xticks(rates, [f"×{rate:g}" for rate in rates])
@@ -71,7 +71,7 @@ def draw_rates(path: Path, points: Sequence[Point], title: str) -> None:
 
 
 def draw_power_law(path: Path, cells: Sequence[Mean], law: PowerLaw, title: str) -> None:
-    """Loss by tokens, both logarithmic: a line of measurements for each scale, dashed what the fit says."""
+    """Loss by tokens, both logarithmic: measurements of each scale as a line, the fit dashed."""
     figure = _figure(title, width=7)
     axes = figure.add_subplot()
     for index, scale in enumerate(dict.fromkeys(c.scale for c in cells)):
@@ -98,7 +98,7 @@ def draw_power_law(path: Path, cells: Sequence[Mean], law: PowerLaw, title: str)
 def _error_bars(
     axes: Axes, places: Sequence[float], values: Sequence[Estimate], marker: str, style: dict[str, Any]
 ) -> None:
-    """Values with their 95 % intervals, where they have one."""
+    """Values with their 95 % intervals, if they have any."""
     reach = [0.0 if v.high is None else v.high - v.value for v in values]
     axes.errorbar(places, [v.value for v in values], yerr=reach, fmt=marker, markersize=5, capsize=4, **style)
 

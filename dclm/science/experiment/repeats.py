@@ -1,4 +1,4 @@
-"""How much of what a model trains on it has read before: what deduplication can save."""
+"""How much of a model's training text it has read before, which is what deduplication can save."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy.typing as npt
 from dclm.tokens.dataset import TokenDataset
 
 WINDOW = 64
-"""Tokens of a passage; of bytes about a line of text."""
+"""Number of tokens in a passage; for bytes, about a line of text."""
 MAX_SEQUENCES = 50_000
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
 def repeated_share(tokens: Path, num_sequences: int) -> float:
-    """Share of the passages of `WINDOW` tokens in the first sequences that stand there more than once, but the first
-    of each. Sequences are read as training reads them; those beyond the artifact's end are second passes.
+    """Fraction of the passages of `WINDOW` tokens in the first sequences that occur there more than once, not counting
+    the first copy of each. Sequences are read as in training; those beyond the artifact's end are further passes.
 
-    Padding counts as text. Only `MAX_SEQUENCES` are looked at. Passages with equal 64-bit hashes count as equal.
+    Padding counts as text. Only `MAX_SEQUENCES` are checked. Passages with equal 64-bit hashes count as equal.
     """
     data = TokenDataset(tokens)
     wanted = min(num_sequences, MAX_SEQUENCES)

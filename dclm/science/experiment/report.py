@@ -1,4 +1,4 @@
-"""An experiment's outcome as files: points.json, report.md and the pictures that fit the grid."""
+"""The results of an experiment as files: points.json, report.md and the charts that fit the grid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dclm.science.experiment.statistics import Difference, Estimate, Mean, Power
 
 
 def write_report(name: str, outcome: Outcome, out: Path) -> str:
-    """Write everything into `out`; gives the text of report.md."""
+    """Write all files to `out`; returns the text of report.md."""
     own = [p for p in outcome.points if (p.learning_rate, p.weight_decay) == (1.0, 1.0)] or list(outcome.points)
     cells = means(own)
     recipes = list(dict.fromkeys(c.recipe for c in cells))
@@ -46,7 +46,7 @@ def write_report(name: str, outcome: Outcome, out: Path) -> str:
 
 
 def _means(cells: Sequence[Mean]) -> Iterator[str]:
-    titles = ("recipe", "scale", "parameters", "tokens", "read before", "seeds", "bits a byte", "standard error",
+    titles = ("recipe", "scale", "parameters", "tokens", "read before", "seeds", "bits per byte", "standard error",
               "95 % from", "to")  # fmt: skip
     yield f"| {' | '.join(titles)} |"
     yield "|---" * len(titles) + "|"
@@ -61,7 +61,7 @@ def _means(cells: Sequence[Mean]) -> Iterator[str]:
 def _differences(found: Sequence[Difference]) -> Iterator[str]:
     if not found:
         return
-    yield "\nHow much lower the second is than the first, seed by seed (bits a byte):\n"
+    yield "\nHow much lower the second is than the first, seed by seed (bits per byte):\n"
     yield "| comparison | scale | tokens | each seed | mean | 95 % from | to | verdict |"
     yield "|---|---|---|---|---|---|---|---|"
     for d in found:
@@ -75,8 +75,8 @@ def _differences(found: Sequence[Difference]) -> Iterator[str]:
 def _robustness(found: Sequence[Robustness]) -> Iterator[str]:
     if not found:
         return
-    yield "\nDoes the order survive other learning rates and weight decays? Gain of the second over the first at each"
-    yield "(bits a byte, mean over seeds):\n"
+    yield "\nIs the order the same at other learning rates and weight decays? Gain of the second over the first at each"
+    yield "(bits per byte, mean over seeds):\n"
     rates = [(gain.learning_rate, gain.weight_decay) for gain in found[0].gains]
     heads = [f"rate ×{rate:g}, decay ×{decay:g}" for rate, decay in rates]
     yield f"| comparison | scale | tokens | {' | '.join(heads)} | verdict |"

@@ -1,7 +1,7 @@
-"""Whether the order of recipes survives other learning rates and weight decays.
+"""Whether the order of recipes stays the same at other learning rates and weight decays.
 
-A comparison at one fixed learning rate can turn at another (arXiv 2512.24503): a recipe whose text suits the rate
-better wins without being better text.
+A comparison at one fixed learning rate can be reversed at another (arXiv 2512.24503): a recipe whose text suits the
+rate better wins without being better text.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from dclm.science.experiment.statistics import Estimate, estimate
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Gain:
-    """How much lower the second recipe is than the first under one learning rate and weight decay."""
+    """How much lower the second recipe is than the first at one learning rate and weight decay."""
 
     learning_rate: float
-    """Multiple of the scale's own."""
+    """Multiple of the scale's own learning rate."""
     weight_decay: float
-    """Multiple of the scale's own."""
+    """Multiple of the scale's own weight decay."""
     bits: Estimate
-    """Bits a byte, seed by seed; above zero, the second is better."""
+    """Difference in bits per byte, seed by seed; above zero, the second is better."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Robustness:
-    """Two recipes at one scale and budget, under every learning rate and weight decay."""
+    """Two recipes at one scale and budget, at every learning rate and weight decay."""
 
     worse: str
     better: str
@@ -38,14 +38,14 @@ class Robustness:
 
     @property
     def flips(self) -> tuple[Gain, ...]:
-        """Gains of another sign than at the scale's own rates; at the first ones, where those were not run."""
+        """Gains whose sign differs from that at the scale's own rates, or at the first rates, if those were not run."""
         own = [g for g in self.gains if (g.learning_rate, g.weight_decay) == (1.0, 1.0)]
         reference = (own or list(self.gains))[0].bits.value
         return tuple(g for g in self.gains if g.bits.value * reference < 0)
 
     @property
     def verdict(self) -> str:
-        """`survives`, or where the order flips and whether seeds decide that it does."""
+        """`survives`, or where the order flips and whether the seeds are enough to decide that it does."""
         if not self.flips:
             return "survives"
         at = ", ".join(f"rate ×{g.learning_rate:g} decay ×{g.weight_decay:g}{_sure(g.bits)}" for g in self.flips)
@@ -53,7 +53,7 @@ class Robustness:
 
 
 def robustness(points: Sequence[Point]) -> list[Robustness]:
-    """Every pair of recipes at each scale and budget; nothing where only one learning rate and decay were run."""
+    """Every pair of recipes at each scale and budget; nothing if only one learning rate and weight decay were run."""
     settings = list(dict.fromkeys((p.learning_rate, p.weight_decay) for p in points))
     if len(settings) < 2:
         return []

@@ -1,4 +1,4 @@
-"""Curate each recipe once, then tokenize and train every cell of the grid. What is finished is reused."""
+"""Curates each recipe once, then tokenizes and trains every cell of the grid. Finished work is reused."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ from dclm.science.experiment.spec import Cell, LoadedExperiment
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Point:
-    """What one cell measured."""
+    """The measurements of one cell."""
 
     recipe: str
     scale: str
     seed: int
     parameters: int
     tokens: int
-    """Trained on."""
+    """Number of training tokens."""
     bits_per_byte: float
-    """Of the held-out text."""
+    """Bits per byte of the held-out text."""
     train_loss: float
-    """Nats a token, over the last updates: of another text for each recipe, so that it does not compare them."""
+    """Nats per token, over the last updates: of a different text for each recipe, so recipes must not be compared by
+    it."""
     repeated: float
-    """Share of the text trained on that it had read before. See `dclm.science.experiment.repeats`."""
+    """Fraction of the training text that it had read before. See `dclm.science.experiment.repeats`."""
     fingerprint: str
-    """Of the checkpoint."""
+    """Number of parameters of the checkpoint."""
     learning_rate: float = 1.0
-    """Multiple of the scale's own."""
+    """Multiple of the scale's own learning rate."""
     weight_decay: float = 1.0
-    """Multiple of the scale's own."""
+    """Multiple of the scale's own weight decay."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """All that an experiment measured."""
+    """All measurements of an experiment."""
 
     points: tuple[Point, ...]
     overlaps: dict[str, Overlap]
@@ -60,9 +61,9 @@ def run_experiment(
     make_progress: Callable[[], Progress] = NullProgress,
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
-    """Run all cells into OUT/RECIPE/SCALE/TOKENS/seed-N; documents lie in OUT/RECIPE/documents.
+    """Run all cells into OUT/RECIPE/SCALE/TOKENS/seed-N; documents are in OUT/RECIPE/documents.
 
-    Raises: what the stages raise; a run that was killed goes on where it was.
+    Raises: the errors of the stages; a run that was killed continues where it stopped.
     """
     known = ("points.json", "held-out.jsonl", "*/documents/*/record.json")
     claim_folder(out, "experiment", [loaded.held_out], known=known)
@@ -79,7 +80,7 @@ def run_experiment(
     points = []
     for number, cell in enumerate(cells, 1):
         point = _measure(cell, loaded.recipes[cell.recipe], out / cell.recipe, held_out, engine, options)
-        say(f"[{number}/{len(cells)}] {cell.recipe} {cell.label}: {point.bits_per_byte:.4f} bits a byte")
+        say(f"[{number}/{len(cells)}] {cell.recipe} {cell.label}: {point.bits_per_byte:.4f} bits per byte")
         points.append(point)
     return Outcome(points=tuple(points), overlaps=overlaps)
 
@@ -119,5 +120,5 @@ def _measure(
 
 
 def _number(value: object) -> float:
-    assert isinstance(value, int | float), f"the checkpoint's record has {value!r} for a number"
+    assert isinstance(value, int | float), f"the checkpoint's record has {value!r} instead of a number"
     return value

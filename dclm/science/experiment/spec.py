@@ -1,4 +1,4 @@
-"""Experiment files: recipes × scales × token budgets × seeds, and the text that all of them are measured on."""
+"""Experiment files: recipes × scales × token budgets × seeds, and the text on which all of them are evaluated."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from dclm.train.scale import Scale, find_scale
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Text that no recipe of the experiment trains on."""
+    """Text on which no recipe of the experiment trains."""
 
     path: str
     """A JSONL or Parquet file with a column `text`."""
     documents: Positive
-    """How many of its documents are taken, at equal distances."""
+    """Number of its documents to use, at equal distances."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What is varied. Each field but the name and the held-out text is an axis; one seed gives no error bars."""
+    """The axes that are varied: every field except the name and the held-out text. One seed gives no error bars."""
 
     name: str
     recipes: Mapping[Name, str]
-    """Name → recipe file, from the one expected to be worst to the one expected to be best: neighbours are compared.
+    """Name → recipe file, from the expected worst to the expected best: neighbors are compared.
 
-    A recipe's own scale, tokens, seed of training and validation text give way to the experiment's."""
+    A recipe's own scale, tokens, training seed and validation text are overridden by the experiment's."""
     scales: tuple[str, ...]
     tokens: tuple[Positive, ...] = ()
-    """Training tokens; none: each scale's own."""
+    """Token budgets; none: each scale's own."""
     seeds: tuple[Count, ...]
-    """Of initialisation, mixing and data order. Documents are curated once, with the recipe's own seed."""
+    """Seeds for initialization, mixing and data order. Documents are curated once, with the recipe's own seed."""
     learning_rates: tuple[float, ...] = (1.0,)
-    """Multiples of each scale's learning rate, the final one included, such as 0.5, 1 and 2: they leave the benchmark,
-    and the report says whether the order of the recipes survives them."""
+    """Multiples of each scale's learning rate, including the final one, such as 0.5, 1 and 2: they leave the benchmark,
+    and the report says whether the order of the recipes stays the same."""
     weight_decays: tuple[float, ...] = (1.0,)
     """Multiples of each scale's weight decay."""
     held_out: HeldOut
@@ -52,7 +52,7 @@ class Experiment:
                 raise ValueError(f"`{field}` is empty, allowed: one or more")
         for field in ("scales", "tokens", "seeds", "learning_rates", "weight_decays"):
             if len(set(getattr(self, field))) < len(getattr(self, field)):
-                raise ValueError(f"`{field}` names something twice")
+                raise ValueError(f"`{field}` has a value twice")
         for field in ("learning_rates", "weight_decays"):
             wrong = [x for x in getattr(self, field) if not (math.isfinite(x) and x > 0)]
             if wrong:
@@ -66,16 +66,16 @@ class Cell:
     recipe: str
     scale: str
     tokens: int | None
-    """None: the scale's own."""
+    """None: the scale's own budget."""
     seed: int
     learning_rate: float = 1.0
-    """Multiple of the scale's own."""
+    """Multiple of the scale's own learning rate."""
     weight_decay: float = 1.0
-    """Multiple of the scale's own."""
+    """Multiple of the scale's own weight decay."""
 
     @property
     def label(self) -> str:
-        """Also its path below the recipe's directory. Runs with the scale's own rates keep the path they always had."""
+        """Also its path below the recipe's directory. Runs with the scale's own rates keep their original path."""
         budget = "own" if self.tokens is None else str(self.tokens)
         own = (self.learning_rate, self.weight_decay) == (1.0, 1.0)
         rates = "" if own else f"rate-{self.learning_rate:g}x-decay-{self.weight_decay:g}x/"
@@ -96,14 +96,14 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoadedExperiment:
-    """An experiment and its recipes, read."""
+    """A loaded experiment with its recipes."""
 
     experiment: Experiment
     recipes: Mapping[str, LoadedRecipe]
     held_out: Path
 
     def cells(self) -> tuple[Cell, ...]:
-        """The grid: seed by seed, so that a run that is broken off has whole comparisons."""
+        """The grid, seed by seed, so that an interrupted run has complete comparisons."""
         e = self.experiment
         budgets: tuple[int | None, ...] = e.tokens or (None,)
         axes = itertools.product(e.seeds, e.scales, budgets, e.learning_rates, e.weight_decays, e.recipes)
@@ -116,10 +116,10 @@ class LoadedExperiment:
 def load_experiment(path: Path, variables: Collection[str] = (), trust: bool = False) -> LoadedExperiment:
     """Read an experiment file and the recipes it names (relative to it; `${NAME:-default}` as in recipes).
 
-    variables: environment variables that they may read beside the usual ones.
-    trust: let the recipes' pipelines name steps of their own, which runs code.
+    variables: environment variables that they may read in addition to the usual ones. trust: allow the recipes'
+    pipelines to name custom steps, which runs code.
 
-    Raises: ConfigError for what is wrong with any of them.
+    Raises: ConfigError with the errors in any of them.
     """
     experiment = build(Experiment, load_yaml(path))
     directory = path.resolve().parent

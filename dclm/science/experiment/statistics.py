@@ -1,7 +1,7 @@
-"""What the points of an experiment say: means over seeds, differences of recipes, and a power law of size and tokens.
+"""Statistics of an experiment's points: means over seeds, differences of recipes, and a power law of size and tokens.
 
-Intervals are 95 %, by Student's t. A seed moves initialisation and data order together, and is the same for all
-recipes, so that recipes are compared seed by seed.
+Intervals are 95 %, by Student's t. A seed changes initialization and data order together, and is the same for all
+recipes, so recipes are compared seed by seed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONFIDENCE = 0.95
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A number with its 95 % interval; the interval is None where nothing tells how sure it is."""
+    """A number with its 95 % interval; the interval is None if it cannot be estimated."""
 
     value: float
     standard_error: float | None
@@ -40,12 +40,12 @@ class Mean:
     seeds: int
     bits: Estimate
     repeated: float
-    """Share of the text trained on that the model had read before."""
+    """Fraction of the training text that the model had read before."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Difference:
-    """How much lower `better` is than `worse`, seed by seed, in bits a byte; above zero is as expected."""
+    """How much lower `better` is than `worse`, seed by seed, in bits per byte; above zero is as expected."""
 
     worse: str
     better: str
@@ -56,7 +56,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """`as expected`, `the other way round`, or `not decided` where zero is in the interval or there is none."""
+        """`as expected`, `the other way round`, or `not decided` if the interval contains zero or there is none."""
         if self.bits.low is not None and self.bits.low > 0:
             return "as expected"
         if self.bits.high is not None and self.bits.high < 0:
@@ -66,10 +66,10 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PowerLaw:
-    """ln L = constant - size · ln N - data · ln D, with L bits a byte, N parameters, D tokens.
+    """ln L = constant - size · ln N - data · ln D, with L bits per byte, N parameters, D tokens.
 
-    The plane has three unknowns. The usual L = E + A/N^a + B/D^b has five, of which two budgets cannot tell E, B and b
-    apart; so the exponents here are slopes inside the grid, and no claim about what lies far outside it.
+    The plane has three unknowns. The usual L = E + A/N^a + B/D^b has five, and two budgets cannot distinguish E, B and
+    b; so the exponents here are slopes inside the grid, without any claim about values far outside it.
     """
 
     recipe: str
@@ -79,12 +79,12 @@ class PowerLaw:
     residual: float
     """Standard deviation of ln L about the plane."""
     largest_measured: float
-    """L of the cell with the largest N · D, over its seeds."""
+    """L of the cell with the largest N · D, averaged over its seeds."""
     largest_predicted: float | None
-    """The same, predicted by the plane through all other cells; None where they are too few or lie on one line."""
+    """The same, predicted by the plane through all other cells; None if there are too few or they are on one line."""
 
     def predict(self, parameters: float, tokens: float) -> float:
-        """L in bits a byte."""
+        """L in bits per byte."""
         return math.exp(self.constant - self.size.value * math.log(parameters) - self.data.value * math.log(tokens))
 
 
@@ -103,7 +103,7 @@ def _interval(value: float, error: float, freedom: int) -> Estimate:
 
 
 def means(points: Sequence[Point]) -> list[Mean]:
-    """One for each recipe, scale and budget, in the order of the points."""
+    """One per recipe, scale and budget, in the order of the points."""
     groups: dict[tuple[str, str, int], list[Point]] = {}
     for point in points:
         groups.setdefault((point.recipe, point.scale, point.tokens), []).append(point)
@@ -122,7 +122,7 @@ def means(points: Sequence[Point]) -> list[Mean]:
 
 
 def differences(points: Sequence[Point]) -> list[Difference]:
-    """Of each two neighbours in the order of the recipes, at each scale and budget."""
+    """The comparison of each two neighbors in the order of the recipes, at each scale and budget."""
     recipes = list(dict.fromkeys(p.recipe for p in points))
     bits = {(p.recipe, p.scale, p.tokens, p.seed): p.bits_per_byte for p in points}
     seeds = list(dict.fromkeys(p.seed for p in points))
@@ -137,7 +137,7 @@ def differences(points: Sequence[Point]) -> list[Difference]:
 
 
 def fit_power_law(cells: Sequence[Mean]) -> PowerLaw | None:
-    """Least squares over the cells of one recipe; None where sizes, budgets or cells are too few for it."""
+    """Least squares over the cells of one recipe; None if it has too few sizes, budgets or cells."""
     if len({c.parameters for c in cells}) < 2 or len({c.tokens for c in cells}) < 2 or len(cells) < 4:
         return None
     design = np.array([[1.0, -math.log(c.parameters), -math.log(c.tokens)] for c in cells])

@@ -1,1 +1,1 @@
-"""Mixtures: which shares of several sources are best, judged by small proxy models trained on many mixtures."""
+"""Mixtures: the best shares of several sources, judged by small proxy models trained on many mixtures."""

@@ -1,4 +1,4 @@
-"""What a mixture may be: bounds, available tokens with a cap on repeats, and a distance to the natural mix."""
+"""Constraints on a mixture: bounds, available tokens with a limit on repeats, and a distance to the natural mix."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ class SourceLimits:
     """One source."""
 
     tokens: Positive | None = None
-    """How many it has; null: unknown, and no limit."""
+    """Number of available tokens; null: unknown, and no limit."""
     max_repeats: NonNegative = 4.0
-    """How often its tokens may be read: beyond four times, repeats are worth much less than new text
+    """Maximum number of times that its tokens are read: beyond four, repeats are worth much less than new text
     (Muennighoff et al. 2023)."""
     min: Fraction = 0.0
-    """Smallest share."""
+    """Minimum share."""
     max: Fraction = 1.0
-    """Largest share."""
+    """Maximum share."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Constraints:
-    """A file of constraints. The natural mix is in proportion to the sources' tokens, and even where one is unknown."""
+    """A file of constraints. The natural mix is in proportion to the sources' tokens, and uniform if any of these is
+    unknown."""
 
     budget: Positive | None = None
     """Training tokens of the run that the mixture is for; null: sources do not run out."""
     max_divergence: NonNegative | None = None
-    """Kullback-Leibler divergence of the mixture from the natural one, in nats, at most; null: no limit."""
+    """Maximum Kullback-Leibler divergence of the mixture from the natural one, in nats; null: no limit."""
     sources: Mapping[str, SourceLimits] = dataclasses.field(default_factory=dict)
     """Source → its limits. Sources of the proxies that are not named have none."""
 
@@ -47,7 +48,7 @@ class Feasible:
     low: Array
     high: Array
     natural: Array
-    """Sums to 1."""
+    """The natural mix; sums to 1."""
     max_divergence: float | None
 
     def divergence(self, weights: Array) -> float:
@@ -58,7 +59,7 @@ class Feasible:
 
 
 def load_constraints(path: Path | None) -> Constraints:
-    """Read a file of constraints; none: no constraint. Raises: ConfigError for what is wrong with it."""
+    """Read a file of constraints; without one, there are none. Raises: ConfigError with its errors."""
     return Constraints() if path is None else build(Constraints, load_yaml(path))
 
 
@@ -74,10 +75,12 @@ def feasible(constraints: Constraints, sources: Sequence[str]) -> Feasible:
     for name, least, most in zip(sources, low, high, strict=True):
         if least > most:
             hint = "lower `min` or `budget`, or raise `max_repeats`"
-            raise ConfigError(f"sources.{name}", f"found a share from {least:g} to {most:.3g}: there is none", hint)
+            raise ConfigError(
+                f"sources.{name}", f"found a share from {least:g} to {most:.3g}, which is impossible", hint
+            )
     if low.sum() > 1 + 1e-9 or high.sum() < 1 - 1e-9:
         what = (
-            f"the sources' shares sum to {low.sum():.3g} at least and {high.sum():.3g} at most, allowed: 1 in between"
+            f"the shares sum to at least {low.sum():.3g} and at most {high.sum():.3g}, allowed: a range that contains 1"
         )
         raise ConfigError("constraints", what, "lower `min` or `budget`, or raise `max_repeats`")
     known = [limit.tokens for limit in limits]
@@ -92,7 +95,7 @@ def feasible(constraints: Constraints, sources: Sequence[str]) -> Feasible:
 
 
 def into_bounds(weights: Array, low: Array, high: Array) -> Array:
-    """Shares within bounds that sum to 1, near `weights` [sources]: all are multiplied alike, then cut."""
+    """Shares within bounds that sum to 1, near `weights` [sources]: all are scaled by the same factor, then clipped."""
     small, large = 0.0, 1.0
     while np.clip(weights * large, low, high).sum() < 1 and large < 1e12:
         large *= 2
@@ -101,13 +104,13 @@ def into_bounds(weights: Array, low: Array, high: Array) -> Array:
         small, large = (small, middle) if np.clip(weights * middle, low, high).sum() > 1 else (middle, large)
     inside = np.clip(weights * small, low, high)
     room = np.where(inside < high, high - inside, 0.0)
-    if room.sum() > 0:  # sources that have no share cannot be multiplied
+    if room.sum() > 0:  # sources without a share cannot be scaled
         inside = inside + room * max(0.0, 1 - inside.sum()) / room.sum()
     return inside
 
 
 def _reach(limit: SourceLimits, budget: int | None) -> float:
-    """The largest share that a source's tokens are enough for."""
+    """The largest share for which a source has enough tokens."""
     if limit.tokens is None or budget is None:
         return 1.0
     return limit.tokens * limit.max_repeats / budget

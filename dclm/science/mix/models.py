@@ -2,8 +2,8 @@
 
     log-linear: loss = c + exp(k + a · w)         (RegMix, data mixing laws, Olmix)
 
-The law has one number per source, so that it goes on holding outside the proxies; trees know no more than the proxies
-they saw. How sure either is comes from refitting it on resampled proxies.
+The law has one number per source, so it can extrapolate beyond the proxies; trees cannot. The uncertainty of either
+comes from refitting it on resampled proxies.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from dclm.science.mix.table import Array
 ModelName = Literal["log-linear", "trees"]
 MIN_PROXIES = 8
 _RIDGE = 3e-4
-"""Weight of mean a² in the objective; losses are in standard deviations. It decides only what the proxies cannot."""
+"""Weight of mean a² in the objective; losses are in standard deviations. It only matters for what the proxies cannot
+determine."""
 _HUBER = 1.0
-"""Residual, in standard deviations of the losses, beyond which a proxy counts linearly: runs that went wrong."""
+"""Residual, in standard deviations of the losses, beyond which a proxy counts linearly: runs that failed."""
 _NORMAL = 1.4826
-"""Standard deviation of a normal distribution per median absolute deviation, which failed runs do not move."""
+"""Standard deviation of a normal distribution per median absolute deviation, which failed runs do not affect."""
 _FLOORS = (0.1, 0.5, 1.0, 2.0)
-"""Starts of c, in standard deviations below the smallest loss. The objective is not convex in c."""
+"""Initial values of c, in standard deviations below the smallest loss. The objective is not convex in c."""
 _MAX_EXPONENT = 8.0
 _TREES = 300
 _LEARNING_RATE = 0.05
@@ -52,7 +53,7 @@ class LogLinear:
         return loss
 
     def gradient(self, weights: Array) -> Array:
-        """Derivative of the loss by each share [sources], at one mixture [sources]."""
+        """Derivative of the loss with respect to each share [sources], at one mixture [sources]."""
         gradient: Array = self.scale * self._exponential(weights[None])[0] * self.theta[2:]
         return gradient
 
@@ -83,7 +84,7 @@ class Trees:
 
 
 def fit_log_linear(weights: Array, losses: Array, start: LogLinear | None = None) -> LogLinear:
-    """The law with the least Huber loss over the proxies, from several starts, or from `start` alone.
+    """The law with the smallest Huber loss over the proxies, from several starting points, or only from `start`.
 
     Raises: ConfigError for fewer than eight proxies.
     """
@@ -101,7 +102,7 @@ def fit_log_linear(weights: Array, losses: Array, start: LogLinear | None = None
 
 
 def fit(name: ModelName, weights: Array, losses: Array, start: Model | None = None, seed: int = _SEED) -> Model:
-    """Fit the model called `name`; see `fit_log_linear`."""
+    """Fit the model named `name`; see `fit_log_linear`."""
     _check(weights)
     if name == "trees":
         return Trees(weights, losses, seed)
@@ -109,7 +110,7 @@ def fit(name: ModelName, weights: Array, losses: Array, start: Model | None = No
 
 
 def resampled(name: ModelName, weights: Array, losses: Array, count: int, first: Model) -> list[Model]:
-    """Refits on proxies drawn with replacement, the same draws for the same number of proxies."""
+    """Refits on proxies drawn with replacement, with the same draws for the same number of proxies."""
     draws = (np.random.default_rng((_SEED, i)).integers(len(losses), size=len(losses)) for i in range(count))
     return [fit(name, weights[rows], losses[rows], first, _SEED + i) for i, rows in enumerate(draws)]
 
@@ -132,7 +133,7 @@ def spearman(first: Array, second: Array) -> float:
 
 
 def pairs_right(predicted: Array, true: Array) -> float:
-    """Share of the pairs in the right order."""
+    """Fraction of the pairs in the right order."""
     i, j = np.triu_indices(len(true), 1)
     return float(((predicted[i] > predicted[j]) == (true[i] > true[j])).mean())
 

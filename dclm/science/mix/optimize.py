@@ -1,8 +1,8 @@
-"""The best mixture under constraints, what it gains, how sure that is, and which proxies would decide.
+"""The best mixture under constraints, its gain, how certain that is, and which proxies would decide.
 
-A mixture that was chosen because a fit likes it looks better to that fit than it is. The gain is therefore measured
-across halves: proxies are split in two at random, the best mixture is found by one half, and its gain over the natural
-mix is predicted by the other half, which had no part in the choice.
+A mixture that was chosen because a fit prefers it looks better to that fit than it is. The gain is therefore measured
+across halves: proxies are split in two at random, the best mixture is found with one half, and its gain over the
+natural mix is predicted by the other half, which had no part in the choice.
 """
 
 from __future__ import annotations
@@ -26,52 +26,53 @@ MIN_PROXIES_HALVED = 2 * MIN_PROXIES
 _SEED = 20240702
 _SUGGESTED = 5
 _NOTHING = 1e-6
-"""Shares below this are the solver's rounding."""
+"""Shares below this are rounding errors of the solver."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Share:
-    """What is said of one source."""
+    """The result for one source."""
 
     source: str
     best: float
     low: float
-    """Of the interval that holds the best shares by resampled proxies: 95 % for all sources at once (Bonferroni)."""
+    """Ends of the interval that contains the best shares by resampled proxies: 95 % for all sources at once
+    (Bonferroni)."""
     high: float
     natural: float
     largest: float
-    """The most that the constraints allow."""
+    """The maximum that the constraints allow."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Best:
-    """The answer."""
+    """The result of the optimization."""
 
     shares: tuple[Share, ...]
     predicted: float
     """Weighted loss of the best mixture, by all proxies."""
     natural: float
-    """The same of the natural mix, moved into the bounds."""
+    """The same for the natural mix, moved into the bounds."""
     gain: float
-    """How much lower the best mixture's loss is, across halves."""
+    """How much lower the best mixture's loss is, measured across halves."""
     gain_low: float
-    """Of its 95 % interval."""
+    """Ends of its 95 % interval."""
     gain_high: float
     decided: bool
-    """Whether the interval of the gain lies above zero. If not, the natural mix is as good an answer."""
+    """Whether the interval of the gain is above zero. If not, the natural mix is an equally good answer."""
     divergence: float
     """Kullback-Leibler divergence from the natural mix, in nats."""
     leverage: float
     """Leverage of the best mixture in the proxies' design, relative to the largest of any proxy's. Above 1, the answer
-    lies beyond the proxies."""
+    is beyond the proxies."""
     extrapolates: bool
-    """Whether it does."""
+    """Whether the answer is beyond the proxies."""
     distance: float
     """Total variation from the best mixture to the nearest proxy."""
     usual_distance: float
     """Median total variation from a proxy to its nearest neighbor."""
     add: tuple[dict[str, float], ...]
-    """Mixtures of proxies to add: best mixtures by resampled proxies, as far apart as they come."""
+    """Mixtures of proxies to add: best mixtures by resampled proxies, chosen as far apart as possible."""
 
 
 def best_mixture(
@@ -131,7 +132,7 @@ def total_loss(laws: Sequence[LogLinear], importance: Sequence[float], weights: 
 def minimize_loss(
     laws: Sequence[LogLinear], importance: Sequence[float], allowed: Feasible, starts: Sequence[Array]
 ) -> Array:
-    """The mixture of the least `total_loss`. The problem is convex where no importance is negative."""
+    """The mixture with the smallest `total_loss`. The problem is convex if no importance is negative."""
     scale = sum(abs(i) * law.scale for i, law in zip(importance, laws, strict=True)) or 1.0
 
     def loss(weights: Array) -> float:
@@ -175,7 +176,7 @@ def minimize_loss(
 def _promising(
     laws: Sequence[LogLinear], importance: Sequence[float], allowed: Feasible, weights: Array
 ) -> list[Array]:
-    """The proxy that the laws like best, moved into the bounds, as another start."""
+    """The proxy that the laws prefer, moved into the bounds, as another starting point."""
     losses = [total_loss(laws, importance, row) for row in weights]
     return [into_bounds(weights[int(np.argmin(losses))], allowed.low, allowed.high)]
 
@@ -183,7 +184,7 @@ def _promising(
 def _half_gain(
     proxies: Proxies, importance: Sequence[float], allowed: Feasible, order: Rows, laws: Sequence[LogLinear]
 ) -> float:
-    """What the second half says of the mixture that the first half chose."""
+    """The second half's prediction for the mixture chosen by the first half."""
     chosen, judged = (
         [
             fit_log_linear(proxies.weights[rows], column[rows], law)

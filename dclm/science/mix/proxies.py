@@ -1,4 +1,4 @@
-"""Train a swarm: curate every source once, then a proxy per mixture, each measured on the held-out texts."""
+"""Trains a swarm: curates every source once, then trains a proxy per mixture, each evaluated on the held-out texts."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from dclm.train.scale import find_scale
 
 MIXTURES, LOSSES = "mixtures.csv", "losses.csv"
 VERSION = 1
-"""Part of a proxy's identity: raise it when the same mixture is measured otherwise."""
+"""Part of a proxy's identity: raise it when the same mixture gives other measurements."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Proxy:
-    """One model to train and measure: a unit of work."""
+    """One model to train and evaluate: a unit of work."""
 
     recipe: LoadedRecipe
-    """With the sources that have a share, and their weights."""
+    """Only the sources that have a share, and their weights."""
     shared: str
     """Directory of the documents."""
     out: str
@@ -59,10 +59,10 @@ def train_swarm(
     make_progress: Callable[[], Progress] = NullProgress,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Write OUT/mixtures.csv and OUT/losses.csv. Finished proxies are kept; raises what the stages raise.
+    """Write OUT/mixtures.csv and OUT/losses.csv. Finished proxies are kept; raises the errors of the stages.
 
-    A proxy is known by its mixture, by the documents of the sources it reads, and by how it is trained: when a source
-    is added, proxies that never read it stay as they are.
+    A proxy is identified by its mixture, the documents of the sources it reads, and how it is trained: when a source is
+    added, proxies that never read it stay valid.
     """
     mixtures = write_mixtures(loaded, out)
     options = RunOptions(until="curate", make_progress=make_progress, say=say)
@@ -83,7 +83,7 @@ def train_swarm(
 
 
 def train_proxy(proxy: Proxy) -> dict[str, float]:
-    """Tokenize, train and measure one proxy: held-out text → bits per byte. A finished one is only read."""
+    """Tokenize, train and evaluate one proxy: held-out text → bits per byte. A finished one is only read."""
     out = Path(proxy.out)
     finished = out / "losses.json"
     if finished.exists():

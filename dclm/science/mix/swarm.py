@@ -20,7 +20,7 @@ from dclm.tokens.mixture import apportion
 from dclm.train.scale import find_scale
 
 STEPS = 1000
-"""Shares are whole multiples of 1 / STEPS, so that a table says exactly what was trained on."""
+"""Shares are multiples of 1 / STEPS, so that a table states exactly what was trained on."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,22 +29,22 @@ class Swarm:
 
     name: str
     recipe: str
-    """Recipe file whose sources are mixed. Its scale, tokens, seed, weights and validation text give way."""
+    """Recipe file whose sources are mixed. Its scale, tokens, seed, weights and validation text are overridden."""
     scale: str
-    """Of the proxies."""
+    """Scale of the proxies."""
     tokens: Positive | None = None
-    """Training tokens of a proxy; null: the scale's own."""
+    """Training tokens per proxy; null: the scale's own."""
     proxies: Positive
-    """How many. Raise it to add proxies to those that are finished."""
+    """Number of proxies. Raise it to add proxies to the finished ones."""
     seed: Count = 0
-    """Of the mixtures, and of each proxy's training."""
+    """Seed for the mixtures, and for each proxy's training."""
     spread: float = 1.0
-    """Concentration of the Dirichlet distribution per source: below 1, mixtures are nearer to single sources; above,
-    nearer to the natural mix."""
+    """Concentration of the Dirichlet distribution per source: below 1, mixtures are closer to single sources; above,
+    closer to the natural mix."""
     natural: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """Source → its share in the natural mix, in any unit; empty: even shares."""
+    """Source → its share in the natural mix, in any unit; empty: equal shares."""
     held_out: Mapping[Name, HeldOut]
-    """Name → a text that no proxy trains on. Each gives a column of the losses: bits per byte."""
+    """Name → a text on which no proxy trains. Each gives a column of the losses: bits per byte."""
 
     def __post_init__(self) -> None:
         if not self.held_out:
@@ -55,7 +55,7 @@ class Swarm:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoadedSwarm:
-    """A swarm and its recipe, read."""
+    """A loaded swarm with its recipe."""
 
     swarm: Swarm
     recipe: LoadedRecipe
@@ -68,10 +68,10 @@ class LoadedSwarm:
 
 
 def load_swarm(path: Path, variables: Collection[str] = (), trust: bool = False) -> LoadedSwarm:
-    """Read a swarm and the recipe it names (relative to it). Raises: ConfigError for what is wrong with either.
+    """Read a swarm and the recipe it names (relative to it). Raises: ConfigError with the errors in either.
 
-    variables: environment variables that they may read beside the usual ones.
-    trust: let the recipe's pipelines name steps of their own, which runs code.
+    variables: environment variables that they may read in addition to the usual ones. trust: allow the recipe's
+    pipelines to name custom steps, which runs code.
     """
     swarm = build(Swarm, load_yaml(path))
     directory = path.resolve().parent
@@ -96,17 +96,19 @@ def load_swarm(path: Path, variables: Collection[str] = (), trust: bool = False)
 
 
 def propose(loaded: LoadedSwarm, earlier: Table | None = None) -> dict[str, dict[str, float]]:
-    """Name of each proxy → the share of each source; shares of 0 are included.
+    """Name of each proxy → the share of each source, including shares of 0.
 
     Proxies of `earlier` that read no other sources come first, under their names. The others are drawn from a Dirichlet
-    distribution around the natural mix. Raises: ConfigError if earlier proxies read a source that is gone.
+    distribution around the natural mix. Raises: ConfigError if earlier proxies read a source that no longer exists.
     """
     swarm, sources = loaded.swarm, loaded.sources
     found: dict[str, dict[str, float]] = {}
     if earlier is not None:
         gone = [name for name in earlier.columns if name not in sources and earlier.column(name).any()]
         if gone:
-            raise ConfigError(earlier.path, f"found proxies that read {gone[0]}, which the recipe lacks", "start anew")
+            raise ConfigError(
+                earlier.path, f"found proxies that read {gone[0]}, which the recipe lacks", "start a new swarm"
+            )
         for name, row in zip(earlier.names, earlier.values, strict=True):
             found[name] = {s: float(row[earlier.columns.index(s)]) if s in earlier.columns else 0.0 for s in sources}
     weights = np.array([swarm.natural.get(source, 1.0) for source in sources])

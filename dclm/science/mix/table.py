@@ -20,7 +20,7 @@ from dclm.science.tables import read_rows
 
 Array = npt.NDArray[np.float64]
 _ROUNDING = 0.02
-"""How far from 1 the shares of a mixture may sum: published ones are rounded to three digits."""
+"""Maximum deviation from 1 of the sum of a mixture's shares: published ones are rounded to three digits."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,13 +31,13 @@ class Table:
     first: str
     """Header of the first column."""
     names: tuple[str, ...]
-    """Of the rows."""
+    """Names of the rows."""
     columns: tuple[str, ...]
     values: Array
     """[rows, columns]"""
 
     def column(self, name: str) -> Array:
-        """One column [rows]. Raises: ConfigError where there is none, naming the nearest."""
+        """One column [rows]. Raises: ConfigError naming the nearest if it does not exist."""
         if name not in self.columns:
             raise ConfigError(f"column {name}", f"not in {self.path}", suggest(name, self.columns))
         return self.values[:, self.columns.index(name)]
@@ -55,10 +55,10 @@ class Proxies:
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV. Raises: DataError for a cell that is no finite number, or a row name that occurs twice."""
+    """Read a CSV. Raises: DataError for a cell that is not a finite number, or a row name that occurs twice."""
     rows = read_rows(path)
     if len(rows) < 2 or len(rows[0]) < 2:
-        raise DataError(str(path), "found no rows of numbers", "give a header, and one row per run: NAME,NUMBER,…")
+        raise DataError(str(path), "found no rows of numbers", "use a header and one row per run: NAME,NUMBER,…")
     names, values = [], []
     for line, row in enumerate(rows[1:], 2):
         if len(row) != len(rows[0]):
@@ -69,7 +69,7 @@ def read_table(path: Path) -> Table:
         )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(str(path), f"found two rows called {twice}, allowed: one per run")
+        raise DataError(str(path), f"found two rows named {twice}, allowed: one per run")
     return Table(
         path=str(path), first=rows[0][0], names=tuple(names), columns=tuple(rows[0][1:]), values=np.array(values)
     )
@@ -78,9 +78,9 @@ def read_table(path: Path) -> Table:
 def read_mixtures(paths: Sequence[Path], splits: Mapping[str, Mapping[str, float]] | None = None) -> Table:
     """The mixtures in several tables. A source that a table lacks has no share in its runs.
 
-    `splits`: source → the shares of the sources it was split into since; old runs have read it in these proportions.
-    Rows are scaled to sum to exactly 1.
-    Raises: DataError for a negative share, or shares that do not sum to 1 within rounding.
+    `splits`: source → the shares of the sources that it has since been split into; old runs have read it in these
+    proportions. Rows are scaled to sum to exactly 1. Raises: DataError for a negative share, or shares that do not sum
+    to 1 within rounding.
     """
     tables = [_split(read_table(path), splits or {}) for path in paths]
     columns = tuple(dict.fromkeys(name for table in tables for name in table.columns))
@@ -135,7 +135,7 @@ def arrange(table: Table, sources: Sequence[str]) -> Array:
 
 
 def write_table(path: Path, first: str, names: Sequence[str], columns: Mapping[str, Sequence[float]]) -> None:
-    """Write a CSV; the first column is called `first`."""
+    """Write a CSV; the header of the first column is `first`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([first, *columns])

@@ -1,4 +1,5 @@
-"""The test of predictions on published runs: every pair of corpora, both left out of the fit that predicts them."""
+"""The test of predictions on published runs: every pair of corpora, with both left out of the fit that predicts
+them."""
 
 from __future__ import annotations
 
@@ -15,14 +16,14 @@ from dclm.science.predict.transfer import MIN_OTHERS, predict
 
 MIN_CORPORA = MIN_OTHERS + 2
 BINS = (0.5, 0.6, 0.75, 0.9, 1.0)
-"""Edges of the classes in which stated probabilities are compared with what happened."""
+"""Edges of the bins in which stated probabilities are compared with outcomes."""
 RESAMPLES = 2000
 _SEED = 20240617
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two corpora, and what was said of them without having seen either."""
+    """Two corpora, and the prediction for them without having seen either."""
 
     a: str
     b: str
@@ -30,17 +31,17 @@ class Pair:
     a_better: bool
     """Whether the mean of A's runs at the large scale is above that of B's."""
     low: float
-    """Of the 95 % interval of the difference A - B."""
+    """Ends of the 95 % interval of the difference A - B."""
     high: float
 
     @property
     def said(self) -> float:
-        """The probability of the likelier order."""
+        """The probability of the more likely order."""
         return max(self.p_a_better, 1 - self.p_a_better)
 
     @property
     def right(self) -> bool:
-        """Whether the likelier order is the true one."""
+        """Whether the more likely order is the true one."""
         return (self.p_a_better > 0.5) == self.a_better
 
 
@@ -52,14 +53,14 @@ class Bin:
     high: float
     pairs: int
     said: float | None
-    """Mean of what was stated; null where there is no pair."""
+    """Mean stated probability; null if there is no pair."""
     right: float | None
-    """Share of the pairs that came true."""
+    """Fraction of the pairs that came true."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Backtest:
-    """The outcome, over all pairs."""
+    """The result over all pairs."""
 
     pairs: tuple[Pair, ...]
     corpora: int
@@ -71,7 +72,7 @@ class Backtest:
     bins: tuple[Bin, ...]
 
     def to_json(self) -> dict[str, object]:
-        """The form `dclm predict --backtest --json` prints."""
+        """The form that `dclm predict --backtest --json` prints."""
         plain = dataclasses.asdict(self)
         return {"pairs": list(plain.pop("pairs")), **plain}
 
@@ -114,7 +115,7 @@ def backtest(runs: Sequence[Run], small: str, large: str, designs: Designs = "us
 
 
 def calibration(pairs: Sequence[Pair]) -> tuple[Bin, ...]:
-    """Stated probabilities against what happened, by the classes of `BINS`."""
+    """Stated probabilities compared with outcomes, in the bins of `BINS`."""
     found = []
     for low, high in itertools.pairwise(BINS):
         inside = [p for p in pairs if low <= p.said and (p.said < high or high == BINS[-1])]

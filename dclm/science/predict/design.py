@@ -1,8 +1,8 @@
-"""Like with like: what a corpus scores at a scale, apart from how its runs were trained.
+"""Like with like: a corpus's score at a scale, adjusted for how its runs were trained.
 
-Published corpora were trained with different token budgets and learning rates at the same scale, and the choice moves
-CORE as much as a better corpus does. The design of a run is known before it starts, so it may be used everywhere; what
-a design is worth is measured between runs of the same corpus alone, so that good corpora do not flatter their designs.
+Published corpora were trained with different token budgets and learning rates at the same scale, and the choice changes
+CORE as much as a better corpus does. The design of a run is known before it starts, so it may be used everywhere; the
+effect of a design is measured only between runs of the same corpus, so that good corpora do not flatter their designs.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import numpy as np
 from dclm.science.predict.records import Design, Run
 
 Designs = Literal["used", "equal", "ignored"]
-"""What is done about designs: `used`, scores are predicted for the designs that were run; `equal`, only runs in each
-scale's usual design take part, where a corpus has any; `ignored`, all runs of a corpus are averaged."""
+"""How designs are treated: `used`, scores are predicted for the designs that were run; `equal`, only runs in each
+scale's usual design take part, if a corpus has any; `ignored`, all runs of a corpus are averaged."""
 _PRIOR_RUNS = 0.1
-"""Strength of the prior that a design makes no difference, in runs: it decides where no corpus has both designs."""
+"""Strength of the prior that a design makes no difference, in runs: it matters if no corpus has both designs."""
 
 
 def usual_design(runs: Sequence[Run]) -> Design:
-    """The design of most runs; the first of them in a tie. Designs that are not known count only among themselves."""
+    """The design of most runs; the first of them in a tie. Unknown designs only count among themselves."""
     known = [run.design for run in runs if run.design.learning_rate is not None]
     return Counter(known or [run.design for run in runs]).most_common(1)[0][0]
 
@@ -40,7 +40,7 @@ def group_runs(runs: Sequence[Run], designs: Designs) -> dict[str, list[Run]]:
 
 
 def design_effects(runs: Sequence[Run]) -> dict[Design, float]:
-    """By how much CORE in each design differs from the usual one (0), by least squares with an effect per corpus."""
+    """How much CORE in each design differs from the usual one (0), by least squares with an effect per corpus."""
     usual = usual_design(runs)
     corpora = sorted({run.corpus for run in runs})
     others = [design for design in dict.fromkeys(run.design for run in runs) if design != usual]
@@ -54,5 +54,5 @@ def design_effects(runs: Sequence[Run]) -> dict[Design, float]:
 
 
 def mean_effect(runs: Sequence[Run], effects: Mapping[Design, float]) -> float:
-    """What the designs of `runs` add to their mean CORE; a design that was never seen adds nothing."""
+    """The contribution of the designs of `runs` to their mean CORE; an unseen design contributes nothing."""
     return float(np.mean([effects.get(run.design, 0.0) for run in runs]))

@@ -1,4 +1,4 @@
-"""The picture of a backtest: what was stated against what happened, as SVG with the same bytes for the same numbers."""
+"""The chart of a backtest: stated probabilities against outcomes, as SVG with the same bytes for the same numbers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ _STYLE = (
     ".error{stroke:#1f5fa8;stroke-width:1.5}"
 )
 _FEW = 20
-"""Pairs below which a class says little: drawn pale."""
+"""Bins with fewer pairs say little: drawn pale."""
 
 
 def draw_calibration(tests: Sequence[tuple[str, Backtest]]) -> str:
-    """One square per (title, backtest): mean stated probability across, share that came true up; size by pairs.
+    """One square per (title, backtest): mean stated probability on the x-axis, fraction that came true on the y-axis;
+    size by pairs.
 
-    Bars: two binomial standard errors, which are too short, as pairs share corpora.
+    Bars: two binomial standard errors, which are too short, because pairs share corpora.
     """
     width = _LEFT + len(tests) * _SIDE + (len(tests) - 1) * _GAP + 20
     height = _TOP + _SIDE + _BOTTOM
@@ -58,7 +59,7 @@ def _panel(place: int, title: str, test: Backtest) -> Iterator[str]:
     yield f'<text x="{x(0.75)}" y="{y(0) + 36}" text-anchor="middle">stated probability</text>'
     if place == 0:
         turn = f'transform="rotate(-90 {left - 40} {middle:g})"'
-        yield f'<text x="{left - 40}" y="{middle:g}" text-anchor="middle" {turn}>share of pairs that came true</text>'
+        yield f'<text x="{left - 40}" y="{middle:g}" text-anchor="middle" {turn}>fraction of true pairs</text>'
     for found in test.bins:
         if found.said is None or found.right is None:
             continue

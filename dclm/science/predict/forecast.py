@@ -1,4 +1,4 @@
-"""The order of corpora at a large scale, how sure it is, and which run would tell most about it per FLOP."""
+"""The ranking of corpora at a large scale, how certain it is, and which run would be most informative per FLOP."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Standing:
     core: float
     """Predicted CORE of one run in the usual design."""
     low: float
-    """Of the 95 % interval."""
+    """Ends of the 95 % interval."""
     high: float
     p_best: float
     """Probability that it is the best of all corpora in the forecast."""
     runs: int
-    """Runs at the small scale that the prediction rests on."""
+    """Number of runs at the small scale on which the prediction is based."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,34 +50,34 @@ class Call:
     low: float
     high: float
     verdict: Literal["a", "b", "too close to say"]
-    """Too close to say: zero lies in the 95 % interval."""
+    """Too close to say: the 95 % interval contains zero."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NextRun:
-    """A run that could be made, and what it is expected to tell."""
+    """A possible run, and its expected information."""
 
     corpus: str
     scale: str
     seed: int
-    """Which run of the corpus this is at that scale, in its usual design."""
+    """Number of this run among those of the corpus at that scale, in its usual design."""
     flops: float
     bits: float
-    """Expected fall of the entropy of all pairwise orders."""
+    """Expected decrease of the entropy of all pairwise orders."""
     bits_per_exaflop: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What the records say of the corpora at the large scale."""
+    """What the records say about the corpora at the large scale."""
 
     small: str
     large: str
     order: tuple[Standing, ...]
-    """The best first."""
+    """Best first."""
     pairs: tuple[Call, ...]
     next_runs: tuple[NextRun, ...]
-    """By expected information per FLOP, the best first; empty where there is nothing to decide."""
+    """By expected information per FLOP, best first; empty if there is nothing to decide."""
 
 
 def forecast(runs: Sequence[Run], small: str, large: str, corpora: Sequence[str]) -> Forecast:
@@ -86,9 +86,9 @@ def forecast(runs: Sequence[Run], small: str, large: str, corpora: Sequence[str]
     Raises: ConfigError if the records do not suffice (see `predict`), or for fewer than two corpora.
     """
     if len(set(corpora)) < 2:
-        raise ConfigError("dclm predict", f"found {len(set(corpora))} corpus to order, allowed: two or more")
+        raise ConfigError("dclm predict", f"found {len(set(corpora))} corpus to rank, allowed: two or more")
     names = list(dict.fromkeys(corpora))
-    # the question is which corpus is better, so that all of them are predicted for the same, usual design
+    # the question is which corpus is better, so all of them are predicted for the same, usual design
     visible = [r for r in runs if r.corpus not in set(names) or r.scale != large]
     said = predict(visible, small, large, names)
     best = _probability_best(said)
@@ -115,9 +115,9 @@ def forecast(runs: Sequence[Run], small: str, large: str, corpora: Sequence[str]
 
 
 def run_spread(runs: Sequence[Run]) -> float:
-    """Standard deviation of CORE between runs that differ in nothing that is known, pooled over corpora.
+    """Standard deviation of CORE between runs that differ in nothing known, pooled over corpora.
 
-    Where no corpus was run twice in one design, the sampling error of the items alone: then it is too small.
+    If no corpus was run twice in one design, only the sampling error of the items: then it is too small.
     """
     groups: dict[tuple[object, ...], list[float]] = {}
     for run in runs:
@@ -144,7 +144,7 @@ def _call(said: Prediction, names: Sequence[str], i: int, j: int) -> Call:
 
 
 def _probability_best(said: Prediction) -> Array:
-    """[corpora], by drawing from the joint prediction with a fixed seed."""
+    """[corpora], by sampling from the joint prediction with a fixed seed."""
     generator = np.random.default_rng(_SEED)
     size = said.means.shape[1]
     wins = np.zeros(size)
@@ -157,7 +157,7 @@ def _probability_best(said: Prediction) -> Array:
 
 
 def _next_runs(runs: Sequence[Run], small: str, large: str, names: Sequence[str], said: Prediction) -> list[NextRun]:
-    """Every run of one more seed at the small scale, at the large one, and at the scales between them."""
+    """Every run of one more seed at the small scale, at the large one, and at the scales in between."""
     mean, covariance = _moments(said)
     scales = list(BANDS)
     found = []
@@ -191,13 +191,13 @@ def _next_runs(runs: Sequence[Run], small: str, large: str, names: Sequence[str]
 def _observation_noise(
     runs: Sequence[Run], scales: tuple[str, str, str], names: Sequence[str], variance: float, made: int
 ) -> float | None:
-    """Variance with which one more run at the middle scale observes the score at the large one; None: it cannot."""
+    """Variance with which one more run at the middle scale observes the score at the large one; None: it does not."""
     small, scale, large = scales
     spread = run_spread(at_scale(runs, scale))
     if scale == large:
         return spread**2
     others = [run for run in runs if run.corpus not in set(names)]
-    if scale == small:  # it only makes the mean of this scale's runs more exact
+    if scale == small:  # it only makes the mean of this scale's runs more precise
         count = max(made, 1)
         gained = (transfer_slope(others, small, large) * spread) ** 2 * (1 / count - 1 / (count + 1))
         return None if gained <= 0 or gained >= variance else variance**2 / gained - variance
@@ -215,7 +215,7 @@ def _moments(said: Prediction) -> tuple[Array, Array]:
 
 
 def _information(mean: Array, covariance: Array, observed: int, noise: float) -> float:
-    """Expected fall, in bits, of the summed entropies of all pairwise orders after observing one corpus."""
+    """Expected decrease, in bits, of the summed entropies of all pairwise orders after observing one corpus."""
     total = 0.0
     for i, j in itertools.combinations(range(len(mean)), 2):
         gap = float(mean[i] - mean[j])

@@ -3,11 +3,11 @@
     score(large) = level + a · CORE(small) + Σ w_t · z_t(small) + noise
 
 z_t is the centered accuracy on task t divided by its spread between corpora and multiplied by the square root of its
-reliability (the share of that spread which is not sampling noise). The weights w_t have a common normal prior about
-zero, so that the model falls back to a line through CORE where the data ask for nothing more. How strong the tasks are
-against CORE, and how large the noise is, are integrated over a grid by their marginal likelihood; the scale of the
-scores is integrated in closed form. A prediction is therefore a mixture of Student-t distributions, and it is as wide
-as a handful of corpora warrants.
+reliability (the fraction of that spread that is not sampling noise). The weights w_t have a common normal prior
+centered at zero, so that the model falls back to a line through CORE if the data support nothing more. The strength of
+the tasks relative to CORE, and the size of the noise, are integrated over a grid by their marginal likelihood; the
+scale of the scores is integrated in closed form. A prediction is therefore a mixture of Student-t distributions, and it
+is as wide as a handful of corpora warrants.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scipy.special import stdtr
 
 Array = npt.NDArray[np.float64]
 RATIOS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)
-"""Prior variance that the single tasks explain, relative to what CORE explains."""
+"""Prior variance explained by the single tasks, relative to that explained by CORE."""
 NOISES = tuple(float(x) for x in np.geomspace(0.02, 20.0, 16))
 """Variance of the noise, relative to what the features explain."""
 _BISECTIONS = 60
@@ -49,13 +49,13 @@ class Mixture:
 
     @property
     def deviation(self) -> float:
-        """Standard deviation; the t distribution's own where it has one (three degrees of freedom or more)."""
+        """Standard deviation; the t distribution's own if it has one (three degrees of freedom or more)."""
         wider = self.freedom / max(self.freedom - 2, 1)
         variance = self.weights @ (self.scales**2 * wider + (self.means - self.mean) ** 2)
         return float(np.sqrt(variance))
 
     def quantile(self, share: float) -> float:
-        """The value below which a `share` of the probability lies."""
+        """The value below which a fraction `share` of the probability lies."""
         reach = 1e3 * float(self.scales.max())
         low, high = float(self.means.min()) - reach, float(self.means.max()) + reach
         for _ in range(_BISECTIONS):
@@ -69,16 +69,16 @@ class Mixture:
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What the model says of several corpora jointly: a mixture of multivariate t distributions."""
+    """The joint prediction for several corpora: a mixture of multivariate t distributions."""
 
     weights: Array
     """[k]"""
     means: Array
     """[k, corpora]"""
     covariances: Array
-    """[k, corpora, corpora] of the scores to be measured, noise included."""
+    """[k, corpora, corpora] covariance of the scores to be measured, including noise."""
     noise: Array
-    """[k] variance of the noise, of which every score has its own."""
+    """[k] variance of the noise, which is independent for every score."""
     freedom: int
 
     def one(self, index: int) -> Mixture:
@@ -102,7 +102,7 @@ def fit_and_predict(
     """Fit on `train` [n, tasks] with `scores` [n] at the large scale; predict for `new` [m, tasks].
 
     `noise` [tasks] is the sampling variance of each task; `shifts` [m] is added to the predicted scores. n is 3 or
-    more. Everything that is learned, the tasks' spread too, is learned from `train`.
+    more. Everything that is learned, including the tasks' spread, is learned from `train`.
     """
     n = len(train)
     features = np.concatenate([train, new])

@@ -1,4 +1,4 @@
-"""Finished runs as predictions need them: which corpus, how large, how trained, and the score of every CORE task.
+"""Finished runs with the properties that predictions need: corpus, size, training, and the score of every CORE task.
 
 Runs come from the published tables of DCLM (`evals.csv` and `dclm_model_database.csv`) and from `result.json` files.
 """
@@ -29,7 +29,7 @@ _HYPERPARAMETERS = re.compile(r"lr=(?P<lr>\d+(?:p\d+)?)-wd=(?P<wd>\d+(?:p\d+)?)"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Band:
-    """A scale as a range of parameters and tokens; both ends belong to it."""
+    """A scale as a range of parameters and tokens, inclusive at both ends."""
 
     parameters: tuple[float, float]
     tokens: tuple[float, float] = (0.0, math.inf)
@@ -41,13 +41,13 @@ BANDS: Mapping[str, Band] = {
     "7b": Band(parameters=(6e9, 7.5e9), tokens=(1.3e11, 1.45e11)),
     "7b-2x": Band(parameters=(6e9, 7.5e9), tokens=(2.7e11, 2.8e11)),
 }
-"""Name → scale, cheapest first. DCLM's 7B-1x and 7B-2x are scales of their own; smaller models differ in tokens as a
+"""Name → scale, cheapest first. DCLM's 7B-1x and 7B-2x are separate scales; for smaller models, the number of tokens is
 part of how they were trained (see `Run.design`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Design:
-    """How a run was trained: what is decided before it starts. Null is unknown."""
+    """How a run was trained: choices made before it starts. Null is unknown."""
 
     tokens: float
     """Rounded to three digits, so that two ways of counting the same budget agree."""
@@ -72,7 +72,7 @@ class Run:
 
     @property
     def scale(self) -> str | None:
-        """The first of `BANDS` that the run lies in; None for a run between them."""
+        """The first of `BANDS` that contains the run; None for a run between them."""
         for name, band in BANDS.items():
             (low, high), (few, many) = band.parameters, band.tokens
             if low <= self.parameters <= high and few <= self.design.tokens <= many:
@@ -107,19 +107,19 @@ def sampling_variances(runs: Sequence[Run]) -> np.ndarray:
 
 
 def find_published() -> Path:
-    """The published evaluations below DCLM_ASSETS or DCLM_SHARED. Raises: ConfigError where they are missing."""
+    """The published evaluations below DCLM_ASSETS or DCLM_SHARED. Raises: ConfigError if they are missing."""
     for root in local_roots():
         if (root / PUBLISHED).is_file():
             return root / PUBLISHED
-    hint = "set DCLM_SHARED to the folder that holds it, or name a table with --records FILE"
+    hint = "set DCLM_SHARED to the folder that contains it, or name a table with --records FILE"
     raise ConfigError("published records", f"found no {PUBLISHED} in {', '.join(map(str, local_roots()))}", hint)
 
 
 def read_table(path: Path) -> list[Run]:
     """The runs in a CSV table with the columns of `evals.csv` or of `dclm_model_database.csv`.
 
-    Rows that lack a corpus, a size, or the score of a CORE task cannot take part and are left out.
-    Raises: DataError if a column is missing, or a number is not one.
+    Rows without a corpus, a size, or the score of a CORE task are left out. Raises: DataError if a column is missing,
+    or a value is not a number.
     """
     header, *lines = read_rows(path) or [[]]
     rows, columns = [dict(zip(header, line, strict=False)) for line in lines], set(header)
@@ -150,9 +150,9 @@ def read_table(path: Path) -> list[Run]:
 
 
 def read_result(path: Path) -> Run:
-    """The run in a `result.json`. Its corpus is called by the result's name.
+    """The run in a `result.json`. Its corpus is named after the result.
 
-    Raises: DataError if the file is no result, or lacks its size, its tokens or a task of CORE.
+    Raises: DataError if the file is not a result, or lacks its size, its tokens or a task of CORE.
     """
     from dclm.board.result import parse_result
 
@@ -176,9 +176,9 @@ def read_result(path: Path) -> Run:
 
 
 def distinct(runs: Iterable[Run]) -> list[Run]:
-    """`runs` without those that another table holds too: equal in corpus, size, and every score to six digits.
+    """`runs` without those that another table also contains: equal in corpus, size, and every score to six digits.
 
-    Of such runs, the first whose learning rate is known stays.
+    Of such runs, the first one with a known learning rate is kept.
     """
     found: dict[tuple[object, ...], Run] = {}
     for run in runs:
@@ -190,7 +190,7 @@ def distinct(runs: Iterable[Run]) -> list[Run]:
 
 
 def at_scale(runs: Iterable[Run], scale: str) -> list[Run]:
-    """Those of `runs` at the scale of that name."""
+    """Those of `runs` at the scale with that name."""
     return [run for run in runs if run.scale == scale]
 
 

@@ -1,4 +1,4 @@
-"""From the runs of other corpora at two scales to the scores of new ones: what is learned from what."""
+"""From the runs of other corpora at two scales to the scores of new ones: which runs are used to learn what."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def predict(
 ) -> Prediction:
     """CORE of `corpora` at the scale `large`, from their runs at `small` and from all runs of other corpora.
 
-    Of their own runs at `large`, only how they were trained is used: how many tokens, which learning rate. Corpora
-    without such runs are predicted for the usual design. Raises: ConfigError if fewer than three other corpora were
-    run at both scales, or if one of `corpora` has no run at `small`.
+    Of their own runs at `large`, only how they were trained is used: number of tokens and learning rate. Corpora
+    without such runs are predicted for the usual design. Raises: ConfigError if fewer than three other corpora were run
+    at both scales, or if one of `corpora` has no run at `small`.
     """
     wanted = set(corpora)
     sources, targets = at_scale(runs, small), at_scale(runs, large)
@@ -30,7 +30,9 @@ def predict(
     train = sorted((features.keys() & results.keys()) - wanted)
     if len(train) < MIN_OTHERS:
         where = f"from {small} to {large}"
-        raise ConfigError(where, f"found {len(train)} other corpora with runs at both, allowed: {MIN_OTHERS} or more")
+        raise ConfigError(
+            where, f"found {len(train)} other corpora with runs at both scales, allowed: {MIN_OTHERS} or more"
+        )
     for corpus in corpora:
         if corpus not in features:
             raise ConfigError(f"corpus {corpus}", f"found no run at {small}", "name a scale at which it was trained")
@@ -58,7 +60,7 @@ def transfer_slope(runs: Sequence[Run], small: str, large: str) -> float:
 
 
 def transfer_noise(runs: Sequence[Run], small: str, large: str) -> float:
-    """Variance of CORE at `large` about that line."""
+    """Variance of CORE at `large` around that line."""
     before, after = _both(runs, small, large)
     rest = after - np.polyval(np.polyfit(before, after, 1), before)
     return float(rest @ rest) / max(len(rest) - 2, 1)

@@ -1,1 +1,1 @@
-"""Scaling fits: scores over compute for each corpus, and how much compute one corpus saves over another."""
+"""Scaling fits: scores as a function of compute for each corpus, and how much compute one corpus saves over another."""

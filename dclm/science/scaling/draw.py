@@ -1,4 +1,4 @@
-"""The picture of scaling fits: runs and lines over FLOPs, dashed where no run is, as SVG with the same bytes."""
+"""The chart of scaling fits: runs and lines over FLOPs, dashed beyond the runs, as SVG with the same bytes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LABEL = 40
 
 
 def draw_scaling(found: Scaling, observations: Sequence[Observation], label: str, title: str) -> str:
-    """Every run as a dot; each corpus's line has the common slope, and is dashed up to the picture's edges."""
+    """Every run is a dot; each corpus's line has the common slope, and is dashed up to the edges of the chart."""
     decades = [math.log10(o.flops) for o in observations]
     values = [o.value for o in observations]
     left, right = min(decades) - 0.2, max(decades) + 0.2

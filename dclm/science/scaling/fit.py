@@ -3,10 +3,10 @@
     y = a_corpus + b · log10(FLOPs)
 
 y is a score that rises (CORE), or the logarithm of a loss, which makes the line a power law. The compute multiplier of
-a corpus over a baseline is how many times the FLOPs the baseline needs for the same y: with a common slope it is
+a corpus over a baseline is the factor of FLOPs that the baseline needs for the same y: with a common slope it is
 10^((a_corpus - a_baseline) / b) at every scale. Its interval is Fieller's, which is exact for a ratio of two normal
-estimates, and has no bounds where the slope may be zero. No line is claimed to hold outside its runs: what lies there
-is marked as extrapolated.
+estimates, and has no bounds if the slope may be zero. No line is claimed to hold outside its runs: values there are
+marked as extrapolated.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ class Observation:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Line:
-    """One corpus by itself. What cannot be estimated is null."""
+    """One corpus by itself. Values that cannot be estimated are null."""
 
     corpus: str
     runs: int
     slope: float | None
-    """Per tenfold FLOPs; null for runs at a single amount of compute."""
+    """Change per tenfold FLOPs; null for runs at a single amount of compute."""
     slope_low: float | None
-    """Of the 95 % interval; null for two runs, which any line fits."""
+    """Ends of the 95 % interval; null for two runs, which any line fits."""
     slope_high: float | None
     r2: float | None
-    """Share of the variance that the line explains; null for two runs."""
+    """Fraction of the variance that the line explains; null for two runs."""
     from_flops: float
     to_flops: float
 
@@ -60,37 +60,38 @@ class Multiplier:
     """A corpus against the baseline."""
 
     corpus: str
-    value: float
-    """Times the FLOPs that the baseline needs for the same score."""
+    value: float | None
+    """The factor of FLOPs that the baseline needs for the same score. Null, like its interval, if the slope may be 0:
+    then no amount of compute can compensate."""
     low: float | None
-    """Of the 95 % interval. Null: there is no bound, as the slope may be zero."""
+    """Ends of the 95 % interval."""
     high: float | None
     at_flops: float
-    """The corpus's largest run; the baseline would need `value` times as many."""
+    """FLOPs of the corpus's largest run; the baseline would need `value` times as many."""
     extrapolated: bool
-    """The baseline was not run with that many FLOPs, or that few."""
+    """Whether the baseline was not run with that many, or that few, FLOPs."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """Everything that is said of some corpora."""
+    """The complete result for some corpora."""
 
     baseline: str
     slope: float
-    """Common to all corpora, per tenfold FLOPs."""
+    """Slope common to all corpora, per tenfold FLOPs."""
     slope_low: float
     slope_high: float
     r2: float
-    """Of the common slope with one level per corpus."""
+    """R² of the common slope with one level per corpus."""
     p_slopes_equal: float | None
-    """How probable differences between the corpora's own slopes as large as these are, if they have one slope (F test);
-    null where there are too few runs. Below .05, multipliers depend on the scale, and one number misleads."""
+    """Probability of differences as large as these between the corpora's own slopes, if they have one slope (F test);
+    null if there are too few runs. Below .05, multipliers depend on the scale, and a single number misleads."""
     lines: tuple[Line, ...]
     multipliers: tuple[Multiplier, ...]
 
 
 def fit_scaling(observations: Sequence[Observation], baseline: str) -> Scaling:
-    """Fit all corpora that were run at two amounts of compute or more, or that share one with those.
+    """Fit all corpora that were run at two or more amounts of compute, or that share one with those.
 
     Raises: ConfigError if the baseline has no run, or the runs do not determine a slope and its error.
     """
@@ -104,7 +105,7 @@ def fit_scaling(observations: Sequence[Observation], baseline: str) -> Scaling:
     freedom = len(y) - design.shape[1]
     if freedom < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
         what = f"found {len(y)} runs of {len(corpora)} corpora: too few to fit a level for each and a common slope"
-        raise ConfigError("dclm scaling", what, "give runs of a corpus at several sizes, or several seeds")
+        raise ConfigError("dclm scaling", what, "provide runs of a corpus at several sizes, or with several seeds")
     solution = np.linalg.lstsq(design, y)[0]
     rest = y - design @ solution
     covariance = float(rest @ rest) / freedom * np.linalg.inv(design.T @ design)
@@ -125,7 +126,7 @@ def fit_scaling(observations: Sequence[Observation], baseline: str) -> Scaling:
         multipliers.append(
             Multiplier(
                 corpus=corpora[i],
-                value=10**ratio,
+                value=None if low is None else 10**ratio,
                 low=None if low is None else 10**low,
                 high=None if high is None else 10**high,
                 at_flops=line.to_flops,
@@ -140,7 +141,7 @@ def fit_scaling(observations: Sequence[Observation], baseline: str) -> Scaling:
         r2=1 - float(rest @ rest) / float(((y - y.mean()) ** 2).sum()),
         p_slopes_equal=_equal_slopes(x, y, levels, float(rest @ rest), freedom),
         lines=tuple(lines),
-        multipliers=tuple(sorted(multipliers, key=lambda m: -m.value)),
+        multipliers=tuple(sorted(multipliers, key=lambda m: -(m.value or 0.0))),
     )
 
 
@@ -165,7 +166,7 @@ def _line(corpus: str, x: Array, y: Array) -> Line:
 def _fieller(
     ratio: float, slope: float, variances: tuple[float, float, float], reach: float
 ) -> tuple[float | None, float | None]:
-    """The interval of a ratio of estimates; (None, None) where the denominator may be zero.
+    """The interval of a ratio of estimates; (None, None) if the denominator may be zero.
 
     `variances`: of the numerator, of the denominator, and their covariance.
     """
@@ -180,7 +181,7 @@ def _fieller(
 
 
 def _equal_slopes(x: Array, y: Array, levels: Array, squares: float, freedom: int) -> float | None:
-    """The F test of one slope against one per corpus that has several amounts of compute."""
+    """The F test of one slope against separate slopes for corpora with several amounts of compute."""
     own = [i for i in range(levels.shape[1]) if len(np.unique(x[levels[:, i] == 1].round(6))) > 1]
     if len(own) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Two corpora at a compute beyond the runs at hand: the difference, the probability of its sign, and whether it held.
+"""Two corpora at a compute beyond the available runs: the difference, the probability of its sign, and whether it held.
 
 Differences are taken between runs of the same seed and compute, which share their noise; they follow a line in
 log10(FLOPs).
@@ -18,7 +18,7 @@ from scipy.special import stdtr, stdtrit
 from dclm.science.scaling.fit import CONFIDENCE, Array, Observation
 
 MIN_DIFFERENCES = 3
-"""A line through two has no error."""
+"""A line through two points has no error."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,29 +29,29 @@ class Projection:
     b: str
     at_flops: float
     difference: float
-    """Of the values, A minus B."""
+    """The values, A minus B."""
     low: float
-    """Of the 95 % interval."""
+    """Ends of the 95 % interval."""
     high: float
     p_a_above: float
     extrapolated: bool
-    """No run that it rests on has that much compute."""
+    """Whether no run that it is based on has that much compute."""
     measured: float | None = None
-    """A minus B, where it was held out."""
+    """A minus B as measured, if it was held out."""
 
     @property
     def verdict(self) -> Literal["a above", "b above", "too close to say"]:
-        """Too close to say: zero lies in the interval."""
+        """Too close to say: the interval contains zero."""
         return "a above" if self.low > 0 else "b above" if self.high < 0 else "too close to say"
 
     @property
     def held(self) -> bool | None:
-        """Whether the likelier order is the one that was measured; None where nothing was."""
+        """Whether the more likely order is the measured one; None if nothing was measured."""
         return None if self.measured is None else (self.p_a_above > 0.5) == (self.measured > 0)
 
 
 def project(observations: Sequence[Observation], flops: float) -> list[Projection]:
-    """The difference that one run of each pair of corpora would show at `flops`.
+    """The difference that a single run of each pair of corpora would show at `flops`.
 
     Pairs need two amounts of compute and three differences between runs of the same seed; others are left out.
     """
@@ -64,7 +64,8 @@ def project(observations: Sequence[Observation], flops: float) -> list[Projectio
 
 
 def hold_out_largest(observations: Sequence[Observation]) -> list[Projection]:
-    """Predict the mean difference of each pair at the largest compute from all smaller ones, next to what it was."""
+    """Predict the mean difference of each pair at the largest compute from all smaller ones, and compare it with the
+    measured one."""
     largest = max(o.flops for o in observations)
     found = []
     for a, b, cells in _pairs(observations):

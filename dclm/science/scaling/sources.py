@@ -19,8 +19,9 @@ CORE = "core"
 def from_records(runs: Sequence[Run], metric: str = CORE, corpora: Sequence[str] = ()) -> list[Observation]:
     """CORE, or the centered accuracy on one of its tasks, of every run in the usual design of its size.
 
-    Runs in other learning rates or weight decays than most of their size and tokens are left out: they would pass for
-    noise. No `corpora`: all that were run at three amounts of compute. Raises: ConfigError for an unknown metric.
+    Runs whose learning rate or weight decay differs from most of their size and tokens are left out: they would count
+    as noise. No `corpora`: all that were run at three or more amounts of compute. Raises: ConfigError for an unknown
+    metric.
     """
     if metric != CORE and metric not in core_tasks():
         raise ConfigError(f"--metric {metric}", f"allowed: {CORE}, {', '.join(core_tasks())}")
@@ -45,9 +46,9 @@ def from_records(runs: Sequence[Run], metric: str = CORE, corpora: Sequence[str]
 
 
 def from_points(path: Path) -> list[Observation]:
-    """log10 of the bits a byte of every point in an experiment's points.json, at the scale's own rates.
+    """log10 of the bits per byte of every point in an experiment's points.json, at the scale's own rates.
 
-    Raises: DataError if the file is not one.
+    Raises: DataError if it is not such a file.
     """
     with open_input(path) as handle:
         data = handle.read()

@@ -1,1 +1,1 @@
-"""Training and judging the fastText classifiers that quality filters use."""
+"""Trains and evaluates the fastText classifiers that quality filters use."""

@@ -1,4 +1,4 @@
-"""The documents a classifier learns from: drawn, ordered and split by the seed alone."""
+"""The documents from which a classifier learns: drawn, ordered and split by the seed alone."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from dclm.select.fasttext_score import as_line
 
 
 class Example(NamedTuple):
-    """One document of a known class. Examples sort by their draw: a random order that the seed fixes."""
+    """One document of a known class. Examples sort by their draw: a random order determined by the seed."""
 
     draw: float
     source: str
-    """Unique: class, number of the source, file and place in it."""
+    """Unique: class, index of the source, file and row in it."""
     label: str
-    """With `__label__`."""
+    """Including `__label__`."""
     text: str
     """As one line."""
 
 
 class Split(NamedTuple):
-    """All examples, each side in its random order."""
+    """All examples, each class in its random order."""
 
     train: list[Example]
     held_out: list[Example]
 
 
 def read_examples(spec: ClassifierSpec) -> Split:
-    """Read all sources; memory holds the documents taken.
+    """Read all sources; memory holds only the documents used.
 
     Raises: DataError if a source has no document, ConfigError if it has pages instead of text.
     """
@@ -65,8 +65,8 @@ def _documents(source: TextSource, label: str) -> Iterator[tuple[str, str]]:
     for file in list_files([source.path]):
         for batch in read_file(file, Tally()):
             if "text" not in batch.schema.names:
-                hint = "curate the pool first and give the documents"
-                raise ConfigError(f"{label}: {source.path}", f"{file.name} holds pages, allowed: text", hint)
+                hint = "curate the pool first and use its documents"
+                raise ConfigError(f"{label}: {source.path}", f"{file.name} contains pages, allowed: text", hint)
             for place, text in zip(batch.column("source").to_pylist(), batch.column("text").to_pylist(), strict=True):
                 if text and not text.isspace():
                     yield place, text

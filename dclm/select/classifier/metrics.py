@@ -1,4 +1,4 @@
-"""How well scores tell two classes apart: accuracy, ROC, precision and recall, calibration."""
+"""How well scores separate two classes: accuracy, ROC, precision and recall, calibration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def roc_auc(scores: Floats, positive: Bools) -> float:
 
 
 def precision_recall(scores: Floats, positive: Bools) -> list[dict[str, float]]:
-    """Precision, recall and kept fraction for each distinct score taken as the threshold (>=), highest first."""
+    """Precision, recall and kept fraction for each distinct score used as the threshold (>=), highest first."""
     order = np.argsort(-scores, kind="stable")
     scores, hits = scores[order], np.cumsum(positive[order])
     last = np.append(scores[1:] != scores[:-1], True) if len(scores) else np.zeros(0, np.bool_)
@@ -69,7 +69,7 @@ def reliability(scores: Floats, positive: Bools, bins: int = 10) -> list[dict[st
 
 
 def summarize(scores: Floats, positive: Bools) -> dict[str, object]:
-    """Everything that a record keeps; numbers that cannot be had (no documents, one class) are null."""
+    """The metrics stored in a record; numbers that cannot be computed (no documents, one class) are null."""
     if not len(scores) or positive.all() or not positive.any():
         return {"documents": len(scores), "roc_auc": None}
     table = reliability(scores, positive)
@@ -86,10 +86,10 @@ def summarize(scores: Floats, positive: Bools) -> dict[str, object]:
 
 
 def summarize_classes(scores: Floats, truth: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, object]:
-    """What a record keeps of a classifier of several classes.
+    """The metrics stored in the record of a classifier with several classes.
 
-    scores: [documents, classes], probabilities; truth: [documents], places in `names`. Recall and precision are null
-    for a class that no document is of, or is taken for.
+    scores: [documents, classes], probabilities; truth: [documents], indices into `names`. Recall and precision are null
+    for a class that has no document, or is never predicted.
     """
     if not len(truth):
         return {"documents": 0, "accuracy": None}

@@ -1,4 +1,4 @@
-"""Judge a classifier against documents that carry labels, such as people's good/bad judgements."""
+"""Evaluates a classifier on labeled documents, such as human good/bad judgments."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from dclm.select.fasttext_score import load_classifier, score_texts
 
 
 class Labelled(NamedTuple):
-    """A document and whether it is of the positive class."""
+    """A document and whether it belongs to the positive class."""
 
     text: str
     positive: bool
 
 
 class Judgement(NamedTuple):
-    """How a model does on labelled documents."""
+    """The performance of a model on labeled documents."""
 
     summary: dict[str, object]
     """See `metrics.summarize`."""
@@ -35,7 +35,7 @@ class Judgement(NamedTuple):
 def read_labelled(path: str) -> Iterator[Labelled]:
     """Documents of a JSONL file whose lines have `text` and `label` (1 or true: positive; 0 or false: negative).
 
-    Raises: DataError naming the line that is otherwise.
+    Raises: DataError naming the line that has another form.
     """
     with open_input(path) as handle:
         for number, line in enumerate(handle, 1):
@@ -55,10 +55,10 @@ def judge(model: Path, labelled: Sequence[str], positive: str = "__label__hq") -
     """Score the documents of all files in `labelled` with the model (a file, or a classifier artifact)."""
     path = model / MODEL if model.is_dir() else model
     if not path.exists():
-        raise DataError(str(path), "no such file", "give a fastText model or the directory of a classifier")
+        raise DataError(str(path), "no such file", "pass a fastText model or the directory of a classifier")
     documents = [document for file in labelled for document in read_labelled(file)]
     truth = np.array([d.positive for d in documents], np.bool_)
     if truth.all() or not truth.any():
-        raise DataError(", ".join(labelled), f"{len(truth)} documents of one class, allowed: both classes")
+        raise DataError(", ".join(labelled), f"found {len(truth)} documents of one class, allowed: both classes")
     scores = score_texts(load_classifier(str(path), positive), [d.text for d in documents], positive)
     return Judgement(summarize(scores, truth), precision_recall(scores, truth))

@@ -1,4 +1,4 @@
-"""What a fastText classifier is made from: a YAML file that names its sources and settings."""
+"""The definition of a fastText classifier: a YAML file that names its sources and settings."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class TextSource:
     """Documents of one class."""
 
     path: str
-    """File, directory or glob of JSONL, Parquet or WET, or a documents artifact."""
+    """File, directory or glob of JSONL, Parquet, CSV or WET, `hf:ORG/NAME`, or a documents artifact."""
     max_documents: Positive | None = None
-    """Take so many, drawn by the seed; null: all."""
+    """Number of documents to use, drawn by the seed; null: all."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassifierSpec:
-    """A fastText model of two classes or more. The defaults are DCLM's: fastText's own, with bigrams (appendix J.1).
+    """A fastText model with two or more classes. The defaults are DCLM's: fastText's own, with bigrams (appendix J.1).
 
-    Give `positives` and `negatives`, or `classes`.
+    Set `positives` and `negatives`, or `classes`.
     """
 
     version = 2
@@ -36,18 +36,18 @@ class ClassifierSpec:
     positive_label: str = "__label__hq"
     negative_label: str = "__label__cc"
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
-    """Of the draws, the order of the examples, the held-out part and fastText itself."""
+    """Seed for the draws, the order of the examples, the held-out part and fastText itself."""
     held_out_fraction: Annotated[float, Range(0.0, 0.5)] = 0.05
-    """Part of the documents kept from training and used for `metrics.json`; 0: none."""
+    """Fraction of the documents excluded from training and used for `metrics.json`; 0: none."""
     learning_rate: Annotated[float, Range(0.0, 10.0)] = 0.1
     dim: Positive = 100
-    """Width of the embeddings."""
+    """Dimension of the embeddings."""
     epochs: Positive = 5
     word_ngrams: Positive = 2
     min_count: Positive = 1
-    """Words that occur less often are left out."""
+    """Minimum number of occurrences of a word."""
     bucket: Count = 2_000_000
-    """Hash buckets of the n-grams. The file takes 4 · dim · (bucket + words) bytes: 800 MB by default."""
+    """Number of hash buckets for n-grams. The file has 4 · dim · (bucket + words) bytes: 800 MB by default."""
 
     def __post_init__(self) -> None:
         if self.classes and (self.positives or self.negatives):
@@ -81,7 +81,7 @@ class ClassifierSpec:
         return tuple(map(label, self.classes)) if self.classes else (self.positive_label, self.negative_label)
 
     def with_paths(self, resolve: Callable[[str], str]) -> ClassifierSpec:
-        """The same with every path replaced, as by its place on this machine."""
+        """The same with every path replaced, for example by its location on this machine."""
 
         def moved(sources: tuple[TextSource, ...]) -> tuple[TextSource, ...]:
             return tuple(dataclasses.replace(source, path=resolve(source.path)) for source in sources)

@@ -1,4 +1,4 @@
-"""Train a fastText classifier from a spec: the same sources and settings give the same file, byte for byte."""
+"""Trains a fastText classifier from a spec: the same sources and settings give the same file, byte for byte."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ METRICS = "metrics.json"
 def train_classifier(spec: ClassifierSpec, out: Path | str, progress: Progress | None = None) -> Record:
     """Make the artifact at `out`: model.bin, metrics.json (on the held-out documents), record.json.
 
-    An artifact of the same fingerprint that stands there is reused. fastText runs in one thread, since several race.
-    Raises: DataError if a source has no text or one class is left without a training document.
+    An existing artifact with the same fingerprint is reused. fastText runs in one thread, because several race. Raises:
+    DataError if a source has no text or a class is left without a training document.
     """
     progress = progress or NullProgress()
     started, cpu = time.time(), time.process_time()
@@ -71,14 +71,14 @@ def train_classifier(spec: ClassifierSpec, out: Path | str, progress: Progress |
 
 
 def describe(counts: Mapping[str, object]) -> str:
-    """One line on a trained classifier for people, from the counts of its record."""
+    """One line about a trained classifier for people, from the counts in its record."""
     sides = {name.removeprefix("train_"): count for name, count in counts.items() if name.startswith("train_")}
     line = ", ".join(f"{count:,} {side}" for side, count in sides.items() if isinstance(count, int))
     held_out = counts["held_out"]
     if not isinstance(held_out, Mapping):
         return line
     shown = [n for n in ("accuracy", "roc_auc", "macro_f1", "calibration_error") if held_out.get(n) is not None]
-    if not shown:  # too few were held out to judge by
+    if not shown:  # too few documents were held out for an evaluation
         return line
     return f"{line}; held out {held_out['documents']:,}: " + ", ".join(f"{n} {held_out[n]:.4f}" for n in shown)
 
@@ -104,7 +104,7 @@ def _check(spec: ClassifierSpec, split: Split) -> None:
     there = {example.label for example in split.train}
     for label, side in zip(spec.labels, spec.sides, strict=True):
         if label not in there:
-            raise DataError(side, "no document is left to train on", "give more documents, or hold out fewer")
+            raise DataError(side, "no documents are left for training", "provide more documents, or hold out fewer")
 
 
 def _fit(spec: ClassifierSpec, examples: list[Example], directory: Path) -> fasttext.FastText._FastText:

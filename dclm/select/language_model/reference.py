@@ -1,4 +1,4 @@
-"""How a pipeline names a language model, and the files that such a name stands for."""
+"""How a pipeline names a language model, and the files that such a name refers to."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dclm.curate.step import Context
 
 GGUF = "gguf:"
 HUGGING_FACE = "hf:"
-_RUN = "checkpoints"  # the directory of a training run that holds its checkpoints
+_RUN = "checkpoints"  # the directory of a training run that contains its checkpoints
 
 
 def model_file(model: str) -> str:
-    """The asset or path that identifies the model: the name without its prefix, a training run's last checkpoint."""
+    """The asset or path that identifies the model: the name without its prefix, or a training run's last checkpoint."""
     for prefix in (GGUF, HUGGING_FACE):
         if model.startswith(prefix):
             return model[len(prefix) :]
@@ -24,7 +24,7 @@ def model_file(model: str) -> str:
 
 
 def model_path(model: str, context: Context) -> str:
-    """What `dclm.model.load.load_model` takes for the model that a step has named in its assets.
+    """The argument for `dclm.model.load.load_model` for a model that a step has named in its assets.
 
     Raises: DataError if a GGUF file cannot be converted.
     """

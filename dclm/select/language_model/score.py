@@ -1,4 +1,4 @@
-"""The step that scores documents by a language model: perplexity and DCLM's top-k average."""
+"""The step that scores documents with a language model: perplexity and DCLM's top-k average."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SIGNIFICANT_DIGITS = 6
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LanguageModelScore(Map):
-    """Adds how well a language model predicts the document, as a float64 column; null where no token is scored.
+    """Adds how well a language model predicts the document, as a float64 column; null if no token is scored.
 
-    The text is cut into windows of `window` tokens that follow one another; each is scored alone, and its first token,
-    which has no context, is not scored. No special tokens are added. Arithmetic is float32; scores are rounded to six
-    significant digits. They agree with `transformers` to 1e-4 and do not depend on how documents are batched beyond
-    the last of these digits, on CPUs and GPUs alike.
+    The text is cut into consecutive windows of `window` tokens; each is scored alone, and its first token, which has no
+    context, is not scored. No special tokens are added. Computations are in float32; scores are rounded to six
+    significant digits. They agree with `transformers` to 1e-4 and do not depend on the batching of documents beyond the
+    last of these digits, on CPUs and GPUs alike.
 
-    Source: DataComp-LM, section 4.3: perplexity filtering as CCNet's, and the top-k average logits.
+    Source: DataComp-LM, section 4.3: perplexity filtering like CCNet's, and the top-k average logits.
     """
 
     name: ClassVar[str] = "lm_score"
@@ -37,12 +37,13 @@ class LanguageModelScore(Map):
     model: str
     """A checkpoint or training run of ours, open_lm's FILE.pt, hf:DIRECTORY, or gguf:FILE (also an asset's name)."""
     metric: Metric = "perplexity"
-    """perplexity: exp of the mean loss per token. bits_per_byte: the summed loss over the text's UTF-8 bytes, in bits.
-    topk_mass: mean probability of the k likeliest tokens together. topk_hit: share of tokens among the k likeliest."""
+    """perplexity: exp of the mean loss per token. bits_per_byte: the summed loss divided by the text's UTF-8 bytes, in
+    bits. topk_mass: mean total probability of the k most likely tokens. topk_hit: fraction of tokens among the k most
+    likely ones."""
     k: Positive = 10
-    """For the two top-k metrics."""
+    """Value of k for the two top-k metrics."""
     window: Positive | None = None
-    """Tokens; null: the model's own window, 2,048 at most."""
+    """Window in tokens; null: the model's own window, at most 2,048."""
     tokenizer: str | None = None
     """Asset or tokenizer.json; null: the one next to the model."""
     column: str = "lm_score"

@@ -1,8 +1,8 @@
-"""What a language model makes of texts: losses, and whether the true next token is among the likeliest.
+"""Scores of texts by a language model: losses, and whether the true next token is among the most likely ones.
 
-Texts are cut into windows that follow one another and are scored alone: the first token of a window has no context and
-is not scored. Windows of like lengths share a batch, so that little of the work goes into padding, and logits are made
-a few rows at a time. Sums over a text are float64 and do not depend on the order of the windows.
+Texts are cut into consecutive windows that are scored alone: the first token of a window has no context and is not
+scored. Windows of similar lengths share a batch, so that little work goes into padding, and logits are computed a few
+rows at a time. Sums over a text are float64 and do not depend on the order of the windows.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ _BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
 _HEAD_ROWS = {"cpu": 256, "cuda": 4096}  # of the logits at one time: 256 rows of 50,000 floats are 50 MB
 _MAX_PADDING = 0.05
 _DEFAULT_WINDOW = 2048  # DCLM's
-_ENCODED_TEXTS = 256  # at one time: what the tokenizer returns is many times as large as the text
+_ENCODED_TEXTS = 256  # at one time: the tokenizer's output is many times as large as the text
 
 
 class Sums(NamedTuple):
-    """Over the scored tokens of each text."""
+    """Sums over the scored tokens of each text."""
 
     scored: Ints
     """Number of tokens."""
     loss: Floats
     """Sum of -ln p(token)."""
     hits: Ints
-    """Tokens that are among the k likeliest; 0 unless `top_k` was set."""
+    """Number of tokens that are among the k most likely ones; 0 unless `top_k` was set."""
     mass: Floats
-    """Sum of the probability of the k likeliest together; 0 unless `top_k` was set."""
+    """Sum of the total probability of the k most likely tokens; 0 unless `top_k` was set."""
 
 
 class _Window(NamedTuple):
@@ -51,10 +51,11 @@ class _Window(NamedTuple):
 
 
 class LanguageModelScorer:
-    """A loaded model with its tokenizer. Arithmetic is float32 on every device, in one thread on a CPU."""
+    """A loaded model with its tokenizer. Computations are in float32 on every device, in one thread on a CPU."""
 
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer, window: int | None, where: str) -> None:
-        """Raises: ConfigError where the window is longer than the model's, or the tokenizer has more tokens than it."""
+        """Raises: ConfigError if the window is longer than the model's, or the tokenizer has more tokens than the
+        model."""
         self._model = model
         self._tokenizer = tokenizer
         self._tokenizer.no_padding()
@@ -64,19 +65,19 @@ class LanguageModelScorer:
             what = f"window {self.window}, allowed: at most the {model.seq_len} tokens that the model was made for"
             raise ConfigError(where, what)
         if tokenizer.get_vocab_size() > model.vocab_size:
-            what = f"the tokenizer has {tokenizer.get_vocab_size():,} tokens and the model {model.vocab_size:,}"
+            what = f"the tokenizer has {tokenizer.get_vocab_size():,} tokens, but the model {model.vocab_size:,}"
             raise ConfigError(where, what, "set `tokenizer` to the one that the model was trained with")
 
     @classmethod
     def load(cls, path: str, tokenizer: Path | None, window: int | None) -> LanguageModelScorer:
-        """The model that `load_model` knows as `path`, on the GPU if there is one.
+        """The model that `load_model` loads from `path`, on the GPU if there is one.
 
-        Raises: DataError if the model cannot be loaded; ConfigError if no tokenizer is known, or as `__init__`.
+        Raises: DataError if the model cannot be loaded; ConfigError if no tokenizer is known, or like `__init__`.
         """
         loaded = load_model(path, "cuda" if torch.cuda.is_available() else "cpu")
         file = tokenizer or loaded.tokenizer_path
         if file is None:
-            what = "no tokenizer.json lies next to the model"
+            what = "there is no tokenizer.json next to the model"
             raise ConfigError(path, what, "set `tokenizer` to an asset or a tokenizer.json")
         return cls(loaded.model, Tokenizer.from_file(str(file)), window, path)
 
@@ -116,7 +117,7 @@ class LanguageModelScorer:
         padded = np.zeros((len(windows), longest), np.int64)
         for row, ids in enumerate(windows):
             padded[row, : len(ids)] = ids
-        hidden = self._model.forward_hidden(torch.from_numpy(padded).to(device))  # padding stands to the right: unseen
+        hidden = self._model.forward_hidden(torch.from_numpy(padded).to(device))  # padding is on the right: unseen
         rows = torch.cat([hidden[row, : len(ids) - 1] for row, ids in enumerate(windows)])
         targets = torch.from_numpy(np.concatenate([ids[1:] for ids in windows])).to(device)
         step = _HEAD_ROWS[self._device]
@@ -131,7 +132,7 @@ class LanguageModelScorer:
 
 
 def _token_scores(logits: Tensor, targets: Tensor, top_k: int | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Loss (float64), hit (bool) and mass of the likeliest (float64) of each row of logits [R, V]."""
+    """Loss (float64), hit (bool) and probability of the most likely tokens (float64) for each row of logits [R, V]."""
     total = logits.logsumexp(-1)
     wanted = logits.gather(-1, targets[:, None])
     loss = (total - wanted[:, 0]).double()
@@ -143,7 +144,7 @@ def _token_scores(logits: Tensor, targets: Tensor, top_k: int | None) -> tuple[T
 
 
 def batches(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
-    """Places in `lengths`, longest first, in batches of `max_tokens` with padding, hardly any of which is padding."""
+    """Indices into `lengths`, longest first, in batches of `max_tokens` including padding, with hardly any padding."""
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
     batch: list[int] = []
     for place in order:
@@ -159,7 +160,8 @@ def batches(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def one_thread(device: torch.device) -> Iterator[None]:
-    """On a CPU, compute in one thread: engines run a worker per core, and sums in several threads differ in the end."""
+    """On a CPU, compute in one thread: engines run a worker per core, and sums in several threads differ in the last
+    digits."""
     threads = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(1)

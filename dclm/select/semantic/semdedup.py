@@ -1,4 +1,4 @@
-"""SemDeDup: of documents that mean nearly the same, keep one."""
+"""SemDeDup: keeps one of the documents that mean nearly the same."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class SemDedup(Global):
     """Drops documents whose embedding is close to that of another one in the same cluster.
 
     Spherical k-means groups all vectors. Within a cluster the documents are ranked by `keep`, and each is compared with
-    all that rank before it: `epsilon` drops those whose highest cosine similarity is above 1 − epsilon, `keep_fraction`
-    as many as are needed, those with the highest similarity first. Documents without a vector stay. The result is the
-    same for any number of workers. The table `clusters` of the artifact has each cluster's documents and drops.
+    all documents ranked before it: `epsilon` drops those whose highest cosine similarity is above 1 − epsilon,
+    `keep_fraction` as many as needed, those with the highest similarity first. Documents without a vector are kept. The
+    result is the same for any number of workers. The artifact's table `clusters` has each cluster's documents and
+    drops.
 
     Source: SemDeDup (arXiv 2303.09540), whose program keeps the document farthest from the centroid; DataComp-LM uses
     11,000 clusters, 20 iterations and drops a quarter.
@@ -37,15 +38,16 @@ class SemDedup(Global):
     name: ClassVar[str] = "semdedup"
 
     column: str = "embedding"
-    """Column of vectors, as `embed` makes it."""
+    """Column of vectors, as added by `embed`."""
     clusters: Positive
     iterations: Positive = 20
-    """Updates of the centroids at most."""
+    """Maximum number of updates of the centroids."""
     epsilon: Annotated[float, Range(0.0, 2.0)] | None = None
     keep_fraction: Annotated[float, Range(0.0, 1.0)] | None = None
-    """Fraction of the documents with a vector that stay. Give this or `epsilon`."""
+    """Fraction of the documents with a vector to keep. Set this or `epsilon`."""
     keep: Keep = "farthest"
-    """Who ranks first in a cluster: farthest from its centroid, nearest to it, or first in the pool's order."""
+    """Which document ranks first in a cluster: the farthest from its centroid, the nearest to it, or the first in the
+    pool's order."""
 
     def __post_init__(self) -> None:
         if (self.epsilon is None) == (self.keep_fraction is None):
@@ -55,7 +57,7 @@ class SemDedup(Global):
     def memory(self) -> str:
         """See `Step`."""
         return (
-            f"a 16th of 2 bytes per document and dimension, {self.clusters:,} centroids, 24 bytes per document; the "
+            f"a 16th of 2 bytes per document and dimension, {self.clusters:,} centroids, 24 bytes per document; the  "
             "vectors of the largest cluster, whose time grows with its square"
         )
 
@@ -73,7 +75,7 @@ class SemDedup(Global):
         return keys.select(["shard", "row", "vector"])
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
-        """Clusters first; then a round over the documents of each."""
+        """Clusters first; then a round over the documents of each cluster."""
         seeds = _seeds(reduced, self.clusters)
         if not len(seeds):
             return Decision(drops=_places(pa.array([], pa.int32()), pa.array([], pa.int64())), info={"documents": 0})
@@ -152,7 +154,7 @@ class _WithinClusters(Global):
 
 
 class _Units:
-    """The unit vectors of tables, as often as they are asked for."""
+    """The unit vectors of tables, read as often as needed."""
 
     def __init__(self, tables: Iterable[pa.Table]) -> None:
         self._tables = tables
@@ -163,9 +165,9 @@ class _Units:
 
 
 def _vectors(batch: pa.RecordBatch, column: str, step: str) -> tuple[pa.Array, pa.Array]:
-    """The rows that have a vector, and these."""
+    """The rows that have a vector, and their vectors."""
     if column not in batch.schema.names:
-        raise ConfigError(step, f"no column {column}", "`embed` before this step adds it")
+        raise ConfigError(step, f"no column {column}", "put `embed` before this step to add it")
     _, present = unit_vectors(batch.column(column), f"{step}: {column}")
     mask = pa.array(present)
     return batch.column("_row").filter(mask), batch.column(column).filter(mask)
@@ -176,7 +178,8 @@ def _places(shard: pa.Array, row: pa.Array) -> pa.Table:
 
 
 def _seeds(tables: Iterable[pa.Table], count: int) -> Vectors:
-    """The vectors of `count` documents, drawn by a hash of their places, which no worker decides; fewer if need be."""
+    """The vectors of `count` documents (or fewer), drawn by a hash of their positions, which does not depend on the
+    workers."""
     drawn: list[tuple[npt.NDArray[np.uint64], Vectors]] = []
     for table in tables:
         vectors, _ = unit_vectors(table.column("vector"), SemDedup.name)

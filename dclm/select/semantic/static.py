@@ -18,9 +18,9 @@ _ENCODED_TEXTS = 256  # at one time
 
 
 class StaticEncoder:
-    """A table of embeddings with its tokenizer, as Model2Vec and sentence-transformers' StaticEmbedding keep them.
+    """A table of embeddings with its tokenizer, as stored by Model2Vec and sentence-transformers' StaticEmbedding.
 
-    Model2Vec may share rows between tokens (`mapping`) and weigh tokens (`weights`). Unknown tokens do not count.
+    Model2Vec may share rows between tokens (`mapping`) and weight tokens (`weights`). Unknown tokens do not count.
     """
 
     def __init__(self, directory: Path, max_tokens: int) -> None:

@@ -1,4 +1,4 @@
-"""Columns of vectors: fixed-size lists of float16, null where a document has none."""
+"""Columns of vectors: fixed-size lists of float16, null if a document has none."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ def vector_array(vectors: Vectors, present: npt.NDArray[np.bool_]) -> pa.Array:
 def unit_vectors(column: pa.Array, where: str) -> tuple[Vectors, npt.NDArray[np.bool_]]:
     """[N, d], each of length 1, and which rows have a vector that is not zero.
 
-    Raises: ConfigError if the column does not hold vectors of one size.
+    Raises: ConfigError if the column does not contain vectors of one size.
     """
     kind = column.type
     if not pa.types.is_fixed_size_list(kind) or not pa.types.is_floating(kind.value_type):
-        raise ConfigError(where, f"the column is {kind}, allowed: vectors of one size", "`embed` makes such a column")
+        raise ConfigError(
+            where, f"the column is {kind}, allowed: vectors of one size", "the step `embed` adds such a column"
+        )
     chunk = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     size = kind.list_size
     values = chunk.values.slice(chunk.offset * size, len(chunk) * size).to_numpy(zero_copy_only=False)

@@ -1,4 +1,4 @@
-"""What Punkt learned of a language, as the arrays its kernel reads."""
+"""What Punkt has learned about a language, as the arrays that its kernel reads."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ KEYS = ("abbreviations", "collocations", "contexts", "starters")
 
 
 class PunktModel(NamedTuple):
-    """Types are lower-cased words; all of them are ASCII, none is longer than `longest`."""
+    """Types are lowercase words; all of them are ASCII, none is longer than `longest`."""
 
     data: NDArray[np.uint8]
-    """The types, one after the other."""
+    """The types, concatenated."""
     spans: NDArray[np.int64]
     """Start and end of each type in `data`, 32 bits each."""
     slots: NDArray[np.int32]
     """The hash table over them."""
     flags: NDArray[np.uint8]
     pairs: NDArray[np.int64]
-    """Collocations, sorted: two types' numbers, 32 bits each."""
+    """Collocations, sorted: the numbers of two types, 32 bits each."""
     number: int
     """The type of numbers."""
     longest: int
@@ -59,7 +59,7 @@ def load_punkt(path: Path) -> PunktModel:
         return _build(**{key: value[key] for key in KEYS})
     except (ValueError, KeyError, TypeError) as error:
         raise AssetError(
-            str(path), f"not a Punkt model: {error!r}", "give a file like that of `punkt-english`"
+            str(path), f"not a Punkt model: {error!r}", "use a file like that of `punkt-english`"
         ) from None
 
 
@@ -92,7 +92,7 @@ def _build(
 
 @njit(cache=True, nogil=True)
 def _intern(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Types that are all different get the numbers of their places."""
+    """Distinct types get their positions as numbers."""
     slots, spans = np.full(num_slots(len(ends)), EMPTY, np.int32), np.empty(len(ends), np.int64)
     start = 0
     for number in range(len(ends)):
@@ -103,12 +103,13 @@ def _intern(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[n
 
 @njit(cache=True, nogil=True)
 def find_type(data: NDArray[np.uint8], start: int, end: int, model: PunktModel, word: NDArray[np.uint8]) -> int:
-    """The number of the type that the text is in lower case, -1 if it is none; `word` is room for `longest` bytes."""
+    """The number of the type that equals the text in lower case, -1 if none does; `word` has room for `longest`
+    bytes."""
     length = 0
     while start < end:
         byte = data[start]
         start += 1
-        if byte >= 0x80:  # no type has such letters, but "K" (the Kelvin sign) is an ASCII letter in lower case
+        if byte >= 0x80:  # no type has such letters, but "K" (the Kelvin sign) becomes an ASCII letter in lower case
             if not (byte == 0xE2 and start + 2 <= end and data[start] == 0x84 and data[start + 1] == 0xAA):
                 return -1
             start += 2

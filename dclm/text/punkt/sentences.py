@@ -1,11 +1,11 @@
 """Sentences as Punkt (Kiss & Strunk 2006) splits them, in time linear in the text.
 
-A sentence can end at ".", "?" or "!" before another mark or before white space and a word. What stands around such a
-place (the word before it, and the mark or word behind it) is split into tokens, and these decide.
+A sentence can end at ".", "?" or "!" before another mark or before whitespace and a word. The text around such a
+position (the word before it, and the mark or word after it) is split into tokens, and these decide.
 
-Source: NLTK 3.8.1, `PunktSentenceTokenizer.span_tokenize` (with `realign_boundaries`), which DCLM calls for C4's
-`nltk` sentences. Its regular expressions are spelled out below. NLTK 3.10 treats curly quotes as straight ones; 3.8 did
-not, nor does this.
+Source: NLTK 3.8.1, `PunktSentenceTokenizer.span_tokenize` (with `realign_boundaries`), which DCLM calls for C4's `nltk`
+sentences. Its regular expressions are spelled out below. NLTK 3.10 treats curly quotes as straight ones; 3.8 did not,
+nor does this.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Classes = NDArray[np.uint16]
 
 @njit(cache=True, nogil=True)
 def count_sentences(data: Bytes, offsets: NDArray[np.int32], classes: Classes, model: PunktModel) -> NDArray[np.int64]:
-    """The number of sentences of each row, those of white space alone left out."""
+    """The number of sentences of each row, ignoring those that are only whitespace."""
     out = np.zeros(len(offsets) - 1, np.int64)
     word = np.empty(model.longest, np.uint8)
     for row in range(len(out)):
@@ -36,8 +36,8 @@ def count_sentences(data: Bytes, offsets: NDArray[np.int32], classes: Classes, m
 @njit(cache=True, nogil=True)
 def _count(data: Bytes, start: int, end: int, classes: Classes, model: PunktModel, room: Bytes) -> int:
     num = 0
-    first, last = start, start  # the sentence that is complete but for closing marks behind it
-    sentence = start  # where the one that is being read begins
+    first, last = start, start  # the sentence that is complete except for closing marks after it
+    sentence = start  # start of the sentence being read
     mark, word, behind, follower = -1, start, start, -1
     while True:
         after, after_behind, after_follower = _next_mark(data, max(mark + 1, start), end, classes)
@@ -57,7 +57,7 @@ def _count(data: Bytes, start: int, end: int, classes: Classes, model: PunktMode
 
 @njit(cache=True, nogil=True)
 def _next_mark(data: Bytes, at: int, end: int, classes: Classes) -> tuple[int, int, int]:
-    """(place of the next possible end, end of what stands behind it, start of the next word or -1).
+    """(position of the next possible end, end of the text after it, start of the next word or -1).
 
     Expression: [.?!](?=[)";}\\]*:@'({[?!]|\\s+\\S+)
     """
@@ -74,7 +74,8 @@ def _next_mark(data: Bytes, at: int, end: int, classes: Classes) -> tuple[int, i
 
 @njit(cache=True, nogil=True)
 def _word_start(data: Bytes, before: int, mark: int, known: int) -> int:
-    """Behind the last ASCII white space between the mark before and this one; else where the word before begins."""
+    """After the last ASCII whitespace between the previous mark and this one; otherwise where the word before it
+    begins."""
     for at in range(mark - 1, before, -1):
         if data[at] == 32 or 9 <= data[at] <= 13:
             return at + 1
@@ -98,7 +99,7 @@ def _is_text(data: Bytes, at: int, end: int, classes: Classes) -> bool:
 
 @njit(cache=True, nogil=True)
 def _skip_closers(data: Bytes, start: int, end: int, classes: Classes) -> int:
-    """Behind the marks (and white space) that close the sentence before; `start` if there are none.
+    """After the marks (and whitespace) that close the previous sentence; `start` if there are none.
 
     Expression: ["')\\]}]+?(?:\\s+|(?=--)|$)
     """

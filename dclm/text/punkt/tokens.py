@@ -19,7 +19,7 @@ from dclm.text.punkt.model import (
 from dclm.text.unicode import ALNUM, DIGIT, LOWER, SPACE, UPPER, WB_MASK, WB_NUMERIC, decode
 
 END = 1  # . ? !
-BEHIND = 2  # what may follow an end at once; it ends a word
+BEHIND = 2  # these may follow an end directly; they end a word
 NO_START = 4  # no word starts with it
 CLOSER = 8  # belongs to the sentence before it
 KINDS = np.zeros(256, np.uint8)
@@ -35,7 +35,7 @@ Classes = NDArray[np.uint16]
 
 @njit(cache=True, nogil=True)
 def space_end(data: Bytes, at: int, end: int, classes: Classes) -> int:
-    """Behind the white space character at `at`; `at` if it is none, or the end."""
+    """After the whitespace character at `at`; `at` if it is not whitespace, or the end."""
     if at >= end:
         return at
     code, after = decode(data, at, end)
@@ -73,7 +73,7 @@ def breaks(data: Bytes, at: int, end: int, classes: Classes, model: PunktModel, 
 
 @njit(cache=True, nogil=True)
 def _dots_end(data: Bytes, at: int, end: int, classes: Classes) -> int:
-    """Behind `-{2,}`, `\\.{2,}` or `(?:\\.\\s){2,}\\.` at `at`; `at` if none of them is there."""
+    """After `-{2,}`, `\\.{2,}` or `(?:\\.\\s){2,}\\.` at `at`; `at` if none of them matches."""
     mark = data[at]
     if mark != _STOP and mark != DASH:
         return at
@@ -94,19 +94,21 @@ def _dots_end(data: Bytes, at: int, end: int, classes: Classes) -> int:
 
 @njit(cache=True, nogil=True)
 def _ends_word(data: Bytes, at: int, end: int, classes: Classes) -> bool:
-    """Whether a mark, several dots or dashes, white space or the end is at `at`."""
+    """Whether a mark, several dots or dashes, whitespace or the end is at `at`."""
     if at >= end or KINDS[data[at]] & BEHIND:
         return True
     if data[at] == DASH:
         return at + 1 < end and data[at + 1] == DASH
     if data[at] == _STOP:
-        return _dots_end(data, at, min(end, at + 9), classes) > at  # three dots between two white spaces of 3 bytes
+        return (
+            _dots_end(data, at, min(end, at + 9), classes) > at
+        )  # three dots between two whitespace characters of 3 bytes
     return space_end(data, at, end, classes) > at
 
 
 @njit(cache=True, nogil=True)
 def _next_token(data: Bytes, at: int, end: int, classes: Classes) -> tuple[int, int]:
-    """The next token at or after `at`: several dots or dashes, a word without the punctuation behind it, a mark."""
+    """The next token at or after `at`: several dots or dashes, a word without the punctuation after it, a mark."""
     at = skip_space(data, at, end, classes)
     if at >= end:
         return end, end
@@ -128,7 +130,7 @@ _PLAIN, _BREAK, _ABBREVIATED, _ELLIPSIS = 0, 1, 2, 3
 
 @njit(cache=True, nogil=True)
 def _first_pass(data: Bytes, start: int, stop: int, model: PunktModel, room: Bytes) -> int:
-    """What the token is by itself."""
+    """The kind of the token, considered alone."""
     if start == stop:
         return _PLAIN
     if stop == start + 1:
@@ -184,7 +186,7 @@ def _type(
 
 @njit(cache=True, nogil=True)
 def _starts_sentence(first: int, is_mark: bool, flags: int) -> int:
-    """What the spelling of a word (the class of its first character, its contexts in training) says."""
+    """What the spelling of a word (the class of its first character, its contexts in training) suggests."""
     if is_mark:
         return _NO
     if first & UPPER and flags & ANY_LOWER and not flags & INSIDE_UPPER:

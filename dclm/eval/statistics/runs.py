@@ -1,0 +1,94 @@
+"""The scores of models, read from their artifacts, and whether they may be set against each other."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from dclm.core.errors import DataError
+from dclm.core.record import RECORD, require_complete
+from dclm.eval.perplexity import TEXTS_FILE
+from dclm.eval.report import read_items
+from dclm.eval.statistics.continuous import read_continuous
+from dclm.eval.statistics.stats import TaskItems
+
+Continuous = Mapping[str, Mapping[str, TaskItems]]
+"""Task → metric → the items that have it."""
+SAME = ("data_sha256", "num_fewshot")
+"""What two scores of a task must agree in to be compared."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+    """The scores of one model."""
+
+    path: Path
+    fingerprint: str
+    report: Mapping[str, Any]
+    """scores.json"""
+    items: pa.Table
+    documents: pa.Table | None
+    """Of the texts for perplexity."""
+
+    @property
+    def tasks(self) -> Mapping[str, Mapping[str, object]]:
+        found: Mapping[str, Mapping[str, object]] = self.report["tasks"]
+        return found
+
+
+def read_run(path: Path) -> Run:
+    """The scores at `path`, or at `path/scores`. Raises: IncompleteError; ConfigError where there are none."""
+    root = path / "scores" if not (path / RECORD).exists() and (path / "scores" / RECORD).exists() else path
+    record = require_complete(root, "scores")
+    table = pq.read_table(root / "items.parquet").sort_by([("task", "ascending"), ("row", "ascending")])
+    report = json.loads((root / "scores.json").read_text(encoding="utf-8"))
+    documents = pq.read_table(root / TEXTS_FILE) if (root / TEXTS_FILE).exists() else None
+    return Run(path=path, fingerprint=record.fingerprint, report=report, items=table, documents=documents)
+
+
+def refuse_repeats(group: Sequence[Run]) -> None:
+    """Raises: DataError where two runs of one recipe are the same scores."""
+    seen: dict[str, Run] = {}
+    for run in group:
+        if run.fingerprint in seen:
+            what = f"the same scores as {seen[run.fingerprint].path}"
+            raise DataError(str(run.path), what, "several runs of one recipe differ in their seed")
+        seen[run.fingerprint] = run
+
+
+def refuse_other_items(runs: Sequence[Run], labels: Sequence[str]) -> None:
+    """Raises: DataError where a task was scored on other rows, data or examples."""
+    first = runs[0]
+    for label in labels:
+        rows = _rows(first, label)
+        for other in runs[1:]:
+            for field in SAME:
+                here, there = first.tasks[label][field], other.tasks[label][field]
+                if here != there:
+                    what = f"{field} is {here} in {first.path} and {there} in {other.path}"
+                    raise DataError(f"task {label}", what, "score both with the same version of the suite")
+            found = _rows(other, label)
+            if not found.equals(rows):
+                what = f"scored on {len(rows)} rows in {first.path} and {len(found)} in {other.path}"
+                raise DataError(f"task {label}", what, "score both with the same --limit")
+
+
+def items_of(run: Run, labels: Sequence[str]) -> dict[str, TaskItems]:
+    """Task → what each of its items scored: right or wrong."""
+    return {label: read_items(run.items.filter(pc.equal(run.items["task"], label))) for label in labels}
+
+
+def continuous_of(run: Run, labels: Sequence[str]) -> Continuous:
+    """The continuous scores of `run` on the tasks `labels`."""
+    return {label: read_continuous(run.items.filter(pc.equal(run.items["task"], label))) for label in labels}
+
+
+def _rows(run: Run, label: str) -> pa.Table:
+    return run.items.filter(pc.equal(run.items["task"], label)).select(["row", "category", "cluster"]).combine_chunks()

@@ -1,0 +1,61 @@
+"""What people call a model → what `load_model` and `dclm evaluate` take: one place for all of its names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dclm.core.errors import DataError
+from dclm.core.hub import HUB, is_hub_name, snapshot
+from dclm.core.record import RECORD
+from dclm.core.storage import is_local
+from dclm.core.store import exists, join
+
+GGUF = "gguf:"
+_TRAIN = "train"
+
+
+def find_model(name: str) -> str:
+    """The model's name in the form that says how it is read; paths of checkpoints and open_lm's files are unchanged.
+
+        hf:ORG/NAME, ORG/NAME    → hf:DIRECTORY, the snapshot in the local cache; nothing is downloaded
+        a directory              → hf:DIRECTORY where its config.json is one of `transformers`
+        FILE.gguf                → gguf:FILE
+        the directory of a run   → its DIRECTORY/train
+
+    A path that exists comes before a name of the Hub.
+    Raises: DataError for a name of the Hub that is not in the local cache.
+    """
+    if name.startswith(HUB):
+        rest = name.removeprefix(HUB)
+        return name if Path(rest).exists() or not is_hub_name(rest) else f"{HUB}{snapshot(rest, 'model')}"
+    if ":" in name.partition("/")[0]:  # a URL, gguf: or lm-eval:
+        return _of_run(name) if "://" in name else name
+    path = Path(name)
+    if path.is_dir():
+        return f"{HUB}{name}" if _is_transformers(path) else _of_run(name)
+    if name.lower().endswith(".gguf"):
+        return f"{GGUF}{name}"
+    if path.exists() or not is_hub_name(name):
+        return name
+    try:
+        return f"{HUB}{snapshot(name, 'model')}"
+    except DataError as error:
+        where, what, hint = error.problems[0]
+        raise DataError(where.removeprefix(HUB), what, hint) from None
+
+
+def _of_run(address: str) -> str:
+    """The training of a run, where `address` is the directory of one."""
+    if exists(join(address, RECORD)) or not exists(join(address, _TRAIN, RECORD)):
+        return address
+    return join(address, _TRAIN) if is_local(address) else f"{address.rstrip('/')}/{_TRAIN}"
+
+
+def _is_transformers(directory: Path) -> bool:
+    """Whether a directory holds a model of `transformers`: its config names a `model_type`, which ours does not."""
+    try:
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "model_type" in config

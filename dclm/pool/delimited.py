@@ -1,0 +1,74 @@
+"""CSV and TSV files with a header, plain or compressed, one row at a time: what spreadsheets and data portals give."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import csv
+from collections.abc import Iterable, Iterator
+
+from dclm.pool.files import PACKED, InputFile
+from dclm.pool.jsonl import row_of_object
+from dclm.pool.rows import MAX_PAGE_BYTES, Row
+from dclm.pool.streams import open_stream, unpacked
+
+
+def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
+    """One row for each record after the header; a record that is no document is a reject that names its place (1 …).
+
+    Fields are those of the header, found as in JSON lines; all values are texts. A quoted value may hold line ends.
+    Bytes that are not UTF-8 become U+FFFD. `source` counts records from 0.
+    """
+    csv.field_size_limit(MAX_PAGE_BYTES)
+    with contextlib.closing(open_stream(file.path)) as stream:
+        reader = csv.reader(_lines(unpacked(stream, file.path, damage)), delimiter=_delimiter(file.path), strict=True)
+        header = next(reader, None)
+        if header is None:
+            return
+        number = 0
+        while True:
+            try:
+                values = next(reader, None)
+            except csv.Error as error:
+                yield _reject(file, number, str(error))
+            else:
+                if values is None:
+                    return
+                if not values:
+                    continue  # a blank line
+                yield _row(file, number, header, values)
+            number += 1
+
+
+def _row(file: InputFile, number: int, header: list[str], values: list[str]) -> Row:
+    if len(values) != len(header):
+        return _reject(file, number, f"{len(values)} values, and the header has {len(header)}")
+    value: dict[str, object] = dict(zip(header, values, strict=True))
+    return row_of_object(value, f"{file.name}#{number}", f"record {number + 1}", file.fields)
+
+
+def _reject(file: InputFile, number: int, reason: str) -> Row:
+    said = f"record {number + 1}: {reason}"
+    return Row("document", f"{file.name}#{number}", None, None, None, None, None, said)
+
+
+def _delimiter(path: str) -> str:
+    name = path.lower()
+    for packed in PACKED:
+        name = name.removesuffix(packed)
+    return "\t" if name.endswith(".tsv") else ","
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Lines with their ends, without a byte order mark. One that is too long comes in parts, which csv refuses."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+    held = ""
+    for chunk in chunks:
+        *whole, held = (held + decoder.decode(chunk)).split("\n")
+        yield from (f"{line}\n" for line in whole)
+        if len(held) > MAX_PAGE_BYTES:
+            yield held
+            held = ""
+    held += decoder.decode(b"", final=True)
+    if held:
+        yield held

@@ -1,0 +1,93 @@
+"""The token that begins a text (BOS): what a tokenizer puts there, and a tokenizer.json that does what training did.
+
+A tokenizer says in its post-processor what stands before a text. Rows of tokens follow that, or what the user chose,
+and the copy in the artifact is changed where it would do otherwise: whoever reads it (evaluation, an export, another
+tool) then treats a prompt as training treated a document.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from tokenizers import Tokenizer
+
+from dclm.core.errors import ConfigError
+
+_BEGINNING_OF_TEXT = ("<s>", "<|begin_of_text|>", "<bos>", "<|startoftext|>")
+_PROBE = "a b"
+
+
+class Beginning(NamedTuple):
+    """A token that stands before each document."""
+
+    token: str
+    id: int
+
+
+class Around(NamedTuple):
+    """What a post-processor puts around a text."""
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+def around(tokenizer: Tokenizer) -> Around:
+    """What the tokenizer's own post-processor puts before and after a text."""
+    plain = tokenizer.encode(_PROBE, add_special_tokens=False).ids
+    full = tokenizer.encode(_PROBE, add_special_tokens=True).ids
+    start = next((i for i in range(len(full) - len(plain) + 1) if full[i : i + len(plain)] == plain), None)
+    if start is None:
+        return Around(tuple(full), ())
+    return Around(tuple(full[:start]), tuple(full[start + len(plain) :]))
+
+
+def choose_beginning(name: str, tokenizer: Tokenizer, wanted: bool | None) -> Beginning | None:
+    """The token before each document; None: none.
+
+    wanted: whether there is to be one; None: where the tokenizer's post-processor puts one.
+    Raises: ConfigError if it puts several there, or one is wanted and the vocabulary has none that is known.
+    """
+    if wanted is False:
+        return None
+    before = around(tokenizer).before
+    if len(before) > 1:
+        what = f"its post-processor puts {len(before)} tokens before a text, allowed: one"
+        raise ConfigError(name, what, "pass --no-bos to train without them")
+    if before:
+        return Beginning(str(tokenizer.id_to_token(before[0])), before[0])
+    if wanted is None:
+        return None
+    for token in _BEGINNING_OF_TEXT:
+        found = tokenizer.token_to_id(token)
+        if found is not None:
+            return Beginning(token, int(found))
+    what = f"found no token that begins a text, known: {' '.join(_BEGINNING_OF_TEXT)}"
+    raise ConfigError(name, what, "pass --no-bos, or a tokenizer whose post-processor adds one")
+
+
+def agreeing(data: bytes, tokenizer: Tokenizer, beginning: Beginning | None) -> bytes:
+    """A tokenizer.json whose post-processor puts before a text what training does, and nothing after it.
+
+    data: of the file. It is given back as it is where it does so already.
+    """
+    found = around(tokenizer)
+    if found == Around(() if beginning is None else (beginning.id,), ()):
+        return data
+    settings = json.loads(data)
+    settings["post_processor"] = None if beginning is None else _template(beginning)
+    changed = json.dumps(settings, ensure_ascii=False).encode()
+    assert around(Tokenizer.from_str(changed.decode())) == Around((beginning.id,) if beginning else (), ())
+    return changed
+
+
+def _template(beginning: Beginning) -> dict[str, object]:
+    token = {"SpecialToken": {"id": beginning.token, "type_id": 0}}
+    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    special = {"id": beginning.token, "ids": [beginning.id], "tokens": [beginning.token]}
+    return {
+        "type": "TemplateProcessing",
+        "single": [token, first],
+        "pair": [token, first, second],
+        "special_tokens": {beginning.token: special},
+    }

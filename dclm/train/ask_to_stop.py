@@ -1,0 +1,90 @@
+"""Ask ranks on other machines to save a checkpoint and end, through files on storage that they share with the driver.
+
+The driver's signal does not reach them, and ending their processes would lose what was trained since the last
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from dclm.core import stopping
+from dclm.core.stopping import Stopped
+from dclm.core.storage import write_atomic
+
+_ASKED, _ANSWER = "asked-to-stop", "stopped.json"
+_EVERY_SECONDS = 0.5
+
+
+def clear(folder: Path) -> None:
+    """Forget what an earlier run was asked."""
+    for name in (_ASKED, _ANSWER):
+        (folder / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def passed_on(folder: Path) -> Iterator[None]:
+    """While the block runs, a signal that comes is passed on to the ranks that look at `folder`.
+
+    Raises: Stopped at the end of the block where one came, with what the ranks say of their checkpoint.
+    """
+
+    def pass_on() -> bool:
+        number = stopping.requested()
+        if number is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(folder / _ASKED, str(number).encode())
+        return number is not None
+
+    try:
+        with stopping.watched(), _looking(pass_on):
+            yield
+    except Stopped as stopped:
+        with contextlib.suppress(FileNotFoundError):
+            raise Stopped(stopped.number, json.loads((folder / _ANSWER).read_text())["hint"]) from None
+        raise
+
+
+@contextlib.contextmanager
+def obeyed(folder: Path, *, answers: bool) -> Iterator[None]:
+    """While the block runs, what `passed_on` passes on ends this rank's work as a signal would, and is no failure.
+
+    answers: whether this rank says what was saved.
+    """
+
+    def look() -> bool:
+        try:
+            stopping.request(int((folder / _ASKED).read_text()))
+        except FileNotFoundError:
+            return False
+        return True
+
+    try:
+        with _looking(look):
+            yield
+    except Stopped as stopped:
+        stopping.reset()
+        if answers:
+            write_atomic(folder / _ANSWER, json.dumps({"hint": stopped.hint}).encode())
+
+
+@contextlib.contextmanager
+def _looking(look: Callable[[], bool]) -> Iterator[None]:
+    """Call `look` again and again from a thread until it says True or the block ends."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not look() and not ended.wait(_EVERY_SECONDS):
+            pass
+
+    thread = threading.Thread(target=run, name="ask-to-stop", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
