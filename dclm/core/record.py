@@ -188,6 +188,23 @@ def read_record(root: Path | str) -> Record:
     return record
 
 
+def require_recorded(address: Path | str, sha256: str) -> None:
+    """Compare the hash of a file with the record in its folder, if there is one that names it.
+
+    Raises: DataError if the file is not what the record says.
+    """
+    root, _, name = str(address).rpartition("/")
+    if not root or not store.exists(store.join(root, RECORD)):
+        return
+    try:
+        expected = next((entry.sha256 for entry in read_record(root).files if entry.path == name), sha256)
+    except IncompleteError:  # a file of that name that is not ours
+        return
+    if sha256 != expected:
+        what = f"found sha256 {sha256[:12]}…, allowed: {expected[:12]}… as its record says"
+        raise DataError(str(address), what, "the file has changed: make it again, or copy it from where it is whole")
+
+
 def find_record(root: Path | str, expected: str) -> Record | None:
     """The record at `root` if it exists and has the fingerprint `expected` (then the work can be reused)."""
     if not store.exists(store.join(root, RECORD)):

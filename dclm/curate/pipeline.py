@@ -13,7 +13,7 @@ from pathlib import Path
 from dclm.assets import resolve
 from dclm.core.config import Key, Source, convert, load_yaml, suggest
 from dclm.core.errors import ConfigError, DclmError, Problem
-from dclm.core.record import canonical, fingerprint
+from dclm.core.record import canonical, fingerprint, require_recorded
 from dclm.core.storage import is_local
 from dclm.core.store import local_file
 from dclm.curate.catalog import STEPS
@@ -169,12 +169,14 @@ def _own_step(name: str, key: Key, source: Source, problems: list[Problem], trus
 def bind(pipeline: Pipeline, models: Mapping[str, str | Path] | None = None) -> BoundPipeline:
     """Find every file that the steps open; `models` are the run's own (a classifier trained by the recipe).
 
-    Raises: AssetError for a file that is not available.
+    Raises: AssetError for a file that is not available, DataError for a classifier that its record does not describe.
     """
     files: dict[str, str] = {}
     hashes: dict[str, str] = {}
     for name in sorted({a for step in pipeline.steps for a in step.assets}):
         address = str(models[name]) if models and name in models else name
         found = resolve(address if is_local(address) else str(local_file(address)), directories=True)
+        if models and name in models:
+            require_recorded(address, found.sha256)
         files[name], hashes[name] = str(found.path.resolve()) if is_local(address) else address, found.sha256
     return BoundPipeline(pipeline=pipeline, files=files, hashes=hashes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from dclm.core.cache import scratch
 from dclm.core.errors import DataError
+from dclm.core.names import is_inside
 from dclm.core.record import RECORD, require_complete
 from dclm.core.storage import TEMPORARY, is_local
 from dclm.core.store import exists, join, verified_file
@@ -21,6 +23,7 @@ from dclm.model.weights import CONFIG, MODEL, TOKENIZER, read_config, read_model
 
 CHECKPOINTS = "checkpoints"
 STEP = "step-"
+STATE = "state.json"
 HUGGING_FACE = "hf:"
 OPEN_LM = ".pt"
 
@@ -114,12 +117,28 @@ def find_checkpoint(address: str | Path) -> Path:
         raise DataError(str(address), f"no {RECORD}: not a finished training run", hint)
     path = Path(address)
     if (path / MODEL).exists() or (path / CONFIG).exists():
-        return path
+        return _intact(path)
     found = list_checkpoints(path)
     if not found:
         what = f"no model: found neither {MODEL} nor {CHECKPOINTS}/{STEP}…"
         raise DataError(str(path), what, "pass a checkpoint, the --out of `dclm train`, or hf:DIRECTORY")
-    return found[-1]
+    return _intact(found[-1])
+
+
+def _intact(checkpoint: Path) -> Path:
+    """The checkpoint, once the files that its state names are compared with their hashes; others are not known.
+
+    Raises: DataError for a file that was changed.
+    """
+    try:
+        state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+        files = dict(state.get("files", {}))
+    except (OSError, ValueError, TypeError, AttributeError):  # not a checkpoint of a training run of ours
+        return checkpoint
+    for name, digest in files.items():
+        if isinstance(digest, str) and is_inside(name) and (checkpoint / name).is_file():
+            verified_file(checkpoint / name, digest)
+    return checkpoint
 
 
 def _recorded_checkpoint(address: str) -> Path:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import atomic_directory, sha256_file
-from dclm.model.load import CHECKPOINTS, STEP, list_checkpoints
+from dclm.model.load import CHECKPOINTS, STATE, STEP, list_checkpoints
 from dclm.model.shards import SHARDS, WEIGHTS, load_shards, write_shards
 from dclm.model.transformer import Transformer
 from dclm.model.weights import MODEL, read_weights, write_config, write_model
@@ -30,7 +30,6 @@ from dclm.train.parallel import fill, gather, scatter
 from dclm.train.ranks import Ranks
 
 OPTIMIZER = "optimizer.safetensors"
-STATE = "state.json"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 BYTES_PER_PARAMETER = 12  # weights and two moments, float32
 

@@ -238,6 +238,22 @@ def test_a_pool_that_was_changed_is_refused(run: Path, made: Path) -> None:
         Run(load_recipe(made.parent / "r.yaml"), run, SerialEngine(), RunOptions()).execute()
 
 
+def test_a_classifier_that_was_changed_is_refused(tmp_path: Path) -> None:
+    from dclm.core.record import describe_files
+    from dclm.curate.pipeline import bind, load_pipeline
+
+    folder = tmp_path / "hq"
+    folder.mkdir()
+    (folder / "model.bin").write_bytes(b"a model")
+    write_record(folder, Record(kind="classifier", name="hq", fingerprint="f", config={}, files=describe_files(folder)))
+    (tmp_path / "p.yaml").write_text("name: p\nsteps:\n  - fasttext_score: {model: hq, column: quality}\n")
+    pipeline = load_pipeline(tmp_path / "p.yaml")
+    assert bind(pipeline, {"hq": str(folder / "model.bin")}).hashes["hq"]
+    (folder / "model.bin").write_bytes(b"b model")
+    with pytest.raises(DataError, match="as its record says"):
+        bind(pipeline, {"hq": str(folder / "model.bin")})
+
+
 def test_documents_of_an_artifact_are_verified_as_a_pool(run: Path, tmp_path: Path) -> None:
     path = run / "documents/sample/documents/00000.parquet"
     table = pq.read_table(path)

@@ -15,6 +15,7 @@ from dclm.core import stopping
 from dclm.core.errors import DataError
 from dclm.core.progress import NullProgress
 from dclm.core.stopping import Stopped
+from dclm.model.load import find_checkpoint
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import Scale
@@ -63,6 +64,15 @@ def test_a_flipped_bit_in_what_it_continues_from_is_refused(stopped: Path, small
     whole = train(tmp_path / "tokens", tmp_path / "whole", scale=small_scale, seed=1, options=PLAIN)
     again = train(tmp_path / "tokens", stopped, scale=small_scale, seed=1, options=PLAIN)
     assert again.counts == whole.counts
+
+
+def test_a_checkpoint_that_is_named_itself_is_compared_too(stopped: Path) -> None:
+    """As is one of a run that has not finished, which has no record yet."""
+    assert find_checkpoint(stopped / CHECKPOINT) == stopped / CHECKPOINT == find_checkpoint(stopped)
+    flip(stopped / CHECKPOINT / "model.safetensors")
+    for address in (stopped / CHECKPOINT, stopped):
+        with pytest.raises(DataError, match="as its record says"):
+            find_checkpoint(address)
 
 
 def test_a_number_edited_in_the_state_is_refused(stopped: Path, small_scale: Scale, tmp_path: Path) -> None:
