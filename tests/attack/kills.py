@@ -100,7 +100,10 @@ class Harness:
     def __init__(self, place: Place, work: Path, draw: random.Random) -> None:
         self.place, self.work, self.draw = place, work, draw
         self.recipe = work / "r.yaml"
-        self.recipe.write_text(RECIPE.replace("BYTES", str(BYTES)), encoding="utf-8")
+        lines = RECIPE.replace("BYTES", str(BYTES)).splitlines(keepends=True)
+        validated = "validation" in place.records
+        text = "".join(line for line in lines if validated or not line.startswith("validation:"))
+        self.recipe.write_text(text, encoding="utf-8")
         (work / "p.yaml").write_text(PIPELINE, encoding="utf-8")
         self.tally = Tally()
         self.seconds: dict[str, float] = {}
@@ -108,7 +111,8 @@ class Harness:
 
     def calm(self) -> None:
         """Undisturbed runs: their content, and how long each stage takes once kernels are compiled."""
-        assert self._start(self.place.address("first"), 1).wait(10 * LONGEST) == 0
+        first = self._start(self.place.address("first"), 1)
+        assert first.wait(10 * LONGEST) == 0, first.output()
         out = self.place.address("calm")
         child = self._start(out, 1)
         seen, since = 0, time.monotonic()
@@ -151,8 +155,9 @@ class Harness:
     def _least_killed(self, first: int) -> int:
         """One of the stages from this one on in which the fewest kills were."""
         kills = {stage: sum(n for kill, n in self.tally.kills.items() if kill.stage == stage) for stage in STAGES}
-        fewest = min(kills[stage] for stage in STAGES[first:])
-        return self.draw.choice([i for i in range(first, len(STAGES)) if kills[STAGES[i]] == fewest])
+        there = [i for i in range(first, len(STAGES)) if STAGES[i] in (*self.place.records, "result")]
+        fewest = min(kills[STAGES[i]] for i in there)
+        return self.draw.choice([i for i in there if kills[STAGES[i]] == fewest])
 
     def _kill(self, child: Child, out: str, target: int) -> bool:
         """Kill something of the run in its stage `target`, or later; False where it ended before."""
