@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from dclm.board.result import Result, TaskScore
 from dclm.core.errors import Problem
+from dclm.eval.kinds.registry import kind_of
 from dclm.eval.statistics.continuous import COLUMNS, estimate, mean_bits
 from dclm.eval.statistics.stats import TaskItems
 from dclm.eval.suite import load_suite
@@ -22,7 +23,6 @@ from dclm.eval.task import Task
 _TOLERANCE = 1e-6
 _LOOSE = 1e-3
 """Between a sum of single-precision numbers and the total that was kept in double precision."""
-_CHOICES = ("multiple_choice", "schema")
 
 
 def malformed(task: Task, table: pa.Table) -> Iterator[Problem]:
@@ -39,13 +39,14 @@ def malformed(task: Task, table: pa.Table) -> Iterator[Problem]:
         yield Problem(where, f"columns {', '.join(COLUMNS)} of types {', '.join(map(str, types))}")
         return
     chosen = table.filter(pc.is_valid(table["logprobs"]))
-    if len(chosen) < len(table) and task.metadata.kind != "generation":
+    kind = kind_of(task)
+    if len(chosen) < len(table) and not kind.generates:
         yield Problem(where, f"{len(table) - len(chosen)} items without logprobs")
         return
     counts = pc.list_value_length(chosen["logprobs"]).to_numpy().astype(np.int64)
     sizes = pc.fill_null(pc.list_value_length(chosen["answer_bytes"]), -1).to_numpy().astype(np.int64)
     gold = pc.fill_null(chosen["gold"], -1).to_numpy().astype(np.int64)
-    of_choices = task.metadata.kind in _CHOICES
+    of_choices = kind.choices is not None
     wrong = (counts != sizes) | (gold >= counts) | ((gold >= 0) != of_choices) | (counts < 1 + of_choices)
     values = pc.list_flatten(chosen["logprobs"]).to_numpy()
     lengths = pc.list_flatten(chosen["answer_bytes"])
@@ -57,12 +58,13 @@ def malformed(task: Task, table: pa.Table) -> Iterator[Problem]:
 
 def _contradictions(task: Task, table: pa.Table, where: str) -> Iterator[Problem]:
     """Marks that say other than the right choice, and totals other than their parts."""
-    if task.metadata.kind in _CHOICES:
+    kind = kind_of(task)
+    if kind.choices is not None:
         right = pc.equal(pc.fill_null(table["selected"], -1), table["gold"])
         wrong = len(table) - int(pc.sum(pc.equal(right, table["correct"])).as_py())
         if wrong:
             yield Problem(where, f"in {wrong} items the mark is not what the right choice says")
-    elif task.metadata.kind == "language_modeling":
+    elif not kind.generates:
         parts = table["scores"].to_pylist()
         sums = np.array([math.fsum(part or [math.nan]) for part in parts])
         totals = pc.list_flatten(table["logprobs"]).to_numpy()

@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.journal import Outcome
-from dclm.eval.run.subject import Candidate
-from dclm.eval.run.unit import Setup, UnitCounts, name_items, publish_part, scored_with
+from dclm.eval.run.interface import Candidate, name_items
+from dclm.eval.run.unit import Setup, UnitCounts, publish_part, scored_with
 from dclm.eval.statistics.stats import Score
 from dclm.eval.texts import TextSet, read_documents
 from dclm.eval.tokenizer import Ids

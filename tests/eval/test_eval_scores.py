@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from dclm.eval.data.load import load_parts
-from dclm.eval.prompts import build_items, max_new_tokens, right_answers
+from dclm.eval.kinds.generation import max_new_tokens, right_answers
+from dclm.eval.prompts import build_items
 from dclm.eval.run.answers import cut_output, is_right, normalise
 from dclm.eval.run.forward import Scorer
-from dclm.eval.run.generate import Generator, Request
+from dclm.eval.run.generate import Generator
+from dclm.eval.run.interface import Request
 from dclm.eval.run.subject import Subject, load_subject, resolve_model
 from dclm.eval.task import load_task
 

@@ -23,8 +23,7 @@ from lm_eval.utils import simple_parse_args_string
 from numpy.typing import NDArray
 
 from dclm.core.errors import ConfigError, DataError
-from dclm.eval.run.forward import NotFinite, TokenCounts
-from dclm.eval.run.generate import Request
+from dclm.eval.run.interface import NotFinite, Request, TokenCounts
 from dclm.eval.run.subject import LM_EVAL, REFERENCE_WINDOW
 from dclm.eval.run.tree import Pair
 from dclm.eval.tokenizer import Tokenizer

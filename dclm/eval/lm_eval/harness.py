@@ -22,7 +22,8 @@ from dclm.core.config import suggest
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import sha256_file
 from dclm.eval.run.forward import Scorer
-from dclm.eval.run.generate import Generator, Request
+from dclm.eval.run.generate import Generator
+from dclm.eval.run.interface import Request
 from dclm.eval.run.subject import Subject
 from dclm.eval.tokenizer import Ids
 

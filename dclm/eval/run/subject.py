@@ -6,16 +6,15 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 
 from dclm.assets import fetch, resolve
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import sha256_file
-from dclm.eval.run.forward import Judgement, Scorer, TokenCounts
-from dclm.eval.run.generate import Generator, Request
-from dclm.eval.run.tree import Pair
+from dclm.eval.run.forward import Scorer
+from dclm.eval.run.generate import Generator
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.gguf import GGUF, cached_huggingface
 from dclm.model.interface import LanguageModel
@@ -29,42 +28,6 @@ REFERENCE_WINDOW = 2048
 DTYPES = ("float32", "bfloat16", "float16")
 LM_EVAL = "lm-eval:"
 """Prefix of lm-eval's own models (`lm-eval:hf,pretrained=DIR`) and tasks (`lm-eval:NAME`)."""
-
-
-class AnswerScorer(Protocol):
-    """Computes how likely answers are."""
-
-    counts: TokenCounts
-
-    def score(self, items: Sequence[Sequence[Pair]]) -> Sequence[Sequence[Judgement]]:
-        """The scores of every pair of every item. Raises: NotFinite."""
-
-
-class TextGenerator(Protocol):
-    """Continues prompts."""
-
-    counts: TokenCounts
-
-    def generate(self, requests: Sequence[Request]) -> list[str]:
-        """The new text of each request."""
-
-
-class Candidate(Protocol):
-    """Anything that can be evaluated: our own `Subject`, or a model behind lm-eval (`dclm.eval.lm_eval.backend`)."""
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer that the model was trained with."""
-
-    @property
-    def window(self) -> int:
-        """Number of tokens of context and answer that are scored."""
-
-    def scorer(self, batch_tokens: int) -> AnswerScorer:
-        """Scores answers, with about `batch_tokens` tokens per forward pass."""
-
-    def generator(self, batch_tokens: int) -> TextGenerator:
-        """Generates text, with about `batch_tokens` tokens per forward pass."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
