@@ -13,8 +13,8 @@ from dclm.core.errors import AssetError, ConfigError
 from dclm.eval.data.load import load_parts
 from dclm.eval.kinds.registry import kind_of
 from dclm.eval.prompts import count_rows, generation_room
+from dclm.eval.run.eval_model import DTYPES, Outline, model_bytes, resolve_model
 from dclm.eval.run.interface import Candidate
-from dclm.eval.run.subject import DTYPES, Outline, model_bytes, resolve_model
 from dclm.eval.suite import Suite, load_suite, suite_of
 from dclm.eval.texts import TextSet, read_documents
 

@@ -171,12 +171,12 @@ def _report(job: Job, out: Path) -> dict[str, object]:
     )
     if job.plan.texts:
         report["perplexity"] = perplexity_json(pq.read_table(out / TEXTS_FILE), job.plan.texts)
-    foreign = job.run_foreign()
-    if foreign is None:
+    found = job.run_lm_eval_tasks()
+    if found is None:
         return report
-    lines = "".join(f"{json.dumps(item, ensure_ascii=False)}\n" for item in foreign.items)
+    lines = "".join(f"{json.dumps(item, ensure_ascii=False)}\n" for item in found.items)
     (out / LM_EVAL_FILE).write_text(lines, encoding="utf-8")
-    return {**report, "lm_eval": foreign.results}
+    return {**report, "lm_eval": found.results}
 
 
 def _join(units: Sequence[Unit | TextUnit], schema: pa.Schema, path: Path) -> None:

@@ -22,9 +22,9 @@ from dclm.eval.data.rows import Row
 from dclm.eval.kinds.kind import Asked
 from dclm.eval.kinds.registry import kind_of
 from dclm.eval.prompts import Item, Span, build_items
+from dclm.eval.run.eval_model import load_eval_model
 from dclm.eval.run.interface import Candidate
 from dclm.eval.run.plan import Settings
-from dclm.eval.run.subject import load_subject
 from dclm.eval.statistics.clusters import cluster_rows
 from dclm.eval.task import Task
 
@@ -112,8 +112,8 @@ def _parts(task: Task) -> list[Part]:
 
 
 @lru_cache(maxsize=1)
-def _keep_subject(setup: Setup) -> Candidate:
-    return load_subject(setup.model, setup.settings.device, setup.settings.dtype, setup.max_seq_len)
+def _keep_model(setup: Setup) -> Candidate:
+    return load_eval_model(setup.model, setup.settings.device, setup.settings.dtype, setup.max_seq_len)
 
 
 @contextlib.contextmanager
@@ -126,7 +126,7 @@ def scored_with(setup: Setup, candidate: Candidate | None) -> Iterator[Candidate
     if setup.settings.device == "cpu":
         torch.set_num_threads(1)
     try:
-        yield candidate or _keep_subject(setup)
+        yield candidate or _keep_model(setup)
     finally:
         torch.set_num_threads(threads)
 
@@ -137,14 +137,14 @@ def score_unit(unit: Unit, candidate: Candidate | None = None) -> Outcome:
     If `candidate` is not given, its model is loaded, and kept for the next unit in this process. Raises: DataError
     naming task and row if an item cannot be scored.
     """
-    with scored_with(unit.setup, candidate) as subject:
-        return _score_unit(unit, subject)
+    with scored_with(unit.setup, candidate) as model:
+        return _score_unit(unit, model)
 
 
-def _score_unit(unit: Unit, subject: Candidate) -> Outcome:
+def _score_unit(unit: Unit, model: Candidate) -> Outcome:
     parts = _parts(unit.task)
     items = build_items(
-        unit.task, parts, subject.tokenizer, unit.setup.max_seq_len, unit.limit, Span(unit.first, unit.last)
+        unit.task, parts, model.tokenizer, unit.setup.max_seq_len, unit.limit, Span(unit.first, unit.last)
     )
     rows = {n: row for part in parts for n, row in zip(part.row_numbers, part.originals, strict=True)}
     asked = Asked(
@@ -152,7 +152,7 @@ def _score_unit(unit: Unit, subject: Candidate) -> Outcome:
         parts=parts,
         items=items,
         rows=rows,
-        model=subject,
+        model=model,
         batch_tokens=unit.setup.settings.batch_tokens,
     )
     answered = kind_of(unit.task).score(asked)

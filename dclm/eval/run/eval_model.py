@@ -31,7 +31,7 @@ LM_EVAL = "lm-eval:"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Subject:
+class EvalModel:
     """A model ready to be scored."""
 
     model: LanguageModel
@@ -61,7 +61,7 @@ def outline(model: str, window: int | None = None) -> Outline:
 
     window: the requested one; None: the model's.
 
-    Raises: DataError like `load_subject`.
+    Raises: DataError like `load_eval_model`.
     """
     found = describe_model(model, window)
     longest = min(found.seq_len, window or REFERENCE_WINDOW, REFERENCE_WINDOW)
@@ -76,7 +76,7 @@ def resolve_model(model: str) -> str:
     return HUGGING_FACE + str(cached_huggingface(resolve(model[len(GGUF) :]).path))
 
 
-def load_subject(model: str, device: str, dtype: str, window: int | None = None) -> Subject:
+def load_eval_model(model: str, device: str, dtype: str, window: int | None = None) -> EvalModel:
     """The model named `model` (a checkpoint, a training run, or `hf:DIRECTORY`) on `device`.
 
     window: the maximum text length of a `transformers` model, in tokens; None: as in its configuration. A checkpoint
@@ -91,7 +91,7 @@ def load_subject(model: str, device: str, dtype: str, window: int | None = None)
             model, "this needs the model itself, but lm-eval provides only its scores", "pass hf:DIRECTORY"
         )
     loaded = load_model(model, device, getattr(torch, dtype), window)
-    return Subject(model=loaded.model, tokenizer=_tokenizer(model, loaded.tokenizer_path, loaded.config is not None))
+    return EvalModel(model=loaded.model, tokenizer=_tokenizer(model, loaded.tokenizer_path, loaded.config is not None))
 
 
 def _tokenizer(model: str, path: Path | None, ours: bool) -> Tokenizer:
