@@ -18,6 +18,8 @@ LARGEST_UNIT_BYTES = 256 << 20
 SMALLEST_UNIT_BYTES = 1 << 20
 _UNITS = 256
 """A pool that is too small for as many of the largest units is cut into about this many smaller ones."""
+_MOST_UNITS = 1_000_000
+"""A pool that is too large for as many of the largest units is cut into larger ones: the driver knows each of them."""
 _OPENING_BYTES = 16 << 10
 """Opening a file costs about as much as reading this many bytes of it."""
 _MOST_FILES = 1000
@@ -34,7 +36,7 @@ Unit = tuple[InputFile, ...]
 def unit_bytes_for(files: Sequence[InputFile]) -> int:
     """How many bytes a unit reads by default."""
     total = sum(file.size for file in files)
-    return min(max(total // _UNITS, SMALLEST_UNIT_BYTES), LARGEST_UNIT_BYTES)
+    return max(min(max(total // _UNITS, SMALLEST_UNIT_BYTES), LARGEST_UNIT_BYTES), total // _MOST_UNITS)
 
 
 def cut(files: Sequence[InputFile], unit_bytes: int | None = None, *, limited: bool = False) -> list[Unit]:
