@@ -1,6 +1,6 @@
-"""Continuous scores of a result, computed anew from its items, which come from strangers.
+"""Continuous scores of a result, recomputed from its items, which come from strangers.
 
-Items that were scored before there were such scores have none; a result that claims some must bring the items for it.
+Items from before there were such scores have none; a result that claims some must include the items for them.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from dclm.eval.task import Task
 
 _TOLERANCE = 1e-6
 _LOOSE = 1e-3
-"""Between a sum of single-precision numbers and the total that was kept in double precision."""
+"""Tolerance between a sum of single-precision numbers and the total that was stored in double precision."""
 
 
 def malformed(task: Task, table: pa.Table) -> Iterator[Problem]:
-    """What in the columns of one task's items no run leaves: with it nothing can be computed from them."""
+    """Find what no run leaves in the columns of one task's items: then nothing can be computed from them."""
     where = f"scores.{task.task}"
     present = [name for name in COLUMNS if name in table.column_names]
     if not present or len(table) == 0:
@@ -51,19 +51,19 @@ def malformed(task: Task, table: pa.Table) -> Iterator[Problem]:
     values = pc.list_flatten(chosen["logprobs"]).to_numpy()
     lengths = pc.list_flatten(chosen["answer_bytes"])
     if wrong.any() or lengths.null_count or (lengths.to_numpy() < 0).any() or not (values <= 0.0).all():
-        yield Problem(where, "the items' right choices, log-probabilities and bytes do not fit each other")
+        yield Problem(where, "the items' right choices, log-probabilities and bytes are inconsistent")
         return
     yield from _contradictions(task, chosen, where)
 
 
 def _contradictions(task: Task, table: pa.Table, where: str) -> Iterator[Problem]:
-    """Marks that say other than the right choice, and totals other than their parts."""
+    """Find marks that differ from the right choice, and totals that differ from their parts."""
     kind = kind_of(task)
     if kind.choices is not None:
         right = pc.equal(pc.fill_null(table["selected"], -1), table["gold"])
         wrong = len(table) - int(pc.sum(pc.equal(right, table["correct"])).as_py())
         if wrong:
-            yield Problem(where, f"in {wrong} items the mark is not what the right choice says")
+            yield Problem(where, f"in {wrong} items the mark differs from the right choice")
     elif not kind.generates:
         parts = table["scores"].to_pylist()
         sums = np.array([math.fsum(part or [math.nan]) for part in parts])
@@ -74,7 +74,8 @@ def _contradictions(task: Task, table: pa.Table, where: str) -> Iterator[Problem
 
 
 def continuous_problems(score: TaskScore, items: Mapping[str, TaskItems], where: str) -> Iterator[Problem]:
-    """Continuous scores that are not those of the items. Those that the result does not state are not missed."""
+    """Find continuous scores that differ from those of the items. Scores that the result does not state are not
+    required."""
     for metric, stated in score.continuous.items():
         if metric not in items:
             yield Problem(f"{where}.{metric}", "the items do not give it")
@@ -88,7 +89,8 @@ def continuous_problems(score: TaskScore, items: Mapping[str, TaskItems], where:
 
 
 def core_bpb_problems(result: Result, continuous: Mapping[str, Mapping[str, TaskItems]]) -> Iterator[Problem]:
-    """A standard error of core_bpb that is not that of the items (the mean itself follows from the tasks')."""
+    """Find a standard error of core_bpb that differs from that of the items (the mean itself follows from the
+    tasks')."""
     if result.core_bpb is None:
         return
     found = mean_bits(continuous, load_suite("core").tasks)

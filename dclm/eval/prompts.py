@@ -60,10 +60,10 @@ class Item:
     text: str
     """Examples and question of the first choice, untrimmed."""
     answer_bytes: tuple[int, ...]
-    """As in `PromptText`, one a choice."""
+    """As in `PromptText`, one per choice."""
     reference: tuple[Ids, Ids] | None = None
-    """Where text is generated, the right answer behind as much of the prompt as fits; None where it has no token, or
-    does not fit into the window at all."""
+    """For generation, the right answer after as much of the prompt as fits; None if it has no tokens, or does not fit
+    into the window at all."""
 
 
 class Span(NamedTuple):
@@ -161,7 +161,7 @@ def build_items(
 
 
 def _reference(context: Ids, answer: Ids, max_seq_len: int) -> tuple[Ids, Ids] | None:
-    """The answer behind the end of its context; None where there is no answer, or no token of context fits."""
+    """The answer after the end of its context; None if it does not exist, or no token of context fits."""
     room = max_seq_len - len(answer)
     return (context[-room:], answer) if answer and room > 0 and context else None
 

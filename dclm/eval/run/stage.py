@@ -1,12 +1,10 @@
 """The evaluation stage: a model and a suite in, an artifact of scores out.
 
-DIR/scores.json      accuracies with n and standard error, CORE and EXTENDED or null with what is missing
-DIR/scores.svg       a picture of the tasks
-DIR/bits.svg         a picture of the bits per byte of their right answers
-DIR/items.parquet    every item: `dclm.eval.run.unit.ITEMS`
-DIR/texts.parquet    every document whose perplexity was asked for: `dclm.eval.perplexity.DOCUMENTS`
-DIR/lm_eval.jsonl    every item of lm-eval's own tasks, where they were asked for
-DIR/record.json      written last
+DIR/scores.json      accuracies with n and standard error, CORE and EXTENDED or null with what is missing DIR/scores.svg
+a chart of the tasks DIR/bits.svg         a chart of the bits per byte of their right answers DIR/items.parquet    every
+item: `dclm.eval.run.unit.ITEMS` DIR/texts.parquet    every document whose perplexity was requested:
+`dclm.eval.perplexity.DOCUMENTS` DIR/lm_eval.jsonl    every item of lm-eval's own tasks, if requested DIR/record.json
+written last
 """
 
 from __future__ import annotations
