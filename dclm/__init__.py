@@ -1,7 +1,7 @@
 """Pretraining-data curation, training and evaluation as one reproducible chain.
 
-The command line is `dclm`; this is the same for notebooks and scripts. Each function makes an artifact in a directory
-(or finds it there, finished) and returns it opened:
+This is the interface for notebooks and scripts; the command line is `dclm`. Each function makes an artifact in a
+directory (or finds it there, finished) and returns it opened:
 
     import dclm
     from dclm.steps import Exact, PageLength
@@ -20,14 +20,14 @@ The command line is `dclm`; this is the same for notebooks and scripts. Each fun
     scores = dclm.evaluate(model, "out/scores", suite="core", limit=100)
     scores.tasks.to_polars()
 
-    result = dclm.run("recipes/demo.yaml", "out/demo")       # all of that from one recipe file
-    dclm.compare("out/a", "out/b")                # which of two models is better, and how sure that is
+    result = dclm.run("recipes/demo.yaml", "out/demo")       # all of this from one recipe file
+    dclm.compare("out/a", "out/b")                # which of two models is better, and how certain that is
     dclm.predict(["a/result.json", "b/result.json"], small="1b", large="7b")
     dclm.open_artifact("out/documents")           # anything that a command has made
 
-Errors that you can fix are `dclm.DclmError`: where, what was found and what is allowed, and a hint. Results never
-depend on the number of workers; in a script that asks for more than one, guard its start with
-`if __name__ == "__main__":`, as Python's processes require.
+Errors that you can fix are `dclm.DclmError`, with the place, what was found and what is allowed, and a hint. Results
+never depend on the number of workers; in a script that asks for more than one, guard its start with `if __name__ ==
+"__main__":`, as Python's processes require.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ _WHERE = {
     "Predicted": "dclm.api.judgments",
     "DclmError": "dclm.core.errors",
 }
-"""Public name → the module that defines it, which is imported when the name is used first: `import dclm` is fast."""
+"""Public name → the module that defines it, which is imported at first use, so that `import dclm` is fast."""
 __all__ = [*_WHERE, "__version__"]
 
 

@@ -1,4 +1,4 @@
-"""Artifacts, opened for looking at: what they are, what they were made from, and their rows."""
+"""Opened artifacts: what they are, what they were made from, and their rows."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from dclm.recipe.layout import RESULT, artifacts_of_run
 
 
 class Artifact:
-    """Something that a stage has made: a directory (or URL) with a `record.json`."""
+    """The output of a stage: a directory (or URL) with a `record.json`."""
 
     def __init__(self, path: str | Path) -> None:
-        """Raises: IncompleteError where `path` holds no finished artifact."""
+        """Raises: IncompleteError if `path` is not a finished artifact."""
         self.path = absolute(path)
         self.record: Record = read_record(self.path)
 
@@ -39,7 +39,7 @@ class Artifact:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of all that decided what it is: the same work has the same fingerprint everywhere."""
+        """sha256 of everything that determined it: the same work has the same fingerprint everywhere."""
         return self.record.fingerprint
 
     @property
@@ -62,7 +62,7 @@ class Artifact:
 
 
 class Documents(Artifact):
-    """What `dclm.curate` makes: the documents that were kept, and a ledger of every record that was read."""
+    """The output of `dclm.curate`: the documents that were kept, and a ledger of every record that was read."""
 
     def __init__(self, path: str | Path) -> None:
         """Raises: also ConfigError for an artifact of another kind."""
@@ -71,7 +71,7 @@ class Documents(Artifact):
 
     @property
     def documents(self) -> Table:
-        """The documents that were kept: `id`, `url`, `date`, `source`, `text`, and what steps noted."""
+        """The documents that were kept: `id`, `url`, `date`, `source`, `text`, and the annotations of steps."""
         return Table("documents", self._artifact.files("documents"))
 
     @property
@@ -81,12 +81,13 @@ class Documents(Artifact):
 
     @property
     def samples(self) -> Table:
-        """A few of the documents that each step dropped, with their texts."""
+        """Some of the documents that each step dropped, with their texts."""
         return Table("samples", self._artifact.files("samples"))
 
     @property
     def waterfall(self) -> Table:
-        """One row per step, the reader first: how many documents came in, were dropped, were rejected, went on."""
+        """One row per step, the reader first: number of documents that came in, were dropped, were rejected, and were
+        let through."""
         rows = [
             {
                 "index": s.index,
@@ -103,7 +104,7 @@ class Documents(Artifact):
         return Table("waterfall", pa.Table.from_pylist(rows))
 
     def why(self, what: str) -> list[Fate]:
-        """What became of the records with this id or URL. Raises: DataError where there is none."""
+        """What happened to the records with this id or URL. Raises: DataError if no record has it."""
         return fates(self.path, what)
 
     def __len__(self) -> int:
@@ -118,22 +119,22 @@ class Documents(Artifact):
 
 
 class Tokens(Artifact):
-    """What `dclm.tokenize` makes: shuffled rows of token ids."""
+    """The output of `dclm.tokenize`: shuffled rows of token ids."""
 
 
 class Checkpoint(Artifact):
-    """What `dclm.train` makes: a model and how its training went."""
+    """The output of `dclm.train`: a model and its training metrics."""
 
     @property
     def metrics(self) -> Table:
-        """One row per update that was logged: losses, learning rate, speed."""
+        """One row per logged update: losses, learning rate, speed."""
         path = local_file(join(self.path, "metrics.jsonl"))
         lines = path.read_text(encoding="utf-8").splitlines()
         return Table("metrics", pa.Table.from_pylist([json.loads(line) for line in lines]))
 
 
 class Scores(Artifact):
-    """What `dclm.evaluate` makes: accuracies with errors, and every item."""
+    """The output of `dclm.evaluate`: accuracies with errors, and every item."""
 
     @cached_property
     def scores(self) -> Mapping[str, Any]:
@@ -143,13 +144,13 @@ class Scores(Artifact):
 
     @property
     def core(self) -> float | None:
-        """CORE v2; None where a task of it has no score (`missing` says which)."""
+        """CORE v2; None if one of its tasks has no score (`missing` says which)."""
         value: float | None = self.scores["core_v2"]
         return value
 
     @property
     def core_bpb(self) -> float | None:
-        """Bits per byte of the right answers, mean over CORE; None where a task has none, or scores are older."""
+        """Bits per byte of the right answers, mean over CORE; None if a task has none, or the scores are older."""
         value: float | None = self.scores.get("core_bpb")
         return value
 
@@ -191,16 +192,16 @@ class Scores(Artifact):
 
 
 class RunDirectory:
-    """The directory of `dclm.run`: all that a recipe has made so far."""
+    """The directory of `dclm.run`: everything that a recipe has made so far."""
 
     def __init__(self, path: str | Path) -> None:
-        """Raises: DataError where no stage of a recipe has finished at `path`."""
+        """Raises: DataError if no stage of a recipe has finished at `path`."""
         self.path = absolute(path)
         self.artifacts: Mapping[str, Artifact] = {
             name: open_artifact(address)  # type: ignore[misc]
             for name, address in artifacts_of_run(self.path).items()
         }
-        """Place in the run, such as `documents/web` or `train` → the artifact."""
+        """Path in the run, such as `documents/web` or `train` → the artifact."""
         if not self.artifacts:
             raise DataError(self.path, "no stage of a run has finished here", "pass the --out of `dclm run`")
 
@@ -225,7 +226,7 @@ class RunDirectory:
 
     @property
     def result(self) -> Mapping[str, Any] | None:
-        """The content of result.json, which goes to a leaderboard; None before the last stage."""
+        """The content of result.json, for a leaderboard; None before the last stage."""
         content = read_bytes(join(self.path, RESULT))
         return None if content is None else json.loads(content)
 
@@ -246,9 +247,9 @@ _KINDS: dict[str, type[Artifact]] = {
 
 
 def open_artifact(path: str | Path) -> Artifact | RunDirectory:
-    """The artifact at `path`, as what it is: Documents, Tokens, Checkpoint, Scores; or the directory of a run.
+    """The artifact at `path`, opened as its kind: Documents, Tokens, Checkpoint, Scores; or the directory of a run.
 
-    Raises: IncompleteError where there is neither.
+    Raises: IncompleteError if it is neither.
     """
     if not exists(join(path, RECORD)) and artifacts_of_run(absolute(path)):
         return RunDirectory(path)
@@ -256,7 +257,7 @@ def open_artifact(path: str | Path) -> Artifact | RunDirectory:
 
 
 def expect(kind: type[Artifact], path: str | Path | Artifact) -> str:
-    """The path of an artifact that is given as itself or by its path. Raises: ConfigError for one of another kind."""
+    """The path of an artifact, given as itself or as a path. Raises: ConfigError for one of another kind."""
     if isinstance(path, Artifact) and not isinstance(path, kind):
         raise ConfigError(path.path, f"found {path.kind}, allowed: {kind.__name__.lower()}")
     return str(path)

@@ -1,4 +1,4 @@
-"""Small HTML tables for Jupyter. Text of strangers is escaped."""
+"""Small HTML tables for Jupyter. Untrusted text is escaped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CELL = 'style="text-align:{};padding:0.15em 0.8em"'
 
 
 def render_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], note: str = "") -> str:
-    """One table with a title above and a note below it. Numbers are set to the right; None is a dash."""
+    """One table with a title above and a note below it. Numbers are right-aligned; None is a dash."""
     head = "".join(f"<th {_CELL.format('left')}>{html.escape(name)}</th>" for name in columns)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     below = f"<p>{html.escape(note)}</p>" if note else ""

@@ -1,4 +1,4 @@
-"""Which of two models or corpora is better, and how sure that is."""
+"""Which of two models or corpora is better, and how certain that is."""
 
 from __future__ import annotations
 
@@ -60,17 +60,17 @@ class Predicted:
 
     @property
     def order(self) -> Table:
-        """One row per corpus, the best first: predicted CORE with its 95 % interval, and P(it is the best)."""
+        """One row per corpus, best first: predicted CORE with its 95 % interval, and P(it is the best)."""
         return Table("order", pa.Table.from_pylist([dataclasses.asdict(s) for s in self.found.order]))
 
     @property
     def pairs(self) -> Table:
-        """One row per pair: which is better, how sure that is, and the verdict."""
+        """One row per pair: which is better, how certain that is, and the verdict."""
         return Table("pairs", pa.Table.from_pylist([dataclasses.asdict(p) for p in self.found.pairs]))
 
     @property
     def next_runs(self) -> Table:
-        """The runs that would tell most, per FLOP, the best first."""
+        """The most informative runs per FLOP, best first."""
         return Table("next runs", pa.Table.from_pylist([dataclasses.asdict(r) for r in self.found.next_runs]))
 
     def __repr__(self) -> str:
@@ -85,8 +85,8 @@ class Predicted:
 def compare(a: Scored | Sequence[Scored], b: Scored | Sequence[Scored]) -> Compared:
     """How much better the scores of `b` are than those of `a`, with confidence intervals, paired item by item.
 
-    a, b: scores or run directories; several of each are seeds of two recipes, and the intervals hold for the recipes.
-    Raises: DataError where they have nothing in common.
+    a, b: scores or run directories; several of each are seeds of two recipes, and the intervals are then valid for the
+    recipes. Raises: DataError if they have nothing in common.
     """
     from dclm.eval.statistics.compare import compare as run_comparison
 
@@ -103,10 +103,9 @@ def predict(
 ) -> Predicted:
     """Predict which corpus is better at the scale `large`, from runs at the scale `small` (docs/predict.md).
 
-    results: result.json files of your runs at the small scale.
-    corpora: names of corpora in the records; with neither, all that were run at the small scale alone.
-    records: tables of published runs; by default those found through DCLM_SHARED.
-    Raises: ConfigError where the records do not suffice.
+    results: result.json files of your runs at the small scale. corpora: names of corpora in the records; without
+    either, all that were run only at the small scale. records: tables of published runs; by default those found through
+    DCLM_SHARED. Raises: ConfigError if the records are not enough.
     """
     from dclm.science.predict.forecast import forecast as run_forecast
     from dclm.science.predict.records import at_scale, distinct, find_published, read_result, read_table

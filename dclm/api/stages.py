@@ -1,4 +1,4 @@
-"""The stages of the chain as functions. What is finished is reused, as on the command line."""
+"""The stages of the chain as functions. Finished work is reused, as on the command line."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def _silent(line: str) -> None: ...
 def own(what: str, *, directory: Path_ = ".", **fields: object) -> Step:
     """A step of your own, for `Pipeline(steps=…)`: `own("rules.py:keep", min_words=3)`.
 
-    what: FILE:NAME of a function or a Step class, relative to `directory` (see docs/own_filters.md).
-    fields: the step's fields, checked as those of a pipeline file are.
-    Raises: ConfigError for a file, name or field that is not there, and for an error in the file.
+    what: FILE:NAME of a function or a Step class, relative to `directory` (see docs/own_filters.md). fields: the step's
+    fields, checked like those in a pipeline file. Raises: ConfigError for a missing file, name or field, and for an
+    error in the file.
     """
     module, _, attribute = what.rpartition(":")
     code = find_code(module, Path(directory)) if module else None
@@ -65,15 +65,12 @@ def curate(
 ) -> Documents:
     """Run a pipeline over a pool.
 
-    pipeline: a `Pipeline`, or the path of a pipeline file.
-    pool: files, directories, globs or URLs of WARC, WET, JSON lines or Parquet.
-    out: a directory or URL for the documents.
-    limit: read at most this many records.
-    models: files that steps ask for by name, such as a classifier.
-    trust: let a pipeline file run its own steps, which is code. Steps made with `own` need no permission.
-    workers: processes; on: `local`, `ray` or `ray:ADDRESS`. Neither changes the output.
-    say: is told what is reused.
-    Raises: ConfigError, DataError; IncompleteError where files are damaged, unless `allow_incomplete`.
+    pipeline: a `Pipeline`, or the path of a pipeline file. pool: files, directories, globs or URLs of WARC, WET, JSON
+    lines or Parquet. out: a directory or URL for the documents. limit: read at most this many records. models: files
+    for steps that refer to them by name, such as a classifier. trust: allow a pipeline file to run the code of its own
+    steps. Steps made with `own` need no permission. workers: processes; on: `local`, `ray` or `ray:ADDRESS`. Neither
+    changes the output. say: called with a message when an artifact is reused. Raises: ConfigError, DataError;
+    IncompleteError if files are damaged, unless `allow_incomplete`.
     """
     paths = [str(p) for p in ([pool] if isinstance(pool, str | Path) else pool)]
     loaded = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline, trust)
@@ -105,8 +102,7 @@ def tokenize(
     """Tokenize, pack and shuffle documents.
 
     documents: artifacts, or JSON lines or Parquet files with a column `text`; several are mixed by `weights`.
-    tokenizer: an asset's name, or a tokenizer.json.
-    seq_len: tokens that a model reads at once; rows hold one more.
+    tokenizer: an asset's name, or a tokenizer.json. seq_len: context length of the model; rows have one more token.
     Raises: ConfigError, DataError, IncompleteError.
     """
     from dclm.tokens.stage import TokenizeConfig
@@ -147,11 +143,10 @@ def train(
     device: Device = "auto",
     num_ranks: int = 1,
 ) -> Checkpoint:
-    """Train a model of a fixed scale (docs/scales.md), or continue where its last checkpoint is.
+    """Train a model at a fixed scale (docs/scales.md), or continue from its last checkpoint.
 
-    epochs: passes over the tokens; num_tokens: train on this many, which leaves the benchmark.
-    validation: tokens of a held-out text.
-    Raises: ConfigError, DataError (too few tokens).
+    epochs: maximum number of passes over the tokens; num_tokens: overrides the scale's token budget, which leaves the
+    benchmark. validation: tokens of a held-out text. Raises: ConfigError, DataError (too few tokens).
     """
     from dclm.train.launch import launch
     from dclm.train.options import TrainOptions
@@ -183,9 +178,8 @@ def evaluate(
 ) -> Scores:
     """Score a model on a suite (`core`, `extended`, `mmlu`) or on tasks, and on texts by their bits per byte.
 
-    model: a checkpoint, or whatever `dclm evaluate` takes.
-    limit: items per task at most, which is no benchmark score.
-    Raises: ConfigError, DataError.
+    model: a checkpoint, or any other model that `dclm evaluate` accepts. limit: maximum number of items per task; the
+    result is then not a benchmark score. Raises: ConfigError, DataError.
     """
     from dclm.eval.run.stage import evaluate as run_evaluation
 
@@ -221,9 +215,8 @@ def run(
 ) -> RunDirectory:
     """Run a recipe file from its pool up to a stage (`pool`, `curate`, `tokenize`, `train`, `evaluate`).
 
-    variables: environment variables that the recipe may use, as `--env` names them.
-    trust: let the recipe's pipelines run their own steps, which is code.
-    Raises: what the stages raise.
+    variables: environment variables that the recipe may use, as with `--env`. trust: allow the recipe's pipelines to
+    run the code of their own steps. Raises: the errors of the stages.
     """
     from dclm.recipe.recipe import load_recipe
     from dclm.recipe.run import Run, RunOptions

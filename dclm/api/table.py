@@ -1,4 +1,4 @@
-"""Rows of an artifact, read when they are asked for, in the library that you use."""
+"""Rows of an artifact, read on demand, in the library that you use."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 5
 
 
 class Table:
-    """Rows in Parquet files, or in memory. Nothing is read before a method asks for it."""
+    """Rows in Parquet files, or in memory. Nothing is read before a method needs it."""
 
     def __init__(self, name: str, source: Sequence[Path] | pa.Table) -> None:
         """`source`: Parquet files in order, which need not have the same columns, or a table."""
@@ -48,7 +48,7 @@ class Table:
         return pa.unify_schemas([pq.read_schema(path) for path in self._source], promote_options="permissive")
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
-        """Record batches of at most `rows` rows, one after the other: for what does not fit in memory."""
+        """Record batches of at most `rows` rows, one after the other: for data that does not fit in memory."""
         if isinstance(self._source, pa.Table):
             yield from (self._source if columns is None else self._source.select(list(columns))).to_batches(rows)
             return

@@ -1,6 +1,6 @@
-"""Continuous scores of a result, computed anew from its items, which come from strangers.
+"""Continuous scores of a result, recomputed from its items, which come from strangers.
 
-Items that were scored before there were such scores have none; a result that claims some must bring the items for it.
+Items from before there were such scores have none; a result that claims some must include the items for them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from dclm.board.result import Result, TaskScore
 from dclm.core.errors import Problem
+from dclm.eval.kinds.registry import kind_of
 from dclm.eval.statistics.continuous import COLUMNS, estimate, mean_bits
 from dclm.eval.statistics.stats import TaskItems
 from dclm.eval.suite import load_suite
@@ -21,12 +22,11 @@ from dclm.eval.task import Task
 
 _TOLERANCE = 1e-6
 _LOOSE = 1e-3
-"""Between a sum of single-precision numbers and the total that was kept in double precision."""
-_CHOICES = ("multiple_choice", "schema")
+"""Tolerance between a sum of single-precision numbers and the total that was stored in double precision."""
 
 
 def malformed(task: Task, table: pa.Table) -> Iterator[Problem]:
-    """What in the columns of one task's items no run leaves: with it nothing can be computed from them."""
+    """Find what no run leaves in the columns of one task's items: then nothing can be computed from them."""
     where = f"scores.{task.task}"
     present = [name for name in COLUMNS if name in table.column_names]
     if not present or len(table) == 0:
@@ -39,30 +39,32 @@ def malformed(task: Task, table: pa.Table) -> Iterator[Problem]:
         yield Problem(where, f"columns {', '.join(COLUMNS)} of types {', '.join(map(str, types))}")
         return
     chosen = table.filter(pc.is_valid(table["logprobs"]))
-    if len(chosen) < len(table) and task.metadata.kind != "generation":
+    kind = kind_of(task)
+    if len(chosen) < len(table) and not kind.generates:
         yield Problem(where, f"{len(table) - len(chosen)} items without logprobs")
         return
     counts = pc.list_value_length(chosen["logprobs"]).to_numpy().astype(np.int64)
     sizes = pc.fill_null(pc.list_value_length(chosen["answer_bytes"]), -1).to_numpy().astype(np.int64)
     gold = pc.fill_null(chosen["gold"], -1).to_numpy().astype(np.int64)
-    of_choices = task.metadata.kind in _CHOICES
+    of_choices = kind.choices is not None
     wrong = (counts != sizes) | (gold >= counts) | ((gold >= 0) != of_choices) | (counts < 1 + of_choices)
     values = pc.list_flatten(chosen["logprobs"]).to_numpy()
     lengths = pc.list_flatten(chosen["answer_bytes"])
     if wrong.any() or lengths.null_count or (lengths.to_numpy() < 0).any() or not (values <= 0.0).all():
-        yield Problem(where, "the items' right choices, log-probabilities and bytes do not fit each other")
+        yield Problem(where, "the items' right choices, log-probabilities and bytes are inconsistent")
         return
     yield from _contradictions(task, chosen, where)
 
 
 def _contradictions(task: Task, table: pa.Table, where: str) -> Iterator[Problem]:
-    """Marks that say other than the right choice, and totals other than their parts."""
-    if task.metadata.kind in _CHOICES:
+    """Find marks that differ from the right choice, and totals that differ from their parts."""
+    kind = kind_of(task)
+    if kind.choices is not None:
         right = pc.equal(pc.fill_null(table["selected"], -1), table["gold"])
         wrong = len(table) - int(pc.sum(pc.equal(right, table["correct"])).as_py())
         if wrong:
-            yield Problem(where, f"in {wrong} items the mark is not what the right choice says")
-    elif task.metadata.kind == "language_modeling":
+            yield Problem(where, f"in {wrong} items the mark differs from the right choice")
+    elif not kind.generates:
         parts = table["scores"].to_pylist()
         sums = np.array([math.fsum(part or [math.nan]) for part in parts])
         totals = pc.list_flatten(table["logprobs"]).to_numpy()
@@ -72,7 +74,8 @@ def _contradictions(task: Task, table: pa.Table, where: str) -> Iterator[Problem
 
 
 def continuous_problems(score: TaskScore, items: Mapping[str, TaskItems], where: str) -> Iterator[Problem]:
-    """Continuous scores that are not those of the items. Those that the result does not state are not missed."""
+    """Find continuous scores that differ from those of the items. Scores that the result does not state are not
+    required."""
     for metric, stated in score.continuous.items():
         if metric not in items:
             yield Problem(f"{where}.{metric}", "the items do not give it")
@@ -86,7 +89,8 @@ def continuous_problems(score: TaskScore, items: Mapping[str, TaskItems], where:
 
 
 def core_bpb_problems(result: Result, continuous: Mapping[str, Mapping[str, TaskItems]]) -> Iterator[Problem]:
-    """A standard error of core_bpb that is not that of the items (the mean itself follows from the tasks')."""
+    """Find a standard error of core_bpb that differs from that of the items (the mean itself follows from the
+    tasks')."""
     if result.core_bpb is None:
         return
     found = mean_bits(continuous, load_suite("core").tasks)

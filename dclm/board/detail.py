@@ -115,7 +115,7 @@ def _task_row(result: Result, task: str, others: Sequence[Entry]) -> str:
 
 
 def _continuous(result: Result) -> str:
-    """The continuous scores of all tasks; nothing where the result has none."""
+    """The continuous scores of all tasks; empty if the result has none."""
     known = {task: s for task, s in result.scores.items() if s.continuous}
     if not known:
         return ""

@@ -1,13 +1,14 @@
-"""Compute multipliers: how many times a run's FLOPs a baseline corpus needs for the same CORE, by the published runs.
+"""Compute multipliers: the factor of a run's FLOPs that a baseline corpus needs for the same CORE, from the published
+runs.
 
 The published runs in the usual design of their size (learning rate and weight decay), of every corpus with three
-amounts of compute, lie about lines of one slope (see docs/predict.md):
+amounts of compute, follow lines with a common slope (see docs/predict.md):
 
-    CORE = a_corpus + b · log10(FLOPs)
+  CORE = a_corpus + b · log10(FLOPs)
 
-A run's multiplier is 10^x / its FLOPs, x being where its CORE lies on the baseline's line. The 95 % interval is the set
-of x that the line and the scatter of single runs about it do not rule out (Fieller); it is for this run, not for its
-recipe. A line says nothing beyond its runs: what lies there is marked as extrapolated.
+A run's multiplier is 10^x / its FLOPs, where x is the point at which the baseline's line reaches the run's CORE. The 95
+% interval is the set of x that the line and the scatter of single runs around it do not rule out (Fieller); it is for
+this run, not for its recipe. A line says nothing beyond its runs: values there are marked as extrapolated.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dclm.board.result import Result
 DEFAULT = "RefinedWeb"
 """The baseline of tables without a choice."""
 _LEAST = 3
-"""Amounts of compute that a baseline was run with."""
+"""Amounts of compute at which a baseline was run."""
 _CONFIDENCE = 0.95
 _TRAINED = ("lr", "wd")
 
@@ -41,7 +42,7 @@ class Baseline:
     center: float
     """Mean of log10(FLOPs) over its runs."""
     level: float
-    """CORE there."""
+    """CORE at that point."""
     runs: int
     low: float
     """log10(FLOPs) of its smallest run."""
@@ -50,14 +51,14 @@ class Baseline:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Lines:
-    """What all baselines share, and each of them."""
+    """The parameters that all baselines share, and each of them."""
 
     slope: float
     """CORE per tenfold FLOPs."""
     variance: float
-    """Of one run about its line."""
+    """Standard deviation of one run around its line."""
     spread: float
-    """Σ (log10(FLOPs) - mean of its corpus)², which the slope was estimated from."""
+    """Σ (log10(FLOPs) - mean of its corpus)², from which the slope was estimated."""
     reach: float
     """Quantile of Student's t for the interval."""
     baselines: Mapping[str, Baseline]
@@ -65,16 +66,16 @@ class Lines:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Multiplier:
-    """Of one run over one baseline."""
+    """The multiplier of one run over one baseline."""
 
     baseline: str
     value: float
-    """Times the run's FLOPs that the baseline needs for the same CORE."""
+    """The factor of the run's FLOPs that the baseline needs for the same CORE."""
     low: float | None
-    """Of the 95 % interval; null where it has no bounds."""
+    """Ends of the 95 % interval; null if it has no bounds."""
     high: float | None
     extrapolated: bool
-    """The baseline was not run with that many FLOPs, or that few."""
+    """Whether the baseline was not run with that many, or that few, FLOPs."""
 
 
 @cache
@@ -119,7 +120,8 @@ def fit_lines(entries: Sequence[Entry]) -> Lines:
 
 
 def multiplier(result: Result, baseline: str = DEFAULT, fitted: Lines | None = None) -> Multiplier | None:
-    """Of a run over `baseline`; None where its CORE or FLOPs are unknown, or CORE is that of a part of the items."""
+    """Multiplier of a run over `baseline`; None if its CORE or FLOPs are unknown, or its CORE is based on a part of the
+    items."""
     fitted = fitted or lines()
     line, flops = fitted.baselines[baseline], result.training.flops
     if result.core_v2 is None or flops is None or result.limited is not None:
@@ -139,7 +141,7 @@ def multiplier(result: Result, baseline: str = DEFAULT, fitted: Lines | None = N
 
 
 def _bounds(fitted: Lines, line: Baseline, gap: float) -> tuple[float, float] | None:
-    """Ends of the d with (gap - slope · d)² ≤ t² · s² · (1 + 1/n + d²/spread); None where they are not finite."""
+    """Ends of the d with (gap - slope · d)² ≤ t² · s² · (1 + 1/n + d²/spread); None if they are not finite."""
     noise = fitted.reach**2 * fitted.variance
     square = fitted.slope**2 - noise / fitted.spread
     if square <= 0.0:
@@ -151,7 +153,7 @@ def _bounds(fitted: Lines, line: Baseline, gap: float) -> tuple[float, float] | 
 
 
 def _usual(entries: Sequence[Entry]) -> list[Entry]:
-    """Runs of a known corpus in the rates that most runs of their scale have, or in rates that nobody states."""
+    """Runs of a known corpus with the rates that most runs of their scale have, or with unknown rates."""
     known = [
         entry
         for entry in entries
@@ -166,7 +168,7 @@ def _usual(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _rates(result: Result) -> tuple[str, ...]:
-    """Learning rate and weight decay, as the name of the run's file states them."""
+    """Learning rate and weight decay, as stated in the name of the run's file."""
     file = (result.imported or "").rpartition(": ")[2].removesuffix(".json")
     stated = dict(SETTING.findall(file))
     return tuple(f"{name} {float(stated[name].replace('p', '.')):g}" for name in _TRAINED if name in stated)

@@ -31,6 +31,7 @@ from dclm.board.known.layout import layouts
 from dclm.board.result import ITEMS_FILE, Result, TaskScore, parse_result
 from dclm.core.errors import DataError, DclmError, Problem
 from dclm.core.storage import sha256_file
+from dclm.eval.kinds.registry import kind_of
 from dclm.eval.report import read_items
 from dclm.eval.statistics.continuous import COLUMNS, read_continuous
 from dclm.eval.statistics.stats import TaskItems, accuracy, mean_error
@@ -196,7 +197,7 @@ def _item_problems(task: Task, table: pa.Table, whole: bool, where: str) -> Iter
             yield Problem(
                 where, f"{len(sizes)} clusters of up to {sizes.max()} items, which differ from those of the task"
             )
-    if task.metadata.kind in ("multiple_choice", "schema"):
+    if kind_of(task).choices is not None:
         wrong = _not_lowest(table)
         if wrong:
             yield Problem(where, f"in {wrong} items the selected choice is not the one with the lowest score")

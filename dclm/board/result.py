@@ -26,7 +26,7 @@ ITEMS_FILE = "items.parquet"
 Setting = bool | int | float | str | None
 """The value of a hyper-parameter."""
 BITS = "bits_per_byte"
-"""The continuous score of which there is a mean over CORE."""
+"""The continuous score whose mean over CORE is computed."""
 Track = Literal["filtering", "mixing", "none"]
 
 
@@ -36,7 +36,7 @@ class Measure:
 
     value: float
     stderr: float | None = None
-    """Standard error of `value`; null where the items cannot tell."""
+    """Standard error of `value`; null if it cannot be estimated from the items."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,7 +141,7 @@ class Result:
     core_v2_stderr: float | None = None
     extended_v2_stderr: float | None = None
     core_bpb: float | None = None
-    """Mean over the tasks of CORE of the bits per byte of the right answer; null where a task has none."""
+    """Mean over the tasks of CORE of the bits per byte of the right answer; null if a task has none."""
     core_bpb_stderr: float | None = None
     missing: tuple[str, ...] = ()
     """Tasks of EXTENDED without a score. A mean with a missing task is null."""
@@ -232,7 +232,7 @@ def make_result(
 
 
 def core_bpb(scores: Mapping[str, TaskScore]) -> float | None:
-    """Mean bits per byte over the tasks of CORE; None where one of them has none."""
+    """Mean bits per byte over the tasks of CORE; None if one of them has none."""
     measures = [s.continuous.get(BITS) if (s := scores.get(task)) is not None else None for task in core_labels()]
     known = [measure.value for measure in measures if measure is not None]
     return math.fsum(known) / len(known) if len(known) == len(measures) else None

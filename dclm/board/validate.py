@@ -62,7 +62,7 @@ def _mean_problems(result: Result, name: str) -> Iterator[Problem]:
 
 
 def _bits_problems(result: Result, name: str) -> Iterator[Problem]:
-    """Continuous scores that the kind of task cannot have, and a mean that does not follow from them."""
+    """Find continuous scores that the kind of task cannot have, and a mean that does not follow from them."""
     for task, score in result.scores.items():
         if score.continuous and BITS not in score.continuous:
             yield Problem(f"{name}: scores.{shorten(task)}.continuous", f"no {BITS}, which every item has")

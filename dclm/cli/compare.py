@@ -41,13 +41,13 @@ class _SeveralAfterAgainst(click.Command):
     type=click.Choice(["accuracy", "bits_per_byte", "probability", "margin", "brier"]),
     default="accuracy",
     show_default=True,
-    help="The score of the tasks in table and plot. JSON has all.",
+    help="Score of the tasks in table and plot. JSON has all scores.",
 )
 @click.option(
     "--power",
     type=float,
     metavar="DIFFERENCE",
-    help="Say how many items or seeds it takes to find a true difference this large.",
+    help="Show how many items or seeds are needed to detect a true difference of this size.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @force_option
@@ -94,7 +94,7 @@ def compare(
 
 
 def _power(found: Comparison, metric: str, difference: float) -> dict[str, Needed]:
-    """What finding `difference` takes: in the means, and in `metric` on each task."""
+    """What is needed to detect `difference`: in the means, and in `metric` on each task."""
     from dclm.eval.statistics.power import needed
 
     everything = sum(found.items.values())
@@ -116,7 +116,7 @@ def _plain_power(takes: Mapping[str, Needed]) -> dict[str, object]:
 
 
 def _power_table(takes: Mapping[str, Needed], difference: float, num_runs: tuple[int, int]) -> str:
-    head = f"to find a true difference of {difference:g}, at 95 % confidence and four times in five:"
+    head = f"to detect a true difference of {difference:g}, at 95 % confidence and four times out of five:"
     seeds = f"seeds of each, same items (now {num_runs[0]} and {num_runs[1]})"
     lines = ["", head, f"{'':36}{'items, same seeds':>20}{seeds:>42}"]
     for name, each in takes.items():

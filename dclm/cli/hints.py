@@ -1,7 +1,7 @@
-"""Hints fit the command they are given in: a stage's hint names its own option, and a recipe's command has a field.
+"""Hints that fit the command in which they are shown: a stage's hint names its own option, a recipe's the field.
 
 `--epochs 3` is right after `dclm train`; after `dclm run` it becomes `epochs: 3` in the recipe. An option that neither
-the command nor the recipe has is named with the command that has it.
+the command nor the recipe has is named together with its command.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _FIELDS = {
     "--max-reject-fraction": "`max_reject_fraction: {}` in the recipe",
     "--allow-incomplete": "`allow_incomplete: true` in the recipe",
 }
-"""Option of a stage's own command → the field by which a recipe says the same; {}: the value."""
+"""Option of a stage's own command → the equivalent field of a recipe; {}: the value."""
 _AGAIN = "the same command"
-"""What does the same as `--resume` in commands that always continue."""
+"""The equivalent of `--resume` for commands that always continue."""
 
 
 def fitted(error: DclmError, command: click.Command, root: click.Group) -> DclmError:
-    """The error with hints that name nothing which `command` lacks. `root`: the group of all commands."""
+    """The error with hints that only name options of `command`. `root`: the group of all commands."""
     problems = [
         Problem(p.where, fit_hint(p.what, command, root), p.hint and fit_hint(p.hint, command, root))
         for p in error.problems
@@ -39,7 +39,7 @@ def fitted(error: DclmError, command: click.Command, root: click.Group) -> DclmE
 
 
 def fit_hint(text: str, command: click.Command, root: click.Group) -> str:
-    """The text with every option that `command` lacks replaced by what does the same there."""
+    """The text with every option that `command` lacks replaced by its equivalent there."""
     own = options(command)
     reads_recipe = any(p.name in ("recipe", "file") for p in command.params)
 
@@ -58,7 +58,7 @@ def fit_hint(text: str, command: click.Command, root: click.Group) -> str:
 
 
 def active_command(root: click.Group, arguments: list[str]) -> click.Command:
-    """The command that these arguments call, or the group they end in."""
+    """The command that these arguments call, or the group at which they end."""
     command: click.Command = root
     for argument in arguments:
         if not isinstance(command, click.Group):

@@ -1,4 +1,4 @@
-"""`dclm noise`: how much the scores of each task vary, and which tasks tell corpora apart."""
+"""`dclm noise`: how much the scores of each task vary, and which tasks distinguish corpora."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dclm.eval.statistics.noise import Noise, NoiseReport
 
 _TASKS = 12
-"""Tasks named for a pair of corpora, at most."""
+"""Maximum number of tasks listed for a pair of corpora."""
 
 
 @click.command()
@@ -27,21 +27,21 @@ _TASKS = 12
     "--checkpoints",
     multiple=True,
     metavar="SCORES,SCORES...",
-    help="Scores of the last checkpoints of one run; can be repeated.",
+    help="Scores of the last checkpoints of one run; repeatable.",
 )
 @click.option(
     "--metric",
     type=click.Choice(["accuracy", "bits_per_byte", "probability", "margin", "brier"]),
     default="accuracy",
     show_default=True,
-    help="The score in the table. JSON has all.",
+    help="Score in the table. JSON has all scores.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def noise(corpora: tuple[str, ...], checkpoints: tuple[str, ...], metric: str, as_json: bool) -> None:
-    """Measure how much each task's scores vary, and which tasks can tell the corpora apart.
+    """Measure how much each task's scores vary, and which tasks can distinguish the corpora.
 
-    Each corpus is given as NAME=RUN,RUN,... with one run per seed. A run is an output of `dclm evaluate` or `dclm
-    run`; patterns such as `raw=out/raw-*` are allowed. What the columns mean: docs/scores.md.
+    Each corpus is given as NAME=RUN,RUN,... with one run per seed. A run is an output of `dclm evaluate` or `dclm run`;
+    patterns such as `raw=out/raw-*` are allowed. What the columns mean: docs/scores.md.
     """
     from dclm.eval.statistics.noise import measure_noise
 
@@ -76,8 +76,8 @@ def _table(found: NoiseReport, metric: str) -> str:
     lines += [_row(name, each) for name, each in found.means.items()]
     rows = {label: by_metric[metric] for label, by_metric in found.tasks.items() if metric in by_metric}
     ordered = sorted(rows.items(), key=lambda entry: -(entry[1].ratio or 0.0))
-    lines += [_row(label, each) for label, each in ordered] or ["no task has it in all runs, on the same items"]
-    lines += ["", "told apart with 95 % confidence (of equal corpora one pair in twenty is, by chance):"]
+    lines += [_row(label, each) for label, each in ordered] or ["no task has it in all runs on the same items"]
+    lines += ["", "distinguished with 95 % confidence (for equal corpora, one pair in twenty by chance):"]
     lines += _pairs({**found.means, **rows}) or ["no pair, by any score"]
     if found.limited:
         many = " and ".join(map(str, found.limited))
@@ -93,7 +93,7 @@ def _row(label: str, each: Noise) -> str:
 
 
 def _pairs(scores: Mapping[str, Noise]) -> list[str]:
-    """For each pair of corpora the scores that tell them apart, and in which order."""
+    """For each pair of corpora, the scores that distinguish them, and in which order."""
     by_pair: dict[tuple[str, str], list[str]] = defaultdict(list)
     for label, each in scores.items():
         for pair in each.told_apart:

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def make_callable(package: str, module: str, name: str) -> None:
-    """Let calls of the loaded `package` run `module.name`, which is imported at the first call."""
+    """Make calls of the loaded `package` run `module.name`, which is imported at the first call."""
 
     class CallablePackage(ModuleType):
         def __call__(self, *arguments: Any, **named: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Models and data sets of the Hugging Face Hub that this machine has: snapshots in its cache, never a download."""
+"""Models and data sets of the Hugging Face Hub on this machine: snapshots in its cache; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 from dclm.core.errors import DataError
 
 HUB = "hf:"
-"""Before `ORG/NAME` or a directory."""
+"""Prefix of `ORG/NAME` or of a directory."""
 HubKind = Literal["model", "dataset"]
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -21,15 +21,15 @@ def is_hub_name(text: str) -> bool:
 
 
 def snapshot(name: str, kind: HubKind) -> Path:
-    """The directory in the local cache that holds the files of ORG/NAME.
+    """The directory in the local cache with the files of ORG/NAME.
 
-    Raises: DataError where the cache does not have it: downloading is an explicit choice of the user.
+    Raises: DataError if the cache does not have it: downloading is an explicit choice of the user.
     """
     where = f"{HUB}{name}"
     try:
         hub = importlib.import_module("huggingface_hub")
     except ImportError:
-        what = "the package huggingface_hub is not installed, which knows where the cache is"
+        what = "the package huggingface_hub, which locates the cache, is not installed"
         raise DataError(where, what, "pip install huggingface_hub") from None
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -44,7 +44,7 @@ def snapshot(name: str, kind: HubKind) -> Path:
 def data_path(path: str) -> str:
     """The local path of `hf:ORG/NAME` (a data set's snapshot) or `hf:ORG/NAME/FILES`; other paths unchanged.
 
-    Raises: DataError where the cache does not have the data set.
+    Raises: DataError if the cache does not have the data set.
     """
     if not path.startswith(HUB) or path.startswith(f"{HUB}//"):
         return path

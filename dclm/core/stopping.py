@@ -86,7 +86,7 @@ def requested() -> int | None:
 
 
 def request(number: int) -> None:
-    """Note that this process is to end, as a signal would: for processes that hear of it in another way.
+    """Record that this process is to end, as a signal would: for processes that learn of it in another way.
 
     Call it while the work is `watched`.
     """

@@ -1,4 +1,4 @@
-"""One batch through local steps: features, filters, maps, and the count of everything that leaves."""
+"""Passes a batch through local steps: features, filters, maps, and counts of everything that leaves."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dclm.curate.tally import READER, Ledger, Size, StepCount, text_size
 from dclm.text.features import FEATURES
 
 Why = Callable[[pa.RecordBatch], Mapping[str, pa.Array]]
-"""From dropped rows to what the ledger is to say of each (see `REASONS`)."""
+"""A function from dropped rows to the ledger's entries for each (see `REASONS`)."""
 NOTHING_LEFT = "nothing_left"
-"""The rule by which an edit drops a document of which it leaves no text."""
+"""The rule under which an edit drops a document of which it leaves no text."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Opened:
     index: int
     function: MapFunction | FilterFunction
     rules: RuleFunction | None = None
-    """Of a Filter: which rule dropped rows broke."""
+    """For a Filter: the function that finds the rule that dropped rows broke."""
 
     @staticmethod
     def all(steps: Sequence[Map | Filter], first: int, context: Context) -> list[Opened]:
-        """Open `steps`, the first of which stands at place `first` of the pipeline."""
+        """Open `steps`, the first of which has the index `first` in the pipeline."""
         return [
             Opened(step, first + i, step.open(context), step.open_rules(context) if isinstance(step, Filter) else None)
             for i, step in enumerate(steps)
@@ -39,7 +39,7 @@ class Opened:
 
 
 class Flow:
-    """What happens to one shard's batches, with its ledger and its counts."""
+    """Processes one shard's batches, with its ledger and its counts."""
 
     def __init__(self, opened: Sequence[Opened], seed: int) -> None:
         self._opened = opened
@@ -48,17 +48,17 @@ class Flow:
         self._measured: tuple[pa.RecordBatch | None, Size] = (None, Size(0, 0))
 
     def count(self, step: str, index: int) -> StepCount:
-        """The sums of one step, made when first asked for."""
+        """The sums of one step, created at first use."""
         return self.counts.setdefault(index, StepCount(step=step, index=index))
 
     def size(self, batch: pa.RecordBatch) -> Size:
-        """The size of the batch's texts; what leaves one step comes to the next, and is measured once."""
+        """The size of the batch's texts; the output of one step is the input of the next, and is measured once."""
         if batch is not self._measured[0]:
             self._measured = (batch, text_size(batch))
         return self._measured[1]
 
     def read(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Take a batch as the reader gives it: its rejects leave here."""
+        """Accept a batch from the reader: its rejects leave here."""
         count = self.count("read", READER)
         count.documents_in += batch.num_rows
         batch = self._settle(batch, "read", count)
@@ -91,8 +91,10 @@ class Flow:
                 batch = batch.append_column(f"_{feature}", FEATURES[feature](batch.column("text")))
         if isinstance(opened.step, Filter):
             keep = opened.function(batch)
-            assert len(keep) == batch.num_rows, f"{opened.step.name} gave {len(keep)} answers for {batch.num_rows} rows"
-            assert keep.null_count == 0, f"{opened.step.name} gave a null"
+            assert len(keep) == batch.num_rows, (
+                f"{opened.step.name} returned {len(keep)} answers for {batch.num_rows} rows"
+            )
+            assert keep.null_count == 0, f"{opened.step.name} returned a null"
             rules = opened.rules
             why = None if rules is None else lambda gone: {"rule": rules(gone)}
             batch = self.drop(batch, pc.invert(keep), opened.step.name, count, why)
@@ -102,7 +104,7 @@ class Flow:
         return batch
 
     def mapped(self, before: pa.RecordBatch, after: pa.RecordBatch, name: str, count: StepCount) -> pa.RecordBatch:
-        """What a Map gave, with its drops and rejects taken out and stale features thrown away."""
+        """The output of a Map, without its drops and rejects and without stale features."""
         assert after.num_rows == before.num_rows, f"{name} removed or added rows"
         if not _same_text(before, after):
             stale = [c for c in after.schema.names if c.startswith("_") and c in before.schema.names and c != "_row"]
@@ -130,7 +132,7 @@ class Flow:
     def drop(
         self, batch: pa.RecordBatch, mask: pa.BooleanArray, name: str, count: StepCount, why: Why | None = None
     ) -> pa.RecordBatch:
-        """The batch without the rows where `mask` is True; they go to the ledger with what `why` says of them."""
+        """The batch without the rows where `mask` is True; they go to the ledger with the entries from `why`."""
         dropped = pc.sum(mask).as_py() or 0
         if dropped:
             count.dropped += dropped
@@ -141,7 +143,7 @@ class Flow:
 
 
 class Drops:
-    """What a Global step dropped of one shard, and why."""
+    """The rows that a Global step dropped from one shard, and why."""
 
     def __init__(self, table: pa.Table) -> None:
         """table: columns row and any of `REASONS` (see `Decision`)."""
@@ -153,7 +155,7 @@ class Drops:
         return pc.is_in(batch.column("_row"), self._rows)
 
     def why(self, gone: pa.RecordBatch) -> dict[str, pa.Array]:
-        """What the ledger is to say of dropped rows."""
+        """The ledger's entries for dropped rows."""
         place = pc.index_in(gone.column("_row"), self._rows)
         return {name: column.take(place) for name, column in self._reasons.items()}
 
@@ -163,7 +165,7 @@ def _rule_of_map(gone: pa.RecordBatch) -> dict[str, pa.Array]:
 
 
 def _nothing_left(gone: pa.RecordBatch) -> dict[str, pa.Array]:
-    """What drops a document whose text was edited away."""
+    """The drop of documents whose text was completely removed by edits."""
     return {"rule": pa.repeat(pa.scalar(NOTHING_LEFT, pa.string()), gone.num_rows)}
 
 

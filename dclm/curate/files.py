@@ -25,9 +25,9 @@ ROW_GROUP_BYTES = 32 << 20
 
 
 class DocumentWriter:
-    """Writes batches to one Parquet file; row groups depend on the rows alone, not on how they were batched.
+    """Writes batches to one Parquet file; row groups depend only on the rows, not on how they were batched.
 
-    Use as a context manager. Columns that start with "_" are left out, but `_row` where `keep_row` is set.
+    Use as a context manager. Columns that start with "_" are left out, except `_row` if `keep_row` is set.
     """
 
     def __init__(self, path: Path, keep_row: bool) -> None:
@@ -39,13 +39,13 @@ class DocumentWriter:
         self._pending_bytes = 0
         self.rows = 0
         self.schema_print = ""
-        """Says whether two files have the same columns, and may become one."""
+        """Tells whether two files have the same columns and can be concatenated."""
 
     def __enter__(self) -> DocumentWriter:
         return self
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Take a batch. The first one, which may be empty, gives the schema."""
+        """Write a batch. The first one, which may be empty, determines the schema."""
         scratch = [n for n in batch.schema.names if n.startswith("_") and not (n == "_row" and self._keep_row)]
         batch = batch.drop_columns(scratch) if scratch else batch
         if self._writer is None:
@@ -74,14 +74,14 @@ class DocumentWriter:
 
 
 def read_documents(address: str) -> Iterator[pa.RecordBatch]:
-    """The row groups of a documents file, one batch each; at least one batch, empty where there are no rows."""
+    """The row groups of a documents file, one batch each; at least one batch, empty if the file has no rows."""
     with pq.ParquetFile(local_file(address)) as file:
         if file.num_row_groups == 0:
             yield pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, use_threads=False).combine_chunks()
             batches = table.to_batches()
-            assert len(batches) <= 1, f"{address}: row group {group} holds more than 2 GiB of text"
+            assert len(batches) <= 1, f"{address}: row group {group} contains more than 2 GiB of text"
             yield batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
@@ -107,7 +107,8 @@ class Mapped(NamedTuple):
         return Mapped(self.tables[which], self.memory)
 
     def release(self) -> None:
-        """Give the pages that were read back to the system. The tables stay: what is looked at again is read again."""
+        """Return the pages that were read to the system. The tables stay usable: pages that are needed again are read
+        again."""
         _MADVISE(self.memory.address, self.memory.size, mmap.MADV_DONTNEED)
 
 
@@ -116,9 +117,9 @@ _MADVISE.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 
 
 def map_tables(address: str, which: slice, near: Path | None = None) -> Mapped:
-    """Those tables of a file made by `write_tables`.
+    """The given tables of a file made by `write_tables`.
 
-    near: a folder for what is fetched of a large file in an object store: these tables, and no others.
+    near: a folder for the parts downloaded from a large file in an object store: only these tables.
     """
     if near is None or not _is_large(address):
         path = local_file(address)
@@ -136,7 +137,7 @@ def map_tables(address: str, which: slice, near: Path | None = None) -> Mapped:
 
 
 def _is_large(address: str) -> bool:
-    """Whether a file lies in an object store and is too large to be fetched whole for a part of it."""
+    """Whether a file is in an object store and too large to be downloaded completely for a part of it."""
     return not is_local(address) and RemoteFile(address).size() > _FETCH_BYTES
 
 
@@ -149,7 +150,8 @@ def _fetch_tables(address: str, which: slice, path: Path) -> None:
 
 
 def read_table(address: str, index: int) -> pa.Table:
-    """Table `index` of a file made by `write_tables`, memory-mapped; of a large remote file only that is fetched."""
+    """Table `index` of a file made by `write_tables`, memory-mapped; of a large remote file only that table is
+    downloaded."""
     if _is_large(address):
         with pa.PythonFile(RemoteFile(address), mode="r") as source:
             return pa.Table.from_batches([pa.ipc.open_file(source).get_batch(index)])

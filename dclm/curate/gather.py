@@ -1,6 +1,6 @@
-"""The last units of curation: the parts that all segments left of some shards become one shard of the artifact.
+"""The last units of curation: the parts that all segments left for some shards become one shard of the artifact.
 
-The artifact's shards are of even size, whatever the pool's files and however much was dropped.
+The artifact's shards have even sizes, whatever the pool's files and however many documents were dropped.
 """
 
 from __future__ import annotations
@@ -24,53 +24,54 @@ from dclm.documents.ledger import merge
 LARGEST_SHARD_BYTES = 256 << 20
 SMALLEST_SHARD_BYTES = 1 << 20
 _SHARDS = 16
-"""Documents that are too few for as many of the largest shards come in about this many smaller ones."""
+"""If there are too few documents for this many shards of maximum size, they are written to about this many smaller
+ones."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the segments left of one shard of the work."""
+    """The output of the segments for one shard of the work."""
 
     stems: tuple[str, ...] = ()
-    """Of each segment's files: the address without suffix."""
+    """Addresses of each segment's files, without suffix."""
     fingerprint: str = ""
-    """Of the unit that left the documents."""
+    """Fingerprint of the unit that wrote the documents."""
     documents: tuple[int, str] = (0, "")
     """Bytes and sha256 of the last segment's documents."""
     rows: int = 0
-    """Documents kept."""
+    """Number of documents kept."""
     records: int = 0
-    """Records read, each of which has a row in the ledger."""
+    """Number of records read, each of which has a row in the ledger."""
     schema: str = ""
-    """Says which columns the documents have."""
+    """Identifies the columns of the documents."""
 
     def plus(self, stem: str) -> Parts:
-        """With one more segment's files."""
+        """With the files of one more segment."""
         return dataclasses.replace(self, stems=(*self.stems, stem))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OutputShard:
-    """One shard of the artifact, made of shards of the work that follow each other."""
+    """One shard of the artifact, made from consecutive shards of the work."""
 
     index: int
     fingerprint: str
     directory: str
-    """Of the artifact."""
+    """Index in the artifact."""
     parts: tuple[Parts, ...]
     places: str | None
-    """Address of where the records of each shard of the work lie in the artifact; None: where they lay."""
+    """Address of the table that maps the records of the work's shards to the artifact; None: they did not move."""
 
     @property
     def name(self) -> str:
-        """Of its files, each in a folder of its own."""
+        """Names of its files, each in a folder of its own."""
         return f"{self.index:05d}.parquet"
 
 
 def plan_shards(parts: Sequence[Parts], shard_bytes: int | None) -> list[range]:
-    """Which shards of the work become one of the artifact.
+    """Which shards of the work become one shard of the artifact.
 
-    shard_bytes: of the documents of one. None: by how many there are; 0: each stays one.
+    shard_bytes: maximum size of the documents in one. None: depends on their number; 0: shards are not merged.
     """
     if shard_bytes == 0:
         return [range(i, i + 1) for i in range(len(parts))]
@@ -89,7 +90,7 @@ def plan_shards(parts: Sequence[Parts], shard_bytes: int | None) -> list[range]:
 
 
 def gather_shard(shard: OutputShard) -> Outcome:
-    """Make the files of one shard of the artifact; says the rows of each."""
+    """Make the files of one shard of the artifact; returns the number of rows of each."""
     name, parts = shard.name, shard.parts
     places = Places() if shard.places is None else Places.read(shard.places)
     with unit_files(shard.directory) as (folder, outcome):
@@ -133,7 +134,7 @@ def _batches(parts: Sequence[Parts]) -> Iterator[pa.RecordBatch]:
 def assemble(
     space: Workspace, parts: Sequence[Parts], tables: Mapping[str, str], shard_bytes: int | None
 ) -> list[FileEntry]:
-    """Make the artifact of what the segments left of each shard of the work; gives its files in order of their paths.
+    """Make the artifact from the segments' output for each shard of the work; returns its files, sorted by path.
 
     tables: name → address of the tables that decisions left.
     """
@@ -171,7 +172,7 @@ def _entries(outcome: Outcome) -> list[FileEntry]:
 
 
 def _table(out: str, name: str, address: str, places: Places) -> FileEntry:
-    """Put a decision's table in place, with the documents that it names named by their places in the artifact."""
+    """Put a decision's table in place, and refer to documents by their positions in the artifact."""
     with unit_files(join(out, "tables")) as (folder, outcome):
         _rewrite(local_file(address), folder / name, places)
     ((size, digest),) = outcome[FILES].values()

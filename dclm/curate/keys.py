@@ -21,13 +21,13 @@ KEY_BYTES = 64 << 20
 
 
 MOST_FILES = 2048
-"""Files that one reducer reads from; those of more shards are merged first."""
+"""Maximum number of files that one reducer reads; those of more shards are merged first."""
 _SHARDS_PER_16 = 256
 _MOST_PARTITIONS = 2048
 
 
 def partitions_for(step: Global, num_shards: int) -> int:
-    """Into how many partitions the keys of so many shards are spread. Part of the bytes, never of the workers."""
+    """Number of partitions for the keys of this many shards. Affects the output, but never depends on the workers."""
     return min(step.num_partitions * math.ceil(num_shards / _SHARDS_PER_16), _MOST_PARTITIONS)
 
 

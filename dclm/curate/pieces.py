@@ -14,17 +14,17 @@ from dclm.curate.files import Mapped
 Keys = npt.NDArray[np.uint64]
 
 PIECE_BYTES = 16 << 20
-"""Of keys in memory at once; part of the bytes of reduced tables, so it is no setting."""
-PART_BYTES = 8 << 10  # of a piece for each part, at least: to look at a part takes as long as to sort so much of it
+"""Bytes of keys in memory at once; affects the bytes of reduced tables, so it is not a setting."""
+PART_BYTES = 8 << 10  # of a piece for each part, at least: reading a part takes as long as sorting this many bytes
 _SAMPLES = 256  # a piece
-_MAPPED = 32  # files whose pages are held at once
+_MAPPED = 32  # number of files whose pages are held at once
 
 
 def pieces(parts: Sequence[Mapped], piece_bytes: int | None = None) -> Iterator[pa.Table]:
     """The rows of all tables of `parts` in order of (key, table), in tables of about `PIECE_BYTES`; at least one.
 
-    Each table is sorted by its uint64 column `key`, whose order within the table stays. All rows of one key are in the
-    same piece, which is larger than wanted where they are. In memory is what makes up one piece, and a table's keys.
+    Each table is sorted by its uint64 column `key`, and the order within a table is preserved. All rows of one key are
+    in the same piece, which may then be larger. Memory: the content of one piece, and a table's keys.
     """
     size = sum(table.nbytes for part in parts for table in part.tables)
     bounds = _bounds(parts, math.ceil(size / (piece_bytes or max(PIECE_BYTES, len(parts) * PART_BYTES))))
@@ -38,7 +38,8 @@ def _by_key(rows: pa.Table) -> pa.Table:
 
 
 def _copied(parts: Sequence[Mapped], spans: Sequence[tuple[int, int]]) -> Iterator[pa.Table]:
-    """A span of rows of each table, some parts at a time: where little of a page is read, its neighbours come along."""
+    """A span of rows of each table, some parts at a time: if little of a page is read, its neighbors are read along
+    with it."""
     rest = iter(spans)
     for start in range(0, len(parts), _MAPPED):
         group = parts[start : start + _MAPPED]
@@ -60,7 +61,7 @@ def _keys(parts: Sequence[Mapped]) -> Iterator[Keys]:
 
 
 def _bounds(parts: Sequence[Mapped], count: int) -> Keys:
-    """Keys that cut all of them into about `count` runs of even length, found from every n-th key."""
+    """Keys that divide all keys into about `count` runs of even length, found from every n-th key."""
     if count <= 1:
         return np.zeros(0, np.uint64)
     every = max(1, sum(table.num_rows for part in parts for table in part.tables) // (count * _SAMPLES))

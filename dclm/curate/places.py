@@ -1,4 +1,4 @@
-"""Where the records of the work's shards lie in the artifact, whose shards are made of several of them."""
+"""Where the records of the work's shards are in the artifact, whose shards consist of several of them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ import pyarrow.parquet as pq
 from dclm.core.store import local_file
 
 _NAMES = (("shard", "row"), ("kept_shard", "kept_row"))
-"""Pairs of columns that name a record: a shard, and a row of its ledger."""
+"""Pairs of columns that refer to a record: a shard, and a row of its ledger."""
 
 
 class Places:
     """Shard of the work → shard of the artifact, and the row of its ledger at which it begins."""
 
     def __init__(self, shard: npt.NDArray[np.int32] | None = None, first: npt.NDArray[np.int64] | None = None) -> None:
-        """Without arguments, every record stays where it is."""
+        """Without arguments, every record keeps its position."""
         self._shard, self._first = shard, first
 
     @staticmethod
     def of(outputs: Sequence[range], records: Sequence[int]) -> Places:
-        """outputs: the shards of the work that each shard of the artifact is made of; records: in each of the work."""
+        """outputs: the shards of the work in each shard of the artifact; records: number of records in each shard of
+        the work."""
         shard = np.zeros(len(records), np.int32)
         first = np.zeros(len(records), np.int64)
         for number, members in enumerate(outputs):
@@ -37,7 +38,7 @@ class Places:
 
     @staticmethod
     def read(address: str) -> Places:
-        """What `write` wrote."""
+        """Read what `write` wrote."""
         table = pq.read_table(local_file(address))
         return Places(table.column("shard").to_numpy(), table.column("first").to_numpy())
 
@@ -46,11 +47,11 @@ class Places:
         pq.write_table(pa.table({"shard": self._shard, "first": self._first}), path)
 
     def of_kept(self, ledger: pa.Table) -> pa.Table:
-        """A ledger in which the documents that were kept in place of dropped ones are named by their new places."""
+        """A ledger in which documents that were kept instead of dropped ones are referred to by their new positions."""
         return self._moved(ledger, *_NAMES[1])
 
     def of_tables(self, table: pa.Table) -> pa.Table:
-        """A table in which all documents are named by their new places."""
+        """A table in which all documents are referred to by their new positions."""
         for shard, row in _NAMES:
             if shard in table.column_names and row in table.column_names:
                 table = self._moved(table, shard, row)

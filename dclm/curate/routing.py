@@ -1,7 +1,7 @@
-"""What a decision says of documents, brought to the shards in which they are.
+"""Distributes a decision's rows to the shards of the documents that they concern.
 
-Drops and edits come in the order in which they were decided on. They are written by blocks of shards, and each block is
-then sorted into one table per shard: nothing is held but what one shard needs, and no shard looks into many files.
+Drops and edits come in the order in which they were decided. They are written by blocks of shards, and each block is
+then sorted into one table per shard: memory holds only what one shard needs, and no shard reads many files.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _ROW_BITS = 40
 
 
 def shards_per_block(num_shards: int) -> int:
-    """How many shards share a block: few enough to keep workers busy, so many that there are no more blocks than files
+    """Number of shards per block: few enough to keep workers busy, and enough that there are no more blocks than files
     that a reducer may read."""
     return max(_SHARDS, math.ceil(num_shards / MOST_FILES))
 
 
 class BlockWriter:
-    """Writes rows by blocks of shards: block 0, 1, … of the first rows, then of the next ones, and so on.
+    """Writes rows by blocks of shards: blocks 0, 1, … of the first rows, then of the next ones, and so on.
 
     Use as a context manager; without any table, no file is made.
     """
@@ -51,7 +51,7 @@ class BlockWriter:
         return self
 
     def write(self, rows: pa.Table) -> None:
-        """Take a table with columns shard and row, in any order; all tables have the same columns."""
+        """Write a table with columns shard and row, in any order; all tables have the same columns."""
         self._tables.append(rows)
         self._bytes += rows.nbytes
         if self._bytes > KEY_BYTES:
@@ -87,19 +87,19 @@ class Block:
     directory: str
     index: int
     num_shards: int
-    """Of all blocks."""
+    """Number of shards in all blocks."""
     sources: tuple[tuple[str, str], ...]
-    """Name of each file to be made → address of what `BlockWriter` wrote."""
+    """Name of each file to make → address of the output of `BlockWriter`."""
 
     @property
     def shards(self) -> range:
-        """Those of the block."""
+        """Shards of the block."""
         size = shards_per_block(self.num_shards)
         return range(self.index * size, min((self.index + 1) * size, self.num_shards))
 
 
 def blocks(directory: str, fingerprint: str, num_shards: int, sources: dict[str, str]) -> list[Block]:
-    """The units that bring what is written to all shards."""
+    """The units that distribute the written rows to all shards."""
     return [
         Block(
             fingerprint=f"{fingerprint}-{index}",
@@ -113,7 +113,7 @@ def blocks(directory: str, fingerprint: str, num_shards: int, sources: dict[str,
 
 
 def run_block(unit: Block) -> Outcome:
-    """Sort one block: table i of each file is that of the block's shard i."""
+    """Sort one block: table i of each file belongs to the block's shard i."""
     with unit_files(unit.directory) as (directory, outcome), scratch_directory() as near:
         num_blocks = math.ceil(unit.num_shards / shards_per_block(unit.num_shards))
         for name, source in unit.sources:
@@ -123,7 +123,7 @@ def run_block(unit: Block) -> Outcome:
 
 
 def _by_shard(rows: Iterator[pa.Table], shards: range) -> Iterator[pa.Table]:
-    """One table per shard of rows that are sorted by shard."""
+    """One table per shard, from rows that are sorted by shard."""
     held: list[pa.Table] = []
     current = shards.start
     for piece in rows:

@@ -1,4 +1,4 @@
-"""From a pipeline to segments: the steps between two places where all documents must be known."""
+"""From a pipeline to segments: the steps between two points at which all documents must be known."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from dclm.curate.step import Filter, Global, Map, Ordered, Step
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Segment:
-    """A run of local steps. `head` is applied to its input, `tail` looks at its output."""
+    """A run of local steps. `head` is applied to its input; `tail` receives its output."""
 
     index: int
     first: int
-    """Place of the first local step in the pipeline."""
+    """Index of the first local step in the pipeline."""
     steps: tuple[Map | Filter, ...]
     head: Global | Ordered | None
-    """The Global or Ordered step before this segment (its place is `first - 1`)."""
+    """The Global or Ordered step before this segment (its index is `first - 1`)."""
     tail: Global | Ordered | None
-    """The Global or Ordered step after it (its place is `first + len(steps)`)."""
+    """The Global or Ordered step after it (its index is `first + len(steps)`)."""
 
     @property
     def last(self) -> int:
-        """Place in the pipeline one past this segment's local steps."""
+        """Index in the pipeline after this segment's last local step."""
         return self.first + len(self.steps)
 
 
 def segments(steps: tuple[Step, ...]) -> tuple[Segment, ...]:
-    """Cut the steps at every Global and Ordered one."""
+    """Split the steps at every Global and Ordered one."""
     if not steps:
         raise ConfigError("pipeline", "has no steps", "name at least one, such as `extract`")
     out: list[Segment] = []
@@ -39,7 +39,7 @@ def segments(steps: tuple[Step, ...]) -> tuple[Segment, ...]:
         if isinstance(step, Map | Filter):
             local.append(step)
             continue
-        assert isinstance(step, Global | Ordered), f"{type(step)} is none of Map, Filter, Global, Ordered"
+        assert isinstance(step, Global | Ordered), f"found {type(step)}, allowed: Map, Filter, Global, Ordered"
         out.append(Segment(index=len(out), first=first, steps=tuple(local), head=head, tail=step))
         local, head, first = [], step, place + 1
     out.append(Segment(index=len(out), first=first, steps=tuple(local), head=head, tail=None))

@@ -35,12 +35,11 @@ def curate(
     wait: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
-    """Run the pipeline over the pool and commit the documents artifact at `out`; reuse it if it is there already.
+    """Run the pipeline over the pool and commit the documents artifact at `out`; reuse it if it already exists.
 
-    out: a local folder or a URL.
-    Raises: DataError if the pool holds no records or too many rejects, if a file of it is not what its record says, or
-    changes while it is read; what a step raises, with shard and rows noted.
-    The record names damaged files in `missing`: later stages refuse the artifact unless told otherwise.
+    out: a local folder or a URL. Raises: DataError if the pool contains no records or too many rejects, or if one of its
+    files does not match its record or changes while it is read; the errors of a step, with shard and rows noted. The
+    record names damaged files in `missing`: later stages refuse the artifact unless allowed explicitly.
     """
     started = time.time()
     progress = progress or NullProgress()
@@ -75,7 +74,7 @@ def curate(
 def _survey(
     files: Sequence[InputFile], options: CurateOptions, engine: Engine, progress: Progress
 ) -> tuple[dict[str, str], list[Unit]]:
-    """The identity of each file by its name, and the units into which the pool is cut."""
+    """The identity of each file by its name, and the units into which the pool is divided."""
     units = cut(files, options.unit_bytes, limited=options.limit is not None)
     parts: dict[str, list[InputFile]] = {}
     for file in (file for unit in units for file in unit):

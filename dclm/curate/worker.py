@@ -4,7 +4,7 @@ A unit is a pure function of its input files and the segment's steps. It publish
 
     00012.documents.parquet · 00012.ledger.parquet · 00012.samples.parquet · 00012.keys.arrow (before a Global step)
 
-Its outcome says the counts and damage of each shard, CPU seconds, and bytes and sha256 of each file.
+Its outcome has the counts and damage of each shard, CPU seconds, and bytes and sha256 of each file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from dclm.pool.warc_part import Seam
 from dclm.text.spans import Spans, without_spans
 
 KEYS = ".keys.arrow"
-_LEDGER_BYTES = 32 << 20  # of the ledger in memory
+_LEDGER_BYTES = 32 << 20  # rows of the ledger in memory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,18 +47,18 @@ class Shard:
 
     index: int
     files: tuple[InputFile, ...] = ()
-    """Of the pool (first segment)."""
+    """Files of the pool (first segment)."""
     limits: tuple[int, ...] = ()
-    """Records to read of each file at most; empty: all."""
+    """Maximum number of records to read from each file; empty: all."""
     documents: str | None = None
-    """The segment before's documents (later segments)."""
+    """The previous segment's documents (later segments)."""
     decision: ShardDecision | None = None
-    """Where the head is Global: what it decided."""
+    """If the head is Global: its decision."""
 
 
 @dataclasses.dataclass(kw_only=True)
 class ReadStats:
-    """What was met in the files of a shard beside the records."""
+    """What was found in the files of a shard in addition to the records."""
 
     skipped: Counter[str] = dataclasses.field(default_factory=Counter)
     partial: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -66,7 +66,7 @@ class ReadStats:
     seam: Seam | None = None
 
     def add(self, file: InputFile, tally: Tally) -> None:
-        """Add what was met in one file."""
+        """Add what was found in one file."""
         self.skipped.update(tally.skipped)
         self.partial.update(tally.partial)
         self.damage += [f"{file.name}: {damage}" for damage in tally.damage]
@@ -81,9 +81,9 @@ class Job:
     context: Context
     identity: str
     num_partitions: int
-    """Of the keys, where the segment's tail is Global."""
+    """Number of partitions of the keys, if the segment's tail is Global."""
     final: bool
-    """The last segment: what comes out is kept, and `_row` is not written."""
+    """The last segment: its output is kept, and `_row` is not written."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,13 +100,13 @@ class Unit:
 
 
 def shard_prints(units: Iterable[Unit]) -> list[str]:
-    """Of each shard, in order, the fingerprint of the unit that it is in."""
+    """For each shard, in order, the fingerprint of the unit that contains it."""
     owner = {shard.index: unit.fingerprint for unit in units for shard in unit.shards}
     return [owner[index] for index in sorted(owner)]
 
 
 def run_unit(job: Job, unit: Unit) -> Outcome:
-    """Do the unit and publish its files."""
+    """Run the unit and publish its files."""
     with blamed():
         return _run_unit(job, unit)
 
@@ -141,7 +141,7 @@ _OPEN: dict[str, list[Opened]] = {}
 
 
 def _opened(identity: str, job: Job) -> list[Opened]:
-    """Steps opened once per process; only the latest segment's models stay in memory."""
+    """Steps are opened once per process; only the latest segment's models stay in memory."""
     if identity not in _OPEN:
         _OPEN.clear()
         _OPEN[identity] = Opened.all(job.segment.steps, job.segment.first, job.context)
@@ -203,7 +203,7 @@ def _key_writer(job: Job, path: Path, shard: int) -> contextlib.AbstractContextM
 def _input(
     shard: Shard, flow: Flow, stats: ReadStats, segment: Segment, head: MapFunction | None
 ) -> Iterator[pa.RecordBatch]:
-    """The shard's batches, at least one, after the segment's head has had its say."""
+    """The shard's batches, at least one, after applying the segment's head."""
     if shard.files:
         yield from _read(shard, flow, stats)
         return
@@ -229,7 +229,7 @@ def _input(
 
 
 def _read(shard: Shard, flow: Flow, stats: ReadStats) -> Iterator[pa.RecordBatch]:
-    """The records of all files, with `_row` counted through them."""
+    """The records of all files, with `_row` counted across them."""
     row = 0
     for number, file in enumerate(shard.files):
         tally = Tally()
@@ -245,7 +245,7 @@ def _read(shard: Shard, flow: Flow, stats: ReadStats) -> Iterator[pa.RecordBatch
                     break
         stats.add(file, tally)
     if not row:
-        yield flow.read(_empty(DOCUMENT))  # extraction passes documents on as they are
+        yield flow.read(_empty(DOCUMENT))  # extraction passes documents through unchanged
 
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:

@@ -19,9 +19,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar, cast
 
 from dclm.eval.aggregate import Aggregate, aggregate
-from dclm.eval.data.load import CHOICES, Part, available_parts
-from dclm.eval.data.rows import Row
-from dclm.eval.prompts import right_answers
+from dclm.eval.data.load import Part, available_parts
+from dclm.eval.kinds.generation import right_answers
+from dclm.eval.kinds.registry import kind_of
 from dclm.eval.run.answers import normalise
 from dclm.eval.suite import Suite
 from dclm.eval.task import Baseline, Task
@@ -101,27 +101,21 @@ def audit_task(task: Task, parts: Sequence[Part]) -> TaskAudit:
     rows = [row for part in parts for row in part.rows]
     weights = [1.0 / (len(parts) * len(part.rows)) for part in parts for _ in part.rows]
     uniform = first = None
-    if task.metadata.kind in CHOICES:
-        uniform = math.fsum(weight / len(_choices(task, row)) for weight, row in zip(weights, rows, strict=True))
-        places = _weigh(weights, ((_gold(row),) for row in rows))
+    kind = kind_of(task)
+    if kind.choices is not None:
+        choices = [cast(list[str], row[kind.choices]) for row in rows]
+        uniform = math.fsum(weight / len(texts) for weight, texts in zip(weights, choices, strict=True))
+        places = _weigh(weights, ((kind.gold(row),) for row in rows))
         first = places.get(0, 0.0)
-        texts = _weigh(weights, ((_choices(task, row)[_gold(row)].strip(),) for row in rows))
+        named = _weigh(weights, ((each[kind.gold(row)].strip(),) for row, each in zip(rows, choices, strict=True)))
         by_place = {f"choice {place + 1}": weight for place, weight in places.items()}
-        best = max(_best(texts), _best(by_place), key=lambda constant: constant.accuracy)
-    elif task.metadata.kind == "language_modeling":
-        best = _best(_weigh(weights, ((str(row["continuation"]),) for row in rows)))
+        best = max(_best(named), _best(by_place), key=lambda constant: constant.accuracy)
+    elif not kind.generates:
+        best = _best(_weigh(weights, (kind.answers(row) for row in rows)))
     else:
         originals = [row for part in parts for row in part.originals]
         best = _best(_outputs(weights, [{normalise(a) for a in right_answers(row)} for row in originals]))
     return TaskAudit(n=len(rows), uniform=uniform, first=first, constant=best, baseline=task.metadata.baseline)
-
-
-def _choices(task: Task, row: Row) -> list[str]:
-    return cast(list[str], row[CHOICES[task.metadata.kind]])
-
-
-def _gold(row: Row) -> int:
-    return cast(int, row["gold"])
 
 
 def _weigh(weights: Iterable[float], answers: Iterable[Iterable[K]]) -> dict[K, float]:

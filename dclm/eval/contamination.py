@@ -12,7 +12,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +23,9 @@ from dclm.core.errors import DataError
 from dclm.core.record import Record, require_complete
 from dclm.core.store import join, local_file, verified_file
 from dclm.dedup.decontaminate.item_index import item_overlap
-from dclm.eval.data.load import CHOICES, available_parts
+from dclm.eval.data.load import available_parts
 from dclm.eval.data.rows import Row
-from dclm.eval.prompts import right_answers
+from dclm.eval.kinds.registry import kind_of
 from dclm.eval.report import read_items
 from dclm.eval.statistics.stats import TaskItems, accuracy
 from dclm.eval.suite import Suite
@@ -132,19 +131,10 @@ def contamination(
 
 def item_texts(task: Task, rows: Mapping[int, Row]) -> list[str]:
     """Question and right answer of each row, in order of row, without instructions."""
-    texts = [_text(task, rows[number]) for number in sorted(rows)]
+    texts = [kind_of(task).solved(rows[number]) for number in sorted(rows)]
     count = Counter(line for text in texts for line in set(text.split("\n")))
     many = {line for line, times in count.items() if times > 1 and times >= INSTRUCTION_FRACTION * len(texts)}
     return ["\n".join(line for line in text.split("\n") if line not in many) for text in texts]
-
-
-def _text(task: Task, row: Row) -> str:
-    kind = task.metadata.kind
-    if kind in CHOICES:
-        choice = cast(list[str], row[CHOICES[kind]])[cast(int, row["gold"])]
-        return f"{choice} {row['continuation']}" if kind == "schema" else f"{row['query']} {choice}"
-    answer = right_answers(row)[0] if kind == "generation" else row["continuation"]
-    return f"{row['context']} {answer}"
 
 
 def _is_text(path: str) -> bool:

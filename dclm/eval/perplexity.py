@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.journal import Outcome
-from dclm.eval.run.subject import Candidate
-from dclm.eval.run.unit import Setup, UnitCounts, name_items, publish_part, scored_with
+from dclm.eval.run.interface import Candidate, name_items
+from dclm.eval.run.unit import Setup, UnitCounts, publish_part, scored_with
 from dclm.eval.statistics.stats import Score
 from dclm.eval.texts import TextSet, read_documents
 from dclm.eval.tokenizer import Ids
@@ -102,15 +102,15 @@ def score_texts(unit: TextUnit, candidate: Candidate | None = None) -> Outcome:
     If `candidate` is not given, its model is loaded. Raises: DataError naming text and document if one cannot be
     scored.
     """
-    with scored_with(unit.setup, candidate) as subject:
-        return _score_texts(unit, subject)
+    with scored_with(unit.setup, candidate) as model:
+        return _score_texts(unit, model)
 
 
-def _score_texts(unit: TextUnit, subject: Candidate) -> Outcome:
+def _score_texts(unit: TextUnit, model: Candidate) -> Outcome:
     documents = _documents(unit.texts)[unit.first : unit.last]
-    ids = subject.tokenizer.encode_all(documents)
-    items = [list(windows(i, subject.tokenizer.end_id, unit.setup.max_seq_len)) for i in ids]
-    scorer = subject.scorer(unit.setup.settings.batch_tokens)
+    ids = model.tokenizer.encode_all(documents)
+    items = [list(windows(i, model.tokenizer.end_id, unit.setup.max_seq_len)) for i in ids]
+    scorer = model.scorer(unit.setup.settings.batch_tokens)
     with name_items([f"text {unit.texts.text}, document {number}" for number in range(unit.first, unit.last)]):
         scores = scorer.score(items)
     nats = [math.fsum(float(answer.logprobs.sum(dtype=np.float64)) for answer in answers) for answers in scores]

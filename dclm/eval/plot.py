@@ -65,9 +65,9 @@ def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path 
 
 
 def draw_bits(path: Path, scores: Mapping[str, Any], title: str) -> None:
-    """Write a picture of the bits per byte of the right answers in `scores` (the content of scores.json).
+    """Write a chart of the bits per byte of the right answers in `scores` (the content of scores.json).
 
-    Tasks stand from the fewest bits to the most, with 95 % confidence intervals; those of CORE are blue.
+    Tasks are sorted by increasing bits, with 95 % confidence intervals; those of CORE are blue.
     """
     core = set(load_suite("core").labels)
     known = {label: found for label, task in scores["tasks"].items() if (found := task["continuous"]["bits_per_byte"])}
@@ -117,7 +117,7 @@ def draw_forest(path: Path, found: Comparison, a: str, b: str, metric: str | Non
 
 
 def _normal_ends(value: float, error: float | None) -> tuple[float | None, float | None]:
-    """For a mean centered accuracy, which is at most 1."""
+    """Scale of a mean centered accuracy, which is at most 1."""
     return (None, None) if error is None else (value - NORMAL_REACH * error, min(1.0, value + NORMAL_REACH * error))
 
 

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from dclm.core.errors import ConfigError, DataError
 from dclm.eval.data.load import Part
-from dclm.eval.data.rows import Row
 from dclm.eval.fewshot import FewShotDraw
+from dclm.eval.kinds.generation import max_new_tokens
+from dclm.eval.kinds.registry import kind_of
 from dclm.eval.task import Task
 from dclm.eval.tokenizer import Ids, Tokenizer
-
-COT_BUFFER = 10
-"""Extra tokens allowed for an answer after a chain of thought (llm-foundry's _MAX_ANSWER_BUFFER_LENGTH)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,10 +60,10 @@ class Item:
     text: str
     """Examples and question of the first choice, untrimmed."""
     answer_bytes: tuple[int, ...]
-    """As in `PromptText`, one a choice."""
+    """As in `PromptText`, one per choice."""
     reference: tuple[Ids, Ids] | None = None
-    """Where text is generated, the right answer behind as much of the prompt as fits; None where it has no token, or
-    does not fit into the window at all."""
+    """For generation, the right answer after as much of the prompt as fits; None if it has no tokens, or does not fit
+    into the window at all."""
 
 
 class Span(NamedTuple):
@@ -97,24 +95,23 @@ def _counted(part: Part, limit: int | None) -> int:
 
 
 def _part_texts(task: Task, part: Part, prefix_space: bool, first: int, last: int) -> Iterator[PromptText]:
-    draw = FewShotDraw(len(part.rows), task.num_fewshot)
+    draw, kind = FewShotDraw(len(part.rows), task.num_fewshot), kind_of(task)
     for index in range(last):
         others = draw.draw(index)
         if index < first:
             continue
         examples = ""
         for other in others:
-            examples += _example(task, part.rows[other], first=not examples)
+            examples += kind.example(task, part.rows[other], first=not examples)
         row = part.rows[index]
-        answers = _answers(task, row)
-        reference = _example_answer(task, row) if task.metadata.kind == "generation" else ""
+        answers, reference = kind.answers(row), kind.reference(task, row)
         yield PromptText(
             row=part.row_numbers[index],
             category=part.category,
             examples=examples,
-            contexts=_contexts(task, row, first=not examples),
+            contexts=kind.contexts(task, row, first=not examples),
             answers=tuple(_with_space(answer) if prefix_space else answer for answer in answers),
-            gold=cast(int, row.get("gold", 0)) if task.metadata.kind != "generation" else 0,
+            gold=kind.gold(row),
             reference=_with_space(reference) if prefix_space and reference else reference,
             answer_bytes=tuple(len(answer.strip().encode()) for answer in answers or (reference,)),
         )
@@ -137,12 +134,13 @@ def build_items(
     questions = iter(tokenizer.encode_all([context for t in texts for context in t.contexts]))
     answers = iter(tokenizer.encode_all([answer for t in texts for answer in t.answers]))
     references = tokenizer.encode_all([t.reference for t in texts])
-    if task.metadata.kind == "generation":
+    generates = kind_of(task).generates
+    if generates:
         room = generation_room(task, parts, tokenizer, max_seq_len)
     items = []
     for text, preamble, reference in zip(texts, preambles, references, strict=True):
         contexts = [preamble + next(questions) for _ in text.contexts]
-        if task.metadata.kind == "generation":
+        if generates:
             pairs: list[tuple[Ids, Ids]] = [(contexts[0][-room:], ())]
         else:
             pairs = _pairs(task, text, contexts, [next(answers) for _ in text.answers], max_seq_len)
@@ -163,7 +161,7 @@ def build_items(
 
 
 def _reference(context: Ids, answer: Ids, max_seq_len: int) -> tuple[Ids, Ids] | None:
-    """The answer behind the end of its context; None where there is no answer, or no token of context fits."""
+    """The answer after the end of its context; None if it does not exist, or no token of context fits."""
     room = max_seq_len - len(answer)
     return (context[-room:], answer) if answer and room > 0 and context else None
 
@@ -178,27 +176,6 @@ def generation_room(task: Task, parts: Sequence[Part], tokenizer: Tokenizer, max
         what = f"its answers have up to {longest} tokens, but the model's window is {max_seq_len}"
         raise ConfigError(f"task {task.task}", what, "score it with a model that has a longer window")
     return max_seq_len - longest
-
-
-def max_new_tokens(task: Task, parts: Sequence[Part], tokenizer: Tokenizer) -> int:
-    """Maximum length of a generated answer, in tokens of `tokenizer`."""
-    return longest_answer(task, parts, lambda texts: [len(ids) for ids in tokenizer.encode_all(texts, True)])
-
-
-def longest_answer(task: Task, parts: Sequence[Part], count: Callable[[Sequence[str]], list[int]]) -> int:
-    """Number of tokens of the longest right answer over all rows, plus a margin if a chain of thought precedes it.
-
-    `count` returns the number of tokens of each text.
-    """
-    rows = (row for part in parts for row in part.originals)
-    responses = [_response(task, row, answer) for row in rows for answer in right_answers(row)]
-    return max(count(responses)) + (COT_BUFFER if task.metadata.cot_delimiter else 0)
-
-
-def right_answers(row: Row) -> list[str]:
-    """The answer and its aliases, each once, as in the row of the file."""
-    aliases = cast(list[str], row.get("aliases") or [])
-    return list(dict.fromkeys([cast(str, row["answer"]), *aliases]))
 
 
 def context_sha(ids: Ids) -> bytes:
@@ -226,54 +203,6 @@ def _pairs(
             raise DataError(where, "the context has no tokens")
         pairs.append((known.setdefault(context, context), answer))
     return pairs
-
-
-def _example(task: Task, row: Row, first: bool) -> str:
-    details = task.metadata
-    before = "" if first else details.example_delimiter
-    if details.kind == "schema":  # here, and in its contexts, the reference puts the two delimiters the other way round
-        question = cast(list[str], row["context_options"])[cast(int, row["gold"])]
-        opening = details.prelimiter + before
-    else:
-        question = _question(row)
-        opening = before + details.prelimiter
-    return f"{opening}{question}{details.continuation_delimiter}{_example_answer(task, row)}"
-
-
-def _contexts(task: Task, row: Row, first: bool) -> tuple[str, ...]:
-    details = task.metadata
-    before = "" if first else details.example_delimiter
-    if details.kind == "schema":
-        after = "" if first else details.continuation_delimiter.rstrip()
-        options = cast(list[str], row["context_options"])
-        return tuple(f"{details.prelimiter}{before}{option}{after}" for option in options)
-    return (f"{before}{details.prelimiter}{_question(row)}{details.continuation_delimiter}".rstrip(),)
-
-
-def _question(row: Row) -> str:
-    return cast(str, row["query"] if "query" in row else row["context"])
-
-
-def _example_answer(task: Task, row: Row) -> str:
-    if task.metadata.kind == "generation":
-        return _response(task, row, cast(str, row["answer"]))
-    if task.metadata.kind == "multiple_choice":
-        return cast(list[str], row["choices"])[cast(int, row["gold"])]
-    return cast(str, row["continuation"])
-
-
-def _answers(task: Task, row: Row) -> tuple[str, ...]:
-    if task.metadata.kind == "generation":
-        return ()
-    if task.metadata.kind == "multiple_choice":
-        return tuple(cast(list[str], row["choices"]))
-    return (cast(str, row["continuation"]),)
-
-
-def _response(task: Task, row: Row, answer: str) -> str:
-    if "chain_of_thought" not in row:
-        return answer
-    return f"{row['chain_of_thought'] or ''}{task.metadata.cot_delimiter}{answer}"
 
 
 def _with_space(answer: str) -> str:

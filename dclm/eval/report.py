@@ -90,7 +90,7 @@ def _task_json(task: Task, table: pa.Table, items: TaskItems) -> dict[str, objec
 
 
 def _continuous_json(items: Mapping[str, TaskItems]) -> dict[str, object]:
-    """Every continuous score of a task; null where its items have none."""
+    """Every continuous score of a task; null if its items have none."""
     found = {metric: estimate(mine, metric) for metric, mine in items.items()}
     return {
         metric: {"value": e.value, "standard_error": e.standard_error, "interval": list(e.interval), "n": e.n}

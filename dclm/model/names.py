@@ -1,4 +1,4 @@
-"""What people call a model → what `load_model` and `dclm evaluate` take: one place for all of its names."""
+"""The names that people use for a model → what `load_model` and `dclm evaluate` accept: one place for all of them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ _TRAIN = "train"
 
 
 def find_model(name: str) -> str:
-    """The model's name in the form that says how it is read; paths of checkpoints and open_lm's files are unchanged.
+    """The model's name in the form that determines how it is read; paths of checkpoints and open_lm's files are
+    unchanged.
 
         hf:ORG/NAME, ORG/NAME    → hf:DIRECTORY, the snapshot in the local cache; nothing is downloaded
-        a directory              → hf:DIRECTORY where its config.json is one of `transformers`
+        a directory              → hf:DIRECTORY if its config.json is one of `transformers`
         FILE.gguf                → gguf:FILE
         the directory of a run   → its DIRECTORY/train
 
-    A path that exists comes before a name of the Hub.
-    Raises: DataError for a name of the Hub that is not in the local cache.
+    An existing path takes precedence over a name on the Hub. Raises: DataError for a name of the Hub that is not in the
+    local cache.
     """
     if name.startswith(HUB):
         rest = name.removeprefix(HUB)
@@ -46,7 +47,7 @@ def find_model(name: str) -> str:
 
 
 def _of_run(address: str) -> str:
-    """The training of a run, where `address` is the directory of one."""
+    """The training of a run, if `address` is the directory of a run."""
     if exists(join(address, RECORD)) or not exists(join(address, _TRAIN, RECORD)):
         return address
     return join(address, _TRAIN) if is_local(address) else f"{address.rstrip('/')}/{_TRAIN}"

@@ -1,4 +1,5 @@
-"""CSV and TSV files with a header, plain or compressed, one row at a time: what spreadsheets and data portals give."""
+"""CSV and TSV files with a header, plain or compressed, one row at a time: the format of spreadsheets and data
+portals."""
 
 from __future__ import annotations
 
@@ -14,9 +15,9 @@ from dclm.pool.streams import open_stream, unpacked
 
 
 def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
-    """One row for each record after the header; a record that is no document is a reject that names its place (1 …).
+    """One row per record after the header; a record that is not a document is a reject that names its number (from 1).
 
-    Fields are those of the header, found as in JSON lines; all values are texts. A quoted value may hold line ends.
+    Fields are those of the header, found as in JSON lines; all values are texts. A quoted value may contain line ends.
     Bytes that are not UTF-8 become U+FFFD. `source` counts records from 0.
     """
     csv.field_size_limit(MAX_PAGE_BYTES)
@@ -42,7 +43,7 @@ def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
 
 def _row(file: InputFile, number: int, header: list[str], values: list[str]) -> Row:
     if len(values) != len(header):
-        return _reject(file, number, f"{len(values)} values, and the header has {len(header)}")
+        return _reject(file, number, f"{len(values)} values, but the header has {len(header)}")
     value: dict[str, object] = dict(zip(header, values, strict=True))
     return row_of_object(value, f"{file.name}#{number}", f"record {number + 1}", file.fields)
 
@@ -60,7 +61,8 @@ def _delimiter(path: str) -> str:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Lines with their ends, without a byte order mark. One that is too long comes in parts, which csv refuses."""
+    """Lines with their ends, without a byte order mark. A line that is too long is yielded in parts, which csv
+    refuses."""
     decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
     held = ""
     for chunk in chunks:

@@ -49,9 +49,9 @@ def _row(line: bytes | None, source: str, number: int, fields: Fields) -> Row:
 
 
 def row_of_object(value: Mapping[str, object], source: str, place: str, fields: Fields) -> Row:
-    """The document that an object is, its fields found where `fields` says; a reject where it is none.
+    """The document in an object, with fields at the names in `fields`; a reject if it is not a document.
 
-    place: where the object stands in its file, for the reason of a reject.
+    place: position of the object in its file, for the reason of a reject.
     """
 
     def reject(reason: str, url: str | None = None, name: str | None = None, date: str | None = None) -> Row:

@@ -43,7 +43,7 @@ class Refetched:
 _SOURCES = ("warc", "jsonl", "parquet", "csv", "commoncrawl", "sample", "refetched")
 
 _TEXTS: tuple[PoolKind, ...] = ("jsonl", "parquet", "csv")
-"""What holds texts under names, which a recipe may map."""
+"""The kinds whose texts are in named fields, which a recipe may map."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""Units of even size: small files of a pool are put together and large ones are cut, by the pool's listing alone.
+"""Units of even size: small files of a pool are combined and large ones are divided, based only on the pool's listing.
 
-How a pool is cut never depends on the workers, so neither do the bytes of what is made of it.
+The division of a pool never depends on the workers, so neither does any output made from it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from dclm.pool.warc_part import Seam, seams_meet
 LARGEST_UNIT_BYTES = 256 << 20
 SMALLEST_UNIT_BYTES = 1 << 20
 _UNITS = 256
-"""A pool that is too small for as many of the largest units is cut into about this many smaller ones."""
+"""A pool that is too small for this many units of maximum size is divided into about this many smaller ones."""
+_MOST_UNITS = 1_000_000
+"""A pool that is too large for this many units of maximum size gets larger ones: the driver keeps track of each."""
 _OPENING_BYTES = 16 << 10
 """Opening a file costs about as much as reading this many bytes of it."""
 _MOST_FILES = 1000
@@ -32,19 +34,19 @@ Unit = tuple[InputFile, ...]
 
 
 def unit_bytes_for(files: Sequence[InputFile]) -> int:
-    """How many bytes a unit reads by default."""
+    """The default number of bytes that a unit reads."""
     total = sum(file.size for file in files)
-    return min(max(total // _UNITS, SMALLEST_UNIT_BYTES), LARGEST_UNIT_BYTES)
+    return max(min(max(total // _UNITS, SMALLEST_UNIT_BYTES), LARGEST_UNIT_BYTES), total // _MOST_UNITS)
 
 
 def cut(files: Sequence[InputFile], unit_bytes: int | None = None, *, limited: bool = False) -> list[Unit]:
     """The units of a pool, in document order.
 
-    unit_bytes: how many bytes a unit should read. None: `unit_bytes_for` the pool; 0: each file is a unit.
-    limited: only the first records of each file are read, so no file is cut.
+    unit_bytes: number of bytes that a unit should read. None: `unit_bytes_for` the pool; 0: each file is a unit.
+    limited: only the first records of each file are read, so no file is divided.
 
-    Files that are put together are of the same kind, with the same fields. The documents of an artifact are not put
-    together, since their columns may differ. A part holds the records that begin in its bytes.
+    Files that are combined are of the same kind, with the same fields. The documents of an artifact are not combined,
+    because their columns may differ. A part contains the records that begin in its bytes.
     """
     if unit_bytes == 0:
         return [(file,) for file in files]
@@ -76,7 +78,7 @@ def _alike(one: InputFile, other: InputFile) -> bool:
 
 
 def _parts(file: InputFile, size: int) -> list[InputFile]:
-    """The file in even parts of about `size` bytes, where it can be cut and is large enough for two."""
+    """The file in even parts of about `size` bytes, if it can be divided and is large enough for two."""
     count = file.size // size
     if count < 2 or file.ranges or file.part is not None or not _can_be_cut(file):
         return [file]
@@ -85,7 +87,7 @@ def _parts(file: InputFile, size: int) -> list[InputFile]:
 
 
 def _can_be_cut(file: InputFile) -> bool:
-    """Whether reading can begin anywhere: at a member, a row group or a line."""
+    """Whether reading can begin in the middle: at a member, a row group or a line."""
     name = file.path.lower()
     return name.endswith(_CUTTABLE) and not name.endswith(ARC)
 
@@ -93,7 +95,8 @@ def _can_be_cut(file: InputFile) -> bool:
 def survey(files: Sequence[InputFile]) -> tuple[str, tuple[int, ...]]:
     """The identity of one file, and the number of lines that begin before each of its parts.
 
-    files: the file itself, or all its parts in order. Lines are counted where JSON lines are cut, else they are 0.
+    files: the file itself, or all its parts in order. Lines are counted if JSON lines are divided, otherwise they are
+    0.
     """
     first = files[0]
     identity = file_identity(replace(first, part=None))
@@ -115,10 +118,10 @@ def _lines_before(parts: Sequence[ByteRange], path: str) -> Iterator[int]:
 
 
 def without_bad_seams(units: Sequence[Unit], seams: Sequence[Seam | None]) -> list[Unit]:
-    """The units with every archive read whole whose parts do not meet: a page held what looks like a record.
+    """The units, with every archive whose parts do not meet read as a whole: a page contained what looks like a record.
 
-    seams: of each unit, where reading began and ended. A file that is read whole is read with its first part; the
-    others stay, and are empty.
+    seams: for each unit, where reading began and ended. A file that is read as a whole is read with its first part; the
+    other parts stay, and are empty.
     """
     found = list(units)
     places: dict[str, list[int]] = {}

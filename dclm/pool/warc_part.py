@@ -1,7 +1,7 @@
-"""The records of an archive that begin in a part of it, read from the first place where one seems to begin.
+"""The records of an archive that begin in a part of it, read from the first position at which one seems to begin.
 
-Whether that is a true beginning is known to whoever reads the part before: where it ends, the next record begins. Both
-are written down, and the parts of a file whose ends do not meet are read again as one.
+Whether that is a true beginning is known from the previous part: where it ends, the next record begins. Both positions
+are recorded, and the parts of a file whose ends do not meet are read again as one.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _START = re.compile(rb"\r?\n\r?\n(?=WARC/)", re.IGNORECASE)
 
 
 class Seam(NamedTuple):
-    """Where reading a part began and where the part after it has to begin."""
+    """Where reading a part began and where the next part must begin."""
 
     begin: int | None
     """Offset of the first record; None: no record begins in the part."""
     following: int | None
-    """Offset of the first record behind the part; None: there is none, or nothing was read."""
+    """Offset of the first record after the part; None: it does not exist, or nothing was read."""
     clear: bool = True
-    """Whether nothing is damaged between the part's last record and the one behind it."""
+    """Whether nothing is damaged between the part's last record and the next one."""
 
 
 class PartReader:
@@ -42,7 +42,8 @@ class PartReader:
         self.seam = Seam(None, None)
 
     def records(self) -> Iterator[Record]:
-        """The records that begin in the part, in order. What cannot be cut is read whole with the first part."""
+        """The records that begin in the part, in order. Files that cannot be divided are read completely with the first
+        part."""
         packing = detect(self._stream, self._stream.path)
         can_be_cut = packing.kind in _CUT and not packing.skips
         begin = _first_record(self._stream, packing, self._part) if can_be_cut else self._part.offset or 0
@@ -60,7 +61,7 @@ class PartReader:
 
 
 def _first_record(stream: GuardedStream, packing: Packing, part: ByteRange) -> int | None:
-    """Where a record seems to begin in the part; None: nowhere."""
+    """Position at which a record seems to begin in the part; None: nowhere."""
     if part.offset == 0:
         return 0
     end = part.offset + part.length
@@ -83,7 +84,7 @@ def _begins_a_record(stream: GuardedStream, packing: Packing, at: int) -> bool:
 
 
 def _first_plain(stream: GuardedStream, start: int, end: int) -> int | None:
-    """The first place after an empty line that reads like the header of a record."""
+    """The first position after an empty line that reads like the header of a record."""
     before = max(start - 4, 0)
     at = before
     while at < end:
@@ -99,7 +100,7 @@ def _first_plain(stream: GuardedStream, start: int, end: int) -> int | None:
 
 
 def seams_meet(parts: Sequence[ByteRange], seams: Sequence[Seam]) -> bool:
-    """Whether each part of a file began where the part before it says that the next record begins, without doubt."""
+    """Whether each part of a file certainly began where, according to the previous part, the next record begins."""
     if not all(seam.clear for seam in seams):
         return False
     following = seams[0].following

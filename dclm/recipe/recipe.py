@@ -49,7 +49,7 @@ class Recipe:
     tokenizer: str = "gpt-neox-20b"
     """An asset's name, or the path of a tokenizer.json."""
     bos: bool | None = None
-    """Whether a token begins each document. None: as the tokenizer's post-processor has it; GPT-NeoX's has none."""
+    """Whether a token begins each document. None: as in the tokenizer's post-processor; GPT-NeoX's has none."""
     scale: str
     """The model's scale, which determines shape, tokens and every hyper-parameter. See docs/scales.md."""
     tokens: Positive | None = None

@@ -26,8 +26,8 @@ from dclm.core.store import absolute, join
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import curate
+from dclm.eval.run.eval_model import LM_EVAL
 from dclm.eval.run.stage import evaluate
-from dclm.eval.run.subject import LM_EVAL
 from dclm.eval.suite import load_suite, suite_of
 from dclm.eval.texts import load_text_set
 from dclm.pool.files import InputFile

@@ -1,8 +1,8 @@
-"""The token that begins a text (BOS): what a tokenizer puts there, and a tokenizer.json that does what training did.
+"""The token that begins a text (BOS): where tokenizers add it, and a tokenizer.json that matches training.
 
-A tokenizer says in its post-processor what stands before a text. Rows of tokens follow that, or what the user chose,
-and the copy in the artifact is changed where it would do otherwise: whoever reads it (evaluation, an export, another
-tool) then treats a prompt as training treated a document.
+A tokenizer's post-processor determines what precedes a text. Rows of tokens follow that, or the user's choice, and the
+copy in the artifact is changed if it would differ: any reader (evaluation, an export, another tool) then treats a
+prompt as training treated a document.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _PROBE = "a b"
 
 
 class Beginning(NamedTuple):
-    """A token that stands before each document."""
+    """A token that precedes each document."""
 
     token: str
     id: int
 
 
 class Around(NamedTuple):
-    """What a post-processor puts around a text."""
+    """The tokens that a post-processor puts around a text."""
 
     before: tuple[int, ...]
     after: tuple[int, ...]
 
 
 def around(tokenizer: Tokenizer) -> Around:
-    """What the tokenizer's own post-processor puts before and after a text."""
+    """The tokens that the tokenizer's own post-processor puts before and after a text."""
     plain = tokenizer.encode(_PROBE, add_special_tokens=False).ids
     full = tokenizer.encode(_PROBE, add_special_tokens=True).ids
     start = next((i for i in range(len(full) - len(plain) + 1) if full[i : i + len(plain)] == plain), None)
@@ -45,8 +45,8 @@ def around(tokenizer: Tokenizer) -> Around:
 def choose_beginning(name: str, tokenizer: Tokenizer, wanted: bool | None) -> Beginning | None:
     """The token before each document; None: none.
 
-    wanted: whether there is to be one; None: where the tokenizer's post-processor puts one.
-    Raises: ConfigError if it puts several there, or one is wanted and the vocabulary has none that is known.
+    wanted: whether there must be one; None: if the tokenizer's post-processor adds one.
+    Raises: ConfigError if it adds several, or one is wanted and the vocabulary contains no known one.
     """
     if wanted is False:
         return None
@@ -67,9 +67,9 @@ def choose_beginning(name: str, tokenizer: Tokenizer, wanted: bool | None) -> Be
 
 
 def agreeing(data: bytes, tokenizer: Tokenizer, beginning: Beginning | None) -> bytes:
-    """A tokenizer.json whose post-processor puts before a text what training does, and nothing after it.
+    """A tokenizer.json whose post-processor adds the same token before a text as training does, and nothing after it.
 
-    data: of the file. It is given back as it is where it does so already.
+    data: content of the file. It is returned unchanged if it already does this.
     """
     found = around(tokenizer)
     if found == Around(() if beginning is None else (beginning.id,), ()):

@@ -1,7 +1,7 @@
 """The texts to tokenize: documents artifacts or any files of texts, as shards in a fixed order.
 
-Files that are not an artifact are read as those of a pool are (`dclm.pool`), but nothing may be wrong with them: a
-reject or damage is an error here, because no ledger would record it.
+Files that are not an artifact are read like those of a pool (`dclm.pool`), but must be intact: a reject or damage is an
+error here, because no ledger would record it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class DocumentSource:
 def find_documents(address: str | Path, allow_missing: bool = False) -> DocumentSource:
     """A documents artifact, or the files of texts that `list_files` finds at a path or URL.
 
-    Raises: DataError if there is nothing of the kind; IncompleteError if the artifact lacks parts.
+    Raises: DataError if there is nothing of this kind; IncompleteError if the artifact lacks parts.
     """
     name = str(address).rstrip("/").rpartition("/")[2]
     if exists(join(address, RECORD)):
@@ -67,7 +67,7 @@ def find_documents(address: str | Path, allow_missing: bool = False) -> Document
         raise DataError(error.problems[0].where, error.problems[0].what, _HINT) from None
     pages = next((file.path for file in found if file.kind == "warc"), None)
     if pages is not None:
-        raise DataError(pages, "holds pages, not texts", "make documents of them first, with `dclm curate`")
+        raise DataError(pages, "contains pages, not texts", "make documents from them first, with `dclm curate`")
     texts = tuple(InputText(f.path, file_identity(f), f) for f in found)
     return DocumentSource(name=name, fingerprint=fingerprint([text.sha256 for text in texts]), files=texts)
 
@@ -75,7 +75,7 @@ def find_documents(address: str | Path, allow_missing: bool = False) -> Document
 def read_texts(text: InputText) -> Iterator[list[str]]:
     """The texts of one file in batches of at most 1,024 documents and about 16 MB (or one document).
 
-    Raises: DataError naming file and row where a text is missing, the file is corrupt, or it is not what it was.
+    Raises: DataError naming file and row if a text is missing, the file is corrupt, or its content has changed.
     """
     if text.file is None:
         yield from _artifact_texts(text.address, verified_file(text.address, text.sha256))
@@ -88,10 +88,10 @@ def read_texts(text: InputText) -> Iterator[list[str]]:
         reject = batch.column("_reject")
         if reject.null_count < len(reject):
             row = int(pc.index(pc.is_valid(reject), pa.scalar(True)).as_py())
-            raise DataError(text.address, f"{batch.column('source')[row]}: {reject[row]}", "mend the file")
+            raise DataError(text.address, f"{batch.column('source')[row]}: {reject[row]}", "fix the file")
         yield batch.column("text").to_pylist()
     if tally.damage:
-        raise DataError(text.address, tally.damage[0], "mend the file, or copy it again if it was cut off")
+        raise DataError(text.address, tally.damage[0], "fix the file, or copy it again if it was truncated")
 
 
 def _artifact_texts(address: str, path: Path) -> Iterator[list[str]]:
@@ -106,4 +106,4 @@ def _artifact_texts(address: str, path: Path) -> Iterator[list[str]]:
                 first += len(texts)
                 yield texts.to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(address, f"not a whole Parquet file: {error}", "make it again") from error
+        raise DataError(address, f"not a complete Parquet file: {error}", "make it again") from error

@@ -44,7 +44,7 @@ class PackUnit:
     """Address of the tokenizer.json."""
     encoder: Encoder
     bos_id: int | None
-    """Before each document; None: nothing."""
+    """The token before each document; None: none."""
     eot_id: int
     pad_id: int
     row_len: int
@@ -121,7 +121,7 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
 
 
 def _framed(encoded: Encoded, bos_id: int | None, eot_id: int) -> npt.NDArray[np.uint32]:
-    """The ids of all documents, each between BOS (where there is one) and EOT."""
+    """The ids of all documents, each between BOS (if there is one) and EOT."""
     if bos_id is None:
         return np.insert(encoded.ids, encoded.offsets[1:], eot_id)
     places = np.column_stack([encoded.offsets[:-1], encoded.offsets[1:]]).ravel()

@@ -67,14 +67,14 @@ class TokenizerFile:
     """The token that ends each document."""
     eot_id: int
     bos: Beginning | None = None
-    """Begins each document."""
+    """The token that begins each document."""
 
 
 def open_tokenizer(name_or_path: str, eot: str | None = None, bos: bool | None = None) -> TokenizerFile:
     """Read an asset or a tokenizer.json file.
 
-    eot: the token that ends a document. bos: whether a token begins it; None: where the tokenizer puts one.
-    Raises: ConfigError if there is no such asset or file, or no such token; DataError if it is not a tokenizer.json.
+    eot: the token that ends a document. bos: whether a token begins it; None: if the tokenizer adds one. Raises:
+    ConfigError if there is no such asset or file, or no such token; DataError if it is not a tokenizer.json.
     """
     path, sha256 = resolve(name_or_path)
     hugging_face = _hugging_face(str(path))

@@ -1,7 +1,6 @@
-"""Ask ranks on other machines to save a checkpoint and end, through files on storage that they share with the driver.
+"""Asks ranks on other machines to save a checkpoint and end, through files on storage that they share with the driver.
 
-The driver's signal does not reach them, and ending their processes would lose what was trained since the last
-checkpoint.
+The driver's signal does not reach them, and ending their processes would lose the training since the last checkpoint.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ _EVERY_SECONDS = 0.5
 
 
 def clear(folder: Path) -> None:
-    """Forget what an earlier run was asked."""
+    """Forget the request of an earlier run."""
     for name in (_ASKED, _ANSWER):
         (folder / name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def passed_on(folder: Path) -> Iterator[None]:
-    """While the block runs, a signal that comes is passed on to the ranks that look at `folder`.
+    """While the block runs, a received signal is passed on to the ranks that watch `folder`.
 
-    Raises: Stopped at the end of the block where one came, with what the ranks say of their checkpoint.
+    Raises: Stopped at the end of the block if a signal arrived, with the ranks' report on their checkpoint.
     """
 
     def pass_on() -> bool:
@@ -51,9 +50,10 @@ def passed_on(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def obeyed(folder: Path, *, answers: bool) -> Iterator[None]:
-    """While the block runs, what `passed_on` passes on ends this rank's work as a signal would, and is no failure.
+    """While the block runs, a request from `passed_on` ends this rank's work like a signal, and does not count as a
+    failure.
 
-    answers: whether this rank says what was saved.
+    answers: whether this rank reports what was saved.
     """
 
     def look() -> bool:
@@ -74,7 +74,7 @@ def obeyed(folder: Path, *, answers: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _looking(look: Callable[[], bool]) -> Iterator[None]:
-    """Call `look` again and again from a thread until it says True or the block ends."""
+    """Call `look` repeatedly from a thread until it returns True or the block ends."""
     ended = threading.Event()
 
     def run() -> None:

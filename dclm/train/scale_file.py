@@ -1,4 +1,4 @@
-"""A scale that a user declares in a YAML file: any shape, any budget; it leaves the benchmark, and says so."""
+"""A scale declared by a user in a YAML file: any shape, any budget; it leaves the benchmark, as its results state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENDINGS = (".yaml", ".yml")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeclaredShape:
-    """`model` of a scale file; the same fields as open_lm's model configuration has."""
+    """`model` of a scale file, with the same fields as open_lm's model configuration."""
 
     hidden_dim: Positive
     num_layers: Positive
@@ -27,7 +27,7 @@ class DeclaredShape:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeclaredScale:
-    """A scale file. Rates have the values of DCLM's scales up to 3 B where they are not given."""
+    """A scale file. Rates default to the values of DCLM's scales up to 3 B."""
 
     name: Name
     model: DeclaredShape
@@ -44,13 +44,13 @@ class DeclaredScale:
 def read_scale(path: Path) -> Scale:
     """The scale that a file declares, never a standard one.
 
-    Raises: ConfigError with everything that is wrong with it, or for the name of a scale that exists.
+    Raises: ConfigError with every error in the file, or for the name of an existing scale.
     """
     source = load_yaml(path)
     found = build(DeclaredScale, source)
     if found.name in SCALES:
-        what = f"found the name {found.name}, which is that of a scale of the benchmark"
-        raise ConfigError(f"{path}: name", what, "give the declared scale another name")
+        what = f"found the name {found.name}, which belongs to a scale of the benchmark"
+        raise ConfigError(f"{path}: name", what, "choose another name for the declared scale")
     try:
         model = ModelConfig(**dataclasses.asdict(found.model))
     except ValueError as error:
@@ -58,10 +58,10 @@ def read_scale(path: Path) -> Scale:
     fields = {f.name: getattr(found, f.name) for f in dataclasses.fields(found) if f.name != "model"}
     scale = Scale(**fields, model=model, standard=False)
     if scale.num_steps < 1:
-        raise ConfigError(f"{path}: tokens", f"found {scale.tokens:,}, which are not one update")
+        raise ConfigError(f"{path}: tokens", f"found {scale.tokens:,}, which are less than one update")
     return scale
 
 
 def open_scale(name: str) -> Scale:
-    """The scale of that name, or of a file whose name ends in .yaml."""
+    """The scale with that name, or in a file whose name ends in .yaml."""
     return read_scale(Path(name)) if name.endswith(ENDINGS) else find_scale(name)

@@ -1,4 +1,4 @@
-"""First weights from a model that exists: ours, open_lm's or one that was exported."""
+"""Initial weights from an existing model: ours, open_lm's or an exported one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StartWeights:
     """The parameters of a model by name, float32 on the CPU."""
 
     def __init__(self, path: Path | str, config: ModelConfig) -> None:
-        """path: as `dclm evaluate` takes it. config: of the model that is to be trained.
+        """path: as for `dclm evaluate`. config: of the model to be trained.
 
         Raises: ConfigError if the shapes differ; DataError if there is no such model.
         """
@@ -41,7 +41,7 @@ class StartWeights:
         return digest.hexdigest()
 
     def first(self, name: str, shape: torch.Size) -> Tensor:
-        """The first value of a parameter."""
+        """The initial value of a parameter."""
         value = self._state[name].detach()
         assert value.shape == shape, f"{name} has the shape {tuple(value.shape)}, not {tuple(shape)}"
         return value

@@ -21,7 +21,7 @@ from safetensors.torch import save, save_file
 
 from dclm.core.config import load_yaml
 from dclm.core.errors import DclmError
-from dclm.eval.run.subject import load_subject, outline
+from dclm.eval.run.eval_model import load_eval_model, outline
 from dclm.eval.tokenizer import Tokenizer
 from dclm.filters.fasttext_file import require_fasttext
 from dclm.model.gguf import huggingface_from_gguf
@@ -146,7 +146,7 @@ def test_no_code_of_a_hugging_face_directory_runs(marker: Path, tmp_path: Path) 
         folder = huggingface(tmp_path / name, model_type=kind, auto_map=remote)
         (folder / "planted.py").write_text(code)
         (folder / "tokenizer_config.json").write_text(json.dumps({"auto_map": remote, "tokenizer_class": "Planted"}))
-        for load in (lambda f: load_model(f"hf:{f}"), lambda f: load_subject(f"hf:{f}", "cpu", "float32")):
+        for load in (lambda f: load_model(f"hf:{f}"), lambda f: load_eval_model(f"hf:{f}", "cpu", "float32")):
             with pytest.raises(DclmError) as caught:
                 load(folder)
             assert_refused(caught.value, marker)

@@ -23,9 +23,11 @@ from transformers.utils.logging import disable_progress_bar
 
 from dclm.assets import fetch
 from dclm.eval.data.load import load_parts
-from dclm.eval.prompts import Item, Span, build_items, max_new_tokens
+from dclm.eval.kinds.generation import max_new_tokens
+from dclm.eval.prompts import Item, Span, build_items
 from dclm.eval.run.forward import Scorer
-from dclm.eval.run.generate import Generator, Request
+from dclm.eval.run.generate import Generator
+from dclm.eval.run.interface import Request
 from dclm.eval.run.plan import BATCH_TOKENS
 from dclm.eval.run.tree import least_tokens
 from dclm.eval.task import load_task

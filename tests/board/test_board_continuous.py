@@ -116,7 +116,7 @@ def test_a_claim_without_items_for_it_is_refused(tmp_path: Path, table: pa.Table
     ("column", "change", "said"),
     [
         ("gold", lambda v: None if v is None else 7, "do not fit"),
-        ("gold", lambda v: None if v is None else (v + 1) % 4, "not what the right choice says"),
+        ("gold", lambda v: None if v is None else (v + 1) % 4, "differs from the right choice"),
         ("logprobs", lambda v: [0.5] * len(v), "do not fit"),
         ("logprobs", lambda v: [float("nan")] * len(v), "do not fit"),
         ("logprobs", lambda v: [], "do not fit"),

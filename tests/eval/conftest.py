@@ -17,7 +17,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from dclm.assets import fetch
 from dclm.eval.data.rows import rows_sha256
 from dclm.eval.run import unit
-from dclm.eval.run.subject import Subject
+from dclm.eval.run.eval_model import EvalModel
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.config import ModelConfig
 from dclm.model.init import initialize
@@ -33,7 +33,7 @@ def neox() -> Tokenizer:
 
 
 @pytest.fixture(scope="session")
-def tiny_open_lm(shared: Path, neox: Tokenizer) -> Subject:
+def tiny_open_lm(shared: Path, neox: Tokenizer) -> EvalModel:
     """The random model that the reference scored: two layers, rotary tables that reach to 2,048."""
     folder = shared / "conformance" / "open_lm"
     pieces: dict[str, dict[int, np.ndarray]] = {}
@@ -45,7 +45,7 @@ def tiny_open_lm(shared: Path, neox: Tokenizer) -> Subject:
     state = {n: torch.from_numpy(np.concatenate([p[i] for i in sorted(p)])) for n, p in pieces.items()}
     ours = from_openlm(state, str(folder))
     model = assemble(infer_config(ours, str(folder), seq_len=2048), ours, str(folder))
-    return Subject(model=model.eval(), tokenizer=neox)
+    return EvalModel(model=model.eval(), tokenizer=neox)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from dclm.core.errors import DataError
-from dclm.eval.run.forward import NotFinite, Scorer
+from dclm.eval.run.forward import Scorer
+from dclm.eval.run.interface import NotFinite
 from dclm.eval.run.tree import Pair, least_tokens, plan
 from dclm.model.transformer import Transformer
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from dclm.eval.run.generate import Generator, Request
+from dclm.eval.run.generate import Generator
+from dclm.eval.run.interface import Request
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.transformer import Transformer
 

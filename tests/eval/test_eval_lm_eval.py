@@ -30,8 +30,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from dclm.core.errors import ConfigError, DataError
 from dclm.eval.lm_eval.harness import DclmLM
+from dclm.eval.run.eval_model import load_eval_model, model_fingerprint
 from dclm.eval.run.stage import evaluate
-from dclm.eval.run.subject import load_subject, model_fingerprint
 from dclm.eval.run.unit import ITEMS
 from dclm.eval.statistics.continuous import item_values
 from dclm.eval.task import SUITE_DIR
@@ -182,7 +182,7 @@ def opening(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def both_models(folder: Path) -> tuple[DclmLM, HFLM]:
     """A model as ours behind lm-eval's interface, and as lm-eval's own."""
     theirs = HFLM(pretrained=str(folder), dtype="float32", device="cpu", batch_size=2)
-    return DclmLM(load_subject(f"hf:{folder}", "cpu", "float32"), 2048), theirs
+    return DclmLM(load_eval_model(f"hf:{folder}", "cpu", "float32"), 2048), theirs
 
 
 def ask(lm: DclmLM | HFLM, kind: str, *arguments: tuple[Any, ...]) -> list[Any]:
@@ -264,4 +264,4 @@ def test_a_wrong_name_is_told_before_anything_is_scored(llama: Path, foreign: Pa
     with pytest.raises(ConfigError, match="did you mean `pick`"):
         evaluate(f"hf:{llama}", tmp_path / "out", tasks=("lm-eval:pikc",), device="cpu", include_path=foreign)
     with pytest.raises(ConfigError, match="lm-eval provides only its scores"):
-        load_subject(f"lm-eval:hf,pretrained={llama}", "cpu", "float32")
+        load_eval_model(f"lm-eval:hf,pretrained={llama}", "cpu", "float32")

@@ -181,7 +181,7 @@ def test_the_command_says_what_tells_corpora_apart(runs: Path, capsys: pytest.Ca
 
 
 def test_the_command_refuses_what_says_nothing_of_noise(runs: Path) -> None:
-    with pytest.raises(ConfigError, match="nothing says how much a score varies"):
+    with pytest.raises(ConfigError, match="the variation of scores is unknown"):
         measure_noise({"good": [runs / "good-0"], "bad": [runs / "bad-0"]})
     for wrong in ("good", "=x", f"good={runs}/none-*"):
         with pytest.raises(SystemExit) as stopped:
@@ -197,5 +197,5 @@ def test_compare_says_what_a_difference_would_take(runs: Path, capsys: pytest.Ca
     assert found["continuous"]["piqa"]["bits_per_byte"]["value"] > 0.0
     main(["compare", *paths, "--power", "0.05", "--metric", "bits_per_byte"])
     shown = capsys.readouterr().out
-    assert "to find a true difference of 0.05" in shown
+    assert "to detect a true difference of 0.05" in shown
     assert "bits per byte of the right answer (lower is better)" in shown

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,14 +14,14 @@ import pytest
 from dclm.eval.data.load import load_parts, split
 from dclm.eval.data.rows import Row
 from dclm.eval.fewshot import FewShotDraw
+from dclm.eval.kinds.generation import max_new_tokens, right_answers
+from dclm.eval.kinds.registry import KINDS
 from dclm.eval.prompts import (
     Item,
     PromptText,
     build_items,
     context_sha,
-    max_new_tokens,
     prompt_texts,
-    right_answers,
 )
 from dclm.eval.task import Baseline, Details, Kind, Task, TaskData, load_task, task_labels
 from dclm.eval.tokenizer import Tokenizer
@@ -123,3 +123,9 @@ def test_an_answer_stands_behind_the_delimiter_wherever_the_data_has_thoughts(
     """An empty thought is one: the reference asks whether the file has the column."""
     rows: list[Row] = [{"context": "1", "answer": "2", **thought} for _ in range(2)]
     assert made_up("generation", rows, 1, cot_delimiter=" # ")[0].examples == example
+
+
+def test_every_kind_that_a_task_may_name_has_its_file() -> None:
+    assert set(KINDS) == set(get_args(Kind))
+    for name, kind in KINDS.items():
+        assert type(kind).__module__ == f"dclm.eval.kinds.{name}"

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from dclm.eval.data.load import load_parts
-from dclm.eval.prompts import build_items, max_new_tokens, right_answers
+from dclm.eval.kinds.generation import max_new_tokens, right_answers
+from dclm.eval.prompts import build_items
 from dclm.eval.run.answers import cut_output, is_right, normalise
+from dclm.eval.run.eval_model import EvalModel, load_eval_model, resolve_model
 from dclm.eval.run.forward import Scorer
-from dclm.eval.run.generate import Generator, Request
-from dclm.eval.run.subject import Subject, load_subject, resolve_model
+from dclm.eval.run.generate import Generator
+from dclm.eval.run.interface import Request
 from dclm.eval.task import load_task
 
 TINY = [
@@ -40,7 +42,7 @@ def reference(folder: Path, model: str, label: str) -> tuple[dict[str, Any], lis
 
 
 def check_scores(
-    subject: Subject, folder: Path, model: str, label: str, exact_tokens: bool = False, part: int = 1
+    subject: EvalModel, folder: Path, model: str, label: str, exact_tokens: bool = False, part: int = 1
 ) -> None:
     """Same choice or same greedy match, and cross-entropies within 1e-4, as the conformance files ask.
 
@@ -66,7 +68,9 @@ def check_scores(
             assert (row["selected"] == item.gold) == bool(row["correct"])
 
 
-def check_outputs(subject: Subject, folder: Path, model: str, label: str, rows: Collection[int] | None = None) -> None:
+def check_outputs(
+    subject: EvalModel, folder: Path, model: str, label: str, rows: Collection[int] | None = None
+) -> None:
     """The text generated is the reference's, up to where a stop let us end sooner, and is judged the same."""
     meta, found = reference(folder, model, label)
     expected = [row for row in found if rows is None or row["row"] in rows]
@@ -96,27 +100,29 @@ def test_every_task_that_the_reference_scored_is_compared(shared: Path) -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize("label", TINY)
-def test_answers_of_the_random_model_score_as_in_the_reference(label: str, shared: Path, tiny_open_lm: Subject) -> None:
+def test_answers_of_the_random_model_score_as_in_the_reference(
+    label: str, shared: Path, tiny_open_lm: EvalModel
+) -> None:
     check_scores(tiny_open_lm, shared, "tiny_open_lm", label)
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("label", TINY_GENERATED)
-def test_the_random_model_generates_what_the_reference_does(label: str, shared: Path, tiny_open_lm: Subject) -> None:
+def test_the_random_model_generates_what_the_reference_does(label: str, shared: Path, tiny_open_lm: EvalModel) -> None:
     check_outputs(tiny_open_lm, shared, "tiny_open_lm", label)
 
 
 @pytest.fixture(scope="module")
-def smollm() -> Subject:
+def smollm() -> EvalModel:
     """A real model of 135M parameters: the positive control."""
-    return load_subject(resolve_model("gguf:smollm2-135m"), "cpu", "float32")
+    return load_eval_model(resolve_model("gguf:smollm2-135m"), "cpu", "float32")
 
 
 @pytest.mark.shared
 @pytest.mark.network
 @pytest.mark.slow
 @pytest.mark.parametrize("label", SMOL)
-def test_answers_of_a_real_model_score_as_in_the_reference(label: str, shared: Path, smollm: Subject) -> None:
+def test_answers_of_a_real_model_score_as_in_the_reference(label: str, shared: Path, smollm: EvalModel) -> None:
     check_scores(smollm, shared, "smollm2_135m", label, exact_tokens=True, part=SMOL_PART)
 
 
@@ -124,5 +130,5 @@ def test_answers_of_a_real_model_score_as_in_the_reference(label: str, shared: P
 @pytest.mark.network
 @pytest.mark.slow
 @pytest.mark.parametrize("label", SMOL_GENERATED)
-def test_a_real_model_generates_what_the_reference_does(label: str, shared: Path, smollm: Subject) -> None:
+def test_a_real_model_generates_what_the_reference_does(label: str, shared: Path, smollm: EvalModel) -> None:
     check_outputs(smollm, shared, "smollm2_135m", label, SMOL_GENERATED[label])

@@ -16,8 +16,8 @@ from dclm.eval.data.load import load_parts
 from dclm.eval.lm_eval.harness import DclmLM
 from dclm.eval.lm_eval.stock import mean_of_categories
 from dclm.eval.prompts import build_items
+from dclm.eval.run.eval_model import EvalModel
 from dclm.eval.run.forward import Scorer
-from dclm.eval.run.subject import Subject
 from dclm.eval.task import SUITE_DIR, load_task
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.config import ModelConfig
@@ -26,9 +26,9 @@ from dclm.model.transformer import Transformer
 
 
 @pytest.fixture(scope="module")
-def subject(neox: Tokenizer) -> Subject:
+def subject(neox: Tokenizer) -> EvalModel:
     config = ModelConfig(hidden_dim=32, num_layers=2, num_heads=2, seq_len=2048, vocab_size=50_432)
-    return Subject(model=initialize(Transformer(config), seed=1).eval(), tokenizer=neox)
+    return EvalModel(model=initialize(Transformer(config), seed=1).eval(), tokenizer=neox)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.shared
 @pytest.mark.slow
 @pytest.mark.parametrize("label", ["copa", "winogrande", "lambada_openai"])
-def test_a_task_under_lm_eval_judges_items_as_ours_does(label: str, subject: Subject, tokenizer_folder: Path) -> None:
+def test_a_task_under_lm_eval_judges_items_as_ours_does(label: str, subject: EvalModel, tokenizer_folder: Path) -> None:
     """On tasks without examples and with words as answers, joint and separate tokenization mostly agree."""
     metadata = {"tokenizer": str(tokenizer_folder)}
     manager = TaskManager(include_path=str(SUITE_DIR), include_defaults=False, metadata=metadata)
@@ -75,7 +75,7 @@ def test_a_task_under_lm_eval_judges_items_as_ours_does(label: str, subject: Sub
     assert compared >= 10
 
 
-def test_requests_with_one_context_forward_it_once(subject: Subject) -> None:
+def test_requests_with_one_context_forward_it_once(subject: EvalModel) -> None:
     lm = DclmLM(subject, 2048)
     requests = [(None, list(range(5, 45)), [choice]) for choice in (7, 8, 9)]
     results = lm._loglikelihood_tokens(requests)
@@ -87,7 +87,7 @@ def test_requests_with_one_context_forward_it_once(subject: Subject) -> None:
     assert [total for total, _ in results] == pytest.approx([float(logprobs[c]) for c in (7, 8, 9)], abs=1e-4)
 
 
-def test_generation_under_lm_eval_is_cut_before_the_stop(subject: Subject) -> None:
+def test_generation_under_lm_eval_is_cut_before_the_stop(subject: EvalModel) -> None:
     def ask(**settings: object) -> str:
         instance = Instance("generate_until", {}, ("Hello there", {"max_gen_toks": 8, **settings}), 0)
         return DclmLM(subject, 2048).generate_until([instance], disable_tqdm=True)[0]
@@ -99,7 +99,7 @@ def test_generation_under_lm_eval_is_cut_before_the_stop(subject: Subject) -> No
         ask(do_sample=True, temperature=0.7)
 
 
-def test_whole_texts_are_scored_in_windows(subject: Subject) -> None:
+def test_whole_texts_are_scored_in_windows(subject: EvalModel) -> None:
     lm = DclmLM(subject, 2048)
     text = "one two three " * 4
     instance = Instance("loglikelihood_rolling", {}, (text,), 0)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from dclm.core.errors import DataError
 from dclm.eval.run.forward import Scorer
-from dclm.eval.run.generate import Generator, Request
+from dclm.eval.run.generate import Generator
+from dclm.eval.run.interface import Request
 from dclm.eval.tokenizer import Ids
 from dclm.model.adapter import HuggingFaceModel, huggingface_window
 from dclm.model.probe import probe_sizes

@@ -58,7 +58,7 @@ def test_what_is_no_document_is_a_reject_that_names_its_place(tmp_path: Path) ->
     found = rows(tmp_path / "a.csv")
     assert [row["_row"] for row in found] == [0, 1, 2, 3]
     assert [row["text"] for row in found if row["_reject"] is None] == ["ok", "fine"]
-    assert found[1]["_reject"] == "record 2: 1 values, and the header has 2"
+    assert found[1]["_reject"] == "record 2: 1 values, but the header has 2"
     assert str(found[2]["_reject"]).startswith("record 3: ")
     (tmp_path / "b.csv").write_text("id,body\n1,ok\n")
     assert rows(tmp_path / "b.csv")[0]["_reject"] == "record 1: no `text`"

@@ -19,7 +19,7 @@ from pool_archives import members, put, record, response
 
 from dclm.pool.files import ByteRange, InputFile, list_files
 from dclm.pool.read import Tally, read_file
-from dclm.pool.units import cut, survey, without_bad_seams
+from dclm.pool.units import cut, survey, unit_bytes_for, without_bad_seams
 from dclm.pool.warc_part import Seam
 
 Rows = list[tuple[object, ...]]
@@ -161,6 +161,14 @@ def test_a_huge_pool_is_cut_into_units_of_256_mb() -> None:
     units = cut([sized(f"{i}.warc.gz", 1 << 30, "warc") for i in range(1000)])
     assert len(units) == 4000
     assert {unit[0].part.length for unit in units if unit[0].part} == {256 << 20}
+
+
+def test_the_largest_pools_are_cut_into_a_million_units_at_most() -> None:
+    files = [sized(f"{i:03d}.warc.gz", 1 << 42, "warc") for i in range(300)]  # as much as a million files of 1.3 GB
+    assert unit_bytes_for(files) == (300 << 42) // 1_000_000
+    assert 900_000 < len(cut(files)) <= 1_000_000
+    small = [sized(f"{i:03d}.warc.gz", 10 << 20, "warc") for i in range(3)]
+    assert sum(len(unit) for unit in cut(small, 25 << 20)) == 3
 
 
 @pytest.mark.parametrize(

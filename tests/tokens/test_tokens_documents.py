@@ -132,7 +132,7 @@ def test_a_table_without_text_is_told(tmp_path: Path) -> None:
 
 def test_pages_are_no_texts(tmp_path: Path) -> None:
     (tmp_path / "a.warc.gz").write_bytes(b"")
-    with pytest.raises(DataError, match="holds pages, not texts"):
+    with pytest.raises(DataError, match="contains pages, not texts"):
         find_documents(tmp_path)
 
 

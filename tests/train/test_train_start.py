@@ -99,10 +99,10 @@ def test_a_file_declares_a_scale_outside_the_benchmark(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("name: mine", "name: 7b_1x", "that of a scale of the benchmark"),
+        ("name: mine", "name: 7b_1x", "belongs to a scale of the benchmark"),
         ("name: mine", "name: ../x", "allowed: a name"),
         ("num_heads: 4", "num_heads: 5", "5 heads do not divide a width of 64"),
-        ("tokens: 1_000_000", "tokens: 100", "not one update"),
+        ("tokens: 1_000_000", "tokens: 100", "less than one update"),
         ("tokens: 1_000_000", "tokenz: 5", "tokenz"),
         ("learning_rate: 0.002", "learning_rate: fast", "learning_rate"),
     ],

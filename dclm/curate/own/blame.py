@@ -1,4 +1,5 @@
-"""Errors in a user's code are the user's: file, line, what Python said, and no traceback through `dclm`."""
+"""Errors in a user's code are shown as the user's: file, line and Python's message, without a traceback through
+`dclm`."""
 
 from __future__ import annotations
 
@@ -14,10 +15,10 @@ HINT = "this line belongs to the pipeline's own code: fix it and run the command
 
 @contextlib.contextmanager
 def blamed(where: str = "") -> Iterator[None]:
-    """Turn an exception that comes out of a user's code into a ConfigError that names their line.
+    """Convert an exception that comes out of a user's code to a ConfigError that names their line.
 
-    where: what the code was given, such as a document's id; it ends the message.
-    Anything else passes unchanged, and so does a DclmError that the user's code raises on purpose.
+    where: the input of the code, such as a document's id, at the end of the message. Any other exception passes
+    unchanged, and so does a DclmError that the user's code raises on purpose.
     """
     try:
         yield
@@ -37,14 +38,14 @@ def blamed(where: str = "") -> Iterator[None]:
 
 
 def syntax_error(error: SyntaxError) -> ConfigError:
-    """A source that does not parse."""
+    """The error for a source that does not parse."""
     line = (error.text or "").strip()
     what = f"{type(error).__name__}: {error.msg}" + (f", in `{line}`" if line else "")
     return ConfigError(f"{error.filename}:{error.lineno}", what, HINT)
 
 
 def _own_line(traceback: TracebackType | None) -> tuple[str, str] | None:
-    """`file:line` and the text of the innermost line that is the user's; None where no line of theirs was running."""
+    """`file:line` and the text of the innermost line of the user's code; None if none of it was running."""
     found = None
     while traceback is not None:
         scope = traceback.tb_frame.f_globals

@@ -1,4 +1,4 @@
-"""The source of a user's steps: where it is, what it says, and its hash."""
+"""The source of a user's steps: its location, content and hash."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 MARK = "__dclm_own__"
-"""Name in the globals of a user's module under which its `OwnCode` stands."""
+"""Name in the globals of a user's module under which its `OwnCode` is stored."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,26 +18,25 @@ class OwnCode:
     """A user's module, and the modules next to it that it imports."""
 
     name: str
-    """As the pipeline names it, without `.py`."""
+    """As named in the pipeline, without `.py`."""
     sources: Mapping[str, str]
     """Module → its source, that of `name` first. Empty for a module inside a package, which workers import."""
     files: Mapping[str, str]
     """Module → the file it was read from, for messages."""
     digest: str
-    """sha256 (hex) of the sources: where the files lie makes no difference."""
+    """sha256 (hex) of the sources, independent of the location of the files."""
 
     @property
     def alias(self) -> str:
-        """The prefix of the names that its modules have in `sys.modules`."""
+        """Prefix of the names of its modules in `sys.modules`."""
         return f"dclm_own_{self.digest[:16]}"
 
 
 def find_code(name: str, directory: Path) -> OwnCode | None:
-    """The code that a pipeline in `directory` calls `name`.
+    """The code that a pipeline in `directory` refers to as `name`.
 
     `rules` is the file `rules.py` next to the pipeline, or else a module on Python's path; `rules.py` and
-    `filters/rules.py` are files, relative to the pipeline.
-    Returns: None where there is no such file or module.
+    `filters/rules.py` are files, relative to the pipeline. Returns: None if there is no such file or module.
     """
     if name.endswith(".py") or "/" in name:
         path = directory / (name if name.endswith(".py") else f"{name}.py")
@@ -73,7 +72,8 @@ def _from_file(path: Path) -> OwnCode:
 
 
 def _from_package(name: str, path: Path) -> OwnCode:
-    """Of a module inside a package, all Python files of the package count: which of them it uses is not known."""
+    """For a module inside a package, all Python files of the package count, because which of them it uses is
+    unknown."""
     root = path.parents[len(name.split(".")) - (1 if path.name == "__init__.py" else 2)]
     sources = {p.relative_to(root).as_posix(): p.read_text(encoding="utf-8") for p in sorted(root.rglob("*.py"))}
     return OwnCode(name=name, sources={}, files={name: str(path)}, digest=_digest(sources))
@@ -88,7 +88,7 @@ def _digest(sources: Mapping[str, str]) -> str:
 
 
 def _imported(source: str) -> Iterator[str]:
-    """Names of the top-level modules that a source imports; none where it does not parse, which loading reports."""
+    """Names of the top-level modules that a source imports; empty if it does not parse, which loading reports."""
     try:
         tree = ast.parse(source)
     except SyntaxError:

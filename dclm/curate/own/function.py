@@ -1,10 +1,10 @@
-"""A step from a plain function: its first parameter says what it is given, its return type what it does.
+"""A step from a plain function: its first parameter determines its input, and its return type what it does.
 
-def keep(text: str, *, min_words: int = 5) -> bool     a filter; the other parameters are fields of the step
-def keep(row) -> bool                                  row: a dict with `id`, `url`, `text` … and annotations
-def keep(batch) -> list[bool]                          batch: a pyarrow.RecordBatch; one answer per row
-def clean(text) -> str                                 an edit: the text in place of the old one
-def shouting(text) -> float                            a score: a column named after the function, for `threshold`
+def keep(text: str, *, min_words: int = 5) -> bool     a filter; the other parameters are fields of the step def
+keep(row) -> bool                                  row: a dict with `id`, `url`, `text` … and annotations def
+keep(batch) -> list[bool]                          batch: a pyarrow.RecordBatch; one answer per row def clean(text) ->
+str                                 an edit: the text in place of the old one def shouting(text) -> float
+a score: a column named after the function, for `threshold`
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _COLUMNS = {"str": pa.string(), "float": pa.float64()}
 
 
 TYPES = "bool, int, float, str, Literal, tuple[X, ...], Mapping[str, X], a dataclass, or X | None"
-"""Of a field of a user's step."""
+"""The default of a field of a user's step."""
 
 
 class _Calls:
-    """What steps made from functions share: the function, and how it is called."""
+    """Common part of steps made from functions: the function, and how it is called."""
 
     function: ClassVar[Callable[..., Any]]
     given: ClassVar[Given]
@@ -47,7 +47,7 @@ class _Calls:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(typing.cast(Any, self))}
 
     def _answers(self, batch: pa.RecordBatch) -> list[Any]:
-        """One checked answer for each row. Raises: ConfigError for an error in the function or a wrong answer."""
+        """One checked answer per row. Raises: ConfigError for an error in the function or a wrong answer."""
         fields, function = self._fields(), type(self).function
         if batch.num_rows == 0:  # the schema of empty shards is made with an empty batch
             return []
@@ -75,7 +75,7 @@ class _Calls:
             return iter(_visible(batch).to_pylist())
         if "text" not in batch.schema.names:
             hint = "put `extract: {with: resiliparse}` before it"
-            raise ConfigError(self.where, "is given texts, and the pages of this pool are not extracted yet", hint)
+            raise ConfigError(self.where, "needs texts, but the pages of this pool are not extracted yet", hint)
         return iter(batch.column("text").to_pylist())
 
     def _check(self, answer: object, which: str) -> None:
@@ -89,14 +89,15 @@ class _Calls:
 
 
 class FunctionFilter(_Calls, Filter):
-    """Keeps the documents for which a user's function says True."""
+    """Keeps the documents for which a user's function returns True."""
 
     def open(self, context: Context) -> FilterFunction:
         return lambda batch: pa.array([bool(answer) for answer in self._answers(batch)], pa.bool_())
 
 
 class FunctionMap(_Calls, Map):
-    """Puts what a user's function returns into a column: `text` for an edit, else one named after the function."""
+    """Stores the return values of a user's function in a column: `text` for an edit, otherwise one named after the
+    function."""
 
     column: ClassVar[str]
 
@@ -112,9 +113,9 @@ class FunctionMap(_Calls, Map):
 
 
 def step_of_function(function: FunctionType, name: str, where: str) -> type[Step]:
-    """The step class of a user's function, called `name` in the ledger.
+    """The step class of a user's function, named `name` in the ledger.
 
-    Raises: ConfigError for parameters or a return type that cannot be understood.
+    Raises: ConfigError for parameters or a return type that are not supported.
     """
     try:
         hints = typing.get_type_hints(function, include_extras=True)
@@ -145,7 +146,7 @@ def step_of_function(function: FunctionType, name: str, where: str) -> type[Step
 def _given(parameters: list[inspect.Parameter], hints: Mapping[str, Any], where: str) -> Given:
     allowed = "text, row or batch"
     if not parameters:
-        raise ConfigError(where, f"takes no parameter, allowed: a first one named {allowed}")
+        raise ConfigError(where, f"has no parameter, allowed: a first parameter named {allowed}")
     first = parameters[0]
     if first.name in ("text", "row", "batch"):
         return typing.cast(Given, first.name)

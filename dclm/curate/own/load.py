@@ -1,7 +1,7 @@
-"""Run a user's source in this process. Steps made from it carry the source along, so that any worker can load them.
+"""Runs a user's source in this process. Steps made from it contain the source, so that any worker can load them.
 
-Modules are known to Python under names that begin with their hash: two versions of a file are two modules, and an
-edited file is never confused with what a worker loaded before.
+Modules have names in Python that begin with their hash: two versions of a file are two modules, and an edited file is
+never confused with one that a worker loaded before.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _STEPS: dict[tuple[str, str], type[Step]] = {}
 
 
 def own_step(code: OwnCode, attribute: str) -> type[Step]:
-    """The step that `attribute` of the code is: a `Step` class, or a function (see `function.py`).
+    """The step named `attribute` of the code: a `Step` class, or a function (see `function.py`).
 
-    Raises: ConfigError where there is no such thing, it is not a step, or its source fails.
+    Raises: ConfigError if it does not exist, is not a step, or its source fails.
     """
     key = (code.digest, attribute)
     if key not in _STEPS:
@@ -53,7 +53,7 @@ def own_step(code: OwnCode, attribute: str) -> type[Step]:
 
 
 def code_of(step: Step) -> OwnCode | None:
-    """The user's code that a step comes from; None for steps that ship."""
+    """The user's code that a step comes from; None for shipped steps."""
     code = getattr(type(step), MARK, None)
     return code if isinstance(code, OwnCode) else None
 
@@ -69,7 +69,7 @@ def load_module(code: OwnCode) -> ModuleType:
 
 
 def _run(code: OwnCode, name: str) -> ModuleType:
-    """The module `name` of the code, run if it has not been."""
+    """The module `name` of the code, run if it has not been run yet."""
     alias = f"{code.alias}.{name}"
     if alias in sys.modules:
         return sys.modules[alias]
@@ -81,7 +81,7 @@ def _run(code: OwnCode, name: str) -> ModuleType:
         compiled = compile(code.sources[name], code.files[name], "exec", dont_inherit=True)
     except SyntaxError as error:
         raise syntax_error(error) from None
-    sys.modules[alias] = module  # dataclasses look their module up while their class is made
+    sys.modules[alias] = module  # dataclasses look up their module while their class is created
     try:
         with blamed():
             exec(compiled, vars(module))
@@ -92,7 +92,7 @@ def _run(code: OwnCode, name: str) -> ModuleType:
 
 
 def _importer(code: OwnCode) -> Callable[..., ModuleType]:
-    """`__import__` for the code's modules: those next to each other find each other, all else is Python's."""
+    """`__import__` for the code's modules: they find each other; all other imports are Python's."""
 
     def import_(
         name: str,
@@ -127,7 +127,7 @@ def _checked(kind: type[Step], where: str) -> type[Step]:
     name = getattr(kind, "name", None)
     if not (isinstance(name, str) and is_name(name)):
         hint = f'add `name: ClassVar[str] = "{kind.__name__.lower()}"` to the class'
-        raise ConfigError(where, f"has the name {name!r}, allowed: a name as the ledger is to show it", hint)
+        raise ConfigError(where, f"has the name {name!r}, allowed: a name for the ledger", hint)
     try:
         json_schema(kind)
     except TypeError as error:
@@ -138,7 +138,7 @@ def _checked(kind: type[Step], where: str) -> type[Step]:
 
 
 def _reduce_by_source(kind: type[Step], attribute: str) -> None:
-    """Let instances be pickled as their source and fields, for workers that have neither the file nor the module."""
+    """Pickle instances as their source and fields, for workers that have neither the file nor the module."""
     code = getattr(kind, MARK)
 
     def reduce(step: Step) -> tuple[Callable[..., Step], tuple[Any, ...]]:

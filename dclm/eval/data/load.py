@@ -10,17 +10,9 @@ from dclm.core.errors import AssetError, ConfigError, DataError
 from dclm.eval.data.gpqa import gpqa_rows
 from dclm.eval.data.rows import Row, parse_rows
 from dclm.eval.data.sources import task_asset
+from dclm.eval.kinds.registry import kind_of
 from dclm.eval.suite import Suite
-from dclm.eval.task import Kind, Task
-
-COLUMNS: dict[Kind, dict[str, type]] = {
-    "language_modeling": {"context": str, "continuation": str},
-    "multiple_choice": {"query": str, "choices": list, "gold": int},
-    "schema": {"context_options": list, "continuation": str, "gold": int},
-    "generation": {"context": str, "answer": str},
-}
-"""Required columns for each kind of task."""
-CHOICES: dict[Kind, str] = {"multiple_choice": "choices", "schema": "context_options"}
+from dclm.eval.task import Task
 
 
 class Part(NamedTuple):
@@ -82,18 +74,18 @@ def split(task: Task, rows: list[Row]) -> list[Part]:
 
 def check_row(task: Task, number: int, row: Row) -> None:
     """Raises: DataError naming task and row if a column is missing, of the wrong type, or `gold` is out of range."""
-    kind = task.metadata.kind
-    columns = COLUMNS[kind] | ({"category": str} if task.metadata.categories else {})
+    kind = kind_of(task)
+    columns = {**kind.columns, **({"category": str} if task.metadata.categories else {})}
     where = f"task {task.task}, row {number}"
     for name, column_type in columns.items():
         value = row.get(name)
         if not isinstance(value, column_type) or isinstance(value, bool):
             raise DataError(where, f"column `{name}`: found {value!r:.60}, allowed: {column_type.__name__}")
-    if kind in CHOICES:
-        choices, gold = row[CHOICES[kind]], row["gold"]
+    if kind.choices is not None:
+        choices, gold = row[kind.choices], row["gold"]
         assert isinstance(choices, list)
         assert isinstance(gold, int)
         if not choices or not all(isinstance(choice, str) for choice in choices):
-            raise DataError(where, f"`{CHOICES[kind]}`: found {choices!r:.60}, allowed: a list of texts, not empty")
+            raise DataError(where, f"`{kind.choices}`: found {choices!r:.60}, allowed: a list of texts, not empty")
         if not 0 <= gold < len(choices):
             raise DataError(where, f"`gold`: found {gold}, allowed: 0 to {len(choices) - 1}")

@@ -23,9 +23,8 @@ from lm_eval.utils import simple_parse_args_string
 from numpy.typing import NDArray
 
 from dclm.core.errors import ConfigError, DataError
-from dclm.eval.run.forward import NotFinite, TokenCounts
-from dclm.eval.run.generate import Request
-from dclm.eval.run.subject import LM_EVAL, REFERENCE_WINDOW
+from dclm.eval.run.eval_model import LM_EVAL, REFERENCE_WINDOW
+from dclm.eval.run.interface import NotFinite, Request, TokenCounts
 from dclm.eval.run.tree import Pair
 from dclm.eval.tokenizer import Tokenizer
 
@@ -94,7 +93,7 @@ def _settings(request: Request) -> dict[str, object]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BackendSubject:
+class LmEvalModel:
     """One of lm-eval's models. Its own tasks need only `lm`; ours need one that accepts tokens."""
 
     name: str
@@ -133,7 +132,7 @@ class BackendSubject:
         return BackendGenerator(self.lm)
 
 
-def load_backend(model: str, device: str, dtype: str) -> BackendSubject:
+def load_backend(model: str, device: str, dtype: str) -> LmEvalModel:
     """The model named by `lm-eval:KIND,key=value,…`; `device` and `dtype` are defaults for its arguments.
 
     Raises: ConfigError if lm-eval has no such kind, or refuses the arguments.
@@ -141,6 +140,6 @@ def load_backend(model: str, device: str, dtype: str) -> BackendSubject:
     kind, _, arguments = model.removeprefix(LM_EVAL).partition(",")
     settings: dict[str, Any] = {"device": device, "dtype": dtype, **simple_parse_args_string(arguments)}
     try:
-        return BackendSubject(name=model, lm=get_model(kind).create_from_arg_obj(settings))
+        return LmEvalModel(name=model, lm=get_model(kind).create_from_arg_obj(settings))
     except (ValueError, TypeError, OSError, ImportError, AssertionError) as error:
         raise ConfigError(model, f"lm-eval cannot load it: {error}", "`lm_eval ls models` lists the kinds") from error

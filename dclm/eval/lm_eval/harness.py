@@ -21,9 +21,10 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from dclm.core.config import suggest
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import sha256_file
+from dclm.eval.run.eval_model import EvalModel
 from dclm.eval.run.forward import Scorer
-from dclm.eval.run.generate import Generator, Request
-from dclm.eval.run.subject import Subject
+from dclm.eval.run.generate import Generator
+from dclm.eval.run.interface import Request
 from dclm.eval.tokenizer import Ids
 
 MAX_NEW_TOKENS = 256
@@ -31,32 +32,32 @@ MAX_NEW_TOKENS = 256
 
 
 class DclmLM(TemplateLM):  # type: ignore[misc]
-    """Scores and generates with a `Subject`; requests with the same context share its forward pass."""
+    """Scores and generates with a `EvalModel`; requests with the same context share its forward pass."""
 
-    def __init__(self, subject: Subject, batch_tokens: int) -> None:
+    def __init__(self, eval_model: EvalModel, batch_tokens: int) -> None:
         super().__init__()
-        self.subject = subject
-        self.scorer = Scorer(subject.model, batch_tokens)
-        self.generator = Generator(subject.model, subject.tokenizer, batch_tokens)
+        self.eval_model = eval_model
+        self.scorer = Scorer(eval_model.model, batch_tokens)
+        self.generator = Generator(eval_model.model, eval_model.tokenizer, batch_tokens)
 
     @property
     def eot_token_id(self) -> int:
         """The token that ends a text."""
-        return self.subject.tokenizer.end_id
+        return self.eval_model.tokenizer.end_id
 
     @property
     def prefix_token_id(self) -> int:
         """The token before a text without a context."""
-        return self.subject.tokenizer.start_id
+        return self.eval_model.tokenizer.start_id
 
     @property
     def max_length(self) -> int:
         """Number of tokens that the model reads: context and answer without its last token, which is only predicted."""
-        return self.subject.window
+        return self.eval_model.window
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: object) -> list[int]:
         """Ids of a text, with the special tokens that its tokenizer adds, unless it already begins with one."""
-        tokenizer = self.subject.tokenizer
+        tokenizer = self.eval_model.tokenizer
         special = not string.startswith(tokenizer.start) if add_special_tokens is None else add_special_tokens
         return list(tokenizer.encode(string, special=special))
 
@@ -119,7 +120,7 @@ class DclmLM(TemplateLM):  # type: ignore[misc]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ForeignTasks:
+class LmEvalTasks:
     """Some of lm-eval's own tasks, by lm-eval's names (including groups and tags)."""
 
     names: tuple[str, ...]
@@ -150,7 +151,7 @@ class ForeignTasks:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ForeignScores:
+class LmEvalScores:
     """lm-eval's results for a model."""
 
     results: dict[str, dict[str, Any]]
@@ -159,8 +160,8 @@ class ForeignScores:
     """One row per row of a task: its number, the filter, and the metrics of this row."""
 
 
-def run_lm_eval(lm: LM, tasks: ForeignTasks, *, limit: int | None) -> ForeignScores:
-    """Run lm-eval's own tasks on a model, by lm-eval's rules. Raises: ConfigError like `ForeignTasks.manager`."""
+def run_lm_eval(lm: LM, tasks: LmEvalTasks, *, limit: int | None) -> LmEvalScores:
+    """Run lm-eval's own tasks on a model, by lm-eval's rules. Raises: ConfigError like `LmEvalTasks.manager`."""
     found = simple_evaluate(
         model=lm, tasks=list(tasks.names), task_manager=tasks.manager, limit=limit, bootstrap_iters=0
     )
@@ -174,4 +175,4 @@ def run_lm_eval(lm: LM, tasks: ForeignTasks, *, limit: int | None) -> ForeignSco
         for task, samples in found["samples"].items()
         for sample in samples
     ]
-    return ForeignScores(results=found["results"], items=items)
+    return LmEvalScores(results=found["results"], items=items)

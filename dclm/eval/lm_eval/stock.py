@@ -20,16 +20,11 @@ from lm_eval.filters import build_filter_ensemble
 
 from dclm.core.errors import ConfigError
 from dclm.eval.data.load import load_parts
-from dclm.eval.prompts import longest_answer, prompt_texts, right_answers
-from dclm.eval.run.answers import cut_output, is_right, normalise
+from dclm.eval.kinds.generation import longest_answer, right_answers
+from dclm.eval.kinds.registry import kind_of
+from dclm.eval.prompts import prompt_texts
 from dclm.eval.task import load_task
 
-OUTPUT_TYPES = {
-    "language_modeling": "loglikelihood",
-    "multiple_choice": "loglikelihood",
-    "schema": "loglikelihood",
-    "generation": "generate_until",
-}
 Judged = tuple[str, bool]
 """(category, right)"""
 
@@ -41,7 +36,8 @@ class SuiteTask(LmEvalTask):  # type: ignore[misc]
         metadata = dict(config["metadata"])
         self.task = load_task(str(config["task"]), Path(metadata["config_source"]).parent)
         self.VERSION = self.task.metadata.version
-        self.OUTPUT_TYPE = OUTPUT_TYPES[self.task.metadata.kind]
+        self.kind = kind_of(self.task)
+        self.OUTPUT_TYPE = self.kind.output_type
         self._config = TaskConfig(
             task=self.task.task, output_type=self.OUTPUT_TYPE, num_fewshot=self.task.num_fewshot, metadata=metadata
         )
@@ -58,9 +54,9 @@ class SuiteTask(LmEvalTask):  # type: ignore[misc]
             contexts = [text.examples + context for context in text.contexts]
             doc = {"row": text.row, "category": text.category, "contexts": contexts, "gold": text.gold}
             docs.append({**doc, "answers": list(text.answers), "right": []})
-            if self.task.metadata.kind == "generation":
+            if self.kind.generates:
                 docs[-1]["right"] = right_answers(rows[text.row])
-        if self.task.metadata.kind == "generation":
+        if self.kind.generates:
             self._max_tokens = longest_answer(self.task, parts, self._count)
         return docs
 
@@ -121,20 +117,7 @@ class SuiteTask(LmEvalTask):  # type: ignore[misc]
 
     def process_results(self, doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, Judged]:
         """Right or wrong by the reference's rule for the task's kind."""
-        return {"acc": (doc["category"], self._is_right(doc, results))}
-
-    def _is_right(self, doc: Mapping[str, Any], results: Sequence[Any]) -> bool:
-        details = self.task.metadata
-        if details.kind == "generation":
-            return is_right(normalise(cut_output(results[0], details.stop, details.cot_delimiter)), doc["right"])
-        if details.kind == "language_modeling":
-            return bool(results[0][1])
-        sums = [float(logprob) for logprob, _ in results]
-        lengths = [1] * len(sums)
-        if details.kind == "multiple_choice" and len(set(doc["answers"])) > 1:
-            lengths = self._count(doc["answers"])
-        means = [total / length for total, length in zip(sums, lengths, strict=True)]
-        return bool(means.index(max(means)) == doc["gold"])
+        return {"acc": (doc["category"], self.kind.judge(self.task, doc, results, self._count))}
 
     def aggregation(self) -> dict[str, Any]:
         return {"acc": mean_of_categories}

@@ -8,14 +8,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dclm.core.errors import DataError
+from dclm.eval.run.interface import NotFinite, OutOfVocabulary, TokenCounts
 from dclm.eval.run.tree import Pair, Run, Want, plan
 from dclm.model.interface import Cache, LanguageModel
 
@@ -29,22 +28,6 @@ EFFICIENT_PART = 8
 SMALLEST_EFFICIENT = 256
 SHORTEST_FRACTION = 0.8
 """Minimum length of a run in an efficient batch, as a fraction of the longest."""
-
-
-class Judgement(Protocol):
-    """The model's score of one answer."""
-
-    @property
-    def logprobs(self) -> NDArray[np.float32]:
-        """Natural logarithms of probabilities whose product is that of the answer: one per token, or a single one."""
-
-    @property
-    def greedy(self) -> bool:
-        """Whether the answer has the most likely token at every position."""
-
-    @property
-    def mean_cross_entropy(self) -> float:
-        """Nats per token."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,30 +45,6 @@ class AnswerScore:
     def mean_cross_entropy(self) -> float:
         """Nats per token."""
         return -float(self.logprobs.mean(dtype=np.float64))
-
-
-@dataclasses.dataclass
-class TokenCounts:
-    """Number of tokens that went through the model."""
-
-    forwarded: int = 0
-    """Number of real tokens, without padding."""
-    padding: int = 0
-
-
-class NotFinite(Exception):
-    """A logit of this item is not finite."""
-
-    def __init__(self, item: int) -> None:
-        super().__init__(item)
-        self.item = item
-
-
-class OutOfVocabulary(DataError):
-    """An item has a token for which the model has no logit."""
-
-    item: int
-    """Number of the item."""
 
 
 def check_vocabulary(items: Iterable[Iterable[Sequence[int]]], vocab_size: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -10,25 +9,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dclm.eval.run.forward import NotFinite, TokenCounts, batches, cache_tokens, check_vocabulary, like_lengths
+from dclm.eval.run.forward import batches, cache_tokens, check_vocabulary, like_lengths
+from dclm.eval.run.interface import NotFinite, Request, TokenCounts
 from dclm.eval.tokenizer import Ids, Tokenizer
 from dclm.model.interface import Cache, LanguageModel
 
 ROWS = 32
 """A step for this many rows takes little longer than one for a few, even on a CPU; memory allows as many as fit into a
 cache (`cache_tokens`)."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-    """A prompt to continue."""
-
-    prompt: Ids
-    max_new_tokens: int
-    stop: tuple[str, ...] = ()
-    """Regular expressions: a row ends when one of them matches its text."""
-    text: str = ""
-    """The prompt as text, for a backend that tokenizes by itself; `Generator` does not read it."""
 
 
 class Generator:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from dclm.core.record import RECORD, Record, fingerprint, read_record
 from dclm.core.store import exists, join
 from dclm.eval.perplexity import TextUnit, spans
+from dclm.eval.run.eval_model import LM_EVAL, load_eval_model, model_fingerprint, outline, resolve_model
 from dclm.eval.run.plan import Plan, Settings, choose_suite, make_plan
-from dclm.eval.run.subject import LM_EVAL, load_subject, model_fingerprint, outline, resolve_model
 from dclm.eval.run.unit import Setup, Unit
 from dclm.eval.texts import load_text_set, read_documents
 from dclm.model.load import HUGGING_FACE
 
 if TYPE_CHECKING:
-    from dclm.eval.lm_eval.backend import BackendSubject
-    from dclm.eval.lm_eval.harness import ForeignScores, ForeignTasks
+    from dclm.eval.lm_eval.backend import LmEvalModel
+    from dclm.eval.lm_eval.harness import LmEvalScores, LmEvalTasks
 
 ROWS = 512
 """Rows of a task in a unit."""
@@ -39,9 +39,9 @@ class Job:
     plan: Plan
     limit: int | None
     settings: Settings
-    backend: BackendSubject | None
+    backend: LmEvalModel | None
     """The model, if it is one of lm-eval's."""
-    foreign: ForeignTasks | None
+    lm_eval_tasks: LmEvalTasks | None
     """Tasks of lm-eval's own."""
 
     @cached_property
@@ -60,7 +60,7 @@ class Job:
             "max_seq_len": self.plan.max_seq_len,
             **dataclasses.asdict(self.settings),
             "device": self.settings.device.partition(":")[0],
-            "lm_eval": None if self.foreign is None else self.foreign.identity(),
+            "lm_eval": None if self.lm_eval_tasks is None else self.lm_eval_tasks.identity(),
             "texts": {text.text: text.hash for text in self.plan.texts},
         }
 
@@ -109,16 +109,16 @@ class Job:
             for first, last in spans(read_documents(text))
         ]
 
-    def run_foreign(self) -> ForeignScores | None:
+    def run_lm_eval_tasks(self) -> LmEvalScores | None:
         """The scores of lm-eval's own tasks, by lm-eval's rules; None if none were requested."""
-        if self.foreign is None:
+        if self.lm_eval_tasks is None:
             return None
         from dclm.eval.lm_eval.harness import DclmLM, run_lm_eval
 
         if self.backend is not None:
-            return run_lm_eval(self.backend.lm, self.foreign, limit=self.limit)
-        subject = load_subject(self.model, self.settings.device, self.settings.dtype, self.plan.max_seq_len)
-        return run_lm_eval(DclmLM(subject, self.settings.batch_tokens), self.foreign, limit=self.limit)
+            return run_lm_eval(self.backend.lm, self.lm_eval_tasks, limit=self.limit)
+        model = load_eval_model(self.model, self.settings.device, self.settings.dtype, self.plan.max_seq_len)
+        return run_lm_eval(DclmLM(model, self.settings.batch_tokens), self.lm_eval_tasks, limit=self.limit)
 
 
 def open_job(
@@ -136,9 +136,9 @@ def open_job(
     """Find model, tasks and texts, and determine which of them can be scored. Raises: the errors that `evaluate` raises
     before scoring."""
     model = resolve_model(model)
-    foreign = _foreign_tasks(tasks, include_path)
+    lm_eval_tasks = _lm_eval_tasks(tasks, include_path)
     own = tuple(name for name in tasks if not name.startswith(LM_EVAL))
-    chosen = choose_suite(suite, own, foreign is not None or bool(perplexity), folder)
+    chosen = choose_suite(suite, own, lm_eval_tasks is not None or bool(perplexity), folder)
     backend = _backend(model, settings)
     texts = [load_text_set(name, folder) for name in dict.fromkeys(perplexity)]
     checkpoint = _checkpoint(model)
@@ -151,7 +151,7 @@ def open_job(
         limit=limit,
         settings=settings,
         backend=backend,
-        foreign=foreign,
+        lm_eval_tasks=lm_eval_tasks,
     )
 
 
@@ -162,18 +162,18 @@ def _checkpoint(model: str) -> Record | None:
     return read_record(model)
 
 
-def _foreign_tasks(tasks: Sequence[str], include_path: Path | None) -> ForeignTasks | None:
+def _lm_eval_tasks(tasks: Sequence[str], include_path: Path | None) -> LmEvalTasks | None:
     names = tuple(name.removeprefix(LM_EVAL) for name in tasks if name.startswith(LM_EVAL))
     if not names:
         return None
-    from dclm.eval.lm_eval.harness import ForeignTasks
+    from dclm.eval.lm_eval.harness import LmEvalTasks
 
-    found = ForeignTasks(names=names, include_path=include_path)
+    found = LmEvalTasks(names=names, include_path=include_path)
     _ = found.manager  # a wrong name is reported before anything is scored
     return found
 
 
-def _backend(model: str, settings: Settings) -> BackendSubject | None:
+def _backend(model: str, settings: Settings) -> LmEvalModel | None:
     if not model.startswith(LM_EVAL):
         return None
     from dclm.eval.lm_eval.backend import load_backend

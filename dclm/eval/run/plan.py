@@ -11,8 +11,10 @@ import torch
 
 from dclm.core.errors import AssetError, ConfigError
 from dclm.eval.data.load import load_parts
+from dclm.eval.kinds.registry import kind_of
 from dclm.eval.prompts import count_rows, generation_room
-from dclm.eval.run.subject import DTYPES, Candidate, Outline, model_bytes, resolve_model
+from dclm.eval.run.eval_model import DTYPES, Outline, model_bytes, resolve_model
+from dclm.eval.run.interface import Candidate
 from dclm.eval.suite import Suite, load_suite, suite_of
 from dclm.eval.texts import TextSet, read_documents
 
@@ -74,7 +76,7 @@ def make_plan(model: Outline | Candidate, suite: Suite, limit: int | None, texts
     for task in suite.tasks:
         try:
             parts = load_parts(task)
-            if task.metadata.kind == "generation":
+            if kind_of(task).generates:
                 generation_room(task, parts, model.tokenizer, model.window)
         except (AssetError, ConfigError) as error:
             missing[task.task] = error.problems[0].what

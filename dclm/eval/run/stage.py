@@ -1,12 +1,10 @@
 """The evaluation stage: a model and a suite in, an artifact of scores out.
 
-DIR/scores.json      accuracies with n and standard error, CORE and EXTENDED or null with what is missing
-DIR/scores.svg       a picture of the tasks
-DIR/bits.svg         a picture of the bits per byte of their right answers
-DIR/items.parquet    every item: `dclm.eval.run.unit.ITEMS`
-DIR/texts.parquet    every document whose perplexity was asked for: `dclm.eval.perplexity.DOCUMENTS`
-DIR/lm_eval.jsonl    every item of lm-eval's own tasks, where they were asked for
-DIR/record.json      written last
+DIR/scores.json      accuracies with n and standard error, CORE and EXTENDED or null with what is missing DIR/scores.svg
+a chart of the tasks DIR/bits.svg         a chart of the bits per byte of their right answers DIR/items.parquet    every
+item: `dclm.eval.run.unit.ITEMS` DIR/texts.parquet    every document whose perplexity was requested:
+`dclm.eval.perplexity.DOCUMENTS` DIR/lm_eval.jsonl    every item of lm-eval's own tasks, if requested DIR/record.json
+written last
 """
 
 from __future__ import annotations
@@ -179,12 +177,12 @@ def _report(job: Job, out: Path) -> dict[str, object]:
     )
     if job.plan.texts:
         report["perplexity"] = perplexity_json(pq.read_table(out / TEXTS_FILE), job.plan.texts)
-    foreign = job.run_foreign()
-    if foreign is None:
+    found = job.run_lm_eval_tasks()
+    if found is None:
         return report
-    lines = "".join(f"{json.dumps(item, ensure_ascii=False)}\n" for item in foreign.items)
+    lines = "".join(f"{json.dumps(item, ensure_ascii=False)}\n" for item in found.items)
     (out / LM_EVAL_FILE).write_text(lines, encoding="utf-8")
-    return {**report, "lm_eval": foreign.results}
+    return {**report, "lm_eval": found.results}
 
 
 def _join(units: Sequence[Unit | TextUnit], schema: pa.Schema, path: Path) -> None:

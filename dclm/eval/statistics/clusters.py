@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import cast
 
 from dclm.eval.data.rows import Row
+from dclm.eval.kinds.registry import kind_of
 from dclm.eval.task import Task
 
 
@@ -25,16 +25,9 @@ def _key(task: Task, row: Row) -> tuple[str, str]:
     category = str(row["category"]) if details.categories else ""
     if details.cluster_column is not None:
         return category, str(row[details.cluster_column])
-    text = question(task, row)
+    text = kind_of(task).question(row)
     if details.passage is not None:
         found = re.search(details.passage, text)
         if found is not None:
             return category, found[1]
     return category, text
-
-
-def question(task: Task, row: Row) -> str:
-    """The text of the row's question; in a schema task its first context."""
-    if task.metadata.kind == "schema":
-        return cast(list[str], row["context_options"])[0]
-    return cast(str, row["query"] if task.metadata.kind == "multiple_choice" else row["context"])

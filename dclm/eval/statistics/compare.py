@@ -130,7 +130,7 @@ def _bits(run: Run, name: str) -> Score:
 
 
 def _measures(scored: Sequence[Sequence[Continuous]], label: str) -> dict[str, Difference]:
-    """The differences of one task's continuous scores. A metric that some run gives to other items is left out."""
+    """The differences of one task's continuous scores. A metric that some run has for other items is left out."""
     out = {}
     for metric, about in METRICS.items():
         found = [[run[label].get(metric) for run in group] for group in scored]

@@ -2,14 +2,14 @@
 
 With p the probability of each answer, as a whole, and q = p / Σp over the choices of an item:
 
-    bits_per_byte   -log2 p(right) over the right answer's bytes in UTF-8, the whitespace around it left out
+    bits_per_byte   -log2 p(right) / UTF-8 bytes of the right answer, without surrounding whitespace
     probability     q(right)
     margin          q(right) minus the largest q of a wrong choice
     brier           Σ (q - [right])² over the choices, from 0 to 2
 
-An item without choices has bits per byte alone: of the text to complete with, or, where text is generated, of the
-answer as an example has it. A task's score is the mean over its items, with categories the unweighted mean of theirs,
-and its error is clustered as that of accuracy is.
+An item without choices has only bits per byte: of the completion, or, for generation, of the answer in the form of an
+example. A task's score is the mean over its items, with categories the unweighted mean of theirs, and its error is
+clustered like that of accuracy.
 
 Source: probability and Brier score as lm-eval computes them (softmax of log-likelihoods, not divided by length); bits
 per byte of the right answer as in arXiv 2508.13144; margin as in arXiv 2504.11393.
@@ -32,11 +32,11 @@ from dclm.eval.task import Task
 
 Values = NDArray[np.float64]
 COLUMNS = ("gold", "logprobs", "answer_bytes")
-"""Of items.parquet. Items that were scored before there were such columns have no continuous scores."""
+"""Columns of items.parquet. Items from before there were such columns have no continuous scores."""
 
 
 class Metric(NamedTuple):
-    """What there is to know of a continuous score beside its definition."""
+    """The properties of a continuous score, in addition to its definition."""
 
     title: str
     least: float
@@ -57,10 +57,10 @@ class Estimate(NamedTuple):
 
     value: float
     standard_error: float | None
-    """None where the items cannot tell."""
+    """None if it cannot be estimated from the items."""
     interval: Interval
     n: int
-    """Items that have it."""
+    """Number of items that have it."""
 
 
 def read_continuous(table: pa.Table) -> dict[str, TaskItems]:
@@ -77,7 +77,7 @@ def read_continuous(table: pa.Table) -> dict[str, TaskItems]:
 
 
 def item_values(table: pa.Table) -> dict[str, Values]:
-    """Metric → its value for every row of `table`, NaN where the row has none."""
+    """Metric → its value for every row of `table`, NaN if the row has none."""
     out = {metric: np.full(len(table), np.nan) for metric in METRICS}
     if any(name not in table.column_names for name in COLUMNS):
         return out
@@ -120,7 +120,7 @@ def estimate(items: TaskItems, metric: str) -> Estimate:
 
 
 def mean_bits(by_task: Mapping[str, Mapping[str, TaskItems]], tasks: Sequence[Task]) -> Score | None:
-    """The unweighted mean of the bits per byte of `tasks`; None where one of them has none."""
+    """The unweighted mean of the bits per byte of `tasks`; None if one of them has none."""
     known = {label: found["bits_per_byte"] for label, found in by_task.items() if "bits_per_byte" in found}
     if any(task.task not in known for task in tasks):
         return None
@@ -128,7 +128,7 @@ def mean_bits(by_task: Mapping[str, Mapping[str, TaskItems]], tasks: Sequence[Ta
 
 
 def _flatten(column: pa.ChunkedArray) -> tuple[Values, NDArray[np.int64]]:
-    """All numbers of a column of lists, and how many each row has."""
+    """All numbers of a column of lists, and the number in each row."""
     whole = column.combine_chunks()
     lists = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
     sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)

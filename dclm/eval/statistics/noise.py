@@ -1,17 +1,17 @@
-"""How noisy each score of each task is, and which of them can tell some corpora apart.
+"""How noisy each score of each task is, and which scores can distinguish some corpora.
 
-Of every task and metric, over the runs that are given:
+For every task and metric, over the given runs:
 
-    sampling     standard error from the choice of items, root mean square over the runs
-    seeds        standard deviation from seed to seed, pooled over the corpora that have several runs
-    checkpoints  standard deviation over the last checkpoints of a run, pooled over the runs that give them
-    signal       standard deviation between corpora, after what noise alone would add is subtracted
-    ratio        signal / noise, noise being `seeds`, or `checkpoints` where no corpus has two seeds
+  sampling     standard error from the choice of items, root mean square over the runs
+  seeds        standard deviation between seeds, pooled over the corpora that have several runs
+  checkpoints  standard deviation over the last checkpoints of a run, pooled over the runs with checkpoints
+  signal       standard deviation between corpora, after subtracting what noise alone would add
+  ratio        signal / noise, where noise is `seeds`, or `checkpoints` if no corpus has two seeds
 
-Items are the same in all runs, so that `sampling` moves all corpora together and is no part of the ratio; it says how
-far the score may lie from what other items would give. What cannot be estimated is None. A pair of corpora is told
-apart where the 95 % interval of its difference (`dclm.eval.statistics.difference`) leaves out zero; of pairs that do
-not differ one in twenty is told apart by chance.
+Items are the same in all runs, so `sampling` shifts all corpora together and is not included in the ratio; it shows how
+far the score may be from that on other items. Values that cannot be estimated are None. A pair of corpora is
+distinguished if the 95 % interval of its difference (`dclm.eval.statistics.difference`) excludes zero; of pairs that do
+not differ, one in twenty is distinguished by chance.
 
 Source: signal and noise as in arXiv 2508.13144, whose noise is that of the last checkpoints.
 """
@@ -40,7 +40,7 @@ class Noise:
     """One score of one task over some corpora."""
 
     mean: float
-    """Over corpora."""
+    """Mean over corpora."""
     sampling: float | None
     seeds: float | None
     checkpoints: float | None
@@ -48,9 +48,9 @@ class Noise:
     """None: a single corpus, or noise that cannot be estimated."""
     ratio: float | None
     told_apart: tuple[tuple[str, str], ...]
-    """Pairs of corpora, the better one first."""
+    """Distinguished pairs of corpora, the better one first."""
     pairs: int
-    """All pairs."""
+    """Number of all pairs."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,13 +60,13 @@ class NoiseReport:
     corpora: Mapping[str, int]
     """Name → runs."""
     means: Mapping[str, Noise]
-    """CORE v2, and the bits per byte over CORE, where all runs have them."""
+    """CORE v2, and the bits per byte over CORE, if all runs have them."""
     tasks: Mapping[str, Mapping[str, Noise]]
     """Task → `accuracy`, or a name in `dclm.eval.statistics.continuous.METRICS`."""
     items: Mapping[str, int]
-    """Task → items scored."""
+    """Task → number of items scored."""
     limited: tuple[int, ...]
-    """Limits of rows a task that runs were scored with."""
+    """Limits on rows per task with which runs were scored."""
 
     def to_json(self) -> dict[str, object]:
         """Plain values."""
@@ -74,15 +74,15 @@ class NoiseReport:
 
 
 def measure_noise(corpora: Mapping[str, Sequence[Path]], checkpoints: Sequence[Sequence[Path]] = ()) -> NoiseReport:
-    """The noise of every score in the artifacts of some corpora, one or more runs of each.
+    """The noise of every score in the artifacts of some corpora, with one or more runs each.
 
     checkpoints: for some runs, the scores of their last checkpoints.
-    Raises: ConfigError where nothing repeats, so that there is no noise to measure; DataError where runs have no task
-    in common, or were scored on other items.
+    Raises: ConfigError if nothing repeats, so that noise cannot be measured; DataError if runs have no task in common,
+    or were scored on other items.
     """
     if all(len(paths) < 2 for paths in [*corpora.values(), *checkpoints]):
-        what = "found one run of each corpus and no checkpoints, so nothing says how much a score varies"
-        raise ConfigError("noise", what, "give several seeds of a corpus, or --checkpoints")
+        what = "found one run of each corpus and no checkpoints, so the variation of scores is unknown"
+        raise ConfigError("noise", what, "provide several seeds of a corpus, or --checkpoints")
     groups = {name: [read_run(path) for path in paths] for name, paths in corpora.items()}
     last = [[read_run(path) for path in paths] for paths in checkpoints]
     everything = [run for group in [*groups.values(), *last] for run in group]
@@ -123,7 +123,7 @@ Groups = Mapping[str, Sequence[Run]]
 def _of(
     items: Mapping[int, TaskItems | None], groups: Groups, last: Sequence[Sequence[Run]], most: float, less: bool
 ) -> Noise | None:
-    """Of one score of one task; None where it is not that of the same items in all runs."""
+    """The noise of one score of one task; None if the runs did not score the same items."""
     first = next(iter(items.values()))
     if first is None or not all(same_items(first, other) for other in items.values()):
         return None
@@ -147,7 +147,7 @@ def noise(
     most: float = math.inf,
     less_is_better: bool = False,
 ) -> Noise:
-    """Of a score that the `runs` of each corpus have, one per seed.
+    """The noise of a score that the `runs` of each corpus have, one per seed.
 
     checkpoints: for some runs, the scores of their last checkpoints. most: the largest possible difference.
     """
@@ -180,7 +180,7 @@ def noise(
 
 
 def _pooled(groups: Sequence[Sequence[float]]) -> float | None:
-    """Standard deviation within groups; None where no group has two."""
+    """Standard deviation within groups; None if no group has two values."""
     freedom = sum(len(group) - 1 for group in groups if len(group) > 1)
     if freedom == 0:
         return None

@@ -1,4 +1,4 @@
-"""The scores of models, read from their artifacts, and whether they may be set against each other."""
+"""The scores of models, read from their artifacts, and whether they may be compared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dclm.eval.statistics.stats import TaskItems
 Continuous = Mapping[str, Mapping[str, TaskItems]]
 """Task → metric → the items that have it."""
 SAME = ("data_sha256", "num_fewshot")
-"""What two scores of a task must agree in to be compared."""
+"""Properties in which two scores of a task must agree to be compared."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Run:
     """scores.json"""
     items: pa.Table
     documents: pa.Table | None
-    """Of the texts for perplexity."""
+    """Scores of the perplexity texts."""
 
     @property
     def tasks(self) -> Mapping[str, Mapping[str, object]]:
@@ -44,7 +44,7 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """The scores at `path`, or at `path/scores`. Raises: IncompleteError; ConfigError where there are none."""
+    """The scores at `path`, or at `path/scores`. Raises: IncompleteError; ConfigError if it is not a score artifact."""
     root = path / "scores" if not (path / RECORD).exists() and (path / "scores" / RECORD).exists() else path
     record = require_complete(root, "scores")
     table = pq.read_table(root / "items.parquet").sort_by([("task", "ascending"), ("row", "ascending")])
@@ -54,7 +54,7 @@ def read_run(path: Path) -> Run:
 
 
 def refuse_repeats(group: Sequence[Run]) -> None:
-    """Raises: DataError where two runs of one recipe are the same scores."""
+    """Raises: DataError if two runs of one recipe are the same scores."""
     seen: dict[str, Run] = {}
     for run in group:
         if run.fingerprint in seen:
@@ -64,7 +64,7 @@ def refuse_repeats(group: Sequence[Run]) -> None:
 
 
 def refuse_other_items(runs: Sequence[Run], labels: Sequence[str]) -> None:
-    """Raises: DataError where a task was scored on other rows, data or examples."""
+    """Raises: DataError if a task was scored on different rows, data or examples."""
     first = runs[0]
     for label in labels:
         rows = _rows(first, label)
@@ -81,7 +81,7 @@ def refuse_other_items(runs: Sequence[Run], labels: Sequence[str]) -> None:
 
 
 def items_of(run: Run, labels: Sequence[str]) -> dict[str, TaskItems]:
-    """Task → what each of its items scored: right or wrong."""
+    """Task → the score of each of its items: right or wrong."""
     return {label: read_items(run.items.filter(pc.equal(run.items["task"], label))) for label in labels}
 
 

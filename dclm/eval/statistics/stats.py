@@ -23,7 +23,7 @@ class TaskItems:
     """The scored items of one task, in order of category and row."""
 
     values: NDArray[np.float64]
-    """What each item scored: 1 for right and 0 for wrong, or one of `dclm.eval.statistics.continuous`."""
+    """The score of each item: 1 for right and 0 for wrong, or one of `dclm.eval.statistics.continuous`."""
     category: NDArray[np.int32]
     """Index of the item's category; 0 if there are none."""
     cluster: NDArray[np.int64]
@@ -101,7 +101,7 @@ def mean_score(items: Mapping[str, TaskItems], tasks: Sequence[Task], version: s
 
 
 def plain_mean(items: Mapping[str, TaskItems], tasks: Sequence[Task]) -> Score:
-    """The unweighted mean of the scores of `tasks`, as they are. Its error is unknown where that of a task is."""
+    """The unweighted mean of the scores of `tasks`, unchanged. Its error is unknown if that of a task is."""
     return _weighted_mean(items, tasks, [0.0 for _ in tasks], lambda score: None)
 
 
@@ -176,7 +176,7 @@ def _by_cluster(items: TaskItems) -> tuple[NDArray[np.int64], NDArray[np.float64
     low, high = np.full(len(counts), np.inf), np.full(len(counts), -np.inf)
     np.minimum.at(low, items.category, items.values)
     np.maximum.at(high, items.category, items.values)
-    means = np.where(low == high, low, means)  # exactly: where nothing varies rounding must not pass for an error
+    means = np.where(low == high, low, means)  # exactly: if nothing varies, rounding must not count as an error
     parts = _weights(items) * (items.values - means[items.category])
     clusters, place = np.unique(items.cluster, return_inverse=True)
     return clusters, np.bincount(place, weights=parts).astype(np.float64)

@@ -161,7 +161,7 @@ def test_modules_on_the_path_work_and_their_package_is_hashed(folder: Path, monk
         ("mine:kep", FILTER, ["mine.py: kep", "no such function or class", "keep"]),
         ("mine:keep", "keep = 3\n", ["found 3", "a function or a Step class"]),
         ("mine:keep", "def keep(x):\n    return True\n", ["first parameter `x`", "text, row or batch"]),
-        ("mine:keep", "def keep():\n    return True\n", ["takes no parameter"]),
+        ("mine:keep", "def keep():\n    return True\n", ["has no parameter"]),
         ("mine:keep", "def keep(text, *rest):\n    return True\n", ["`*rest`"]),
         ("mine:keep", "def keep(text) -> list:\n    return []\n", ["declared to return list", "bool, str, float"]),
         ("mine:keep", "def keep(text, a: set = None):\n    return True\n", ["`a`", "set", "tuple[X, ...]"]),

@@ -6,16 +6,15 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 
 from dclm.assets import fetch, resolve
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import sha256_file
-from dclm.eval.run.forward import Judgement, Scorer, TokenCounts
-from dclm.eval.run.generate import Generator, Request
-from dclm.eval.run.tree import Pair
+from dclm.eval.run.forward import Scorer
+from dclm.eval.run.generate import Generator
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.gguf import GGUF, cached_huggingface
 from dclm.model.interface import LanguageModel
@@ -31,44 +30,8 @@ LM_EVAL = "lm-eval:"
 """Prefix of lm-eval's own models (`lm-eval:hf,pretrained=DIR`) and tasks (`lm-eval:NAME`)."""
 
 
-class AnswerScorer(Protocol):
-    """Computes how likely answers are."""
-
-    counts: TokenCounts
-
-    def score(self, items: Sequence[Sequence[Pair]]) -> Sequence[Sequence[Judgement]]:
-        """The scores of every pair of every item. Raises: NotFinite."""
-
-
-class TextGenerator(Protocol):
-    """Continues prompts."""
-
-    counts: TokenCounts
-
-    def generate(self, requests: Sequence[Request]) -> list[str]:
-        """The new text of each request."""
-
-
-class Candidate(Protocol):
-    """Anything that can be evaluated: our own `Subject`, or a model behind lm-eval (`dclm.eval.lm_eval.backend`)."""
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """The tokenizer that the model was trained with."""
-
-    @property
-    def window(self) -> int:
-        """Number of tokens of context and answer that are scored."""
-
-    def scorer(self, batch_tokens: int) -> AnswerScorer:
-        """Scores answers, with about `batch_tokens` tokens per forward pass."""
-
-    def generator(self, batch_tokens: int) -> TextGenerator:
-        """Generates text, with about `batch_tokens` tokens per forward pass."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Subject:
+class EvalModel:
     """A model ready to be scored."""
 
     model: LanguageModel
@@ -98,7 +61,7 @@ def outline(model: str, window: int | None = None) -> Outline:
 
     window: the requested one; None: the model's.
 
-    Raises: DataError like `load_subject`.
+    Raises: DataError like `load_eval_model`.
     """
     found = describe_model(model, window)
     longest = min(found.seq_len, window or REFERENCE_WINDOW, REFERENCE_WINDOW)
@@ -113,7 +76,7 @@ def resolve_model(model: str) -> str:
     return HUGGING_FACE + str(cached_huggingface(resolve(model[len(GGUF) :]).path))
 
 
-def load_subject(model: str, device: str, dtype: str, window: int | None = None) -> Subject:
+def load_eval_model(model: str, device: str, dtype: str, window: int | None = None) -> EvalModel:
     """The model named `model` (a checkpoint, a training run, or `hf:DIRECTORY`) on `device`.
 
     window: the maximum text length of a `transformers` model, in tokens; None: as in its configuration. A checkpoint
@@ -128,7 +91,7 @@ def load_subject(model: str, device: str, dtype: str, window: int | None = None)
             model, "this needs the model itself, but lm-eval provides only its scores", "pass hf:DIRECTORY"
         )
     loaded = load_model(model, device, getattr(torch, dtype), window)
-    return Subject(model=loaded.model, tokenizer=_tokenizer(model, loaded.tokenizer_path, loaded.config is not None))
+    return EvalModel(model=loaded.model, tokenizer=_tokenizer(model, loaded.tokenizer_path, loaded.config is not None))
 
 
 def _tokenizer(model: str, path: Path | None, ours: bool) -> Tokenizer:
