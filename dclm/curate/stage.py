@@ -37,9 +37,9 @@ def curate(
 ) -> Record:
     """Run the pipeline over the pool and commit the documents artifact at `out`; reuse it if it already exists.
 
-    out: a local folder or a URL. Raises: DataError if the pool contains no records or too many rejects, or if one of its
-    files does not match its record or changes while it is read; the errors of a step, with shard and rows noted. The
-    record names damaged files in `missing`: later stages refuse the artifact unless allowed explicitly.
+    out: a local folder or a URL. The record names damaged files in `missing`: later stages refuse the artifact unless
+    allowed explicitly. Raises: DataError if the pool contains no records or too many rejects, or if one of its files
+    does not match its record or changes while it is read; the errors of a step, with shard and rows noted.
     """
     started = time.time()
     progress = progress or NullProgress()

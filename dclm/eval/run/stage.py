@@ -29,9 +29,9 @@ from dclm.core.store import join, local_file, open_store
 from dclm.eval.perplexity import DOCUMENTS, TEXTS_FILE, TextUnit, perplexity_json, score_texts
 from dclm.eval.plot import draw_bits, draw_scores
 from dclm.eval.report import scores_json
+from dclm.eval.run.eval_model import LM_EVAL
 from dclm.eval.run.job import Job, open_job
 from dclm.eval.run.plan import choose_settings
-from dclm.eval.run.subject import LM_EVAL
 from dclm.eval.run.unit import ITEMS, PART, Unit, UnitCounts, counts_of, score_unit
 from dclm.eval.task import SUITE_DIR
 
