@@ -201,7 +201,7 @@ def require_recorded(address: Path | str, sha256: str) -> None:
     except IncompleteError:  # a file of that name that is not ours
         return
     if sha256 != expected:
-        what = f"found sha256 {sha256[:12]}…, allowed: {expected[:12]}… as its record says"
+        what = f"found sha256 {sha256[:12]}…, allowed: {expected[:12]}… as in its record"
         raise DataError(str(address), what, "the file has changed: make it again, or copy it from where it is whole")
 
 

@@ -221,7 +221,7 @@ def test_a_result_is_made_of_verified_records_alone(run: Path, made: Path) -> No
     _replace(run / "scores" / "scores.json", lambda text: text.replace(b'"accuracy": 0', b'"accuracy": 1', 1) + b" ")
     recipe = load_recipe(made.parent / "r.yaml")
     before = (run / "result.json").read_bytes()
-    with pytest.raises(DataError, match="as its record says"):
+    with pytest.raises(DataError, match="as in its record"):
         Run(recipe, run, SerialEngine(), RunOptions()).execute()
     assert (run / "result.json").read_bytes() == before
 
@@ -250,7 +250,7 @@ def test_a_classifier_that_was_changed_is_refused(tmp_path: Path) -> None:
     pipeline = load_pipeline(tmp_path / "p.yaml")
     assert bind(pipeline, {"hq": str(folder / "model.bin")}).hashes["hq"]
     (folder / "model.bin").write_bytes(b"b model")
-    with pytest.raises(DataError, match="as its record says"):
+    with pytest.raises(DataError, match="as in its record"):
         bind(pipeline, {"hq": str(folder / "model.bin")})
 
 

@@ -71,7 +71,7 @@ def test_a_checkpoint_that_is_named_itself_is_compared_too(stopped: Path) -> Non
     assert find_checkpoint(stopped / CHECKPOINT) == stopped / CHECKPOINT == find_checkpoint(stopped)
     flip(stopped / CHECKPOINT / "model.safetensors")
     for address in (stopped / CHECKPOINT, stopped):
-        with pytest.raises(DataError, match="as its record says"):
+        with pytest.raises(DataError, match="as in its record"):
             find_checkpoint(address)
 
 

@@ -75,7 +75,7 @@ class Compared(NamedTuple):
 
     entry: FileEntry
     problem: Finding | None
-    """None where it is as its record says."""
+    """None where it is as in its record."""
 
 
 def compare_files(address: str, entries: Iterable[FileEntry]) -> Iterator[Compared]:
@@ -90,9 +90,9 @@ def _problem(address: str, entry: FileEntry) -> Finding | None:
     if size is None:
         return Finding("missing", entry.path, f"no such file, {entry.bytes:,} bytes are expected")
     if size != entry.bytes:
-        return Finding("differs", entry.path, f"found {size:,} bytes, allowed: {entry.bytes:,} as its record says")
+        return Finding("differs", entry.path, f"found {size:,} bytes, allowed: {entry.bytes:,} as in its record")
     if (found := hash_of(address, size)) != entry.sha256:
-        what = f"found sha256 {found[:12]}…, allowed: {entry.sha256[:12]}… as its record says"
+        what = f"found sha256 {found[:12]}…, allowed: {entry.sha256[:12]}… as in its record"
         return Finding("differs", entry.path, what)
     return None
 
