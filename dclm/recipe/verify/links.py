@@ -17,7 +17,7 @@ _MODEL_FILES = (MODEL, CONFIG, TOKENIZER, TOKENIZER_CONFIG)
 
 
 def checkpoint_model(record: Record) -> str:
-    """The fingerprint of the model that a training run ended with (see `dclm.eval.run.eval_model.model_fingerprint`)."""
+    """The `model_fingerprint` (see `dclm.eval.run.eval_model`) of the last checkpoint of a training run."""
     hashes = {entry.path: entry.sha256 for entry in record.files}
     steps = {path.split("/")[1] for path in hashes if path.startswith(f"{CHECKPOINTS}/{STEP}")}
     if not steps:
