@@ -17,7 +17,7 @@ _STATE = click.option("--state", type=LOCAL_PATH, help="Directory of the cluster
 
 @click.group()
 def cluster() -> None:
-    """A Ray cluster on this machine."""
+    """Manage a Ray cluster on this machine."""
 
 
 @cluster.command()
