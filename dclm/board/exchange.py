@@ -40,8 +40,8 @@ def from_dclm(value: object, name: str) -> Result:
 
     Such a file has no chain: the result says that it was imported. Scale, parameters, tokens and FLOPs are those in the
     file (if it was written here), or those of the published evaluation with the same scores, or null. Tasks outside
-    EXTENDED (some early files have them) are left out. Raises: DataError if there are no task accuracies, or one is not
-    a number in [0, 1].
+    EXTENDED (some early files have them) are left out. Raises: DataError without task accuracies, or if one is not a
+    number in [0, 1].
     """
     metrics = value.get("eval_metrics") if isinstance(value, Mapping) else None
     scores = metrics.get("icl") if isinstance(metrics, Mapping) else None

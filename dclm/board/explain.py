@@ -19,7 +19,7 @@ def explain(entry: Entry) -> Iterator[str]:
             yield "DCLM's table does not state the model's size or tokens."
         return
     if result.imported is not None:
-        yield "The numbers were imported: there is no chain from the data to the scores, and there are no items."
+        yield "The numbers were imported, without a chain from the data to the scores and without items."
     if result.limited is not None:
         yield (
             f"Only {result.limited} items per task were scored, so CORE is only a rough estimate: its error is several "
@@ -32,7 +32,7 @@ def explain(entry: Entry) -> Iterator[str]:
     if result.suite.name == CUSTOM:
         yield "The tasks were chosen by hand, so the hash of the suite cannot be checked."
     if result.core_v2 is None:
-        yield f"There is no CORE because some tasks have no score ({len(result.missing)} of EXTENDED)."
+        yield f"CORE is missing because some tasks have no score ({len(result.missing)} of EXTENDED)."
     if entry.rescored is None and result.imported is None:
         yield "The scores are unverified: no items were uploaded from which the board could recompute them."
     params = result.training.params

@@ -38,7 +38,7 @@ def fetch_entries(place: str) -> Fetched:
     """The entries at `place`: a result file, a directory or fsspec URL of them, a database, or a board server.
 
     In a local directory, scores are recomputed from the items next to a result (NAME.items.parquet). Raises: DataError
-    if there are no entries, or only broken ones; ConfigError if the server does not answer.
+    without any entries, or with only broken ones; ConfigError if the server does not answer.
     """
     if place.startswith(SERVER):
         return _download(place)

@@ -146,7 +146,7 @@ class Result:
     missing: tuple[str, ...] = ()
     """Tasks of EXTENDED without a score. A mean with a missing task is null."""
     perplexity: Mapping[str, TextScore] = dataclasses.field(default_factory=dict)
-    """By the name of a text in eval_suite/texts."""
+    """Keyed by the name of a text in eval_suite/texts."""
     limited: int | None = None
     """Maximum number of items per task, if there was a limit: then the scores are only rough estimates of benchmark
     scores."""
@@ -158,7 +158,7 @@ class Result:
     incomplete: tuple[str, ...] = ()
     """Parts that are missing anywhere in the chain."""
     imported: str | None = None
-    """Where the numbers come from, if not from a run of this tool; then there is no chain."""
+    """Where the numbers come from, if not from a run of this tool; then the result has no chain."""
     provenance: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Versions, host, times; not part of the result's identity."""
 

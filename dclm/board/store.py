@@ -15,7 +15,7 @@ from dclm.board.result import Result, parse_stored
 from dclm.core.errors import DataError
 
 KEEPER = "keeper"
-"""The name of whoever acts on the board's own machine, or holds the token that the server was started with."""
+"""The submitter name for actions on the board's own machine, or with the token that the server was started with."""
 _NOW = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS results (
@@ -125,7 +125,7 @@ class Store:
             _audit(connection, submitter, "re-score", identity, rescored.sha256)
 
     def check_owner(self, identity: str, submitter: str) -> None:
-        """Raises: NotYoursError if the entry is somebody else's; DataError if there is none."""
+        """Raises: NotYoursError if the entry is somebody else's; DataError if none exists."""
         with self.connect() as connection:
             _check_owner(connection, identity, submitter)
 
@@ -137,7 +137,7 @@ class Store:
     def remove(self, identity: str, submitter: str, reason: str) -> None:
         """Remove an entry from the board; the audit log gets a line. The administrator may remove any entry.
 
-        Raises: NotYoursError if it is somebody else's; DataError if there is none.
+        Raises: NotYoursError if it is somebody else's; DataError if none exists.
         """
         with self.connect() as connection:
             connection.execute("BEGIN IMMEDIATE")

@@ -35,7 +35,7 @@ def task_error(result: Result, task: str) -> Error | None:
 
 
 def core_error(result: Result) -> Error | None:
-    """Of CORE v2; None if there is no CORE or no error can be estimated."""
+    """Of CORE v2; None if CORE is missing or no error can be estimated."""
     if result.core_v2 is None:
         return None
     if result.core_v2_stderr is not None:

@@ -28,7 +28,7 @@ _REFUSED = (400, 409, 413, 422, 507)
 
 
 class Receipt(NamedTuple):
-    """Where an uploaded result is now."""
+    """Location of the uploaded result."""
 
     where: str
     created: bool

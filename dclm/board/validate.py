@@ -20,7 +20,7 @@ _CHAIN = ("documents", "tokens", "checkpoint", "scores")
 def validate(data: bytes, name: str) -> Result:
     """The result in `data`, if everything in it is valid.
 
-    Raises: DataError with every deviation from the schema, or, if there is none, with every inconsistency.
+    Raises: DataError with every deviation from the schema, or else with every inconsistency.
     """
     result = parse_result(data, name)
     raise_problems(list(problems(result, name)))

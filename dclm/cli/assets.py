@@ -14,7 +14,7 @@ from dclm.core.errors import AssetError
 
 @click.group()
 def assets() -> None:
-    """Pinned external files: models, tokenizers, word lists."""
+    """Manage pinned external files: models, tokenizers, word lists."""
 
 
 @assets.command("list")

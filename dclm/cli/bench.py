@@ -22,14 +22,20 @@ EARLIER = click.Choice(["0.14.5", "0.15.2"])
 
 @click.group()
 def bench() -> None:
-    """Measurements that help you choose."""
+    """Run measurements that help you choose."""
 
 
 @bench.command()
-@click.option("--gold", multiple=True, type=LOCAL_PATH, metavar="FILE...", help="Default: generated pages.")
+@click.option(
+    "--gold", multiple=True, type=LOCAL_PATH, metavar="FILE...", help="Annotated pages. Default: generated pages."
+)
 @click.option("--pages", type=click.IntRange(1), help="Use about this many of the pages, evenly spread.")
 @click.option(
-    "--resiliparse", "versions", multiple=True, type=click.Choice(["0.14.5", "0.15.2"]), help="Earlier version."
+    "--resiliparse",
+    "versions",
+    multiple=True,
+    type=click.Choice(["0.14.5", "0.15.2"]),
+    help="Also compare this earlier version of Resiliparse.",
 )
 def extract(gold: tuple[Path, ...], pages: int | None, versions: tuple[EarlierVersion, ...]) -> None:
     """Compare quality and speed of every extractor, in this process on one core.

@@ -38,7 +38,7 @@ database = click.option(
 
 @click.group()
 def board() -> None:
-    """Results and leaderboards."""
+    """Check, upload and show results, and run a leaderboard."""
 
 
 @board.command()
@@ -108,7 +108,7 @@ def table(place: str, scale: str | None, published: int) -> None:
 @board.command()
 @click.argument("place", metavar="DIR|URL|DATABASE")
 @click.option("--out", required=True, type=LOCAL_PATH, help="Directory for index.html.")
-@click.option("--published/--no-published", default=True, help="DCLM's published results as reference rows.")
+@click.option("--published/--no-published", default=True, help="Include DCLM's published results as reference rows.")
 def site(place: str, out: Path, published: bool) -> None:
     """Write the leaderboard as a static site, with one page per result."""
     fetched = _fetch(place)

@@ -17,7 +17,7 @@ _STATE = click.option("--state", type=LOCAL_PATH, help="Directory of the cluster
 
 @click.group()
 def cluster() -> None:
-    """A Ray cluster on this machine."""
+    """Manage a Ray cluster on this machine."""
 
 
 @cluster.command()
@@ -46,7 +46,7 @@ def down(state: Path | None) -> None:
 @cluster.command()
 @_STATE
 def status(state: Path | None) -> None:
-    """Print the cluster's address; exit 1 if there is none."""
+    """Print the cluster's address; exit 1 if no cluster is running."""
     running = cluster_status(state)
     if running is None:
         say("no cluster is running")

@@ -28,7 +28,7 @@ _STEP = click.option(
 
 @click.group()
 def dedup() -> None:
-    """Inspect clusters of near-duplicates; choose the bands that find them."""
+    """Inspect clusters of near-duplicates, and choose the bands that find them."""
 
 
 @dedup.command()

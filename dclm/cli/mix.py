@@ -103,7 +103,9 @@ def fit(
 
 
 @mix.command()
-@click.option("--mixtures", multiple=True, required=True, type=_PATH, help="CSV: run, then one share per source.")
+@click.option(
+    "--mixtures", multiple=True, required=True, type=_PATH, help="CSV: run, then one column per source with its share."
+)
 @click.option("--losses", multiple=True, required=True, type=_PATH, help="CSV: run, then one column per loss.")
 @click.option(
     "--target",

@@ -15,7 +15,7 @@ from dclm.pool.files import InputFile
 
 @click.group()
 def pool() -> None:
-    """Crawls and corpora from which documents are read."""
+    """Inspect, check and generate the crawls and corpora from which documents are read."""
 
 
 @pool.command("sample")

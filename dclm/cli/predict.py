@@ -44,7 +44,7 @@ _WIDTH = 58
     type=click.Choice(("used", "equal", "ignored")),
     default="used",
     show_default=True,
-    help="Backtest: how token budgets and learning rates are treated. `used`: the mean of each corpus's runs is  "
+    help="Backtest: how token budgets and learning rates are treated. `used`: the mean of each corpus's runs is "
     "predicted, given how they were trained; `equal`: only equally trained runs count; `ignored`: all are averaged.",
 )
 @click.option("--plot", type=LOCAL_PATH, help="Backtest: write the calibration plot to this SVG file.")

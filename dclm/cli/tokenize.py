@@ -109,7 +109,7 @@ def tokenize(
 
 @click.group()
 def tokens() -> None:
-    """Token sets of open_lm: WebDataset folders of tar files with a manifest.jsonl."""
+    """Import and export token sets of open_lm: WebDataset folders of tar files with a manifest.jsonl."""
 
 
 @tokens.command("import")

@@ -117,7 +117,7 @@ def held(address: str | Path, *, wait: bool = False, say: Callable[[str], None] 
 
 
 def abandoned(store: Store) -> bool:
-    """Whether nobody is writing here: there is no lease, or its holder was a process on this machine that no longer
+    """Whether nobody is writing here: the lease is missing, or its holder was a process on this machine that no longer
     exists."""
     found = store.read(LEASE)
     holder = None if found is None else _decode(found.data)

@@ -84,7 +84,7 @@ class Record:
     counts: Mapping[str, object] = dataclasses.field(default_factory=dict)
     files: tuple[FileEntry, ...] = ()
     missing: tuple[str, ...] = ()
-    """Parts that could not be made. Later stages refuse the artifact unless told otherwise."""
+    """Parts that could not be made. Later stages refuse the artifact unless explicitly allowed."""
     provenance: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Versions, commit, host, times. Not part of the fingerprint."""
     digest: str = ""

@@ -125,7 +125,6 @@ def sync_path(path: Path) -> None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether `error`, from any library, means that there is no space left. NumPy's has no number, others are
-    wrapped."""
+    """Whether `error`, from any library, means that the disk is full. NumPy's has no number, others are wrapped."""
     said = str(error)
     return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in said or "Not enough free space" in said

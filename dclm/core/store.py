@@ -117,7 +117,7 @@ def split(address: str) -> tuple[Store, str]:
 
 
 def local_file(address: str | Path) -> Path:
-    """A local file with the content of the object at an address. Raises: DataError if there is none."""
+    """A local file with the content of the object at an address. Raises: DataError if none exists."""
     if is_local(address):
         return Path(address)
     store, key = split(str(address))
@@ -156,7 +156,7 @@ class RemoteFile(io.RawIOBase):
         return data
 
     def size(self) -> int:
-        """Of the object, in bytes."""
+        """Size of the object, in bytes."""
         return self._size
 
 

@@ -52,7 +52,7 @@ class Reduction:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Merging:
-    """The key files of some shards, which become one, so that no reducer reads from too many."""
+    """The key files of some shards, which are merged so that no reducer reads too many files."""
 
     fingerprint: str
     directory: str
@@ -61,7 +61,7 @@ class Merging:
 
 
 def run_merging(unit: Merging) -> Outcome:
-    """Make one key file of several."""
+    """Merge several key files."""
     with unit_files(unit.directory) as (directory, outcome), scratch_directory() as near:
         parts = [map_tables(address, slice(None), near) for address in unit.keys]
         merged = (
@@ -121,10 +121,10 @@ def run_emission(job: tuple[Global, Context], unit: Emission) -> Outcome:
 
 
 class ShardDecision(NamedTuple):
-    """What a decision says of one shard."""
+    """The part of a decision that concerns one shard."""
 
     place: int
-    """Which table of the files is this shard's."""
+    """Index of this shard's table in the files."""
     drops: str
     edits: str | None
 
@@ -135,12 +135,12 @@ class Decided:
 
     info: Mapping[str, object]
     blocks: Sequence[Block]
-    """Files `drops.arrow`, and `edits.arrow` where there are edits, of some shards each."""
+    """Files `drops.arrow`, and `edits.arrow` if there are edits, each for some shards."""
     tables: Mapping[str, str]
     """Name of each table kept in the artifact → its address."""
 
     def of(self, shard: int) -> ShardDecision:
-        """What concerns one shard."""
+        """The part that concerns one shard."""
         block = self.blocks[shard // shards_per_block(self.blocks[0].num_shards)]
         edits = f"{block.directory}/{EDITS}" if EDITS in dict(block.sources) else None
         return ShardDecision(place=shard - block.shards.start, drops=f"{block.directory}/{DROPS}", edits=edits)
@@ -231,7 +231,7 @@ class Exchange:
         return decision if decision.then is None else self._again(decision.then, depth + 1)
 
     def _merged(self, keys: Sequence[str], name: str, num_partitions: int, depth: int) -> Sequence[str]:
-        """The key files, each of several shards where there are too many."""
+        """The key files, merged if there are too many of them."""
         if len(keys) <= MOST_FILES:
             return keys
         size = math.ceil(len(keys) / MOST_FILES)

@@ -48,13 +48,13 @@ class Execution:
         options: CurateOptions,
         space: Workspace,
     ) -> None:
-        """hashes: identity of each file, by its name. inputs: what each unit of the first segment reads."""
+        """hashes: identity of each file, by its name. inputs: the input of each unit of the first segment."""
         self.bound, self.files, self.hashes, self.options, self.space = bound, files, hashes, options, space
         self.inputs = list(inputs)
         self.segments = segments(bound.pipeline.steps)
         self.context = Context(seed=options.seed, files=self._shipped_files(), hashes=bound.hashes)
         self.results: list[dict[int, Mapping[str, Any]]] = []
-        """For each segment: shard → outcome."""
+        """Outcomes of each segment: shard → outcome."""
         self.info: dict[str, object] = {}
         self.tables: dict[str, str] = {}
         self.meter = Meter()
@@ -85,14 +85,14 @@ class Execution:
         return self._record(assemble(self.space, parts, self.tables, self.options.shard_bytes), identity, pool)
 
     def _mend_seams(self, outcomes: Sequence[Outcome]) -> bool:
-        """Read archives whole that turned out not to be cut between two records; whether there were any."""
+        """Read whole archives that turned out not to be divided between two records; returns whether there were any."""
         shards = [cast(Mapping[str, Any], outcome["shards"])[str(i)] for i, outcome in enumerate(outcomes)]
         seams = [None if shard["seam"] is None else Seam(*shard["seam"]) for shard in shards]
         before, self.inputs = self.inputs, without_bad_seams(self.inputs, seams)
         return self.inputs != before
 
     def _part(self, part: Parts, print_: str, index: int, outcome: Outcome) -> Parts:
-        """With what the gathering has to know of a shard's documents."""
+        """With the information about a shard's documents that gathering needs."""
         read = next(c for c in self.results[0][index]["counts"] if c["index"] == READER)
         return dataclasses.replace(
             part,
@@ -199,7 +199,7 @@ class Execution:
 
     @functools.cached_property
     def _limits(self) -> dict[str, int]:
-        """Name of each file → records to read of it at most; empty: all of all."""
+        """Name of each file → maximum number of records to read from it; empty: everything."""
         if self.options.limit is None:
             return {}
         each, rest = divmod(self.options.limit, len(self.files))

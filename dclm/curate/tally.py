@@ -207,7 +207,7 @@ class Size(NamedTuple):
 
 
 def text_size(batch: pa.RecordBatch) -> Size:
-    """The size of the batch's texts; 0 if there is no text column yet."""
+    """The size of the batch's texts; 0 if the text column does not exist yet."""
     if "text" not in batch.schema.names:
         return Size(0, 0)
     text = batch.column("text")

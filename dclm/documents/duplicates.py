@@ -54,7 +54,7 @@ class Member:
 def tables_of(artifact: Path, step: int | None) -> str:
     """The path stem of the tables that the step at index `step` left; None: the only one that left clusters.
 
-    Raises: ConfigError if there is none, or there are several to choose from.
+    Raises: ConfigError if none exists, or there are several to choose from.
     """
     record = read_record(artifact)
     suffix = ".clusters.parquet"

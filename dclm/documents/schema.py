@@ -6,7 +6,7 @@ import pyarrow as pa
 
 PAGE = pa.schema(
     [
-        pa.field("id", pa.string(), nullable=False),  # WARC-Record-ID, or a hash of `source` if there is none
+        pa.field("id", pa.string(), nullable=False),  # WARC-Record-ID, or a hash of `source` if none exists
         pa.field("url", pa.string()),
         pa.field("date", pa.string()),  # as in the record, ISO 8601 for WARC
         pa.field("content_type", pa.string()),  # of the HTTP response (or of the record, if it is not HTTP)

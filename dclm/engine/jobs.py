@@ -115,7 +115,7 @@ def _connect(address: str) -> JobSubmissionClient:
 
 @contextlib.contextmanager
 def _without_overrides() -> Iterator[None]:
-    """Hide the variables that Ray would prefer to the given address: what the user says overrides the environment."""
+    """Hide the variables that Ray would prefer to the given address: the user's option overrides the environment."""
     hidden = {name: os.environ.pop(name) for name in _OVERRIDES if name in os.environ}
     try:
         yield

@@ -47,7 +47,7 @@ class TaskAudit:
     n: int
     """Number of rows."""
     uniform: float | None
-    """Expected accuracy of guessing among the choices; None if there are none."""
+    """Expected accuracy of guessing among the choices; None without choices."""
     first: float | None
     """Accuracy of always taking the first choice, as a model does that cannot distinguish anything."""
     constant: Constant

@@ -67,7 +67,7 @@ class TextUnit:
 
     @property
     def name(self) -> str:
-        """For a progress bar."""
+        """Label for a progress bar."""
         return self.texts.text
 
 

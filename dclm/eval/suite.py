@@ -63,7 +63,7 @@ def _identity(task: Task) -> dict[str, object]:
 def load_suite(name: str, folder: Path = SUITE_DIR) -> Suite:
     """The suite named `name`.
 
-    Raises: ConfigError if there is none (naming the nearest), or if its file or one of its tasks is wrong.
+    Raises: ConfigError if it does not exist (naming the nearest), or if its file or one of its tasks is wrong.
     """
     path = folder / "suites" / f"{name}.yaml"
     if not is_name(name) or not path.is_file():

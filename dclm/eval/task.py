@@ -1,7 +1,7 @@
 """A task of the evaluation suite, read from its YAML file: its data, prompt and kind of score.
 
 The files follow lm-eval's task format. Fields that lm-eval does not have are under `metadata`, which it passes through;
-the template named in `include` tells lm-eval how to run the task (see `dclm.eval.lm_eval.stock`).
+the template named in `include` makes lm-eval run the task correctly (see `dclm.eval.lm_eval.stock`).
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Task:
 def load_task(label: str, folder: Path = SUITE_DIR) -> Task:
     """The task with this label.
 
-    Raises: ConfigError if there is none (naming the nearest), or if its file is wrong.
+    Raises: ConfigError if it does not exist (naming the nearest), or if its file is wrong.
     """
     path = folder / f"{label}.yaml"
     if not is_name(label) or not path.is_file():

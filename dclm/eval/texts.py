@@ -69,7 +69,7 @@ class TextSet:
 def load_text_set(name: str, folder: Path = SUITE_DIR) -> TextSet:
     """The set named `name`.
 
-    Raises: ConfigError if there is none (naming the nearest), or if its file is wrong.
+    Raises: ConfigError if it does not exist (naming the nearest), or if its file is wrong.
     """
     path = folder / "texts" / f"{name}.yaml"
     if not is_name(name) or not path.is_file():

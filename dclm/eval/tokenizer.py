@@ -85,7 +85,7 @@ class _Settings(NamedTuple):
 
 
 def _settings(path: Path) -> _Settings:
-    """The settings in the neighboring tokenizer_config.json; if there is none, those of GPT-NeoX's tokenizer."""
+    """The settings in the neighboring tokenizer_config.json; if none exists, those of GPT-NeoX's tokenizer."""
     beside = path.with_name("tokenizer_config.json")
     if not beside.is_file():
         return _Settings(_NEOX_END, _NEOX_END, True)

@@ -38,10 +38,10 @@ def decode_detected(body: bytes, content_type: str | None) -> str:
     """The text in the most likely encoding of the page; bytes that do not fit become U+FFFD.
 
     The order is: byte order mark; UTF-16, if the HTTP header names it or the zeros of ASCII text reveal it, and the
-    bytes are no other text; UTF-8 if it decodes (no other encoding does so by chance); the charset of the HTTP header,
-    of a <meta> in the first 4 KiB, of an XML declaration, unless more bytes contradict it than support it; UTF-8 if
-    nearly all sequences are valid; Resiliparse's detector on the bytes. A flaw or two in the declared encoding change
-    nothing: browsers show U+FFFD there.
+    bytes are not valid in another encoding; UTF-8 if it decodes (no other encoding does so by chance); the charset of
+    the HTTP header, of a <meta> in the first 4 KiB, of an XML declaration, unless more bytes contradict it than support
+    it; UTF-8 if nearly all sequences are valid; Resiliparse's detector on the bytes. A flaw or two in the declared
+    encoding change nothing: browsers show U+FFFD there.
     """
     for bom, name in _BOMS:
         if body.startswith(bom):

@@ -35,7 +35,7 @@ _UNTOLD = frozenset(["", "application/octet-stream", "unknown/unknown", "applica
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MediaType(Filter):
-    """Keep pages of these media types: the declared type, unless the content shows another.
+    """Keeps pages of these media types: the declared type, unless the content shows another.
 
     Images, fonts, archives and other binary data are recognized by their first bytes, whatever the server declares;
     HTML that is declared as something else is HTML. Without a declared type, text that is not HTML is text/plain. Use

@@ -27,7 +27,7 @@ _IN_PROCESS_TAG = 1 << 16  # Resiliparse is quadratic in the attributes of a tag
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Extract(Map):
-    """Turn HTML pages into text: replaces `body` and `content_type` with `text`. Documents that have text pass through.
+    """Turns HTML pages into text: replaces `body` and `content_type` with `text`. Documents with text pass through.
 
     A page without main text keeps the empty text, for filters to drop. A page in an encoding that is not allowed,
     larger than `max_bytes`, or on which the parser fails, hangs or needs more than 1 GiB becomes a reject; the worker

@@ -20,7 +20,7 @@ EarlierVersion = Literal["0.14.5", "0.15.2"]
 def wheel_asset(version: EarlierVersion) -> str:
     """The name of the asset with the wheel that fits this machine.
 
-    Raises: ConfigError if there is none.
+    Raises: ConfigError if none exists.
     """
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     here = (platform.system(), platform.machine(), platform.python_implementation())

@@ -107,7 +107,7 @@ def find_checkpoint(address: str | Path) -> Path:
     """A local folder with the model at an address: that folder itself, or the last checkpoint of a training run.
 
     For a finished run, whose record names its last checkpoint, the files are first compared with their hashes. A run at
-    a URL is copied to this machine's scratch space. Raises: DataError if there is no model, or it does not match its
+    a URL is copied to this machine's scratch space. Raises: DataError if the model is missing, or does not match its
     record.
     """
     if exists(join(address, RECORD)):

@@ -17,7 +17,7 @@ from torch import Tensor
 from dclm.model.interface import Batching, Cache, LanguageModel
 
 SHORT = 24
-"""Number of tokens in the longer row if there is no window."""
+"""Number of tokens in the longer row of a model without a window."""
 BEYOND = 8
 """Number of tokens in the longer row beyond the end of a window."""
 RELATIVE_TOLERANCE = 2e-5

@@ -43,7 +43,7 @@ def write_shards(directory: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def load_shards(directory: Path, tensors: dict[str, Tensor]) -> None:
-    """Fill `tensors` in place, each rank its own part, or a single process if there are no ranks.
+    """Fill `tensors` in place, each rank its own part, or everything in a single process.
 
     Raises: DataError if a file is missing or corrupt, or a tensor is missing or of another shape.
     """

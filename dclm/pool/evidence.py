@@ -82,7 +82,7 @@ def plausible_at(data: bytes | bytearray, at: int) -> bool:
 
 
 def http_payload(block: bytes) -> tuple[int, int] | None:
-    """Content-Length of the HTTP message in the block, and the offset of its payload; None if there is none."""
+    """Content-Length of the HTTP message in the block, and the offset of its payload; None if none exists."""
     end = _END_OF_HEADERS.search(block, 0, _HEAD_BYTES)
     if end is None:
         return None
@@ -111,7 +111,7 @@ def confirmed(header: Header, block: bytes, size: int | None = None) -> bool:
 
 
 def digest_fits(header: Header, block: bytes) -> bool | None:
-    """Whether WARC-Block-Digest matches the block; None if there is no digest that can be checked."""
+    """Whether WARC-Block-Digest matches the block; None without a digest that can be checked."""
     return check_digest(header.fields.get(b"warc-block-digest", b""), block)
 
 
@@ -134,7 +134,7 @@ def has_mark(block: bytes) -> bool:
 
 
 def hidden_record(header: Header, block: bytes) -> int | None:
-    """Where another record begins that the block swallows; None if there is none.
+    """Where another record begins that the block swallows; None if none exists.
 
     A page may show a WARC header, and may itself be a WARC file. So an apparent record counts only if HTTP's length
     does not cover it and the digest (if any) does not match the block; without a digest, only if records follow each

@@ -51,7 +51,7 @@ _USUAL: dict[FieldName, tuple[str, ...]] = {"text": TEXT, "url": URL, "id": ID, 
 
 
 def look_up(value: Mapping[str, object], path: str) -> object:
-    """The value at `path`; None if there is none. A name that itself contains a dot takes precedence over a nested
+    """The value at `path`; None if none exists. A name that itself contains a dot takes precedence over a nested
     one."""
     if path in value:
         return value[path]

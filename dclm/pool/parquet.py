@@ -27,7 +27,7 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
 
     Text, URL, id and date are searched as in JSON lines; `metadata` may be a struct, a map or JSON text. Rows whose
     text is null, not UTF-8 or longer than `MAX_PAGE_BYTES` are rejects. If a row group is broken, its rows from there
-    on are missing, with a line in `damage`. Raises: DataError if there is no text column; it may be dictionary-encoded.
+    on are missing, with a line in `damage`. Raises: DataError without a text column; it may be dictionary-encoded.
     """
     with contextlib.closing(open_stream(file.path)) as stream:
         try:
@@ -223,7 +223,7 @@ def _first_of(batch: pa.RecordBatch, paths: tuple[str, ...]) -> pa.Array:
 
 
 def _at(batch: pa.RecordBatch, path: str) -> pa.Array | None:
-    """The field at `path`; None if there is none."""
+    """The field at `path`; None if none exists."""
     if batch.schema.get_field_index(path) >= 0:
         return batch.column(path)
     head, dot, rest = path.partition(".")

@@ -75,7 +75,7 @@ def read_range(path: str, part: ByteRange) -> GuardedStream:
 
 
 def find_magic(stream: GuardedStream, offset: int, magic: bytes) -> int | None:
-    """Where the next `magic` is, at or after `offset`; None if there is none, or if `magic` is empty."""
+    """Where the next `magic` is, at or after `offset`; None if none exists, or if `magic` is empty."""
     if not magic:
         return None
     tail = b""

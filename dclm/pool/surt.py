@@ -31,7 +31,7 @@ def parse_pattern(text: str) -> Pattern:
     """A pattern in the syntax of the index server: `*.example.com` · `example.com/*` · `example.com/a*` · one URL.
 
     Scheme, `www.`, upper case, a trailing dot and the spelling of international names make no difference, as in the
-    index's keys. Raises: ValueError if there is no host.
+    index's keys. Raises: ValueError without a host.
     """
     subdomains = text.startswith("*.")
     rest = text[2:] if subdomains else text

@@ -18,7 +18,7 @@ STAGES: tuple[StageName, ...] = ("pool", "curate", "tokenize", "train", "evaluat
 POOL_PREFIX = "pool:"
 RESULT = "result.json"
 _PLACES = ("classifiers/*", "documents/*", "tokens", "validation", "train", "scores")
-"""Where a run's artifacts lie below its directory."""
+"""Paths of a run's artifacts, relative to its directory."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Layout:
     loaded: LoadedRecipe
 
     def pool(self, source: str) -> str:
-        """Where a source's generated or downloaded pool is stored."""
+        """Address of a source's generated or downloaded pool."""
         return join(self.out, "pool", source)
 
     def classifier(self, name: str) -> str:
@@ -102,9 +102,9 @@ class SharingLayout(Layout):
 
 
 def artifacts_of_run(out: str) -> dict[str, str]:
-    """Place of each finished artifact in a run's directory (`documents/web`, `train` …) → its address.
+    """Path of each finished artifact in a run's directory (`documents/web`, `train` …) → its address.
 
-    out: a local folder or a URL; empty where it is no run's directory, or nothing in it has finished.
+    out: a local folder or a URL; empty if it is not a run's directory, or nothing in it has finished.
     """
     store = open_store(out)
     found = {}
@@ -121,6 +121,6 @@ def artifacts_of_run(out: str) -> dict[str, str]:
 
 
 def documents_in(address: str) -> list[str]:
-    """The documents artifacts at an address: itself, or those of a run whose directory it is."""
+    """The documents artifacts at an address: itself, or those of a run if it is a run's directory."""
     parts = artifacts_of_run(absolute(address))
     return [a for place, a in parts.items() if place.startswith("documents/")] or [address]

@@ -85,7 +85,7 @@ def marked_pages(gold: Path) -> list[GoldPage]:
 
 
 def generated_pages(documents: int, seed: int = 0) -> list[GoldPage]:
-    """The intact pages of a generated crawl that have a main text; there are no snippets to search for."""
+    """The intact pages of a generated crawl that have a main text; they have no snippets to search for."""
     with tempfile.TemporaryDirectory(prefix="dclm-bench-") as directory:
         pool = make_sample(Path(directory) / "pool", seed=seed, documents=documents, files=1)
         truth = pq.read_table(pool / "truth.parquet", columns=["id", "main_text", "fault"]).to_pylist()

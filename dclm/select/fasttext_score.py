@@ -125,7 +125,7 @@ def score_texts(model: fasttext.FastText._FastText, texts: Sequence[str], positi
 
 
 def probabilities(model: fasttext.FastText._FastText, texts: Sequence[str], labels: Sequence[str]) -> list[Values]:
-    """For each label, its probability for each text (see `FastTextScore`)."""
+    """Probabilities of each label, one per text (see `FastTextScore`)."""
     if not texts or not labels:
         return [np.zeros(len(texts)) for _ in labels]
     is_binary = len(model.get_labels()) == 2

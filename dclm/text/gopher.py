@@ -94,7 +94,7 @@ def count_gopher_ngrams(
 
 @njit(cache=True, nogil=True)
 def _run(data: NDArray[np.uint8], at: int, end: int, least: int) -> tuple[int, int]:
-    """(start, end) of the next run of at least this many "\\n"; (end, end) if there is none."""
+    """(start, end) of the next run of at least this many "\\n"; (end, end) if none exists."""
     while at < end:
         start = at
         while at < end and data[at] == 10:

@@ -39,7 +39,7 @@ class Authorities(NamedTuple):
 
 
 def canonical_host(authority: str) -> str:
-    """The canonical form of a host name, or of the host in an authority with user and port; "" if there is none.
+    """The canonical form of a host name, or of the host in an authority with user and port; "" if none exists.
 
     A name that is not valid in UTS #46 is only converted to lower case.
     """
@@ -94,7 +94,7 @@ def authorities(urls: pa.StringArray) -> Authorities:
 
 
 def hosts(urls: pa.StringArray, names: pa.StringArray | None = None) -> pa.StringArray:
-    """The canonical host of each URL, without one leading `www.`; null if there is none.
+    """The canonical host of each URL, without one leading `www.`; null if none exists.
 
     A URL that begins with a host (`example.org/page`) is treated like one with a scheme. `names`: its `authorities`.
     """

@@ -16,7 +16,7 @@ copies except the first. `chars`: code points of all segments."""
 
 @njit(inline="always")
 def next_break(data: NDArray[np.uint8], at: int, end: int, width: int) -> int:
-    """Start of the next run of `width` "\\n"; `end` if there is none."""
+    """Start of the next run of `width` "\\n"; `end` if none exists."""
     while at + width <= end:
         if data[at] == 10 and (width == 1 or data[at + 1] == 10):
             return at

@@ -42,7 +42,7 @@ class ImportUnit:
 
     tar: str
     num_sequences: int | None
-    """Number of sequences in the manifest; None if there is none."""
+    """Number of sequences in the manifest; None if none exists."""
     seq_len: int
     vocab_size: int | None
     """None: not given, and negative ids are refused."""

@@ -64,7 +64,7 @@ def followed(out: Path, scale: Scale, progress: Progress) -> Iterator[None]:
 
 
 def last_line(path: Path) -> dict[str, Any] | None:
-    """The last complete line of a JSONL file; None if there is none yet."""
+    """The last complete line of a JSONL file; None if none exists yet."""
     try:
         with open(path, "rb") as handle:
             size = handle.seek(0, os.SEEK_END)

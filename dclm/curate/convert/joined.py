@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dclm.curate.convert.arguments import Arguments, Entry, Inexpressible
 
 _KEY = "# key"  # key under which DCLM stores a language; connects `language_filter` to the step that detects it
-_SPLIT = "# split"  # placed where DCLM makes lists of texts; tells `exact_dedup` what their parts are
+_SPLIT = "# split"  # placed where DCLM makes lists of texts; informs `exact_dedup` of their parts
 _PARTS = {"\n": "line", "\n\n": "paragraph"}
 _NORMALIZERS = {
     "normalize_url": "url",

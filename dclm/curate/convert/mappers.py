@@ -1,4 +1,4 @@
-"""The equivalent of each of DCLM's mappers: `func` and its arguments → steps, or the reason why there is none."""
+"""The equivalent of each of DCLM's mappers: `func` and its arguments → steps, or the reason why it has none."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Token(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def next_token(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> Token:
-    """The first token of `data[at:end]`, where a word begins at `at`; an empty one at `end` if there is none.
+    """The first token of `data[at:end]`, where a word begins at `at`; an empty one at `end` if none exists.
 
     Words are those of `dclm.text.words.next_word`. Whitespace, runs of letters and digits and single characters are
     decided here if they are ASCII and the next character does not join them, which covers nearly everything in most

@@ -30,7 +30,7 @@ class ItemIndex(NamedTuple):
     hashes: U64
     """Hashes of the distinct n-grams, sorted."""
     tops: I64
-    """Where the hashes with each value of the top bits begin."""
+    """Start of the hashes with each value of the top bits."""
     postings: I64
     """Items with n-gram g: `items[postings[g]:postings[g + 1]]`."""
     items: I64
@@ -140,7 +140,7 @@ def count_matches(texts: pa.StringArray, index: ItemIndex, seen: Bool | None = N
 
 
 def find_matches(texts: pa.StringArray, index: ItemIndex) -> Matches:
-    """Where the n-grams are that `count_matches` counts."""
+    """Positions of the n-grams that `count_matches` counts."""
     counts = count_matches(texts, index)
     return Matches(*_find_matches(*utf8(texts), alphabet(NORMALIZATION), index.ngram, index.hashes, index.tops, counts))
 

@@ -39,7 +39,7 @@ class QuestionIndex(NamedTuple):
     options_of: I64
     """Options of item i: numbers `options_of[i]` … `options_of[i + 1]`."""
     sizes: I64
-    """For each item, the number of n-grams by which it can be found."""
+    """Number of n-grams by which each item can be found."""
 
 
 class SharedQuestions(NamedTuple):

@@ -40,7 +40,7 @@ def _find(parent: np.ndarray, i: int) -> int:
 def unite(parent: np.ndarray, size: np.ndarray, first: np.ndarray, second: np.ndarray, cap: int) -> int:
     """Join the two ends of every edge, in order; the smaller index becomes the root. Returns the refused edges.
 
-    `size` of each component, for `cap`; empty: there is no cap.
+    `size` of each component, for `cap`; empty: without a cap.
     """
     refused = 0
     for e in range(len(first)):

@@ -1,1 +1,1 @@
-"""Kinds of tasks, one file each: which columns, which prompt, which score."""
+"""Kinds of tasks, one file each: their columns, prompt and score."""

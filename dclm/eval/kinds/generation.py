@@ -20,7 +20,7 @@ COT_BUFFER = 10
 
 
 class Generation(ScoringKind):
-    """Rows of a context, an answer, other answers that count (`aliases`), and perhaps a chain of thought."""
+    """Rows with a context, an answer, other accepted answers (`aliases`), and optionally a chain of thought."""
 
     columns: ClassVar[Mapping[str, type]] = {"context": str, "answer": str}
     generates = True
@@ -45,7 +45,7 @@ class Generation(ScoringKind):
         return f"{row['context']} {right_answers(row)[0]}"
 
     def score(self, asked: Asked) -> Answered:
-        """Generate, and ask in one more pass how likely the right answer is."""
+        """Generate, and compute in one more pass how likely the right answer is."""
         details, items, rows = asked.task.metadata, asked.items, asked.rows
         longest = max_new_tokens(asked.task, asked.parts, asked.model.tokenizer)
         requests = [

@@ -1,6 +1,6 @@
-"""What a kind of task has to say: the columns of its rows, its prompt, its score, and how lm-eval runs it.
+"""The interface of a kind of task: the columns of its rows, its prompt, its score, and how lm-eval runs it.
 
-A new kind is a file beside this one, a line in `dclm.eval.kinds.registry`, its name in `dclm.eval.task.Kind`, and a
+A new kind is a file next to this one, a line in `dclm.eval.kinds.registry`, its name in `dclm.eval.task.Kind`, and a
 template for lm-eval in eval_suite/templates.
 
 Source of the prompts: llm-foundry 0.9.0, `InContextLearningDataset` and its subclasses.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dclm.eval.task import Task
 
 Count = Callable[[Sequence[str]], list[int]]
-"""Gives the number of tokens of each text."""
+"""Returns the number of tokens of each text."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,9 @@ class Asked:
     parts: Sequence[Part]
     """All rows of the task."""
     items: Sequence[Item]
-    """Those that are asked."""
+    """The rows to score."""
     rows: Mapping[int, Row]
-    """Number → row as the task's file has it."""
+    """Number → row as in the task's file."""
     model: Candidate
     batch_tokens: int
 
@@ -49,10 +49,10 @@ class Asked:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What the model made of them."""
+    """The model's answers to them."""
 
     columns: Mapping[str, Sequence[object]]
-    """Of items.parquet, one value for each item: `correct`, `selected`, `scores`, `output`, `gold`, `logprobs`,
+    """Columns of items.parquet, one value per item: `correct`, `selected`, `scores`, `output`, `gold`, `logprobs`,
     `answer_bytes`."""
     counts: Sequence[TokenCounts]
 
@@ -61,34 +61,34 @@ class ScoringKind(abc.ABC):
     """One kind. It has no state."""
 
     columns: ClassVar[Mapping[str, type]]
-    """That a row cannot do without."""
+    """Columns that every row must have."""
     choices: ClassVar[str | None] = None
-    """The column that lists what there is to choose from, if there is one; `gold` is then the right one's place."""
+    """The column with the list of choices, if there is one; `gold` is then the index of the right one."""
     generates: ClassVar[bool] = False
     """Whether text is generated."""
     output_type: ClassVar[str] = "loglikelihood"
-    """lm-eval's name of the request."""
+    """lm-eval's name for the request."""
 
     # prompt
 
     @abc.abstractmethod
     def question(self, row: Row) -> str:
-        """The text that is asked."""
+        """The text of the question."""
 
     @abc.abstractmethod
     def example_answer(self, task: Task, row: Row) -> str:
-        """The right answer, as an example has it."""
+        """The right answer, in the form of an example."""
 
     @abc.abstractmethod
     def answers(self, row: Row) -> tuple[str, ...]:
-        """What is scored: one a choice, one alone, or none where text is generated."""
+        """The scored texts: one per choice, a single one, or none if text is generated."""
 
     def gold(self, row: Row) -> int:
-        """The right choice; 0 where there is none to choose."""
+        """The right choice; 0 if there is nothing to choose."""
         return cast(int, row.get("gold", 0))
 
     def reference(self, task: Task, row: Row) -> str:
-        """Where text is generated, the answer whose likelihood is scored; empty elsewhere."""
+        """For generation, the answer whose likelihood is scored; otherwise empty."""
         return ""
 
     def example(self, task: Task, row: Row, first: bool) -> str:
@@ -98,24 +98,24 @@ class ScoringKind(abc.ABC):
         return f"{opening}{details.continuation_delimiter}{self.example_answer(task, row)}"
 
     def contexts(self, task: Task, row: Row, first: bool) -> tuple[str, ...]:
-        """The question, right-stripped, after examples or `first`; one a choice where the choices are contexts."""
+        """The question, right-stripped, after examples or `first`; one per choice if the choices are contexts."""
         details = task.metadata
         asked = f"{details.prelimiter}{self.question(row)}{details.continuation_delimiter}"
         return (f"{delimiter(task, first)}{asked}".rstrip(),)
 
     def solved(self, row: Row) -> str:
-        """Question and right answer, as they may stand in a document."""
+        """Question and right answer, as they may occur in a document."""
         return f"{self.question(row)} {self.answers(row)[self.gold(row)]}"
 
     # score
 
     @abc.abstractmethod
     def score(self, asked: Asked) -> Answered:
-        """Ask the model. Raises: DataError naming task and row where an item cannot be scored."""
+        """Score the rows with the model. Raises: DataError naming task and row if an item cannot be scored."""
 
     @abc.abstractmethod
     def right(self, task: Task, row: Row, selected: int | None, output: str | None) -> bool | None:
-        """Whether an item deserves to be marked right; None where what is kept of it does not tell."""
+        """Whether an item deserves to be marked right; None if its stored columns do not determine this."""
 
     @abc.abstractmethod
     def judge(self, task: Task, doc: Mapping[str, Any], results: Sequence[Any], count: Count) -> bool:
@@ -123,12 +123,12 @@ class ScoringKind(abc.ABC):
 
 
 def delimiter(task: Task, first: bool) -> str:
-    """What stands before an example or a question."""
+    """The text before an example or a question."""
     return "" if first else task.metadata.example_delimiter
 
 
 def score_pairs(asked: Asked) -> tuple[Sequence[Sequence[Judgement]], dict[str, Sequence[object]], TokenCounts]:
-    """The judgement of every answer of every item, and the columns that all kinds keep of them."""
+    """The evaluation of every answer of every item, and the columns that all kinds store."""
     scorer: AnswerScorer = asked.model.scorer(asked.batch_tokens)
     with name_items(asked.places):
         scores = scorer.score([item.pairs for item in asked.items])

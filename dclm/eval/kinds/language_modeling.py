@@ -1,4 +1,4 @@
-"""Completion: right if the model continues the context with exactly the text that stands there."""
+"""Completion: right if the model continues the context with exactly the expected text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LanguageModeling(ScoringKind):
-    """Rows of a context and its continuation. An item keeps the log-probability of every token."""
+    """Rows of a context and its continuation. An item stores the log-probability of every token."""
 
     columns: ClassVar[Mapping[str, type]] = {"context": str, "continuation": str}
 
@@ -39,7 +39,7 @@ class LanguageModeling(ScoringKind):
         return Answered(columns=columns, counts=(counts,))
 
     def right(self, task: Task, row: Row, selected: int | None, output: str | None) -> bool | None:
-        return None  # an item keeps likelihoods, not what the model would have said
+        return None  # an item stores likelihoods, not the model's own continuation
 
     def judge(self, task: Task, doc: Mapping[str, Any], results: Sequence[Any], count: Count) -> bool:
         return bool(results[0][1])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class MultipleChoice(ScoringKind):
-    """Rows of a question and some answers. An item keeps the mean cross-entropy of each."""
+    """Rows of a question and some answers. An item stores the mean cross-entropy of each."""
 
     columns: ClassVar[Mapping[str, type]] = {"query": str, "choices": list, "gold": int}
     choices = "choices"
@@ -50,5 +50,5 @@ class MultipleChoice(ScoringKind):
         return bool(means.index(max(means)) == doc["gold"])
 
     def _lengths(self, doc: Mapping[str, Any], count: Count) -> list[int]:
-        """Tokens of each answer; of equal answers any number does."""
+        """Number of tokens of each answer; for equal answers, that of any of them."""
         return count(doc["answers"]) if len(set(doc["answers"])) > 1 else [1] * len(doc["answers"])

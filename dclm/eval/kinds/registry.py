@@ -1,4 +1,4 @@
-"""Which kinds there are."""
+"""The registered kinds."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ KINDS: Mapping[Kind, ScoringKind] = {
 
 
 def kind_of(task: Task) -> ScoringKind:
-    """The kind that `task` is of."""
+    """The kind of `task`."""
     return KINDS[task.metadata.kind]

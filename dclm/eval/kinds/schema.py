@@ -1,4 +1,4 @@
-"""Schema: the choices are contexts (winograd's), and right is the one after which the continuation is likeliest."""
+"""Schema: the choices are contexts (as in winograd), and the right one makes the continuation most likely."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Schema(MultipleChoice):
-    """Rows of some contexts and one continuation. The reference swaps two delimiters here, and so does this."""
+    """Rows of some contexts and one continuation. The reference swaps two delimiters here, and so does this code."""
 
     columns: ClassVar[Mapping[str, type]] = {"context_options": list, "continuation": str, "gold": int}
     choices = "context_options"

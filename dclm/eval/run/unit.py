@@ -80,7 +80,7 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """For a progress bar."""
+        """Label for a progress bar."""
         return self.task.task
 
 

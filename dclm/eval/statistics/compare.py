@@ -46,7 +46,7 @@ class Comparison:
     """Difference of CORE v2; None if one of its tasks is not in all runs."""
     extended: Difference | None
     common: Difference | None
-    """Difference of the mean centered accuracy (v2) of the tasks in all runs; None if there is none."""
+    """Difference of the mean centered accuracy (v2) of the tasks in all runs; None if none exists."""
     tasks: Mapping[str, TaskDifference]
     """By label; the largest contributions to the mean come first."""
     core_bpb: Difference | None
@@ -113,7 +113,7 @@ def compare(a: Sequence[Path], b: Sequence[Path]) -> Comparison:
 
 
 def _texts(groups: Sequence[Sequence[Run]]) -> dict[str, Difference]:
-    """Of the texts that all runs were scored on, in the same version."""
+    """Differences for the texts that all runs were scored on, in the same version."""
     known = [dict(run.report.get("perplexity", {})) for group in groups for run in group]
     names = sorted(set.intersection(*(set(each) for each in known)))
     same = [name for name in names if len({each[name]["hash"] for each in known}) == 1]

@@ -2,7 +2,7 @@
 
 A fraction has Korn and Graubard's interval: Clopper and Pearson's, for the number of independent items that would give
 the observed standard error, reduced if few clusters make that error uncertain. If every item is right, or every one
-wrong, nothing varies and there is no standard error; then each cluster counts as one item. Any other score has
+wrong, nothing varies and the standard error is undefined; then each cluster counts as one item. Any other score has
 Student's interval, cut to its range.
 
 Source: Korn and Graubard 1998, Confidence intervals for proportions with small expected number of positive counts.

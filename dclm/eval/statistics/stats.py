@@ -25,7 +25,7 @@ class TaskItems:
     values: NDArray[np.float64]
     """The score of each item: 1 for right and 0 for wrong, or one of `dclm.eval.statistics.continuous`."""
     category: NDArray[np.int32]
-    """Index of the item's category; 0 if there are none."""
+    """Index of the item's category; 0 without categories."""
     cluster: NDArray[np.int64]
     """Number of the first row of this row's cluster; comparable between tasks on the same data."""
 

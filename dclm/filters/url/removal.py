@@ -38,7 +38,7 @@ _IPV4_MARK = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
 
 @njit(cache=True, nogil=True)
 def _scheme_before(data: Bytes, start: int, host: int) -> int:
-    """Start of the `http://`, `https://` or `ftp://` that ends at `host`, or `host` if there is none."""
+    """Start of the `http://`, `https://` or `ftp://` that ends at `host`, or `host` if none exists."""
     if host - start < 6 or data[host - 1] != 47 or data[host - 2] != 47 or data[host - 3] != 58:
         return host
     at = host - 3

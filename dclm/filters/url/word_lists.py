@@ -18,7 +18,7 @@ def fold_case(text: str) -> str:
 
 
 def read_list(path: Path) -> list[str]:
-    """The non-empty lines of a list, in order. Nothing else is stripped, and there are no comments.
+    """The non-empty lines of a list, in order. Nothing else is stripped, and comments are not supported.
 
     Raises: AssetError if the file is not UTF-8 text (or gzip of it).
     """

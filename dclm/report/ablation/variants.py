@@ -54,7 +54,7 @@ class Bench:
     files: tuple[InputFile, ...]
     options: CurateOptions
     root: Path
-    """Where their artifacts are written."""
+    """Directory for their artifacts."""
 
 
 def prepare(
@@ -115,7 +115,7 @@ def _subset(bound: BoundPipeline, places: Places) -> BoundPipeline:
 
 
 def extraction(bound: BoundPipeline) -> int | None:
-    """Index of the step that turns pages into documents and passes documents through; None if there is none."""
+    """Index of the step that turns pages into documents and passes documents through; None if none exists."""
     return next((i for i, step in enumerate(bound.pipeline.steps) if isinstance(step, Extract)), None)
 
 

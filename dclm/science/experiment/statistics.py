@@ -56,7 +56,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """`as expected`, `the other way round`, or `not decided` if the interval contains zero or there is none."""
+        """`as expected`, `the other way round`, or `not decided` if the interval contains zero or is unknown."""
         if self.bits.low is not None and self.bits.low > 0:
             return "as expected"
         if self.bits.high is not None and self.bits.high < 0:

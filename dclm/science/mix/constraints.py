@@ -59,7 +59,7 @@ class Feasible:
 
 
 def load_constraints(path: Path | None) -> Constraints:
-    """Read a file of constraints; without one, there are none. Raises: ConfigError with its errors."""
+    """Read a file of constraints; without a file, nothing is constrained. Raises: ConfigError with its errors."""
     return Constraints() if path is None else build(Constraints, load_yaml(path))
 
 

@@ -103,7 +103,7 @@ def read_mixtures(paths: Sequence[Path], splits: Mapping[str, Mapping[str, float
 
 
 def join(mixtures: Table, losses: Sequence[Table], targets: Sequence[str]) -> Proxies:
-    """The runs that have both a mixture and losses. Raises: DataError if there is none, ConfigError for a target."""
+    """The runs that have both a mixture and losses. Raises: DataError if none exists, ConfigError for a target."""
     found = {name: i for i, name in enumerate(mixtures.names)}
     rows, values = [], []
     for table in losses:

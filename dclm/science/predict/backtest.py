@@ -53,7 +53,7 @@ class Bin:
     high: float
     pairs: int
     said: float | None
-    """Mean stated probability; null if there is no pair."""
+    """Mean stated probability; null without any pair."""
     right: float | None
     """Fraction of the pairs that came true."""
 

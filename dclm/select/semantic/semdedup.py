@@ -57,7 +57,7 @@ class SemDedup(Global):
     def memory(self) -> str:
         """See `Step`."""
         return (
-            f"a 16th of 2 bytes per document and dimension, {self.clusters:,} centroids, 24 bytes per document; the  "
+            f"a 16th of 2 bytes per document and dimension, {self.clusters:,} centroids, 24 bytes per document; the "
             "vectors of the largest cluster, whose time grows with its square"
         )
 

@@ -99,7 +99,7 @@ def _is_text(data: Bytes, at: int, end: int, classes: Classes) -> bool:
 
 @njit(cache=True, nogil=True)
 def _skip_closers(data: Bytes, start: int, end: int, classes: Classes) -> int:
-    """After the marks (and whitespace) that close the previous sentence; `start` if there are none.
+    """After the marks (and whitespace) that close the previous sentence; `start` if none exist.
 
     Expression: ["')\\]}]+?(?:\\s+|(?=--)|$)
     """
