@@ -77,9 +77,9 @@ def evaluate(
     started = time.time()
     engine = engine or SerialEngine()
     here = model.startswith(LM_EVAL) or any(task.startswith(LM_EVAL) for task in tasks)
-    gpus = None if here else engine.gpus
+    gpus = engine.gpus if device == "auto" and not here else None
     settings = choose_settings(device, dtype, batch_tokens, gpus)
-    if device == "auto" and gpus == 0:
+    if gpus == 0:
         say("device: cpu, since no node of the cluster has a GPU; pass --device cuda to wait for one")
     job = open_job(
         model,
