@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from dclm.core.errors import DataError
 
 KEEPER = "keeper"
 """The submitter name for actions on the board's own machine, or with the token that the server was started with."""
+_BUSY_SECONDS = 30.0
+"""How long a process waits for others that write to the board."""
 _NOW = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS results (
@@ -82,7 +85,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self.connect() as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
+                _use_wal(connection)
                 connection.executescript(_TABLES)
                 _add_columns(connection)
         except sqlite3.DatabaseError as error:
@@ -197,7 +200,7 @@ class Store:
     @contextmanager
     def connect(self) -> Iterator[sqlite3.Connection]:
         """A connection whose transaction is committed if the block succeeds. Raises: FullError."""
-        with closing(sqlite3.connect(self._path, timeout=30, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
             if self._max_bytes is not None:
                 size = connection.execute("PRAGMA page_size").fetchone()[0]
                 connection.execute(f"PRAGMA max_page_count = {max(1, self._max_bytes // size)}")
@@ -249,6 +252,20 @@ def _check_owner(connection: sqlite3.Connection, identity: str, submitter: str) 
 def _audit(connection: sqlite3.Connection, who: str, action: str, subject: str, detail: str) -> None:
     values = (who, action, subject, detail)
     connection.execute("INSERT INTO audit (who, action, subject, detail) VALUES (?, ?, ?, ?)", values)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging. SQLite does not wait for its turn here, so the switch is tried again."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() > deadline:
+                raise
+        time.sleep(0.02)
 
 
 def _add_columns(connection: sqlite3.Connection) -> None:
