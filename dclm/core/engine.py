@@ -28,6 +28,9 @@ class Engine(Protocol):
     def on_this_machine(self) -> bool:
         """Whether all workers share this machine's memory."""
 
+    def for_stage(self, kind: str) -> Engine:
+        """This engine for the stage that makes artifacts of this kind: it asks for what units of that stage need."""
+
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
@@ -47,6 +50,9 @@ class SerialEngine:
 
     workers = 1
     on_this_machine = True
+
+    def for_stage(self, kind: str) -> Engine:
+        return self
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
