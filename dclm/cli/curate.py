@@ -59,6 +59,7 @@ def curate(
     from dclm.curate.stage import curate as run
     from dclm.engine import open_engine
     from dclm.pool.files import list_files
+    from dclm.pool.recognize import describe_pool
 
     bound = bind(load_pipeline(pipeline, trust), named_models(models))
     options = CurateOptions(
@@ -70,11 +71,11 @@ def curate(
     )
     require_apart(out, (*pool, *more))
     files = list_files((*pool, *more))  # a shell's glob puts the first path after --pool, the rest after that
+    for line in describe_pool(files)[0 if files.unread else 1 :]:
+        say(f"pool: {line}")
     with open_engine(on, workers) as engine:
         record = run(bound, files, out, options, engine, ConsoleProgress(), say=say)
     counts = record.counts
-    if files.unread:
-        say(f"not read: {len(files.unread)} other files, first: {files.unread[0]}")
     say(
         f"{out}: read {counts['read']:,} = kept {counts['kept']:,} + dropped {counts['dropped']:,}"
         f" + rejected {counts['rejected']:,}"

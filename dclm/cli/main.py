@@ -37,6 +37,7 @@ COMMANDS = {
     "plan": "inspect",
     "pool": "pool",
     "predict": "predict",
+    "publish": "publish",
     "report": "report",
     "run": "run",
     "scaling": "scaling",

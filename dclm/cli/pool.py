@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -74,23 +75,66 @@ def check(paths: tuple[str, ...]) -> None:
 @pool.command("commoncrawl")
 @click.argument("crawl", metavar="CRAWL")
 @click.argument("urls", nargs=-1, metavar="[PATTERN]…")
-@click.option("--warcs", type=click.IntRange(1), help="Number of WARC files, drawn at random by seed.")
+@click.option("--warcs", type=click.IntRange(1), help="Number of files, drawn at random by seed.")
+@click.option(
+    "--format",
+    "form",
+    default="warc",
+    show_default=True,
+    type=click.Choice(["warc", "wet"]),
+    help="With --warcs: pages (WARC) or Common Crawl's own text of them (WET).",
+)
+@click.option(
+    "--where",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="Captures with this value in a column of the"
+    " columnar index, such as url_host_tld=de. May be repeated: values of one column are alternatives.",
+)
+@click.option("--index", multiple=True, metavar="PATH", help="Parquet files of a columnar index; default: the crawl's.")
+@click.option("--parts", type=click.IntRange(1), help="Files of the crawl's columnar index to read, drawn by seed.")
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed that decides which WARC files are drawn."
 )
-@click.option("--limit", type=click.IntRange(1), help="Maximum number of captures per PATTERN.")
+@click.option("--limit", type=click.IntRange(1), help="Maximum number of captures per PATTERN, or by --where.")
 @click.option(
     "--base-url", default="https://data.commoncrawl.org/", show_default=True, help="Server or mirror to download from."
 )
 def commoncrawl(
-    crawl: str, urls: tuple[str, ...], warcs: int | None, seed: int, limit: int | None, base_url: str
+    crawl: str,
+    urls: tuple[str, ...],
+    warcs: int | None,
+    form: Literal["warc", "wet"],
+    where: tuple[str, ...],
+    index: tuple[str, ...],
+    parts: int | None,
+    seed: int,
+    limit: int | None,
+    base_url: str,
 ) -> None:
-    """List the files of a selection of CRAWL (such as CC-MAIN-2022-05): --warcs N, or PATTERN… such as
-    *.example.com."""
+    """List the files of a selection of CRAWL (such as CC-MAIN-2022-05): --warcs N, PATTERN… such as *.example.com, or
+    --where COLUMN=VALUE."""
     from dclm.pool.commoncrawl import CommonCrawl
 
+    conditions: dict[str, tuple[str | int, ...]] = {}
+    for text in where:
+        column, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError("--where", f"found {text}, allowed: COLUMN=VALUE")
+        conditions[column] = (*conditions.get(column, ()), value)
     try:
-        chosen = CommonCrawl(crawl=crawl, warcs=warcs, urls=urls, limit=limit, seed=seed, base_url=base_url)
+        chosen = CommonCrawl(
+            crawl=crawl,
+            warcs=warcs,
+            urls=urls,
+            format=form,
+            where=conditions,
+            index=index,
+            parts=parts,
+            limit=limit,
+            seed=seed,
+            base_url=base_url,
+        )
     except ValueError as error:
         raise ConfigError("dclm pool commoncrawl", str(error)) from None
     _print(chosen.files())

@@ -35,6 +35,9 @@ class Engine(Protocol):
     def gpus(self) -> int | None:
         """Number of GPUs on the nodes that run units now; None for this machine's, which torch knows."""
 
+    def for_stage(self, kind: str) -> Engine:
+        """This engine for the stage that makes artifacts of this kind: it asks for what units of that stage need."""
+
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
@@ -55,6 +58,9 @@ class SerialEngine:
     workers = 1
     on_this_machine = True
     gpus: int | None = None
+
+    def for_stage(self, kind: str) -> Engine:
+        return self
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False

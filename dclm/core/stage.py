@@ -202,7 +202,7 @@ def run_stage(
         finished = dict(journal.read())
         space = Workspace(
             out=home,
-            engine=engine,
+            engine=engine.for_stage(kind),
             progress=progress,
             lease=lease,
             journal=journal,

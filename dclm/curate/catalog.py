@@ -11,6 +11,7 @@ from dclm.dedup.substring.step import Substring
 from dclm.extract.media import MediaType
 from dclm.extract.step import Extract
 from dclm.filters.language.fasttext import Language
+from dclm.filters.language.heliport import Heliport
 from dclm.filters.language.langdetect import Langdetect
 from dclm.filters.lines.keep import LineWords, LongWordLines, NumericLines, PunctuationLines, UppercaseLines
 from dclm.filters.lines.newlines import Newlines
@@ -47,7 +48,7 @@ from dclm.select.semantic.semdedup import SemDedup
 SHIPPED: tuple[type[Step], ...] = (
     MediaType, Extract,
     UrlBlocklist, UrlRemoval, BlockedWords,
-    Language, Langdetect,
+    Language, Heliport, Langdetect,
     PageLength, WordLength, LineLength, Sentences,
     SymbolRatio, BulletLines, EllipsisLines, AlphabeticWords, AlphanumericRatio, StopWords, Repetition, FinewebQuality,
     GopherQuality, GopherRepetition, AlphabeticTokenRatio,

@@ -20,6 +20,7 @@ from dclm.curate.cost import Meter
 from dclm.curate.exchange import Decided, Exchange
 from dclm.curate.gather import Parts, assemble
 from dclm.curate.keys import partitions_for
+from dclm.curate.nulls import require_fields, sum_fields
 from dclm.curate.options import VERSION, CurateOptions
 from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.segments import Segment, segments
@@ -217,12 +218,17 @@ class Execution:
             damage = [d for found in self.results[0].values() for d in found["damage"]]
             names = ", ".join(f.name for f in self.files[:3])
             raise DataError(names, damage[0] if damage else "contains no records", "is this the file you meant?")
+        require_fields(self.bound.pipeline.steps, self._fields())
         if rejected > self.options.max_reject_fraction * read:
             allowed = f"allowed: {self.options.max_reject_fraction:.0%}"
             what = f"{rejected:,} of {read:,} records were rejected ({rejected / read:.0%}, {allowed})"
             first = next((r for stem in stems for r in reasons(local_file(f"{stem}.ledger.parquet"))), "")
             what = f"{what}; first: {' '.join(first.split())}" if first else what
             raise DataError(self.space.out, what, "fix the pool, or pass --max-reject-fraction")
+
+    def _fields(self) -> dict[str, int]:
+        """Column → documents of the pool with a value in it; `documents`: all of them."""
+        return sum_fields([found.get("fields", {}) for found in self.results[0].values()])
 
     def _unread(self) -> dict[str, object]:
         """Number of files next to those of the pool that were not read, and the names of the first."""
@@ -262,6 +268,7 @@ class Execution:
                 "rejected": rejected,
                 "skipped": dict(skipped),
                 "partial": dict(partial),
+                "fields": self._fields(),
                 "unread": self._unread(),
                 "steps": steps,
                 "decisions": self.info,

@@ -48,11 +48,19 @@ class BoundPipeline:
                     "step": canonical(step),
                     "from": _origin(step),
                     "files": [self.hashes[a] for a in step.assets],
-                    "libraries": {name: metadata.version(name) for name in step.libraries},
+                    "libraries": {name: _installed(name, step) for name in step.libraries},
                 }
                 for step in self.pipeline.steps[first:last]
             ]
         )
+
+
+def _installed(name: str, step: Step) -> str:
+    """The version of a package. Raises: ConfigError if it is not installed."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        raise ConfigError(f"step {step.name}", f"the package {name} is not installed", f"pip install {name}") from None
 
 
 def _origin(step: Step) -> object:

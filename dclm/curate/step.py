@@ -73,6 +73,11 @@ class Step(ABC):
         return ()
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns besides the text that the step cannot do without: a pool in which one is null everywhere stops it."""
+        return ()
+
+    @property
     def libraries(self) -> tuple[str, ...]:
         """Installed distributions whose version affects its output, and so is part of its fingerprint."""
         return ()

@@ -62,6 +62,7 @@ class ReadStats:
 
     skipped: Counter[str] = dataclasses.field(default_factory=Counter)
     partial: Counter[str] = dataclasses.field(default_factory=Counter)
+    fields: Counter[str] = dataclasses.field(default_factory=Counter)
     damage: list[str] = dataclasses.field(default_factory=list)
     seam: Seam | None = None
 
@@ -69,6 +70,7 @@ class ReadStats:
         """Add what was found in one file."""
         self.skipped.update(tally.skipped)
         self.partial.update(tally.partial)
+        self.fields.update(tally.fields)
         self.damage += [f"{file.name}: {damage}" for damage in tally.damage]
         self.seam = tally.seam
 
@@ -186,6 +188,7 @@ def _run_shard(
         "schema": writer.schema_print,
         "skipped": dict(stats.skipped),
         "partial": dict(stats.partial),
+        "fields": dict(stats.fields),
         "damage": stats.damage,
         "seam": stats.seam,
     }

@@ -54,6 +54,10 @@ class Exact(Global):
     duplicates of each other."""
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        return (*(("url",) if self.of == "url" else ()), *(("date",) if self.keep == "newest" else ()))
+
+    @property
     def memory(self) -> str:
         if self.of in _UNITS:
             return f"a worker needs 1 GB and 36 B per {self.of} removed from its shard"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from dclm.core import stopping
-from dclm.core.engine import Done, Group, Groups, run_group
+from dclm.core.engine import Done, Engine, Group, Groups, run_group
 from dclm.core.errors import DataError
 
 U = TypeVar("U")
@@ -38,6 +38,9 @@ class LocalEngine:
     @property
     def workers(self) -> int:
         return self._workers
+
+    def for_stage(self, kind: str) -> Engine:
+        return self
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False

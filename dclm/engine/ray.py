@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ from ray.exceptions import RayError, RayTaskError
 from dclm.core import stopping
 from dclm.core.engine import WAIT_SECONDS, Done, Group, Groups, run_group
 from dclm.core.errors import ConfigError, DataError, DclmError
+from dclm.engine.resources import Needs, needs_of
 
 U = TypeVar("U")
 R = TypeVar("R")
@@ -42,14 +44,17 @@ class RayEngine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
         self._owned = not ray.is_initialized()
+        self._is_local = False
         if self._owned:
             inside = os.environ.get("RAY_ADDRESS") or os.environ.get("RAY_JOB_ID")
             target = address or (None if inside else "local")
             cpus = workers if target == "local" else None
             _connect(target, cpus)
+            self._is_local = target == "local"
             stopping.install_again()
         self._limit = workers
         self._say = say
+        self._kind: str | None = None
 
     @property
     def workers(self) -> int:
@@ -58,6 +63,17 @@ class RayEngine:
     @property
     def gpus(self) -> int:
         return int(ray.cluster_resources().get("GPU", 0))
+
+    def for_stage(self, kind: str) -> RayEngine:
+        engine = copy.copy(self)
+        engine._owned, engine._kind = False, kind
+        return engine
+
+    def _needs(self, on_gpu: bool) -> Needs:
+        """What a unit asks Ray for. A cluster that this engine started has this machine alone: nothing but its CPUs."""
+        if self._kind is None or self._is_local:
+            return Needs(gpus=1 if on_gpu else 0)
+        return needs_of(self._kind, on_gpu)
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
@@ -68,11 +84,13 @@ class RayEngine:
         autoscaler sees the demand. A process on a GPU runs only one unit: this is how Ray makes sure that the GPU is
         free again. Raises: ConfigError if nothing in the cluster can run the work for `WAIT_SECONDS`.
         """
-        task = ray.remote(num_cpus=1, num_gpus=1 if one_gpu_each else 0, max_retries=5)(_call)
+        needs = self._needs(one_gpu_each)
+        options = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes}
+        task = ray.remote(max_retries=5, **options)(_call)
         shared = ray.put(function)
         running: dict[Any, Group[U]] = {}
         groups = Groups(units, self.workers, single=one_gpu_each)
-        patience = _Patience("GPU" if one_gpu_each else "CPU", self._say)
+        patience = _Patience(needs, self._say)
         more = True
         try:
             while True:
@@ -120,23 +138,23 @@ def _connect(target: str | None, cpus: int | None) -> None:
 class _Patience:
     """Waits for a resource that the cluster does not have yet, reports it once, and gives up in the end."""
 
-    def __init__(self, resource: str, say: Callable[[str], None]) -> None:
-        self._resource, self._say = resource, say
+    def __init__(self, needs: Needs, say: Callable[[str], None]) -> None:
+        self._needs, self._say = needs, say
         self._since: float | None = None
 
     def check(self) -> None:
-        """Call while nothing has finished. Raises: ConfigError if the resource has not arrived within
+        """Call while nothing has finished. Raises: ConfigError if no node with room has joined within
         `WAIT_SECONDS`."""
-        if ray.cluster_resources().get(self._resource):
+        if any(node["Alive"] and self._needs.fit(node["Resources"]) for node in ray.nodes()):
             self._since = None
             return
         if self._since is None:
             self._since = time.monotonic()
-            self._say(f"waiting for a node with a {self._resource} (at most {WAIT_SECONDS:,.0f} s)")
+            self._say(f"waiting for a node with {self._needs} (at most {WAIT_SECONDS:,.0f} s)")
         elif time.monotonic() - self._since > WAIT_SECONDS:
-            what = f"no node with a {self._resource} joined the cluster within {WAIT_SECONDS:,.0f} s"
-            hint = "add such a node" + (", or pass --device cpu" if self._resource == "GPU" else "")
-            raise ConfigError("--on ray", what, hint)
+            what = f"no node with {self._needs} joined the cluster within {WAIT_SECONDS:,.0f} s"
+            hint = "add such a node, or say in cluster/resources.yaml what a unit needs"
+            raise ConfigError("--on ray", what, "pass --device cpu, or add such a node" if self._needs.gpus else hint)
 
 
 def _result(reference: Any, index: int) -> Any:

@@ -30,6 +30,8 @@ _SIGNATURES = (
     (b"\x00asm", "application/wasm"), (b"{\\rtf", "application/rtf"),
 )  # fmt: skip
 _TEXT_SIGNATURES = frozenset([b"BM", b"ID3", b"RIFF", b"FWS", b"CWS", b"PK\x03\x04"])  # a text may begin with these
+_NO_PAGES = ("image/", "audio/", "video/", "font/", "text/css", "text/javascript", "text/ecmascript")
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _UNTOLD = frozenset(["", "application/octet-stream", "unknown/unknown", "application/unknown", "*/*"])
 
 
@@ -80,3 +82,27 @@ def media_type(start: bytes, declared: str | None) -> str:
     if binary:
         return named if named and not named.startswith("text/") and named not in _UNTOLD else "application/octet-stream"
     return "text/plain" if named in _UNTOLD else named
+
+
+def is_plain_text(body: bytes | memoryview, declared: str | None) -> bool:
+    """Whether a page is text with line breaks of its own: declared so and not HTML, or of no type and without a tag."""
+    start = bytes(body[:_SNIFFED_BYTES])
+    if media_type(start, declared) != "text/plain":
+        return False
+    named = (declared or "").partition(";")[0].strip().lower()
+    return named == "text/plain" or (named in _UNTOLD and b"<" not in start)
+
+
+def no_page(body: bytes | memoryview, declared: str | None) -> str | None:
+    """The media type of what holds no text to read, by its first bytes or as it is declared; None: it may be a page."""
+    kind = media_type(bytes(body[:_SNIFFED_BYTES]), declared)
+    if kind.startswith(_NO_PAGES):
+        return kind
+    if not kind.startswith("application/") or kind.endswith("xml") or kind in _UNTOLD:
+        return None
+    return kind
+
+
+def is_binary(text: str) -> bool:
+    """Whether what was decoded as text has more control characters than any text has: a hundredth."""
+    return len(_CONTROLS.findall(text)) * 100 > len(text)

@@ -16,6 +16,7 @@ from dclm.extract.budget import Budget
 from dclm.extract.encoding import decode_detected, decode_utf8
 from dclm.extract.extractors import DISTRIBUTIONS, ExtractorName, load_extractor
 from dclm.extract.guard import ExtractionError, Guard, KilledError
+from dclm.extract.media import is_binary, is_plain_text, no_page
 from dclm.extract.union import union
 from dclm.extract.wheels import EarlierVersion, unpack, wheel_asset
 
@@ -35,7 +36,7 @@ class Extract(Map):
     """
 
     name: ClassVar[str] = "extract"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     with_: ExtractorName | tuple[ExtractorName, ...] = "resiliparse"
     """Extractor. With a list, the first one's text is followed by the lines that only the others found."""
@@ -45,7 +46,11 @@ class Extract(Map):
     for Linux on x86_64 with CPython 3.11 and 3.12 (0.15.2: also 3.13)."""
     encoding: Literal["utf-8", "detect"] = "utf-8"
     """utf-8: other pages are rejects, as in DCLM. detect: by byte order mark, HTTP header, <meta>, or statistics, with
-    U+FFFD for bytes that do not fit."""
+    U+FFFD for bytes that do not fit; images, fonts, style sheets, scripts and other payloads that are no pages are
+    rejects (put `media_type` before this step to drop them)."""
+    plain_text: Literal["keep", "extract"] = "keep"
+    """Pages that are declared text/plain and are no HTML, or that are declared as nothing and have no tag. keep: their
+    text is the page with its line breaks. extract: the extractor joins their lines, as in DCLM."""
     timeout_seconds: Annotated[float, Range(0.1)] = 30.0
     """Maximum time per page and extractor."""
     max_bytes: Positive = 16 << 20
@@ -88,9 +93,11 @@ class Extract(Map):
         def one(body: memoryview, content_type: str | None) -> str:
             if len(body) > self.max_bytes:
                 raise ExtractionError(f"{len(body)} bytes, allowed: {self.max_bytes}")
-            html = decode_utf8(body) if self.encoding == "utf-8" else decode_detected(bytes(body), content_type)
+            html = decode_utf8(body) if self.encoding == "utf-8" else _decode_page(body, content_type)
             if html is None:
                 raise ExtractionError("not UTF-8")
+            if self.plain_text == "keep" and is_plain_text(body, content_type):
+                return html.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
             texts = [extract(html) for extract in extractors]
             return texts[0] if len(texts) == 1 else union(texts)
 
@@ -98,6 +105,15 @@ class Extract(Map):
             return batch if "body" not in batch.schema.names else _to_documents(batch, one, budget)
 
         return run
+
+
+def _decode_page(body: memoryview, content_type: str | None) -> str:
+    """The text of a page in any encoding. Raises: ExtractionError for what is no page."""
+    kind = no_page(body, content_type)
+    text = "" if kind else decode_detected(bytes(body), content_type)
+    if kind or is_binary(text):
+        raise ExtractionError(f"no page: {kind or 'binary data'}")
+    return text
 
 
 def _guarded(

@@ -1,11 +1,12 @@
-"""Masks e-mail addresses and public IP addresses."""
+"""Masks e-mail addresses, phone numbers and public IP addresses."""
 
 from __future__ import annotations
 
 import dataclasses
 import ipaddress
 import re
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.lines.page_edits import edit_pages
+from dclm.filters.personal import Span, find_emails, find_ipv4, find_ipv6, find_phones
 from dclm.filters.url.places import is_boundary
 from dclm.text.unicode import class_table
 
@@ -29,6 +31,8 @@ _DOMAIN = re.compile(
 )
 _ADDRESS = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)\.){3}(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)")
 _ADDRESS_MARK = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
+_MARK = rf"{_ADDRESS_MARK}|[0-9A-Fa-f]:[0-9A-Fa-f:]|(?:[0-9][^0-9\n]{{0,4}}){{5}}[0-9]"
+"""What a page with an address or a phone number has in it: six digits near each other, or colons between hex digits."""
 
 
 @njit(cache=True, nogil=True)
@@ -52,19 +56,28 @@ def _local_part(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PiiMasking(Map):
-    """Replaces e-mail addresses and public IPv4 addresses, cycling through the replacements within each page.
+    """Replaces e-mail addresses, phone numbers and public IP addresses, cycling through replacements within each page.
 
-    Source: `PIIFormatter` of datatrove, as FineWeb used it. Differences: its cycle continues from page to page, so a
-    page's text depends on the pages before it; ours restarts with each page. Its expression for addresses is quadratic
-    in the length of a word; this scan is linear.
+    Addresses may be internationalized (`jürgen@bücher.example`) and IPv4 or IPv6. Version numbers, and numbers such as
+    999.1.1.1 that only end like an address, are left alone; so are dates, prices, ISBNs and card numbers.
+
+    Source: `PIIFormatter` of datatrove, as FineWeb used it, is `rules: fineweb`: ASCII e-mail addresses, and IPv4
+    wherever four numbers are in a row. Differences: its cycle continues from page to page, so a page's text depends on
+    the pages before it; ours restarts with each page. Its expression for addresses is quadratic in the length of a
+    word; this scan is linear.
     """
 
     name: ClassVar[str] = "pii_masking"
+    version: ClassVar[int] = 2
 
+    rules: Literal["all", "fineweb"] = "all"
+    """What is looked for: everything below, or what FineWeb did (no phone numbers, IPv6 or international mail)."""
     emails: bool = True
     """Replace e-mail addresses."""
     ips: bool = True
     """Replace IP addresses."""
+    phones: bool = True
+    """Replace phone numbers. Not with `rules: fineweb`."""
     public_ips_only: bool = True
     """Keep private, loopback and other reserved addresses."""
     email_replacements: tuple[str, ...] = ("email@example.com", "firstname.lastname@example.org")
@@ -72,29 +85,47 @@ class PiiMasking(Map):
     ip_replacements: tuple[str, ...] = (
         "22.214.171.124", "126.96.36.199", "188.8.131.52", "184.108.40.206", "220.127.116.11", "18.104.22.168",
     )  # fmt: skip
-    """Replacements for IP addresses."""
+    """Replacements for IPv4 addresses."""
+    ipv6_replacements: tuple[str, ...] = ("2001:db8::1", "2001:db8::2", "2001:db8::3")
+    """Replacements for IPv6 addresses; the default ones are reserved for documentation."""
+    phone_replacements: tuple[str, ...] = ("+1 202-555-0100", "+1 202-555-0142", "+1 202-555-0199")
+    """Replacements for phone numbers; the default ones are reserved for fiction."""
 
     def __post_init__(self) -> None:
-        if not self.email_replacements or not self.ip_replacements:
-            raise ValueError("`email_replacements` and `ip_replacements` need an entry each")
+        for name in ("email", "ip", "ipv6", "phone"):
+            if not getattr(self, f"{name}_replacements"):
+                raise ValueError(f"`{name}_replacements` needs an entry")
 
     def open(self, context: Context) -> MapFunction:
-        local, classes = _LOCAL, class_table()
-
-        def mask(page: str) -> tuple[str, int]:
-            masked = edits = 0
-            if self.emails and "@" in page:
-                page, masked = _mask_emails(page, self.email_replacements, local, classes)
-            if self.ips:
-                page, edits = self._mask_addresses(page)
-            return page, masked + edits
+        mask, pattern = (self._mask, _MARK) if self.rules == "all" else (self._mask_as_fineweb, _ADDRESS_MARK)
 
         def edit(batch: pa.RecordBatch) -> pa.RecordBatch:
             text = batch["text"]
-            wanted = pc.or_(pc.match_substring(text, "@"), pc.match_substring_regex(text, _ADDRESS_MARK))
+            wanted = pc.or_(pc.match_substring(text, "@"), pc.match_substring_regex(text, pattern))
             return edit_pages(batch, wanted, mask, drop_empty=False)
 
         return edit
+
+    def _mask(self, page: str) -> tuple[str, int]:
+        edits = 0
+        for wanted, find, replacements in (
+            (self.emails, find_emails, self.email_replacements),
+            (self.ips, lambda text: find_ipv6(text, self.public_ips_only), self.ipv6_replacements),
+            (self.ips, lambda text: find_ipv4(text, self.public_ips_only), self.ip_replacements),
+            (self.phones, find_phones, self.phone_replacements),
+        ):
+            if wanted:
+                page, count = _replace(page, list(find(page)), replacements)
+                edits += count
+        return page, edits
+
+    def _mask_as_fineweb(self, page: str) -> tuple[str, int]:
+        masked = edits = 0
+        if self.emails and "@" in page:
+            page, masked = _mask_emails(page, self.email_replacements, _LOCAL, class_table())
+        if self.ips:
+            page, edits = self._mask_addresses(page)
+        return page, masked + edits
 
     def _mask_addresses(self, page: str) -> tuple[str, int]:
         count = 0
@@ -107,6 +138,14 @@ class PiiMasking(Map):
             return self.ip_replacements[(count - 1) % len(self.ip_replacements)]
 
         return _ADDRESS.sub(replace, page), count
+
+
+def _replace(page: str, spans: Sequence[Span], replacements: tuple[str, ...]) -> tuple[str, int]:
+    pieces, copied = [], 0
+    for number, span in enumerate(spans):
+        pieces += [page[copied : span.start], replacements[number % len(replacements)]]
+        copied = span.end
+    return "".join([*pieces, page[copied:]]), len(spans)
 
 
 def _mask_emails(

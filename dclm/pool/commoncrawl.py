@@ -1,20 +1,21 @@
-"""Selections of Common Crawl: whole WARC files sampled by seed, or the captures of chosen sites found with its
-index."""
+"""Selections of Common Crawl: whole WARC or WET files drawn by seed, or single captures found by an index."""
 
 from __future__ import annotations
 
 import dataclasses
 import gzip
 import hashlib
+import itertools
 import json
 import zlib
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, NamedTuple
 
 from dclm.core.config import Count, Positive
 from dclm.core.errors import DataError
 from dclm.core.names import Name
-from dclm.pool.files import ByteRange, InputFile, with_ranges
+from dclm.pool.columnar import captures
+from dclm.pool.files import ByteRange, InputFile, list_files, with_ranges
 from dclm.pool.remote import HttpFile, fetch, read_exactly
 from dclm.pool.surt import Pattern, parse_pattern
 
@@ -23,50 +24,66 @@ _PROBE_BYTES = 1 << 16  # a line of cluster.idx has about 100 bytes; with long U
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CommonCrawl:
-    """Pages of one crawl. Give either `warcs` or `urls`."""
+    """Pages of one crawl. Give one of `warcs`, `urls` and `where`."""
 
     crawl: Name
     """Id of the crawl, such as CC-MAIN-2022-05."""
     warcs: Positive | tuple[str, ...] | None = None
-    """Number of WARC files, drawn by `seed` (a larger number includes the files of a smaller one), or a list of paths
-    as in warc.paths.gz."""
+    """Number of files, drawn by `seed` (a larger number includes the files of a smaller one), or a list of paths as in
+    warc.paths.gz."""
+    format: Literal["warc", "wet"] = "warc"
+    """With `warcs`: whether the files are WARC (pages) or WET (Common Crawl's own text of them), from wet.paths.gz."""
     urls: tuple[str, ...] = ()
     """`*.example.com` (with subdomains), `example.com/*`, `example.com/blog*`, or single URLs, looked up in the
     index."""
+    where: Mapping[str, tuple[str | int, ...]] = dataclasses.field(default_factory=dict)
+    """Captures by the columnar index: column → values allowed, as `{content_languages: [deu], url_host_tld: [de, at]}`.
+    `fetch_status` is 200 unless it is given."""
+    index: tuple[str, ...] = ()
+    """Parquet files of a columnar index, such as the result of a query: files, directories, globs or URLs. Default: the
+    crawl's own, of which `parts` files are read."""
+    parts: Positive | None = None
+    """How many files of the crawl's own columnar index to read, drawn by `seed`; default: all (about 300, 200 GB)."""
     limit: Positive | None = None
-    """Maximum number of captures per pattern of `urls`, in the order of the index."""
+    """Maximum number of captures per pattern of `urls`, or in all with `where`, in the order of the index."""
     seed: Count = 0
     base_url: str = "https://data.commoncrawl.org/"
     """Server or mirror with Common Crawl's own layout."""
 
     def __post_init__(self) -> None:
-        if (self.warcs is None) == (not self.urls):
-            raise ValueError("give either `warcs` (a number or a list of paths) or `urls`")
-        if self.limit is not None and not self.urls:
-            raise ValueError("`limit` counts captures of `urls`; give `warcs` a number instead")
+        if sum((self.warcs is not None, bool(self.urls), bool(self.where or self.index))) != 1:
+            raise ValueError("give either `warcs` (a number or a list of paths) or `urls` or `where`")
+        if self.limit is not None and self.warcs is not None:
+            raise ValueError("`limit` counts captures of `urls` or `where`; give `warcs` a number instead")
+        if self.format == "wet" and not isinstance(self.warcs, int):
+            raise ValueError("`format: wet` goes with a number of `warcs`; the indexes know WARC files alone")
+        if self.parts is not None and (self.index or not self.where):
+            raise ValueError("`parts` counts files of the crawl's own columnar index, which `where` reads")
         for text in self.urls:
             parse_pattern(text)
 
-    def files(self) -> tuple[InputFile, ...]:
+    def files(self, resolve: Callable[[str], str] = lambda path: path) -> tuple[InputFile, ...]:
         """The files, with byte ranges for single captures, sorted by name. Downloads the list of paths or the index.
 
+        `resolve` turns a path of the recipe into one of this machine.
         Raises: DataError if the server does not have the crawl, or nothing matches.
         """
+        if self.urls:
+            return self._files(self._by_url())
         if self.warcs is None:
-            return self._captures()
+            return self._files(self._by_columns([resolve(path) for path in self.index]))
         if isinstance(self.warcs, tuple):
             paths = list(self.warcs)
         else:
-            known = self._paths()
+            known = self._paths(f"{self.format}.paths.gz")
             if self.warcs > len(known):
-                raise DataError(
-                    self.crawl, f"`warcs` is {self.warcs}, allowed: up to {len(known)}, the number of its WARC files"
-                )
+                allowed = f"allowed: up to {len(known)}, the number of its {self.format.upper()} files"
+                raise DataError(self.crawl, f"`warcs` is {self.warcs}, {allowed}")
             paths = sorted(known, key=self._lot)[: self.warcs]
         return tuple(sorted((self._file(path) for path in set(paths)), key=lambda file: file.name))
 
-    def _paths(self) -> list[str]:
-        url = self._url(f"crawl-data/{self.crawl}/warc.paths.gz")
+    def _paths(self, name: str) -> list[str]:
+        url = self._url(f"crawl-data/{self.crawl}/{name}")
         try:
             lines = gzip.decompress(fetch(url)).decode("ascii").split()
         except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
@@ -82,7 +99,7 @@ class CommonCrawl:
     def _file(self, path: str) -> InputFile:
         return InputFile(path=self._url(path), name=path.rsplit("/", 1)[-1], kind="warc", size=0, identity=path)
 
-    def _captures(self) -> tuple[InputFile, ...]:
+    def _by_url(self) -> dict[str, set[ByteRange]]:
         ranges: dict[str, set[ByteRange]] = {}
         index = f"cc-index/collections/{self.crawl}/indexes"
         for text in self.urls:
@@ -97,8 +114,27 @@ class CommonCrawl:
                         break
                 if number == self.limit:
                     break
+        return ranges
+
+    def _by_columns(self, index: list[str]) -> dict[str, set[ByteRange]]:
+        where = {"fetch_status": (200,)} | dict(self.where) if not index else dict(self.where)
+        ranges: dict[str, set[ByteRange]] = {}
+        paths = [file.path for file in list_files(index)] if index else self._index_parts()
+        found = (capture for path in paths for capture in captures(path, where))
+        for name, part in itertools.islice(found, self.limit):
+            ranges.setdefault(name, set()).add(part)
+        return ranges
+
+    def _index_parts(self) -> list[str]:
+        """The files of the crawl's own columnar index, as cc-index-table.paths.gz lists them."""
+        known = [path for path in self._paths("cc-index-table.paths.gz") if "/subset=warc/" in path]
+        chosen = known if self.parts is None else sorted(known, key=self._lot)[: self.parts]
+        return [self._url(path) for path in sorted(chosen)]
+
+    def _files(self, ranges: dict[str, set[ByteRange]]) -> tuple[InputFile, ...]:
         if not ranges:
-            raise DataError(self.crawl, f"its index has no capture of {', '.join(self.urls)}", "check the patterns")
+            asked = ", ".join(self.urls) or ", ".join(f"{k} in {list(v)}" for k, v in self.where.items())
+            raise DataError(self.crawl, f"its index has no capture of {asked}", "check the patterns")
         files = (with_ranges(self._file(path), list(parts)) for path, parts in ranges.items())
         return tuple(sorted(files, key=lambda file: file.name))
 

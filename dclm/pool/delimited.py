@@ -6,6 +6,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import csv
+import itertools
 from collections.abc import Iterable, Iterator
 
 from dclm.pool.files import PACKED, InputFile
@@ -39,6 +40,20 @@ def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
                     continue  # a blank line
                 yield _row(file, number, header, values)
             number += 1
+
+
+def first_records(file: InputFile, count: int) -> list[dict[str, str]]:
+    """The first records that can be read, up to `count`, by the names of the header."""
+    csv.field_size_limit(MAX_PAGE_BYTES)
+    with contextlib.closing(open_stream(file.path)) as stream:
+        reader = csv.DictReader(_lines(unpacked(stream, file.path, [])), delimiter=_delimiter(file.path), strict=True)
+        try:
+            return [
+                {name: value for name, value in record.items() if isinstance(name, str) and isinstance(value, str)}
+                for record in itertools.islice(reader, count)
+            ]
+        except csv.Error:
+            return []  # reading says what is wrong with it
 
 
 def _row(file: InputFile, number: int, header: list[str], values: list[str]) -> Row:

@@ -28,7 +28,7 @@ def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
     Text, URL, id and date are read from the fields that the recipe names, otherwise from those of public corpora
     (`dclm.pool.layout`). `source` counts lines from 0. Of other keys, only those to keep are read.
     """
-    for number, line in enumerate(_objects(file, damage), file.first_line):
+    for number, line in enumerate(read_objects(file, damage), file.first_line):
         if line is None or line.strip():
             yield _row(line, f"{file.name}#{number}", number + 1, file.fields)
 
@@ -90,7 +90,7 @@ def _string(value: Mapping[str, object], paths: tuple[str, ...]) -> str | None:
     return None
 
 
-def _objects(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
+def read_objects(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
     """The lines of the file, or the objects of a `.json` file whose first line is not a complete object."""
     lines = _lines(file, damage) if file.part is None else _lines_of_part(file, file.part, damage)
     if ".json" not in file.path.lower().removesuffix(".jsonl").rpartition("/")[2]:

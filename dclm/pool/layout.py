@@ -1,7 +1,7 @@
 """Where public corpora store text, URL, id and date, and how a recipe names these fields in other layouts.
 
-The names are those of C4, datatrove (FineWeb), Dolma, DCLM-Pool and DCLM-Baseline, OSCAR and RedPajama-V2. `a.b` is the
-field `b` of `a`, which may be an object, a map, or an object as JSON text.
+The names are those of C4, datatrove (FineWeb), Dolma, DCLM-Pool and DCLM-Baseline, OSCAR, RedPajama-V2
+and HPLT. `a.b` is the field `b` of `a`, which may be an object, a map, or an object as JSON text.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ FieldName = Literal["text", "url", "id", "date"]
 TEXT = ("text", "content", "raw_content")
 URL = (
     "url", "metadata.WARC-Target-URI", "metadata.url", "warc_headers.warc-target-uri", "meta.url",
-    "meta.warc_headers.warc-target-uri", "metadata.warc_url", "metadata.source_url",
+    "meta.warc_headers.warc-target-uri", "metadata.warc_url", "metadata.source_url", "u",
 )  # fmt: skip
 ID = (
     "metadata.WARC-Record-ID", "id", "warc_headers.warc-record-id", "meta.warc_headers.warc-record-id", "doc_id",
     "metadata.id",
 )  # fmt: skip
 DATE = (
-    "metadata.WARC-Date", "date", "metadata.date", "timestamp", "metadata.timestamp", "warc_headers.warc-date",
-    "meta.warc_headers.warc-date", "date_download", "meta.date_download", "created", "metadata.created", "added",
+    "metadata.WARC-Date", "date", "metadata.date", "timestamp", "metadata.timestamp", "meta.timestamp",
+    "warc_headers.warc-date", "meta.warc_headers.warc-date", "date_download", "meta.date_download", "created",
+    "metadata.created", "added", "ts",
 )  # fmt: skip
 NESTED = ("metadata", "meta", "warc_headers")
 """Columns that contain other fields."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dclm.pool import arc, delimited, jsonl, parquet, warc
 from dclm.pool.files import ARC, PACKED, InputFile
@@ -19,6 +20,7 @@ from dclm.pool.warc_part import PartReader, Seam
 
 _ID = re.compile(r"^<?(urn:uuid:)?|>$")
 
+_COUNTED_APART = frozenset(["id", "source", "text", "body", "documents"])
 _CODING = re.compile(r"(?:content|transfer) encoding \w+")
 
 
@@ -36,6 +38,17 @@ class Tally:
     """Damage to the file itself, one sentence each."""
     seam: Seam | None = None
     """For a part of an archive: where reading began and where the next part must begin."""
+    fields: dict[str, int] = field(default_factory=dict)
+    """Column besides the text → rows, rejects not counted, that have a value in it. `documents`: all these rows."""
+
+    def look(self, batch: pa.RecordBatch) -> None:
+        """Count the values of a batch."""
+        good = pc.is_null(batch.column("_reject"))
+        self.fields["documents"] = self.fields.get("documents", 0) + pc.sum(good, min_count=0).as_py()
+        for name in batch.schema.names:
+            if name not in _COUNTED_APART and not name.startswith("_"):
+                found = pc.sum(pc.and_(good, pc.is_valid(batch.column(name))), min_count=0).as_py()
+                self.fields[name] = self.fields.get(name, 0) + found
 
 
 def read_file(
@@ -59,6 +72,7 @@ def read_file(
     seen = False
     for batch in batches:
         tally.records += batch.num_rows
+        tally.look(batch)
         seen = True
         yield batch
     if not seen and not tally.skipped and _should_hold_records(file, tally):

@@ -17,7 +17,7 @@ from dclm.core.storage import is_local, remove_temporary
 from dclm.core.store import exists, join
 from dclm.documents.schema import DOCUMENT
 from dclm.pool.commoncrawl import CommonCrawl
-from dclm.pool.files import InputFile, PoolKind, list_files, with_fields
+from dclm.pool.files import InputFile, PoolFiles, PoolKind, list_files, with_fields
 from dclm.pool.layout import Fields, KeptType
 
 
@@ -111,13 +111,15 @@ def resolve_pool(
     if isinstance(spec, tuple):
         return list_files([resolve(path) for path in spec])
     if spec.commoncrawl is not None:
-        return spec.commoncrawl.files()
+        return spec.commoncrawl.files(resolve)
     if spec.sample is not None:
         return list_files([_make_sample(workdir, spec.sample)])
     if spec.refetched is not None:
         files = list_files([resolve(path) for path in spec.refetched.files])
         fetches = range(1, spec.refetched.times + 1)
-        return tuple(dataclasses.replace(f, name=f"fetch-{n}/{f.name}") for n in fetches for f in files)
+        again = PoolFiles(dataclasses.replace(f, name=f"fetch-{n}/{f.name}") for n in fetches for f in files)
+        again.unread = files.unread
+        return again
     kinds: tuple[PoolKind, ...] = ("warc", *_TEXTS)
     kind = next(kind for kind in kinds if getattr(spec, kind) is not None)
     files = list_files([resolve(path) for path in getattr(spec, kind)])
@@ -135,6 +137,8 @@ def pool_paths(spec: PoolSpec) -> tuple[str, ...]:
         return spec
     if spec.refetched is not None:
         return spec.refetched.files
+    if spec.commoncrawl is not None:
+        return spec.commoncrawl.index
     return spec.warc or spec.jsonl or spec.parquet or spec.csv or ()
 
 

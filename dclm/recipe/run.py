@@ -31,6 +31,7 @@ from dclm.eval.run.stage import evaluate
 from dclm.eval.suite import load_suite, suite_of
 from dclm.eval.texts import load_text_set
 from dclm.pool.files import InputFile
+from dclm.pool.recognize import describe_pool
 from dclm.pool.spec import PoolSpec, pool_paths, resolve_pool
 from dclm.recipe.layout import POOL_PREFIX, STAGES, Layout, StageName
 from dclm.recipe.recipe import LoadedRecipe
@@ -124,7 +125,8 @@ class Run:
         """Make or find every pool, so that problems with any of them are reported before the work begins."""
         for source in self.recipe.data:
             files = self._pool(source.pool, source.name)
-            self.options.say(f"pool {source.name}: {len(files)} files, {sum(f.size for f in files) / 1e6:,.1f} MB")
+            for line in describe_pool(files):
+                self.options.say(f"pool {source.name}: {line}")
         if self.recipe.validation is not None:
             files = self._pool(self.recipe.validation, "validation")
             unfit = [f.path for f in files if f.kind == "warc" or not is_local(f.path)]

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from dclm.core.errors import ConfigError
 from dclm.curate.step import Bools, RuleFilter
-from dclm.select.groups import group_name, group_names
+from dclm.select.groups import DOMAIN, group_name, group_names
 
 Values = npt.NDArray[np.float64]
 
@@ -46,6 +46,10 @@ class Threshold(RuleFilter):
             raise ValueError("`per` and `min_by` go together")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} > max {self.max:g}")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.column, *(("url",) if self.per == DOMAIN else ()))
 
     def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
         """See `RuleFilter`."""

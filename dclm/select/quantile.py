@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from dclm.core.config import Range
 from dclm.curate.step import Context, Decision, Global, MapFunction
-from dclm.select.groups import group_keys, group_names
+from dclm.select.groups import DOMAIN, group_keys, group_names
 from dclm.select.quality import Values, numeric_column
 
 _SUMMARY = -1  # replaces the shard in a row that describes a group's result
@@ -64,6 +64,10 @@ class Quantile(Global):
     @property
     def _sign(self) -> float:
         return -1.0 if self.keep_top is None else 1.0
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.column, *(("url",) if self.per == DOMAIN else ()))
 
     @property
     def memory(self) -> str:

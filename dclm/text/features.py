@@ -23,6 +23,7 @@ from dclm.text.counts import (
     count_symbols,
     count_words,
 )
+from dclm.text.fold import fold
 from dclm.text.gopher import GOPHER_COPIES, GOPHER_NGRAMS, count_gopher_copies, count_gopher_ngrams
 from dclm.text.lower import lower
 from dclm.text.ngrams import NGRAMS, count_ngrams
@@ -64,10 +65,15 @@ def _lowered(compute: Callable[[pa.StringArray], pa.Array]) -> Callable[[pa.Stri
     return lambda text: compute(lower(text))
 
 
+def _folded(compute: Callable[[pa.StringArray], pa.Array]) -> Callable[[pa.StringArray], pa.Array]:
+    return lambda text: compute(fold(text))
+
+
 FEATURES: dict[str, Callable[[pa.StringArray], pa.Array]] = {
     "words": _feature(count_words, WORDS),
     "tokens": _feature(count_tokens, TOKENS),
     "unicode_words": _feature(count_unicode_words, UNICODE_WORDS),
+    "folded_words": _folded(_feature(count_unicode_words, UNICODE_WORDS)),
     "symbols": _feature(count_symbols, SYMBOLS),
     "lines": _feature(count_lines, LINES),
     "split_lines": _feature(count_split_lines, SPLIT_LINES),

@@ -22,8 +22,10 @@ _CANONICAL = rf"^{_LABELS}$"
 _CANONICAL_URL = rf"^[a-z][a-z0-9+.\-]*://{_LABELS}(?:[/?#](?s:.*))?$"
 _PLAIN_URL = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://[!-Z\\^-~]+$"  # ASCII without whitespace and brackets: no surprises
 _AUTHORITY = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://(?P<netloc>[^/?#]*).*$"
-_NO_SCHEME = re.compile(r"[^\s/?#:@\\]+\.[^\s/?#:@\\]+(?::[0-9]{0,5})?(?=[/?#]|$)")
+_NO_SCHEME = re.compile(r"^[^\s/?#:@\\.]+(?:\.[^\s/?#:@\\.]+)+\.?(?::[0-9]{0,5})?(?=[/?#]|$)")
 _PORT = re.compile(r":[0-9]*$")
+_WEB = re.compile(r"(?i:https?|ftp):[/\\]*")
+_PATH = re.compile(r"[/\\?#]")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
 _LINE_ENDS = str.maketrans("", "", "\t\r\n")
 _DEFAULT_PORTS = {"http": "80", "https": "443", "ftp": "21"}
@@ -43,7 +45,7 @@ def canonical_host(authority: str) -> str:
 
     A name that is not valid in UTS #46 is only converted to lower case.
     """
-    host = authority.rpartition("@")[2].strip()
+    host = authority.partition("\\")[0].rpartition("@")[2].strip()  # to browsers a backslash is a slash
     if host.startswith("["):
         return _canonical_address(host[1:].partition("]")[0])
     host = _PORT.sub("", host)
@@ -131,7 +133,12 @@ def _authority(url: str) -> str | None:
 
 
 def _leading_host(url: str) -> str:
-    found = _NO_SCHEME.match(url.strip())
+    """The authority of a URL without a scheme, or with one or three slashes or backslashes, as browsers see it."""
+    url = url.translate(_LINE_ENDS).strip()
+    web = _WEB.match(url)
+    if web is not None:
+        return _PATH.split(url[web.end() :], maxsplit=1)[0]
+    found = _NO_SCHEME.match(url)
     return found[0] if found else ""
 
 

@@ -115,16 +115,16 @@ def test_a_claim_without_items_for_it_is_refused(tmp_path: Path, table: pa.Table
 @pytest.mark.parametrize(
     ("column", "change", "said"),
     [
-        ("gold", lambda v: None if v is None else 7, "do not fit"),
+        ("gold", lambda v: None if v is None else 7, "inconsistent"),
         ("gold", lambda v: None if v is None else (v + 1) % 4, "differs from the right choice"),
-        ("logprobs", lambda v: [0.5] * len(v), "do not fit"),
-        ("logprobs", lambda v: [float("nan")] * len(v), "do not fit"),
-        ("logprobs", lambda v: [], "do not fit"),
+        ("logprobs", lambda v: [0.5] * len(v), "inconsistent"),
+        ("logprobs", lambda v: [float("nan")] * len(v), "inconsistent"),
+        ("logprobs", lambda v: [], "inconsistent"),
         ("logprobs", lambda v: None, "without logprobs"),
         ("logprobs", lambda v: [x - 1 for x in v], "not the sum over its tokens"),
-        ("answer_bytes", lambda v: v[:1] * 9, "do not fit"),
-        ("answer_bytes", lambda v: [-1] * len(v), "do not fit"),
-        ("answer_bytes", lambda v: None, "do not fit"),
+        ("answer_bytes", lambda v: v[:1] * 9, "inconsistent"),
+        ("answer_bytes", lambda v: [-1] * len(v), "inconsistent"),
+        ("answer_bytes", lambda v: None, "inconsistent"),
     ],
 )
 def test_columns_that_no_run_leaves_are_refused(

@@ -40,9 +40,13 @@ URLS = (
 )  # fmt: skip
 
 
+LANGUAGES = ("en", None, "zh", "th", "xx", "ar")
+
+
 def steps() -> dict[str, Map | Filter]:
     """The local steps of all pipelines that ship, each setting once."""
-    loaded = [load_pipeline(path) for path in sorted(PIPELINES.glob("*.yaml"))]
+    folders = (PIPELINES, PIPELINES / "examples")
+    loaded = [load_pipeline(path) for folder in folders for path in sorted(folder.glob("*.yaml"))]
     local = [s for p in loaded for s in p.steps if isinstance(s, Map | Filter) and s.name != "extract"]
     return {repr(step): step for step in local}
 
@@ -84,6 +88,8 @@ def batch_of(texts: list[str]) -> pa.RecordBatch:
             "source": [f"x#{row}" for row in rows],
             "text": pa.array(texts, pa.string()),
             "quality": [0.5] * len(texts),
+            "language": pa.array([LANGUAGES[row % len(LANGUAGES)] for row in rows], pa.string()),
+            "language_score": [0.7] * len(texts),
             "previous_word_count": pa.array([3] * len(texts), pa.int64()),
             "_row": list(rows),
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import json
 import random
 import re
@@ -16,6 +18,7 @@ from dedup_documents import make_shards
 
 from dclm.curate.step import Context
 from dclm.dedup.decontaminate.item_index import item_overlap
+from dclm.dedup.decontaminate.items import make_item
 from dclm.dedup.decontaminate.step import Decontaminate
 from dclm.dedup.serial import decide
 
@@ -129,3 +132,34 @@ def test_the_overlap_of_a_corpus_with_items_sees_them_too(variant: str) -> None:
     items = make_items(1)
     found = item_overlap([[str(item["query"])] for item in items], [pa.array(pages(items, variant))])
     assert (found.found > 0).sum() >= RECALL * NUM_ITEMS
+
+
+def real_items(shared: Path, task: str, count: int) -> list[dict[str, object]]:
+    """The first rows of a task whose question and options can be looked for."""
+    (file,) = (shared / "eval").rglob(f"{task}.jsonl.gz")
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in itertools.islice(lines, count)]
+    return [row for row in rows if len(make_item(row).question.split()) >= 20 and make_item(row).options]
+
+
+def real_pages(rows: list[dict[str, object]], variant: str) -> list[str]:
+    """One page an item, as `pages` makes them."""
+    rng = random.Random(variant)
+    found = []
+    for row in rows:
+        item = make_item(row)
+        prose = [" ".join(rng.choice(WORDS) for _ in range(12)) for _ in range(3)]
+        question, option = (VARIANTS[variant](text, rng) for text in (item.question, item.options[0]))
+        found.append(f"{prose[0]}\n\n{question}\n{prose[1]}\n{option or item.options[0]}\n\n{prose[2]}")
+    return found
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("task", ["squad", "lambada_openai", "boolq"])
+def test_items_of_real_tasks_are_found_however_they_are_set(shared: Path, tmp_path: Path, task: str) -> None:
+    rows = real_items(shared, task, 300)
+    assert len(rows) > 250
+    rules: tuple[Rule, ...] = ("ngram", "question_option")
+    found = {(v, rule): matched(rows, real_pages(rows, v), rule, tmp_path) for rule in rules for v in VARIANTS}
+    del found["cut", "question_option"]  # which asks for the whole question
+    assert {pair: count for pair, count in found.items() if count < RECALL * len(rows)} == {}

@@ -269,3 +269,70 @@ def test_yaml_says_with_and_the_fingerprint_tells_settings_apart() -> None:
     for text in ("with: []", "with: [justext, justext]", "with: soup", "timeout_seconds: 0"):
         with pytest.raises(ConfigError):
             build(Extract, parse_yaml(text))
+
+
+POEM = "Roses are red,\r\n\r\n  violets < blue\r\rand \ttabs > stay\n"
+
+
+@pytest.mark.parametrize("with_", ["resiliparse", "trafilatura", "justext", ("resiliparse", "trafilatura")])
+@pytest.mark.parametrize("encoding", ["utf-8", "detect"])
+@pytest.mark.parametrize("content_type", ["text/plain", "Text/Plain; charset=utf-8"])
+def test_plain_text_keeps_its_line_breaks(with_: object, encoding: str, content_type: str) -> None:
+    batch = pages(b"\xef\xbb\xbf" + POEM.encode(), content_type=content_type)
+    found = extract(batch, with_=with_, encoding=encoding)
+    assert found["text"].to_pylist() == ["Roses are red,\n\n  violets < blue\n\nand \ttabs > stay\n"]
+
+
+def test_what_is_called_plain_and_is_html_is_extracted_and_dclm_extracts_all() -> None:
+    html = ARTICLE.encode()
+    expected = extract(pages(html))["text"].to_pylist()
+    assert extract(pages(html, content_type="text/plain"))["text"].to_pylist() == expected
+    joined = extract(pages(POEM.encode(), content_type="text/plain"), plain_text="extract")["text"].to_pylist()
+    assert "\n" not in joined[0]
+    undeclared = pages(b"one\ntwo", b"one\n<b>two</b>", content_type="")
+    tagged = extract(pages(b"one\n<b>two</b>"))["text"].to_pylist()
+    assert extract(undeclared)["text"].to_pylist() == ["one\ntwo", *tagged]
+
+
+def test_plain_text_in_another_encoding_is_decoded() -> None:
+    batch = pages("grün\nblau".encode("cp1252"), content_type="text/plain; charset=windows-1252")
+    assert extract(batch, encoding="detect")["text"].to_pylist() == ["grün\nblau"]
+    assert extract(batch)["_reject"].to_pylist() == ["not UTF-8"]
+
+
+NO_PAGES = [
+    (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 9, "text/html", "image/png"),
+    (b"\xff\xd8\xff\xe0" + bytes(range(256)) * 9, "", "image/jpeg"),
+    (b"wOF2" + bytes(range(256)) * 9, "text/plain", "font/woff2"),
+    (b"body { color: red }", "text/css", "text/css"),
+    (b"var x = 1;", "application/javascript; charset=utf-8", "application/javascript"),
+    (b'{"a": 1}', "application/json", "application/json"),
+    (b"<svg><text>x</text></svg>", "image/svg+xml", "image/svg+xml"),
+    (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "text/html", "application/pdf"),
+    (bytes(range(256)) * 9, "text/html", "binary data"),
+]
+
+
+@pytest.mark.parametrize(("body", "content_type", "what"), NO_PAGES)
+def test_payloads_that_are_no_pages_are_rejects_when_encodings_are_detected(
+    body: bytes, content_type: str, what: str
+) -> None:
+    found = extract(pages(body, content_type=content_type), encoding="detect")
+    assert found["_reject"].to_pylist() == [f"no page: {what}"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (ARTICLE.encode("utf-16"), "text/html"),
+        (ARTICLE.encode("utf-16-le"), "text/html"),
+        (ARTICLE.encode("utf-16-be"), ""),
+        (b"<?xml version='1.0'?><feed><p>some words</p></feed>", "application/atom+xml"),
+        (ARTICLE.encode(), "application/octet-stream"),
+        (ARTICLE.encode(), "application/json"),
+        (b"", "text/html"),
+        (b'\x1b$B$"$$\x1b(B words', "text/html; charset=iso-2022-jp"),
+    ],
+)
+def test_pages_of_any_encoding_are_none_of_these(body: bytes, content_type: str) -> None:
+    assert extract(pages(body, content_type=content_type), encoding="detect")["_reject"].to_pylist() == [None]

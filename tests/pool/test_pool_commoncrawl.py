@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pool_archives import members, read_all, record
 from pool_server import Site, serve
 
 from dclm.cli.main import main
-from dclm.core.errors import DataError
+from dclm.core.config import build, parse_yaml
+from dclm.core.errors import ConfigError, DataError
 from dclm.pool.commoncrawl import CommonCrawl, find_blocks
+from dclm.pool.files import InputFile, file_identity
+from dclm.pool.spec import PoolMap, resolve_pool
+from dclm.pool.streams import open_stream
 from dclm.pool.surt import comparable, parse_pattern
+from dclm.pool.warc import read_records
 
 CRAWL = "CC-MAIN-2024-10"
 INDEX = f"cc-index/collections/{CRAWL}/indexes"
@@ -181,3 +191,147 @@ def test_the_command_prints_the_selection(crawl: Site, capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as exit:
         main(["pool", "commoncrawl", CRAWL])
     assert exit.value.code == 2
+
+
+TABLE = f"cc-index/table/cc-main/warc/crawl={CRAWL}"
+
+
+@pytest.fixture(scope="module")
+def table(crawl: Site) -> Site:
+    """The columnar index of the crawl, in two files of two row groups each, and WET files."""
+    rows = []
+    for path in sorted((crawl.root / "crawl-data").rglob("*.warc.gz")):
+        name = path.relative_to(crawl.root).as_posix()
+        with closing(open_stream(str(path))) as stream:
+            found = list(read_records(stream, []))
+        ends = [*(one.offset for one in found[1:]), path.stat().st_size]
+        for one, end in zip(found, ends, strict=True):
+            assert one.url is not None
+            host = one.url.split("/")[2].partition(":")[0]
+            rows.append(
+                {
+                    "url": one.url, "url_host_name": host, "url_host_tld": host.rpartition(".")[2],
+                    "fetch_status": 404 if "crawldiagnostics" in name else 200, "content_languages": "deu",
+                    "warc_filename": name, "warc_record_offset": one.offset, "warc_record_length": end - one.offset,
+                }
+            )  # fmt: skip
+    rows.sort(key=lambda row: str(row["url_host_tld"]))
+    paths = []
+    for number, part in enumerate((rows[:150], rows[150:])):
+        name = f"{TABLE}/subset=warc/part-{number:05d}.c000.gz.parquet"
+        (crawl.root / name).parent.mkdir(parents=True, exist_ok=True)
+        types = pa.schema([(k, pa.int16() if k == "fetch_status" else pa.array([v]).type) for k, v in rows[0].items()])
+        pq.write_table(pa.Table.from_pylist(part, schema=types), crawl.root / name, row_group_size=75)
+        paths.append(name)
+    paths.append(f"{TABLE}/subset=robotstxt/part-00000.c000.gz.parquet")
+    home = crawl.root / f"crawl-data/{CRAWL}"
+    (home / "cc-index-table.paths.gz").write_bytes(gzip.compress("\n".join(paths).encode()))
+    wet = [f"crawl-data/{CRAWL}/segments/1.{n}/wet/CC-{n}.warc.wet.gz" for n in range(3)]
+    for n, name in enumerate(wet):
+        (crawl.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (crawl.root / name).write_bytes(members(record(n, b"text", kind="conversion", content_type="text/plain")))
+    (home / "wet.paths.gz").write_bytes(gzip.compress("\n".join(wet).encode()))
+    return crawl
+
+
+def urls_of(files: tuple[InputFile, ...]) -> list[str]:
+    urls: list[str] = []
+    for file in files:
+        read, tally = read_all(file)
+        assert tally.damage == []
+        assert read.num_rows == len(file.ranges)
+        urls += read["url"].to_pylist()
+    return sorted(urls)
+
+
+def test_captures_are_selected_by_columns_of_the_index(table: Site) -> None:
+    def chosen(**where: tuple[str | int, ...]) -> list[str]:
+        return urls_of(CommonCrawl(crawl=CRAWL, where=where, base_url=table.url).files())
+
+    assert chosen(url_host_tld=("de",)) == expected("de,beispiel")
+    assert chosen(url_host_name=("Example.COM.", "zebra.org")) == expected("com,example", "org,zebra:8080")
+    assert chosen(url_host_tld=("de", "org"), content_languages=("deu",)) == expected("de,beispiel", "org,zebra:8080")
+    with pytest.raises(DataError, match="no capture of fetch_status in \\[500\\]"):
+        chosen(fetch_status=(500,))
+    with pytest.raises(ConfigError, match="no column langauge, found: content_languages"):
+        chosen(langauge=("deu",))
+    with pytest.raises(ConfigError, match="fetch_status is int16, found 'ok'"):
+        chosen(fetch_status=("ok",))
+
+
+def test_what_the_statistics_rule_out_is_not_fetched(table: Site) -> None:
+    table.requests.clear()
+    CommonCrawl(crawl=CRAWL, where={"url_host_tld": ("org",)}, base_url=table.url).files()
+    fetched = [path for path, _ in table.requests]
+    assert any("part-00001" in path for path in fetched)
+    first = sum("part-00000" in path for path in fetched)
+    assert first <= 3 < sum("part-00001" in path for path in fetched)  # of the first, the footer alone
+
+
+def test_an_index_of_ones_own_is_read_where_it_lies(table: Site, tmp_path: Path) -> None:
+    query = pq.read_table(table.root / f"{TABLE}/subset=warc/part-00000.c000.gz.parquet").slice(3, 5)
+    pq.write_table(query.select(["warc_filename", "warc_record_offset", "warc_record_length"]), tmp_path / "q.parquet")
+    pool = build(
+        PoolMap, parse_yaml(f"{{commoncrawl: {{crawl: {CRAWL}, index: [q.parquet], base_url: '{table.url}'}}}}")
+    )
+    files = resolve_pool(pool, str(tmp_path), lambda path: str(tmp_path / path))
+    assert urls_of(files) == sorted(query["url"].to_pylist())
+    limited = CommonCrawl(crawl=CRAWL, index=(str(tmp_path / "q.parquet"),), limit=2, base_url=table.url).files()
+    assert sum(len(file.ranges) for file in limited) == 2
+    pq.write_table(query.select(["url"]), tmp_path / "none.parquet")
+    with pytest.raises(DataError, match="the column warc_filename is missing"):
+        CommonCrawl(crawl=CRAWL, index=(str(tmp_path / "none.parquet"),), base_url=table.url).files()
+
+
+def test_some_parts_of_the_index_are_drawn_by_seed(table: Site) -> None:
+    where = {"fetch_status": (200,)}
+    both = [
+        urls_of(CommonCrawl(crawl=CRAWL, where=where, parts=1, seed=n, base_url=table.url).files()) for n in range(6)
+    ]
+    assert both[0] == urls_of(CommonCrawl(crawl=CRAWL, where=where, parts=1, seed=0, base_url=table.url).files())
+    assert len(set(map(tuple, both))) == 2
+
+
+def test_wet_files_are_drawn_from_their_own_list(table: Site) -> None:
+    files = CommonCrawl(crawl=CRAWL, warcs=2, format="wet", base_url=table.url).files()
+    assert all(file.name.endswith(".warc.wet.gz") for file in files)
+    assert [text for file in files for text in read_all(file)[0]["text"].to_pylist()] == ["text"] * 2
+    with pytest.raises(DataError, match="up to 3, the number of its WET files"):
+        CommonCrawl(crawl=CRAWL, warcs=4, format="wet", base_url=table.url).files()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "or `where`"),
+        ({"warcs": 1, "where": {"a": ("b",)}}, "or `where`"),
+        ({"urls": ("a.b",), "format": "wet"}, "know WARC files alone"),
+        ({"warcs": 1, "limit": 1}, "give `warcs` a number"),
+        ({"index": ("x",), "parts": 1}, "own columnar index"),
+    ],
+)
+def test_selections_that_contradict_each_other_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CommonCrawl(crawl=CRAWL, **fields)
+
+
+def test_the_hash_of_a_pool_does_not_depend_on_the_mirror(table: Site, tmp_path: Path) -> None:
+    shutil.copytree(table.root, tmp_path / "mirror")
+    with serve(tmp_path / "mirror") as mirror:
+        for fields in ({"warcs": 2}, {"urls": ("*.de",)}, {"where": {"url_host_tld": ("de",)}}):
+            pools = [CommonCrawl(crawl=CRAWL, base_url=f"{s.url}/", **fields).files() for s in (table, mirror)]  # type: ignore[arg-type]
+            hashes = [[(file.name, file_identity(file)) for file in pool] for pool in pools]
+            assert hashes[0] == hashes[1]
+
+
+def test_the_command_lists_what_columns_select(table: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--where", "url_host_tld=de", "--where", "url_host_tld=org", "--where", "fetch_status=200"]
+    main(["pool", "commoncrawl", CRAWL, *where, "--base-url", table.url])
+    listed = capsys.readouterr().out.splitlines()
+    number = sum(int(line.split("\t")[-1].split()[0]) for line in listed)
+    assert number == len(expected("de,beispiel", "org,zebra:8080"))
+    main(["pool", "commoncrawl", CRAWL, "--warcs", "2", "--format", "wet", "--base-url", table.url])
+    assert all(".wet.gz" in line for line in capsys.readouterr().out.splitlines())
+    with pytest.raises(SystemExit):
+        main(["pool", "commoncrawl", CRAWL, "--where", "url_host_tld", "--base-url", table.url])
+    assert "allowed: COLUMN=VALUE" in capsys.readouterr().err

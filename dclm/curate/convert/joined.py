@@ -29,7 +29,7 @@ def detect_language(a: Arguments) -> Entry:
         raise a.reject("model", "fasttext or langdetect")
     a.require("seed", None, [None])
     a.notes.append("lid.176.bin is replaced by lid.176.ftz")
-    return Entry("language", {_KEY: f"{prefix}_fasttext"})
+    return Entry("language", {_KEY: f"{prefix}_fasttext", "invisible": "keep"})
 
 
 def filter_language(a: Arguments, before: list[Entry]) -> list[Entry]:

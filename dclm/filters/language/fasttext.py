@@ -18,6 +18,7 @@ from dclm.core.config import Fraction
 from dclm.core.errors import AssetError
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import with_columns
+from dclm.filters.language.invisible import without_invisible
 from dclm.filters.language.kernel import predict
 from dclm.filters.language.model import load_lid_model
 from dclm.text.buffers import utf8
@@ -34,10 +35,12 @@ class Language(Map):
     Adds `language` (null for a page of ASCII punctuation and spaces only) and `language_score` (float32, 0 there).
     fastText reads the page as one line.
 
-    Source: `detect_lang_whole_page_enricher` and `language_filter` of DCLM's baselines in one step.
+    Source: `detect_lang_whole_page_enricher` and `language_filter` of DCLM's baselines in one step; they are
+    `invisible: keep`.
     """
 
     name: ClassVar[str] = "language"
+    version: ClassVar[int] = 2
 
     keep: tuple[str, ...] = ()
     """Languages to keep (ISO codes of the model); none: annotate only."""
@@ -45,6 +48,9 @@ class Language(Map):
     """A page is kept if its probability is strictly above this."""
     join_lines_with: Literal["", " "] = ""
     """Replacement for newlines. The reference deletes them, which glues the words on both sides together."""
+    invisible: Literal["ignore", "keep"] = "ignore"
+    """ignore: the model does not see zero-width spaces, soft hyphens and the like, of which a few turn an English page
+    into Khmer (nor joiners between letters of scripts that need none). keep: it does, as in DCLM."""
     model: str = "lid.176.ftz"
     """A fastText language identification model: asset name or path."""
 
@@ -57,6 +63,8 @@ class Language(Map):
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
             text = batch["text"]
+            if self.invisible == "ignore":
+                text = without_invisible(text)
             empty = pc.match_substring_regex(text, _NOTHING_TO_READ)
             labels, scores = identify(pc.replace_substring(text, "\n", self.join_lines_with))
             labels = pc.if_else(empty, pa.scalar(None, pa.string()), labels)

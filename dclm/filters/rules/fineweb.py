@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from dclm.core.config import Count, Fraction, NonNegative
 from dclm.curate.step import Bools, RuleFilter
 from dclm.filters.lines.table import split_lines
+from dclm.filters.rules.by_language import LimitsByLanguage, check_column, check_limits, limit
+from dclm.filters.rules.length import WORD_FEATURES, WordKind
 from dclm.text.buffers import utf8
 from dclm.text.features import counts
 from dclm.text.segments import strip
@@ -29,6 +31,8 @@ _TERMINAL_PUNCTUATION = (
 )
 """Characters with Unicode's Sentence_Terminal property, which is FineWeb's list."""
 _STOPS = np.array(sorted(map(ord, _TERMINAL_PUNCTUATION)), np.int32)
+
+_LIMITS = ("min_punctuated_lines", "max_short_lines", "max_duplicate_chars", "max_newlines_per_word")
 
 
 @njit(cache=True, nogil=True)
@@ -77,7 +81,7 @@ class FinewebQuality(RuleFilter):
     """
 
     name: ClassVar[str] = "fineweb_quality"
-    features: ClassVar[tuple[str, ...]] = ("unicode_words",)
+    version: ClassVar[int] = 2
 
     min_punctuated_lines: Fraction = 0.12
     """Minimum fraction of lines that end in a terminal punctuation mark of any script."""
@@ -89,8 +93,22 @@ class FinewebQuality(RuleFilter):
     """Maximum fraction of characters in lines that occurred earlier on the page."""
     max_newlines_per_word: NonNegative = 0.3
     """Maximum number of newlines per word."""
+    words: WordKind = "unicode"
+    """What a word is: see `page_length`."""
+    by_language: LimitsByLanguage = dataclasses.field(default_factory=dict)
+    """Language → limits of documents in it, such as `th: {min_punctuated_lines: 0}`, as Thai has no full stop."""
+
+    def __post_init__(self) -> None:
+        check_limits(self.by_language, _LIMITS)
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what a word is
+        return (WORD_FEATURES[self.words, False][0],)
 
     def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+        if self.by_language:
+            check_column(batch, self.name)
+        limits = {name: limit(batch, self.by_language, name, getattr(self, name)) for name in _LIMITS}
         data, offsets = utf8(batch["text"])
         starts, ends, first = split_lines(data, offsets)
         found = _line_statistics(data, starts, ends, first, _STOPS, self.short_line_length, class_table())
@@ -98,8 +116,8 @@ class FinewebQuality(RuleFilter):
         some = np.maximum(lines, 1)
         newlines = np.diff(first) - 1
         yield "empty", lines > 0
-        yield "min_punctuated_lines", punctuated / some >= self.min_punctuated_lines
-        yield "max_short_lines", short / some <= self.max_short_lines
-        yield "max_duplicate_chars", repeated / np.maximum(characters, 1) <= self.max_duplicate_chars
-        words = counts(batch, "unicode_words", "words")
-        yield "max_newlines_per_word", newlines <= self.max_newlines_per_word * words
+        yield "min_punctuated_lines", punctuated / some >= limits["min_punctuated_lines"]
+        yield "max_short_lines", short / some <= limits["max_short_lines"]
+        yield "max_duplicate_chars", repeated / np.maximum(characters, 1) <= limits["max_duplicate_chars"]
+        words = counts(batch, *WORD_FEATURES[self.words, False])
+        yield "max_newlines_per_word", newlines <= limits["max_newlines_per_word"] * words

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from dclm.core.config import Count, Fraction, NonNegative
 from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.filters.rules.by_language import LimitsByLanguage, check_column, check_limits, limit
+from dclm.filters.rules.length import WORD_FEATURES, WordKind
+from dclm.filters.rules.stop_words import BY_LANGUAGE, StopWordKind, check_list, count_stop_words
 from dclm.text.counts import SYMBOLS
 from dclm.text.features import counts
 
@@ -22,14 +25,20 @@ class SymbolRatio(Filter):
     """
 
     name: ClassVar[str] = "symbol_ratio"
-    features: ClassVar[tuple[str, ...]] = ("symbols", "words")
+    version: ClassVar[int] = 2
 
     max: NonNegative = 0.1
-    """Maximum number of symbols per whitespace-separated word."""
+    """Maximum number of symbols per word."""
+    words: WordKind = "whitespace"
+    """What a word is: see `page_length`."""
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what a word is
+        return ("symbols", WORD_FEATURES[self.words, False][0])
 
     def open(self, context: Context) -> FilterFunction:
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            words = counts(batch, "words", "words")
+            words = counts(batch, *WORD_FEATURES[self.words, False])
             symbols = sum((counts(batch, "symbols", name) for name in SYMBOLS), np.zeros(len(words), np.int64))
             return pa.array((words > 0) & (symbols / np.maximum(words, 1) <= self.max))
 
@@ -79,42 +88,84 @@ class AlphabeticWords(Filter):
     """
 
     name: ClassVar[str] = "alphabetic_words"
-    features: ClassVar[tuple[str, ...]] = ("words",)
+    version: ClassVar[int] = 2
 
     max_other_fraction: Fraction = 0.2
-    """Maximum fraction of the whitespace-separated words."""
+    """Maximum fraction of the words."""
+    words: Literal["whitespace", "unicode", "folded"] = "whitespace"
+    """What a word is: see `page_length`."""
+    by_language: LimitsByLanguage = dataclasses.field(default_factory=dict, hash=False)
+    """Language → `max_other_fraction` of documents in it."""
+
+    def __post_init__(self) -> None:
+        check_limits(self.by_language, ("max_other_fraction",))
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what a word is
+        return (WORD_FEATURES[self.words, False][0],)
 
     def open(self, context: Context) -> FilterFunction:
+        feature, number = WORD_FEATURES[self.words, False]
+
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            words = counts(batch, "words", "words")
-            others = words - counts(batch, "words", "alphabetic_words")
-            return pa.array((words > 0) & (others / np.maximum(words, 1) <= self.max_other_fraction))
+            if self.by_language:
+                check_column(batch, self.name)
+            most = limit(batch, self.by_language, "max_other_fraction", self.max_other_fraction)
+            words = counts(batch, feature, number)
+            others = words - counts(batch, feature, "alphabetic_words")
+            return pa.array((words > 0) & (others / np.maximum(words, 1) <= most))
 
         return keep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StopWords(Filter):
-    """Keeps documents with at least `min_count` English stop words: the, be, to, of, and, that, have, with.
+    """Keeps documents with at least `min_count` stop words, by default the, be, to, of, and, that, have, with.
 
-    A whitespace-separated word counts if its lowercase form is one of them, punctuation included ("the," does not
-    count).
+    By default a whitespace-separated word counts if its lowercase form is one of them, punctuation included ("the,"
+    does not count), as in DCLM. A document whose language has no list (`stop_words: by_language`) is kept.
 
     Source: DCLM `stop_word_filter` (min_stop_word, count_unique); Gopher (Rae et al. 2021), A1.1.
     """
 
     name: ClassVar[str] = "stop_words"
-    version: ClassVar[int] = 2
-    features: ClassVar[tuple[str, ...]] = ("words",)
+    version: ClassVar[int] = 3
 
     min_count: Count = 2
     """Minimum number of stop words."""
     unique: bool = False
     """Count distinct stop words instead of all occurrences."""
+    stop_words: str | tuple[str, ...] = "en"
+    """The language of a shipped list, `by_language` (that of the column `language`), or the words themselves."""
+    words: StopWordKind = "whitespace"
+    """What a word is: those between whitespace, UAX #29's, or `folded`: those without punctuation and invisible
+    characters, so that “the” and the\u200b count. Words of languages without spaces count wherever they occur."""
+    by_language: LimitsByLanguage = dataclasses.field(default_factory=dict, hash=False)
+    """Language → `min_count` of documents in it."""
+
+    def __post_init__(self) -> None:
+        check_list(self.stop_words)
+        check_limits(self.by_language, ("min_count",))
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # DCLM's own are counted with the words
+        return ("words",) if self._is_reference else ()
+
+    @property
+    def _is_reference(self) -> bool:
+        return self.stop_words == "en" and self.words == "whitespace"
 
     def open(self, context: Context) -> FilterFunction:
-        number = "stop_word_kinds" if self.unique else "stop_words"
-        return lambda batch: pa.array(counts(batch, "words", number) >= self.min_count)
+        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+            if self.by_language or self.stop_words == BY_LANGUAGE:
+                check_column(batch, self.name)
+            least = limit(batch, self.by_language, "min_count", self.min_count)
+            if self._is_reference:
+                return pa.array(counts(batch, "words", "stop_word_kinds" if self.unique else "stop_words") >= least)
+            found = count_stop_words(batch, self.stop_words, self.words, lower_case=True)
+            return pa.array(((found.kinds if self.unique else found.words) >= least) | ~found.known)
+
+        return keep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

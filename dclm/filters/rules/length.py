@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 
 from dclm.core.config import Count, NonNegative, Range
 from dclm.curate.step import Bools, Context, Filter, FilterFunction, RuleFilter
+from dclm.filters.rules.by_language import LimitsByLanguage, check_column, check_limits, limit
 from dclm.text.features import counts
 
-WordKind = Literal["fasttext", "unicode", "whitespace"]
+WordKind = Literal["fasttext", "unicode", "whitespace", "folded"]
 
 WORD_FEATURES: dict[tuple[WordKind, bool], tuple[str, str]] = {
     ("fasttext", False): ("tokens", "tokens"),
     ("fasttext", True): ("tokens", "token_words"),
     ("unicode", False): ("unicode_words", "words"),
     ("unicode", True): ("unicode_words", "alnum_words"),
+    ("folded", False): ("folded_words", "words"),
+    ("folded", True): ("folded_words", "alnum_words"),
     ("whitespace", False): ("words", "words"),
     ("whitespace", True): ("words", "alnum_words"),
 }
@@ -38,7 +41,7 @@ class PageLength(RuleFilter):
     """
 
     name: ClassVar[str] = "page_length"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     of: Literal["char", "word", "line", "paragraph"] = "word"
     """Unit to count."""
@@ -81,29 +84,42 @@ class PageLength(RuleFilter):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WordLength(RuleFilter):
-    """Keeps documents whose whitespace-separated words have a mean length in [min, max]; drops documents without words.
+    """Keeps documents whose words have a mean length in [min, max]; drops documents without words.
 
     Source: DCLM `word_length_filter` (min_length, max_length); Gopher (Rae et al. 2021), A1.1.
     """
 
     name: ClassVar[str] = "word_length"
-    features: ClassVar[tuple[str, ...]] = ("words",)
+    version: ClassVar[int] = 2
 
     min: NonNegative = 3.0
     """Minimum mean length in code points."""
     max: NonNegative | None = 10.0
     """Maximum mean length in code points; null: no maximum."""
+    words: Literal["whitespace", "unicode", "folded"] = "whitespace"
+    """What a word is: see `page_length`. Of the latter two, those that begin with a letter or a number."""
+    by_language: LimitsByLanguage = dataclasses.field(default_factory=dict, hash=False)
+    """Language → limits of documents in it, such as `zh: {min: 1}`."""
 
     def __post_init__(self) -> None:
         _check_order(self.min, self.max)
+        check_limits(self.by_language, ("min",) if self.max is None else ("min", "max"))
+
+    @property
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what a word is
+        return (WORD_FEATURES[self.words, False][0],)
 
     def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
-        words = counts(batch, "words", "words")
-        mean = counts(batch, "words", "word_chars") / np.maximum(words, 1)
+        if self.by_language:
+            check_column(batch, self.name)
+        plain = self.words == "whitespace"
+        feature, number = WORD_FEATURES[self.words, not plain]
+        words = counts(batch, feature, number)
+        mean = counts(batch, feature, "word_chars" if plain else "alnum_word_chars") / np.maximum(words, 1)
         yield "empty", words > 0
-        yield "min", mean >= self.min
+        yield "min", mean >= limit(batch, self.by_language, "min", self.min)
         if self.max is not None:
-            yield "max", mean <= self.max
+            yield "max", mean <= limit(batch, self.by_language, "max", self.max)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

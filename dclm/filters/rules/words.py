@@ -23,7 +23,7 @@ class WordCount(Map):
     """
 
     name: ClassVar[str] = "word_count"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     column: str = "word_count"
     """Name of the int64 column; it must not exist."""
@@ -58,7 +58,7 @@ class WordRemovalRatio(Filter):
     """
 
     name: ClassVar[str] = "word_removal_ratio"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     column: str = "word_count"
     """Column that `word_count` added before the edits."""

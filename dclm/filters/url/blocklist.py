@@ -64,6 +64,10 @@ class UrlBlocklist(Filter):
     def assets(self) -> tuple[str, ...]:
         return (self.list_,) if self.list_ is not None else ()
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("url",)
+
     def open(self, context: Context) -> FilterFunction:
         entries = load_words(context, self.list_, self.words)
         entries = entries if self.case_sensitive else [self._fold(entry) for entry in entries]

@@ -50,7 +50,7 @@ TRUTH = pa.schema(
 class SampleConfig:
     """The parameters that determine the bytes of a sample pool."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     seed: int = 0
     documents: int = 2000
     """Number of response records in all files."""
@@ -99,7 +99,7 @@ def _write_crawl(root: Path, config: SampleConfig, progress: Progress) -> dict[s
     progress.start("sample pool", config.files, "files")
     for i, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
         name = f"sample-{i:05}.warc.gz"
-        writer = WarcWriter(root / "warc" / name, random.Random(f"{config.seed} warc {i}"), f"1.{i % 2}")
+        writer = WarcWriter(root / "warc" / name, random.Random(f"{config.seed} warc {i}"), "1.1" if i % 2 else "1.0")
         truth += [_truth(writer.write_page(page), page, name) for page in pages[start:end]]
         writer.close()
         rows[f"warc/{name}"] = end - start

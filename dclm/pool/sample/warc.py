@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
 import gzip
-import hashlib
 import random
 import uuid
 from pathlib import Path
 
+from dclm.pool.archive import Version, record_bytes
 from dclm.pool.sample.pages import Page
 
 _START = datetime.datetime(2024, 3, 1, tzinfo=datetime.UTC)
@@ -19,7 +18,7 @@ _AGENT = "dclm-sample/1.0"
 class WarcWriter:
     """One WARC file. Every byte follows from the pages and the seeded `rng`: dates and identifiers are invented."""
 
-    def __init__(self, path: Path, rng: random.Random, version: str) -> None:
+    def __init__(self, path: Path, rng: random.Random, version: Version) -> None:
         self._handle = path.open("wb")
         self._rng = rng
         self._version = version
@@ -43,7 +42,7 @@ class WarcWriter:
         asked = f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {_AGENT}\r\nAccept: text/html\r\n\r\n"
         target = {"WARC-Target-URI": page.url}
         http = {"Content-Type": "application/http; msgtype=request", "WARC-Concurrent-To": f"<urn:uuid:{identity}>"}
-        self._write("request", request, target | http, asked.encode())
+        self._write("request", request, target | http, asked.encode(), payload=b"")
         self._write_response(page, identity)
         if self._rng.random() < 0.05:
             note = {"WARC-Refers-To": f"<urn:uuid:{identity}>", "Content-Type": "application/warc-fields"}
@@ -57,31 +56,36 @@ class WarcWriter:
     def _write_response(self, page: Page, identity: str) -> None:
         block = _http_response(self._rng, page)
         headers = {"WARC-Target-URI": page.url, "Content-Type": "application/http; msgtype=response"}
-        headers |= {"WARC-Payload-Digest": _digest(page.body), "WARC-Block-Digest": _digest(block)}
         if page.fault == "no_uri":
             del headers["WARC-Target-URI"]
         shift = {"short_length": -len(block) // 3, "long_length": 5}.get(page.fault or "", 0)
-        self._write("response", identity, headers, block, shift=shift, cut=page.fault == "truncated")
+        cut = page.fault == "truncated"
+        self._write("response", identity, headers, block, payload=page.body, shift=shift, cut=cut)
 
     def _write_revisit(self, page: Page, identity: str) -> None:
         headers = {
             "WARC-Target-URI": page.url,
             "WARC-Refers-To": f"<urn:uuid:{identity}>",
             "WARC-Profile": f"http://netpreserve.org/warc/{self._version}/revisit/identical-payload-digest",
-            "WARC-Payload-Digest": _digest(page.body),
             "Content-Type": "application/http; msgtype=response",
         }
-        self._write("revisit", self._new_id(), headers, b"HTTP/1.1 304 Not Modified\r\n\r\n")
+        block = b"HTTP/1.1 304 Not Modified\r\n\r\n"
+        self._write("revisit", self._new_id(), headers, block, payload=page.body)
 
     def _write(
-        self, kind: str, identity: str, headers: dict[str, str], block: bytes, shift: int = 0, cut: bool = False
+        self,
+        kind: str,
+        identity: str,
+        headers: dict[str, str],
+        block: bytes,
+        *,
+        payload: bytes | None = None,
+        shift: int = 0,
+        cut: bool = False,
     ) -> None:
         date = (_START + datetime.timedelta(seconds=self._seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
         fields = {"WARC-Type": kind, "WARC-Record-ID": f"<urn:uuid:{identity}>", "WARC-Date": date, **headers}
-        fields["Content-Length"] = str(len(block) + shift)
-        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        record = f"WARC/{self._version}\r\n{head}\r\n".encode() + block + b"\r\n\r\n"
-        member = gzip.compress(record, 6, mtime=0)
+        member = record_bytes(self._version, fields, block, payload=payload, shift=shift)
         self._handle.write(member[: len(member) // 2] if cut else member)
 
     def _new_id(self) -> str:
@@ -111,7 +115,3 @@ def _http_response(rng: random.Random, page: Page) -> bytes:
         return body
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 200 OK\r\n{head}\r\n".encode() + body
-
-
-def _digest(data: bytes) -> str:
-    return "sha1:" + base64.b32encode(hashlib.sha1(data).digest()).decode()

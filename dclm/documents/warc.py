@@ -1,0 +1,142 @@
+"""The documents of an artifact as WARC again, for the tools that read web archives.
+
+    OUT/warc/part-00000.warc.wet.gz …   one file per shard: a warcinfo record, then a conversion record per document
+    OUT/record.json                     a pool, so that the directory can be curated again
+
+A conversion record has the document's text, and names the record that the page came from in WARC-Refers-To. Every byte
+follows from the artifact: ids are derived from the documents' own, dates are those of the pages.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import time
+import uuid
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import pyarrow.parquet as pq
+
+from dclm.core.ownership import claim_directory
+from dclm.core.record import (
+    Record,
+    describe_files,
+    find_record,
+    fingerprint,
+    provenance,
+    require_complete,
+    write_record,
+)
+from dclm.core.storage import atomic_directory
+from dclm.documents.artifact import Artifact
+from dclm.pool.archive import record_bytes
+
+_NAMESPACE = uuid.UUID("6f1c1c1e-5a0b-5d0c-9a39-8f6b1d0f4c52")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)
+_UNKNOWN_DATE = "1970-01-01T00:00:00Z"  # WARC-Date is mandatory
+_BATCH_ROWS = 256
+
+
+class Published(NamedTuple):
+    """What was written."""
+
+    files: int
+    records: int
+    """Conversion records."""
+    without_page: int
+    """Of these, records of documents whose id is no WARC-Record-ID, so that they refer to none."""
+
+
+class WarcOptions:
+    """What the bytes follow from besides the artifact."""
+
+    version: ClassVar[int] = 1
+
+
+def publish_warc(artifact_root: Path | str, out: Path, *, allow_missing: bool = False) -> Published:
+    """Write the kept documents of an artifact below `out`; reuse what is there already.
+
+    Memory is bounded by a batch of documents. Raises: ConfigError if this is no documents artifact, IncompleteError if
+    it is incomplete and `allow_missing` is not set, DataError if `out` holds something else.
+    """
+    source = require_complete(artifact_root, "documents", allow_missing)
+    identity = fingerprint(["warc of documents", WarcOptions.version, source.fingerprint])
+    found = find_record(out, identity)
+    if found is not None:
+        return _published(found)
+    claim_directory(out, "pool", [artifact_root], replaced=True)
+    artifact = Artifact(artifact_root)
+    started, cpu = time.time(), time.process_time()
+    with atomic_directory(out) as root:
+        (root / "warc").mkdir()
+        rows: dict[str, int] = {}
+        without = 0
+        for number, shard in enumerate(artifact.files("documents")):
+            name = f"warc/part-{number:05d}.warc.wet.gz"
+            rows[name], alone = _write_shard(shard, root / name, source.fingerprint)
+            without += alone
+        record = Record(
+            kind="pool",
+            name=source.name,
+            fingerprint=identity,
+            config={"version": WarcOptions.version},
+            inputs={"documents": source.fingerprint},
+            counts={"records": sum(rows.values()), "without_page": without},
+            files=describe_files(root, rows),
+            missing=source.missing,
+            provenance=provenance(started, time.process_time() - cpu),
+        )
+        write_record(root, record)
+    return _published(record)
+
+
+def _published(record: Record) -> Published:
+    records, without = record.counts["records"], record.counts["without_page"]
+    assert isinstance(records, int)
+    assert isinstance(without, int)
+    return Published(len(record.files), records, without)
+
+
+def _write_shard(shard: Path, path: Path, artifact: str) -> tuple[int, int]:
+    """The number of conversion records, and of those that refer to no page."""
+    count = alone = 0
+    info_id = uuid.uuid5(_NAMESPACE, f"{artifact} {path.name}")
+    info = f"software: dclm\r\nformat: WARC File Format 1.1\r\nisPartOf: documents artifact {artifact}\r\n"
+    headers = {
+        "WARC-Type": "warcinfo",
+        "WARC-Record-ID": f"<urn:uuid:{info_id}>",
+        "WARC-Date": _UNKNOWN_DATE,
+        "WARC-Filename": path.name,
+        "Content-Type": "application/warc-fields",
+    }
+    with path.open("wb") as handle, pq.ParquetFile(shard) as file:
+        handle.write(record_bytes("1.1", headers, info.encode()))
+        columns = ["id", "url", "date", "source", "text"]
+        for batch in file.iter_batches(_BATCH_ROWS, columns=columns, use_threads=False):
+            for row in batch.to_pylist():
+                page = row["id"] if _UUID.match(row["id"]) else None
+                alone += page is None
+                own = uuid.uuid5(_NAMESPACE, f"{row['id']} {row['source']}")
+                headers = {
+                    "WARC-Type": "conversion",
+                    "WARC-Record-ID": f"<urn:uuid:{own}>",
+                    "WARC-Date": _date(row["date"]),
+                    "WARC-Warcinfo-ID": f"<urn:uuid:{info_id}>",
+                    **({"WARC-Target-URI": row["url"]} if row["url"] else {}),
+                    **({"WARC-Refers-To": f"<urn:uuid:{page}>"} if page else {}),
+                    "Content-Type": "text/plain",
+                }
+                handle.write(record_bytes("1.1", headers, row["text"].encode()))
+                count += 1
+    return count, alone
+
+
+def _date(value: str | None) -> str:
+    """The page's date as WARC writes it, in UTC; the beginning of 1970 where there is none that can be read."""
+    try:
+        date = datetime.datetime.fromisoformat(value or "")
+    except ValueError:
+        return _UNKNOWN_DATE
+    date = date.replace(tzinfo=datetime.UTC) if date.tzinfo is None else date.astimezone(datetime.UTC)
+    return date.strftime("%Y-%m-%dT%H:%M:%SZ")
