@@ -11,6 +11,7 @@ from dclm.cli.options import ADDRESS, ConsoleProgress, say
 from dclm.core.record import Record
 
 if TYPE_CHECKING:
+    from dclm.train.optim import Schedule
     from dclm.train.options import Precision, TrainOptions
     from dclm.train.ranks import Device
     from dclm.train.scale import Scale
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
 @click.option(
     "--init", type=ADDRESS, metavar="MODEL", help="Start from the weights of this model, such as open_lm's .pt."
 )
+@click.option("--keep-moments", is_flag=True, help="Continue with the optimizer's moments of --init, too.")
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "linear"]),
+    default="cosine",
+    show_default=True,
+    help="linear: a cool-down from the peak rate to the final rate, without warm-up.",
+)
+@click.option("--weight-decay", type=click.FloatRange(0), help="Override the scale's, as several passes may need.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed for initialization and data order.")
 @click.option("--out", type=ADDRESS, required=True, help="Directory for the run.")
 @click.option("--resume", is_flag=True, help="Continue from the last checkpoint in --out.")
@@ -82,6 +92,9 @@ def train(
     tokens: str,
     scale: str,
     init: str | None,
+    keep_moments: bool,
+    schedule: Schedule,
+    weight_decay: float | None,
     seed: int,
     out: str,
     resume: bool,
@@ -112,6 +125,9 @@ def train(
     options = TrainOptions(
         validation=validation,
         init=init,
+        keep_moments=keep_moments,
+        schedule=schedule,
+        weight_decay=weight_decay,
         epochs=epochs,
         num_tokens=num_tokens,
         resume=resume,

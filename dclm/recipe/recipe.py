@@ -80,6 +80,8 @@ class Recipe:
     """Overrides the scale's token budget: the run then leaves the benchmark, and the result says so."""
     epochs: Positive = 1
     """Maximum number of passes over the tokens to reach that budget."""
+    weight_decay: NonNegative | None = None
+    """Overrides the scale's weight decay, as several passes may need; declared in the result."""
     track: tuple[TrackerName, ...] = ()
     """Where to send training metrics, in addition to the run's own files: tensorboard, wandb."""
     suite: str | None = None

@@ -197,6 +197,7 @@ class Run:
             validation=self.layout.validation if self.recipe.validation is not None else None,
             epochs=self.recipe.epochs,
             num_tokens=self.recipe.tokens,
+            weight_decay=self.recipe.weight_decay,
             resume=True,
             device=self.options.device,
             track=self.recipe.track,
@@ -281,6 +282,8 @@ class Run:
         if not self.scale.standard or self.recipe.tokens is not None:
             deviations.append(f"{record.counts['tokens']} tokens instead of the scale's {self.scale.trained_tokens}")
         deviations += repeats_declared(self.recipe)
+        if self.recipe.weight_decay not in (None, self.scale.weight_decay):
+            deviations.append(f"weight decay {self.recipe.weight_decay:g} instead of {self.scale.weight_decay:g}")
         if self.options.limit is not None:
             deviations.append(f"at most {self.options.limit} records read of each source")
         return tuple(deviations)

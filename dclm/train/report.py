@@ -11,6 +11,7 @@ from dclm.core.record import Record, describe_files
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.data import unigram_entropy
 from dclm.train.metrics import TIMINGS, read_metrics, smoothed_updates
+from dclm.train.optim import Schedule
 from dclm.train.plot import draw_loss
 from dclm.train.scale import Scale
 from dclm.train.trackers import TRACKERS
@@ -30,6 +31,7 @@ class Plan:
     input_digests: Mapping[str, str]
     """Role → digest of its record."""
     fingerprint: str
+    schedule: Schedule = "cosine"
 
 
 def report(
@@ -64,8 +66,10 @@ def report(
         "scale": dataclasses.asdict(scale),
         "seed": plan.seed,
         "epochs": plan.epochs,
-        "standard": scale.standard and plan.epochs == 1 and "init" not in plan.inputs,
+        "standard": scale.standard and (plan.epochs, plan.schedule) == (1, "cosine") and "init" not in plan.inputs,
     }
+    if plan.schedule != "cosine":
+        config["schedule"] = plan.schedule
     return Record(
         kind="checkpoint",
         name=scale.name,

@@ -40,8 +40,8 @@ from dclm.train.options import DTYPES, TrainOptions, choose_precision
 from dclm.train.parallel import build_model
 from dclm.train.ranks import Ranks, join
 from dclm.train.report import Plan, report
-from dclm.train.scale import Scale, checked_standard, find_scale, with_tokens, with_vocabulary
-from dclm.train.start import StartWeights
+from dclm.train.scale import Scale, checked_standard, find_scale, with_tokens, with_vocabulary, with_weight_decay
+from dclm.train.start import StartWeights, last_moments
 from dclm.train.trackers import open_trackers, require_trackers
 
 VERSION = 1
@@ -67,7 +67,7 @@ def train(
     """
     options = options or TrainOptions()
     named = find_scale(scale) if isinstance(scale, str) else checked_standard(scale)
-    chosen = with_tokens(named, options.num_tokens)
+    chosen = with_weight_decay(with_tokens(named, options.num_tokens), options.weight_decay)
     require_trackers(options.track)
     patience = options.timeout_seconds
     with (
@@ -104,7 +104,16 @@ class _Run:
         self.start = None if options.init is None else StartWeights(options.init, scale.model)
         if self.start is not None:
             inputs["init"] = self.start.fingerprint
-        config = {"scale": scale, "seed": seed, "epochs": options.epochs}
+        config: dict[str, object] = {"scale": scale, "seed": seed, "epochs": options.epochs}
+        self.moments = None
+        if options.keep_moments:
+            if options.init is None:
+                raise ConfigError("--keep-moments", "found no --init", "name the run whose moments to continue with")
+            self.moments = last_moments(options.init)
+            state = read_state(self.moments)
+            inputs["moments"] = fingerprint([state.fingerprint, state.step])
+        if options.schedule != "cosine":
+            config["schedule"] = options.schedule
         identity = fingerprint({"stage": "train", "version": VERSION, **config, "inputs": inputs})
         self.plan = Plan(
             scale=scale,
@@ -113,6 +122,7 @@ class _Run:
             inputs=inputs,
             input_digests=digests,
             fingerprint=identity,
+            schedule=options.schedule,
         )
 
     def execute(self, progress: Progress) -> Record:
@@ -233,10 +243,18 @@ class _Run:
         optimizer = make_optimizer(model.parameters(), self.scale)
         if checkpoint is not None:
             load_checkpoint(checkpoint, model, optimizer, state.step)
+        elif self.moments is not None:
+            load_checkpoint(self.moments, model, optimizer, read_state(self.moments).step)
         batch = self.scale.batch_sequences
         order = Order(num_sequences=self.data.num_sequences, batch_sequences=batch, seed=seed)
         return Trainer(
-            scale=self.scale, order=order, data=self.data, loss_model=loss_model, optimizer=optimizer, ranks=self.ranks
+            scale=self.scale,
+            order=order,
+            data=self.data,
+            loss_model=loss_model,
+            optimizer=optimizer,
+            ranks=self.ranks,
+            schedule=self.plan.schedule,
         )
 
     def _provenance(self, state: State) -> dict[str, object]:
