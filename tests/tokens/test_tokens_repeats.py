@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dclm.core.errors import DataError
-from dclm.core.record import read_record
+from dclm.core.record import Record, describe_files, read_record, write_record
 from dclm.engine.local import LocalEngine
 from dclm.tokens.dataset import TokenDataset
 from dclm.tokens.repeats import UNIT, DocumentRepeats, copies
@@ -113,12 +113,14 @@ def test_each_document_is_read_as_often_as_its_count_says(tokenizer_json: str, t
 
 def test_the_bytes_depend_neither_on_workers_nor_on_the_form(tokenizer_json: str, tmp_path: Path) -> None:
     made = []
-    for form, workers in (("jsonl", 1), ("jsonl", 4), ("parquet", 1)):
+    for form, workers in (("jsonl", 1), ("jsonl", 4), ("parquet", 1), ("artifact", 2)):
         out = tmp_path / f"{form}{workers}"
-        pool = write(tmp_path / f"pool-{form}{workers}", form)
+        pool = write(tmp_path / f"pool-{form}{workers}", "parquet" if form == "artifact" else form)
+        if form == "artifact":
+            pool = as_artifact(pool, tmp_path / "documents")
         tokenize([pool], out, tokenizer=tokenizer_json, config=CONFIG, engine=LocalEngine(workers))
         made.append({f.path: f.sha256 for f in read_record(out).files})
-    assert made[0] == made[1] == made[2]
+    assert made[0] == made[1] == made[2] == made[3]
 
 
 def test_repeats_lie_far_apart(tokenizer_json: str, tmp_path: Path) -> None:
@@ -130,9 +132,23 @@ def test_repeats_lie_far_apart(tokenizer_json: str, tmp_path: Path) -> None:
             assert min(np.diff(places)) > len(rows) / (2 * times) * 0.6  # keys are 1/(2n) apart, places nearly so
 
 
-def test_a_column_that_is_not_there_is_named(tokenizer_json: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["jsonl", "parquet", "artifact"])
+def test_a_column_that_is_not_there_is_named(tokenizer_json: str, tmp_path: Path, form: str) -> None:
     config = TokenizeConfig(seq_len=7, repeats=DocumentRepeats(column="scor", cap=2))
-    with pytest.raises(DataError, match="allowed: one named scor"):
-        tokenize([write(tmp_path / "a", "parquet")], tmp_path / "out", tokenizer=tokenizer_json, config=config)
-    with pytest.raises(DataError, match="found no value in the column scor"):
-        tokenize([write(tmp_path / "b", "jsonl")], tmp_path / "out2", tokenizer=tokenizer_json, config=config)
+    pool = write(tmp_path / "a", "parquet" if form == "artifact" else form)
+    if form == "artifact":
+        pool = as_artifact(pool, tmp_path / "documents")
+    what = (
+        r"allowed: one named scor\nhint: did you mean `score`" if form == "artifact" else "no value in the column scor"
+    )
+    with pytest.raises(DataError, match=what):
+        tokenize([pool], tmp_path / "out", tokenizer=tokenizer_json, config=config)
+
+
+def as_artifact(parquet: Path, root: Path) -> Path:
+    """The same files as the documents of a finished curation."""
+    (root / "documents").mkdir(parents=True)
+    for path in parquet.iterdir():
+        path.rename(root / "documents" / path.name)
+    write_record(root, Record(kind="documents", name="x", fingerprint="f00", config={}, files=describe_files(root)))
+    return root
