@@ -105,12 +105,11 @@ class _Run:
         if self.start is not None:
             inputs["init"] = self.start.fingerprint
         config: dict[str, object] = {"scale": scale, "seed": seed, "epochs": options.epochs}
-        self.moments = None
-        if options.keep_moments:
-            if options.init is None:
-                raise ConfigError("--keep-moments", "found no --init", "name the run whose moments to continue with")
-            self.moments = last_moments(options.init)
+        self.moments = last_moments(options.init) if options.keep_moments else None
+        self.earlier_updates = 0
+        if self.moments is not None:
             state = read_state(self.moments)
+            self.earlier_updates = state.optimizer_step
             inputs["moments"] = fingerprint([state.fingerprint, state.step])
         if options.schedule != "cosine":
             config["schedule"] = options.schedule
@@ -215,6 +214,7 @@ class _Run:
             precision=choose_precision(self.options.precision, self.ranks.device),
             threads=self.options.threads,
             world_size=self.ranks.world_size,
+            earlier_updates=self.earlier_updates,
         )
         if not existing:
             return None, fresh
@@ -242,9 +242,9 @@ class _Run:
             loss_model.compile_parts()
         optimizer = make_optimizer(model.parameters(), self.scale)
         if checkpoint is not None:
-            load_checkpoint(checkpoint, model, optimizer, state.step)
+            load_checkpoint(checkpoint, model, optimizer, state.optimizer_step)
         elif self.moments is not None:
-            load_checkpoint(self.moments, model, optimizer, read_state(self.moments).step)
+            load_checkpoint(self.moments, model, optimizer, state.optimizer_step)
         batch = self.scale.batch_sequences
         order = Order(num_sequences=self.data.num_sequences, batch_sequences=batch, seed=seed)
         return Trainer(

@@ -48,11 +48,13 @@ class StartWeights:
         return value
 
 
-def last_moments(path: str | Path) -> Path:
+def last_moments(path: str | Path | None) -> Path:
     """The checkpoint whose moments a run continues with: `path` itself, or the last one of the run `path`.
 
-    Raises: ConfigError if there is none.
+    Raises: ConfigError if there is none, or no path.
     """
+    if path is None:
+        raise ConfigError("--keep-moments", "found no --init", "name the run whose moments to continue with")
     found = [Path(path)] if (Path(path) / STATE).exists() else list_checkpoints(Path(path))
     if not found:
         what = "holds no state of an optimizer"
