@@ -111,6 +111,8 @@ class _Run:
             state = read_state(self.moments)
             self.earlier_updates = state.optimizer_step
             inputs["moments"] = fingerprint([state.fingerprint, state.step])
+        if options.open_lm_order is not None:
+            config["open_lm_order"] = options.open_lm_order
         if options.schedule != "cosine":
             config["schedule"] = options.schedule
         identity = fingerprint({"stage": "train", "version": VERSION, **config, "inputs": inputs})
@@ -122,6 +124,7 @@ class _Run:
             input_digests=digests,
             fingerprint=identity,
             schedule=options.schedule,
+            open_lm_order=options.open_lm_order,
         )
 
     def execute(self, progress: Progress) -> Record:
@@ -246,7 +249,11 @@ class _Run:
         elif self.moments is not None:
             load_checkpoint(self.moments, model, optimizer, state.optimizer_step)
         batch = self.scale.batch_sequences
-        order = Order(num_sequences=self.data.num_sequences, batch_sequences=batch, seed=seed)
+        stated = None
+        if self.plan.open_lm_order is not None:
+            part = self.scale.tokens // self.plan.open_lm_order.checkpoints // config.seq_len
+            stated = self.plan.open_lm_order.indices(self.data.shard_rows, part, batch, self.scale.num_steps)
+        order = Order(num_sequences=self.data.num_sequences, batch_sequences=batch, seed=seed, stated=stated)
         return Trainer(
             scale=self.scale,
             order=order,

@@ -72,9 +72,10 @@ def test_values_of_the_wrong_kind_are_named(function: Any, value: object) -> Non
 
 
 def write(folder: Path, form: str, shards: int = 3) -> Path:
-    """Ninety documents, each of nine times a token of its own, with counts of 0, ½, 1, 2½ and 4."""
+    """Ninety documents without a word in common, so that no two rows are equal, with counts of 0, ½, 1, 2½ and 4."""
     folder.mkdir()
-    rows = [{"text": "the " * (1 + i % 7) + f"{i}", "score": [0.0, 0.5, 1.0, 2.5, 4.0][i % 5]} for i in range(90)]
+    texts = [" ".join(f"{i}x{k}" for k in range(3 + i % 7)) for i in range(90)]
+    rows = [{"text": text, "score": [0.0, 0.5, 1.0, 2.5, 4.0][i % 5]} for i, text in enumerate(texts)]
     for shard in range(shards):
         part = rows[shard * 90 // shards : (shard + 1) * 90 // shards]
         if form == "parquet":
