@@ -74,7 +74,8 @@ class DocumentRepeats:
         return self._capped(np.where(np.isnan(numbers), self.missing, found))
 
     def _capped(self, times: npt.NDArray[np.float64]) -> Counts:
-        return np.rint(np.minimum(times, self.cap) * UNIT).astype(np.int64)
+        units: Counts = np.rint(np.minimum(times, self.cap) * UNIT).astype(np.int64)
+        return units
 
     def _number(self, value: object, where: str) -> float:
         if not isinstance(value, int | float) or (self.function != "steps" and value < 0):

@@ -53,9 +53,11 @@ class Run:
     def select(self, places: npt.NDArray[np.int64], row_len: int, dtype: str) -> Rows:
         """The rows at these places in the order of keys."""
         if self.of is None:
-            return self.rows(row_len, dtype)[places]
+            own: Rows = self.rows(row_len, dtype)[places]
+            return own
         order = np.memmap(local_file(f"{self.path}.order"), dtype="<u4", mode="r", shape=(self.num_rows,))
-        return Run(path=self.of, num_rows=self.of_rows).rows(row_len, dtype)[order[places]]
+        chosen: Rows = Run(path=self.of, num_rows=self.of_rows).rows(row_len, dtype)[order[places]]
+        return chosen
 
 
 def row_keys(seed: int, purpose: str, first: int, count: int) -> Keys:
