@@ -101,7 +101,7 @@ def test_settings_that_exclude_each_other_are_refused() -> None:
         {"temperature": -1.0, "num_tokens": 5},
     ):
         with pytest.raises(ValueError, match=r"temperature|phases"):
-            TokenizeConfig(**bad)  # type: ignore[arg-type]
+            TokenizeConfig(**bad)
 
 
 PHASES = (Phase(share=0.6, weights=(2, 1)), Phase(share=0.4, weights=(1, 4)))

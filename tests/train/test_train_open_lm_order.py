@@ -50,7 +50,7 @@ def test_what_open_lm_cannot_read_is_told() -> None:
         OpenLmOrder(ranks=2, workers=2).indices([9, 9, 9], 20, 4, 4)
     with pytest.raises(DataError, match="a multiple of the ranks"):
         OpenLmOrder(ranks=3).indices([9, 9, 9], 20, 4, 4)
-    with pytest.raises(DataError, match="rank 1, worker 0 has fewer than 2 sequences"):
+    with pytest.raises(DataError, match="rank 0, worker 0 has fewer than 2 sequences"):
         OpenLmOrder(ranks=2).indices([9, 1], 10, 4, 2)
 
 
