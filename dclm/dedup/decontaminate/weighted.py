@@ -6,8 +6,8 @@
 "Near each other" is within `REACH` times the question's own length in words. Looked at are texts that have at least
 half of a question's n-grams.
 
-Source: the idea of Lucy et al. and of allenai/decon (weights by inverse document frequency in clusters of matches),
-with frequencies counted over the corpus itself.
+The rule is our own: overlap by inverse document frequency, as decontamination tools have it, with frequencies counted
+over the corpus itself.
 """
 
 from __future__ import annotations
