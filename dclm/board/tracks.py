@@ -16,6 +16,8 @@ FAILED: Verdict = "failed"
 UNKNOWN: Verdict = "cannot be checked"
 _REPEATS = "passes over the tokens"
 """The words with which `dclm run` declares repeats as a deviation."""
+_DECAY = "weight decay "
+"""The words with which it declares another weight decay, which a track with declared repeats may adapt."""
 _DECONTAMINATE = "decontaminate"
 
 
@@ -66,7 +68,7 @@ def _passes(result: Result) -> Rule:
     taken = _taken(result)
     if not taken:
         return Rule(name=name, verdict=UNKNOWN, reason="the result does not state the number of tokens per source")
-    over = [source for source, (have, take) in taken.items() if take > have]
+    over = [source for source, (have, take) in taken.items() if take > _distinct(result, source, have)]
     if over:
         return Rule(name=name, verdict=FAILED, reason=f"undeclared repeats: {', '.join(over)}")
     return Rule(name=name, verdict=PASSED, reason="no source was read more than once")
@@ -101,6 +103,13 @@ def _taken(result: Result) -> dict[str, tuple[int, int]]:
             if isinstance(have, int) and isinstance(take, int):
                 found[source] = (have, take)
     return found
+
+
+def _distinct(result: Result, source: str, sequences: int) -> int:
+    """Sequences of the source that were read at least once: all it has, where the result does not say."""
+    counts = result.data.counts[source]
+    found = counts.get("distinct") if isinstance(counts, Mapping) else None
+    return found if isinstance(found, int) else sequences
 
 
 def _decontamination(result: Result) -> Rule:
@@ -147,7 +156,9 @@ def _models(result: Result) -> Rule:
 
 def _scale(result: Result) -> Rule:
     name, training = "the scale's hyper-parameters", result.training
-    others = [d for d in training.deviations if _REPEATS not in d]
+    repeats = [d for d in training.deviations if _REPEATS in d]
+    adapted = [d for d in training.deviations if repeats and d.startswith(_DECAY)]
+    others = [d for d in training.deviations if d not in (*repeats, *adapted)]
     if others:
         return Rule(name=name, verdict=FAILED, reason=others[0])
     scale = known_scale(training.scale)
@@ -155,9 +166,12 @@ def _scale(result: Result) -> Rule:
         return Rule(name=name, verdict=FAILED, reason=f"there is no scale named {training.scale}")
     if not training.settings:
         return Rule(name=name, verdict=UNKNOWN, reason="the result does not state them")
-    if dict(training.settings) != settings_of(scale):
+    free = {"weight_decay"} if adapted else set()
+    found, own = dict(training.settings), settings_of(scale)
+    if found.keys() != own.keys() or any(found[name] != own[name] for name in own.keys() - free):
         return Rule(name=name, verdict=FAILED, reason=f"they differ from those of {scale.name}")
-    return Rule(name=name, verdict=PASSED, reason=f"all {len(training.settings)} match those of {scale.name}")
+    said = f"all {len(training.settings)} match those of {scale.name}"
+    return Rule(name=name, verdict=PASSED, reason=f"{said}, but for a declared {adapted[0]}" if adapted else said)
 
 
 def _suite(result: Result) -> Rule:

@@ -1,4 +1,4 @@
-"""`dclm dedup`: clusters of near-duplicates that a curation found, and the bands that find them."""
+"""`dclm dedup`: indexes of documents, clusters of near-duplicates that a curation found, and the bands for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from dclm.cli.options import LOCAL_PATH, open_console, put
+from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, force_option, open_console, put, say
 
 if TYPE_CHECKING:
     from dclm.documents.duplicates import Member
@@ -28,7 +28,7 @@ _STEP = click.option(
 
 @click.group()
 def dedup() -> None:
-    """Inspect clusters of near-duplicates, and choose the bands that find them."""
+    """Make indexes to deduplicate other documents against; inspect clusters of near-duplicates; choose bands."""
 
 
 @dedup.command()
@@ -42,7 +42,12 @@ def dedup() -> None:
     show_default=True,
     help="Weight of missing a pair above THRESHOLD; 1 minus it is the weight of finding one below.",
 )
-def bands(threshold: float, permutations: int, recall_weight: float) -> None:
+@click.option(
+    "--ratio",
+    type=click.FloatRange(1),
+    help="Also print which pages are found inside documents this many times as long, by how much of the page is there.",
+)
+def bands(threshold: float, permutations: int, recall_weight: float, ratio: float | None) -> None:
     """Print the bands and rows that datasketch chooses for this Jaccard THRESHOLD, in the form `minhash` takes, and
     what they find."""
     from dclm.dedup.minhash.bands import best_bands
@@ -51,12 +56,74 @@ def bands(threshold: float, permutations: int, recall_weight: float) -> None:
     used = chosen.bands * chosen.rows
     put(f"minhash: {{bands: {chosen.bands}, rows: {chosen.rows}}}  # {used:,} of {permutations:,} permutations")
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("Jaccard", justify="right")
+    table.add_column("Jaccard" if ratio is None else "Jaccard or containment", justify="right")
     table.add_column("found", justify="right")
-    for jaccard in sorted({*(n / 20 for n in range(6, 20)), threshold}):
-        table.add_row(f"{jaccard:.2f}", f"{chosen.found(jaccard):.2%}")
+    if ratio is not None:
+        table.add_column("contained", justify="right")
+    for value in sorted({*(n / 20 for n in range(6, 20)), threshold}):
+        more = () if ratio is None else (f"{chosen.found_contained(value, ratio):.2%}",)
+        table.add_row(f"{value:.2f}", f"{chosen.found(value):.2%}", *more)
     open_console().print(table)
     put(f"half of the pairs are found at {chosen.threshold:.3f}")
+
+
+@dedup.command()
+@click.argument("documents", nargs=-1, required=True, metavar="DOCUMENTS...")
+@click.option(
+    "--step",
+    "text",
+    required=True,
+    metavar="STEP",
+    help="exact, minhash, bloom or substring; with settings in YAML: 'minhash: {bands: 14, rows: 8}'.",
+)
+@click.option("--include", multiple=True, metavar="INDEX", help="An index that the new one contains too.")
+@click.option("--room", type=click.IntRange(1), help="bloom: n-grams that the filter must have room for.")
+@click.option("--out", type=ADDRESS, required=True, help="Directory or URL of the index.")
+@click.option("--allow-incomplete", is_flag=True, help="End well although some files are damaged.")
+@engine_options
+def index(
+    documents: tuple[str, ...],
+    text: str,
+    include: tuple[str, ...],
+    room: int | None,
+    out: str,
+    allow_incomplete: bool,
+    on: str,
+    workers: int | None,
+) -> None:
+    """Keep what a deduplication step needs to know of DOCUMENTS, for `against:` in the pipelines of other documents.
+
+    DOCUMENTS are artifacts of `dclm curate` or files of text, as the step is to see them. docs/dedup.md says for which
+    steps a run against an index keeps exactly what one run over everything would keep.
+    """
+    from dclm.core.errors import ConfigError, IncompleteError
+    from dclm.core.ownership import require_apart
+    from dclm.curate.index import build_index
+    from dclm.curate.index_estimate import estimate
+    from dclm.curate.pipeline import parse_step
+    from dclm.dedup.index.indexed import Indexed
+    from dclm.dedup.memory import show_bytes
+    from dclm.engine import open_engine
+    from dclm.pool.files import list_files
+
+    step = parse_step(text)
+    if not isinstance(step, Indexed):
+        raise ConfigError("--step", f"`{step.name}` has no index, allowed: exact, minhash, bloom, substring")
+    require_apart(out, (*documents, *include))
+    files = list_files(documents)
+    expected = estimate(step, files, room)
+    say(
+        f"about {expected.documents:,} documents: an index of about {show_bytes(expected.bytes)}, "
+        f"{expected.seconds:,.0f} CPU seconds"
+    )
+    with open_engine(on, workers) as engine:
+        record = build_index(step, files, out, engine, ConsoleProgress(), include=include, room=room, say=say)
+    size = record.counts["bytes"]
+    assert isinstance(size, int)
+    say(f"{out}: {record.counts['documents']:,} documents, {show_bytes(size)}")
+    if record.missing and not allow_incomplete:
+        what = f"{len(record.missing)} damaged inputs, first: {record.missing[0]}"
+        raise IncompleteError(out, what, "steps refuse an index with parts missing: fix the files and make it again")
 
 
 @dedup.command()
@@ -140,3 +207,52 @@ def _shortened(words: list[str]) -> Text:
     hidden = len(words) - 2 * CONTEXT_WORDS
     ends = (" ".join(words[:CONTEXT_WORDS]), " ".join(words[-CONTEXT_WORDS:]))
     return Text(f"{ends[0]} … {hidden:,} words … {ends[1]}")
+
+
+@dedup.command()
+@_ARTIFACT
+@_STEP
+@click.option("--pool", multiple=True, metavar="PATH", help="What the artifact was made of: for diffs of what went.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="PATTERN",
+    help="Sources of the overlap matrix, as in `prefer`. Default: the step's own, else folders.",
+)
+@click.option("--clusters", "count", type=click.IntRange(0), default=10, show_default=True, help="How many are shown.")
+@click.option("--out", type=LOCAL_PATH, help="File to write. Default: duplicates.html in ARTIFACT.")
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON instead of writing a page.")
+@force_option
+def report(
+    artifact: Path,
+    step: int | None,
+    pool: tuple[str, ...],
+    sources: tuple[str, ...],
+    count: int,
+    out: Path | None,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Write one HTML page on the duplicates that a step of the documents ARTIFACT dropped.
+
+    Cluster sizes, similarities at the cut, what other thresholds would do (with `pairs_from`), overlaps of sources,
+    domains that copy each other, and the largest clusters with diffs of their members.
+    """
+    import json
+
+    from dclm.core.ownership import claim_file
+    from dclm.core.storage import write_atomic
+    from dclm.pool.files import list_files
+    from dclm.report.duplicates import build_duplicate_report
+    from dclm.report.duplicates_page import render_duplicates
+
+    if out is not None and not as_json:
+        claim_file(out, force=force)
+    found = build_duplicate_report(artifact, step, list_files(pool) if pool else (), sources, count)
+    if as_json:
+        put(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
+        return
+    target = out or artifact / "duplicates.html"
+    write_atomic(target, render_duplicates(found).encode("utf-8", "replace"))
+    put(target)

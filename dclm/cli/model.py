@@ -1,4 +1,4 @@
-"""`dclm model export | import`: convert models to and from the formats of Hugging Face and open_lm."""
+"""`dclm model export | import | average`: convert models to and from other formats, and average them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def model() -> None:
-    """Convert models to and from the formats of Hugging Face and open_lm."""
+    """Convert models to and from the formats of Hugging Face and open_lm, and average them."""
 
 
 @model.command()
@@ -54,3 +54,14 @@ def import_(source: Path, out: Path, seq_len: int, tokenizer: Path | None) -> No
     from dclm.model.convert import import_model
 
     import_model(source, out, seq_len=seq_len, tokenizer=tokenizer)
+
+
+@model.command()
+@click.argument("checkpoints", nargs=-1, required=True)
+@click.option("--weight", "weights", type=float, multiple=True, help="Weight of each of CHECKPOINTS. [default: equal]")
+@click.option("--out", type=LOCAL_PATH, required=True, help="Directory for the new checkpoint.")
+def average(checkpoints: tuple[str, ...], weights: tuple[float, ...], out: Path) -> None:
+    """Average the weights of CHECKPOINTS of one shape (a "soup"), such as several cool-downs of one run."""
+    from dclm.model.convert import average_models
+
+    average_models(checkpoints, out, weights)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import click
 
 from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put, say
+from dclm.core.config import build, load_yaml
+from dclm.core.errors import ConfigError
 from dclm.core.record import Record
 from dclm.engine import open_engine
+from dclm.tokens.config import Phase, TokenizeConfig
 from dclm.tokens.pack import Packing
-from dclm.tokens.stage import TokenizeConfig
+from dclm.tokens.repeats import DocumentRepeats
 from dclm.tokens.stage import tokenize as run
 from dclm.tokens.tokenizer import Encoder
 from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import_webdataset
@@ -45,6 +48,39 @@ from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import
     show_default=True,
     help="Maximum number of passes over a source.",
 )
+@click.option(
+    "--source-repeats",
+    type=click.FloatRange(0, min_open=True),
+    multiple=True,
+    metavar="PASSES",
+    help="Maximum number of passes over each of DOCUMENTS, in order, instead of --max-repeats.",
+)
+@click.option(
+    "--weights-by",
+    type=click.Choice(["tokens", "documents"]),
+    default="tokens",
+    show_default=True,
+    help="Whether weights and temperature state shares of the tokens, or of the documents.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, min_open=True),
+    metavar="T",
+    help="Instead of weights: each source in proportion to its size to the power 1/T, within its passes.",
+)
+@click.option(
+    "--phase",
+    "phases",
+    multiple=True,
+    metavar="SHARE:WEIGHT,…",
+    help="Instead of weights: a phase of training, its share of the tokens and the weight of each of DOCUMENTS in it.",
+)
+@click.option(
+    "--repeats",
+    type=LOCAL_PATH,
+    metavar="FILE.yaml",
+    help="How often each document is read, by one of its columns (docs/mix.md).",
+)
 @click.option("--rows-per-shard", type=click.IntRange(1), default=8192, show_default=True)
 @click.option(
     "--bos/--no-bos",
@@ -71,6 +107,11 @@ def tokenize(
     weights: tuple[float, ...],
     num_tokens: int | None,
     max_repeats: float,
+    source_repeats: tuple[float, ...],
+    weights_by: Literal["tokens", "documents"],
+    temperature: float | None,
+    phases: tuple[str, ...],
+    repeats: Path | None,
     rows_per_shard: int,
     bos: bool | None,
     eot: str | None,
@@ -80,17 +121,26 @@ def tokenize(
     workers: int | None,
 ) -> None:
     """Tokenize, pack and shuffle DOCUMENTS (artifacts, JSONL, Parquet) into OUT."""
-    config = TokenizeConfig(
-        seq_len=seq_len,
-        seed=seed,
-        packing=cast(Packing, packing),
-        weights=weights or None,
-        num_tokens=num_tokens,
-        max_repeats=max_repeats,
-        rows_per_shard=rows_per_shard,
-        bos=bos,
-        eot=eot,
-    )
+    rule = None if repeats is None else build(DocumentRepeats, load_yaml(repeats))
+    try:
+        config = TokenizeConfig(
+            seq_len=seq_len,
+            seed=seed,
+            packing=cast(Packing, packing),
+            weights=weights or None,
+            num_tokens=num_tokens,
+            max_repeats=max_repeats,
+            source_repeats=source_repeats or None,
+            weights_by=weights_by,
+            temperature=temperature,
+            phases=tuple(map(_phase, phases)),
+            repeats=rule,
+            rows_per_shard=rows_per_shard,
+            bos=bos,
+            eot=eot,
+        )
+    except ValueError as error:
+        raise ConfigError("options", str(error)) from None
     with open_engine(on, workers) as engine:
         record = run(
             documents,
@@ -146,6 +196,14 @@ def export(artifact: Path, out: Path, on: str, workers: int | None) -> None:
     """Write the tokens ARTIFACT in the format that open_lm's training reads."""
     with open_engine(on, workers) as engine:
         export_webdataset(artifact, out, engine=engine, progress=ConsoleProgress())
+
+
+def _phase(text: str) -> Phase:
+    share, _, weights = text.partition(":")
+    try:
+        return Phase(share=float(share), weights=tuple(map(float, weights.split(","))))
+    except ValueError as error:
+        raise ConfigError(f"--phase {text}", str(error), "allowed: SHARE:WEIGHT,WEIGHT, such as 0.8:3,1") from None
 
 
 def _account(record: Record) -> None:

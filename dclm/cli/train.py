@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from dclm.cli.options import ADDRESS, ConsoleProgress, say
+from dclm.core.config import build, parse_yaml
 from dclm.core.record import Record
 
 if TYPE_CHECKING:
+    from dclm.train.open_lm_order import OpenLmOrder
+    from dclm.train.optim import Schedule
     from dclm.train.options import Precision, TrainOptions
     from dclm.train.ranks import Device
     from dclm.train.scale import Scale
@@ -27,6 +30,20 @@ if TYPE_CHECKING:
 @click.option(
     "--init", type=ADDRESS, metavar="MODEL", help="Start from the weights of this model, such as open_lm's .pt."
 )
+@click.option("--keep-moments", is_flag=True, help="Continue with the optimizer's moments of --init, too.")
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "linear"]),
+    default="cosine",
+    show_default=True,
+    help="linear: a cool-down from the peak rate to the final rate, without warm-up.",
+)
+@click.option(
+    "--open-lm-order",
+    metavar="SETTINGS",
+    help="Read the rows as an open_lm run did: 'ranks: 8, workers: 1, checkpoints: 5, seed: 124, buffer: true'.",
+)
+@click.option("--weight-decay", type=click.FloatRange(0), help="Override the scale's, as several passes may need.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed for initialization and data order.")
 @click.option("--out", type=ADDRESS, required=True, help="Directory for the run.")
 @click.option("--resume", is_flag=True, help="Continue from the last checkpoint in --out.")
@@ -82,6 +99,10 @@ def train(
     tokens: str,
     scale: str,
     init: str | None,
+    keep_moments: bool,
+    schedule: Schedule,
+    open_lm_order: str | None,
+    weight_decay: float | None,
     seed: int,
     out: str,
     resume: bool,
@@ -112,6 +133,10 @@ def train(
     options = TrainOptions(
         validation=validation,
         init=init,
+        keep_moments=keep_moments,
+        schedule=schedule,
+        open_lm_order=None if open_lm_order is None else _order(open_lm_order),
+        weight_decay=weight_decay,
         epochs=epochs,
         num_tokens=num_tokens,
         resume=resume,
@@ -129,6 +154,12 @@ def train(
     record = _launch(on, tokens, out, open_scale(scale), seed, options, nproc, min_nproc)
     if os.environ.get("RANK", "0") == "0":  # torchrun starts this command once per rank
         _tell(record, out)
+
+
+def _order(text: str) -> OpenLmOrder:
+    from dclm.train.open_lm_order import OpenLmOrder
+
+    return build(OpenLmOrder, parse_yaml("{" + text + "}", "--open-lm-order"))
 
 
 def _launch(

@@ -24,7 +24,7 @@ from dclm.core.errors import ConfigError, DataError, IncompleteError, without_pa
 from dclm.core.names import is_inside
 from dclm.core.storage import sha256_file
 
-Kind = Literal["pool", "documents", "tokens", "checkpoint", "scores", "classifier"]
+Kind = Literal["pool", "documents", "tokens", "checkpoint", "scores", "classifier", "index"]
 RECORD = "record.json"
 _LIBRARIES = (
     "fasttext-community", "fastokens", "fastwarc", "lm-eval", "numba", "numpy", "pyarrow", "ray", "resiliparse",
@@ -97,6 +97,11 @@ def digest_of(record: Record) -> str:
     del content["provenance"], content["digest"]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def content_hash(record: Record) -> str:
+    """Hash of what an artifact's files hold, whatever it was made of and wherever it is."""
+    return fingerprint([record.kind, sorted([f.path, f.sha256] for f in record.files)])
 
 
 def provenance(started: float, cpu_seconds: float | None = None) -> dict[str, object]:

@@ -160,6 +160,21 @@ class Drops:
         return {name: column.take(place) for name, column in self._reasons.items()}
 
 
+def with_columns(batch: pa.RecordBatch, table: pa.Table) -> pa.RecordBatch:
+    """The batch with the columns that a Global step gives to its rows (see `Decision.columns`)."""
+    place = pc.index_in(batch.column("_row"), table.column("row").combine_chunks())
+    for name in table.column_names:
+        if name in ("shard", "row"):
+            continue
+        given = table.column(name).combine_chunks().take(place)
+        if name in batch.schema.names:
+            given = pc.if_else(pc.is_valid(place), given, batch.column(name))
+            batch = batch.set_column(batch.schema.get_field_index(name), name, given)
+        else:
+            batch = batch.append_column(name, given)
+    return batch
+
+
 def _rule_of_map(gone: pa.RecordBatch) -> dict[str, pa.Array]:
     return {"rule": gone.column("_rule")}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dclm.curate.step import Step
 from dclm.dedup.bloom.step import Bloom
 from dclm.dedup.decontaminate.step import Decontaminate
+from dclm.dedup.decontaminate.weighted_step import DecontaminateWeighted
 from dclm.dedup.exact import Exact
 from dclm.dedup.minhash.step import MinHash
 from dclm.dedup.substring.step import Substring
@@ -57,7 +58,7 @@ SHIPPED: tuple[type[Step], ...] = (
     WordCount, WordRemovalRatio,
     RandomSampling,
     Exact, MinHash, Bloom, Substring,
-    Decontaminate,
+    Decontaminate, DecontaminateWeighted,
     FastTextScore, LanguageModelScore, Embed, SemDedup,
     Threshold, Quantile,
 )  # fmt: skip

@@ -11,22 +11,20 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dclm.core.cache import scratch_directory
 from dclm.core.journal import Outcome
 from dclm.core.record import fingerprint
 from dclm.core.stage import FILES, Workspace, consumed, unit_files
 from dclm.core.store import delete, split
-from dclm.curate.files import map_tables, read_documents, read_table, read_tables, write_tables
+from dclm.curate.files import map_tables, read_documents, read_table, read_tables, write_parquet, write_tables
 from dclm.curate.iterate import IterationUnit, iterate
 from dclm.curate.keys import MOST_FILES, KeyWriter, map_partition, partitions_for
 from dclm.curate.own.blame import blamed
@@ -35,7 +33,7 @@ from dclm.curate.routing import Block, BlockWriter, blocks, run_block, shards_pe
 from dclm.curate.step import Context, Decision, Global, IterativeReduce, Round
 
 U = TypeVar("U", "Merging", "Reduction", "Emission", IterationUnit, Block)
-DROPS, EDITS = "drops.arrow", "edits.arrow"
+DROPS, EDITS, COLUMNS = "drops.arrow", "edits.arrow", "columns.arrow"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,6 +125,7 @@ class ShardDecision(NamedTuple):
     """Index of this shard's table in the files."""
     drops: str
     edits: str | None
+    columns: str | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,15 +134,16 @@ class Decided:
 
     info: Mapping[str, object]
     blocks: Sequence[Block]
-    """Files `drops.arrow`, and `edits.arrow` if there are edits, each for some shards."""
+    """Files `drops.arrow`, and `edits.arrow` and `columns.arrow` if there are any, each for some shards."""
     tables: Mapping[str, str]
     """Name of each table kept in the artifact → its address."""
 
     def of(self, shard: int) -> ShardDecision:
         """The part that concerns one shard."""
         block = self.blocks[shard // shards_per_block(self.blocks[0].num_shards)]
-        edits = f"{block.directory}/{EDITS}" if EDITS in dict(block.sources) else None
-        return ShardDecision(place=shard - block.shards.start, drops=f"{block.directory}/{DROPS}", edits=edits)
+        at = {name: f"{block.directory}/{name}" for name, _ in block.sources}
+        place = shard - block.shards.start
+        return ShardDecision(place=place, drops=at[DROPS], edits=at.get(EDITS), columns=at.get(COLUMNS))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -176,7 +176,7 @@ class Exchange:
         self._clear(keys)
         names = sorted(cast(Mapping[str, object], outcome[FILES]))
         at = {name: f"{unit.directory}/{name}" for name in names}
-        sources = {name: at[name] for name in names if name in (DROPS, EDITS)}
+        sources = {name: at[name] for name in names if name in (DROPS, EDITS, COLUMNS)}
         shares = blocks(self.directory, fingerprint([self.fingerprint, "blocks"]), len(self.documents), sources)
         self._run(f"{step.name}: hand out", run_block, shares)
         return Decided(
@@ -188,12 +188,16 @@ class Exchange:
     def _make(self, step: Global, keys: Sequence[str], unit: _Making) -> Outcome:
         decision = self._decide(step, keys, 0)
         with unit_files(unit.directory) as (directory, outcome):
-            for name, tables in ((DROPS, [decision.drops]), (EDITS, decision.edits)):
+            for name, tables in (
+                (DROPS, [decision.drops]),
+                (EDITS, decision.edits),
+                (COLUMNS, [] if decision.columns is None else [decision.columns]),
+            ):
                 with BlockWriter(directory / name, len(self.documents)) as writer:
                     for table in tables:
                         writer.write(table)
             for name, parts in decision.tables.items():
-                _write_parquet(directory / f"{name}.parquet", parts)
+                write_parquet(directory / f"{name}.parquet", parts)
             outcome["info"] = dict(decision.info)
             outcome["cpu_seconds"] = round(sum(self.deciding), 3)
         return outcome
@@ -228,7 +232,7 @@ class Exchange:
             identity = fingerprint([self.fingerprint, depth, "iterate"])
             decision = decision.then.finish(iterate(decision.then, reduced, directory, identity, self._run))
         assert not isinstance(decision.then, IterativeReduce), "one iterative reduction per round"
-        return decision if decision.then is None else self._again(decision.then, depth + 1)
+        return decision if decision.then is None else self._again(decision.then)
 
     def _merged(self, keys: Sequence[str], name: str, num_partitions: int, depth: int) -> Sequence[str]:
         """The key files, merged if there are too many of them."""
@@ -247,7 +251,8 @@ class Exchange:
         self._run(f"{name}: merge keys", run_merging, units)
         return [f"{unit.directory}/keys.arrow" for unit in units]
 
-    def _again(self, again: Round, depth: int) -> Decision:
+    def _again(self, again: Round) -> Decision:
+        depth = len(self.deciding)  # decisions made so far: rounds may follow rounds in any way
         directory = f"{self.directory}/rounds/{depth}"
         with unit_files(directory) as (folder, _):
             write_tables(folder / "rows.arrow", _by_shard(again.rows, len(self.documents)))
@@ -263,7 +268,9 @@ class Exchange:
             for i, address in enumerate(self.documents)
         ]
         self._run(f"{again.step.name}: verify", partial(run_emission, (again.step, self.context)), units)
-        return again.finish(self._decide(again.step, [f"{u.directory}/keys.arrow" for u in units], depth))
+        decision = again.finish(self._decide(again.step, [f"{u.directory}/keys.arrow" for u in units], depth))
+        assert not isinstance(decision.then, IterativeReduce), "rounds over tables come before those over documents"
+        return decision if decision.then is None else self._again(decision.then)
 
     def _run(self, label: str, function: Callable[[U], Outcome], units: Sequence[U]) -> list[Outcome]:
         done = {d.index: d.outcome for d in self.space.run_units(function, units, label, total=len(units))}
@@ -278,14 +285,6 @@ class _Reduced:
 
     def __iter__(self) -> Iterator[pa.Table]:
         return (table for address in self._addresses for table in read_tables(address))
-
-
-def _write_parquet(path: Path, tables: Iterable[pa.Table]) -> None:
-    rest = iter(tables)
-    first = next(rest)
-    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
-        for table in itertools.chain([first], rest):
-            writer.write_table(table)
 
 
 def _by_shard(rows: pa.Table, num_shards: int) -> list[pa.Table]:

@@ -95,6 +95,15 @@ def write_tables(path: Path, tables: Iterable[pa.Table]) -> None:
             writer.write_batch(one_batch(table))
 
 
+def write_parquet(path: Path, tables: Iterable[pa.Table]) -> None:
+    """Tables of one schema, at least one, as the row groups of one Parquet file."""
+    rest = iter(tables)
+    first = next(rest)
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        for table in itertools.chain([first], rest):
+            writer.write_table(table)
+
+
 class Mapped(NamedTuple):
     """Some tables of a memory-mapped file."""
 

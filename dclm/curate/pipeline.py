@@ -11,11 +11,11 @@ from importlib import metadata
 from pathlib import Path
 
 from dclm.assets import resolve
-from dclm.core.config import Key, Source, convert, load_yaml, suggest
+from dclm.core.config import Key, Source, convert, load_yaml, parse_yaml, suggest
 from dclm.core.errors import ConfigError, DclmError, Problem
-from dclm.core.record import canonical, fingerprint, require_recorded
+from dclm.core.record import canonical, content_hash, fingerprint, read_record, require_recorded
 from dclm.core.storage import is_local
-from dclm.core.store import local_file
+from dclm.core.store import absolute, local_file
 from dclm.curate.catalog import STEPS
 from dclm.curate.own.code import find_code
 from dclm.curate.own.load import code_of, own_step
@@ -45,9 +45,9 @@ class BoundPipeline:
         return fingerprint(
             [
                 {
-                    "step": canonical(step),
+                    "step": canonical(step.without_addresses()),
                     "from": _origin(step),
-                    "files": [self.hashes[a] for a in step.assets],
+                    "files": [self.hashes[a] for a in (*step.assets, *step.artifacts)],
                     "libraries": {name: _installed(name, step) for name in step.libraries},
                 }
                 for step in self.pipeline.steps[first:last]
@@ -150,6 +150,19 @@ def _step(item: object, key: Key, source: Source, problems: list[Problem], trust
     return step if isinstance(step, Step) else None
 
 
+def parse_step(text: str) -> Step:
+    """One shipped step from YAML: its name, or a map such as `minhash: {bands: 14, rows: 8}`.
+
+    Raises: ConfigError with everything that is wrong.
+    """
+    source = parse_yaml(text, "step")
+    problems: list[Problem] = []
+    step = _step(source.value, (), source, problems, trust=False)
+    if step is None or problems:
+        raise ConfigError(*problems[0], others=problems[1:])
+    return step
+
+
 def _own_step(name: str, key: Key, source: Source, problems: list[Problem], trust: bool) -> type[Step] | None:
     if not trust:
         what = f"`{name}` runs code of the pipeline's author, which is allowed only with --trust"
@@ -177,7 +190,8 @@ def _own_step(name: str, key: Key, source: Source, problems: list[Problem], trus
 def bind(pipeline: Pipeline, models: Mapping[str, str | Path] | None = None) -> BoundPipeline:
     """Find every file that the steps open; `models` are the run's own (a classifier trained by the recipe).
 
-    Raises: AssetError for a file that is not available, DataError for a classifier that its record does not describe.
+    Raises: AssetError for a file that is not available; DataError for a classifier that its record does not describe;
+    IncompleteError or ConfigError for an artifact that is missing, incomplete, or not what the step can use.
     """
     files: dict[str, str] = {}
     hashes: dict[str, str] = {}
@@ -187,4 +201,9 @@ def bind(pipeline: Pipeline, models: Mapping[str, str | Path] | None = None) -> 
         if models and name in models:
             require_recorded(address, found.sha256)
         files[name], hashes[name] = str(found.path.resolve()) if is_local(address) else address, found.sha256
+    for step in pipeline.steps:
+        for address in step.artifacts:
+            record = read_record(address)
+            step.accept(address, record)
+            files[address], hashes[address] = absolute(address), content_hash(record)
     return BoundPipeline(pipeline=pipeline, files=files, hashes=hashes)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from dclm.core.store import local_file
 
-_NAMES = (("shard", "row"), ("kept_shard", "kept_row"))
+_NAMES = (("shard", "row"), ("kept_shard", "kept_row"), ("other_shard", "other_row"))
 """Pairs of columns that refer to a record: a shard, and a row of its ledger."""
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dclm.core.record import Record
 from dclm.core.store import local_file, verified_file
 
 Bools = npt.NDArray[np.bool_]
@@ -76,6 +77,19 @@ class Step(ABC):
     def reads(self) -> tuple[str, ...]:
         """Columns besides the text that the step cannot do without: a pool in which one is null everywhere stops it."""
         return ()
+
+    @property
+    def artifacts(self) -> tuple[str, ...]:
+        """Addresses of artifacts that the step opens. Its fingerprint has what they hold, and not where they are."""
+        return ()
+
+    def without_addresses(self) -> Step:
+        """The step without `artifacts`: its configuration as the fingerprint has it."""
+        return self
+
+    def accept(self, address: str, record: Record) -> None:
+        """Check the record of one of `artifacts`. Raises: ConfigError where the step cannot use it."""
+        raise NotImplementedError(f"{self.name} opens no artifacts")
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -160,6 +174,11 @@ class Decision:
 
     In any order; overlapping spans are merged. A document left with only whitespace is dropped. Read once, one table at
     a time, so that a decision with many edits may pass on `reduced` unchanged.
+    """
+    columns: pa.Table | None = None
+    """Columns shard (int32), row (int64), sorted by both, and others that the documents there are given.
+
+    They are null for documents that it does not name, unless these had the column before. None: no column is added.
     """
     info: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Numbers for the record: cluster counts, the literal value of a quantile cut …"""

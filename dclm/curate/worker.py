@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from dclm.core.errors import ConfigError
 from dclm.core.journal import Outcome
 from dclm.core.stage import consumed, unit_files
-from dclm.curate.batches import Drops, Flow, Opened
+from dclm.curate.batches import Drops, Flow, Opened, with_columns
 from dclm.curate.exchange import ShardDecision
 from dclm.curate.files import DocumentWriter, read_documents, read_table
 from dclm.curate.keys import KeyWriter
@@ -223,6 +223,8 @@ def _input(
         count.enter(batch.num_rows, flow.size(batch))
         if drops is not None:
             batch = flow.drop(batch, drops.among(batch), name, count, drops.why)
+            if shard.decision is not None and shard.decision.columns is not None:
+                batch = with_columns(batch, read_table(shard.decision.columns, shard.decision.place))
             if edits is not None:
                 batch = flow.mapped(batch, without_spans(batch, edits), name, count)
         elif head is not None:

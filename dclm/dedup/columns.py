@@ -74,6 +74,25 @@ def drops_table(dropped: I64, kept: I64) -> pa.Table:
     )
 
 
+def drops_by(rule: str, dropped: I64, similarity: F64 | None = None) -> pa.Table:
+    """The `drops` of documents (packed, in document order) that go for what is not in the corpus.
+
+    similarity: of each with what it goes for; NaN: not computed.
+    """
+    drops = pa.table(
+        {
+            "shard": pa.array(shard_of(dropped), pa.int32()),
+            "row": pa.array(row_of(dropped), pa.int64()),
+            "kept_shard": pa.nulls(len(dropped), pa.int32()),
+            "kept_row": pa.nulls(len(dropped), pa.int64()),
+            "rule": pa.repeat(pa.scalar(rule, pa.string()), len(dropped)),
+        }
+    )
+    if similarity is None:
+        return drops
+    return drops.append_column("similarity", pa.array(similarity, from_pandas=True))
+
+
 def no_drops() -> pa.Table:
     """The `drops` of a decision that drops nothing."""
     return drops_table(np.empty(0, np.int64), np.empty(0, np.int64))

@@ -25,11 +25,11 @@ def decide(step: Global, shards: Shards, context: Context | None = None) -> Deci
     decision = step.decide(reduced)
     if isinstance(decision.then, IterativeReduce):
         decision = decision.then.finish([iterated(decision.then, reduced)])
-    again = decision.then
-    assert not isinstance(again, IterativeReduce)
-    if again is None:
-        return decision
-    return again.finish(decide(again.step, [list(_select(again.rows, i, s)) for i, s in enumerate(shards)], context))
+    while (again := decision.then) is not None:
+        assert not isinstance(again, IterativeReduce)
+        chosen = [list(_select(again.rows, i, s)) for i, s in enumerate(shards)]
+        decision = again.finish(decide(again.step, chosen, context))
+    return decision
 
 
 def iterated(iteration: IterativeReduce, reduced: Sequence[pa.Table]) -> pa.Table:

@@ -90,7 +90,7 @@ def members(artifact: Path, stem: str, cluster: int, limit: int, pool: Sequence[
     if not table.num_rows:
         raise DataError(stem, f"has no cluster {cluster}")
     edges = pq.read_table(f"{stem}.edges.parquet", filters=mine)
-    jaccard = {(e["shard"], e["row"]): e["jaccard"] for e in edges.to_pylist()}
+    jaccard = {(e["shard"], e["row"]): e.get("jaccard", e.get("containment")) for e in edges.to_pylist()}
     found: list[Member] = []
     for shard in pc.unique(table.column("shard")).to_pylist():
         rows = table.filter(pc.equal(table.column("shard"), shard))

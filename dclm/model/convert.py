@@ -1,14 +1,18 @@
-"""Converts a model of ours to Hugging Face's or open_lm's format, and back."""
+"""Converts a model of ours to Hugging Face's or open_lm's format, and back; averages models."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+
+from torch import Tensor
 
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import atomic_directory
 from dclm.model.hf import export_huggingface, import_huggingface
-from dclm.model.load import HUGGING_FACE, OPEN_LM, load_model
+from dclm.model.load import HUGGING_FACE, OPEN_LM, LoadedModel, load_model
 from dclm.model.names import find_model
 from dclm.model.openlm import read_openlm, write_openlm
 from dclm.model.transformer import Transformer
@@ -48,6 +52,41 @@ def import_model(source: Path, out: Path, *, seq_len: int = 2048, tokenizer: Pat
     beside = source / TOKENIZER
     with atomic_directory(out) as directory:
         write_model(directory, model.state_dict(), model.config, tokenizer or (beside if beside.is_file() else None))
+
+
+def average_models(sources: Sequence[str], out: Path, weights: Sequence[float] = ()) -> None:
+    """Write the weighted mean of models of one shape (a "soup") to the checkpoint directory `out`.
+
+    Sums are in float64, so the order of the models makes no difference beyond the last bit. Raises: ConfigError if
+    `out` exists, weights do not fit, or shapes or tokenizers differ; DataError if a model cannot be loaded.
+    """
+    _require_new(out)
+    if weights and (len(weights) != len(sources) or min(weights) <= 0 or not all(map(math.isfinite, weights))):
+        raise ConfigError("weights", f"found {list(weights)}, allowed: one positive number per model, {len(sources)}")
+    shares = [weight / sum(weights) for weight in weights] if weights else [1 / len(sources)] * len(sources)
+    mean: dict[str, Tensor] = {}
+    first: LoadedModel | None = None
+    for source, share in zip(sources, shares, strict=True):
+        loaded = load_model(find_model(source))
+        first = first or loaded
+        if not isinstance(loaded.model, Transformer) or first.config != loaded.config:
+            found = "a model of another kind" if loaded.config is None else str(loaded.config)
+            raise ConfigError(source, f"found {found}, allowed: {first.config}, as {sources[0]}")
+        if _content(loaded.tokenizer_path) != _content(first.tokenizer_path):
+            raise ConfigError(source, f"found another tokenizer than that of {sources[0]}")
+        for name, tensor in loaded.model.state_dict().items():
+            part = tensor.double() * share
+            mean[name] = part if name not in mean else mean[name] + part
+    assert first is not None
+    assert first.config is not None
+    with atomic_directory(out) as directory:
+        write_model(
+            directory, {name: total.float() for name, total in mean.items()}, first.config, first.tokenizer_path
+        )
+
+
+def _content(path: Path | None) -> bytes | None:
+    return None if path is None else path.read_bytes()
 
 
 def _require_new(out: Path) -> None:

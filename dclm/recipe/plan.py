@@ -13,6 +13,7 @@ from dclm.curate.pipeline import Pipeline
 from dclm.curate.segments import segments
 from dclm.pool.spec import PoolMap, PoolSpec, resolve_pool
 from dclm.recipe.layout import Layout
+from dclm.recipe.mixing import mixture_line
 from dclm.recipe.recipe import LoadedRecipe
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.budget import GIGABYTES, Hardware, check_hardware, estimate_memory, estimate_speed, gpu_hours
@@ -50,6 +51,9 @@ def plan_lines(
         yield from (f"  {line}" for line in _cost(source.pool, pipeline, layout, curation or Curation()))
     scale = with_tokens(find_scale(recipe.scale), recipe.tokens)
     seq_len = scale.model.seq_len
+    mixture = mixture_line(recipe)
+    if mixture is not None:
+        yield f"mix        {mixture}"
     yield f"tokenize   {recipe.tokenizer}, rows of {seq_len} + 1 → {layout.tokens}{_there(out, layout.tokens)}"
     changed = "" if recipe.tokens is None else " (not the scale's number: leaves the benchmark)"
     batch = f"{scale.num_steps:,} updates of {scale.batch_sequences} × {seq_len:,}"

@@ -11,15 +11,19 @@ import dataclasses
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Annotated, Literal
 
-from dclm.core.config import Count, Fraction, NonNegative, Positive, build, load_yaml
+from dclm.core.config import Count, Fraction, NonNegative, Positive, Range, build, load_yaml
 from dclm.core.hub import HUB
 from dclm.core.names import Name
 from dclm.core.variables import fill_variables
 from dclm.curate.pipeline import Pipeline, load_pipeline
 from dclm.pool.spec import PoolSpec
 from dclm.select.classifier.spec import ClassifierSpec
+from dclm.tokens.repeats import DocumentRepeats
 from dclm.train.trackers import TrackerName
+
+Repeats = Annotated[float, Range(1e-6, 1e6)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +37,18 @@ class DataSource:
     """Path of the pipeline file."""
     weight: NonNegative | None = None
     """Mixture weight among several sources; null: use all of its tokens."""
+    max_repeats: Repeats | None = None
+    """Maximum number of passes over this source in a mixture; null: the recipe's `epochs`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecipePhase:
+    """A part of training with a mixture of its own."""
+
+    share: Repeats
+    """Share of the training tokens, relative to the other phases'."""
+    weights: Mapping[Name, NonNegative]
+    """Source → its weight; sources that are not listed are not read in this phase."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +60,14 @@ class Recipe:
     data: tuple[DataSource, ...]
     classifiers: Mapping[Name, ClassifierSpec] = dataclasses.field(default_factory=dict)
     """fastText classifiers to train first; pipelines refer to them in `fasttext_score: {model: NAME}`."""
+    phases: tuple[RecipePhase, ...] = ()
+    """A curriculum, instead of weights: one mixture after the other, each with its exact shares throughout."""
+    temperature: Repeats | None = None
+    """Instead of weights: sources in proportion to their size to the power 1/temperature."""
+    weights_by: Literal["tokens", "documents"] = "tokens"
+    """Whether weights and temperature state shares of the tokens, or of the documents."""
+    repeats: DocumentRepeats | None = None
+    """How often each document is read, by one of its columns; null: all the same. See docs/mix.md."""
     validation: PoolSpec | None = None
     """Held-out clean text for the validation loss."""
     tokenizer: str = "gpt-neox-20b"
@@ -56,6 +80,8 @@ class Recipe:
     """Overrides the scale's token budget: the run then leaves the benchmark, and the result says so."""
     epochs: Positive = 1
     """Maximum number of passes over the tokens to reach that budget."""
+    weight_decay: NonNegative | None = None
+    """Overrides the scale's weight decay, as several passes may need; declared in the result."""
     track: tuple[TrackerName, ...] = ()
     """Where to send training metrics, in addition to the run's own files: tensorboard, wandb."""
     suite: str | None = None
@@ -86,6 +112,14 @@ class Recipe:
             raise ValueError("give either `suite` or `tasks`")
         if any(s.weight is None for s in self.data) and any(s.weight is not None for s in self.data):
             raise ValueError("give all sources a weight, or none")
+        given = (self.data[0].weight is not None, self.temperature is not None, bool(self.phases))
+        if sum(given) > 1:
+            raise ValueError("give either weights, a temperature or phases")
+        if not any(given) and any(s.max_repeats is not None for s in self.data):
+            raise ValueError("`max_repeats` of a source needs weights, a temperature or phases")
+        unknown = sorted({name for phase in self.phases for name in phase.weights} - set(names))
+        if unknown:
+            raise ValueError(f"phases name {', '.join(unknown)}, allowed: {', '.join(names)}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

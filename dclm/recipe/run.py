@@ -34,6 +34,7 @@ from dclm.pool.files import InputFile
 from dclm.pool.recognize import describe_pool
 from dclm.pool.spec import PoolSpec, pool_paths, resolve_pool
 from dclm.recipe.layout import POOL_PREFIX, STAGES, Layout, StageName
+from dclm.recipe.mixing import repeats_declared, tokens_config
 from dclm.recipe.recipe import LoadedRecipe
 from dclm.recipe.result_scores import (
     find_contamination,
@@ -163,19 +164,12 @@ class Run:
 
     def tokenize(self) -> str:
         """Tokenize the documents (mixed, if there are several sources) and the held-out text."""
-        weights = tuple(s.weight for s in self.recipe.data if s.weight is not None)
-        config = TokenizeConfig(
-            seq_len=self.scale.model.seq_len,
-            seed=self.recipe.seed,
-            bos=self.recipe.bos,
-            weights=weights or None,
-            num_tokens=(self.recipe.tokens or self.scale.trained_tokens) if weights else None,
-            max_repeats=self.recipe.epochs if weights else 1.0,
-        )
         inputs = [self.layout.documents(s.name) for s in self.recipe.data]
-        record = self._tokenize(inputs, self.layout.tokens, config)
+        record = self._tokenize(inputs, self.layout.tokens, tokens_config(self.recipe, self.scale))
         self.records.append(record)
-        self.options.say(f"tokens: {record.counts['tokens']:,} in {record.counts['documents']:,} documents")
+        counts = record.counts
+        read = f"{counts['tokens']:,} ({counts['distinct_tokens']:,} distinct)"
+        self.options.say(f"tokens: {read} in {counts['documents']:,} documents")
         if self.recipe.validation is not None:
             files = self._pool(self.recipe.validation, "validation")
             config = TokenizeConfig(seq_len=self.scale.model.seq_len, seed=self.recipe.seed, bos=self.recipe.bos)
@@ -203,6 +197,7 @@ class Run:
             validation=self.layout.validation if self.recipe.validation is not None else None,
             epochs=self.recipe.epochs,
             num_tokens=self.recipe.tokens,
+            weight_decay=self.recipe.weight_decay,
             resume=True,
             device=self.options.device,
             track=self.recipe.track,
@@ -286,8 +281,9 @@ class Run:
         deviations = []
         if not self.scale.standard or self.recipe.tokens is not None:
             deviations.append(f"{record.counts['tokens']} tokens instead of the scale's {self.scale.trained_tokens}")
-        if self.recipe.epochs > 1:
-            deviations.append(f"up to {self.recipe.epochs} passes over the tokens")
+        deviations += repeats_declared(self.recipe)
+        if self.recipe.weight_decay not in (None, self.scale.weight_decay):
+            deviations.append(f"weight decay {self.recipe.weight_decay:g} instead of {self.scale.weight_decay:g}")
         if self.options.limit is not None:
             deviations.append(f"at most {self.options.limit} records read of each source")
         return tuple(deviations)

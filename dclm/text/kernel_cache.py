@@ -16,7 +16,7 @@ from pathlib import Path
 from numba import config
 from numba.core import caching
 
-KERNEL_FOLDERS = ("text", "filters", "dedup")
+KERNEL_FOLDERS = ("text", "filters", "dedup", "tokens")
 
 
 def sources_digest() -> str:

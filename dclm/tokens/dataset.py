@@ -61,6 +61,11 @@ class TokenDataset:
         """Number of rows."""
         return int(self._starts[-1])
 
+    @property
+    def shard_rows(self) -> list[int]:
+        """Number of rows of each file, in order."""
+        return [file.rows or 0 for file in self._files]
+
     def __len__(self) -> int:
         return self.num_sequences
 

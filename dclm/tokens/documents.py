@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.config import suggest
 from dclm.core.errors import DataError
 from dclm.core.record import RECORD, fingerprint, require_complete
 from dclm.core.storage import is_local
 from dclm.core.store import exists, join, verified_file
 from dclm.pool.files import InputFile, file_identity, list_files
+from dclm.pool.layout import KeptType
 from dclm.pool.read import Tally, read_file
 
 _BATCH_ROWS = 1024
@@ -35,6 +37,13 @@ class InputText(NamedTuple):
     """sha256 of its content, which is compared when it is read; None: not checked."""
     file: InputFile | None = None
     """How to read it; None: it is a documents file of an artifact."""
+
+
+class Column(NamedTuple):
+    """A column of the documents besides their text."""
+
+    name: str
+    kind: KeptType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +82,32 @@ def find_documents(address: str | Path, allow_missing: bool = False) -> Document
 
 
 def read_texts(text: InputText) -> Iterator[list[str]]:
-    """The texts of one file in batches of at most 1,024 documents and about 16 MB (or one document).
+    """The texts of one file; see `read_documents`."""
+    for texts, _ in read_documents(text, None):
+        yield texts
 
-    Raises: DataError naming file and row if a text is missing, the file is corrupt, or its content has changed.
+
+def read_documents(text: InputText, column: Column | None) -> Iterator[tuple[list[str], list[object]]]:
+    """The texts of one file in batches of at most 1,024 documents and about 16 MB (or one document), and their values
+    in another column, where one is given (null: None).
+
+    Raises: DataError naming file and row if a text is missing, the file is corrupt, an artifact's file has no such
+    column, or the file's content has changed.
     """
     if text.file is None:
-        yield from _artifact_texts(text.address, verified_file(text.address, text.sha256))
+        path = verified_file(text.address, text.sha256)
+        first = 0
+        for batch in _artifact_batches(text.address, path, ("text",) if column is None else ("text", column.name)):
+            texts = batch.column("text")
+            if texts.null_count:
+                row = first + int(pc.index(pc.is_null(texts), pa.scalar(True)).as_py())
+                raise DataError(f"{text.address}#{row}", "found no text", "curate it again")
+            first += len(texts)
+            yield texts.to_pylist(), [] if column is None else batch.column(column.name).to_pylist()
         return
     file = text.file
+    if column is not None:
+        file = replace(file, fields=replace(file.fields, keep=((column.name, column.kind),)))
     if is_local(file.path):
         file = replace(file, path=str(verified_file(file.path, text.sha256)))
     tally = Tally()
@@ -89,21 +116,30 @@ def read_texts(text: InputText) -> Iterator[list[str]]:
         if reject.null_count < len(reject):
             row = int(pc.index(pc.is_valid(reject), pa.scalar(True)).as_py())
             raise DataError(text.address, f"{batch.column('source')[row]}: {reject[row]}", "fix the file")
-        yield batch.column("text").to_pylist()
+        yield batch.column("text").to_pylist(), [] if column is None else batch.column(column.name).to_pylist()
     if tally.damage:
         raise DataError(text.address, tally.damage[0], "fix the file, or copy it again if it was truncated")
 
 
-def _artifact_texts(address: str, path: Path) -> Iterator[list[str]]:
+def read_values(text: InputText, column: Column) -> Iterator[list[object]]:
+    """The values of a column (null: None), in batches. Raises: the errors of `read_documents`."""
+    if text.file is None:
+        path = verified_file(text.address, text.sha256)
+        for batch in _artifact_batches(text.address, path, (column.name,)):
+            yield batch.column(0).to_pylist()
+        return
+    for _, values in read_documents(text, column):
+        yield values
+
+
+def _artifact_batches(address: str, path: Path, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path) as parquet:
-            first = 0
-            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, columns=["text"]):
-                texts = batch.column(0)
-                if texts.null_count:
-                    row = first + int(pc.index(pc.is_null(texts), pa.scalar(True)).as_py())
-                    raise DataError(f"{address}#{row}", "found no text", "curate it again")
-                first += len(texts)
-                yield texts.to_pylist()
+            found = parquet.schema_arrow.names
+            for column in columns:
+                if column not in found:
+                    what = f"found the columns {', '.join(found)}, allowed: one named {column}"
+                    raise DataError(address, what, suggest(column, found))
+            yield from parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns))
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(address, f"not a complete Parquet file: {error}", "make it again") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -14,34 +14,33 @@ from dclm.core.errors import ConfigError
 from dclm.core.journal import Outcome
 from dclm.core.record import fingerprint
 from dclm.core.stage import unit_files
-from dclm.tokens.runs import Run, row_keys, write_run
+from dclm.tokens.runs import GOLDEN, Keys, Run, row_keys, scrambled, write_index
 
 
 def shares(
     available: Sequence[int],
     names: Sequence[str],
     *,
+    limits: Sequence[int],
     weights: Sequence[float] | None = None,
     total: int | None = None,
-    max_repeats: float = 1.0,
 ) -> tuple[int, ...]:
     """Number of rows to take from each source; they sum to `total` exactly (largest remainder, ties to the earlier
     source).
 
     Without weights, sources are weighted by their size. Without a total: as many rows as the source that is scarcest
-    for its weight allows with `max_repeats` passes over it. Raises: ConfigError for weights that are not positive, or a
-    source that would be repeated too often.
+    for its weight allows within its limit. Raises: ConfigError for weights that are not positive, or a source that
+    would be read more often than its limit allows.
     """
     if weights is None:
         if total is None:
             return tuple(available)
         weights = [float(n) for n in available]
-    elif len(weights) != len(available) or min(weights) <= 0 or not all(map(math.isfinite, weights)):
-        raise ConfigError("weights", f"found {list(weights)}, allowed: one positive number for each of {list(names)}")
+    else:
+        check_weights(weights, names)
     if not all(available):
         what = f"found no sequences in {names[list(available).index(0)]}, allowed: at least one in each source"
         raise ConfigError("mixture", what, "remove it")
-    limits = [math.floor(n * Fraction(max_repeats)) for n in available]
     exact = [Fraction(w) for w in weights]
     if total is None:
         total = min(math.floor(limit * sum(exact) / w) for limit, w in zip(limits, exact, strict=True))
@@ -50,11 +49,26 @@ def shares(
     if not total:
         raise ConfigError("mixture", "found shares of no sequence at all", "raise --max-repeats, or add data")
     taken = apportion(exact, total)
+    check_limits(names, taken, limits, available)
+    return taken
+
+
+def check_weights(weights: Sequence[float], names: Sequence[str], *, at_least_one: bool = False) -> None:
+    """Raises: ConfigError unless there is a finite number for each source: all positive, or at least one of them."""
+    least = max(weights, default=0.0) if at_least_one else min(weights, default=0.0)
+    if len(weights) == len(names) and least > 0 and min(weights) >= 0 and all(map(math.isfinite, weights)):
+        return
+    allowed = "numbers ≥ 0, one positive," if at_least_one else "one positive number"
+    raise ConfigError("weights", f"found {list(weights)}, allowed: {allowed} for each of {list(names)}")
+
+
+def check_limits(names: Sequence[str], taken: Sequence[int], limits: Sequence[int], available: Sequence[int]) -> None:
+    """Raises: ConfigError if more rows are taken of a source than its limit allows."""
     for name, take, limit, have in zip(names, taken, limits, available, strict=True):
         if take > limit:
-            what = f"{take:,} sequences are needed from {name}, which has {have:,}; allowed: {max_repeats:g} passes"
+            passes = f"{limit / have:.4g} passes" if have else "none"
+            what = f"{take:,} sequences are needed from {name}, which has {have:,}; allowed: {passes}"
             raise ConfigError("mixture", what, "raise --max-repeats, lower its weight or --num-tokens, or add data")
-    return taken
 
 
 def apportion(weights: Sequence[Fraction], total: int) -> tuple[int, ...]:
@@ -71,65 +85,93 @@ def apportion(weights: Sequence[Fraction], total: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class CopyUnit:
-    """One more pass over a run: all of its rows or a random part, with new keys."""
+    """How often the rows of a run are read: all of them `times`, and `extra` of them once more."""
 
     fingerprint: str
     directory: str
     run: Run
-    take: int
-    copy: int
+    times: int
+    extra: int
     purpose: str
     seed: int
-    row_len: int
-    dtype: str
 
 
 class Copies(NamedTuple):
-    """The parts of a source that are used unchanged, and the parts that must be written again."""
+    """What is read of a source."""
 
     whole: tuple[Run, ...]
+    """Runs that are read once, unchanged."""
     units: tuple[CopyUnit, ...]
+    """Runs of which several copies or a part are read."""
+    distinct: int
+    """Number of rows that are read at least once."""
 
 
-def plan_copies(
-    runs: Sequence[Run], take: int, *, source: int, seed: int, row_len: int, dtype: str, work: str, identity: str
-) -> Copies:
+def plan_copies(runs: Sequence[Run], take: int, *, source: int, seed: int, work: str, identity: str) -> Copies:
     """Full passes over a source's runs, then a part of each run, so that exactly `take` rows result.
 
-    work, identity: prefixes of the addresses and fingerprints of the units.
+    A run's rows count as often in a pass as its `times` states. work, identity: prefixes of the addresses and
+    fingerprints of the units.
     """
-    available = sum(run.num_rows for run in runs)
+    available = sum(run.num_rows * run.times for run in runs)
     passes, rest = divmod(take, available) if available else (0, 0)
-    parts = apportion([Fraction(run.num_rows) for run in runs], rest)
-    units = [
-        CopyUnit(
-            run=run,
-            take=wanted,
-            copy=copy,
-            purpose=f"copy\0{source}\0{index}\0{copy}",
-            seed=seed,
-            row_len=row_len,
-            dtype=dtype,
-            fingerprint=fingerprint([identity, "copy", source, index, copy, take]),
-            directory=f"{work}/{index:06d}-{copy}-{take}",
-        )
-        for copy in range(min(passes, 1), passes + 1)
-        for index, run in enumerate(runs)
-        if (wanted := run.num_rows if copy < passes else parts[index])
-    ]
-    return Copies(tuple(runs) if passes else (), tuple(units))
+    parts = apportion([Fraction(run.num_rows * run.times) for run in runs], rest)
+    whole: list[Run] = []
+    units: list[CopyUnit] = []
+    distinct = 0
+    for index, (run, part) in enumerate(zip(runs, parts, strict=True)):
+        times, extra = divmod(passes * run.times * run.num_rows + part, run.num_rows)
+        distinct += run.num_rows if times else extra
+        if (times, extra) == (1, 0):
+            whole.append(replace(run, times=1))
+        elif times or extra:
+            unit = CopyUnit(
+                run=run,
+                times=times,
+                extra=extra,
+                purpose=f"copy\0{source}\0{index}\0{times}",
+                seed=seed,
+                fingerprint=fingerprint([identity, "copy", source, index, times, extra]),
+                directory=f"{work}/{index:06d}-{times}-{extra}",
+            )
+            units.append(unit)
+    return Copies(tuple(whole), tuple(units), distinct)
 
 
-def write_copy(unit: CopyUnit) -> Outcome:
-    """Write the copy of a run."""
-    picks = np.argsort(row_keys(unit.seed, f"pick\0{unit.purpose}", 0, unit.run.num_rows), kind="stable")
-    chosen = np.sort(picks[: unit.take])
-    keys = row_keys(unit.seed, unit.purpose, 0, unit.take)
+def write_copies(unit: CopyUnit) -> Outcome:
+    """Write an index of the run for each copy.
+
+    Where a row is read n times, its copies lie at least 1/(2n) of the whole order apart, and in another order each
+    time: on a circle of that length, copy j of a row with key k is at k + (j + r)/n, r random in [0, 1/2).
+    """
+    places = np.arange(unit.run.num_rows)
+    picks = np.argsort(row_keys(unit.seed, f"pick\0{unit.purpose}", 0, len(places)), kind="stable")
+    times = np.full(len(places), unit.times, dtype=np.uint64)
+    times[picks[: unit.extra]] += np.uint64(1)
     with unit_files(unit.directory) as (folder, outcome):
-        write_run(folder / "run", keys, unit.run.rows(unit.row_len, unit.dtype)[chosen], unit.dtype)
+        if unit.times:
+            first = np.asarray(unit.run.keys())
+            for copy in range(unit.times + (unit.extra > 0)):
+                here = places[times > copy]
+                write_index(folder / str(copy), _copy_keys(first[here], times[here], copy), here)
+        else:
+            write_index(folder / "0", row_keys(unit.seed, unit.purpose, 0, unit.extra), places[times > 0])
     return outcome
 
 
-def copy_of(unit: CopyUnit) -> Run:
-    """The run written by a finished unit."""
-    return Run(path=f"{unit.directory}/run", num_rows=unit.take)
+def _copy_keys(first: Keys, times: Keys, copy: int) -> Keys:
+    if not copy:
+        return first
+    with np.errstate(over="ignore"):
+        step = np.uint64((1 << 64) - 1) // times
+        jitter = scrambled(first + np.uint64(copy) * GOLDEN) // (np.uint64(2) * times)
+        return first + np.uint64(copy) * step + jitter
+
+
+def copies_of(unit: CopyUnit) -> list[Run]:
+    """The runs that a finished unit describes."""
+    sizes = [unit.run.num_rows] * unit.times + [unit.extra] * (unit.extra > 0)
+    return [
+        Run(path=f"{unit.directory}/{copy}", num_rows=size, of=unit.run.path, of_rows=unit.run.num_rows)
+        for copy, size in enumerate(sizes)
+    ]

@@ -3,7 +3,7 @@
 Each document is followed by EOT, and preceded by BOS if the tokenizer has one. A shard's documents form one stream
 that is cut into rows. The remainder at the end of the shard is either kept as its tail, and all tails together form the
 last rows of the source (packing `stream`: nothing is lost, and only the very last row can need padding), or padded at
-once (packing `dclm`).
+once (packing `dclm`). Documents that are read n times form a stream of their own for each n, whose rows are repeated.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy.typing as npt
 from dclm.core.journal import Outcome
 from dclm.core.stage import unit_files
 from dclm.core.store import local_file
-from dclm.tokens.documents import InputText, read_texts
+from dclm.tokens.documents import Column, InputText, read_documents, read_values
+from dclm.tokens.repeats import DocumentRepeats, copies
 from dclm.tokens.runs import Rows, Run, row_keys, write_run
 from dclm.tokens.tokenizer import CHECKED_EVERY, Encoded, Encoder, encode, verify
 
@@ -51,11 +52,26 @@ class PackUnit:
     dtype: Literal["uint16", "uint32"]
     packing: Packing
     seed: int
+    repeats: DocumentRepeats | None
+    before: int
+    """Sum of the counts of all documents before this shard."""
 
-    @property
-    def purpose(self) -> str:
+    def purpose(self, times: int) -> str:
         """Names the shard's rows in the hash that decides their position."""
-        return f"row\0{self.source}\0{self.shard}"
+        return _purpose(self.source, str(self.shard), self.repeats, times)
+
+
+def _purpose(source: int, part: str, repeats: DocumentRepeats | None, times: int) -> str:
+    return f"row\0{source}\0{part}" + ("" if repeats is None else f"\0{times}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tail:
+    """A file of tokens that did not fill a row (packing `stream`)."""
+
+    path: str
+    times: int
+    """How often they are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +79,13 @@ class Packed:
     """The outcome of one shard."""
 
     runs: tuple[Run, ...] = ()
-    tail: str | None = None
-    """File of the tokens that did not fill a row (packing `stream`)."""
+    tails: tuple[Tail, ...] = ()
     documents: int = 0
+    """Documents that are read at least once."""
+    unread_documents: int = 0
+    """Documents whose count is zero."""
+    document_reads: int = 0
+    """Documents, each as often as it is read in one pass."""
     text_bytes: int = 0
     text_tokens: int = 0
     padding_tokens: int = 0
@@ -84,40 +104,112 @@ def pack_shard(unit: PackUnit) -> Outcome:
 def packed_by(directory: str, outcome: Outcome) -> Packed:
     """The output of a unit, with the addresses of its runs."""
     data = dict(cast(Mapping[str, Any], outcome["packed"]))
-    data["runs"] = tuple(Run(path=f"{directory}/{run['path']}", num_rows=run["num_rows"]) for run in data["runs"])
-    data["tail"] = f"{directory}/{data['tail']}" if data["tail"] else None
+    data["runs"] = tuple(Run(**run | {"path": f"{directory}/{run['path']}"}) for run in data["runs"])
+    data["tails"] = tuple(Tail(**tail | {"path": f"{directory}/{tail['path']}"}) for tail in data["tails"])
     return Packed(**data)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CountUnit:
+    """One input shard, whose documents' counts are to be added up."""
+
+    fingerprint: str
+    directory: str
+    file: InputText
+    repeats: DocumentRepeats
+
+
+def count_shard(unit: CountUnit) -> Outcome:
+    """The sum of the shard's counts, in units of 1/65,536, and how many documents have a value."""
+    total = given = 0
+    for values in read_values(unit.file, _column(unit.repeats)):
+        total += int(unit.repeats.units(values, unit.file.address).sum())
+        given += sum(value is not None for value in values)
+    with unit_files(unit.directory) as (_, outcome):
+        outcome["units"], outcome["given"] = total, given
+    return outcome
+
+
+def _column(repeats: DocumentRepeats) -> Column:
+    return Column(repeats.column, "text" if repeats.function == "labels" else "number")
+
+
 def _pack(unit: PackUnit, folder: Path) -> Packed:
-    writer = RunWriter(unit.purpose, unit.seed, unit.row_len, unit.dtype, folder)
-    documents = text_bytes = text_tokens = padding = 0
-    carry = np.empty(0, dtype=unit.dtype)
+    streams: dict[int, _Stream] = {}
+    documents = unread = reads = text_bytes = text_tokens = padding = 0
+    before = unit.before
     tokenizer = str(local_file(unit.tokenizer))
-    for texts in read_texts(unit.file):
+    for texts, values in read_documents(unit.file, None if unit.repeats is None else _column(unit.repeats)):
+        times = np.ones(len(texts), dtype=np.int64)
+        if unit.repeats is not None:
+            units = unit.repeats.units(values, unit.file.address)
+            times = copies(units, before)
+            before += int(units.sum())
+            texts = [text for text, number in zip(texts, times, strict=True) if number]
+            unread += len(times) - len(texts)
+            times = times[times > 0]
         encoded = encode(tokenizer, unit.encoder, texts)
         if unit.encoder == "fast":
             for index in range(-documents % CHECKED_EVERY, len(texts), CHECKED_EVERY):
                 verify(tokenizer, encoded, index, texts[index])
-        stream = _framed(encoded, unit.bos_id, unit.eot_id).astype(unit.dtype)
         documents += len(texts)
+        reads += int(times.sum())
         text_bytes += sum(len(text.encode()) for text in texts)
         text_tokens += len(encoded.ids)
-        carry = writer.append(np.concatenate([carry, stream]))
-    if len(carry) and unit.packing == "dclm":
-        padding = unit.row_len - len(carry)
-        carry = writer.append(np.concatenate([carry, np.full(padding, unit.pad_id, dtype=unit.dtype)]))
-    runs = writer.close()
-    if len(carry):
-        carry.tofile(folder / "tail.bin")
+        for number in map(int, np.unique(times)):
+            if number not in streams:
+                streams[number] = _Stream(unit, number, folder)
+            chosen = encoded if times.min() == times.max() else _chosen(encoded, times == number)
+            streams[number].append(_framed(chosen, unit.bos_id, unit.eot_id).astype(unit.dtype))
+        while sum(stream.writer.held for stream in streams.values()) > max_rows(unit.row_len, unit.dtype):
+            max(streams.values(), key=lambda stream: stream.writer.held).writer.flush()
+    runs: list[Run] = []
+    tails: list[Tail] = []
+    for number, stream in sorted(streams.items()):
+        padding += stream.pad() if unit.packing == "dclm" else 0
+        runs += stream.writer.close()
+        if len(stream.carry):
+            tails.append(Tail(path=f"{_name(unit, 'tail', number)}.bin", times=number))
+            stream.carry.tofile(folder / tails[-1].path)
     return Packed(
-        runs=runs,
-        tail="tail.bin" if len(carry) else None,
+        runs=tuple(runs),
+        tails=tuple(tails),
         documents=documents,
+        unread_documents=unread,
+        document_reads=reads,
         text_bytes=text_bytes,
         text_tokens=text_tokens,
         padding_tokens=padding,
     )
+
+
+class _Stream:
+    """The documents of a shard that are read equally often."""
+
+    def __init__(self, unit: PackUnit, times: int, folder: Path) -> None:
+        path = folder / _name(unit, "run", times)
+        self.unit, self.carry = unit, np.empty(0, dtype=unit.dtype)
+        self.writer = RunWriter(unit.purpose(times), unit.seed, unit.row_len, unit.dtype, path, times)
+
+    def append(self, tokens: Rows) -> None:
+        self.carry = self.writer.append(np.concatenate([self.carry, tokens]))
+
+    def pad(self) -> int:
+        """Fill the last row; returns the number of padding tokens."""
+        padding = self.unit.row_len - len(self.carry) if len(self.carry) else 0
+        self.append(np.full(padding, self.unit.pad_id, dtype=self.unit.dtype))
+        return padding
+
+
+def _name(unit: PackUnit, what: str, times: int) -> str:
+    return what if unit.repeats is None else f"{what}-x{times}"
+
+
+def _chosen(encoded: Encoded, chosen: npt.NDArray[np.bool_]) -> Encoded:
+    """The ids of some documents."""
+    lengths = np.diff(encoded.offsets)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[chosen])])
+    return Encoded(encoded.ids[np.repeat(chosen, lengths)], offsets)
 
 
 def _framed(encoded: Encoded, bos_id: int | None, eot_id: int) -> npt.NDArray[np.uint32]:
@@ -131,37 +223,46 @@ def _framed(encoded: Encoded, bos_id: int | None, eot_id: int) -> npt.NDArray[np
 class RunWriter:
     """Collects rows in order, and writes a sorted run whenever `RUN_BYTES` of them have accumulated."""
 
-    def __init__(self, purpose: str, seed: int, row_len: int, dtype: str, folder: Path) -> None:
-        self._purpose, self._seed, self._row_len, self._dtype, self._folder = purpose, seed, row_len, dtype, folder
-        self._limit = max(1, RUN_BYTES // (row_len * np.dtype(dtype).itemsize))
+    def __init__(self, purpose: str, seed: int, row_len: int, dtype: str, path: Path, times: int) -> None:
+        """path: of the runs, without their numbers. times: how often each row is to be read."""
+        self._purpose, self._seed, self._row_len, self._dtype, self._path = purpose, seed, row_len, dtype, path
+        self._times = times
+        self._limit = max_rows(row_len, dtype)
         self._blocks: list[Rows] = []
-        self._held = self._written = 0
+        self.held = 0
+        self._written = 0
         self._runs: list[Run] = []
 
     def append(self, stream: Rows) -> Rows:
         """Take the complete rows at the start of `stream`; returns the rest, shorter than a row."""
         whole = len(stream) // self._row_len
         for block in _pieces(stream[: whole * self._row_len].reshape(whole, self._row_len), self._limit):
-            if self._held + len(block) > self._limit:
-                self._flush()
+            if self.held + len(block) > self._limit:
+                self.flush()
             self._blocks.append(block)
-            self._held += len(block)
+            self.held += len(block)
         return stream[whole * self._row_len :].copy()
 
     def close(self) -> tuple[Run, ...]:
         """Write the held rows; returns all runs, with paths relative to the folder."""
-        if self._held:
-            self._flush()
+        if self.held:
+            self.flush()
         return tuple(self._runs)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write the held rows as a run."""
         rows = np.concatenate(self._blocks)
-        name = f"run-{len(self._runs):04d}"
+        name = f"{self._path.name}-{len(self._runs):04d}"
         keys = row_keys(self._seed, self._purpose, self._written, len(rows))
-        write_run(self._folder / name, keys, rows, self._dtype)
-        self._runs.append(Run(path=name, num_rows=len(rows)))
+        write_run(self._path.with_name(name), keys, rows, self._dtype)
+        self._runs.append(Run(path=name, num_rows=len(rows), times=self._times))
         self._written += len(rows)
-        self._blocks, self._held = [], 0
+        self._blocks, self.held = [], 0
+
+
+def max_rows(row_len: int, dtype: str) -> int:
+    """Number of rows that a worker holds before it writes a run."""
+    return max(1, RUN_BYTES // (row_len * np.dtype(dtype).itemsize))
 
 
 def _pieces(rows: Rows, size: int) -> Iterator[Rows]:
@@ -176,11 +277,14 @@ class TailsUnit:
     fingerprint: str
     directory: str
     tails: tuple[str, ...]
+    times: int
+    """How often they are read."""
     source: int
     eot_id: int
     row_len: int
     dtype: Literal["uint16", "uint32"]
     seed: int
+    repeats: DocumentRepeats | None
 
 
 def pack_tails(unit: TailsUnit) -> Outcome:
@@ -189,7 +293,8 @@ def pack_tails(unit: TailsUnit) -> Outcome:
     stream = np.concatenate([np.empty(0, dtype=unit.dtype), *tails])
     padding = math.ceil(len(stream) / unit.row_len) * unit.row_len - len(stream)
     with unit_files(unit.directory) as (folder, outcome):
-        writer = RunWriter(f"row\0{unit.source}\0tails", unit.seed, unit.row_len, unit.dtype, folder)
+        purpose = _purpose(unit.source, "tails", unit.repeats, unit.times)
+        writer = RunWriter(purpose, unit.seed, unit.row_len, unit.dtype, folder / "run", unit.times)
         writer.append(np.concatenate([stream, np.full(padding, unit.eot_id, dtype=unit.dtype)]))
         outcome["packed"] = dataclasses.asdict(Packed(runs=writer.close(), padding_tokens=padding))
     return outcome

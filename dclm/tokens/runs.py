@@ -7,6 +7,7 @@ uniform permutation that depends only on these: not on workers, batch sizes, or 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,27 +19,45 @@ from dclm.core.store import local_file
 Rows = npt.NDArray[np.unsignedinteger]
 Keys = npt.NDArray[np.uint64]
 
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""The increment of SplitMix64."""
 NUM_BINS = 1 << 16
 """Keys are counted by their highest 16 bits, so that the merge can find its ranges without reading all keys."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Two files: sorted keys (uint64) and the rows in that order."""
+    """Rows in the order of their keys: two files, or an index of rows that another run holds."""
 
     path: str
-    """Address without the suffixes `.keys` and `.rows`."""
+    """Address without the suffixes: `.keys` (uint64, sorted), and `.rows` or `.order`."""
     num_rows: int
+    times: int = 1
+    """How often each row is to be read. `dclm.tokens.mixture` turns such a run into one run per copy."""
+    of: str | None = None
+    """Address of the run that holds the rows, at the indices in `.order`; None: this one."""
+    of_rows: int = 0
+    """Number of rows of that run."""
 
     def keys(self) -> Keys:
         """All keys, mapped."""
         return np.memmap(local_file(f"{self.path}.keys"), dtype="<u8", mode="r", shape=(self.num_rows,))
 
     def rows(self, row_len: int, dtype: str) -> Rows:
-        """All rows `[num_rows, row_len]`, mapped."""
+        """All rows `[num_rows, row_len]` of a run that holds its rows, mapped."""
+        assert self.of is None, f"{self.path} holds no rows"
         return np.memmap(
             local_file(f"{self.path}.rows"), dtype=_little(dtype), mode="r", shape=(self.num_rows, row_len)
         )
+
+    def select(self, places: npt.NDArray[np.int64], row_len: int, dtype: str) -> Rows:
+        """The rows at these places in the order of keys."""
+        if self.of is None:
+            own: Rows = self.rows(row_len, dtype)[places]
+            return own
+        order = np.memmap(local_file(f"{self.path}.order"), dtype="<u4", mode="r", shape=(self.num_rows,))
+        chosen: Rows = Run(path=self.of, num_rows=self.of_rows).rows(row_len, dtype)[order[places]]
+        return chosen
 
 
 def row_keys(seed: int, purpose: str, first: int, count: int) -> Keys:
@@ -48,7 +67,12 @@ def row_keys(seed: int, purpose: str, first: int, count: int) -> Keys:
     """
     start = int.from_bytes(hashlib.blake2b(f"{seed}\0{purpose}".encode(), digest_size=8).digest(), "little")
     with np.errstate(over="ignore"):
-        z = np.uint64(start) + np.arange(first + 1, first + count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        return scrambled(np.uint64(start) + np.arange(first + 1, first + count + 1, dtype=np.uint64) * GOLDEN)
+
+
+def scrambled(z: Keys) -> Keys:
+    """SplitMix64's finalizer: a bijection whose values look random."""
+    with np.errstate(over="ignore"):
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))
@@ -64,7 +88,14 @@ def write_run(path: Path, keys: Keys, rows: Rows, dtype: str) -> int:
     return len(order)
 
 
-def count_bins(runs: list[Run]) -> npt.NDArray[np.int64]:
+def write_index(path: Path, keys: Keys, places: npt.NDArray[np.int64]) -> None:
+    """Write the keys in order, and for each the place of its row in the run that holds it."""
+    order = np.argsort(keys, kind="stable")
+    keys[order].astype("<u8").tofile(f"{path}.keys")
+    places[order].astype("<u4").tofile(f"{path}.order")
+
+
+def count_bins(runs: Sequence[Run]) -> npt.NDArray[np.int64]:
     """For each value of the highest 16 bits, the number of keys of all runs."""
     counts = np.zeros(NUM_BINS, dtype=np.int64)
     for run in runs:

@@ -1,22 +1,51 @@
 """The global order: merges sorted runs by ranges of keys into shard files with a fixed number of rows.
 
 Together with packing, this makes two passes over disk. A unit is a few consecutive shards; it reads one contiguous
-piece of every run, so memory is bounded by `GROUP_BYTES`, whatever the size of the corpus.
+piece of every run (of a run's index, where rows are repeated), so memory is bounded by `GROUP_BYTES`, whatever the size
+of the corpus. In a mixture, each source has an order of its own, and the sources take turns: after any number of rows,
+each has had its exact share.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from dclm.core.journal import Outcome
 from dclm.core.record import fingerprint
 from dclm.core.stage import unit_files
+from dclm.tokens.curriculum import Turns, stretches
 from dclm.tokens.runs import Rows, Run, count_bins
 
 GROUP_BYTES = 128 << 20
 """Bytes of rows that one unit of the merge holds at a time. Does not affect the output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Consecutive rows of one source's order."""
+
+    source: int
+    first_key: int
+    last_key: int
+    """The rows have keys in this closed range, which may contain other rows too."""
+    skip: int
+    """Number of rows in the range before these."""
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """Consecutive rows of one phase."""
+
+    rows: tuple[int, ...]
+    """Rows of each source in the whole phase."""
+    before: tuple[int, ...]
+    """Rows of each source before this stretch."""
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +55,8 @@ class MergeUnit:
     fingerprint: str
     directory: str
     """Address of the artifact."""
-    runs: tuple[Run, ...]
-    first_key: int
-    last_key: int
-    """The rows have keys in this closed range, which may contain other rows too."""
-    skip: int
-    """Number of rows in the range before `first`."""
+    sources: tuple[tuple[Run, ...], ...]
+    stretches: tuple[Stretch, ...]
     first: int
     count: int
     rows_per_shard: int
@@ -39,26 +64,58 @@ class MergeUnit:
     dtype: str
 
 
+class _Ranges:
+    """Finds rows in a source's order by their number."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._counts = count_bins(runs)
+        self._ends = np.cumsum(self._counts)
+
+    def piece(self, source: int, first: int, count: int) -> Piece:
+        low = int(np.searchsorted(self._ends, first, side="right"))
+        high = int(np.searchsorted(self._ends, first + count - 1, side="right"))
+        skip = first - int(self._ends[low] - self._counts[low])
+        return Piece(source=source, first_key=low << 48, last_key=((high + 1) << 48) - 1, skip=skip, count=count)
+
+
 def plan_merge(
-    runs: list[Run], *, rows_per_shard: int, row_len: int, dtype: str, out: str, identity: str
+    sources: Sequence[Sequence[Run]],
+    phases: Sequence[Sequence[int]],
+    *,
+    rows_per_shard: int,
+    row_len: int,
+    dtype: str,
+    out: str,
+    identity: str,
 ) -> list[MergeUnit]:
-    """Units that cover all rows, each a whole number of shard files (the last file may be shorter)."""
-    counts = count_bins(runs)
-    ends = np.cumsum(counts)
-    total = int(ends[-1])
+    """Units that cover all rows, each a whole number of shard files (the last file may be shorter).
+
+    phases: for each, the number of rows of each source; together they read all rows of all sources.
+    """
+    total = sum(map(sum, phases))
     shards = max(1, GROUP_BYTES // (rows_per_shard * row_len * np.dtype(dtype).itemsize))
     size = shards * rows_per_shard
+    ranges = [_Ranges(runs) for runs in sources]
+    given = [0] * len(sources)  # rows of each source's order that are placed
+    turns = [Turns(phase) for phase in phases]
     units = []
-    for first in range(0, total, size):
-        count = min(size, total - first)
-        low = int(np.searchsorted(ends, first, side="right"))
-        high = int(np.searchsorted(ends, first + count - 1, side="right"))
+    for number, parts in enumerate(stretches(total, size, phases)):
+        found = []
+        for phase, _, count in parts:
+            before = turns[phase].past
+            turns[phase].take(count)
+            pieces = []
+            for source, had in enumerate(before):
+                wanted = turns[phase].past[source] - had
+                if wanted:
+                    pieces.append(ranges[source].piece(source, given[source], wanted))
+                    given[source] += wanted
+            found.append(Stretch(rows=tuple(phases[phase]), before=before, pieces=tuple(pieces)))
+        first, count = number * size, sum(count for _, _, count in parts)
         units.append(
             MergeUnit(
-                runs=tuple(runs),
-                first_key=low << 48,
-                last_key=((high + 1) << 48) - 1,
-                skip=first - int(ends[low] - counts[low]),
+                sources=tuple(map(tuple, sources)),
+                stretches=tuple(found),
                 first=first,
                 count=count,
                 rows_per_shard=rows_per_shard,
@@ -87,22 +144,34 @@ def merge(unit: MergeUnit) -> Outcome:
 
 
 def _gather(unit: MergeUnit) -> Rows:
-    """The unit's rows in the global order: by key, and for equal keys by run and position in it."""
-    bounds = []
-    for run in unit.runs:
-        keys = run.keys()
-        low = int(np.searchsorted(keys, np.uint64(unit.first_key), side="left"))
-        bounds.append((low, int(np.searchsorted(keys, np.uint64(unit.last_key), side="right"))))
-    pieces = [run.keys()[low:high] for run, (low, high) in zip(unit.runs, bounds, strict=True)]
-    order = np.argsort(np.concatenate(pieces), kind="stable")
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order)) - unit.skip
-    rows = np.empty((unit.count, unit.row_len), dtype=np.dtype(unit.dtype).newbyteorder("<"))
+    """The unit's rows in the global order."""
+    out = np.empty((unit.count, unit.row_len), dtype=np.dtype(unit.dtype).newbyteorder("<"))
     start = 0
-    for run, (low, high) in zip(unit.runs, bounds, strict=True):
-        here = place[start : start + high - low]
-        inside = (here >= 0) & (here < unit.count)
+    for stretch in unit.stretches:
+        count = sum(piece.count for piece in stretch.pieces)
+        turns = Turns(stretch.rows, stretch.before).take(count)
+        for piece in stretch.pieces:
+            _place(unit, piece, out, start + np.flatnonzero(turns == piece.source))
+        start += count
+    return out
+
+
+def _place(unit: MergeUnit, piece: Piece, out: Rows, places: npt.NDArray[np.int64]) -> None:
+    """Copy a piece of a source's order to these rows of `out`: by key, and for equal keys by run and position in it."""
+    runs = unit.sources[piece.source]
+    bounds = []
+    for run in runs:
+        keys = run.keys()
+        low = int(np.searchsorted(keys, np.uint64(piece.first_key), side="left"))
+        bounds.append((low, int(np.searchsorted(keys, np.uint64(piece.last_key), side="right"))))
+    found = [run.keys()[low:high] for run, (low, high) in zip(runs, bounds, strict=True)]
+    order = np.argsort(np.concatenate(found), kind="stable")
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order)) - piece.skip
+    start = 0
+    for run, (low, high) in zip(runs, bounds, strict=True):
+        here = rank[start : start + high - low]
+        inside = (here >= 0) & (here < piece.count)
         if inside.any():
-            rows[here[inside]] = run.rows(unit.row_len, unit.dtype)[low:high][inside]
+            out[places[here[inside]]] = run.select(np.arange(low, high)[inside], unit.row_len, unit.dtype)
         start += high - low
-    return rows

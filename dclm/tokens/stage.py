@@ -2,98 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import NamedTuple, cast
 
 from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import DataError
 from dclm.core.journal import Outcome
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import FileEntry, Record, fingerprint
-from dclm.core.stage import FILES, Unit, Workspace, run_stage
+from dclm.core.stage import FILES, Workspace, run_stage
 from dclm.core.store import join
-from dclm.tokens.account import token_account
-from dclm.tokens.documents import DocumentSource, find_documents
+from dclm.tokens.account import SourceRows, token_account
+from dclm.tokens.config import TokenizeConfig
+from dclm.tokens.curriculum import phase_rows
+from dclm.tokens.documents import find_documents
+from dclm.tokens.job import Job
 from dclm.tokens.manifest import write_manifest
-from dclm.tokens.mixture import copy_of, plan_copies, shares, write_copy
-from dclm.tokens.pack import Packed, Packing, PackUnit, TailsUnit, pack_shard, pack_tails, packed_by
+from dclm.tokens.mixture import copies_of, plan_copies, write_copies
+from dclm.tokens.pack import CountUnit, Packed, PackUnit, TailsUnit, count_shard, pack_shard, pack_tails, packed_by
 from dclm.tokens.runs import Run
 from dclm.tokens.shuffle import merge, plan_merge
-from dclm.tokens.tokenizer import Encoder, TokenizerFile, choose_encoder, copy_tokenizer, open_tokenizer
+from dclm.tokens.tokenizer import Encoder, choose_encoder, copy_tokenizer, open_tokenizer
 
-U = TypeVar("U", bound=Unit)
 TOKENIZER = "tokenizer.json"
-VERSION = 2
+VERSION = 3
 """Part of the fingerprint: raise it when the bytes change."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TokenizeConfig:
-    """Everything that determines the bytes of a tokens artifact, except its inputs."""
-
-    seq_len: int = 2048
-    """Context length; rows have one more token."""
-    seed: int = 0
-    packing: Packing = "stream"
-    """`stream`: no token is lost, at most one padded row per source. `dclm`: the last row of each file is padded, as in
-    open_lm's Ray script (its Rust one also adds a row of only padding to a file that fills its rows exactly)."""
-    weights: tuple[float, ...] | None = None
-    """Mixture weights of the sources, in order; None: all of everything."""
-    num_tokens: int | None = None
-    """Number of tokens to train on (`seq_len` per row), rounded up to whole rows; None: all."""
-    max_repeats: float = 1.0
-    """Maximum number of passes over a source."""
-    rows_per_shard: int = 8192
-    """Number of rows in each file except the last; open_lm writes 8,192."""
-    bos: bool | None = None
-    """Whether a token begins each document. None: as in the tokenizer's post-processor; GPT-NeoX's has none."""
-    eot: str | None = None
-    """Token that ends a document; None: the tokenizer's `<|endoftext|>` or its equivalent."""
-
-    def __post_init__(self) -> None:
-        if self.seq_len < 1 or self.rows_per_shard < 1:
-            raise ValueError(f"found seq_len {self.seq_len}, rows_per_shard {self.rows_per_shard}, allowed: ≥ 1")
-        object.__setattr__(self, "max_repeats", float(self.max_repeats))  # 1 and 1.0 are one configuration
-        if self.weights is not None:
-            object.__setattr__(self, "weights", tuple(map(float, self.weights)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """One call of `tokenize`: configuration, inputs and output paths."""
-
-    config: TokenizeConfig
-    tokenizer: TokenizerFile
-    encoder: Encoder
-    sources: tuple[DocumentSource, ...]
-    identity: str
-    space: Workspace
-
-    @property
-    def work(self) -> str:
-        """Address of this job's work files. Named after its identity, so that caches are never out of date."""
-        return join(self.space.work, self.identity[:16])
-
-    @property
-    def row_len(self) -> int:
-        return self.config.seq_len + 1
-
-    @property
-    def pad_id(self) -> int:
-        """open_lm: (-1) mod (vocabulary without added tokens + 3), which is 50,256 for GPT-NeoX; otherwise EOT."""
-        return self.tokenizer.base_vocab_size + 2 if self.config.packing == "dclm" else self.tokenizer.eot_id
-
-    @property
-    def vocab_size(self) -> int:
-        """All ids are below this. open_lm's PAD may be beyond the tokenizer's own ids."""
-        return max(self.tokenizer.vocab_size, self.pad_id + 1)
-
-    @property
-    def dtype(self) -> Literal["uint16", "uint32"]:
-        return "uint16" if self.vocab_size <= 1 << 16 else "uint32"
 
 
 def tokenize(
@@ -126,7 +62,7 @@ def tokenize(
     )
 
     def make(space: Workspace) -> Record:
-        job = _Job(
+        job = Job(
             config=config,
             tokenizer=file,
             encoder=choose_encoder(file.path, encoder),
@@ -136,8 +72,8 @@ def tokenize(
         )
         files = copy_tokenizer(file, space.out)  # first, because workers read it there
         packed = _pack_all(job)
-        runs, counts = _mix(job, packed)
-        shards = _shuffle(job, runs)
+        mixed = _mix(job, packed)
+        shards = _shuffle(job, mixed)
         space.sweep(("tokens",), {entry.path for entry in shards})
         return Record(
             kind="tokens",
@@ -146,7 +82,7 @@ def tokenize(
             config=_describe(job, tokenizer),
             inputs=inputs | {"tokenizer": file.sha256},
             input_digests={f"source {i}": source.digest for i, source in enumerate(sources) if source.digest},
-            counts=counts,
+            counts=mixed.account,
             files=(*shards, write_manifest(space.out, shards), *files),
             provenance={"encoder": job.encoder, "cpu_seconds": _cpu_seconds(space)},
         )
@@ -169,8 +105,32 @@ def _cpu_seconds(space: Workspace) -> float:
     return round(sum(float(str(outcome["cpu_seconds"])) for outcome in space.used.values()), 3)
 
 
-def _pack_all(job: _Job) -> list[list[Packed]]:
-    """Packed shards of each source; with packing `stream` the last entry contains the rows made from the tails."""
+def _sums_before(job: Job) -> list[list[int]]:
+    """For each shard of each source, the sum of the counts of the source's documents before it."""
+    repeats = job.config.repeats
+    if repeats is None:
+        return [[0] * len(source.files) for source in job.sources]
+    units = [
+        CountUnit(
+            fingerprint=fingerprint([job.identity, "count", index, shard]),
+            directory=join(job.work, f"count-{index}", f"{shard:06d}"),
+            file=file,
+            repeats=repeats,
+        )
+        for index, source in enumerate(job.sources)
+        for shard, file in enumerate(source.files)
+    ]
+    done = job.run("count repeats", count_shard, units, lambda _: 0)
+    if not sum(int(str(found["given"])) for found in done):
+        what = f"found no value in the column {repeats.column}"
+        raise DataError(", ".join(s.name for s in job.sources), what, "check the column's name")
+    sums = iter([int(str(found["units"])) for found in done])
+    return [[0, *itertools.accumulate(next(sums) for _ in source.files)] for source in job.sources]
+
+
+def _pack_all(job: Job) -> list[list[Packed]]:
+    """Packed shards of each source; with packing `stream` the last entries contain the rows made from the tails."""
+    before = _sums_before(job)
     units = [
         PackUnit(
             fingerprint=fingerprint([job.identity, "pack", index, shard]),
@@ -187,65 +147,76 @@ def _pack_all(job: _Job) -> list[list[Packed]]:
             dtype=job.dtype,
             packing=job.config.packing,
             seed=job.config.seed,
+            repeats=job.config.repeats,
+            before=before[index][shard],
         )
         for index, source in enumerate(job.sources)
         for shard, file in enumerate(source.files)
     ]
-    done = _run(job, "tokenize", pack_shard, units, lambda found: packed_by("", found).documents)
+    done = job.run("tokenize", pack_shard, units, lambda found: packed_by("", found).documents)
     result: list[list[Packed]] = [[] for _ in job.sources]
     for unit, found in zip(units, done, strict=True):
         result[unit.source].append(packed_by(unit.directory, found))
     tails = [
         TailsUnit(
-            fingerprint=fingerprint([job.identity, "tails", index]),
-            directory=join(job.work, f"pack-{index}", "tails"),
-            tails=ends,
+            fingerprint=fingerprint([job.identity, "tails", index, times]),
+            directory=join(job.work, f"pack-{index}", "tails" if job.config.repeats is None else f"tails-x{times}"),
+            tails=tuple(tail.path for packed in source for tail in packed.tails if tail.times == times),
+            times=times,
             source=index,
             eot_id=job.tokenizer.eot_id,
             row_len=job.row_len,
             dtype=job.dtype,
             seed=job.config.seed,
+            repeats=job.config.repeats,
         )
         for index, source in enumerate(result)
-        if (ends := tuple(packed.tail for packed in source if packed.tail))
+        for times in sorted({tail.times for packed in source for tail in packed.tails})
     ]
-    for each, joined in zip(tails, _run(job, "tails", pack_tails, tails, lambda _: 0), strict=True):
+    for each, joined in zip(tails, job.run("tails", pack_tails, tails, lambda _: 0), strict=True):
         result[each.source].append(packed_by(each.directory, joined))
     return result
 
 
-def _mix(job: _Job, packed: list[list[Packed]]) -> tuple[list[Run], dict[str, object]]:
-    """The runs that the shuffle merges, and the token account."""
+class _Mixed(NamedTuple):
+    """What the shuffle reads."""
+
+    sources: list[list[Run]]
+    phases: list[tuple[int, ...]]
+    account: dict[str, object]
+
+
+def _mix(job: Job, packed: list[list[Packed]]) -> _Mixed:
+    """The runs of each source, the rows of each source in each phase, and the token account."""
+    config = job.config
     runs = [[run for p in source for run in p.runs] for source in packed]
-    available = [sum(run.num_rows for run in source) for source in runs]
+    available = [sum(run.num_rows * run.times for run in source) for source in runs]
     if not sum(available):
         raise DataError(", ".join(s.name for s in job.sources), "found no documents", "were all of them dropped?")
-    config = job.config
-    total = None if config.num_tokens is None else -(-config.num_tokens // config.seq_len)
     names = [source.name for source in job.sources]
-    taken = shares(available, names, weights=config.weights, total=total, max_repeats=config.max_repeats)
-    copies = [
+    reads = [sum(p.document_reads for p in source) for source in packed]
+    phases = phase_rows(config, available, reads, names)
+    taken = [sum(rows) for rows in zip(*phases, strict=True)]
+    plans = [
         plan_copies(
-            runs[i],
-            taken[i],
-            source=i,
-            seed=config.seed,
-            row_len=job.row_len,
-            dtype=job.dtype,
-            work=join(job.work, f"mix-{i}"),
-            identity=job.identity,
+            runs[i], taken[i], source=i, seed=config.seed, work=join(job.work, f"mix-{i}"), identity=job.identity
         )
         for i in range(len(runs))
     ]
-    units = [unit for copy in copies for unit in copy.units]
-    _run(job, "mix", write_copy, units, lambda _: 0)
-    chosen = [run for copy in copies for run in copy.whole] + [copy_of(unit) for unit in units]
-    return chosen, token_account(packed, names, available, taken, job.row_len, with_bos=job.tokenizer.bos is not None)
+    job.run("mix", write_copies, [unit for plan in plans for unit in plan.units], lambda _: 0)
+    chosen = [[*plan.whole, *(run for unit in plan.units for run in copies_of(unit))] for plan in plans]
+    have = [sum(run.num_rows for run in source) for source in runs]
+    rows = [SourceRows(*found) for found in zip(names, have, [p.distinct for p in plans], taken, strict=True)]
+    account = token_account(packed, rows, phases, job.row_len, with_bos=job.tokenizer.bos is not None)
+    if not config.is_mixture:  # one shuffle of everything
+        return _Mixed([[run for source in chosen for run in source]], [(sum(taken),)], account)
+    return _Mixed(chosen, phases, account)
 
 
-def _shuffle(job: _Job, runs: list[Run]) -> list[FileEntry]:
+def _shuffle(job: Job, mixed: _Mixed) -> list[FileEntry]:
     units = plan_merge(
-        runs,
+        mixed.sources,
+        mixed.phases,
         rows_per_shard=job.config.rows_per_shard,
         row_len=job.row_len,
         dtype=job.dtype,
@@ -253,7 +224,7 @@ def _shuffle(job: _Job, runs: list[Run]) -> list[FileEntry]:
         identity=job.identity,
     )
     entries = []
-    for outcome in _run(job, "shuffle", merge, units, lambda found: sum(_rows(found).values())):
+    for outcome in job.run("shuffle", merge, units, lambda found: sum(_rows(found).values())):
         files = cast(Mapping[str, tuple[int, str]], outcome[FILES])
         rows = _rows(outcome)
         entries += [FileEntry(path=n, sha256=digest, bytes=size, rows=rows[n]) for n, (size, digest) in files.items()]
@@ -264,18 +235,7 @@ def _rows(outcome: Outcome) -> Mapping[str, int]:
     return cast(Mapping[str, int], outcome["rows"])
 
 
-def _run(
-    job: _Job, label: str, function: Callable[[U], Outcome], units: list[U], items: Callable[[Outcome], int]
-) -> list[Outcome]:
-    """All outcomes in the order of the units."""
-    if not units:
-        return []
-    done = job.space.run_units(function, units, label, total=len(units), items=items)
-    outcomes = {each.index: each.outcome for each in done}
-    return [outcomes[index] for index in range(len(units))]
-
-
-def _describe(job: _Job, tokenizer: str) -> dict[str, object]:
+def _describe(job: Job, tokenizer: str) -> dict[str, object]:
     file, config = job.tokenizer, job.config
     return {
         "seq_len": config.seq_len,
@@ -286,10 +246,11 @@ def _describe(job: _Job, tokenizer: str) -> dict[str, object]:
         "pad_id": job.pad_id,
         "seed": config.seed,
         "packing": config.packing,
-        "weights": None if config.weights is None else list(config.weights),
-        "num_tokens": config.num_tokens,
-        "max_repeats": config.max_repeats,
+        **config.mixture(),
         "rows_per_shard": config.rows_per_shard,
         "tokenizer": Path(tokenizer).name,
         "tokenizer_sha256": file.sha256,
     }
+
+
+__all__ = ["TokenizeConfig", "tokenize"]

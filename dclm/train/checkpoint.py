@@ -45,14 +45,24 @@ class State:
     precision: str
     threads: int
     world_size: int
+    earlier_updates: int = 0
+    """Number of updates of earlier runs that the optimizer's moments continue from."""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Of a checkpoint: path of each of its files → sha256, and of the run's metrics up to it (`metrics.jsonl`)."""
     digest: str = ""
     """sha256 over all of the above; filled in when it is written."""
 
+    @property
+    def optimizer_step(self) -> int:
+        """Number of updates that the moments have seen, which decides their bias correction."""
+        return self.earlier_updates + self.step
+
 
 def _digest(state: State) -> str:
-    fields = {key: value for key, value in dataclasses.asdict(state).items() if key != "digest"}
+    fields = dataclasses.asdict(state)
+    del fields["digest"]
+    if not state.earlier_updates:  # unknown to earlier versions
+        del fields["earlier_updates"]
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 

@@ -34,11 +34,13 @@ class Sequences(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Order:
-    """The order of the training data: the stored order (already shuffled), reshuffled for later epochs."""
+    """The order of the training data: the artifact's order (already shuffled), reshuffled for later epochs."""
 
     num_sequences: int
     batch_sequences: int
     seed: int
+    stated: Indices | None = None
+    """The rows of all updates, in order; None: the artifact's order."""
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Indices:
         """Row indices that `rank` reads in update `step`: a contiguous part of the global batch.
@@ -47,6 +49,8 @@ class Order:
         """
         low, high = (self.batch_sequences * r // world_size for r in (rank, rank + 1))
         places = step * self.batch_sequences + np.arange(low, high, dtype=np.int64)
+        if self.stated is not None:
+            return self.stated[places]
         epochs, rows = np.divmod(places, self.num_sequences)
         for epoch in np.unique(epochs):
             if epoch > 0:

@@ -17,7 +17,7 @@ from dclm.core.errors import DataError
 from dclm.core.progress import Progress
 from dclm.train.data import Order, Sequences
 from dclm.train.metrics import MetricsWriter, StepMetrics, speed_note
-from dclm.train.optim import MAX_GRAD_NORM, learning_rate, set_learning_rate
+from dclm.train.optim import MAX_GRAD_NORM, Schedule, learning_rate, set_learning_rate
 from dclm.train.parallel import LossModel
 from dclm.train.ranks import Ranks
 from dclm.train.scale import Scale
@@ -45,6 +45,7 @@ class Trainer:
     loss_model: LossModel
     optimizer: torch.optim.Optimizer
     ranks: Ranks
+    schedule: Schedule = "cosine"
 
     def run(
         self,
@@ -102,7 +103,7 @@ class Trainer:
         parameters = list(self.loss_model.parameters())
         norm = torch.nn.utils.clip_grad_norm_(parameters, MAX_GRAD_NORM)
         full_norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        set_learning_rate(self.optimizer, learning_rate(scale, step))
+        set_learning_rate(self.optimizer, learning_rate(scale, step, self.schedule))
         self.optimizer.step()
         self.optimizer.zero_grad()
         return torch.cat((ranks.sum(sums), full_norm.reshape(1)))
@@ -126,7 +127,7 @@ class Trainer:
                 )
                 raise DataError(f"{scale.name}, step {step}", what, hint)
             if writer is not None:
-                rate = learning_rate(scale, step - 1)
+                rate = learning_rate(scale, step - 1, self.schedule)
                 tokens = step * batch_tokens
                 writer.step(StepMetrics(step=step, loss=loss, z_loss=z_loss, lr=rate, grad_norm=norm, tokens=tokens))
         speed = len(pending) * batch_tokens / seconds

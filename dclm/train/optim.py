@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from torch import nn
@@ -12,14 +13,19 @@ from dclm.train.scale import Scale
 
 BETAS = (0.9, 0.95)  # open_lm `--beta2 0.95`
 EPSILON = 1e-8
+Schedule = Literal["cosine", "linear"]
 MAX_GRAD_NORM = 1.0  # open_lm `--grad-clip-norm 1`
 
 
-def learning_rate(scale: Scale, step: int) -> float:
-    """The learning rate of update `step` (from 0): linear warm-up, then a cosine to the final rate.
+def learning_rate(scale: Scale, step: int, schedule: Schedule = "cosine") -> float:
+    """The learning rate of update `step` (from 0). cosine: linear warm-up, then a cosine to the final rate. linear: a
+    cool-down, from the peak rate in a line to the final rate, which the last update has; no warm-up.
 
     Source: open_lm scheduler.py `cosine_lr`.
     """
+    if schedule == "linear":
+        done = (step + 1) / scale.num_steps
+        return scale.learning_rate + done * (scale.final_learning_rate - scale.learning_rate)
     if step < scale.warmup_steps:
         return scale.learning_rate * (step + 1) / scale.warmup_steps
     done = (step - scale.warmup_steps) / (scale.num_steps - scale.warmup_steps)

@@ -8,6 +8,8 @@ from typing import Literal
 
 import torch
 
+from dclm.train.open_lm_order import OpenLmOrder
+from dclm.train.optim import Schedule
 from dclm.train.ranks import Device
 from dclm.train.trackers import TrackerName
 
@@ -17,7 +19,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """Only `epochs`, `init`, `num_tokens` and `precision` change numbers by more than rounding."""
+    """The options up to `num_tokens`, and `precision`, change numbers by more than rounding."""
 
     validation: Path | str | None = None
     """Tokens artifact of held-out text."""
@@ -25,6 +27,15 @@ class TrainOptions:
     """Maximum number of passes over the tokens if there are fewer than the scale needs."""
     init: Path | str | None = None
     """Model of the scale's shape whose weights the run starts from; the record then has `standard: false`."""
+    keep_moments: bool = False
+    """Continue with the optimizer's moments of `init`, too, which must then be a training run or one of its
+    checkpoints."""
+    schedule: Schedule = "cosine"
+    """linear: a cool-down from the scale's peak rate to its final rate, without warm-up; `standard: false`."""
+    weight_decay: float | None = None
+    """Overrides the scale's weight decay, as several passes over the tokens need; `standard: false`."""
+    open_lm_order: OpenLmOrder | None = None
+    """Read the rows in the order of an open_lm run; None: as they are stored. `standard: false`."""
     num_tokens: int | None = None
     """Overrides the scale's token budget; the record then has `standard: false`."""
     resume: bool = False

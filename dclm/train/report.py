@@ -11,6 +11,8 @@ from dclm.core.record import Record, describe_files
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.data import unigram_entropy
 from dclm.train.metrics import TIMINGS, read_metrics, smoothed_updates
+from dclm.train.open_lm_order import OpenLmOrder
+from dclm.train.optim import Schedule
 from dclm.train.plot import draw_loss
 from dclm.train.scale import Scale
 from dclm.train.trackers import TRACKERS
@@ -30,6 +32,14 @@ class Plan:
     input_digests: Mapping[str, str]
     """Role → digest of its record."""
     fingerprint: str
+    schedule: Schedule = "cosine"
+    open_lm_order: OpenLmOrder | None = None
+
+    @property
+    def standard(self) -> bool:
+        """Whether everything but the scale is the benchmark's."""
+        own = (self.epochs, self.schedule, self.open_lm_order) == (1, "cosine", None)
+        return self.scale.standard and own and "init" not in self.inputs
 
 
 def report(
@@ -64,8 +74,12 @@ def report(
         "scale": dataclasses.asdict(scale),
         "seed": plan.seed,
         "epochs": plan.epochs,
-        "standard": scale.standard and plan.epochs == 1 and "init" not in plan.inputs,
+        "standard": plan.standard,
     }
+    if plan.open_lm_order is not None:
+        config["open_lm_order"] = dataclasses.asdict(plan.open_lm_order)
+    if plan.schedule != "cosine":
+        config["schedule"] = plan.schedule
     return Record(
         kind="checkpoint",
         name=scale.name,

@@ -40,8 +40,8 @@ from dclm.train.options import DTYPES, TrainOptions, choose_precision
 from dclm.train.parallel import build_model
 from dclm.train.ranks import Ranks, join
 from dclm.train.report import Plan, report
-from dclm.train.scale import Scale, checked_standard, find_scale, with_tokens, with_vocabulary
-from dclm.train.start import StartWeights
+from dclm.train.scale import Scale, checked_standard, find_scale, with_tokens, with_vocabulary, with_weight_decay
+from dclm.train.start import StartWeights, last_moments
 from dclm.train.trackers import open_trackers, require_trackers
 
 VERSION = 1
@@ -67,7 +67,7 @@ def train(
     """
     options = options or TrainOptions()
     named = find_scale(scale) if isinstance(scale, str) else checked_standard(scale)
-    chosen = with_tokens(named, options.num_tokens)
+    chosen = with_weight_decay(with_tokens(named, options.num_tokens), options.weight_decay)
     require_trackers(options.track)
     patience = options.timeout_seconds
     with (
@@ -104,7 +104,17 @@ class _Run:
         self.start = None if options.init is None else StartWeights(options.init, scale.model)
         if self.start is not None:
             inputs["init"] = self.start.fingerprint
-        config = {"scale": scale, "seed": seed, "epochs": options.epochs}
+        config: dict[str, object] = {"scale": scale, "seed": seed, "epochs": options.epochs}
+        self.moments = last_moments(options.init) if options.keep_moments else None
+        self.earlier_updates = 0
+        if self.moments is not None:
+            state = read_state(self.moments)
+            self.earlier_updates = state.optimizer_step
+            inputs["moments"] = fingerprint([state.fingerprint, state.step])
+        if options.open_lm_order is not None:
+            config["open_lm_order"] = options.open_lm_order
+        if options.schedule != "cosine":
+            config["schedule"] = options.schedule
         identity = fingerprint({"stage": "train", "version": VERSION, **config, "inputs": inputs})
         self.plan = Plan(
             scale=scale,
@@ -113,6 +123,8 @@ class _Run:
             inputs=inputs,
             input_digests=digests,
             fingerprint=identity,
+            schedule=options.schedule,
+            open_lm_order=options.open_lm_order,
         )
 
     def execute(self, progress: Progress) -> Record:
@@ -205,6 +217,7 @@ class _Run:
             precision=choose_precision(self.options.precision, self.ranks.device),
             threads=self.options.threads,
             world_size=self.ranks.world_size,
+            earlier_updates=self.earlier_updates,
         )
         if not existing:
             return None, fresh
@@ -232,11 +245,23 @@ class _Run:
             loss_model.compile_parts()
         optimizer = make_optimizer(model.parameters(), self.scale)
         if checkpoint is not None:
-            load_checkpoint(checkpoint, model, optimizer, state.step)
+            load_checkpoint(checkpoint, model, optimizer, state.optimizer_step)
+        elif self.moments is not None:
+            load_checkpoint(self.moments, model, optimizer, state.optimizer_step)
         batch = self.scale.batch_sequences
-        order = Order(num_sequences=self.data.num_sequences, batch_sequences=batch, seed=seed)
+        stated = None
+        if self.plan.open_lm_order is not None:
+            part = self.scale.tokens // self.plan.open_lm_order.checkpoints // config.seq_len
+            stated = self.plan.open_lm_order.indices(self.data.shard_rows, part, batch, self.scale.num_steps)
+        order = Order(num_sequences=self.data.num_sequences, batch_sequences=batch, seed=seed, stated=stated)
         return Trainer(
-            scale=self.scale, order=order, data=self.data, loss_model=loss_model, optimizer=optimizer, ranks=self.ranks
+            scale=self.scale,
+            order=order,
+            data=self.data,
+            loss_model=loss_model,
+            optimizer=optimizer,
+            ranks=self.ranks,
+            schedule=self.plan.schedule,
         )
 
     def _provenance(self, state: State) -> dict[str, object]:

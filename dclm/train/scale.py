@@ -180,6 +180,18 @@ def with_tokens(scale: Scale, tokens: int | None) -> Scale:
     return dataclasses.replace(changed, warmup_steps=min(scale.warmup_steps, max(1, changed.num_steps // 10)))
 
 
+def with_weight_decay(scale: Scale, weight_decay: float | None) -> Scale:
+    """`scale` with another weight decay (None: unchanged), which leaves the benchmark: `standard` becomes false.
+
+    Raises: ConfigError for a negative number.
+    """
+    if weight_decay is None or weight_decay == scale.weight_decay:
+        return scale
+    if not 0 <= weight_decay < float("inf"):
+        raise ConfigError("weight decay", f"found {weight_decay}, allowed: a number ≥ 0")
+    return dataclasses.replace(scale, weight_decay=weight_decay, standard=False)
+
+
 def with_vocabulary(scale: Scale, vocab_size: int) -> Scale:
     """`scale` with an embedding for this many ids, a multiple of 128 rows, if its own has too few.
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from dclm.core.errors import ConfigError
 from dclm.model.config import ModelConfig
-from dclm.model.load import load_model
+from dclm.model.load import list_checkpoints, load_model
 from dclm.model.transformer import Transformer
+from dclm.train.checkpoint import STATE
 
 FirstWeight = Callable[[str, torch.Size], Tensor]
 
@@ -45,3 +46,17 @@ class StartWeights:
         value = self._state[name].detach()
         assert value.shape == shape, f"{name} has the shape {tuple(value.shape)}, not {tuple(shape)}"
         return value
+
+
+def last_moments(path: str | Path | None) -> Path:
+    """The checkpoint whose moments a run continues with: `path` itself, or the last one of the run `path`.
+
+    Raises: ConfigError if there is none, or no path.
+    """
+    if path is None:
+        raise ConfigError("--keep-moments", "found no --init", "name the run whose moments to continue with")
+    found = [Path(path)] if (Path(path) / STATE).exists() else list_checkpoints(Path(path))
+    if not found:
+        what = "holds no state of an optimizer"
+        raise ConfigError(str(path), what, "pass the directory of a training run, or start without --keep-moments")
+    return found[-1]

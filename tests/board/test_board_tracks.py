@@ -85,6 +85,26 @@ def test_declared_repeats_pass_and_other_deviations_fail(filtering: Result) -> N
     assert deviating("9 tokens instead of 10")["the scale's hyper-parameters"] == (FAILED, "9 tokens instead of 10")
 
 
+def test_declared_repeats_may_adapt_the_weight_decay(filtering: Result) -> None:
+    training = filtering.training
+    settings = {**training.settings, "weight_decay": 0.3}
+    decay, passes = "weight decay 0.3 instead of 0.033", "up to 4 passes over the tokens"
+
+    def verdict(*deviations: str) -> str:
+        changed = dataclasses.replace(training, settings=settings, deviations=deviations)
+        return verdicts(dataclasses.replace(filtering, training=changed))["the scale's hyper-parameters"][0]
+
+    assert verdict(passes, decay) == PASSED
+    assert verdict(decay) == verdict(passes) == FAILED
+
+
+def test_repeats_of_documents_must_be_declared(filtering: Result) -> None:
+    source: Any = filtering.data.counts["sample"]
+    read = {**source, "sequences": 10, "distinct": 5, "taken": 10}
+    assert verdicts(with_data(filtering, sample=read))["one pass, or declared repeats"][0] == FAILED
+    assert verdicts(with_data(filtering, sample=read | {"distinct": 10}))["one pass, or declared repeats"][0] == PASSED
+
+
 def test_what_is_not_said_cannot_be_checked(make: MakeResult) -> None:
     result = make(scale="411m_1x", track="filtering")
     bare = dataclasses.replace(result, training=dataclasses.replace(result.training, settings={}))

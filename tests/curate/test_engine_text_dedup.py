@@ -21,7 +21,9 @@ from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.stage import curate
 from dclm.curate.step import Step
 from dclm.dedup.decontaminate.step import Decontaminate
+from dclm.dedup.decontaminate.weighted_step import DecontaminateWeighted
 from dclm.dedup.exact import Exact
+from dclm.dedup.minhash.step import MinHash
 from dclm.dedup.substring.step import Substring
 from dclm.engine.local import LocalEngine
 from dclm.pool.files import list_files
@@ -77,6 +79,11 @@ STEPS: dict[str, tuple[Step, ...]] = {
     "line": (Exact(of="line", keep="smallest_hash", normalize="whitespace_and_lowercase"),),
     "substring": (Substring(min_tokens=12),),
     "decontaminate": (MASK,),
+    "weighted": (DecontaminateWeighted(items=("task",), ngram=2, min_overlap=0.6, min_weight=0.1, action="mask"),),
+    "carry": (
+        Exact(keep="longest", normalize="whitespace_and_lowercase", carry=("size",)),
+        MinHash(bands=9, rows=2, ngram=2, verify=0.3, keep="smallest_hash", carry=("size", "dates", "domains")),
+    ),
     "all": (Exact(of="line"), Substring(min_tokens=5), MASK),
 }
 

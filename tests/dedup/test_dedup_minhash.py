@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dclm.core.errors import ConfigError
-from dclm.dedup.minhash import step as minhash
+from dclm.dedup.minhash import decision as minhash
 from dclm.dedup.minhash.leaders import find_leaders, jaccard_reaches
 from dclm.dedup.minhash.shingles import text_shingles
 from dclm.dedup.minhash.step import MinHash

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dclm.dedup.minhash.alphabet import Normalization, alphabet
-from dclm.dedup.minhash.shingles import shingle_hash, text_shingles
+from dclm.dedup.minhash.shingles import UNITS, Unit, shingle_hash, text_shingles
 from dclm.dedup.minhash.signatures import Bits, permutations, signatures
 from dclm.text.buffers import utf8
 
@@ -38,7 +40,7 @@ def test_character_shingles_are_equal_where_strings_are(a: str, b: str, n: int) 
         flat = " ".join(fold(text).split())
         return {flat[i : i + n] for i in range(max(1, len(flat) - n + 1))} if flat else set()
 
-    x, y = text_shingles([a, b], n, words=False)
+    x, y = text_shingles([a, b], n, unit="character")
     assert len(x) == len(grams(a))
     assert len(np.intersect1d(x, y)) == len(grams(a) & grams(b))
 
@@ -69,17 +71,26 @@ def test_normalizations_differ_in_what_they_merge() -> None:
         ("한글 『日本』", "한글 日本"),
     ],
 )
-@pytest.mark.parametrize("words", [True, False])
-def test_variants_of_typography_are_one(one: str, other: str, words: bool) -> None:
-    x, y = text_shingles([one, other], 3, "lower_no_punctuation", words)
+@pytest.mark.parametrize("unit", UNITS)
+def test_variants_of_typography_are_one(one: str, other: str, unit: Unit) -> None:
+    x, y = text_shingles([one, other], 3, "lower_no_punctuation", unit)
     assert x.tolist() == y.tolist()
     assert len(x)
 
 
 @given(st.text(max_size=30))
 def test_folding_needs_no_more_room_than_there_are_bytes(text: str) -> None:
-    for words in (True, False):
-        assert len(text_shingles([text], 1, "lower_no_punctuation", words)[0]) <= len(text.encode())
+    for unit in UNITS:
+        assert len(text_shingles([text], 1, "lower_no_punctuation", unit)[0]) <= len(text.encode())
+
+
+SPACELESS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff]")
+
+
+@given(st.text(alphabet="aß É 中日漢字かなカナーกขค้ງမខ、。x", max_size=30), st.integers(1, 4))
+def test_script_shingles_take_characters_where_there_are_no_spaces(text: str, n: int) -> None:
+    spaced = SPACELESS.sub(lambda m: f" {m[0]} ", text)
+    assert text_shingles([text], n, unit="script")[0].tolist() == text_shingles([spaced], n)[0].tolist()
 
 
 def test_the_alphabet_is_the_same_under_every_python() -> None:

@@ -32,7 +32,13 @@ def order(root: Path, runs: list[Run], rows_per_shard: int) -> Any:
     """Where each row of the output came from."""
     (root / "out" / "tokens").mkdir(parents=True, exist_ok=True)
     plan = plan_merge(
-        runs, rows_per_shard=rows_per_shard, row_len=2, dtype="uint16", out=str(root / "out"), identity="x"
+        [runs],
+        [[sum(run.num_rows for run in runs)]],
+        rows_per_shard=rows_per_shard,
+        row_len=2,
+        dtype="uint16",
+        out=str(root / "out"),
+        identity="x",
     )
     files = [item for unit in plan for item in merge(unit)["rows"].items()]
     assert all(count == rows_per_shard for _, count in files[:-1])
@@ -63,7 +69,8 @@ def test_equal_keys_stay_in_order_and_are_all_kept(tmp_path: Path) -> None:
     write_run(tmp_path / "run", np.full(10, 7, np.uint64), rows, "uint16")
     (tmp_path / "out" / "tokens").mkdir(parents=True)
     plan = plan_merge(
-        [Run(path=str(tmp_path / "run"), num_rows=10)],
+        [[Run(path=str(tmp_path / "run"), num_rows=10)]],
+        [[10]],
         rows_per_shard=3,
         row_len=2,
         dtype="uint16",

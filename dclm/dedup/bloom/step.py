@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -16,8 +16,10 @@ from dclm.core.errors import ConfigError
 from dclm.curate.step import Context, MapFunction, Ordered
 from dclm.dedup.bloom import bff
 from dclm.dedup.bloom.filter import Size, empty_filter, size_for
+from dclm.dedup.bloom.stored import merged, stored_size
 from dclm.dedup.bloom.tokens import is_blank, tokenize, trimmed_end
-from dclm.dedup.columns import I64, U8, Bool
+from dclm.dedup.columns import I64, U8, U64, Bool
+from dclm.dedup.index.indexed import Indexed, addresses
 from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
 from dclm.text.buffers import utf8
 from dclm.text.unicode import class_table
@@ -29,7 +31,7 @@ _MODES: dict[Mode, int] = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Bloom(Ordered):
+class Bloom(Indexed, Ordered):
     """BFF's deduplication with a Bloom filter, sized from a count of the n-grams.
 
     Drops documents left with only whitespace, and counts removed paragraphs in `_edits`.
@@ -41,7 +43,7 @@ class Bloom(Ordered):
     """
 
     name: ClassVar[str] = "bloom"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     mode: Mode = "old-both"
     """What is judged: paragraphs; whole documents; paragraphs and then, by the same count, the document (old-both);
@@ -59,8 +61,13 @@ class Bloom(Ordered):
     """Probability that an n-gram that was never seen appears known, once all are inserted."""
     partitions: Positive = 1
     """Number of filters: shard i is deduplicated against the shards whose number has the same remainder."""
+    against: tuple[str, ...] = ()
+    """Indexes of other documents, made by `dclm dedup index` with room for these documents: what they contain counts as
+    seen. Several indexes must have the same size. Needs `partitions: 1`."""
 
     def __post_init__(self) -> None:
+        if self.against and self.partitions > 1:
+            raise ValueError(f"`against` goes with one partition, found partitions: {self.partitions}")
         if self.min_ngram > self.max_ngram:
             raise ValueError(f"min_ngram {self.min_ngram} > max_ngram {self.max_ngram}")
 
@@ -79,23 +86,37 @@ class Bloom(Ordered):
 
         return count
 
+    def index_settings(self) -> Mapping[str, object]:
+        return {name: getattr(self, name) for name in ("mode", "min_ngram", "max_ngram", "threshold", "fp_rate")}
+
     def holds(self, total: int) -> int:
+        if self.against:
+            return stored_size(self.against[0]).bytes
         return size_for(total, self.fp_rate).bytes
 
     def begin(self, context: Context, total: int, partition: int) -> MapFunction:
+        if self.against:
+            found = addresses(self.against, context)
+            size = stored_size(found[0])
+            self.check_memory(size, total, partition)
+            return self.into(merged(found, total, self.name), size.probes)
         size = size_for(total, self.fp_rate)
-        self._check_memory(size, total, partition)
-        words, classes = empty_filter(size), class_table()
+        self.check_memory(size, total, partition)
+        return self.into(empty_filter(size), size.probes)
+
+    def into(self, words: U64, probes: int) -> MapFunction:
+        """The function that deduplicates batches with this filter and adds them to it."""
+        classes = class_table()
         settings = (_MODES[self.mode], self.min_ngram, self.max_ngram, self.threshold)
 
         def deduplicate(batch: pa.RecordBatch) -> pa.RecordBatch:
             texts = utf8(batch.column("text"))
-            left = _Left(*_deduplicate(texts.data, texts.offsets, classes, *settings, words, size.probes))
+            left = _Left(*_deduplicate(texts.data, texts.offsets, classes, *settings, words, probes))
             return _with_result(batch, left)
 
         return deduplicate
 
-    def _check_memory(self, size: Size, total: int, partition: int) -> None:
+    def check_memory(self, size: Size, total: int, partition: int) -> None:
         room = room_bytes()
         if size.bytes > room:
             enough = self.partitions * math.ceil(size.bytes / max(room, 1))

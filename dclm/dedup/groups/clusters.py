@@ -35,14 +35,16 @@ class Clusters(NamedTuple):
     """Packed (see `columns.pack`), in document order."""
     kept: I64
     """Index into `documents` of the document that is kept."""
-    jaccard: F64 | None = None
-    """Jaccard index of each document and the kept one; None: not computed."""
+    similarity: F64 | None = None
+    """Similarity of each document and the kept one; None: not computed."""
+    measure: str = "jaccard"
+    """What the similarity is, and the name of its column in `edges`."""
 
     def drops(self) -> pa.Table:
         """All documents that are not kept (see `dclm.curate.step.Decision`)."""
         gone = np.flatnonzero(self.kept != np.arange(len(self.kept)))
         drops = drops_table(self.documents[gone], self.documents[self.kept[gone]])
-        return drops if self.jaccard is None else drops.append_column("similarity", pa.array(self.jaccard[gone]))
+        return drops if self.similarity is None else drops.append_column("similarity", pa.array(self.similarity[gone]))
 
     def counts(self) -> dict[str, int]:
         """`clusters` of two or more documents, `duplicates` dropped, and the number of documents in the largest
@@ -68,7 +70,7 @@ class Clusters(NamedTuple):
         """Columns cluster, shard, row, kept_shard, kept_row, jaccard: each dropped document with the one that is kept.
 
         In the order of `members`. If the index was not computed, the column is null: the two were linked by shared
-        keys, or through other documents, and not compared.
+        keys, or through other documents, and not compared. With another measure, the last column has its name.
         """
         for members, numbers in self._in_clusters():
             gone = self.kept[members] != members
@@ -81,9 +83,9 @@ class Clusters(NamedTuple):
                     "row": pa.array(row_of(documents), pa.int64()),
                     "kept_shard": pa.array(shard_of(kept), pa.int32()),
                     "kept_row": pa.array(row_of(kept), pa.int64()),
-                    "jaccard": pa.nulls(len(rows), pa.float64())
-                    if self.jaccard is None
-                    else pa.array(self.jaccard[rows]),
+                    self.measure: pa.nulls(len(rows), pa.float64())
+                    if self.similarity is None
+                    else pa.array(self.similarity[rows]),
                 }
             )
 

@@ -20,6 +20,13 @@ class Bands(NamedTuple):
         """Probability that two documents of this Jaccard index become candidates."""
         return 1.0 - (1.0 - jaccard**self.rows) ** self.bands
 
+    def found_contained(self, containment: float, ratio: float) -> float:
+        """Probability that a document becomes a candidate of one `ratio` times as long that contains so much of it.
+
+        Of such a pair the Jaccard index is c / (1 + ratio − c).
+        """
+        return self.found(containment / (1.0 + ratio - containment))
+
     @property
     def threshold(self) -> float:
         """The Jaccard index at which that probability is one half."""

@@ -4,6 +4,7 @@ document."""
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 from numba import int64, njit, uint64
@@ -11,6 +12,7 @@ from numba import int64, njit, uint64
 from dclm.dedup.columns import I64, U64
 from dclm.dedup.hashing import mix
 
+Measure = Literal["jaccard", "containment"]
 MISS = 1e-9
 """Probability that a pair at the threshold is not compared because it shares no sampled shingle."""
 CANDIDATES = 16
@@ -46,6 +48,26 @@ def jaccard_reaches(a: np.ndarray, b: np.ndarray, threshold: float) -> bool:
 
 
 @njit(cache=True, nogil=True)
+def containment_index(a: np.ndarray, b: np.ndarray) -> float:
+    """|a ∩ b| / |a| of sorted sets, of which `a` is not empty."""
+    shared, i, j = 0, 0, 0
+    while i < len(a) and j < len(b):
+        shared += a[i] == b[j]
+        i, j = i + (a[i] <= b[j]), j + (b[j] <= a[i])
+    return float(shared / len(a))
+
+
+@njit(cache=True, nogil=True)
+def containments(offsets: np.ndarray, values: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The fraction of set `first[i]` that is in `second[i]`, for every i."""
+    found = np.empty(len(first), np.float64)
+    for i in range(len(first)):
+        a, b = first[i], second[i]
+        found[i] = containment_index(values[offsets[a] : offsets[a + 1]], values[offsets[b] : offsets[b + 1]])
+    return found
+
+
+@njit(cache=True, nogil=True)
 def jaccard_index(a: np.ndarray, b: np.ndarray) -> float:
     """|a ∩ b| / |a ∪ b| of sorted sets of which at least one is not empty."""
     shared, i, j = 0, 0, 0
@@ -67,30 +89,36 @@ def jaccards(offsets: np.ndarray, values: np.ndarray, first: np.ndarray, second:
 
 @njit(cache=True, nogil=True)
 def _find_leaders(
-    keys: np.ndarray, offsets: np.ndarray, values: np.ndarray, threshold: float, probes: int
+    keys: np.ndarray, offsets: np.ndarray, values: np.ndarray, threshold: float, probes: int, contained: bool
 ) -> np.ndarray:
     count = len(keys)
     leader = np.arange(count)
     met = np.full(count, -1)  # the last document compared with each leader
-    slots, shared, owner, following = _empty_index(keys, offsets, probes)
+    stored = len(values) if contained else probes  # shingles by which one that stays is found
+    slots, shared, owner, following = empty_index(keys, offsets, stored)
     start, used, mask = 0, 0, 0
     for i in range(count):
         if i == 0 or keys[i] != keys[start]:
             start, used = i, 0
-            mask = _mask(_num_probes(keys, offsets, i, probes))
+            mask = mask_for(num_probes(keys, offsets, i, stored))
             slots[: mask + 1] = -1
         mine = values[offsets[i] : offsets[i + 1]]
         for k in range(min(probes, len(mine))):
-            entry, steps = slots[_slot(slots, shared, mine[k], mask)], 0
+            entry, steps = slots[slot_of(slots, shared, mine[k], mask)], 0
             while entry >= 0 and steps < CANDIDATES and leader[i] == i:
                 other = owner[entry]
-                if met[other] != i and jaccard_reaches(mine, values[offsets[other] : offsets[other + 1]], threshold):
-                    leader[i] = other
+                if met[other] != i:
+                    theirs = values[offsets[other] : offsets[other + 1]]
+                    if contained:
+                        if containment_index(mine, theirs) >= threshold:
+                            leader[i] = other
+                    elif jaccard_reaches(mine, theirs, threshold):
+                        leader[i] = other
                 met[other] = i
                 entry, steps = following[entry], steps + 1
         if leader[i] == i:
-            for k in range(min(probes, len(mine))):
-                slot = _slot(slots, shared, mine[k], mask)
+            for k in range(min(stored, len(mine))):
+                slot = slot_of(slots, shared, mine[k], mask)
                 shared[used], owner[used], following[used] = mine[k], i, slots[slot]
                 slots[slot] = used
                 used += 1
@@ -98,7 +126,7 @@ def _find_leaders(
 
 
 @njit(cache=True, nogil=True)
-def _num_probes(keys: np.ndarray, offsets: np.ndarray, start: int, probes: int) -> int:
+def num_probes(keys: np.ndarray, offsets: np.ndarray, start: int, probes: int) -> int:
     """Smallest shingles, at most `probes` per document, in the cluster that begins at `start`."""
     total = 0
     i = start
@@ -109,7 +137,7 @@ def _num_probes(keys: np.ndarray, offsets: np.ndarray, start: int, probes: int) 
 
 
 @njit(cache=True, nogil=True)
-def _empty_index(
+def empty_index(
     keys: np.ndarray, offsets: np.ndarray, probes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Scratch space for the largest cluster: slots of a hash table, and entries with their shingle, leader and next
@@ -118,13 +146,13 @@ def _empty_index(
     for i in range(len(keys)):
         if i == 0 or keys[i] != keys[start]:
             start = i
-            most = max(most, _num_probes(keys, offsets, i, probes))
+            most = max(most, num_probes(keys, offsets, i, probes))
     room = np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(most, np.int64)
-    return np.full(_mask(most) + 1, -1), room[0], room[1], room[2]
+    return np.full(mask_for(most) + 1, -1), room[0], room[1], room[2]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _mask(entries: int) -> int:
+def mask_for(entries: int) -> int:
     size = 2
     while size < 2 * entries:
         size *= 2
@@ -132,7 +160,7 @@ def _mask(entries: int) -> int:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _slot(slots: np.ndarray, shared: np.ndarray, shingle: np.uint64, mask: int) -> np.int64:
+def slot_of(slots: np.ndarray, shared: np.ndarray, shingle: np.uint64, mask: int) -> np.int64:
     """Where entries of this shingle begin, or would."""
     at = int64(mix(shingle) & uint64(mask))
     while slots[at] >= 0 and shared[slots[at]] != shingle:
@@ -140,17 +168,22 @@ def _slot(slots: np.ndarray, shared: np.ndarray, shingle: np.uint64, mask: int) 
     return at
 
 
-def find_leaders(keys: U64, offsets: I64, values: U64, threshold: float) -> I64:
+def probes_for(offsets: I64, threshold: float) -> int:
+    """How many of a document's smallest shingles are looked up (see `MISS`)."""
+    if threshold <= 0:
+        return int(np.diff(offsets).max(initial=1))
+    return 1 if threshold >= 1 else math.ceil(math.log(MISS) / math.log1p(-threshold))
+
+
+def find_leaders(keys: U64, offsets: I64, values: U64, threshold: float, measure: Measure = "jaccard") -> I64:
     """For each document an earlier kept one in its cluster (run of equal keys) that is similar enough, or itself.
 
     Set i is `values[offsets[i]:offsets[i + 1]]`, sorted. Compared are documents that share one of their smallest
     shingles; values are hashes, so these are a sample, of a size such that a pair at the threshold shares none with
     probability at most `MISS` (never, if sets are that small). At most `CANDIDATES` kept documents are tried for each,
-    the last ones first: the cost is linear in the documents, whatever the size of the cluster.
+    the last ones first: the cost is linear in the documents, whatever the size of the cluster. For containment, a
+    document's smallest shingles are looked up among all shingles of the kept ones; larger sets must come first.
     """
-    if threshold <= 0:
-        probes = int(np.diff(offsets).max(initial=1))
-    else:
-        probes = 1 if threshold >= 1 else math.ceil(math.log(MISS) / math.log1p(-threshold))
-    found: I64 = _find_leaders(keys, offsets, values, threshold, probes)
+    probes = probes_for(offsets, threshold)
+    found: I64 = _find_leaders(keys, offsets, values, threshold, probes, measure == "containment")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from numba import njit, uint64
 
@@ -42,18 +43,17 @@ def band_keys(signatures: Signatures, bands: int, rows: int) -> tuple[U64, I64]:
 def candidate_links(keys: pa.Table) -> pa.Table:
     """Links between documents that share a key, only as many as needed to connect them: columns first, second.
 
-    `whole_first` and `whole_second` are the documents' values of the key column `whole`.
+    `whole_first` and `whole_second` are the documents' values of the key column `whole`, and so for any other column
+    of theirs.
     """
     documents = documents_of(keys)
     equal = rows_of_equal_keys(hashes(keys, "key"), documents)
-    linked, places = np.unique(documents[np.concatenate(equal)], return_index=True)
-    whole = hashes(keys, "whole")[np.concatenate(equal)[places]]
+    ends = np.concatenate(equal)
+    linked, places = np.unique(documents[ends], return_index=True)
     links = spanning_links(Links(documents[equal.first], documents[equal.second]))
-    return pa.table(
-        {
-            "first": links.first,
-            "second": links.second,
-            "whole_first": whole[np.searchsorted(linked, links.first)],
-            "whole_second": whole[np.searchsorted(linked, links.second)],
-        }
-    )
+    columns: dict[str, npt.NDArray[np.generic]] = {"first": links.first, "second": links.second}
+    for name in (n for n in keys.column_names if n not in ("key", "shard", "row")):
+        values = keys.column(name).to_numpy()[ends[places]]
+        for end in ("first", "second"):
+            columns[f"{name}_{end}"] = values[np.searchsorted(linked, columns[end])]
+    return pa.table(columns)

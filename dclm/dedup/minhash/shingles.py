@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 from numba import int64, njit, uint32, uint64
@@ -11,6 +12,10 @@ from dclm.dedup.columns import U64
 from dclm.dedup.hashing import mix
 from dclm.dedup.minhash.alphabet import EXPANDS, SKIP, SPACE, TABLE_SIZE, Normalization, alphabet
 
+Unit = Literal["word", "character", "script"]
+CHARACTER, WORD, SCRIPT = 0, 1, 2
+UNITS: dict[Unit, int] = {"character": CHARACTER, "word": WORD, "script": SCRIPT}
+"""What a shingle consists of → its number in kernels."""
 _START = np.uint64(0xCBF29CE484222325)  # FNV-1a, 64 bit: offset basis
 _PRIME = np.uint64(0x100000001B3)  # and prime
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: the base of the polynomial over token hashes
@@ -38,11 +43,26 @@ def _expansion(value: np.uint32) -> tuple[np.int64, np.int64]:
     return int64((value - uint32(EXPANDS)) >> uint32(3)), int64(value & uint32(7))
 
 
+@njit(cache=True, nogil=True, inline="always")
+def spaceless(point: np.uint32) -> bool:
+    """Whether a code point belongs to a script that puts no spaces between words: Han, Kana, Thai, Lao, Khmer …"""
+    code = int64(point)
+    if code < 0x0E00:
+        return False
+    if code < 0x3040:
+        return bool(code < 0x0F00 or 0x1000 <= code < 0x10A0 or 0x1780 <= code < 0x1800)
+    if code < 0xA000:
+        return bool(code < 0x3100 or 0x31F0 <= code < 0x3200 or code >= 0x3400)
+    return bool(0xF900 <= code < 0xFB00 or 0xFF66 <= code < 0xFFA0 or 0x20000 <= code < 0x40000)
+
+
 @njit(cache=True, nogil=True)
-def word_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray) -> int:
+def word_hashes(
+    data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray, by_script: bool = False
+) -> int:
     """Write hashes of the whitespace-separated words of `data[start:end]` to `out`; returns their number.
 
-    A word that normalization empties does not count.
+    A word that normalization empties does not count. by_script: each character of a script without spaces is a word.
     """
     count = 0
     h = _START
@@ -59,6 +79,14 @@ def word_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, out: 
                 count += 1
                 h = _START
                 open_word = False
+        elif by_script and spaceless(point):
+            if open_word:
+                out[count] = mix(h)
+                count += 1
+            out[count] = mix((_START ^ uint64(point)) * _PRIME)
+            count += 1
+            h = _START
+            open_word = False
         elif point < uint32(EXPANDS):
             h = (h ^ uint64(point)) * _PRIME
             open_word = True
@@ -149,13 +177,11 @@ def combine(tokens: np.ndarray, count: int, ngram: int, out: np.ndarray) -> int:
 
 
 @njit(cache=True, nogil=True)
-def shingles(
-    data: np.ndarray, start: int, end: int, table: np.ndarray, words: bool, ngram: int, out: np.ndarray
-) -> int:
+def shingles(data: np.ndarray, start: int, end: int, table: np.ndarray, unit: int, ngram: int, out: np.ndarray) -> int:
     """Write shingle hashes of one text to `out` (room for one per byte), in text order with repeats; returns their
-    number."""
-    if words:
-        count = word_hashes(data, start, end, table, out)
+    number. unit: see `UNITS`."""
+    if unit != CHARACTER:
+        count = word_hashes(data, start, end, table, out, unit == SCRIPT)
     else:
         count = character_hashes(data, start, end, table, out)
     return combine(out, count, ngram, out)
@@ -183,7 +209,7 @@ def shingle_hash(text: str, normalization: Normalization = "lower") -> int:
 
 
 def text_shingles(
-    texts: Iterable[str], ngram: int, normalization: Normalization = "lower", words: bool = True
+    texts: Iterable[str], ngram: int, normalization: Normalization = "lower", unit: Unit = "word"
 ) -> list[U64]:
     """Sorted distinct shingle hashes of each text: the sets whose Jaccard index counts."""
     table = alphabet(normalization)
@@ -191,5 +217,5 @@ def text_shingles(
     for text in texts:
         data = np.frombuffer(text.encode(), np.uint8)
         out = np.empty(len(data), np.uint64)
-        sets.append(np.unique(out[: shingles(data, 0, len(data), table, words, ngram, out)]))
+        sets.append(np.unique(out[: shingles(data, 0, len(data), table, UNITS[unit], ngram, out)]))
     return sets

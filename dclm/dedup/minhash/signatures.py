@@ -84,7 +84,7 @@ def _signatures32(
     data: np.ndarray,
     offsets: np.ndarray,
     table: np.ndarray,
-    words: bool,
+    unit: int,
     ngram: int,
     a: np.ndarray,
     b: np.ndarray,
@@ -95,7 +95,7 @@ def _signatures32(
     hashes = np.empty(room_for(offsets), np.uint64)
     chunk = np.empty(_CHUNK, np.uint32)
     for i in range(len(offsets) - 1):
-        counts[i] = shingles(data, offsets[i], offsets[i + 1], table, words, ngram, hashes)
+        counts[i] = shingles(data, offsets[i], offsets[i + 1], table, unit, ngram, hashes)
         whole[i] = _digest(hashes, counts[i])
         for start in range(0, counts[i], _CHUNK):
             size = min(_CHUNK, counts[i] - start)
@@ -110,7 +110,7 @@ def _signatures64(
     data: np.ndarray,
     offsets: np.ndarray,
     table: np.ndarray,
-    words: bool,
+    unit: int,
     ngram: int,
     a: np.ndarray,
     b: np.ndarray,
@@ -120,7 +120,7 @@ def _signatures64(
     out = np.full((len(offsets) - 1, len(a)), uint64(0xFFFFFFFFFFFFFFFF), np.uint64)
     hashes = np.empty(room_for(offsets), np.uint64)
     for i in range(len(offsets) - 1):
-        counts[i] = shingles(data, offsets[i], offsets[i + 1], table, words, ngram, hashes)
+        counts[i] = shingles(data, offsets[i], offsets[i + 1], table, unit, ngram, hashes)
         whole[i] = _digest(hashes, counts[i])
         for k in range(counts[i]):
             hashes[k] = mix(hashes[k])
@@ -149,10 +149,10 @@ class Signatures(NamedTuple):
     """Hash of the sequence of all shingles: equal if normalized texts are equal."""
 
 
-def signatures(texts: Utf8, table: U32, words: bool, ngram: int, draw: Permutations) -> Signatures:
-    """Signatures of the texts of one batch."""
+def signatures(texts: Utf8, table: U32, unit: int, ngram: int, draw: Permutations) -> Signatures:
+    """Signatures of the texts of one batch. unit: see `shingles.UNITS`."""
     counts = np.zeros(len(texts.offsets) - 1, np.int64)
     whole = np.zeros(len(texts.offsets) - 1, np.uint64)
     kernel = _signatures32 if draw.multiplier.dtype == np.uint32 else _signatures64
-    values = kernel(*texts, table, words, ngram, *draw, counts, whole)
+    values = kernel(*texts, table, unit, ngram, *draw, counts, whole)
     return Signatures(values, counts, whole)

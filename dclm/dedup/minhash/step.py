@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterable, Mapping
+from typing import Annotated, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from dclm.core.config import Count, Fraction, Positive, Range
-from dclm.core.errors import ConfigError
 from dclm.curate.step import Context, Decision, Global, IterativeReduce, MapFunction, Round
-from dclm.dedup.columns import I64, U64, documents_of, hashes, ints, no_drops, row_of, shard_of
-from dclm.dedup.groups.clusters import Clusters, Parts
-from dclm.dedup.groups.components import Components, Links, components
+from dclm.dedup.columns import no_drops
+from dclm.dedup.copies import Carry, with_copies
+from dclm.dedup.groups.clusters import Clusters
+from dclm.dedup.groups.components import Components, components
 from dclm.dedup.groups.stars import components_of, edges_of, large_star, small_star
-from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
+from dclm.dedup.index.indexed import KeyIndexed, addresses
+from dclm.dedup.keep import Keep, check_keep, order_of
 from dclm.dedup.minhash.alphabet import Normalization, alphabet
+from dclm.dedup.minhash.decision import (
+    DECISION_BYTES,
+    Finish,
+    LinksOf,
+    best_of,
+    check_memory,
+    column_of,
+    decision_of,
+    rows_to_verify,
+)
+from dclm.dedup.minhash.known import BANDS, AndInIndex, Known, gone_for_index, with_documents, with_lone, without
+from dclm.dedup.minhash.leaders import Measure, containment_index, jaccard_index
 from dclm.dedup.minhash.lsh import band_keys, candidate_links
+from dclm.dedup.minhash.shingles import UNITS, Unit
 from dclm.dedup.minhash.signatures import Bits, permutations, signatures
 from dclm.dedup.minhash.verify import Verify
 from dclm.text.buffers import utf8
 
-_DECISION_BYTES = 100  # for components, clusters, edges and drops, at peak
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MinHash(Global):
-    """Keeps the first of documents that share many n-grams.
+class MinHash(KeyIndexed, Global):
+    """Keeps one of the documents that share many n-grams.
 
     Two documents with Jaccard index s become candidates with probability 1 − (1 − s^rows)^bands. Without `verify`,
     candidates are duplicates, and so are those linked through others. With it, a document is dropped only if its exact
@@ -43,12 +55,13 @@ class MinHash(Global):
     """
 
     name: ClassVar[str] = "minhash"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     ngram: Positive = 5
     """Number of units in a shingle."""
-    unit: Literal["word", "character"] = "word"
-    """Words are separated by whitespace."""
+    unit: Unit = "word"
+    """Words are separated by whitespace. With `script`, each character of a script without spaces (Han, Kana, Thai,
+    Lao, Khmer, Myanmar) is also a word of its own, for corpora in several languages."""
     normalize: Normalization = "lower"
     """Normalization of the text: none; lower case; lower case without ASCII punctuation, as in SlimPajama; or without
     punctuation of any script, with variants of typography folded (ligatures, full width, accents, invisible characters)
@@ -62,6 +75,30 @@ class MinHash(Global):
     """Width of the hashes; 32 is faster and enough below about 1e8 shingles per document."""
     verify: Fraction | None = None
     """Minimum exact Jaccard index of a dropped document with the one kept instead; null: none is computed."""
+    keep: Keep = "first"
+    """Which document of a cluster is kept: the first in document order; the newest by `date` (ISO 8601); the longest
+    text; the one whose id has the smallest hash; the one with the highest value in `keep_by`; or the one whose source
+    comes first in `prefer`. Ties go to the first in document order. With `verify`, documents are processed in this
+    order."""
+    keep_by: str | None = None
+    """For `keep: highest`, a column of numbers, such as a quality score. For `keep: preferred`, the column that the
+    patterns are matched against; null: `source`."""
+    prefer: tuple[str, ...] = ()
+    """For `keep: preferred`: patterns, best first, such as [wikipedia*, books*]. See `exact`."""
+    carry: tuple[Carry, ...] = ()
+    """What the kept document records about its cluster, itself included: `size` (column `copies`), the distinct `dates`
+    (`copy_dates`) and `domains` (`copy_domains`). Null if there is no copy."""
+    against: tuple[str, ...] = ()
+    """Indexes of other documents, made by `dclm dedup index`: what they contain is dropped, and without `verify`
+    everything linked with it. With `verify`, a document is dropped if its similarity with an indexed one that shares a
+    band reaches the threshold."""
+    measure: Measure = "jaccard"
+    """What `verify` compares: the Jaccard index, or containment, the fraction of a document's shingles that a longer
+    document has. With containment, a page inside a longer one is dropped, regardless of `keep`; the bands must find
+    such pairs, whose Jaccard index is low (see `dclm dedup bands --ratio`)."""
+    pairs_from: Fraction | None = None
+    """Keep the table `pairs` of all candidate pairs with at least this similarity: `dclm dedup report` then tells what
+    other thresholds, from this one up, would drop. At most `verify`."""
     max_cluster: Count | None = None
     """Links that would make a candidate cluster of more documents are not followed; null: no limit."""
     links_in_memory: Count = 200_000_000
@@ -71,33 +108,59 @@ class MinHash(Global):
     def __post_init__(self) -> None:
         if self.verify == 0:
             raise ValueError("verify: 0 verifies nothing; omit it")
+        if self.measure == "containment" and self.verify is None:
+            raise ValueError("measure: containment needs `verify`: bands find candidates by their Jaccard index")
+        if self.pairs_from is not None and (self.verify is None or self.pairs_from > self.verify):
+            raise ValueError("pairs_from: needs `verify`, and is at most that")
+        check_keep(self.keep, self.keep_by, self.prefer)
 
     @property
     def memory(self) -> str:
-        found = f"a worker needs 1 GB; the deciding worker: {_DECISION_BYTES} B"
+        found = f"a worker needs 1 GB; the deciding worker: {DECISION_BYTES} B"
         verified = "; with verify: 8 B per distinct shingle of the largest candidate cluster" if self.verify else ""
+        verified += "" if self.pairs_from is None else f", and 40 B per pair from {self.pairs_from:g} up"
         return f"{found} per candidate document{verified}"
+
+    def index_settings(self) -> Mapping[str, object]:
+        names = ("ngram", "unit", "normalize", "bands", "rows", "seed", "bits")
+        return {name: getattr(self, name) for name in names} | {"verify": self.verify is not None}
+
+    def index_keys(self, context: Context) -> Mapping[str, MapFunction]:
+        bare = dataclasses.replace(self, keep="first", keep_by=None, prefer=(), against=())
+        emit = bare.open(context)
+        return {BANDS: lambda batch: emit(batch).select(["key", "row"])}
+
+    def index_sets(self, context: Context) -> MapFunction | None:
+        return None if self.verify is None else self._verify_step().sets
 
     def open(self, context: Context) -> MapFunction:
         table = alphabet(self.normalize)
         draw = permutations(self.bands * self.rows, self.seed, self.bits)
+        similarity = jaccard_index if self.measure == "jaccard" else containment_index
+        known = Known(addresses(self.against, context), self.verify, similarity) if self.against else None
+        sets = self._verify_step().sets_of if self.verify else None
 
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            found = signatures(utf8(batch.column("text")), table, self.unit == "word", self.ngram, draw)
+            found = signatures(utf8(batch.column("text")), table, UNITS[self.unit], self.ngram, draw)
             keys, places = band_keys(found, self.bands, self.rows)
             rows = batch.column("_row").to_numpy()[places]
-            return pa.RecordBatch.from_pydict(
-                {"key": pa.array(keys), "row": pa.array(rows, pa.int64()), "whole": pa.array(found.whole[places])}
-            )
+            columns = {"key": pa.array(keys), "row": pa.array(rows, pa.int64()), "whole": pa.array(found.whole[places])}
+            if self.keep != "first":
+                columns["order"] = order_of(batch, self.keep, self.keep_by, self.prefer).take(pa.array(places))
+            if known is not None:
+                near = known.of(keys, places, batch.num_rows, None if sets is None else sets(batch.column("text")))
+                columns["known"] = pa.array(near[places])
+            return pa.RecordBatch.from_pydict(columns)
 
         return emit
 
     def reduce(self, keys: pa.Table) -> pa.Table:
-        return candidate_links(keys)
+        links = candidate_links(keys)
+        return with_lone(links, keys) if self.against else links
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
         if self.max_cluster is not None or sum(table.num_rows for table in reduced) <= self.links_in_memory:
-            return self._decision_on(components(_LinksOf(reduced), self.max_cluster), reduced)
+            return self._decision_on(components(LinksOf(reduced), self.max_cluster), reduced)
         return Decision(
             drops=no_drops(),
             then=IterativeReduce(
@@ -108,90 +171,38 @@ class MinHash(Global):
         )
 
     def _decision_on(self, found: Components, reduced: Iterable[pa.Table]) -> Decision:
-        _check_memory(len(found.documents))
+        if not self.against:
+            return with_copies(self._decision_among(found, reduced), self.carry)
+        found = with_documents(found, reduced)
+        known = column_of(found.documents, reduced, "known", np.float64)
+        gone = gone_for_index(found, known, self.verify is not None)
+        add = AndInIndex(found.documents[gone], known[gone])
+        return with_copies(add(self._decision_among(without(found, gone), reduced)), self.carry)
+
+    def _decision_among(self, found: Components, reduced: Iterable[pa.Table]) -> Decision:
+        check_memory(len(found.documents))
         info: dict[str, object] = {"candidates": len(found.documents)}
         if self.max_cluster is not None:
             info["refused_links"] = found.refused
+        order = None if self.keep == "first" else column_of(found.documents, reduced, "order", np.int64)
         if self.verify is None:
-            return _decision(Clusters(found.documents, found.root), info)
-        first = _first_copies(found, _whole_of(found.documents, reduced))
-        step = Verify(threshold=self.verify, words=self.unit == "word", ngram=self.ngram, normalize=self.normalize)
-        return Decision(
-            drops=no_drops(),
-            then=Round(step=step, rows=_rows_to_verify(found, first), finish=_Finish(found.documents, first, info)),
+            kept = found.root if order is None else best_of((found.root,), order)
+            return decision_of(Clusters(found.documents, kept), info)
+        best = best_of((column_of(found.documents, reduced, "whole", np.uint64), found.root), order)
+        rows = rows_to_verify(found, best)
+        finish = Finish(found.documents, best, info, self.measure)
+        return Decision(drops=no_drops(), then=Round(step=self._verify_step(), rows=rows, finish=finish))
+
+    def _verify_step(self) -> Verify:
+        assert self.verify is not None
+        return Verify(
+            threshold=self.verify,
+            unit=self.unit,
+            ngram=self.ngram,
+            normalize=self.normalize,
+            keep=self.keep,
+            keep_by=self.keep_by,
+            prefer=self.prefer,
+            measure=self.measure,
+            pairs_from=self.pairs_from,
         )
-
-
-def _check_memory(candidates: int) -> None:
-    need, room = candidates * _DECISION_BYTES, room_bytes()
-    if need > room:
-        raise ConfigError(
-            "minhash",
-            f"{candidates:,} documents with candidates need {show_bytes(need)}; {show_bytes(room)} available",
-            f"put `exact` before it, or decide on a machine with {show_bytes(int(need / FRACTION))} free",
-        )
-
-
-class _LinksOf:
-    """Reduced tables as links, as often as needed."""
-
-    def __init__(self, reduced: Iterable[pa.Table]) -> None:
-        self._reduced = reduced
-
-    def __iter__(self) -> Iterator[Links]:
-        for table in self._reduced:
-            yield Links(ints(table, "first"), ints(table, "second"))
-
-
-def _whole_of(documents: I64, reduced: Iterable[pa.Table]) -> U64:
-    whole = np.zeros(len(documents), np.uint64)
-    for table in reduced:
-        for end in ("first", "second"):
-            whole[np.searchsorted(documents, ints(table, end))] = hashes(table, f"whole_{end}")
-    return whole
-
-
-def _first_copies(found: Components, whole: U64) -> I64:
-    """For each document the index of the first one in its component with the same shingle sequence."""
-    order = np.lexsort((np.arange(len(whole)), whole, found.root))
-    starts = np.ones(len(order), np.bool_)
-    root, whole = found.root[order], whole[order]
-    starts[1:] = (root[1:] != root[:-1]) | (whole[1:] != whole[:-1])
-    first = np.empty(len(order), np.int64)
-    first[order] = order[starts][np.cumsum(starts) - 1]
-    return first
-
-
-def _rows_to_verify(found: Components, first: I64) -> pa.Table:
-    """One copy of each distinct document, for components that have more than one."""
-    different = np.flatnonzero(first == np.arange(len(first)))
-    several = np.bincount(found.root[different], minlength=len(first))[found.root[different]] > 1
-    chosen = different[several]
-    documents = found.documents[chosen]
-    return pa.table(
-        {
-            "shard": pa.array(shard_of(documents), pa.int32()),
-            "row": pa.array(row_of(documents), pa.int64()),
-            "_cluster": pa.array(found.root[chosen].astype(np.uint64)),
-        }
-    )
-
-
-class _Finish:
-    """The decision on all candidates, from the one on single copies of each."""
-
-    def __init__(self, documents: I64, first: I64, info: dict[str, object]) -> None:
-        self._documents, self._first, self._info = documents, first, info
-
-    def __call__(self, verified: Decision) -> Decision:
-        dropped = np.searchsorted(self._documents, documents_of(verified.drops))
-        kept = np.arange(len(self._documents))
-        kept[dropped] = np.searchsorted(self._documents, documents_of(verified.drops, "kept_"))
-        jaccard = np.ones(len(self._documents), np.float64)  # copies of one that is kept
-        jaccard[dropped] = verified.drops.column("jaccard").to_numpy()
-        return _decision(Clusters(self._documents, kept[self._first], jaccard[self._first]), self._info)
-
-
-def _decision(found: Clusters, info: dict[str, object]) -> Decision:
-    tables = {"clusters": Parts(found.members), "edges": Parts(found.edges)}
-    return Decision(drops=found.drops(), info={**info, **found.counts()}, tables=tables)

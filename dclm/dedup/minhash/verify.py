@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numba import njit
 
 from dclm.core.config import Fraction
 from dclm.curate.step import Context, Decision, Global, MapFunction
-from dclm.dedup.columns import documents_of, drops_table, hashes
+from dclm.dedup.columns import I64, U64, documents_of, drops_table, hashes, ints
+from dclm.dedup.keep import Keep, order_of
 from dclm.dedup.minhash.alphabet import Normalization, alphabet
-from dclm.dedup.minhash.leaders import find_leaders, jaccards
-from dclm.dedup.minhash.shingles import shingles
+from dclm.dedup.minhash.leaders import Measure, containments, find_leaders, jaccards
+from dclm.dedup.minhash.pairs import find_pairs, pair_table
+from dclm.dedup.minhash.shingles import UNITS, Unit, shingles
 from dclm.text.buffers import utf8
 
 
@@ -23,10 +26,11 @@ from dclm.text.buffers import utf8
 class Verify(Global):
     """Within each candidate cluster (column `_cluster`), drops a document that is similar enough to a kept one.
 
-    Documents are processed in order. The first is kept; each of the others is dropped if its Jaccard index with a kept
-    one reaches the threshold, and kept otherwise. So chains do not merge: every dropped document has a kept one at
-    least that similar. Two kept documents are that similar only if a limit on comparisons was reached: see
-    `find_leaders`.
+    Documents are processed in the order of `keep`. The first is kept; each of the others is dropped if its Jaccard
+    index with a kept one reaches the threshold, and kept otherwise. So chains do not merge: every dropped document has
+    a kept one at least that similar. Two kept documents are that similar only if a limit on comparisons was reached:
+    see `find_leaders`. With containment, documents with more shingles come first, and the fraction of a document's
+    shingles that a kept one has is what counts.
 
     Memory: 8 bytes per distinct shingle of the distinct documents of a cluster; `max_cluster` bounds it.
     """
@@ -34,43 +38,90 @@ class Verify(Global):
     name: ClassVar[str] = "minhash.verify"
 
     threshold: Fraction
-    words: bool
+    unit: Unit
     ngram: int
     normalize: Normalization
+    keep: Keep = "first"
+    keep_by: str | None = None
+    prefer: tuple[str, ...] = ()
+    measure: Measure = "jaccard"
+    pairs_from: Fraction | None = None
+
+    def sets(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Columns row and `shingles`: the sorted distinct shingle hashes of each document."""
+        return pa.RecordBatch.from_pydict({"row": batch.column("_row"), "shingles": self._lists(batch.column("text"))})
+
+    def sets_of(self, texts: pa.StringArray) -> Callable[[int], U64]:
+        """A function that gives the set of one of the texts; they are made when the first is asked for."""
+        found: list[tuple[I64, U64]] = []
+
+        def get(place: int) -> U64:
+            if not found:
+                lists = self._lists(texts)
+                found.append((lists.offsets.to_numpy(), lists.values.to_numpy()))
+            offsets, values = found[0]
+            return values[offsets[place] : offsets[place + 1]]
+
+        return get
+
+    def _lists(self, texts: pa.StringArray) -> pa.LargeListArray:
+        offsets, values = _shingle_sets(*utf8(texts), alphabet(self.normalize), UNITS[self.unit], self.ngram)
+        return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
 
     def open(self, context: Context) -> MapFunction:
-        table = alphabet(self.normalize)
-
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            offsets, values = _shingle_sets(*utf8(batch.column("text")), table, self.words, self.ngram)
-            sets = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
-            return pa.RecordBatch.from_pydict(
-                {"key": batch.column("_cluster"), "row": batch.column("_row"), "shingles": sets}
-            )
+            sets = self._lists(batch.column("text"))
+            columns = {"key": batch.column("_cluster"), "row": batch.column("_row"), "shingles": sets}
+            if self.keep != "first":
+                columns["order"] = order_of(batch, self.keep, self.keep_by, self.prefer)
+            return pa.RecordBatch.from_pydict(columns)
 
         return emit
 
     def reduce(self, keys: pa.Table) -> pa.Table:
+        keys = self._in_order(keys)
         sets = keys.column("shingles").combine_chunks()
         offsets = np.zeros(len(sets) + 1, np.int64)
         np.cumsum(sets.value_lengths(), out=offsets[1:])
         values = sets.flatten().to_numpy()
-        leaders = find_leaders(hashes(keys, "key"), offsets, values, self.threshold)
+        leaders = find_leaders(hashes(keys, "key"), offsets, values, self.threshold, self.measure)
         documents = documents_of(keys)
         dropped = np.flatnonzero(leaders != np.arange(len(leaders)))
         dropped = dropped[np.argsort(documents[dropped], kind="stable")]
-        jaccard = jaccards(offsets, values, dropped, leaders[dropped])
+        measured = jaccards if self.measure == "jaccard" else containments
+        near = measured(offsets, values, dropped, leaders[dropped])
         drops = drops_table(documents[dropped], documents[leaders[dropped]])
-        return drops.append_column("jaccard", pa.array(jaccard))
+        drops = drops.append_column("similarity", pa.array(near))
+        if self.pairs_from is None:
+            return drops
+        pairs = find_pairs(hashes(keys, "key"), offsets, values, self.pairs_from, self.measure)
+        return pa.concat_tables([drops, pair_table(pairs, documents)], promote_options="default")
+
+    def _in_order(self, keys: pa.Table) -> pa.Table:
+        """Each cluster's documents in the order in which they are taken."""
+        ranks = [documents_of(keys)]
+        if self.keep != "first":
+            ranks.append(ints(keys, "order"))
+        if self.measure == "containment":
+            ranks.append(-keys.column("shingles").combine_chunks().value_lengths().to_numpy())
+        if len(ranks) == 1:
+            return keys
+        return keys.take(pa.array(np.lexsort((*ranks, hashes(keys, "key")))))
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
-        drops = pa.concat_tables(reduced).sort_by([("shard", "ascending"), ("row", "ascending")])
-        return Decision(drops=drops)
+        found = pa.concat_tables(reduced)
+        if self.pairs_from is None:
+            return Decision(drops=found.sort_by([("shard", "ascending"), ("row", "ascending")]))
+        is_pair = pc.is_valid(found.column("other_row"))
+        pairs = found.filter(is_pair).drop_columns(["kept_shard", "kept_row"])
+        drops = found.filter(pc.invert(is_pair)).drop_columns(["other_shard", "other_row"])
+        drops = drops.sort_by([("shard", "ascending"), ("row", "ascending")])
+        return Decision(drops=drops, tables={"pairs": [pairs]})
 
 
 @njit(cache=True, nogil=True)
 def _shingle_sets(
-    data: np.ndarray, offsets: np.ndarray, table: np.ndarray, words: bool, ngram: int
+    data: np.ndarray, offsets: np.ndarray, table: np.ndarray, unit: int, ngram: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The sorted distinct shingle hashes of each text, concatenated, and where each one's begin."""
     out = np.empty(offsets[-1] - offsets[0], np.uint64)
@@ -78,7 +129,7 @@ def _shingle_sets(
     end = 0
     for i in range(len(offsets) - 1):
         room = out[end:]
-        count = shingles(data, offsets[i], offsets[i + 1], table, words, ngram, room)
+        count = shingles(data, offsets[i], offsets[i + 1], table, unit, ngram, room)
         room[:count].sort()
         for k in range(count):
             if k == 0 or room[k] != out[end - 1]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -13,17 +13,21 @@ from dclm.core.config import Range
 from dclm.core.errors import ConfigError
 from dclm.curate.step import Context, Decision, Global, MapFunction, Round
 from dclm.dedup.columns import I64, documents_of, edits_table, hashes, ints, no_drops, row_of, shard_of
+from dclm.dedup.index.indexed import KeyIndexed, addresses
+from dclm.dedup.index.relation import Relation
 from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
-from dclm.dedup.substring.winnow import anchor_length, choose_anchors, windows_near
+from dclm.dedup.substring.winnow import all_windows, anchor_length, choose_anchors, windows_near
 from dclm.text.buffers import utf8
 
 _ANCHOR_BYTES = 64  # of a repeated anchor, while they are sorted by document
 
+ANCHORS, SPANS = "anchors", "spans"
+"""The relations of an index: hashes of the anchors, and 128-bit hashes of all spans of `min_tokens` tokens."""
 Keep = Literal["first", "none"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Substring(Global):
+class Substring(KeyIndexed, Global):
     """Cuts out spans of `min_tokens` tokens or more that occur elsewhere in the corpus, in any document or the same
     one.
 
@@ -44,12 +48,14 @@ class Substring(Global):
     """
 
     name: ClassVar[str] = "substring"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     min_tokens: Annotated[int, Range(2, 1_000_000)] = 50
     """Length of the shortest span."""
     keep: Keep = "first"
     """Whether the first copy in document order is kept, or none."""
+    against: tuple[str, ...] = ()
+    """Indexes of other documents, made by `dclm dedup index`: every copy of a span that they contain is cut out."""
     action: Literal["remove", "report"] = "remove"
     """Whether spans are cut out, or only listed in the table `spans` (shard, row, start, end; bytes of the text)."""
 
@@ -59,28 +65,47 @@ class Substring(Global):
         decides = f"the deciding worker: {_ANCHOR_BYTES * anchors:.2g} B per repeated token"
         return f"a worker needs 1 GB and 44 B per repeated token of its shard; {decides}"
 
+    def index_settings(self) -> Mapping[str, object]:
+        return {"min_tokens": self.min_tokens}
+
+    def index_keys(self, context: Context) -> Mapping[str, MapFunction]:
+        anchors = dataclasses.replace(self, against=()).open(context)
+        return {ANCHORS: lambda batch: anchors(batch).select(["key", "row"]), SPANS: self._all_spans}
+
+    def _all_spans(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        windows = all_windows(utf8(batch.column("text")), self.min_tokens)
+        rows = batch.column("_row").to_numpy()[windows.rows]
+        return pa.RecordBatch.from_pydict(
+            {"key": pa.array(windows.high), "row": pa.array(rows, pa.int64()), "check": pa.array(windows.low)}
+        )
+
     def open(self, context: Context) -> MapFunction:
+        index = Relation(addresses(self.against, context), ANCHORS) if self.against else None
+
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
             anchors = choose_anchors(utf8(batch.column("text")), self.min_tokens)
             rows = batch.column("_row").to_numpy()[anchors.rows]
-            return pa.RecordBatch.from_pydict(
-                {
-                    "key": pa.array(anchors.hashes),
-                    "row": pa.array(rows, pa.int64()),
-                    "token": pa.array(anchors.tokens, pa.int32()),
-                }
-            )
+            columns = {
+                "key": pa.array(anchors.hashes),
+                "row": pa.array(rows, pa.int64()),
+                "token": pa.array(anchors.tokens, pa.int32()),
+            }
+            if index is not None:
+                columns["known"] = pa.array(index.holds(anchors.hashes).view(np.uint8))
+            return pa.RecordBatch.from_pydict(columns)
 
         return emit
 
     def reduce(self, keys: pa.Table) -> pa.Table:
         repeated = _repeated(hashes(keys, "key"))
+        if self.against:
+            repeated |= keys.column("known").to_numpy() != 0
         return keys.select(["shard", "row", "token"]).filter(pa.array(repeated))
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
         count = sum(table.num_rows for table in reduced)
         self._check_memory(count)
-        step = RepeatedSpans(min_tokens=self.min_tokens, keep=self.keep, action=self.action)
+        step = RepeatedSpans(min_tokens=self.min_tokens, keep=self.keep, action=self.action, against=self.against)
 
         def finish(decision: Decision) -> Decision:
             return dataclasses.replace(decision, info={"repeated_anchors": count, **decision.info})
@@ -107,23 +132,27 @@ class RepeatedSpans(Global):
     min_tokens: int
     keep: Keep
     action: Literal["remove", "report"]
+    against: tuple[str, ...] = ()
 
     def open(self, context: Context) -> MapFunction:
+        index = Relation(addresses(self.against, context), SPANS) if self.against else None
+
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
             anchors = batch.column("_anchors")
             bounds = np.zeros(len(anchors) + 1, np.int64)
             np.cumsum(anchors.value_lengths(), out=bounds[1:])
             places = anchors.flatten().to_numpy().astype(np.int64)
             windows = windows_near(utf8(batch.column("text")), places, bounds, self.min_tokens)
-            return pa.RecordBatch.from_pydict(
-                {
-                    "key": pa.array(windows.high),
-                    "row": pa.array(batch.column("_row").to_numpy()[windows.rows], pa.int64()),
-                    "check": pa.array(windows.low),
-                    "start": pa.array(windows.starts, pa.int32()),
-                    "end": pa.array(windows.ends, pa.int32()),
-                }
-            )
+            columns = {
+                "key": pa.array(windows.high),
+                "row": pa.array(batch.column("_row").to_numpy()[windows.rows], pa.int64()),
+                "check": pa.array(windows.low),
+                "start": pa.array(windows.starts, pa.int32()),
+                "end": pa.array(windows.ends, pa.int32()),
+            }
+            if index is not None:
+                columns["known"] = pa.array(index.holds(windows.high, windows.low).view(np.uint8))
+            return pa.RecordBatch.from_pydict(columns)
 
         return emit
 
@@ -141,6 +170,8 @@ class RepeatedSpans(Global):
         gone[1:] = same
         if self.keep == "none":
             gone[:-1] |= same
+        if self.against:
+            gone |= keys.column("known").to_numpy()[order] != 0
         chosen = order[gone]
         return edits_table(documents[chosen], start[chosen], ints(keys, "end")[chosen])
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, uint64
 
-from dclm.dedup.bloom.tokens import tokenize
+from dclm.dedup.bloom.tokens import count_tokens, tokenize
 from dclm.dedup.columns import I64, U64
 from dclm.dedup.hashing import mix
 from dclm.dedup.minhash.shingles import combine
@@ -57,6 +57,25 @@ def choose_anchors(texts: Utf8, length: int) -> Anchors:
 def windows_near(texts: Utf8, anchors: I64, bounds: I64, length: int) -> Windows:
     """All spans of `length` tokens that contain an anchor: text i has `anchors[bounds[i]:bounds[i + 1]]`, sorted."""
     return Windows(*_windows(*texts, class_table(), anchors, bounds, length, anchor_length(length)))
+
+
+def all_windows(texts: Utf8, length: int) -> Windows:
+    """All spans of `length` tokens."""
+    short = anchor_length(length)
+    counts = _count_short(*texts, class_table(), short)
+    bounds = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=bounds[1:])
+    places = np.arange(bounds[-1]) - np.repeat(bounds[:-1], counts)
+    return Windows(*_windows(*texts, class_table(), places, bounds, length, short))
+
+
+@njit(cache=True, nogil=True)
+def _count_short(data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, short: int) -> np.ndarray:
+    """How many short spans each text has."""
+    counts = np.zeros(len(offsets) - 1, np.int64)
+    for row in range(len(counts)):
+        counts[row] = max(0, count_tokens(data, offsets[row], offsets[row + 1], classes) - short + 1)
+    return counts
 
 
 @njit(cache=True, nogil=True)

@@ -24,7 +24,7 @@ from dclm.train.held_out import held_out_bits
 from dclm.train.scale import find_scale
 
 MIXTURES, LOSSES = "mixtures.csv", "losses.csv"
-VERSION = 1
+VERSION = 2
 """Part of a proxy's identity: raise it when the same mixture gives other measurements."""
 
 
@@ -106,7 +106,14 @@ def _proxy(loaded: LoadedSwarm, out: Path, shares: Mapping[str, float], held_out
         dataclasses.replace(source, weight=shares[source.name]) for source in recipe.data if shares[source.name]
     )
     changed = dataclasses.replace(
-        recipe, data=data, scale=swarm.scale, tokens=swarm.tokens, seed=swarm.seed, validation=None
+        recipe,
+        data=data,
+        phases=(),
+        temperature=None,
+        scale=swarm.scale,
+        tokens=swarm.tokens,
+        seed=swarm.seed,
+        validation=None,
     )
     layout = Layout(out=absolute(out), loaded=loaded.recipe)
     identity = fingerprint(
@@ -119,6 +126,9 @@ def _proxy(loaded: LoadedSwarm, out: Path, shares: Mapping[str, float], held_out
             "scale": find_scale(swarm.scale),
             "tokens": swarm.tokens,
             "epochs": recipe.epochs,
+            "max_repeats": {source.name: source.max_repeats for source in data},
+            "weights_by": recipe.weights_by,
+            "repeats": recipe.repeats,
             "seed": swarm.seed,
             "held_out": {name: read_record(path).fingerprint for name, path in held_out.items()},
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +15,15 @@ import pyarrow.compute as pc
 from dclm.core.config import Positive, Range
 from dclm.core.errors import ConfigError
 from dclm.curate.step import Context, Decision, Global, MapFunction, Round
+from dclm.dedup import keep
+from dclm.dedup.columns import documents_of, ints, no_drops, row_of, shard_of
+from dclm.dedup.copies import Carry, with_copies
+from dclm.dedup.keep import check_keep, order_of
 from dclm.select.semantic.kmeans import assigned, nearest_before, spherical_kmeans
 from dclm.select.semantic.vectors import Vectors, unit_vectors
 
-Keep = Literal["farthest", "nearest", "first"]
+Keep = Literal["farthest", "nearest", "first", "newest", "longest", "smallest_hash", "highest", "preferred"]
+_BY_CENTROID = ("farthest", "nearest", "first")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +41,7 @@ class SemDedup(Global):
     """
 
     name: ClassVar[str] = "semdedup"
+    version: ClassVar[int] = 2
 
     column: str = "embedding"
     """Column of vectors, as added by `embed`."""
@@ -46,10 +52,21 @@ class SemDedup(Global):
     keep_fraction: Annotated[float, Range(0.0, 1.0)] | None = None
     """Fraction of the documents with a vector to keep. Set this or `epsilon`."""
     keep: Keep = "farthest"
-    """Which document ranks first in a cluster: the farthest from its centroid, the nearest to it, or the first in the
-    pool's order."""
+    """Which document ranks first in a cluster: the farthest from its centroid, the nearest to it, the first in document
+    order, or by one of the orders of `minhash`: newest, longest, smallest_hash, highest, preferred. Ties go to the
+    first in document order."""
+    keep_by: str | None = None
+    """For `keep: highest`, a column of numbers, such as a quality score. For `keep: preferred`, the column that the
+    patterns are matched against; null: `source`."""
+    prefer: tuple[str, ...] = ()
+    """For `keep: preferred`: patterns, best first, such as [wikipedia*, books*]. See `exact`."""
+    carry: tuple[Carry, ...] = ()
+    """What a kept document records about those dropped for it, itself included: `size` (column `copies`), the distinct
+    `dates` (`copy_dates`) and `domains` (`copy_domains`). A document is dropped for the one most similar to it, or for
+    the one that this one was dropped for. The ledger then names the kept document."""
 
     def __post_init__(self) -> None:
+        check_keep(self.keep, self.keep_by, self.prefer)
         if (self.epsilon is None) == (self.keep_fraction is None):
             raise ValueError("give `epsilon` or `keep_fraction`")
 
@@ -78,7 +95,7 @@ class SemDedup(Global):
         """Clusters first; then a round over the documents of each cluster."""
         seeds = _seeds(reduced, self.clusters)
         if not len(seeds):
-            return Decision(drops=_places(pa.array([], pa.int32()), pa.array([], pa.int64())), info={"documents": 0})
+            return with_copies(Decision(drops=no_drops(), info={"documents": 0}), self.carry)
         found = spherical_kmeans(_Units(reduced), seeds, self.iterations)
         places: list[pa.Table] = []
         for table, (_, cluster, similarity) in zip(reduced, assigned(_Units(reduced), found.centroids), strict=True):
@@ -92,7 +109,13 @@ class SemDedup(Global):
         }
         sizes = np.bincount(rows.column("_cluster").to_numpy(), minlength=len(seeds))
         step = _WithinClusters(
-            column=self.column, epsilon=self.epsilon, keep_fraction=self.keep_fraction, keep=self.keep
+            column=self.column,
+            epsilon=self.epsilon,
+            keep_fraction=self.keep_fraction,
+            keep=self.keep,
+            keep_by=self.keep_by,
+            prefer=self.prefer,
+            names_kept=bool(self.carry),
         )
 
         def finish(decision: Decision) -> Decision:
@@ -101,7 +124,9 @@ class SemDedup(Global):
             drops = decision.drops.drop_columns(["_cluster"])
             return Decision(drops=drops, info={**info, **decision.info}, tables={"clusters": [table]})
 
-        return Decision(drops=rows.slice(0, 0), then=Round(step=step, rows=rows, finish=finish))
+        return with_copies(
+            Decision(drops=rows.slice(0, 0), then=Round(step=step, rows=rows, finish=finish)), self.carry
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,30 +139,49 @@ class _WithinClusters(Global):
     epsilon: float | None
     keep_fraction: float | None
     keep: Keep
+    keep_by: str | None
+    prefer: tuple[str, ...]
+    names_kept: bool
 
     def open(self, context: Context) -> MapFunction:
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
             rows, vectors = _vectors(batch, self.column, self.name)
             key = pc.cast(batch.column("_cluster"), pa.uint64())
             near = batch.column("_to_centroid")
-            return pa.RecordBatch.from_pydict({"key": key, "row": rows, "to_centroid": near, "vector": vectors})
+            columns = {"key": key, "row": rows, "to_centroid": near, "vector": vectors}
+            if self.keep not in _BY_CENTROID:
+                columns["order"] = order_of(batch, cast(keep.Keep, self.keep), self.keep_by, self.prefer)
+            return pa.RecordBatch.from_pydict(columns)
 
         return emit
 
     def reduce(self, keys: pa.Table) -> pa.Table:
         cluster = keys.column("key").to_numpy().astype(np.int64)
         vectors, _ = unit_vectors(keys.column("vector"), self.name)
-        near = keys.column("to_centroid").to_numpy()
+        rank = self._rank(keys)
         similarity = np.full(len(cluster), -1.0, np.float32)
+        nearest = np.full(len(cluster), -1, np.int64)
         bounds = np.flatnonzero(np.diff(cluster, prepend=-1, append=-1))
         for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             order = np.arange(start, end)  # by shard and row
-            if self.keep != "first":
-                part = near[start:end] if self.keep == "farthest" else -near[start:end]
-                order = start + np.argsort(part, kind="stable")
-            similarity[order] = nearest_before(vectors[order])[0]
+            if rank is not None:
+                order = start + np.argsort(rank[start:end], kind="stable")
+            similarity[order], place = nearest_before(vectors[order])
+            nearest[order] = np.where(place >= 0, order[place], order)
         rows = keys.select(["shard", "row"]).append_column("_cluster", pa.array(cluster))
+        if self.names_kept:
+            for name in ("shard", "row"):
+                rows = rows.append_column(f"kept_{name}", keys.column(name).combine_chunks().take(pa.array(nearest)))
         return rows.append_column("similarity", pa.array(similarity))
+
+    def _rank(self, keys: pa.Table) -> npt.NDArray[np.int64] | Vectors | None:
+        """Who comes first, smallest first; None: document order."""
+        if self.keep == "first":
+            return None
+        if self.keep not in _BY_CENTROID:
+            return ints(keys, "order")
+        near: Vectors = keys.column("to_centroid").to_numpy()
+        return near if self.keep == "farthest" else -near
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
         rows = pa.concat_tables(reduced).sort_by([("shard", "ascending"), ("row", "ascending")])
@@ -150,7 +194,20 @@ class _WithinClusters(Global):
             gone = np.zeros(len(similarity), bool)
             gone[np.argsort(-similarity, kind="stable")[:count]] = True
         least = float(similarity[gone].min()) if gone.any() else None
+        if self.names_kept:
+            rows = _with_kept(rows, gone)
         return Decision(drops=rows.filter(pa.array(gone)), info={"least_similarity_dropped": least})
+
+
+def _with_kept(rows: pa.Table, gone: npt.NDArray[np.bool_]) -> pa.Table:
+    """The rows, each with the document that stays in its place: the end of the chain of those that went."""
+    documents = documents_of(rows)
+    leader = np.where(gone, np.searchsorted(documents, documents_of(rows, "kept_")), np.arange(len(documents)))
+    while not np.array_equal(leader, leader[leader]):
+        leader = leader[leader]
+    for name, values in (("kept_shard", shard_of(documents[leader])), ("kept_row", row_of(documents[leader]))):
+        rows = rows.set_column(rows.column_names.index(name), name, pa.array(values))
+    return rows
 
 
 class _Units:
@@ -171,10 +228,6 @@ def _vectors(batch: pa.RecordBatch, column: str, step: str) -> tuple[pa.Array, p
     _, present = unit_vectors(batch.column(column), f"{step}: {column}")
     mask = pa.array(present)
     return batch.column("_row").filter(mask), batch.column(column).filter(mask)
-
-
-def _places(shard: pa.Array, row: pa.Array) -> pa.Table:
-    return pa.table({"shard": shard, "row": row})
 
 
 def _seeds(tables: Iterable[pa.Table], count: int) -> Vectors:

@@ -1,0 +1,74 @@
+"""How large an index will be and how long it will take, from the first documents of its largest file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dclm.core.store import local_file
+from dclm.curate.index_units import documents_of_file
+from dclm.curate.step import Context
+from dclm.dedup.bloom.filter import empty_filter, size_for
+from dclm.dedup.bloom.step import Bloom
+from dclm.dedup.index.indexed import Indexed, KeyIndexed
+from dclm.pool.files import InputFile
+from dclm.pool.read import Tally
+
+SAMPLE_ROWS = 512
+_PACKED = 3  # bytes of text for a byte of a compressed file
+_SORTING = 1.5  # reading, writing and sorting keys take about so much more than making them
+
+
+class Estimate(NamedTuple):
+    """What is to be expected. Proportional to the bytes of the files: good to a factor of two where they are alike."""
+
+    documents: int
+    bytes: int
+    """Of the index."""
+    seconds: float
+    """CPU seconds."""
+
+
+def estimate(step: Indexed, files: Sequence[InputFile], room: int | None = None) -> Estimate:
+    """The size and cost of the index of these documents."""
+    largest = max(files, key=lambda file: file.size)
+    batch = next(documents_of_file(largest, Tally()), None)
+    if batch is None or batch.num_rows == 0:
+        return Estimate(0, 0, 0.0)
+    sample = batch.slice(0, SAMPLE_ROWS)
+    documents = sum(_documents(file, sample) for file in files)
+    _keys_of(step, sample)  # compiles
+    started = time.process_time()
+    made = _keys_of(step, sample)
+    seconds = (time.process_time() - started) * _SORTING / sample.num_rows * documents
+    if isinstance(step, Bloom):
+        ngrams: int = made // sample.num_rows * documents
+        return Estimate(documents, size_for(max(ngrams, room or 0), step.fp_rate).bytes, seconds)
+    return Estimate(documents, made * documents // sample.num_rows, seconds)
+
+
+def _documents(file: InputFile, sample: pa.RecordBatch) -> int:
+    """How many documents a file holds: known of Parquet, else taken to be as long as those of the sample."""
+    if file.kind == "parquet":
+        return int(pq.read_metadata(local_file(file.path)).num_rows)
+    packed = 1 if file.path.endswith((".jsonl", ".json", ".ndjson", ".jl")) else _PACKED
+    return max(1, int(file.size * packed * sample.num_rows // max(1, sample.column("text").nbytes)))
+
+
+def _keys_of(step: Indexed, sample: pa.RecordBatch) -> int:
+    """Bytes of the sample's keys and sets; of a filter, how many n-grams it adds."""
+    context = Context()
+    if isinstance(step, Bloom):
+        step.into(empty_filter(size_for(1 << 16, step.fp_rate)), 1)(sample)
+        return step.measure(context)(sample)
+    assert isinstance(step, KeyIndexed)
+    emit_sets = step.index_sets(context)
+    sizes = [emit(sample) for emit in step.index_keys(context).values()]
+    total = sum(keys.num_rows * (16 if "check" in keys.schema.names else 8) for keys in sizes)
+    if emit_sets is not None:  # then each key also says whose it is
+        total += 12 * sum(keys.num_rows for keys in sizes) + emit_sets(sample).nbytes
+    return int(total)

@@ -1,0 +1,57 @@
+"""Bloom filters on disk: the index of `bloom`.
+
+INDEX/filter.bin    the words of the filter, little-endian; the record has `blocks`, `probes`, `room` and `keys`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from dclm.core.errors import ConfigError
+from dclm.core.record import Record, read_record
+from dclm.core.store import join, local_file
+from dclm.dedup.bloom.filter import Size, empty_filter
+from dclm.dedup.columns import U64
+
+FILTER = "filter.bin"
+
+
+def number(record: Record, name: str) -> int:
+    """A whole number that the record of a filter states."""
+    return int(cast(Mapping[str, int], record.counts)[name])
+
+
+def stored_size(address: str) -> Size:
+    """The shape of the filter at an address."""
+    record = read_record(address)
+    return Size(blocks=number(record, "blocks"), probes=number(record, "probes"))
+
+
+def merged(addresses: Sequence[str], more: int, step: str) -> U64:
+    """The words of all filters together, in memory that may be written to.
+
+    more: n-grams that are to be added.
+    Raises: ConfigError where the filters differ in size, or have no room for so many.
+    """
+    records = [read_record(address) for address in addresses]
+    size = stored_size(addresses[0])
+    words = empty_filter(size)
+    for address in addresses:
+        if stored_size(address) != size:
+            what = f"has {stored_size(address).blocks:,} blocks, allowed: {size.blocks:,} as {addresses[0]}"
+            raise ConfigError(address, what, "make both with the same --room")
+        words |= np.fromfile(local_file(join(address, FILTER)), "<u8")
+    keys, room = sum(number(record, "keys") for record in records) + more, number(records[0], "room")
+    if keys > room:
+        what = f"{addresses[0]} has room for {room:,} n-grams, found {keys:,} with those of these documents"
+        raise ConfigError(f"{step}: against", what, f"make the index with --room {keys}")
+    return words
+
+
+def write_filter(path: Path, words: U64) -> None:
+    """Write the words of a filter."""
+    words.astype("<u8", copy=False).tofile(path)

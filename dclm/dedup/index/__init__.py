@@ -1,0 +1,1 @@
+"""What a deduplication step needs to know of another corpus, kept as an artifact."""

@@ -1,0 +1,177 @@
+"""Sorted keys on disk, looked up without reading more of them than the pages that the searches touch.
+
+    INDEX/keys/RUN/RELATION/PPPP.arrow      tables in order of key: key, check where there is one, shard, row
+    INDEX/sets/RUN/UUUUU.arrow              row, shingles: sets of the documents of one file
+
+A run is what one corpus added. An index of several corpora holds one run of each, so that adding a corpus costs what
+that corpus costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+from dclm.core.errors import DataError
+from dclm.core.record import Record, read_record
+from dclm.core.store import join, local_file
+from dclm.dedup.columns import I64, U64, Bool
+from dclm.dedup.index.indexed import PARTITIONS
+
+
+class Match(NamedTuple):
+    """Documents of an index that have one of the keys looked up."""
+
+    place: I64
+    """Of the key among those looked up."""
+    shard: I64
+    row: I64
+
+
+def key_path(run: int, relation: str, partition: int) -> str:
+    """Of one partition's keys, within the index."""
+    return f"keys/{run:04d}/{relation}/{partition:04d}.arrow"
+
+
+def set_path(run: int, unit: int) -> str:
+    """Of the sets of one file's documents, within the index."""
+    return f"sets/{run:04d}/{unit:05d}.arrow"
+
+
+def runs_of(record: Record) -> int:
+    """How many runs the index of this record has."""
+    number = record.counts["runs"]
+    assert isinstance(number, list)
+    return len(number)
+
+
+class Relation:
+    """One relation of several indexes."""
+
+    def __init__(self, indexes: Sequence[str], relation: str) -> None:
+        self._parts = [
+            [join(address, key_path(run, relation, partition)) for partition in range(PARTITIONS)]
+            for address, run in _runs(indexes)
+        ]
+        self._open: dict[str, list[pa.Table]] = {}
+
+    def holds(self, keys: U64, checks: U64 | None = None) -> Bool:
+        """For each key whether an index has it (with the same check)."""
+        found = np.zeros(len(keys), np.bool_)
+        for places, table in self._tables(keys):
+            stored = table.column("key").to_numpy()
+            if checks is None:
+                found[places] |= _holds(stored, keys[places])
+            else:
+                found[places] |= _holds_both(stored, table.column("check").to_numpy(), keys[places], checks[places])
+        return found
+
+    def matches(self, run: int, keys: U64) -> Match:
+        """All documents of one run (counted over all indexes) that have one of the keys."""
+        found: list[Match] = []
+        for places, table in self._tables(keys, (run,)):
+            first, count = _ranges(table.column("key").to_numpy(), keys[places])
+            rows = np.repeat(first - np.cumsum(count) + count, count) + np.arange(count.sum())
+            shard, row = (table.column(name).to_numpy()[rows].astype(np.int64) for name in ("shard", "row"))
+            found.append(Match(np.repeat(places, count), shard, row))
+        if not found:
+            return Match(*(np.zeros(0, np.int64) for _ in range(3)))
+        return Match(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+    @property
+    def num_runs(self) -> int:
+        return len(self._parts)
+
+    def _tables(self, keys: U64, runs: Iterable[int] | None = None) -> Iterator[tuple[I64, pa.Table]]:
+        """Places of keys beside each table in whose range they lie."""
+        partition = keys % np.uint64(PARTITIONS)
+        for number in range(PARTITIONS):
+            places = np.flatnonzero(partition == number)
+            if not len(places):
+                continue
+            places = places[np.argsort(keys[places], kind="stable")]
+            mine = keys[places]
+            for run in range(self.num_runs) if runs is None else runs:
+                for table in self._tables_at(self._parts[run][number]):
+                    stored = table.column("key").to_numpy()
+                    if len(stored):
+                        low, high = np.searchsorted(mine, stored[0]), np.searchsorted(mine, stored[-1], "right")
+                        if low < high:
+                            yield places[low:high], table
+
+    def _tables_at(self, address: str) -> list[pa.Table]:
+        if address not in self._open:
+            self._open[address] = mapped(address)
+        return self._open[address]
+
+
+class Sets:
+    """The sets of an index's documents, by run, file and row."""
+
+    def __init__(self, indexes: Sequence[str]) -> None:
+        self._runs = list(_runs(indexes))
+        self._open: dict[tuple[int, int], list[tuple[I64, I64, U64]]] = {}
+
+    def get(self, run: int, shard: int, row: int) -> U64:
+        """Sorted distinct shingle hashes of a document."""
+        for rows, offsets, values in self._tables(run, shard):
+            place = int(np.searchsorted(rows, row))
+            if place < len(rows) and rows[place] == row:
+                return values[offsets[place] : offsets[place + 1]]
+        raise DataError(self._runs[run][0], f"has no set of document {row} of its file {shard}", "make the index again")
+
+    def _tables(self, run: int, shard: int) -> list[tuple[I64, I64, U64]]:
+        if (run, shard) not in self._open:
+            address, number = self._runs[run]
+            tables = []
+            for table in mapped(join(address, set_path(number, shard))):
+                sets = table.column("shingles").chunk(0)
+                tables.append((table.column("row").to_numpy(), sets.offsets.to_numpy(), sets.values.to_numpy()))
+            self._open[run, shard] = tables
+        return self._open[run, shard]
+
+
+def mapped(address: str) -> list[pa.Table]:
+    """The tables of a file, memory-mapped for as long as they are used."""
+    with pa.memory_map(str(local_file(address))) as source:
+        file = pa.ipc.open_file(source)
+        return [pa.Table.from_batches([file.get_batch(index)]) for index in range(file.num_record_batches)]
+
+
+def _runs(indexes: Sequence[str]) -> Iterator[tuple[str, int]]:
+    for address in indexes:
+        for run in range(runs_of(read_record(address))):
+            yield address, run
+
+
+@njit(cache=True, nogil=True)
+def _holds(stored: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    found = np.zeros(len(keys), np.bool_)
+    for i in range(len(keys)):
+        at = np.searchsorted(stored, keys[i])
+        found[i] = at < len(stored) and stored[at] == keys[i]
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _holds_both(stored: np.ndarray, stored_checks: np.ndarray, keys: np.ndarray, checks: np.ndarray) -> np.ndarray:
+    found = np.zeros(len(keys), np.bool_)
+    for i in range(len(keys)):
+        at = np.searchsorted(stored, keys[i])
+        while at < len(stored) and stored[at] == keys[i] and not found[i]:
+            found[i] = stored_checks[at] == checks[i]
+            at += 1
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _ranges(stored: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    first, count = np.empty(len(keys), np.int64), np.empty(len(keys), np.int64)
+    for i in range(len(keys)):
+        first[i] = np.searchsorted(stored, keys[i])
+        count[i] = np.searchsorted(stored, keys[i], side="right") - first[i]
+    return first, count
