@@ -175,6 +175,7 @@ def test_the_project_names_no_place_of_one_machine() -> None:
 
 MODULES_OF = {
     "scikit-learn": "sklearn", "fasttext-community": "fasttext", "pyyaml": "yaml", "types-pyyaml": "yaml",
+    "ufal-kenlm": "kenlm",
     "types-jsonschema": "jsonschema",
 }  # fmt: skip
 """Distribution → the module that it is imported as, where the two differ."""

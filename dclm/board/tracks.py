@@ -148,7 +148,7 @@ def _report(result: Result) -> Rule:
 
 def _models(result: Result) -> Rule:
     name = "models trained on other data are declared"
-    trained = [link.name for link in result.chain if link.kind == "classifier"]
+    trained = [link.name for link in result.chain if link.kind in ("classifier", "model")]
     said = f"the chain names {', '.join(trained)}" if trained else "the chain names none"
     reason = f"{said}; models loaded by steps of {result.data.pipeline or 'the pipeline'} are not included"
     return Rule(name=name, verdict=UNKNOWN, reason=reason)

@@ -1,4 +1,4 @@
-"""`dclm model export | import | average`: convert models to and from other formats, and average them."""
+"""`dclm model export | import | average | train-ngram`: convert and average models, and train n-gram models."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import LOCAL_PATH
+from dclm.cli.options import LOCAL_PATH, env_option, say
 
 if TYPE_CHECKING:
     from dclm.model.convert import Format
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def model() -> None:
-    """Convert models to and from the formats of Hugging Face and open_lm, and average them."""
+    """Convert models to and from other formats, average them, and train n-gram models."""
 
 
 @model.command()
@@ -65,3 +65,23 @@ def average(checkpoints: tuple[str, ...], weights: tuple[float, ...], out: Path)
     from dclm.model.convert import average_models
 
     average_models(checkpoints, out, weights)
+
+
+@model.command()
+@click.argument("spec", type=LOCAL_PATH)
+@click.option("--out", type=LOCAL_PATH, required=True, help="Directory for the model artifact.")
+@env_option
+def train_ngram(spec: Path, out: Path, variables: tuple[str, ...]) -> None:
+    """Train the n-gram model that the YAML file SPEC declares, as an ARPA file for `kenlm_score`.
+
+    SPEC holds `texts` (a list of `path` and `max_documents`), `order`, `tokenizer`, `normalize` and `per_line`. Its
+    paths are relative to the file.
+    """
+    from dclm.core.config import build, load_yaml
+    from dclm.recipe.recipe import resolve_path
+    from dclm.select.ngram.train import NgramSpec
+    from dclm.select.ngram.train import train_ngram as train
+
+    read = build(NgramSpec, load_yaml(spec))
+    record = train(read.with_paths(lambda path: resolve_path(path, spec.parent, variables)), out)
+    say(f"{out}: {record.counts['words']:,} words, n-grams by order: {record.counts['ngrams']}")

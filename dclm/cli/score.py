@@ -1,4 +1,4 @@
-"""`dclm score`: evaluate a quality model on human labels."""
+"""`dclm score`: evaluate a quality model or a scoring column, on labels and against what it should not follow."""
 
 from __future__ import annotations
 
@@ -12,22 +12,53 @@ from dclm.cli.options import LOCAL_PATH, force_option, put, say
 
 @click.command()
 @click.argument("model", type=LOCAL_PATH)
-@click.argument("labels", nargs=-1, required=True, metavar="LABELS...")
+@click.argument("labels", nargs=-1, metavar="[LABELS]...")
 @click.option("--positive", default="__label__hq", show_default=True, help="The model's label of the positive class.")
 @click.option("--curve", is_flag=True, help="Print the whole precision-recall curve instead, one line per point.")
 @click.option("--picture", type=LOCAL_PATH, help="Write precision-recall, ROC and calibration curves as SVG.")
+@click.option("--column", help="Judge this column of MODEL, which is then an output of `dclm curate`.")
+@click.option("--against", metavar="COLUMN", help="With --column: compare with another column.")
+@click.option("--lower-is-better", is_flag=True, help="With --column: low values are good, as of perplexity.")
 @force_option
-def score(model: Path, labels: tuple[str, ...], positive: str, curve: bool, picture: Path | None, force: bool) -> None:
+def score(
+    model: Path,
+    labels: tuple[str, ...],
+    positive: str,
+    curve: bool,
+    picture: Path | None,
+    column: str | None,
+    against: str | None,
+    lower_is_better: bool,
+    force: bool,
+) -> None:
     """Evaluate MODEL (a fastText file or a classifier artifact) on the documents of LABELS, taken together.
 
     LABELS are JSONL files with `text` and `label` (1: good). Prints JSON: accuracy, ROC-AUC, average precision,
     calibration; or one line per point of the precision-recall curve.
+
+    With --column, MODEL is a documents artifact, and the scores in that column are judged: by source, domain, length
+    and every label; with alarms where they only sort by one of these; against LABELS, matched by text, with 95 %
+    intervals; and against a second column, with the documents on which the two differ most.
     """
     from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic
     from dclm.report.pictures.curve import draw_curves
     from dclm.select.classifier.score import judge
 
+    if column is not None:
+        from dclm.report.scores import judge_column
+
+        if curve or picture is not None:
+            raise click.UsageError("--curve and --picture are for classifiers, not for --column")
+        found = judge_column(model, column, labels, against, lower_is_better)
+        for alarm in found["alarms"]:
+            say(f"alarm: {alarm}")
+        put(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    if not labels:
+        raise click.UsageError("give LABELS, or --column to judge a column of a documents artifact")
+    if against is not None or lower_is_better:
+        raise click.UsageError("--against and --lower-is-better need --column")
     if picture is not None:
         claim_file(picture, [model, *labels], force=force)
     judgement = judge(model, labels, positive)

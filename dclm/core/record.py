@@ -24,7 +24,7 @@ from dclm.core.errors import ConfigError, DataError, IncompleteError, without_pa
 from dclm.core.names import is_inside
 from dclm.core.storage import sha256_file
 
-Kind = Literal["pool", "documents", "tokens", "checkpoint", "scores", "classifier", "index"]
+Kind = Literal["pool", "documents", "tokens", "checkpoint", "scores", "classifier", "model", "index"]
 RECORD = "record.json"
 _LIBRARIES = (
     "fasttext-community", "fastokens", "fastwarc", "lm-eval", "numba", "numpy", "pyarrow", "ray", "resiliparse",

@@ -40,10 +40,16 @@ from dclm.filters.sampling import RandomSampling
 from dclm.filters.url.blocklist import UrlBlocklist
 from dclm.filters.url.removal import UrlRemoval
 from dclm.select.fasttext_score import FastTextScore
+from dclm.select.hosts.step import HostRank
+from dclm.select.language_model.ask import AskLanguageModel
+from dclm.select.language_model.machine_text import MachineText
 from dclm.select.language_model.score import LanguageModelScore
+from dclm.select.llm_label.step import LlmLabel
+from dclm.select.ngram.score import KenlmScore
 from dclm.select.quality import Threshold
 from dclm.select.quantile import Quantile
 from dclm.select.semantic.embed import Embed
+from dclm.select.semantic.head import EmbeddingClassifier
 from dclm.select.semantic.semdedup import SemDedup
 
 SHIPPED: tuple[type[Step], ...] = (
@@ -59,7 +65,8 @@ SHIPPED: tuple[type[Step], ...] = (
     RandomSampling,
     Exact, MinHash, Bloom, Substring,
     Decontaminate, DecontaminateWeighted,
-    FastTextScore, LanguageModelScore, Embed, SemDedup,
+    FastTextScore, LanguageModelScore, KenlmScore, AskLanguageModel, MachineText, LlmLabel, HostRank,
+    Embed, EmbeddingClassifier, SemDedup,
     Threshold, Quantile,
 )  # fmt: skip
 

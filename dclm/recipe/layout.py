@@ -16,6 +16,7 @@ from dclm.recipe.recipe import LoadedRecipe
 StageName = Literal["pool", "curate", "tokenize", "train", "evaluate"]
 STAGES: tuple[StageName, ...] = ("pool", "curate", "tokenize", "train", "evaluate")
 POOL_PREFIX = "pool:"
+DOCUMENTS_PREFIX = "documents:"
 RESULT = "result.json"
 _PLACES = ("classifiers/*", "documents/*", "tokens", "validation", "train", "scores")
 """Paths of a run's artifacts, relative to its directory."""
@@ -25,8 +26,8 @@ _PLACES = ("classifiers/*", "documents/*", "tokens", "validation", "train", "sco
 class Layout:
     """A run's directory.
 
-    OUT/pool/SOURCE · classifiers/NAME · documents/SOURCE · tokens · validation · train · scores · contamination.json ·
-    result.json
+    OUT/pool/SOURCE · classifiers/NAME · models/NAME · documents/SOURCE · tokens · validation · train · scores ·
+    contamination.json · result.json
     """
 
     out: str
@@ -39,6 +40,9 @@ class Layout:
 
     def classifier(self, name: str) -> str:
         return join(self.out, "classifiers", name)
+
+    def model(self, name: str) -> str:
+        return join(self.out, "models", name)
 
     def documents(self, source: str) -> str:
         return join(self.out, "documents", source)
@@ -69,17 +73,25 @@ class Layout:
         return join(self.out, RESULT)
 
     def path(self, text: str) -> str:
-        """A path in the recipe, on this machine; `pool:SOURCE/FILE` is a file of a pool that the run has made.
+        """A path in the recipe, on this machine.
 
+        `pool:SOURCE/FILE` is a file of a pool that the run has made, `documents:NAME` what `annotate` has curated.
         Raises: ConfigError for a source that the recipe does not have.
         """
+        if text.startswith(DOCUMENTS_PREFIX):
+            name = text.removeprefix(DOCUMENTS_PREFIX)
+            known = [s.name for s in self.loaded.recipe.annotate]
+            if name not in known:
+                raise ConfigError(text, f"no such source in `annotate`, allowed: {', '.join(known) or 'none'}")
+            return self.documents(name)
         if not text.startswith(POOL_PREFIX):
             return self.loaded.path(text)
         source, _, file = text.removeprefix(POOL_PREFIX).partition("/")
-        names = [s.name for s in self.loaded.recipe.data]
+        sources = (*self.loaded.recipe.data, *self.loaded.recipe.annotate)
+        names = [s.name for s in sources]
         if source not in names:
             raise ConfigError(text, f"no data source {source}, allowed: {', '.join(names)}")
-        pool = next(s.pool for s in self.loaded.recipe.data if s.name == source)
+        pool = next(s.pool for s in sources if s.name == source)
         if not isinstance(pool, PoolMap) or pool.sample is None:
             raise ConfigError(text, "only generated pools have files of their own", "use `pool: {sample: …}`")
         return join(self.pool(source), sample_name(pool.sample), file)
@@ -96,6 +108,9 @@ class SharingLayout(Layout):
 
     def classifier(self, name: str) -> str:
         return self.shared.classifier(name)
+
+    def model(self, name: str) -> str:
+        return self.shared.model(name)
 
     def documents(self, source: str) -> str:
         return self.shared.documents(source)

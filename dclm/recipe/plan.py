@@ -14,7 +14,10 @@ from dclm.curate.segments import segments
 from dclm.pool.spec import PoolMap, PoolSpec, resolve_pool
 from dclm.recipe.layout import Layout
 from dclm.recipe.mixing import mixture_line
-from dclm.recipe.recipe import LoadedRecipe
+from dclm.recipe.recipe import DataSource, LoadedRecipe
+from dclm.select.model_spec import LanguageModelSpec, Spec
+from dclm.select.ngram.train import NgramSpec
+from dclm.select.semantic.head import HeadSpec
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.budget import GIGABYTES, Hardware, check_hardware, estimate_memory, estimate_speed, gpu_hours
 from dclm.train.data import check_data
@@ -33,22 +36,17 @@ def plan_lines(
     recipe = loaded.recipe
     layout = Layout(out=str(out or "OUT"), loaded=loaded)
     yield f"recipe {recipe.name}, seed {recipe.seed}"
-    for source in recipe.data:
+    for source in (*recipe.data, *recipe.annotate):
         yield f"pool       {source.name}: {_pool(source.pool)}"
+    for source in recipe.annotate:
+        yield from _curate("annotate  ", source, loaded, layout, out, curation or Curation())
     for name in recipe.classifiers:
         yield f"classifier {name} → {layout.classifier(name)}{_there(out, layout.classifier(name))}"
+    for name, model in recipe.models.items():
+        yield f"model      {name}: {model.kind} → {layout.model(name)}{_there(out, layout.model(name))}"
+        yield from (f"  {line}" for line in _of_model(model.spec))
     for source in recipe.data:
-        pipeline = loaded.pipeline(source)
-        parts = segments(pipeline.steps)
-        between = ", ".join(s.head.name for s in parts if s.head is not None)
-        cuts = f" in {len(parts)} passes (cut by {between})" if between else ""
-        target = layout.documents(source.name)
-        yield (
-            f"curate     {source.name}: {pipeline.name}, {len(pipeline.steps)} steps{cuts}"
-            f" → {target}{_there(out, target)}"
-        )
-        yield from (f"  memory   {step.name}: {step.memory}" for step in pipeline.steps if step.memory)
-        yield from (f"  {line}" for line in _cost(source.pool, pipeline, layout, curation or Curation()))
+        yield from _curate("curate    ", source, loaded, layout, out, curation or Curation())
     scale = with_tokens(find_scale(recipe.scale), recipe.tokens)
     seq_len = scale.model.seq_len
     mixture = mixture_line(recipe)
@@ -69,6 +67,35 @@ def plan_lines(
     if recipe.contamination:
         yield f"contamination of the tasks by the documents → {layout.contamination}"
     yield f"result     {layout.result}"
+
+
+def _curate(
+    what: str, source: DataSource, loaded: LoadedRecipe, layout: Layout, out: Path | None, curation: Curation
+) -> Iterator[str]:
+    """What one source's pipeline does and takes."""
+    pipeline = loaded.pipeline(source)
+    parts = segments(pipeline.steps)
+    between = ", ".join(s.head.name for s in parts if s.head is not None)
+    cuts = f" in {len(parts)} passes (cut by {between})" if between else ""
+    target = layout.documents(source.name)
+    steps = f"{pipeline.name}, {len(pipeline.steps)} steps{cuts}"
+    yield f"{what} {source.name}: {steps} → {target}{_there(out, target)}"
+    yield from (f"  memory   {step.name}: {step.memory}" for step in pipeline.steps if step.memory)
+    yield from (f"  {line}" for line in _cost(source.pool, pipeline, layout, curation))
+
+
+def _of_model(spec: Spec) -> Iterator[str]:
+    """What training a model takes, where it is known. Raises: ConfigError for an unknown scale."""
+    if isinstance(spec, LanguageModelSpec):
+        scale = with_tokens(find_scale(spec.scale), spec.tokens)
+        yield f"train    {scale.name}: {scale.trained_tokens:,} tokens, {scale.flops_6nd:.3g} FLOPs (6ND)"
+        yield f"memory   about {estimate_memory(scale, Hardware()).total / 1e9:.1f} GB"
+    elif isinstance(spec, NgramSpec):
+        yield f"memory   about {100 * spec.order} bytes per token of the texts"
+    elif isinstance(spec, HeadSpec):
+        yield "memory   8 bytes per document and dimension, and the encoder's weights"
+    else:
+        yield "memory   about 200 bytes per link between two hosts"
 
 
 def _pool(spec: PoolSpec) -> str:

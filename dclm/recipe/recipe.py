@@ -20,6 +20,7 @@ from dclm.core.variables import fill_variables
 from dclm.curate.pipeline import Pipeline, load_pipeline
 from dclm.pool.spec import PoolSpec
 from dclm.select.classifier.spec import ClassifierSpec
+from dclm.select.model_spec import ModelMap
 from dclm.tokens.repeats import DocumentRepeats
 from dclm.train.trackers import TrackerName
 
@@ -58,6 +59,8 @@ class Recipe:
     name: str
     seed: Count = 0
     data: tuple[DataSource, ...]
+    annotate: tuple[DataSource, ...] = ()
+    """Samples to curate first, for `classifiers` and `models` to learn from as `documents:NAME`: not trained on."""
     classifiers: Mapping[Name, ClassifierSpec] = dataclasses.field(default_factory=dict)
     """fastText classifiers to train first; pipelines refer to them in `fasttext_score: {model: NAME}`."""
     phases: tuple[RecipePhase, ...] = ()
@@ -68,6 +71,8 @@ class Recipe:
     """Whether weights and temperature state shares of the tokens, or of the documents."""
     repeats: DocumentRepeats | None = None
     """How often each document is read, by one of its columns; null: all the same. See docs/mix.md."""
+    models: Mapping[Name, ModelMap] = dataclasses.field(default_factory=dict)
+    """Other models to train first; pipelines refer to them by name, as in `lm_score: {model: NAME}`."""
     validation: PoolSpec | None = None
     """Held-out clean text for the validation loss."""
     tokenizer: str = "gpt-neox-20b"
@@ -101,13 +106,16 @@ class Recipe:
     """Continue even if files of a pool are damaged; the result contains the list of them."""
 
     def __post_init__(self) -> None:
-        names = [source.name for source in self.data]
-        if not names:
+        names = [source.name for source in (*self.data, *self.annotate)]
+        if not self.data:
             raise ValueError("`data` needs at least one source")
         if len(set(names)) < len(names):
             raise ValueError(f"sources need unique names, found {', '.join(names)}")
         if self.validation is not None and "validation" in names:
             raise ValueError("the source name `validation` is reserved for the held-out text, choose another")
+        both = sorted(set(self.classifiers) & set(self.models))
+        if both:
+            raise ValueError(f"{both[0]} is the name of both a classifier and a model, choose another")
         if (self.suite is None) == (not self.tasks):
             raise ValueError("give either `suite` or `tasks`")
         if any(s.weight is None for s in self.data) and any(s.weight is not None for s in self.data):

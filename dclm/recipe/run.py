@@ -35,7 +35,8 @@ from dclm.pool.recognize import describe_pool
 from dclm.pool.spec import PoolSpec, pool_paths, resolve_pool
 from dclm.recipe.layout import POOL_PREFIX, STAGES, Layout, StageName
 from dclm.recipe.mixing import repeats_declared, tokens_config
-from dclm.recipe.recipe import LoadedRecipe
+from dclm.recipe.models import Means, train_models
+from dclm.recipe.recipe import DataSource, LoadedRecipe
 from dclm.recipe.result_scores import (
     find_contamination,
     number,
@@ -48,7 +49,6 @@ from dclm.recipe.result_scores import (
     training_summary,
     verified_records,
 )
-from dclm.select.classifier.train import describe, train_classifier
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.train.launch import launch
 from dclm.train.launch_ray import cluster_has_gpus, launch_ray
@@ -98,7 +98,8 @@ class Run:
         self.suite = suite_of(own) if self.recipe.suite is None else load_suite(self.recipe.suite)
         for text in self.recipe.perplexity:  # a wrong name is reported now, not after the training
             load_text_set(text)
-        self.pipelines: dict[str, Pipeline] = {s.name: loaded.pipeline(s) for s in self.recipe.data}
+        self.sources = (*self.recipe.data, *self.recipe.annotate)
+        self.pipelines: dict[str, Pipeline] = {s.name: loaded.pipeline(s) for s in self.sources}
         self.records: list[Record] = []
         self.started = time.time()
 
@@ -117,14 +118,14 @@ class Run:
 
     def _given(self) -> list[str]:
         """Paths that the recipe reads, which the run's directory must not overlap."""
-        pools = [source.pool for source in self.recipe.data]
+        pools = [source.pool for source in self.sources]
         pools += [] if self.recipe.validation is None else [self.recipe.validation]
         given = [path for pool in pools for path in pool_paths(pool) if not path.startswith(POOL_PREFIX)]
         return [self.loaded.path(path) for path in given]
 
     def make_pools(self) -> str:
         """Make or find every pool, so that problems with any of them are reported before the work begins."""
-        for source in self.recipe.data:
+        for source in self.sources:
             files = self._pool(source.pool, source.name)
             for line in describe_pool(files):
                 self.options.say(f"pool {source.name}: {line}")
@@ -139,28 +140,28 @@ class Run:
         return resolve_pool(spec, self.layout.pool(name), self.layout.path)
 
     def curate(self) -> str:
-        """Train the classifiers, then run every source through its pipeline."""
-        models: dict[str, str] = {}
-        for name, spec in self.recipe.classifiers.items():
-            record = train_classifier(spec.with_paths(self.layout.path), self.layout.classifier(name), self.progress)
-            models[name] = join(self.layout.classifier(name), "model.bin")
-            self.records.append(record)
-            self.options.say(f"classifier {name}: {describe(record.counts)}")
-        options = CurateOptions(
-            seed=self.recipe.seed, limit=self.options.limit, max_reject_fraction=self.recipe.max_reject_fraction
-        )
+        """Train the classifiers and models, then run every source through its pipeline."""
+        for source in self.recipe.annotate:
+            self._curate(source, {})
+        o, models = self.options, dict[str, str]()
+        means = Means(self.engine, self.progress, o.num_ranks, o.make_progress, o.say)
+        for trained in train_models(self.recipe, self.layout, means):
+            models[trained.name] = trained.address
+            self.records.append(trained.record)
         for source in self.recipe.data:
-            files = self._pool(source.pool, source.name)
-            target = self.layout.documents(source.name)
-            bound = bind(self.pipelines[source.name], models)
-            record = curate(bound, files, target, options, self.engine, self.progress, say=self.options.say)
-            c = record.counts
-            self.options.say(
-                f"documents {source.name}: read {c['read']:,} = kept {c['kept']:,} + dropped {c['dropped']:,}"
-                f" + rejected {c['rejected']:,}"
-            )
-            self.records.append(require_complete(target, "documents", self.recipe.allow_incomplete))
+            self.records.append(self._curate(source, models))
         return join(self.layout.out, "documents")
+
+    def _curate(self, source: DataSource, models: Mapping[str, str]) -> Record:
+        r, target = self.recipe, self.layout.documents(source.name)
+        options = CurateOptions(seed=r.seed, limit=self.options.limit, max_reject_fraction=r.max_reject_fraction)
+        files, bound = self._pool(source.pool, source.name), bind(self.pipelines[source.name], models)
+        c = curate(bound, files, target, options, self.engine, self.progress, say=self.options.say).counts
+        self.options.say(
+            f"documents {source.name}: read {c['read']:,} = kept {c['kept']:,} + dropped {c['dropped']:,}"
+            f" + rejected {c['rejected']:,}"
+        )
+        return require_complete(target, "documents", r.allow_incomplete)
 
     def tokenize(self) -> str:
         """Tokenize the documents (mixed, if there are several sources) and the held-out text."""

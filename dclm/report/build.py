@@ -16,6 +16,7 @@ from dclm.report.ablation.passed import Passed, passed_samples
 from dclm.report.alarms import source_alarms, step_alarms
 from dclm.report.groups import Group, Groups, top
 from dclm.report.pictures.histogram import Histogram, histograms
+from dclm.report.scores import score_alarms
 from dclm.text.hosts import hosts
 
 TOP = 15
@@ -75,6 +76,7 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
     for what, groups in (("file", files), ("domain", domains)):
         largest = top(groups.table(), "read", _LOOKED_AT)
         alarms += list(source_alarms(what, largest, artifact))[:SHOWN_ALARMS]
+    alarms += score_alarms(artifact)
     kept, dropped = kept_samples(artifact), dropped_samples(artifact)
     tables = [_table(name, groups, ("read",)) for name, groups in values.items()]
     tables += [_table("domain", domains, ("kept", "lost")), _table("file of the pool", files, ("lost",))]

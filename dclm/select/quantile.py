@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.core.config import Range
-from dclm.curate.step import Context, Decision, Global, MapFunction
+from dclm.core.config import Fraction, Range
+from dclm.curate.step import Bools, Context, Decision, Global, MapFunction
 from dclm.select.groups import DOMAIN, group_keys, group_names
 from dclm.select.quality import Values, numeric_column
 
@@ -28,6 +28,9 @@ class Quantile(Global):
     also kept, and documents without a value (null, NaN) are dropped. The record states the cut as `cut`; `threshold`
     with that literal as `min` keeps the same documents. With `keep_bottom` it works the same from below, as for
     perplexity.
+    `keep_between: [a, b]` keeps what `keep_bottom: b` keeps and `keep_bottom: a` does not, so that [0, 0.3], [0.3, 0.6]
+    and [0.6, 1] part the documents into CCNet's head, middle and tail, and steps of 0.2 into fifths; `above` in the
+    record is the value that all kept documents are above (null: there is none).
 
     With `per`, each group has its own cut: the artifact's table `cuts` lists them. Documents without a group form a
     group of their own.
@@ -38,28 +41,40 @@ class Quantile(Global):
     """
 
     name: ClassVar[str] = "quantile"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     column: str
     keep_top: Annotated[float, Range(0.0, 1.0)] | None = None
     """Fraction of the documents to keep, those with the highest values; above 0."""
     keep_bottom: Annotated[float, Range(0.0, 1.0)] | None = None
-    """Fraction of the documents to keep, those with the lowest values; above 0. Set one of the two."""
+    """Fraction of the documents to keep, those with the lowest values; above 0."""
+    keep_between: tuple[Fraction, ...] = ()
+    """Two fractions: of the documents ordered by value, lowest first, keep those between. Give one of the three."""
     per: str | None = None
     """A column of text or integers: the fraction is kept within each of its values. `domain`: the canonical host of the
     URL without "www.", if there is no such column. `source`: the file that a document comes from."""
 
     def __post_init__(self) -> None:
-        if (self.keep_top is None) == (self.keep_bottom is None):
-            raise ValueError("give `keep_top` or `keep_bottom`")
+        given = (self.keep_top is not None, self.keep_bottom is not None, bool(self.keep_between))
+        if sum(given) != 1:
+            raise ValueError("give `keep_top`, `keep_bottom` or `keep_between`")
+        if self.keep_between and (len(self.keep_between) != 2 or self.keep_between[0] >= self.keep_between[1]):
+            raise ValueError("`keep_between` takes two fractions, the lower one first")
         if self._fraction <= 0:
             raise ValueError(f"{'keep_bottom' if self.keep_top is None else 'keep_top'} must be above 0")
 
     @property
     def _fraction(self) -> float:
+        if self.keep_between:
+            return self.keep_between[1]
         fraction = self.keep_bottom if self.keep_top is None else self.keep_top
         assert fraction is not None
         return fraction
+
+    @property
+    def _skipped(self) -> float:
+        """The fraction at the kept end that goes all the same."""
+        return self.keep_between[0] if self.keep_between else 0.0
 
     @property
     def _sign(self) -> float:
@@ -92,7 +107,7 @@ class Quantile(Global):
         """All rows; with `per`, the rows to drop, and one row per group that states its cut."""
         if self.per is None:
             return keys.select(["shard", "row", "value"])
-        return _cut_groups(keys, self._fraction)
+        return _cut_groups(keys, self._fraction, self._skipped)
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
         """See `Global`."""
@@ -101,16 +116,26 @@ class Quantile(Global):
         total = sum(int(np.count_nonzero(~np.isnan(_values(table)))) for table in reduced)
         wanted = _wanted(self._fraction, total)
         cut = _value_of_rank(reduced, wanted) if wanted else math.inf
-        below = [t.select(["shard", "row"]).filter(pa.array(~(_values(t) >= cut))) for t in reduced]
-        info = {"column": self.column, "documents": total, "cut": self._sign * cut if wanted else None}
-        return Decision(drops=_sorted(pa.concat_tables(below)), info=info)
+        skipped = _wanted(self._skipped, total)
+        above = _value_of_rank(reduced, skipped) if skipped else math.nan
+        gone = [t.select(["shard", "row"]).filter(pa.array(_outside(_values(t), cut, above))) for t in reduced]
+        info: dict[str, object] = {
+            "column": self.column,
+            "documents": total,
+            "cut": self._sign * cut if wanted else None,
+        }
+        if self.keep_between:
+            info["above"] = self._sign * above if skipped else None
+        return Decision(drops=_sorted(pa.concat_tables(gone)), info=info)
 
     def _decide_groups(self, reduced: Iterable[pa.Table]) -> Decision:
         whole = pa.concat_tables(reduced)
         is_summary = pc.equal(whole.column("shard"), _SUMMARY)
         drops = whole.filter(pc.invert(is_summary)).select(["shard", "row"])
-        cuts = whole.filter(is_summary).select(["group", "documents", "cut"]).sort_by("group")
-        cuts = cuts.set_column(2, "cut", pc.multiply(cuts.column("cut"), self._sign))
+        names = ["cut", "above"] if self.keep_between else ["cut"]
+        cuts = whole.filter(is_summary).select(["group", "documents", *names]).sort_by("group")
+        for place, name in enumerate(names, 2):
+            cuts = cuts.set_column(place, name, pc.multiply(cuts.column(name), self._sign))
         total = pc.sum(cuts.column("documents")).as_py() or 0
         info = {"column": self.column, "per": self.per, "groups": cuts.num_rows, "documents": total}
         return Decision(drops=_sorted(drops), info=info, tables={"cuts": [cuts]})
@@ -124,24 +149,33 @@ def _wanted(fraction: float, total: int) -> int:
     return math.ceil(fraction * total - 1e-9)  # 0.1 · 30 is slightly more than 3
 
 
-def _cut_groups(keys: pa.Table, fraction: float) -> pa.Table:
-    """Rows (shard, row) that are below their group's cut; and (−1, −1, group, documents, cut) for each group."""
+def _outside(values: Values, cut: float, above: float) -> Bools:
+    """Which values lie below the cut, or at or over `above` (NaN: there is no such bound), or are none."""
+    outside: Bools = ~(values >= cut) | (values >= above)
+    return outside
+
+
+def _cut_groups(keys: pa.Table, fraction: float, skipped_fraction: float) -> pa.Table:
+    """Rows (shard, row) that their group's cut drops; and (−1, −1, group, documents, cut, above) for each group."""
     value, key = _values(keys), keys.column("key").to_numpy()
     starts = np.flatnonzero(np.diff(key, prepend=key[:1] ^ np.uint64(1))) if len(key) else np.zeros(0, np.int64)
     ends = np.append(starts, len(key))[1:]
     dropped = np.zeros(len(key), bool)
-    counts, cuts = np.zeros(len(starts), np.int64), np.full(len(starts), np.nan)
+    counts, cuts = np.zeros(len(starts), np.int64), np.full((2, len(starts)), np.nan)
     for number, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
         part = value[start:end]
         known = part[~np.isnan(part)]
         counts[number] = len(known)
-        wanted = _wanted(fraction, len(known))
-        cut = np.partition(known, len(known) - wanted)[len(known) - wanted] if wanted else math.inf
-        cuts[number] = cut if wanted else np.nan
-        dropped[start:end] = ~(part >= cut)
+        bounds = [math.inf, math.nan]
+        for which, share in enumerate((fraction, skipped_fraction)):
+            if wanted := _wanted(share, len(known)):
+                bounds[which] = np.partition(known, len(known) - wanted)[len(known) - wanted]
+                cuts[which, number] = bounds[which]
+        dropped[start:end] = _outside(part, bounds[0], bounds[1])
     gone = keys.filter(pa.array(dropped)).select(["shard", "row"])
     nothing = {"group": pa.nulls(gone.num_rows, pa.string()), "documents": pa.nulls(gone.num_rows, pa.int64())}
-    for name, array in {**nothing, "cut": pa.nulls(gone.num_rows, pa.float64())}.items():
+    no_cut = pa.nulls(gone.num_rows, pa.float64())
+    for name, array in {**nothing, "cut": no_cut, "above": no_cut}.items():
         gone = gone.append_column(name, array)
     minus = np.full(len(starts), _SUMMARY)
     summary = pa.table(
@@ -150,7 +184,8 @@ def _cut_groups(keys: pa.Table, fraction: float) -> pa.Table:
             "row": pa.array(minus, pa.int64()),
             "group": keys.column("group").take(pa.array(starts)),
             "documents": pa.array(counts),
-            "cut": pa.array(cuts, mask=np.isnan(cuts)),
+            "cut": pa.array(cuts[0], mask=np.isnan(cuts[0])),
+            "above": pa.array(cuts[1], mask=np.isnan(cuts[1])),
         }
     )
     return pa.concat_tables([gone, summary])

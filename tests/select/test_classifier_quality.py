@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import fasttext
@@ -177,6 +178,34 @@ def test_the_top_tenth_of_thirty_is_three() -> None:
 def test_documents_without_value_neither_count_nor_stay() -> None:
     decision = decide(Quantile(column="quality", keep_top=0.5), [[make_batch([None, 1.0, None, 2.0])]])
     assert [r["row"] for r in decision.drops.to_pylist()] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("per", [None, "label"])
+def test_parts_between_fractions_take_every_document_once(per: str | None) -> None:
+    values = [float(v) for v in (6, 1, 1, 1, 9, 4, 4, 7, 8, 2, 3, 6, 6, 0)]
+    batch = make_batch([*values, None])
+    batch = batch.append_column("label", pa.array(["one"] * 15))
+    bounds, above = (0.0, 0.3, 0.6, 1.0), None
+    kept: list[list[float]] = []
+    for part in pairwise(bounds):
+        decision = decide(Quantile(column="quality", keep_between=part, per=per), [[batch]])
+        gone = set(decision.drops["row"].to_pylist())
+        kept.append(sorted(values[i] for i in range(14) if i not in gone))
+        assert 14 in gone
+        found = decision.info if per is None else next(iter(decision.tables["cuts"])).to_pylist()[0]
+        assert found["cut"] == max(kept[-1])
+        assert found["above"] == above
+        above = found["cut"]
+    assert [value for part in kept for value in part] == sorted(values)
+    assert [len(part) for part in kept] == [5, 6, 3]  # ⌈0.3 · 14⌉ = 5; ⌈0.6 · 14⌉ = 9, and what equals the ninth
+
+
+@pytest.mark.parametrize(
+    "text", ["keep_between: [0.5]", "keep_between: [0.6, 0.3]", "keep_top: 0.5, keep_between: [0, 1]"]
+)
+def test_wrong_fractions_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="keep_between"):
+        build(Quantile, parse_yaml(f"{{column: a, {text}}}"))
 
 
 def test_a_quantile_of_nothing_is_refused() -> None:

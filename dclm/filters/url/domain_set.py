@@ -15,10 +15,11 @@ from dclm.text.buffers import utf8
 
 
 @njit(cache=True, nogil=True)
-def _hashes(data: NDArray[np.uint8], offsets: NDArray[np.int32]) -> NDArray[np.uint64]:
+def fnv1a(data: NDArray[np.uint8], offsets: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """The 64-bit FNV-1a hash of each value of a string column (see `dclm.text.buffers`)."""
     out = np.empty(len(offsets) - 1, np.uint64)
     for row in range(len(out)):
-        value = np.uint64(0xCBF29CE484222325)  # FNV-1a
+        value = np.uint64(0xCBF29CE484222325)
         for place in range(offsets[row], offsets[row + 1]):
             value = (value ^ np.uint64(data[place])) * np.uint64(0x100000001B3)
         out[row] = value
@@ -38,13 +39,13 @@ class DomainSet:
     def build(cls, entries: Sequence[str]) -> DomainSet:
         """The set of these strings."""
         strings = pc.unique(pa.array(entries, pa.string()))
-        hashes = _hashes(*utf8(strings))
+        hashes = fnv1a(*utf8(strings))
         order = np.argsort(hashes, kind="stable")
         return cls(hashes[order], strings.take(pa.array(order)))
 
     def contains(self, column: pa.StringArray) -> pa.BooleanArray:
         """Which values are in the set."""
-        wanted = _hashes(*utf8(column))
+        wanted = fnv1a(*utf8(column))
         first = np.searchsorted(self.hashes, wanted, "left")
         last = np.searchsorted(self.hashes, wanted, "right")
         found = np.zeros(len(column), np.bool_)

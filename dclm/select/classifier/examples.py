@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from dclm.core.errors import ConfigError, DataError
 from dclm.curate.step import random_fraction
-from dclm.pool.files import list_files
-from dclm.pool.read import Tally, read_file
+from dclm.select.artifact import draw_texts
 from dclm.select.classifier.spec import ClassifierSpec, TextSource
 from dclm.select.fasttext_score import as_line
 
@@ -23,7 +20,7 @@ class Example(NamedTuple):
     label: str
     """Including `__label__`."""
     text: str
-    """As one line."""
+    """As the classifier reads it; fastText: one line."""
 
 
 class Split(NamedTuple):
@@ -38,35 +35,25 @@ def read_examples(spec: ClassifierSpec) -> Split:
 
     Raises: DataError if a source has no document, ConfigError if it has pages instead of text.
     """
-    examples: list[Example] = []
-    for label, (side, sources) in zip(spec.labels, spec.sides.items(), strict=True):
-        for number, source in enumerate(sources):
-            place = f"{side}[{number}]"
-            taken = _draw(source, place, label, spec.seed)
-            if not taken:
-                raise DataError(f"{place}: {source.path}", "found no document with text", "check the file")
-            examples += taken
+    return split_examples(spec.labels, spec.sides, spec.seed, spec.held_out_fraction, as_line)
+
+
+def split_examples(
+    labels: Sequence[str],
+    sides: Mapping[str, Sequence[TextSource]],
+    seed: int,
+    held_out_fraction: float,
+    prepare: Callable[[str], str],
+) -> Split:
+    """As `read_examples`, for any classifier: `labels` of the `sides` in their order, texts as `prepare` makes them."""
+    examples = [
+        Example(found.draw, found.place, label, prepare(found.text))
+        for label, (side, sources) in zip(labels, sides.items(), strict=True)
+        for number, source in enumerate(sources)
+        for found in draw_texts(source, f"{side}[{number}]", seed)
+    ]
     split = Split([], [])
     for example in sorted(examples):
-        held_out = random_fraction(spec.seed, "classifier.held_out", example.source) < spec.held_out_fraction
+        held_out = random_fraction(seed, "classifier.held_out", example.source) < held_out_fraction
         (split.held_out if held_out else split.train).append(example)
     return split
-
-
-def _draw(source: TextSource, where: str, label: str, seed: int) -> list[Example]:
-    found = (
-        Example(random_fraction(seed, "classifier", f"{where} {place}"), f"{where} {place}", label, as_line(text))
-        for place, text in _documents(source, where)
-    )
-    return list(found) if source.max_documents is None else heapq.nsmallest(source.max_documents, found)
-
-
-def _documents(source: TextSource, label: str) -> Iterator[tuple[str, str]]:
-    for file in list_files([source.path]):
-        for batch in read_file(file, Tally()):
-            if "text" not in batch.schema.names:
-                hint = "curate the pool first and use its documents"
-                raise ConfigError(f"{label}: {source.path}", f"{file.name} contains pages, allowed: text", hint)
-            for place, text in zip(batch.column("source").to_pylist(), batch.column("text").to_pylist(), strict=True):
-                if text and not text.isspace():
-                    yield place, text

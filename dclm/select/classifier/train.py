@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +11,10 @@ from pathlib import Path
 import fasttext
 import numpy as np
 
-from dclm.core.cache import scratch_directory
 from dclm.core.errors import DataError
-from dclm.core.ownership import claim_directory
 from dclm.core.progress import NullProgress, Progress
-from dclm.core.record import Record, canonical, describe_files, find_record, fingerprint, provenance, write_record
-from dclm.core.stage import publish
-from dclm.core.storage import is_local, sha256_file
-from dclm.core.store import absolute
-from dclm.pool.files import list_files
+from dclm.core.record import Record, canonical
+from dclm.select.artifact import make_artifact
 from dclm.select.classifier.examples import Example, Split, read_examples
 from dclm.select.classifier.metrics import summarize, summarize_classes
 from dclm.select.classifier.spec import ClassifierSpec
@@ -37,37 +31,21 @@ def train_classifier(spec: ClassifierSpec, out: Path | str, progress: Progress |
     DataError if a source has no text or a class is left without a training document.
     """
     progress = progress or NullProgress()
-    started, cpu = time.time(), time.process_time()
-    inputs = _inputs(spec)
-    config = _config(spec)
-    identity = fingerprint({"config": config, "inputs": inputs})
-    if (done := find_record(out, identity)) is not None:
-        return done
-    claim_directory(out, "classifier", [s.path for s in (*spec.positives, *spec.negatives)], replaced=True)
-    progress.start("classifier", 3, "phases")
-    split = read_examples(spec)
-    _check(spec, split)
-    progress.advance(items=len(split.train), note="train")
-    with scratch_directory(out if is_local(out) else None) as directory:
+
+    def fit(directory: Path) -> dict[str, object]:
+        progress.start("classifier", 3, "phases")
+        split = read_examples(spec)
+        _check(spec, split)
+        progress.advance(items=len(split.train), note="train")
         model = _fit(spec, split.train, directory)
         progress.advance(note="judge")
         metrics = _judge(model, split.held_out, spec)
         (directory / METRICS).write_text(json.dumps(metrics, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        record = Record(
-            kind="classifier",
-            name=absolute(out).rpartition("/")[2],
-            fingerprint=identity,
-            config=config,
-            inputs=inputs,
-            counts=_counts(spec, split, metrics),
-            files=describe_files(directory),
-            provenance=provenance(started, time.process_time() - cpu),
-        )
-        publish(directory, absolute(out))
-        record = write_record(out, record)
-    progress.advance()
-    progress.finish()
-    return record
+        progress.advance()
+        progress.finish()
+        return _counts(spec, split, metrics)
+
+    return make_artifact(out, "classifier", _config(spec), spec.sides, fit)
 
 
 def describe(counts: Mapping[str, object]) -> str:
@@ -81,16 +59,6 @@ def describe(counts: Mapping[str, object]) -> str:
     if not shown:  # too few documents were held out for an evaluation
         return line
     return f"{line}; held out {held_out['documents']:,}: " + ", ".join(f"{n} {held_out[n]:.4f}" for n in shown)
-
-
-def _inputs(spec: ClassifierSpec) -> dict[str, str]:
-    """Role → sha256 of every file of every source."""
-    found = {}
-    for side, sources in spec.sides.items():
-        for number, source in enumerate(sources):
-            for file in list_files([source.path]):
-                found[f"{side}[{number}]/{file.name}"] = sha256_file(file.path)
-    return found
 
 
 def _config(spec: ClassifierSpec) -> dict[str, object]:

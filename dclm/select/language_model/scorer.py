@@ -8,9 +8,9 @@ rows at a time. Sums over a text are float64 and do not depend on the order of t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,8 @@ from dclm.model.load import load_model
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+TokenScores = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+"""From logits [R, V] and the true tokens [R] to scores [R] each."""
 
 _BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
 _HEAD_ROWS = {"cpu": 256, "cuda": 4096}  # of the logits at one time: 256 rows of 50,000 floats are 50 MB
@@ -83,21 +85,23 @@ class LanguageModelScorer:
 
     def sums(self, texts: Sequence[str], top_k: int | None = None) -> Sums:
         """The sums of each text; all 0 for a text of fewer than two tokens."""
+
+        def scores(logits: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+            return _token_scores(logits, targets, top_k)
+
+        scored, (loss, hits, mass) = self.totals(texts, scores, 3)
+        return Sums(scored, loss, hits.astype(np.int64), mass)
+
+    def totals(self, texts: Sequence[str], scores: TokenScores, count: int) -> tuple[Ints, list[Floats]]:
+        """How many tokens of each text are scored, and the sum over them of each of the `count` scores of a token."""
         windows = [window for window in self._windows(texts) if len(window.ids) > 1]
-        loss, mass = np.zeros(len(windows)), np.zeros(len(windows))
-        hits = np.zeros(len(windows), np.int64)
+        sums = np.zeros((count, len(windows)))
         with torch.inference_mode(), one_thread(self._model.device):
             for batch in batches([len(w.ids) for w in windows], _BATCH_TOKENS[self._device]):
-                found = self._score([windows[i].ids for i in batch], top_k)
-                for i, (window_loss, window_hits, window_mass) in zip(batch, found, strict=True):
-                    loss[i], hits[i], mass[i] = window_loss, window_hits, window_mass
+                sums[:, batch] = self._score([windows[i].ids for i in batch], scores)
         text = np.array([w.text for w in windows], np.int64)
-        scored = np.array([len(w.ids) - 1 for w in windows], np.int64)
-
-        def total(values: npt.NDArray[Any]) -> Floats:
-            return np.bincount(text, values, len(texts)).astype(np.float64)
-
-        return Sums(total(scored).astype(np.int64), total(loss), total(hits).astype(np.int64), total(mass))
+        scored = np.bincount(text, [len(w.ids) - 1 for w in windows], len(texts)).astype(np.int64)
+        return scored, [np.bincount(text, row, len(texts)).astype(np.float64) for row in sums]
 
     @property
     def _device(self) -> str:
@@ -111,7 +115,8 @@ class LanguageModelScorer:
                 for begin in range(0, len(ids), self.window):
                     yield _Window(number, ids[begin : begin + self.window])
 
-    def _score(self, windows: list[npt.NDArray[np.int64]], top_k: int | None) -> list[tuple[float, int, float]]:
+    def _score(self, windows: list[npt.NDArray[np.int64]], scores: TokenScores) -> Floats:
+        """[scores, windows]"""
         device = self._model.device
         longest = max(map(len, windows))
         padded = np.zeros((len(windows), longest), np.int64)
@@ -122,13 +127,12 @@ class LanguageModelScorer:
         targets = torch.from_numpy(np.concatenate([ids[1:] for ids in windows])).to(device)
         step = _HEAD_ROWS[self._device]
         parts = [
-            _token_scores(self._model.head(rows[at : at + step]), targets[at : at + step], top_k)
-            for at in range(0, len(rows), step)
+            scores(self._model.head(rows[at : at + step]), targets[at : at + step]) for at in range(0, len(rows), step)
         ]
-        loss, hits, mass = (torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True))
+        columns = [torch.cat(column).double().cpu().numpy() for column in zip(*parts, strict=True)]
         ends = np.cumsum([len(ids) - 1 for ids in windows])
         spans = [slice(end - len(ids) + 1, end) for end, ids in zip(ends.tolist(), windows, strict=True)]
-        return [(float(loss[s].sum()), int(hits[s].sum()), float(mass[s].sum())) for s in spans]
+        return np.array([[column[s].sum() for s in spans] for column in columns])
 
 
 def _token_scores(logits: Tensor, targets: Tensor, top_k: int | None) -> tuple[Tensor, Tensor, Tensor]:

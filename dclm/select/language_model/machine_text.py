@@ -1,0 +1,91 @@
+"""The step that tests whether a text was written by a machine, without any training: how a surrogate model ranks it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from dclm.core.config import Positive
+from dclm.curate.step import Context, Map, MapFunction
+from dclm.filters.columns import with_columns
+from dclm.select.language_model.reference import model_file, model_path
+from dclm.select.language_model.score import rounded
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Test = Literal["curvature", "log_rank", "likelihood", "lrr"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MachineText(Map):
+    """Adds a zero-shot test of machine-written text, as a float64 column: the higher, the more likely a machine.
+
+    A language model prefers the words that another one has chosen. `curvature` compares the text's log-likelihood with
+    what the surrogate expects of texts that it would write itself in the same places: the difference in standard
+    deviations. For text drawn from the surrogate it is normal with mean 0 and standard deviation 1 in the limit, and
+    people's text lies below. `log_rank` is −mean ln(rank of the true token), `likelihood` the mean ln p(token), and
+    `lrr` the ratio of mean −ln p to mean ln(rank). Windows, tokens and rounding are those of `lm_score`; null where no
+    token is scored. It is evidence, not proof: short texts, lists and quotations score high as well.
+
+    Source: Fast-DetectGPT (arXiv 2310.05130, its analytic criterion with one model); GLTR; DetectLLM (LRR).
+    """
+
+    name: ClassVar[str] = "machine_text"
+
+    model: str
+    """The surrogate: as for `lm_score`."""
+    test: Test = "curvature"
+    window: Positive | None = None
+    """Tokens; null: the model's own window, 2,048 at most."""
+    tokenizer: str | None = None
+    """Asset or tokenizer.json; null: the one next to the model."""
+    column: str = "machine_text"
+    """Column to add."""
+
+    @property
+    def assets(self) -> tuple[str, ...]:
+        """The model and the tokenizer."""
+        return (model_file(self.model), *([] if self.tokenizer is None else [self.tokenizer]))
+
+    @property
+    def memory(self) -> str:
+        """See `Step`."""
+        return f"each worker holds the weights of {self.model}, 4 bytes per parameter"
+
+    def open(self, context: Context) -> MapFunction:
+        """See the class."""
+        from dclm.select.language_model.scorer import LanguageModelScorer
+
+        tokenizer = None if self.tokenizer is None else context.file(self.tokenizer)
+        scorer = LanguageModelScorer.load(model_path(self.model, context), tokenizer, self.window)
+
+        def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
+            scored, totals = scorer.totals(batch.column("text").to_pylist(), _token_scores, 4)
+            log_p, log_rank, expected, variance = totals
+            with np.errstate(divide="ignore", invalid="ignore"):
+                found = {
+                    "curvature": (log_p - expected) / np.sqrt(variance),
+                    "log_rank": -log_rank / scored,
+                    "likelihood": log_p / scored,
+                    "lrr": -log_p / log_rank,
+                }[self.test]
+            found = rounded(found)
+            return with_columns(batch, {self.column: pa.array(found, mask=(scored == 0) | ~np.isfinite(found))})
+
+        return annotate
+
+
+def _token_scores(logits: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+    """ln p and ln rank of the true token; mean and variance of ln p over the tokens that the model might choose."""
+    log_p = logits.log_softmax(-1)
+    p = log_p.exp()
+    wanted = log_p.gather(-1, targets[:, None])
+    rank = (log_p > wanted).sum(-1) + 1
+    terms = (p * log_p.clamp(min=-1e4)).double()  # 0 · ln 0 is 0
+    mean = terms.sum(-1)
+    square = (terms * log_p.clamp(min=-1e4).double()).sum(-1)
+    return wanted[:, 0].double(), rank.double().log(), mean, (square - mean**2).clamp(min=0)

@@ -1,0 +1,1 @@
+"""Labels by an instructed language model, with every request and answer kept."""

@@ -1,0 +1,1 @@
+"""N-gram language models: scoring with KenLM's files as CCNet does, and training small ones."""

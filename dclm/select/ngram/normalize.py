@@ -1,0 +1,63 @@
+"""CCNet's normalization of text: the tokens of its KenLM models are made from this form alone."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import unicodedata
+
+_PUNCTUATION = {
+    **dict.fromkeys("„”“«»「」《》", '"'),
+    "，": ",",
+    "、": ",",
+    "。": ".",
+    "．": ". ",
+    "…": "...",
+    "；": ";",
+    "：": ":",
+    "∶": ":",
+    "？": "?",
+    "！": "!",
+    "（": "(",
+    "）": ")",
+    "【": "[",
+    "】": "]",
+    "〈": "<",
+    "〉": ">",
+    "´": "'",
+    "’": "'",
+    "–": "-",
+    "━": "-",
+    "►": "-",
+    "—": " - ",
+    "～": "~",
+    "％": "%",
+}
+_CONTROL = (*range(0x20), *range(0x7F, 0xA0))
+
+
+@functools.cache
+def _table() -> dict[int, str | None]:
+    """Code point after lower-casing and NFD → what takes its place."""
+    table: dict[int, str | None] = {ord(mark): text for mark, text in _PUNCTUATION.items()}
+    for point in range(sys.maxunicode + 1):
+        category = unicodedata.category(chr(point))
+        if category == "Mn":
+            table[point] = None
+        elif category == "Nd":
+            table[point] = "0"
+    table.update(dict.fromkeys(_CONTROL))
+    return table
+
+
+def ccnet_normalize(text: str) -> str:
+    """Lower case, without accents, each digit a 0, common Unicode punctuation as ASCII, no control characters.
+
+    A line feed is a control character: the words around it grow together unless there is a space, as in CCNet.
+
+    Source: `text_normalizer.normalize` in facebookresearch/cc_net.
+    """
+    lower = text.strip().lower()
+    if not lower.isascii():
+        lower = unicodedata.normalize("NFD", lower)
+    return lower.translate(_table())
