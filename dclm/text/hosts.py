@@ -24,7 +24,7 @@ _PLAIN_URL = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://[!-Z\\^-~]+$"  # ASCII without whites
 _AUTHORITY = r"^[a-zA-Z][a-zA-Z0-9+.\-]*://(?P<netloc>[^/?#]*).*$"
 _NO_SCHEME = re.compile(r"^[^\s/?#:@\\.]+(?:\.[^\s/?#:@\\.]+)+\.?(?::[0-9]{0,5})?(?=[/?#]|$)")
 _PORT = re.compile(r":[0-9]*$")
-_WEB = re.compile(r"(?i:https?|ftp):[/\\]*")
+_WEB = re.compile(r"(?i:https?|ftp):(?:/(?![/\\])|/{0,4}\\[/\\]{0,4})")
 _PATH = re.compile(r"[/\\?#]")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
 _LINE_ENDS = str.maketrans("", "", "\t\r\n")
@@ -133,7 +133,7 @@ def _authority(url: str) -> str | None:
 
 
 def _leading_host(url: str) -> str:
-    """The authority of a URL without a scheme, or with one or three slashes or backslashes, as browsers see it."""
+    """The authority of a URL without a scheme, or with one slash or with backslashes, as browsers see it."""
     url = url.translate(_LINE_ENDS).strip()
     web = _WEB.match(url)
     if web is not None:
