@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_generated_pages_are_fresh(tmp_path: Path) -> None:
     # in a process of its own: click remembers how the commands that other tests ran were called
     subprocess.run([sys.executable, "-m", "dclm.cli.main", "docs", str(tmp_path)], check=True)
-    for page in sorted(tmp_path.iterdir()):
-        path = ROOT / "docs" / page.name
+    for page in sorted(path for path in tmp_path.rglob("*") if path.is_file()):
+        path = ROOT / "docs" / page.relative_to(tmp_path)
         assert path.exists(), f"docs/{page.name} is missing: run `make docs`"
         stale = path.read_text(encoding="utf-8") != page.read_text(encoding="utf-8")
         assert not stale, f"docs/{page.name} is stale: run `make docs`"

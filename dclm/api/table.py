@@ -74,7 +74,8 @@ class Table:
     def to_pandas(self, columns: Sequence[str] | None = None) -> pandas.DataFrame:
         """All rows as a `pandas.DataFrame`. Needs the package pandas."""
         _library("pandas")
-        return self.to_arrow(columns).to_pandas()
+        frame: pandas.DataFrame = self.to_arrow(columns).to_pandas()
+        return frame
 
     def to_polars(self, columns: Sequence[str] | None = None) -> polars.DataFrame:
         """All rows as a `polars.DataFrame`. Needs the package polars."""

@@ -54,19 +54,12 @@ def status(state: Path | None) -> None:
     put(running.address)
 
 
-@cluster.command()
-@click.argument("job")
-@click.option("--address", help="Dashboard of the cluster. Default: as for `dclm submit`.")
-def stop(job: str, address: str | None) -> None:
-    """Stop JOB, which was started by `dclm submit`."""
-    from dclm.engine.jobs import stop_job
+def usual_address(running: LocalCluster | None = None) -> str:
+    """The default address for jobs: the one named by the environment, else the local cluster.
 
-    stopped = stop_job(job, address or _usual_address(cluster_status()))
-    say(f"job {job} is stopped" if stopped else f"job {job} had already ended")
-
-
-def _usual_address(running: LocalCluster | None) -> str:
-    """The default address for jobs: the one named by the environment, else the local cluster."""
+    running: the local cluster, if it is known already.
+    """
+    running = running or cluster_status()
     for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
         if os.environ.get(name, "").startswith(("http://", "https://")):
             return os.environ[name]
@@ -115,13 +108,20 @@ def submit(
     variables: tuple[str, ...],
     trust: bool,
 ) -> None:
-    """Run RECIPE on a Ray cluster through its job API. Exits with the job's exit code."""
+    """Run RECIPE on a Ray cluster through its job API. Exits with the job's exit code.
+
+    RECIPE may lie anywhere: it travels with the pipelines that it names and their own steps. `dclm jobs` shows, follows
+    and stops jobs.
+    """
+    from dclm.curate.pipeline import pipeline_files
     from dclm.engine.jobs import project_root
     from dclm.engine.jobs import submit as submit_job
+    from dclm.recipe.recipe import load_recipe
 
     logging.getLogger("ray").setLevel(logging.ERROR)  # the job's own output is what matters here
     running = cluster_status()
-    chosen = address or _usual_address(running)
+    loaded = load_recipe(recipe, variables, trust)  # what is wrong with it is said here, not on the cluster
+    chosen = address or usual_address(running)
     given = {"workers": workers, "limit": limit, "nproc": nproc, "min-nproc": min_nproc}
     arguments = [f"--{name}={value}" for name, value in given.items() if value]
     arguments += [f"--env={name}" for name in variables]
@@ -135,6 +135,7 @@ def submit(
         follow=follow,
         in_place=running is not None and chosen == running.address,
         may_stop=_may_stop,
+        files=[file for source in loaded.recipe.data for file in pipeline_files(loaded.path(source.pipeline))],
     )
     sys.exit(code)
 

@@ -2,57 +2,43 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from dclm.cli.docs_files import COMMENT, file_lines, schemas, step_lines
+from dclm.cli.docs_python import python_lines
 from dclm.cli.options import LOCAL_PATH
 
-HEADER = "<!-- Generated from the code by `make docs`; do not edit. -->\n\n"
+HEADER = f"<!-- {COMMENT} -->\n\n"
 
 
 @click.command()
 @click.argument("directory", type=LOCAL_PATH)
 def docs(directory: Path) -> None:
-    """Write the reference pages (steps, scales, tasks, assets, command line) into DIRECTORY."""
+    """Write the reference pages (steps, files, Python, scales, tasks, assets, commands) into DIRECTORY."""
     from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic
 
     for name, text in pages().items():
-        claim_file(directory / name, ours=lambda content: content.startswith(HEADER.encode()))
+        claim_file(directory / name, ours=lambda content: COMMENT.encode() in content[:200])
         write_atomic(directory / name, text.encode())
 
 
 def pages() -> dict[str, str]:
     """Text of every generated page, by file name."""
     return {
-        "steps.md": HEADER + "# Steps\n\n" + "\n".join(_steps()),
+        "steps.md": HEADER + "# Steps\n\n" + "\n".join(step_lines()),
         "scales.md": HEADER + "# Scales\n\n" + "\n".join(_scales()),
         "tasks.md": HEADER + "# Tasks\n\n" + "\n".join(_tasks()),
         "assets.md": HEADER + "# Assets\n\n" + "\n".join(_assets()),
+        "python.md": HEADER + "# Python\n\n" + "\n".join(python_lines()),
+        "files.md": HEADER + "# Files\n\n" + "\n".join(file_lines()),
+        **{f"schemas/{name}": text for name, text in schemas().items()},
         "cli.md": HEADER + "# Command line\n\n" + "\n".join(_commands()),
     }
-
-
-def _steps() -> Iterator[str]:
-    from dclm.core.schema import field_sentences
-    from dclm.curate.catalog import STEPS
-    from dclm.curate.step import Filter, Global, Map
-
-    yield "What a pipeline file can name, in the form `- name: {field: value}`.\n"
-    for name, step in sorted(STEPS.items()):
-        kind = next((k.__name__ for k in (Map, Filter, Global) if issubclass(step, k)), "Ordered")
-        yield f"## `{name}` ({kind})\n\n{inspect.getdoc(step)}\n"
-        comments = field_sentences(step)
-        for field in dataclasses.fields(step):
-            default = "" if field.default is dataclasses.MISSING else f" = `{field.default!r}`"
-            sentence = comments.get(field.name, "")
-            kind_text = str(field.type).replace("|", "or")
-            yield f"- `{field.name.rstrip('_')}`: {kind_text}{default}{'. ' if sentence else ''}{sentence}"
-        yield ""
 
 
 def _scales() -> Iterator[str]:
@@ -122,10 +108,12 @@ def _cell(text: str) -> str:
 
 
 def _commands() -> Iterator[str]:
-    from dclm.cli.main import dclm
+    from dclm.cli.main import dclm, sections
 
     with click.Context(dclm, info_name="dclm", terminal_width=100, help_option_names=["-h", "--help"]) as context:
-        for name in dclm.list_commands(context):
+        for title, names in sections().items():
+            yield f"**{title}**: {', '.join(f'[`{name}`](#dclm-{name})' for name in names)}\n"
+        for name in itertools.chain.from_iterable(sections().values()):
             command = dclm.get_command(context, name)
             assert command is not None
             yield from _command(command, click.Context(command, info_name=name, parent=context, terminal_width=100))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import click
 
+from dclm.core.config import suggest
 from dclm.core.errors import DclmError, Problem
 
 _OPTION = re.compile(r"(dclm [a-z -]*?(?:[A-Z]+ )?)?(?<![\w-])(--[a-z][a-z-]*)(?:[ =](\d[\w.]*|[A-Z]+\b))?")
@@ -70,6 +71,20 @@ def active_command(root: click.Group, arguments: list[str]) -> click.Command:
             break
         command = found
     return command
+
+
+def nearest_command(root: click.Group, arguments: list[str]) -> str | None:
+    """`did you mean …?` where the arguments call a command that is not there; None where they do not."""
+    command: click.Command = root
+    for argument in (a for a in arguments if not a.startswith("-")):
+        if not isinstance(command, click.Group):
+            return None
+        context = click.Context(command)
+        found = command.get_command(context, argument)
+        if found is None:
+            return suggest(argument, command.list_commands(context))
+        command = found
+    return None
 
 
 def options(command: click.Command) -> set[str]:

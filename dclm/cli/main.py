@@ -9,7 +9,7 @@ import sys
 import click
 
 from dclm import __version__
-from dclm.cli.hints import active_command, fitted
+from dclm.cli.hints import active_command, fitted, nearest_command
 from dclm.cli.options import say
 from dclm.core import stopping
 from dclm.core.errors import ConfigError, DataError, DclmError
@@ -31,6 +31,7 @@ COMMANDS = {
     "curate": "curate",
     "evaluate": "evaluate",
     "experiment": "experiment",
+    "jobs": "jobs",
     "mix": "mix",
     "model": "model",
     "noise": "noise",
@@ -53,6 +54,23 @@ COMMANDS = {
 """Command → module in `dclm.cli` that defines it (as a click command of that name, `-` written `_`).
 
 Modules are imported only when their command is called, so that `dclm --help` needs neither torch nor ray."""
+SECTIONS = {
+    "A whole experiment": ["plan", "run", "submit", "jobs", "cluster"],
+    "Stage by stage": ["pool", "curate", "tokenize", "tokens", "train", "evaluate", "aggregate", "model"],
+    "Looking at what there is": ["show", "why", "report", "verify", "dedup", "contamination"],
+    "Tuning a pipeline": ["ablate", "score", "classifier", "bench", "convert-pipeline"],
+    "Deciding": ["compare", "noise", "predict", "scaling", "experiment", "mix"],
+    "Sharing": ["board", "publish"],
+    "Assets and documentation": ["assets", "docs"],
+}
+"""Title → commands, in the order of the work: how `dclm --help` and docs/cli.md show them."""
+
+
+def sections() -> dict[str, list[str]]:
+    """SECTIONS, and in a last one the commands that are in none of them."""
+    placed = {name for names in SECTIONS.values() for name in names}
+    others = sorted(set(COMMANDS) - placed)
+    return {**SECTIONS, **({"Other": others} if others else {})}
 
 
 class LazyGroup(click.Group):
@@ -60,6 +78,13 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands in the order of the work, by section."""
+        for title, names in sections().items():
+            with formatter.section(title):
+                found = ((name, self.get_command(ctx, name)) for name in names)
+                formatter.write_dl([(name, c.get_short_help_str(300)) for name, c in found if c is not None])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
@@ -90,6 +115,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
+        if (hint := nearest_command(dclm, sys.argv[1:] if arguments is None else arguments)) is not None:
+            say(f"hint: {hint}")
         sys.exit(2)
     except (OSError, MemoryError, ImportError, RuntimeError) as error:
         known = _environment(error)

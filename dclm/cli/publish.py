@@ -1,4 +1,4 @@
-"""`dclm publish documents`: an artifact in the form that other tools read."""
+"""`dclm publish`: artifacts in the form that other people's tools read."""
 
 from __future__ import annotations
 
@@ -6,28 +6,96 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, put, say
+from dclm.cli.options import ADDRESS, put, say
+from dclm.core.errors import ConfigError
+
+_TO = click.option(
+    "--to", required=True, metavar="DIR|hf://ORG/NAME", help="New folder, or repository of the Hugging Face Hub."
+)
+_LICENSE = click.option(
+    "--license", "license_", default="other", show_default=True, help="License for the card, as the Hub names it."
+)
+_INCOMPLETE = click.option("--allow-incomplete", is_flag=True, help="Publish an artifact that lacks parts.")
 
 
 @click.group()
 def publish() -> None:
-    """Write an artifact in the form that other tools read."""
+    """Write artifacts in the form that other tools read."""
 
 
-@publish.command("documents")
-@click.argument("artifact", type=str)
-@click.option("--as", "form", required=True, type=click.Choice(["warc"]), help="warc: conversion records, as in WET.")
-@click.option("--to", "out", required=True, type=LOCAL_PATH, help="Directory to write.")
-@click.option("--allow-incomplete", is_flag=True, help="Publish although files of the pool were damaged.")
-def documents(artifact: str, form: str, out: Path, allow_incomplete: bool) -> None:
-    """Write the kept documents of ARTIFACT as WARC: the text of each page, which WARC-Refers-To names.
+@publish.command()
+@click.argument("artifact", type=ADDRESS)
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["parquet", "warc"]),
+    default="parquet",
+    show_default=True,
+    help="parquet: a data set of the Hub. warc: conversion records, as in WET.",
+)
+@_TO
+@_LICENSE
+@click.option("--url", help="Page of the data set. Default: its page on the Hub, or its fingerprint.")
+@_INCOMPLETE
+def documents(artifact: str, form: str, to: str, license_: str, url: str | None, allow_incomplete: bool) -> None:
+    """Publish the kept documents of ARTIFACT: Parquet that `load_dataset` opens, with a data card and Croissant.
 
-    The same artifact gives the same bytes. The directory is a pool: `dclm curate --pool` reads it.
+    As WARC, it is the text of each page, which WARC-Refers-To names; the folder is a pool: `dclm curate --pool` reads
+    it. The same artifact gives the same bytes.
     """
+    if form == "warc":
+        _warc(artifact, to, allow_incomplete)
+    else:
+        from dclm.publish.documents import publish_documents
+
+        rows = publish_documents(artifact, to, license_=license_, url=url, allow_missing=allow_incomplete)
+        say(f"{rows:,} documents")
+    put(to)
+
+
+def _warc(artifact: str, to: str, allow_incomplete: bool) -> None:
     from dclm.documents.warc import publish_warc
 
-    found = publish_warc(artifact, out, allow_missing=allow_incomplete)
+    if "://" in to:
+        raise ConfigError(f"--to {to}", "found a URL, allowed with --as warc: a local folder")
+    found = publish_warc(artifact, Path(to), allow_missing=allow_incomplete)
     say(f"{found.records:,} records in {found.files} files")
     if found.without_page:
         say(f"{found.without_page:,} of them refer to no page: their documents do not come from WARC files")
-    put(out)
+
+
+@publish.command()
+@click.argument("artifact", type=ADDRESS)
+@_TO
+@_LICENSE
+@_INCOMPLETE
+def tokens(artifact: str, to: str, license_: str, allow_incomplete: bool) -> None:
+    """Publish the tokens ARTIFACT, as `dclm train` reads it."""
+    from dclm.publish.others import publish_tokens
+
+    publish_tokens(artifact, to, license_=license_, allow_missing=allow_incomplete)
+    put(to)
+
+
+@publish.command()
+@click.argument("checkpoint", type=ADDRESS)
+@_TO
+@_LICENSE
+def model(checkpoint: str, to: str, license_: str) -> None:
+    """Publish CHECKPOINT (the --out of `dclm train`, or a run) as a model of `transformers`, with a model card."""
+    from dclm.publish.others import publish_model
+
+    publish_model(checkpoint, to, license_=license_)
+    put(to)
+
+
+@publish.command()
+@click.argument("path", metavar="RESULT", type=ADDRESS)
+@_TO
+@click.option("--license", "license_", default="cc0-1.0", show_default=True, help="License for the card.")
+def result(path: str, to: str, license_: str) -> None:
+    """Publish RESULT (a result.json, or the directory of a run) with its items and a card."""
+    from dclm.publish.others import publish_result
+
+    publish_result(path, to, license_=license_)
+    put(to)

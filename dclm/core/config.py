@@ -194,7 +194,7 @@ def convert(kind: Any, value: object, key: Key, source: Source, problems: list[P
         if len(trials) == 1:
             problems.extend(trials[0])
         else:
-            fail(_describe(kind))
+            fail(describe(kind))
         return None
     if origin is Literal:
         if value not in args or type(value) not in {type(a) for a in args}:
@@ -204,12 +204,12 @@ def convert(kind: Any, value: object, key: Key, source: Source, problems: list[P
         if isinstance(value, bool | int | float | str) and _form(args[0]) == "one":
             return (convert(args[0], value, key, source, problems),)  # `keep: en` for `keep: [en]`
         if not isinstance(value, list):
-            fail(_describe(kind))
+            fail(describe(kind))
             return None
         return tuple(convert(args[0], item, (*key, i), source, problems) for i, item in enumerate(value))
     if origin in (Mapping, dict):
         if not isinstance(value, dict):
-            fail(_describe(kind))
+            fail(describe(kind))
             return None
         for name in value:
             convert(args[0], name, (*key, name), source, problems)
@@ -221,7 +221,7 @@ def convert(kind: Any, value: object, key: Key, source: Source, problems: list[P
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        fail(_describe(kind))
+        fail(describe(kind))
         return None
     if isinstance(value, float) and not math.isfinite(value):
         fail("a finite number")
@@ -255,7 +255,7 @@ def _convert_dataclass(kind: type, value: object, key: Key, source: Source, prob
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in value:
-            problems.append(Problem(source.where(key), f"`{name}` is missing, allowed: {_describe(hints[field.name])}"))
+            problems.append(Problem(source.where(key), f"`{name}` is missing, allowed: {describe(hints[field.name])}"))
     if len(problems) > before:
         return None
     try:
@@ -283,18 +283,18 @@ def _show(value: object) -> str:
     return text if len(text := repr(value)) <= 80 else text[:77] + "..."
 
 
-def _describe(kind: Any) -> str:
+def describe(kind: Any) -> str:  # what is allowed, in words
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         limits = [str(a) for a in args[1:] if isinstance(a, Range)]
-        return limits[0] if limits else _describe(args[0])
+        return limits[0] if limits else describe(args[0])
     if origin in (typing.Union, types.UnionType):
-        return " or ".join("null" if a is type(None) else _describe(a) for a in args)
+        return " or ".join("null" if a is type(None) else describe(a) for a in args)
     if origin is Literal:
         return " | ".join(map(str, args))
     if origin is tuple:
-        return f"a list of {_describe(args[0])}"
+        return f"a list of {describe(args[0])}"
     if origin in (Mapping, dict):
-        return f"a map of {_describe(args[1])}"
+        return f"a map of {describe(args[1])}"
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "text", object: "any value"}
     return names.get(kind, f"a map ({kind.__name__})")

@@ -31,7 +31,7 @@ def json_schema(kind: Any) -> dict[str, Any]:
         return {"anyOf": [{"type": "null"} if a is type(None) else json_schema(a) for a in args]}
     if origin is Literal:
         return {"enum": list(args)}
-    if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
+    if origin is tuple and args:
         items = json_schema(args[0])
         several = {"type": "array", "items": items}
         return {"anyOf": [items, several]} if "type" in items and items["type"] in _PLAIN.values() else several

@@ -93,6 +93,29 @@ def load_pipeline(path: str | Path, trust: bool = False) -> Pipeline:
     return Pipeline(name=str(title), steps=tuple(steps))
 
 
+def pipeline_files(path: str | Path) -> list[Path]:
+    """The file of a pipeline, those that it includes, and those of its own steps: what it needs elsewhere.
+
+    Raises: ConfigError for a file that is not there or is not YAML.
+    """
+    found: list[Path] = []
+    todo = [Path(path)]
+    while todo:
+        file = todo.pop().resolve()
+        if file in found:
+            continue
+        found.append(file)
+        value = load_yaml(file).value
+        steps = value.get("steps") if isinstance(value, dict) else None
+        for item in steps if isinstance(steps, list) else ():
+            name = item if isinstance(item, str) else next(iter(item), "") if isinstance(item, dict) else ""
+            if name == "include":
+                todo.append(file.parent / str(item["include"]))
+            elif ":" in name and (code := find_code(name.rpartition(":")[0], file.parent)) is not None:
+                found += [Path(own).resolve() for own in code.files.values()]
+    return list(dict.fromkeys(found))
+
+
 def _steps(source: Source, files: tuple[Path, ...], problems: list[Problem], trust: bool) -> list[Step]:
     """The flat list of a file's steps; `files` is the chain of includes that leads to it, itself last."""
     value = source.value

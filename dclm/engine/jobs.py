@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray.job_submission import JobStatus, JobSubmissionClient
 
@@ -17,6 +18,7 @@ import dclm
 from dclm.core.errors import ConfigError
 from dclm.core.stopping import Stopped
 from dclm.engine.cluster import ENVIRONMENT
+from dclm.engine.shipping import staged
 
 _POLL_SECONDS = 0.5
 _OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
@@ -38,25 +40,33 @@ def submit(
     follow: bool = True,
     in_place: bool = False,
     may_stop: Callable[[], bool] = lambda: False,
+    files: Sequence[Path] = (),
 ) -> int:
     """Run `dclm run RECIPE --out OUT --on ray` on the cluster whose dashboard is at `address`.
 
-    The project's files are sent with the job (Ray's working_dir); nothing is installed. `in_place`: every node has them
-    at the same place as here, as on a cluster on this machine, and the job runs there. `out` is a path on storage that
-    all nodes share. `write` receives the job's output as it arrives. Returns the job's exit code, or 0 once it is
-    submitted if `follow` is False. On Ctrl-C, `may_stop` decides whether to stop the job too. Raises: ConfigError if
-    the recipe is not in the project or no cluster answers.
+    The project's files travel with the job (Ray's working_dir); nothing is installed. `in_place`: they are where they
+    are here on every node, as on a cluster of this machine, and the job runs there. `out` is a path on storage that all
+    nodes share. `write` is given the job's output as it comes. Returns the job's exit code, or 0 once it is submitted
+    if `follow` is False.
+    Ctrl-C asks `may_stop` whether to stop the job, too.
+    `files`: what the recipe names (pipelines, own steps), which travels with a recipe from outside the project.
+    Raises: ConfigError if there is no such recipe or no cluster answers.
     """
     root = project_root()
     path = recipe.resolve()
     if not path.is_file():
         raise ConfigError(str(recipe), "no such file", "check the path; shipped recipes are in recipes/")
-    if not path.is_relative_to(root):
-        hint = "move it there, with the pipelines it names: only the project's files are sent with a job"
-        raise ConfigError(str(recipe), f"is not in {root}", hint)
-    relative = path.relative_to(root).as_posix()
-    command = ["python", "-m", "dclm.cli.main", "run", relative, "--out", out, "--on", "ray", *arguments]
-    return run_job(command, address, write=write, directory=root, upload=not in_place, follow=follow, may_stop=may_stop)
+    with contextlib.ExitStack() as stack:
+        directory, name = root, str(path)
+        if path.is_relative_to(root):
+            name = path.relative_to(root).as_posix()
+        elif not in_place:
+            _connect(address)  # before anything is copied
+            directory, name = stack.enter_context(staged(root, path, files))
+        command = ["python", "-m", "dclm.cli.main", "run", name, "--out", out, "--on", "ray", *arguments]
+        return run_job(
+            command, address, write=write, directory=directory, upload=not in_place, follow=follow, may_stop=may_stop
+        )
 
 
 def project_root() -> Path:
@@ -86,7 +96,7 @@ def run_job(
     write(f"job {job} at {address}\n")
     if not follow:
         return 0
-    left = f"job {job} is still running; to stop it: dclm cluster stop {job} --address {address}"
+    left = f"job {job} is still running; to stop it: dclm jobs stop {job} --address {address}"
     try:
         return _follow(client, job, write)
     except Stopped as error:
@@ -137,6 +147,55 @@ def stop_job(job: str, address: str) -> bool:
     while not client.get_job_status(job).is_terminal():
         time.sleep(_POLL_SECONDS)
     return stopped
+
+
+class Job(NamedTuple):
+    """A job of the cluster. Times are UTC, ISO 8601; None where it has not happened."""
+
+    id: str
+    status: str
+    started: str | None
+    ended: str | None
+    command: str
+
+
+def list_jobs(address: str) -> list[Job]:
+    """All jobs that were submitted to the cluster, the newest first. Raises: ConfigError where no cluster answers."""
+    found = [job for job in _connect(address).list_jobs() if job.submission_id is not None]
+    found.sort(key=lambda job: job.start_time or 0, reverse=True)
+    return [
+        Job(str(j.submission_id), j.status.lower(), _time(j.start_time), _time(j.end_time), j.entrypoint) for j in found
+    ]
+
+
+def _time(milliseconds: int | None) -> str | None:
+    if not milliseconds:
+        return None
+    return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC).isoformat(timespec="seconds")
+
+
+def job_logs(job: str, address: str) -> str:
+    """What the job has printed so far. Raises: ConfigError where there is no such job."""
+    client = _connect(address)
+    with _no_such_job(job, address):
+        return str(client.get_job_logs(job))
+
+
+def follow_job(job: str, address: str, write: Write) -> int:
+    """Pass on the job's output until it ends; gives its exit code. Raises: ConfigError where there is no such job."""
+    client = _connect(address)
+    with _no_such_job(job, address):
+        client.get_job_status(job)
+    return _follow(client, job, write)
+
+
+@contextlib.contextmanager
+def _no_such_job(job: str, address: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        what = f"cannot be read: {str(error).splitlines()[0][:120]}"
+        raise ConfigError(f"job {job} at {address}", what, "`dclm jobs list` shows them all") from None
 
 
 def _follow(client: JobSubmissionClient, job: str, write: Write) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -23,6 +24,8 @@ IN_FLIGHT = 256
 thousands."""
 POLL_SECONDS = 5.0
 START_ATTEMPTS = 3
+CONNECT_SECONDS = 5.0
+"""How long a cluster's address may take to answer."""
 
 
 class RayEngine:
@@ -122,17 +125,32 @@ class RayEngine:
 
 def _connect(target: str | None, cpus: int | None) -> None:
     """Connect to a cluster or start a local one; if a busy machine starts a local one too slowly, retry."""
+    _require_answer(target)
     for attempt in range(START_ATTEMPTS):
         try:
             ray.init(address=target, num_cpus=cpus, log_to_driver=False, include_dashboard=False, logging_level="error")
             return
         except (ConnectionError, RuntimeError, ValueError) as error:
-            hint = "is the cluster running? try `make cluster-up`"
+            hint = "start a cluster with `make cluster-up`"
             raise DataError(f"ray {target}", f"cannot connect: {error}", hint) from None
         except Exception as error:  # Ray raises a plain Exception when its own processes start too slowly
             ray.shutdown()
             if "timed out during startup" not in str(error) or attempt + 1 == START_ATTEMPTS:
                 raise
+
+
+def _require_answer(target: str | None) -> None:
+    """Raises: DataError within seconds where nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    host, separator, port = (target or "").rpartition("://")[2].rpartition(":")
+    if not separator or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        what = f"nothing answers there ({reason}, waited at most {CONNECT_SECONDS:g} s)"
+        hint = "start a cluster with `make cluster-up`, or check the address"
+        raise DataError(f"ray {target}", what, hint) from None
 
 
 class _Patience:

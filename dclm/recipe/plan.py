@@ -14,6 +14,7 @@ from dclm.curate.segments import segments
 from dclm.pool.spec import PoolMap, PoolSpec, resolve_pool
 from dclm.recipe.layout import Layout
 from dclm.recipe.mixing import mixture_line
+from dclm.recipe.needs import needs_lines
 from dclm.recipe.recipe import DataSource, LoadedRecipe
 from dclm.select.model_spec import LanguageModelSpec, Spec
 from dclm.select.ngram.train import NgramSpec
@@ -27,7 +28,7 @@ from dclm.train.scale import Scale, find_scale, with_tokens, with_vocabulary
 def plan_lines(
     loaded: LoadedRecipe, out: Path | None = None, hardware: Hardware | None = None, curation: Curation | None = None
 ) -> Iterator[str]:
-    """One line per stage, and the cost of curation and training.
+    """One line per stage, what curation and training take, and which files are not on this machine.
 
     Reads the recipe and its pipelines (reporting all their errors), the tokens and timings in `out`, and the records
     and sizes that `curation` is based on; nothing else. Raises: also ConfigError if the scale cannot be trained on
@@ -67,6 +68,7 @@ def plan_lines(
     if recipe.contamination:
         yield f"contamination of the tasks by the documents → {layout.contamination}"
     yield f"result     {layout.result}"
+    yield from needs_lines(layout, [loaded.pipeline(source) for source in recipe.data])
 
 
 def _curate(

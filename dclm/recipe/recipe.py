@@ -33,7 +33,7 @@ class DataSource:
 
     name: Name = "data"
     pool: PoolSpec
-    """See `dclm.pool.spec`."""
+    """Paths, globs or URLs, or a map with one source and where its fields are."""
     pipeline: str
     """Path of the pipeline file."""
     weight: NonNegative | None = None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray.job_submission import JobStatus
 
-from dclm.cli.cluster import _may_stop, _usual_address
+from dclm.cli.cluster import _may_stop, usual_address
 from dclm.core.errors import ConfigError
 from dclm.core.stopping import Stopped
 from dclm.engine import jobs
@@ -55,7 +55,7 @@ def test_a_job_that_is_left_is_named_with_how_to_stop_it(client: type[Client]) -
     said: list[str] = []
     assert submit(said, stop=False) == 130
     assert "job raysubmit_x is still running" in said[-1]
-    assert "dclm cluster stop raysubmit_x --address http://h:1" in said[-1]
+    assert "dclm jobs stop raysubmit_x --address http://h:1" in said[-1]
     assert client.status == JobStatus.RUNNING
 
 
@@ -92,11 +92,11 @@ def test_the_environment_beats_what_nobody_said(monkeypatch: pytest.MonkeyPatch)
     for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     local = LocalCluster(pid=1, started=1, address="http://local", gcs="", log="")
-    assert _usual_address(None) == "http://127.0.0.1:8265"
-    assert _usual_address(local) == "http://local"
+    assert usual_address(None) == "http://127.0.0.1:8265"
+    assert usual_address(local) == "http://local"
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")  # of the cluster, not of its dashboard
-    assert _usual_address(local) == "http://local"
+    assert usual_address(local) == "http://local"
     monkeypatch.setenv("RAY_ADDRESS", "http://two")
-    assert _usual_address(local) == "http://two"
+    assert usual_address(local) == "http://two"
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://one")
-    assert _usual_address(local) == "http://one"
+    assert usual_address(local) == "http://one"

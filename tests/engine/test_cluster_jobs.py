@@ -143,10 +143,7 @@ def test_where_no_cluster_answers_the_error_has_three_lines(address: str) -> Non
     assert str(caught.value).startswith(address)
 
 
-def test_a_recipe_outside_the_project_or_missing_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "r.yaml").write_text("name: r\n")
-    with pytest.raises(ConfigError, match="is not in"):
-        submit(tmp_path / "r.yaml", "http://127.0.0.1:9", "/tmp/out", write=print)
+def test_a_missing_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         submit(tmp_path / "none.yaml", "http://127.0.0.1:9", "/tmp/out", write=print)
 

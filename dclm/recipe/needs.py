@@ -1,0 +1,88 @@
+"""What a recipe needs that this machine lacks: models and lists of its steps, the tokenizer, the tasks' data.
+
+Nothing is downloaded. What a run would download says so; what nobody can download says what will be missing without it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dclm.assets import CATALOG, Asset, LocalFile, check_asset
+from dclm.core.store import exists
+from dclm.curate.pipeline import Pipeline
+from dclm.eval.data.gpqa import PASSWORD
+from dclm.eval.data.sources import task_asset
+from dclm.eval.run.eval_model import LM_EVAL
+from dclm.eval.suite import Suite, load_suite, suite_of
+from dclm.recipe.layout import Layout
+
+_NAMED = 8
+"""So many tasks of a kind are named."""
+
+
+def needs_lines(layout: Layout, pipelines: Iterable[Pipeline]) -> Iterator[str]:
+    """One line for each file that is not on this machine, and what follows from it for the scores."""
+    recipe = layout.loaded.recipe
+    named = {asset.name: asset for asset in CATALOG}
+    wanted = {name: step.name for pipeline in pipelines for step in pipeline.steps for name in step.assets}
+    if not recipe.tokenizer.endswith(".json"):
+        wanted[recipe.tokenizer] = "tokenize"
+    for name, step in wanted.items():
+        if name in recipe.classifiers:
+            continue
+        if name in named:
+            if (line := _asset_line(named[name])) is not None:
+                yield f"needs      {name} for {step}: {line}"
+        elif not (Path(name).exists() or exists(name)):
+            yield f"missing    {name} for {step}: no such asset and no such file; the run will stop there"
+    yield from _task_lines(layout)
+
+
+def _asset_line(asset: Asset) -> str | None:
+    """How an asset gets here; None where it is here."""
+    if check_asset(asset) is not None:
+        return None
+    others = [source for source in asset.sources if not isinstance(source, LocalFile)]
+    if others:
+        return f"will be downloaded ({others[0].describe()})"
+    return (
+        f"not here, and nobody offers it for download: put it into the folder that DCLM_ASSETS names, as {asset.name}"
+    )
+
+
+def _task_lines(layout: Layout) -> Iterator[str]:
+    """The tasks whose data is not here, and which means are null without those that cannot be downloaded."""
+    recipe = layout.loaded.recipe
+    own = tuple(task for task in recipe.tasks if not task.startswith(LM_EVAL))
+    suite = suite_of(own) if recipe.suite is None else load_suite(recipe.suite)
+    later, gone = _without_data(suite)
+    if later:
+        yield f"needs      data of {_listed(later)} for evaluate: will be downloaded"
+    if not gone:
+        return
+    yield f"missing    data of {_listed(gone)} for evaluate: not here, and not offered for download"
+    for name in ("core", "extended"):
+        if (hit := [task for task in load_suite(name).labels if task in gone]) and set(hit) <= set(suite.labels):
+            verb = "has" if len(hit) == 1 else "have"
+            yield f"           {name.upper()} will be null: {_listed(hit)} {verb} no data"
+
+
+def _without_data(suite: Suite) -> tuple[list[str], list[str]]:
+    """Tasks whose data a run would download, and those whose data it cannot get."""
+    later: list[str] = []
+    gone: list[str] = []
+    for task in suite.tasks:
+        if task.metadata.data.sha256 is None:  # encrypted
+            (later if os.environ.get(PASSWORD) else gone).append(task.task)
+            continue
+        line = _asset_line(task_asset(task))
+        if line is not None:
+            (later if line.startswith("will be") else gone).append(task.task)
+    return later, gone
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
