@@ -11,9 +11,8 @@ from torch import Tensor
 
 from dclm.core.errors import ConfigError
 from dclm.model.config import ModelConfig
-from dclm.model.load import list_checkpoints, load_model
+from dclm.model.load import STATE, list_checkpoints, load_model
 from dclm.model.transformer import Transformer
-from dclm.train.checkpoint import STATE
 
 FirstWeight = Callable[[str, torch.Size], Tensor]
 
