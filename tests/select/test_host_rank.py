@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import gzip
 import random
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from warcio.statusandheaders import StatusAndHeaders
-from warcio.warcwriter import WARCWriter
 
 from dclm.core.errors import AssetError, ConfigError, DataError
 from dclm.curate.step import Context
@@ -117,11 +114,14 @@ PAGES = {
 
 def write_warc(path: Path) -> None:
     with path.open("wb") as file:
-        writer = WARCWriter(file, gzip=True)
-        for url, body in PAGES.items():
-            headers = StatusAndHeaders("200 OK", [("Content-Type", "text/html")], protocol="HTTP/1.1")
-            record = writer.create_warc_record(url, "response", payload=BytesIO(body), http_headers=headers)
-            writer.write_record(record)
+        for number, (url, html) in enumerate(PAGES.items()):
+            body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + html
+            head = (
+                f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\nWARC-Date: 2026-01-01T00:00:00Z\r\n"
+                f"WARC-Record-ID: <urn:uuid:0000000{number}-0000-4000-8000-000000000000>\r\n"
+                f"Content-Type: application/http; msgtype=response\r\nContent-Length: {len(body)}\r\n\r\n"
+            )
+            file.write(gzip.compress(head.encode() + body + b"\r\n\r\n", mtime=0))
 
 
 def test_links_between_hosts_count_once(tmp_path: Path) -> None:
