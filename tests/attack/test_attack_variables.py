@@ -82,7 +82,7 @@ def test_the_commands_take_names_of_variables(
         main(["run", str(path), "--out", out, "--until", "pool"])
     assert "--env MY_CORPUS" in capsys.readouterr().err
     main(["run", str(path), "--out", out, "--until", "pool", "--env", "MY_CORPUS"])
-    assert "1 files" in capsys.readouterr().err
+    assert "1 file," in capsys.readouterr().err
     assert load_recipe(path, ["MY_CORPUS"]).variables == {"MY_CORPUS"}
 
 

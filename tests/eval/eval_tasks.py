@@ -10,6 +10,7 @@ from typing import Any
 
 import dclm.eval.run.job as job_module
 from dclm.core import journal
+from dclm.core.engine import SerialEngine
 from dclm.eval.data.rows import Row
 from dclm.eval.run.stage import evaluate
 
@@ -35,10 +36,8 @@ def write_task(folder: Path, label: str, rows: int, sha256: str) -> None:
     )
 
 
-class KilledAfter:
+class KilledAfter(SerialEngine):
     """An engine whose process is killed, as by `kill -9`, before the unit after some."""
-
-    workers = 1
 
     def __init__(self, units: int) -> None:
         self.units = units

@@ -49,10 +49,8 @@ def test_a_choice_is_right_if_its_mean_cross_entropy_is_lowest(model: str, tasks
         assert item["correct"] == (best == ROWS["choose"][item["row"]]["gold"])
 
 
-class Interrupted:
+class Interrupted(SerialEngine):
     """An engine that stops after some units, as a kill would."""
-
-    workers = 1
 
     def __init__(self, after: int) -> None:
         self.after = after

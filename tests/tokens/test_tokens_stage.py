@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokens_texts import make_shards
 
+from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError, IncompleteError
 from dclm.core.record import Record, describe_files, fingerprint, read_record, write_record
 from dclm.core.storage import sha256_file
@@ -171,10 +172,8 @@ def test_whatever_changes_the_bytes_changes_the_fingerprint(
 
 
 def test_a_finished_artifact_is_not_made_again(tokenizer_json: str, documents: Path, tmp_path: Path) -> None:
-    class Idle:
-        workers = 1
-
-        def map(self, function: Callable[[Any], Any], units: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    class Idle(SerialEngine):
+        def map(self, function, units, *, one_gpu_each=False):  # type: ignore[no-untyped-def]
             raise AssertionError("nothing is left to do")
 
     made = tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=CONFIG)
