@@ -19,6 +19,7 @@ from dclm.core.engine import Engine
 from dclm.core.journal import Journal, Outcome
 from dclm.core.lease import LEASE, Lease, abandoned, held
 from dclm.core.ownership import WORK, mark_directory, require_directory
+from dclm.core.packed import Packed
 from dclm.core.progress import Progress
 from dclm.core.record import RECORD, Kind, Record, find_record, provenance, write_record
 from dclm.core.replaced import note_replaced, replaced_files
@@ -68,11 +69,11 @@ class Workspace:
     progress: Progress
     lease: Lease
     journal: Journal
-    finished: dict[str, Outcome]
+    finished: Packed[str]
     """Fingerprint of a finished unit → its outcome."""
     unchecked: set[str]
     """Units finished by an earlier run whose files have not been verified yet."""
-    used: dict[str, Outcome] = dataclasses.field(default_factory=dict)
+    used: Packed[str] = dataclasses.field(default_factory=Packed)
     """The finished units that make up this artifact."""
 
     @property
@@ -106,7 +107,7 @@ class Workspace:
                 self.finished.pop(unit.fingerprint, None)
                 todo.append(index)
                 continue
-            self.used[unit.fingerprint] = outcome
+            self.used.share(unit.fingerprint, self.finished)
             self.progress.advance()
             yield Finished(index=index, unit=unit, outcome=outcome)
         running: dict[int, U] = {}
@@ -133,7 +134,8 @@ class Workspace:
 
     def _note(self, unit: Unit, outcome: Outcome) -> None:
         self.lease.check()
-        self.finished[unit.fingerprint] = self.used[unit.fingerprint] = outcome
+        self.finished[unit.fingerprint] = outcome
+        self.used.share(unit.fingerprint, self.finished)
         self.journal.add(unit.fingerprint, outcome)
 
     def _is_intact(self, unit: Unit, outcome: Outcome, consumed: bool = False) -> bool:
@@ -149,7 +151,7 @@ class Workspace:
             outcome = function(unit)
             self._note(unit, outcome)
             self.journal.flush()
-        self.used[unit.fingerprint] = outcome
+        self.used.share(unit.fingerprint, self.finished)
         return outcome
 
 
@@ -199,7 +201,8 @@ def run_stage(
         if is_local(home):
             remove_temporary(Path(home))
         journal = Journal(store, f"{WORK}/journal")
-        finished = dict(journal.read())
+        finished: Packed[str] = Packed()
+        finished.update(journal.read())
         space = Workspace(
             out=home,
             engine=engine.for_stage(kind),

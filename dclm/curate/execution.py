@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from dclm.core.errors import DataError
 from dclm.core.journal import Outcome
+from dclm.core.packed import Packed
 from dclm.core.record import FileEntry, Record, canonical, fingerprint
 from dclm.core.stage import FILES, Workspace
 from dclm.core.storage import is_local
@@ -54,7 +55,7 @@ class Execution:
         self.inputs = list(inputs)
         self.segments = segments(bound.pipeline.steps)
         self.context = Context(seed=options.seed, files=self._shipped_files(), hashes=bound.hashes)
-        self.results: list[dict[int, Mapping[str, Any]]] = []
+        self.results: list[Packed[int]] = []
         """Outcomes of each segment: shard → outcome."""
         self.info: dict[str, object] = {}
         self.tables: dict[str, str] = {}
@@ -71,24 +72,27 @@ class Execution:
             if segment.head is None and self._mend_seams(outcomes):
                 units, decided = self._units(segment, prints, documents)
                 outcomes = self._run_segment(segment, units)
-            self.meter.look(outcomes)
-            self.results.append({int(k): v for o in outcomes for k, v in cast(dict[str, Any], o["shards"]).items()})
-            owner = {s.index: (u, o) for u, o in zip(units, outcomes, strict=True) for s in u.shards}
+            self.meter.look(outcomes.values())
+            found: Packed[int] = Packed()
+            for outcome in outcomes.values():
+                found.update({int(shard): result for shard, result in outcome["shards"].items()})
+            self.results.append(found.in_order())
+            owner = {shard.index: number for number, unit in enumerate(units) for shard in unit.shards}
             prints = shard_prints(units)
-            stems = [f"{owner[i][0].directory}/{i:05d}" for i in range(len(self.inputs))]
+            stems = [f"{units[owner[i]].directory}/{i:05d}" for i in range(len(self.inputs))]
             documents = [f"{stem}.documents.parquet" for stem in stems]
             parts = [p.plus(stem) for p, stem in zip(parts, stems, strict=True)]
             if segment is self.segments[-1]:
-                parts = [self._part(part, prints[i], i, owner[i][1]) for i, part in enumerate(parts)]
+                parts = [self._part(part, prints[i], i, outcomes[owner[i]]) for i, part in enumerate(parts)]
             self._check_read(stems)
             if decided is not None:
                 self.info[f"{segment.first - 1}:{segment.head.name if segment.head else ''}"] = decided.info
         return self._record(assemble(self.space, parts, self.tables, self.options.shard_bytes), identity, pool)
 
-    def _mend_seams(self, outcomes: Sequence[Outcome]) -> bool:
+    def _mend_seams(self, outcomes: Packed[int]) -> bool:
         """Read whole archives that turned out not to be divided between two records; returns whether there were any."""
-        shards = [cast(Mapping[str, Any], outcome["shards"])[str(i)] for i, outcome in enumerate(outcomes)]
-        seams = [None if shard["seam"] is None else Seam(*shard["seam"]) for shard in shards]
+        found = (outcome["shards"][str(i)]["seam"] for i, outcome in outcomes.items())
+        seams = [None if seam is None else Seam(*seam) for seam in found]
         before, self.inputs = self.inputs, without_bad_seams(self.inputs, seams)
         return self.inputs != before
 
@@ -165,7 +169,7 @@ class Execution:
             units.append(Unit(fingerprint=key, directory=directory, shards=shards, partition=partition, total=total))
         return [u for u in units if u.shards]
 
-    def _run_segment(self, segment: Segment, units: Sequence[Unit]) -> list[Outcome]:
+    def _run_segment(self, segment: Segment, units: Sequence[Unit]) -> Packed[int]:
         """The outcome of every unit, in order; unfinished units are run."""
         job = Job(
             segment=segment,
@@ -186,8 +190,10 @@ class Execution:
             items=documents_in,
             need_consumed=isinstance(segment.tail, Global) and not self._is_decided(segment, units),
         )
-        outcomes = {d.index: d.outcome for d in done}
-        return [outcomes[index] for index in range(len(units))]
+        outcomes: Packed[int] = Packed()
+        for finished in done:
+            outcomes[finished.index] = finished.outcome
+        return outcomes.in_order()
 
     def _num_partitions(self, segment: Segment) -> int:
         return partitions_for(segment.tail, len(self.inputs)) if isinstance(segment.tail, Global) else 0
@@ -207,8 +213,8 @@ class Execution:
         return {file.name: each + (i < rest) for i, file in enumerate(self.files)}
 
     def _counts(self) -> list[StepCount]:
-        shards = [found["counts"] for result in self.results for found in result.values()]
-        return sum_counts([[StepCount(**c) for c in counts] for counts in shards])
+        shards = (found["counts"] for result in self.results for found in result.values())
+        return sum_counts([StepCount(**c) for c in counts] for counts in shards)
 
     def _check_read(self, stems: Iterable[str]) -> None:
         counts = self._counts()
@@ -275,7 +281,7 @@ class Execution:
                 "pool_bytes": sum(f.size for f in self.files),
             },
             files=tuple(files),
-            missing=tuple(d for i in sorted(self.results[0]) for d in self.results[0][i]["damage"]),
+            missing=tuple(d for found in self.results[0].values() for d in found["damage"]),
             provenance=self.meter.cost(self.space.used.values()) | {"step_seconds": seconds},
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -218,7 +218,7 @@ def text_size(batch: pa.RecordBatch) -> Size:
     return Size(used.size, int(np.count_nonzero(used >= -64)))  # all except continuation bytes, 0x80 … 0xBF
 
 
-def sum_counts(units: Sequence[Sequence[StepCount]]) -> list[StepCount]:
+def sum_counts(units: Iterable[Sequence[StepCount]]) -> list[StepCount]:
     """Per-step sums over units, in pipeline order."""
     total: dict[int, StepCount] = {}
     for counts in units:
