@@ -107,7 +107,7 @@ def run_emission(job: tuple[Global, Context], unit: Emission) -> Outcome:
     with blamed(), unit_files(unit.directory) as (directory, outcome):
         wanted = read_table(unit.rows, unit.shard).combine_chunks()
         rows, extra = wanted.column("row").combine_chunks(), wanted.drop_columns(["shard", "row"])
-        with KeyWriter(directory / "keys.arrow", unit.shard, step, context, unit.num_partitions) as keys:
+        with KeyWriter(directory / "keys.arrow", unit.shard, step.open(context), unit.num_partitions) as keys:
             for batch in read_documents(unit.documents):
                 index = pc.index_in(batch.column("_row"), rows)
                 batch = batch.filter(pc.is_valid(index))

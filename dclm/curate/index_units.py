@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +21,7 @@ from dclm.core.store import join
 from dclm.curate.files import write_tables
 from dclm.curate.keys import KeyWriter, map_partition
 from dclm.curate.pieces import pieces
-from dclm.curate.step import Context, Decision, Global, MapFunction
+from dclm.curate.step import Context
 from dclm.dedup.bloom.filter import Size, empty_filter, size_for
 from dclm.dedup.bloom.step import Bloom
 from dclm.dedup.bloom.stored import FILTER, merged, number, stored_size, write_filter
@@ -64,25 +63,6 @@ class FilterUnit:
     room: int | None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Emitter(Global):
-    """The keys of one relation, in the form in which keys are written."""
-
-    name: ClassVar[str] = "index"
-    num_partitions: ClassVar[int] = PARTITIONS
-    step: KeyIndexed
-    relation: str
-
-    def open(self, context: Context) -> MapFunction:
-        return self.step.index_keys(context)[self.relation]
-
-    def reduce(self, keys: pa.Table) -> pa.Table:
-        raise NotImplementedError("keys of an index are sorted, not reduced")
-
-    def decide(self, reduced: Iterable[pa.Table]) -> Decision:
-        raise NotImplementedError("an index decides nothing")
-
-
 def relation_file(directory: str, relation: str) -> str:
     """Where the keys of one file of documents are."""
     return join(directory, f"{relation}.keys")
@@ -111,12 +91,8 @@ def run_index_unit(step: KeyIndexed, unit: IndexUnit) -> Outcome:
     with unit_files(unit.directory) as (directory, outcome):
         with contextlib.ExitStack() as stack:
             writers = [
-                stack.enter_context(
-                    KeyWriter(
-                        directory / f"{name}.keys", unit.number, _Emitter(step=step, relation=name), context, PARTITIONS
-                    )
-                )
-                for name in step.index_keys(context)
+                stack.enter_context(KeyWriter(directory / f"{name}.keys", unit.number, emit, PARTITIONS))
+                for name, emit in step.index_keys(context).items()
             ]
             sets = None if emit_sets is None else stack.enter_context(_SetWriter(directory / "sets.arrow"))
             for batch in _at_least_one(documents_of_file(unit.file, tally)):

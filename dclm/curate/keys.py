@@ -14,7 +14,7 @@ from types import TracebackType
 import pyarrow as pa
 
 from dclm.curate.files import Mapped, map_tables, one_batch, partitioned
-from dclm.curate.step import Context, Global
+from dclm.curate.step import Global, MapFunction
 
 KEY_BYTES = 64 << 20
 """Bytes of keys in memory before they are written; sorting them takes about as much again."""
@@ -32,16 +32,16 @@ def partitions_for(step: Global, num_shards: int) -> int:
 
 
 class KeyWriter:
-    """Writes the keys that a step emits for a shard: partitions 0, 1, … of the first keys, then of the next ones, and
-    so on.
+    """Writes the keys that `emit` makes of a shard's documents: partitions 0, 1, … of the first keys, then of the next
+    ones, and so on.
 
     Use as a context manager, with at least one batch.
     """
 
-    def __init__(self, path: Path, shard: int, step: Global, context: Context, num_partitions: int) -> None:
+    def __init__(self, path: Path, shard: int, emit: MapFunction, num_partitions: int) -> None:
         self._sink = pa.OSFile(str(path), "wb")
         self._shard, self._num_partitions = shard, num_partitions
-        self._emit = step.open(context)
+        self._emit = emit
         self._writer: pa.RecordBatchFileWriter | None = None
         self._batches: list[pa.RecordBatch] = []
         self._bytes = 0

@@ -197,7 +197,7 @@ def _run_shard(
 def _key_writer(job: Job, path: Path, shard: int) -> contextlib.AbstractContextManager[KeyWriter | None]:
     tail = job.segment.tail
     return (
-        KeyWriter(path, shard, tail, job.context, job.num_partitions)
+        KeyWriter(path, shard, tail.open(job.context), job.num_partitions)
         if isinstance(tail, Global)
         else contextlib.nullcontext()
     )
