@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from dclm.core.config import Positive
-from dclm.curate.step import Context, Map, MapFunction
+from dclm.curate.step import Context, MapFunction
 from dclm.filters.columns import with_columns
-from dclm.select.language_model.reference import model_file, model_path
 from dclm.select.language_model.score import rounded
+from dclm.select.language_model.windows import WindowStep
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +20,7 @@ Test = Literal["curvature", "log_rank", "likelihood", "lrr"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MachineText(Map):
+class MachineText(WindowStep):
     """Adds a zero-shot test of machine-written text, as a float64 column: the higher, the more likely a machine.
 
     A language model prefers the words that another one has chosen. `curvature` compares the text's log-likelihood with
@@ -36,32 +35,13 @@ class MachineText(Map):
 
     name: ClassVar[str] = "machine_text"
 
-    model: str
-    """The surrogate: as for `lm_score`."""
     test: Test = "curvature"
-    window: Positive | None = None
-    """Tokens; null: the model's own window, 2,048 at most."""
-    tokenizer: str | None = None
-    """Asset or tokenizer.json; null: the one next to the model."""
     column: str = "machine_text"
     """Column to add."""
 
-    @property
-    def assets(self) -> tuple[str, ...]:
-        """The model and the tokenizer."""
-        return (model_file(self.model), *([] if self.tokenizer is None else [self.tokenizer]))
-
-    @property
-    def memory(self) -> str:
-        """See `Step`."""
-        return f"each worker holds the weights of {self.model}, 4 bytes per parameter"
-
     def open(self, context: Context) -> MapFunction:
         """See the class."""
-        from dclm.select.language_model.scorer import LanguageModelScorer
-
-        tokenizer = None if self.tokenizer is None else context.file(self.tokenizer)
-        scorer = LanguageModelScorer.load(model_path(self.model, context), tokenizer, self.window)
+        scorer = self.scorer(context)
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
             scored, totals = scorer.totals(batch.column("text").to_pylist(), _token_scores, 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.config import Positive
-from dclm.curate.step import Context, Map, MapFunction
+from dclm.curate.step import Context, MapFunction
 from dclm.filters.columns import with_columns
-from dclm.select.language_model.reference import model_file, model_path
+from dclm.select.language_model.windows import WindowStep
+
+if TYPE_CHECKING:
+    from dclm.select.language_model.scorer import Sums
 
 Metric = Literal["perplexity", "bits_per_byte", "topk_mass", "topk_hit"]
 SIGNIFICANT_DIGITS = 6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LanguageModelScore(Map):
+class LanguageModelScore(WindowStep):
     """Adds how well a language model predicts the document, as a float64 column; null if no token is scored.
 
     The text is cut into consecutive windows of `window` tokens; each is scored alone, and its first token, which has no
@@ -34,37 +37,18 @@ class LanguageModelScore(Map):
 
     name: ClassVar[str] = "lm_score"
 
-    model: str
-    """A checkpoint or training run of ours, open_lm's FILE.pt, hf:DIRECTORY, or gguf:FILE (also an asset's name)."""
     metric: Metric = "perplexity"
     """perplexity: exp of the mean loss per token. bits_per_byte: the summed loss divided by the text's UTF-8 bytes, in
     bits. topk_mass: mean total probability of the k most likely tokens. topk_hit: fraction of tokens among the k most
     likely ones."""
     k: Positive = 10
     """Value of k for the two top-k metrics."""
-    window: Positive | None = None
-    """Window in tokens; null: the model's own window, at most 2,048."""
-    tokenizer: str | None = None
-    """Asset or tokenizer.json; null: the one next to the model."""
     column: str = "lm_score"
     """Column to add."""
 
-    @property
-    def assets(self) -> tuple[str, ...]:
-        """The model and the tokenizer."""
-        return (model_file(self.model), *([] if self.tokenizer is None else [self.tokenizer]))
-
-    @property
-    def memory(self) -> str:
-        """See `Step`."""
-        return f"each worker holds the weights of {self.model}, 4 bytes per parameter"
-
     def open(self, context: Context) -> MapFunction:
         """See the class."""
-        from dclm.select.language_model.scorer import LanguageModelScorer, Sums
-
-        tokenizer = None if self.tokenizer is None else context.file(self.tokenizer)
-        scorer = LanguageModelScorer.load(model_path(self.model, context), tokenizer, self.window)
+        scorer = self.scorer(context)
 
         def values(sums: Sums, num_bytes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
             with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
