@@ -23,6 +23,16 @@ def test_generated_pages_are_fresh(tmp_path: Path) -> None:
         assert not stale, f"docs/{page.name} is stale: run `make docs`"
 
 
+def test_a_page_that_was_not_generated_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "cli.md").write_text("mine")
+    command = [sys.executable, "-m", "dclm.cli.main", "docs", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "not a generated page" in done.stderr
+    assert "--force" not in done.stderr  # which this command does not have
+    assert (tmp_path / "cli.md").read_text() == "mine"
+
+
 def test_every_make_target_in_the_readme_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     for name in ("README.md", "CONTRIBUTING.md"):

@@ -23,7 +23,8 @@ def docs(directory: Path) -> None:
     from dclm.core.storage import write_atomic
 
     for name, text in pages().items():
-        claim_file(directory / name, ours=lambda content: COMMENT.encode() in content[:200])
+        hint = "it is not a generated page: choose another directory, or move the file away"
+        claim_file(directory / name, ours=lambda content: COMMENT.encode() in content[:200], hint=hint)
         write_atomic(directory / name, text.encode())
 
 

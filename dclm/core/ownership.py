@@ -111,10 +111,12 @@ def claim_file(
     *,
     force: bool = False,
     ours: Callable[[bytes], bool] = lambda content: False,
+    hint: str = "choose another file, or pass --force to replace it",
 ) -> None:
     """Check that a file may be written: it does not exist, it is one of ours, or `force` was given.
 
-    ours: whether the content of the existing file can only be that of an earlier call. Raises: ConfigError otherwise,
+    ours: whether the content of the existing file can only be that of an earlier call. hint: for commands that take no
+    `--force`. Raises: ConfigError otherwise,
     for a directory, and (even with `force`) for one of the inputs.
     """
     target = _real(path)
@@ -123,7 +125,7 @@ def claim_file(
     if path.is_dir():
         raise ConfigError(str(path), "is a directory", "choose a file, not a directory")
     if path.exists() and not force and not ours(path.read_bytes()):
-        raise ConfigError(str(path), "already exists", "choose another file, or pass --force to replace it")
+        raise ConfigError(str(path), "already exists", hint)
 
 
 def _open(out: Path | str) -> Store:
