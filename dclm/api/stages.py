@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from dclm.api.artifacts import Artifact, Checkpoint, Documents, RunDirectory, Scores, Tokens, expect
 from dclm.core.config import build, parse_yaml
 from dclm.core.errors import ConfigError
-from dclm.core.ownership import require_apart
+from dclm.core.ownership import require_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import require_complete
 from dclm.curate.options import CurateOptions
@@ -75,7 +75,7 @@ def curate(
     paths = [str(p) for p in ([pool] if isinstance(pool, str | Path) else pool)]
     loaded = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline, trust)
     options = CurateOptions(seed=seed, limit=limit, max_reject_fraction=max_reject_fraction)
-    require_apart(out, paths)
+    require_directory(out, "documents", paths)
     with open_engine(on, workers, say) as engine:
         run_curation(bind(loaded, models), list_files(paths), out, options, engine, progress, say=say)
     require_complete(out, "documents", allow_incomplete)

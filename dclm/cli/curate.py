@@ -52,7 +52,7 @@ def curate(
     skips extraction. Other files in a directory are counted and named in the record.
     """
     from dclm.core.errors import IncompleteError
-    from dclm.core.ownership import require_apart
+    from dclm.core.ownership import require_directory
     from dclm.curate.cost import Cost
     from dclm.curate.options import CurateOptions
     from dclm.curate.pipeline import bind, load_pipeline
@@ -69,7 +69,7 @@ def curate(
         unit_bytes=unit_bytes,
         shard_bytes=shard_bytes,
     )
-    require_apart(out, (*pool, *more))
+    require_directory(out, "documents", (*pool, *more))
     files = list_files((*pool, *more))  # a shell's glob puts the first path after --pool, the rest after that
     for line in describe_pool(files)[0 if files.unread else 1 :]:
         say(f"pool: {line}")

@@ -97,11 +97,11 @@ def index(
     steps a run against an index keeps exactly what one run over everything would keep.
     """
     from dclm.core.errors import ConfigError, IncompleteError
-    from dclm.core.ownership import require_apart
+    from dclm.core.ownership import require_directory
     from dclm.curate.index import build_index
     from dclm.curate.index_estimate import estimate
     from dclm.curate.pipeline import parse_step
-    from dclm.dedup.index.indexed import Indexed
+    from dclm.dedup.index.indexed import KIND, Indexed
     from dclm.dedup.memory import show_bytes
     from dclm.engine import open_engine
     from dclm.pool.files import list_files
@@ -109,7 +109,7 @@ def index(
     step = parse_step(text)
     if not isinstance(step, Indexed):
         raise ConfigError("--step", f"`{step.name}` has no index, allowed: exact, minhash, bloom, substring")
-    require_apart(out, (*documents, *include))
+    require_directory(out, KIND, (*documents, *include))
     files = list_files(documents)
     expected = estimate(step, files, room)
     say(

@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dclm.core.engine import Engine
+from dclm.core.ownership import require_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, fingerprint
 from dclm.core.stage import Workspace, run_stage
+from dclm.core.store import absolute
 from dclm.curate.execution import Execution
 from dclm.curate.options import VERSION, CurateOptions
 from dclm.curate.pipeline import BoundPipeline
@@ -42,6 +44,7 @@ def curate(
     does not match its record or changes while it is read; the errors of a step, with shard and rows noted.
     """
     started = time.time()
+    require_directory(absolute(out), "documents", [f.path for f in files])  # before a large pool is hashed
     progress = progress or NullProgress()
     before = stamps(files)
     hashes, inputs = _survey(files, options, engine, progress)
