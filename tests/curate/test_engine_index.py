@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from test_engine_text_dedup import Stopped, StopsAfter
 
 from dclm.core.engine import Engine, SerialEngine
-from dclm.core.errors import ConfigError
+from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record, read_record
 from dclm.curate.index import build_index
 from dclm.curate.options import CurateOptions
@@ -179,6 +179,18 @@ def test_four_workers_make_the_same_bytes(tmp_path: Path) -> None:
         run(against(step, tmp_path / f"index-{name}"), [b], tmp_path / f"out-{name}", engine)
     for kind in ("index", "out"):
         assert read_record(tmp_path / f"{kind}-one").files == read_record(tmp_path / f"{kind}-four").files
+
+
+def test_a_filter_that_was_changed_is_refused(tmp_path: Path) -> None:
+    """One flipped bit would drop other documents, in silence."""
+    step = STEPS["bloom"]
+    pool = write(tmp_path / "pool", planted(1, 8))
+    index(step, pool, tmp_path / "index")
+    data = bytearray((tmp_path / "index" / "filter.bin").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "index" / "filter.bin").write_bytes(data)
+    with pytest.raises(DataError, match=r"filter\.bin"):
+        run(against(step, tmp_path / "index"), [pool], tmp_path / "out")
 
 
 def test_what_an_index_holds_is_part_of_the_fingerprint(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record, read_record
-from dclm.core.store import join, local_file
+from dclm.core.store import join, verified_file
 from dclm.dedup.bloom.filter import Size, empty_filter
 from dclm.dedup.columns import U64
 
@@ -35,16 +35,18 @@ def merged(addresses: Sequence[str], more: int, step: str) -> U64:
     """The words of all filters together, in memory that may be written to.
 
     more: n-grams that are to be added.
-    Raises: ConfigError where the filters differ in size, or have no room for so many.
+    Raises: ConfigError where the filters differ in size, or have no room for that many; DataError where one is not
+    what its record says.
     """
     records = [read_record(address) for address in addresses]
     size = stored_size(addresses[0])
     words = empty_filter(size)
-    for address in addresses:
+    for address, record in zip(addresses, records, strict=True):
         if stored_size(address) != size:
             what = f"has {stored_size(address).blocks:,} blocks, allowed: {size.blocks:,} as {addresses[0]}"
             raise ConfigError(address, what, "make both with the same --room")
-        words |= np.fromfile(local_file(join(address, FILTER)), "<u8")
+        (digest,) = [file.sha256 for file in record.files if file.path == FILTER]
+        words |= np.fromfile(verified_file(join(address, FILTER), digest), "<u8")
     keys, room = sum(number(record, "keys") for record in records) + more, number(records[0], "room")
     if keys > room:
         what = f"{addresses[0]} has room for {room:,} n-grams, found {keys:,} with those of these documents"
