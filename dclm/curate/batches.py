@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.errors import ConfigError
 from dclm.curate.step import REASONS, Context, Filter, FilterFunction, Map, MapFunction, RuleFunction
 from dclm.curate.tally import READER, Ledger, Size, StepCount, text_size
 from dclm.text.features import FEATURES
@@ -79,6 +80,8 @@ class Flow:
                 rows = batch.column("_row")
                 span = f"rows {rows[0]}-{rows[-1]}" if batch.num_rows else "an empty batch"
                 error.add_note(f"in step {opened.index} ({step.name}), {span}")
+                if isinstance(error, KeyError):
+                    require_text(batch, f"step {step.name}")
                 raise
             count.seconds += time.perf_counter() - started
         return batch
@@ -140,6 +143,13 @@ class Flow:
             self.ledger.leave(gone, name, count.index, why=None if why is None else why(gone))
             batch = batch.filter(pc.invert(mask))
         return batch
+
+
+def require_text(batch: pa.RecordBatch, where: str) -> None:
+    """Raises: ConfigError naming `where` if these are pages that no step has made text from."""
+    if "text" not in batch.schema.names:
+        hint = "add `extract: {with: resiliparse}` as the first step"
+        raise ConfigError(where, "the pool has pages, and no step before it makes `text` from them", hint)
 
 
 class Drops:

@@ -19,10 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.core.errors import ConfigError
 from dclm.core.journal import Outcome
 from dclm.core.stage import consumed, unit_files
-from dclm.curate.batches import Drops, Flow, Opened, with_columns
+from dclm.curate.batches import Drops, Flow, Opened, require_text, with_columns
 from dclm.curate.exchange import ShardDecision
 from dclm.curate.files import DocumentWriter, read_documents, read_table
 from dclm.curate.keys import KeyWriter
@@ -166,9 +165,7 @@ def _run_shard(
     ):
         for batch in _input(shard, flow, stats, segment, head):
             batch = flow.run(batch)
-            if "text" not in batch.schema.names:
-                hint = "add `extract: {with: resiliparse}` as the first step"
-                raise ConfigError("pipeline", "no step makes a `text` column from the pages of this pool", hint)
+            require_text(batch, "end of the pipeline")
             if keys is not None:
                 keys.write(batch)
             if measure is not None:

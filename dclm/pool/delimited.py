@@ -12,18 +12,18 @@ from collections.abc import Iterable, Iterator
 from dclm.pool.files import PACKED, InputFile
 from dclm.pool.jsonl import row_of_object
 from dclm.pool.rows import MAX_PAGE_BYTES, Row
-from dclm.pool.streams import open_stream, unpacked
+from dclm.pool.streams import open_stream, utf8_text
 
 
 def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
     """One row per record after the header; a record that is not a document is a reject that names its number (from 1).
 
     Fields are those of the header, found as in JSON lines; all values are texts. A quoted value may contain line ends.
-    Bytes that are not UTF-8 become U+FFFD. `source` counts records from 0.
+    UTF-16 is recognized by its byte order mark; bytes that are not UTF-8 become U+FFFD. `source` counts records from 0.
     """
     csv.field_size_limit(MAX_PAGE_BYTES)
     with contextlib.closing(open_stream(file.path)) as stream:
-        reader = csv.reader(_lines(unpacked(stream, file.path, damage)), delimiter=_delimiter(file.path), strict=True)
+        reader = csv.reader(_lines(utf8_text(stream, file.path, damage)), delimiter=_delimiter(file.path), strict=True)
         header = next(reader, None)
         if header is None:
             return
@@ -46,7 +46,7 @@ def first_records(file: InputFile, count: int) -> list[dict[str, str]]:
     """The first records that can be read, up to `count`, by the names of the header."""
     csv.field_size_limit(MAX_PAGE_BYTES)
     with contextlib.closing(open_stream(file.path)) as stream:
-        reader = csv.DictReader(_lines(unpacked(stream, file.path, [])), delimiter=_delimiter(file.path), strict=True)
+        reader = csv.DictReader(_lines(utf8_text(stream, file.path, [])), delimiter=_delimiter(file.path), strict=True)
         try:
             return [
                 {name: value for name, value in record.items() if isinstance(name, str) and isinstance(value, str)}

@@ -14,7 +14,7 @@ from dclm.pool.files import ByteRange, InputFile
 from dclm.pool.layout import Fields, kept_value, look_up
 from dclm.pool.packing import detect
 from dclm.pool.rows import MAX_FIELD_BYTES, MAX_PAGE_BYTES, Row
-from dclm.pool.streams import open_stream, unpacked
+from dclm.pool.streams import is_utf16, open_stream, utf8_text
 
 _ID_PREFIX = "<urn:uuid:"
 _READ_BYTES = 1 << 18
@@ -128,15 +128,16 @@ def _values(lines: Iterable[bytes | None]) -> Iterator[bytes | None]:
 def _lines(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
     """Lines without their ends; None for a line that is too long."""
     with contextlib.closing(open_stream(file.path)) as stream:
-        yield from _split(unpacked(stream, file.path, damage))
+        yield from _split(utf8_text(stream, file.path, damage))
 
 
 def _lines_of_part(file: InputFile, part: ByteRange, damage: list[str]) -> Iterator[bytes | None]:
-    """The lines that begin in a part of the file. Compressed files are read completely with the first part."""
+    """The lines that begin in a part of the file. Compressed files and UTF-16 are read completely with the first
+    part."""
     with contextlib.closing(open_stream(file.path)) as stream:
-        if detect(stream, stream.path).kind != "plain":
+        if detect(stream, stream.path).kind != "plain" or is_utf16(stream):
             if part.offset == 0:
-                yield from _split(unpacked(stream, file.path, damage))
+                yield from _split(utf8_text(stream, file.path, damage))
             return
         start = max(part.offset - 1, 0)  # the byte before the part shows whether a line begins there
         stream.seek(start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Iterator
 from typing import Protocol
@@ -13,6 +14,7 @@ from dclm.pool.packing import BrokenError, detect, pieces
 from dclm.pool.remote import HttpFile, fetch
 
 _SEARCH_BYTES = 1 << 20
+_UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 class Stream(Protocol):
@@ -103,3 +105,35 @@ def unpacked(stream: GuardedStream, name: str, damage: list[str]) -> Iterator[by
             damage.append(f"truncated {packing.kind} at byte {error.at}")
         else:
             damage.append(f"corrupt {packing.kind} data before byte {error.at}: {error.detail}")
+
+
+def utf8_text(stream: GuardedStream, name: str, damage: list[str]) -> Iterator[bytes]:
+    """Like `unpacked`, for files of text: UTF-16 with a byte order mark, as spreadsheets save it, becomes UTF-8.
+
+    Invalid UTF-16 becomes U+FFFD. Everything else stays as it is, a byte order mark of UTF-8 included.
+    """
+    decoder: codecs.IncrementalDecoder | None = None
+    head = b""
+    begun = False
+    for data in unpacked(stream, name, damage):
+        if not begun:
+            head += data
+            if len(head) < 2:
+                continue
+            data, begun = head, True
+            if data[:2] in _UTF16:
+                decoder = codecs.getincrementaldecoder(_UTF16[data[:2]])("replace")
+                data = data[2:]
+        yield data if decoder is None else decoder.decode(data).encode("utf-8", "replace")
+    if not begun and head:
+        yield head
+    elif decoder is not None:
+        yield decoder.decode(b"", final=True).encode("utf-8", "replace")
+
+
+def is_utf16(stream: GuardedStream) -> bool:
+    """Whether the stream begins with a byte order mark of UTF-16. Moves to its start."""
+    stream.seek(0)
+    head = stream.read(2)
+    stream.seek(0)
+    return head in _UTF16

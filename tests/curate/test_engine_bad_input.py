@@ -10,6 +10,7 @@ import fasttext
 import pyarrow as pa
 import pytest
 
+from dclm.core.errors import ConfigError
 from dclm.curate.batches import Flow, Opened
 from dclm.curate.pipeline import load_pipeline
 from dclm.curate.step import Context, Filter, Map
@@ -107,6 +108,22 @@ def test_a_step_takes_every_page_alone_and_in_company(step: Map | Filter, files:
         alone |= decisions(opened, batch.slice(row, 1))
     assert alone == decisions(opened, batch)
     assert decisions(opened, batch.slice(0, 0)) == {}
+
+
+def test_a_step_that_needs_texts_says_so_where_it_gets_pages(files: dict[str, str]) -> None:
+    pages = batch_of(list(TEXTS.values())).drop_columns(["text"])
+    without_text = set()
+    for step in STEPS:
+        if step.name == "word_count":
+            step = type(step)(column="words")
+        try:
+            Flow(Opened.all([step], 0, Context(files=files)), 0).run(pages)
+            without_text.add(step.name)
+        except ConfigError as error:
+            (problem,) = error.problems
+            assert problem.where == f"step {step.name}"
+            assert problem.hint == "add `extract: {with: resiliparse}` as the first step"
+    assert without_text == {"threshold", "url_blocklist"}
 
 
 def test_a_file_packed_ten_times_over_is_rejects_and_no_text(tmp_path: Path) -> None:

@@ -237,6 +237,26 @@ def test_heliport_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> Non
         Heliport().open(Context())
 
 
+THAI = (
+    "เมื่อเช้าวันจันทร์ที่ผ่านมา "
+    "ชาวบ้านในหมู่บ้านริมแม่น้ำได้รวมตัวกันเพื่อพูดคุยเรื่องการสร้างสะพานใหม่ "
+    "หลายคนเห็นว่าสะพานไม้เก่าชำรุดมากแล้ว และไม่ปลอดภัยสำหรับเด็กที่ต้องเดินข้ามไปโรงเรียนทุกวัน\n"
+    "ผู้ใหญ่บ้านเล่าว่า สะพานนี้สร้างขึ้นเมื่อเกือบหกสิบปีก่อน โดยใช้ไม้จากป่าใกล้เคียง "
+    "ตอนนั้นยังไม่มีถนนลาดยาง การเดินทางไปตลาดต้องใช้เรือเป็นหลัก "
+    "ปัจจุบันรถจักรยานยนต์วิ่งผ่านวันละหลายร้อยคัน โครงสร้างจึงรับน้ำหนักไม่ไหว\n"
+    "วิศวกรจากจังหวัดเสนอแบบสองแบบ แบบแรกเป็นสะพานคอนกรีตกว้างสี่เมตร ใช้งบประมาณสูงแต่คงทน "
+    "ส่วนแบบที่สองเป็นสะพานเหล็กซึ่งติดตั้งได้รวดเร็วกว่า อย่างไรก็ตาม "
+    "ต้องดูแลรักษาไม่ให้เกิดสนิมเพราะอากาศชื้นตลอดปี\n"
+    "นักเรียนคนหนึ่งถามว่าระหว่างก่อสร้างจะข้ามฝั่งอย่างไร "
+    "คำตอบคือทางอำเภอจะจัดเรือรับส่งฟรีช่วงเช้าและเย็น พร้อมเสื้อชูชีพสำหรับทุกคน "
+    "แม่ค้าขายผลไม้ขอให้เพิ่มเที่ยวเรือตอนเที่ยงด้วย เพราะต้องขนมะม่วงกับทุเรียนไปส่งลูกค้าในเมือง\n"
+    "หลังการประชุมสองชั่วโมง เสียงส่วนใหญ่เลือกสะพานคอนกรีต "
+    "งานจะเริ่มหลังฤดูฝนและคาดว่าแล้วเสร็จภายในสิบเดือน ระหว่างนั้นครูศิลปะจะชวนเด็ก ๆ "
+    "วาดภาพสะพานเก่าเก็บไว้เป็นความทรงจำ ก่อนที่ไม้แผ่นสุดท้ายจะถูกรื้อออกไป"
+)
+"""Five paragraphs of prose: words are not divided by spaces, and nothing ends in a full stop."""
+
+
 def kept_by_rules(pipeline: Path, batch: pa.RecordBatch) -> Counter[str]:
     """Documents in each language that Gopher's and FineWeb's rules of a pipeline keep."""
     rules = ("gopher_repetition", "gopher_quality", "fineweb_quality")
@@ -264,3 +284,10 @@ def test_the_multilingual_example_keeps_pages_that_english_rules_drop(shared: Pa
     assert kept["ja"] > 0.3 * there["ja"] > 5
     english = kept_by_rules(pipelines / "fineweb.yaml", batch)
     assert sum(english.values()) < 0.02 * sum(there.values())
+
+
+def test_the_multilingual_example_keeps_thai_prose_and_drops_what_repeats_itself() -> None:
+    pipelines = Path(__file__).resolve().parents[2] / "pipelines"
+    batch = pa.record_batch({"text": [THAI, "\n".join([THAI[:200]] * 8)], "language": ["th", "th"]})
+    assert kept_by_rules(pipelines / "examples" / "multilingual.yaml", batch) == {"th": 1}
+    assert kept_by_rules(pipelines / "fineweb.yaml", batch) == {}

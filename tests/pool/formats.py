@@ -138,6 +138,8 @@ def odd_files() -> Iterator[tuple[str, str, bytes, set[str | None]]]:
     yield "records one gzip member each, or all in one", "a.warc.gz", member(_PAGE) + member(_PAGE), both
     yield "WARC with bare line feeds, which is named as damage", "a.warc", _PAGE.replace(b"\r\n", b"\n"), both
     yield "a byte order mark before JSON", "a.jsonl", b"\xef\xbb\xbf" + _LINES, both
+    utf16 = _LINES.decode().encode("utf-16")
+    yield "JSON lines, CSV and TSV in UTF-16 with a byte order mark", "a.jsonl", utf16, both
     yield "JSON lines that end with \\r\\n, and blank ones", "a.jsonl", _LINES.replace(b"\n", b"\r\n\r\n"), both
     yield "compressed although the name does not say so", "a.jsonl", member(_LINES), both
 

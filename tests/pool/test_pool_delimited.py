@@ -43,6 +43,17 @@ def test_records_become_documents(tmp_path: Path, name: str) -> None:
     assert (second["id"], second["text"], second["url"], second["source"]) == ("8", "plain", None, f"{name}#1")
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_what_a_spreadsheet_saves_as_unicode_is_read(tmp_path: Path, encoding: str) -> None:
+    """That is UTF-16 with a byte order mark; a broken end costs one character."""
+    data = f"\ufefftext\turl\ngrüße 𝄞\thttp://a.example/\n{'x' * 400_000}\t\n".encode(encoding)
+    (tmp_path / "a.tsv").write_bytes(data + b"z")
+    first, second, last = rows(tmp_path / "a.tsv")
+    assert (first["text"], first["url"]) == ("grüße 𝄞", "http://a.example/")
+    assert second["text"] == "x" * 400_000
+    assert last["_reject"] == "record 3: 1 values, but the header has 2"
+
+
 def test_columns_are_mapped_and_kept(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("nr,body,link,stars,lang\n1,hello,http://b.example/,4.5,en\n2,x,,many,de\n")
     keep = {"stars": "number", "lang": "text"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import itertools
 import json
@@ -113,11 +114,19 @@ def test_parts_of_json_lines_hold_its_lines(
     assert damage == []
 
 
-def test_json_lines_that_are_compressed_in_spite_of_their_name_are_read_with_the_first_part(tmp_path: Path) -> None:
-    data = gzip.compress(b"".join(json.dumps({"text": f"t{i}"}).encode() + b"\n" for i in range(300)))
-    file = put(tmp_path / "a.jsonl", data)
+HIDDEN = {
+    "gzip": gzip.compress,
+    "utf-16-le": lambda data: codecs.BOM_UTF16_LE + data.decode().encode("utf-16-le"),
+    "utf-16-be": lambda data: codecs.BOM_UTF16_BE + data.decode().encode("utf-16-be"),
+}
+
+
+@pytest.mark.parametrize("form", HIDDEN)
+def test_json_lines_that_are_not_what_their_name_says_are_read_with_the_first_part(tmp_path: Path, form: str) -> None:
+    data = b"".join(json.dumps({"text": f"t{i}"}).encode() + b"\n" for i in range(300))
+    file = put(tmp_path / "a.jsonl", HIDDEN[form](data))
     rows, _ = rows_of(file)
-    assert len(rows) == 300
+    assert [row[4] for row in rows] == [f"t{i}" for i in range(300)]
     assert read_parts(parts_of(file, [100, 200])) == (rows, [])
 
 
