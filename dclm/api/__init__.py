@@ -1,8 +1,8 @@
-"""What `import dclm` offers to notebooks and scripts.
+"""The interface of `import dclm` for notebooks and scripts.
 
-stages.py      curate, tokenize, train, evaluate, run: they make an artifact and return it opened
+stages.py curate, tokenize, train, evaluate, run: make an artifact and return it opened
 artifacts.py   opened artifacts: documents with their ledger, tokens, checkpoints, scores, run directories
 judgments.py   compare and predict
 table.py       rows as Arrow, pandas, polars or datasets
-html.py        how all of them show themselves in Jupyter
+html.py        how all of them are displayed in Jupyter
 """

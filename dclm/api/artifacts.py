@@ -1,4 +1,4 @@
-"""Opened artifacts: what they are, what they were made from, and their rows."""
+"""Opened artifacts: their kind, provenance and rows."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Artifact:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of everything that determined it: the same work has the same fingerprint everywhere."""
+        """sha256 of everything that determined its content: the same work has the same fingerprint everywhere."""
         return self.record.fingerprint
 
     @property
     def counts(self) -> Mapping[str, object]:
-        """The numbers of its record."""
+        """The counts in its record."""
         return self.record.counts
 
     def __fspath__(self) -> str:
@@ -86,8 +86,7 @@ class Documents(Artifact):
 
     @property
     def waterfall(self) -> Table:
-        """One row per step, the reader first: number of documents that came in, were dropped, were rejected, and were
-        let through."""
+        """One row per step, the reader first: number of documents read, dropped, rejected and passed on."""
         rows = [
             {
                 "index": s.index,

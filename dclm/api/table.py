@@ -48,7 +48,7 @@ class Table:
         return pa.unify_schemas([pq.read_schema(path) for path in self._source], promote_options="permissive")
 
     def batches(self, columns: Sequence[str] | None = None, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
-        """Record batches of at most `rows` rows, one after the other: for data that does not fit in memory."""
+        """Record batches of at most `rows` rows, one at a time, for data that does not fit in memory."""
         if isinstance(self._source, pa.Table):
             yield from (self._source if columns is None else self._source.select(list(columns))).to_batches(rows)
             return

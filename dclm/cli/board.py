@@ -80,7 +80,7 @@ def check(files: tuple[str, ...]) -> None:
 def upload(file: str, to: str, items: Path | None) -> None:
     """Check FILE and send it to a board. A board server requires your token in DCLM_BOARD_TOKEN."""
     receipt = send(file, to, items)
-    said = ["new" if receipt.created else "was already there", *(["re-scored from its items"] * receipt.rescored)]
+    said = ["new" if receipt.created else "already present", *(["re-scored from its items"] * receipt.rescored)]
     put(f"{receipt.where} ({', '.join(said)})")
 
 

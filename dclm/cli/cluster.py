@@ -57,7 +57,7 @@ def status(state: Path | None) -> None:
 def usual_address(running: LocalCluster | None = None) -> str:
     """The default address for jobs: the one named by the environment, else the local cluster.
 
-    running: the local cluster, if it is known already.
+    running: the local cluster, if already known.
     """
     running = running or cluster_status()
     for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
@@ -110,8 +110,8 @@ def submit(
 ) -> None:
     """Run RECIPE on a Ray cluster through its job API. Exits with the job's exit code.
 
-    RECIPE may lie anywhere: it travels with the pipelines that it names and their own steps. `dclm jobs` shows, follows
-    and stops jobs.
+    RECIPE may be anywhere: it is uploaded with the pipelines that it names and their own steps. `dclm jobs` shows,
+    follows and stops jobs.
     """
     from dclm.curate.pipeline import pipeline_files
     from dclm.engine.jobs import project_root
@@ -120,7 +120,7 @@ def submit(
 
     logging.getLogger("ray").setLevel(logging.ERROR)  # the job's own output is what matters here
     running = cluster_status()
-    loaded = load_recipe(recipe, variables, trust)  # what is wrong with it is said here, not on the cluster
+    loaded = load_recipe(recipe, variables, trust)  # report errors in the recipe here, not on the cluster
     chosen = address or usual_address(running)
     given = {"workers": workers, "limit": limit, "nproc": nproc, "min-nproc": min_nproc}
     arguments = [f"--{name}={value}" for name, value in given.items() if value]

@@ -1,4 +1,4 @@
-"""`dclm contamination`: how much of the tasks occurs in the training documents."""
+"""`dclm contamination`: how many items of the tasks occur in the training documents."""
 
 from __future__ import annotations
 

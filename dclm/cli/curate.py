@@ -70,7 +70,7 @@ def curate(
         shard_bytes=shard_bytes,
     )
     require_directory(out, "documents", (*pool, *more))
-    files = list_files((*pool, *more))  # a shell's glob puts the first path after --pool, the rest after that
+    files = list_files((*pool, *more))  # a shell glob puts only its first path directly after --pool
     for line in describe_pool(files)[0 if files.unread else 1 :]:
         say(f"pool: {line}")
     with open_engine(on, workers) as engine:

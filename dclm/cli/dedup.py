@@ -1,4 +1,4 @@
-"""`dclm dedup`: indexes of documents, clusters of near-duplicates that a curation found, and the bands for them."""
+"""`dclm dedup`: indexes of documents, clusters of near-duplicates, and the choice of bands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STEP = click.option(
 
 @click.group()
 def dedup() -> None:
-    """Make indexes to deduplicate other documents against; inspect clusters of near-duplicates; choose bands."""
+    """Index documents to deduplicate others against, inspect clusters of near-duplicates, and choose bands."""
 
 
 @dedup.command()
@@ -45,11 +45,12 @@ def dedup() -> None:
 @click.option(
     "--ratio",
     type=click.FloatRange(1),
-    help="Also print which pages are found inside documents this many times as long, by how much of the page is there.",
+    help="Also print how likely a page is found inside a document this many times as long, by the fraction of it "
+    "contained there.",
 )
 def bands(threshold: float, permutations: int, recall_weight: float, ratio: float | None) -> None:
-    """Print the bands and rows that datasketch chooses for this Jaccard THRESHOLD, in the form `minhash` takes, and
-    what they find."""
+    """Print the bands and rows that datasketch chooses for this Jaccard THRESHOLD, as settings of `minhash`, and which
+    pairs they find."""
     from dclm.dedup.minhash.bands import best_bands
 
     chosen = best_bands(threshold, permutations, recall_weight)
@@ -76,10 +77,10 @@ def bands(threshold: float, permutations: int, recall_weight: float, ratio: floa
     metavar="STEP",
     help="exact, minhash, bloom or substring; with settings in YAML: 'minhash: {bands: 14, rows: 8}'.",
 )
-@click.option("--include", multiple=True, metavar="INDEX", help="An index that the new one contains too.")
-@click.option("--room", type=click.IntRange(1), help="bloom: n-grams that the filter must have room for.")
+@click.option("--include", multiple=True, metavar="INDEX", help="Existing index to include in the new one; repeatable.")
+@click.option("--room", type=click.IntRange(1), help="bloom: number of n-grams that the filter must have room for.")
 @click.option("--out", type=ADDRESS, required=True, help="Directory or URL of the index.")
-@click.option("--allow-incomplete", is_flag=True, help="End well although some files are damaged.")
+@click.option("--allow-incomplete", is_flag=True, help="Succeed even if some files are damaged.")
 @engine_options
 def index(
     documents: tuple[str, ...],
@@ -91,10 +92,11 @@ def index(
     on: str,
     workers: int | None,
 ) -> None:
-    """Keep what a deduplication step needs to know of DOCUMENTS, for `against:` in the pipelines of other documents.
+    """Index DOCUMENTS for a deduplication step: pipelines name the index in `against:` to deduplicate other documents
+    against it.
 
-    DOCUMENTS are artifacts of `dclm curate` or files of text, as the step is to see them. docs/dedup.md says for which
-    steps a run against an index keeps exactly what one run over everything would keep.
+    DOCUMENTS are artifacts of `dclm curate` or text files, in the state in which the step would see them. docs/dedup.md
+    lists the steps for which a run against an index keeps exactly what a single run over everything would keep.
     """
     from dclm.core.errors import ConfigError, IncompleteError
     from dclm.core.ownership import require_directory
@@ -123,7 +125,7 @@ def index(
     say(f"{out}: {record.counts['documents']:,} documents, {show_bytes(size)}")
     if record.missing and not allow_incomplete:
         what = f"{len(record.missing)} damaged inputs, first: {record.missing[0]}"
-        raise IncompleteError(out, what, "steps refuse an index with parts missing: fix the files and make it again")
+        raise IncompleteError(out, what, "steps refuse an index with missing parts: fix the files and rebuild it")
 
 
 @dedup.command()
@@ -212,7 +214,12 @@ def _shortened(words: list[str]) -> Text:
 @dedup.command()
 @_ARTIFACT
 @_STEP
-@click.option("--pool", multiple=True, metavar="PATH", help="What the artifact was made of: for diffs of what went.")
+@click.option(
+    "--pool",
+    multiple=True,
+    metavar="PATH",
+    help="Pool that the artifact was made from, to show diffs of dropped documents.",
+)
 @click.option(
     "--source",
     "sources",
@@ -220,7 +227,9 @@ def _shortened(words: list[str]) -> Text:
     metavar="PATTERN",
     help="Sources of the overlap matrix, as in `prefer`. Default: the step's own, else folders.",
 )
-@click.option("--clusters", "count", type=click.IntRange(0), default=10, show_default=True, help="How many are shown.")
+@click.option(
+    "--clusters", "count", type=click.IntRange(0), default=10, show_default=True, help="Number of clusters to show."
+)
 @click.option("--out", type=LOCAL_PATH, help="File to write. Default: duplicates.html in ARTIFACT.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON instead of writing a page.")
 @force_option

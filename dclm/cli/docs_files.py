@@ -26,7 +26,7 @@ FAMILIES = {
     "dedup": "Duplicates and contamination",
     "select": "Selection by models",
 }
-"""Package of a step → the heading under which docs/steps.md has it. The longest one counts."""
+"""Package of a step → its heading in docs/steps.md. The longest matching package counts."""
 
 
 def kinds() -> dict[str, tuple[type, str]]:

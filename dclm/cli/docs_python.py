@@ -27,7 +27,7 @@ def python_lines() -> Iterator[str]:
 
 
 def _function(value: object) -> object:
-    """The function that a callable package stands for."""
+    """The function that a callable package wraps."""
     return inspect.unwrap(value) if callable(value) else value
 
 
@@ -53,7 +53,7 @@ def _parameter(parameter: inspect.Parameter) -> str:
 
 
 def _members(kind: type) -> Iterator[str]:
-    """Properties and methods with their first sentence; those of the base class stand there."""
+    """Properties and methods with their first sentence. Inherited ones are listed under their base class."""
     for name, member in vars(kind).items():
         documented = inspect.getdoc(member.fget if isinstance(member, property) else member)
         if name.startswith("_") or not documented or not (isinstance(member, property) or inspect.isfunction(member)):

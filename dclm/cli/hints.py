@@ -1,7 +1,7 @@
-"""Hints that fit the command in which they are shown: a stage's hint names its own option, a recipe's the field.
+"""Hints that fit the command that shows them: an option for a stage's own command, a field for a recipe.
 
-`--epochs 3` is right after `dclm train`; after `dclm run` it becomes `epochs: 3` in the recipe. An option that neither
-the command nor the recipe has is named together with its command.
+After `dclm train`, a hint says `--epochs 3`; after `dclm run`, it says `epochs: 3` in the recipe. An option that
+neither the command nor the recipe has is named together with its command.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def fit_hint(text: str, command: click.Command, root: click.Group) -> str:
 
 
 def active_command(root: click.Group, arguments: list[str]) -> click.Command:
-    """The command that these arguments call, or the group at which they end."""
+    """The command that these arguments call, or the last group that they name."""
     command: click.Command = root
     for argument in arguments:
         if not isinstance(command, click.Group):
@@ -74,7 +74,7 @@ def active_command(root: click.Group, arguments: list[str]) -> click.Command:
 
 
 def nearest_command(root: click.Group, arguments: list[str]) -> str | None:
-    """`did you mean …?` where the arguments call a command that is not there; None where they do not."""
+    """`did you mean …?` if the arguments call a command that does not exist, else None."""
     command: click.Command = root
     for argument in (a for a in arguments if not a.startswith("-")):
         if not isinstance(command, click.Group):

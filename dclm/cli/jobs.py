@@ -1,4 +1,4 @@
-"""`dclm jobs`: what became of the recipes that `dclm submit` handed to a Ray cluster."""
+"""`dclm jobs`: status and output of the recipes that `dclm submit` sent to a Ray cluster."""
 
 from __future__ import annotations
 
@@ -66,6 +66,6 @@ def stop(job: str, address: str | None) -> None:
 
 
 def write(text: str) -> None:
-    """Pass on a job's output."""
+    """Forward a job's output."""
     sys.stdout.write(visible(text))
     sys.stdout.flush()

@@ -57,7 +57,7 @@ Modules are imported only when their command is called, so that `dclm --help` ne
 SECTIONS = {
     "A whole experiment": ["plan", "run", "submit", "jobs", "cluster"],
     "Stage by stage": ["pool", "curate", "tokenize", "tokens", "train", "evaluate", "aggregate", "model"],
-    "Looking at what there is": ["show", "why", "report", "verify", "dedup", "contamination"],
+    "Inspecting results": ["show", "why", "report", "verify", "dedup", "contamination"],
     "Tuning a pipeline": ["ablate", "score", "classifier", "bench", "convert-pipeline"],
     "Deciding": ["compare", "noise", "predict", "scaling", "experiment", "mix"],
     "Sharing": ["board", "publish"],
@@ -67,7 +67,7 @@ SECTIONS = {
 
 
 def sections() -> dict[str, list[str]]:
-    """SECTIONS, and in a last one the commands that are in none of them."""
+    """SECTIONS, followed by a section for commands that none of them lists."""
     placed = {name for names in SECTIONS.values() for name in names}
     others = sorted(set(COMMANDS) - placed)
     return {**SECTIONS, **({"Other": others} if others else {})}
@@ -135,7 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _environment(error: Exception) -> DclmError | None:
-    """What is wrong with the machine or with the given paths; None if the error is a bug."""
+    """The problem with the machine or the given paths, or None if the error is a bug."""
     from dclm.core.memory import is_memory_full
     from dclm.core.storage import is_disk_full
 

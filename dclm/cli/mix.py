@@ -43,7 +43,7 @@ def mix() -> None:
 @click.option("--predict", "new", required=True, type=_PATH, help="CSV of mixtures to predict.")
 @click.option("--out", required=True, type=_PATH, help="CSV to write: the run, predicted, low, high.")
 @click.option("--truth", type=_PATH, help="CSV with the losses of the predicted mixtures, to compare with.")
-@click.option("--first", type=click.IntRange(1), help="Use only this many of the proxies, from the first on.")
+@click.option("--first", type=click.IntRange(1), help="Use only the first N proxies.")
 @click.option(
     "--model",
     type=click.Choice(("log-linear", "trees")),

@@ -108,7 +108,7 @@ class ConsoleProgress:
         self._items = 0
         self._done = 0
         self._told = (0.0, 0)
-        """When the last line was written, and how much was done by then."""
+        """Time of the last line, and the progress at that time."""
 
     def start(self, label: str, total: int | None, unit: str = "shards") -> None:
         """See `dclm.core.progress.Progress`."""
@@ -141,7 +141,7 @@ class ConsoleProgress:
         rate = note or (f"{self._items / elapsed:,.0f} documents/s" if self._items and elapsed > 0.5 else "")
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, advance=units, rate=rate)
-        elif elapsed < 1.0:  # what was done before this run says nothing about its speed
+        elif elapsed < 1.0:  # work finished before this run does not count toward its speed
             self._told = (now, self._done)
         elif now - self._told[0] >= PLAIN_SECONDS and self._done > self._told[1]:
             self._write_line(now, rate)
@@ -198,7 +198,7 @@ def _visible(character: str) -> str:
 
 
 def open_console(width: int | None = None) -> Console:
-    """A console for tables and styles on stdout; text in cells and lines is made visible, whoever wrote it."""
+    """A console for tables and styles on stdout; untrusted text in cells and lines is made visible."""
     console = Console(width=width)
     console.push_render_hook(_VisibleText())
     return console

@@ -1,4 +1,4 @@
-"""`dclm publish`: artifacts in the form that other people's tools read."""
+"""`dclm publish`: write artifacts in formats that other tools read."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dclm.cli.options import ADDRESS, put, say
 from dclm.core.errors import ConfigError
 
 _TO = click.option(
-    "--to", required=True, metavar="DIR|hf://ORG/NAME", help="New folder, or repository of the Hugging Face Hub."
+    "--to", required=True, metavar="DIR|hf://ORG/NAME", help="New folder, or a repository on the Hugging Face Hub."
 )
 _LICENSE = click.option(
-    "--license", "license_", default="other", show_default=True, help="License for the card, as the Hub names it."
+    "--license", "license_", default="other", show_default=True, help="License for the card, by the Hub's name for it."
 )
 _INCOMPLETE = click.option("--allow-incomplete", is_flag=True, help="Publish an artifact that lacks parts.")
 
 
 @click.group()
 def publish() -> None:
-    """Write artifacts in the form that other tools read."""
+    """Write artifacts in formats that other tools read."""
 
 
 @publish.command()
@@ -40,8 +40,8 @@ def publish() -> None:
 def documents(artifact: str, form: str, to: str, license_: str, url: str | None, allow_incomplete: bool) -> None:
     """Publish the kept documents of ARTIFACT: Parquet that `load_dataset` opens, with a data card and Croissant.
 
-    As WARC, it is the text of each page, which WARC-Refers-To names; the folder is a pool: `dclm curate --pool` reads
-    it. The same artifact gives the same bytes.
+    With --as warc, the records hold the text of the pages that WARC-Refers-To names, and the folder is a pool that
+    `dclm curate --pool` reads. The same artifact gives the same bytes.
     """
     if form == "warc":
         _warc(artifact, to, allow_incomplete)
@@ -61,7 +61,10 @@ def _warc(artifact: str, to: str, allow_incomplete: bool) -> None:
     found = publish_warc(artifact, Path(to), allow_missing=allow_incomplete)
     say(f"{found.records:,} records in {found.files} files")
     if found.without_page:
-        say(f"{found.without_page:,} of them refer to no page: their documents do not come from WARC files")
+        say(
+            f"{found.without_page:,} of them do not refer to a page, because their documents do not come from WARC "
+            "files"
+        )
 
 
 @publish.command()

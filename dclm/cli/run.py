@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
-    help="Where to train and evaluate; auto is a GPU if there is one where the work runs.",
+    help="Where to train and evaluate; auto uses a GPU if the machine that does the work has one.",
 )
 @env_option
 @trust_option

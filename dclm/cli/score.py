@@ -1,4 +1,5 @@
-"""`dclm score`: evaluate a quality model or a scoring column, on labels and against what it should not follow."""
+"""`dclm score`: evaluate a quality model or a score column, against labels and for dependence on length, domain and
+source."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ from dclm.cli.options import LOCAL_PATH, force_option, put, say
 @click.option("--positive", default="__label__hq", show_default=True, help="The model's label of the positive class.")
 @click.option("--curve", is_flag=True, help="Print the whole precision-recall curve instead, one line per point.")
 @click.option("--picture", type=LOCAL_PATH, help="Write precision-recall, ROC and calibration curves as SVG.")
-@click.option("--column", help="Judge this column of MODEL, which is then an output of `dclm curate`.")
+@click.option("--column", help="Judge this column of MODEL, which must then be an output of `dclm curate`.")
 @click.option("--against", metavar="COLUMN", help="With --column: compare with another column.")
-@click.option("--lower-is-better", is_flag=True, help="With --column: low values are good, as of perplexity.")
+@click.option("--lower-is-better", is_flag=True, help="With --column: low values are good, as for perplexity.")
 @force_option
 def score(
     model: Path,
@@ -36,8 +37,8 @@ def score(
     LABELS are JSONL files with `text` and `label` (1: good). Prints JSON: accuracy, ROC-AUC, average precision,
     calibration; or one line per point of the precision-recall curve.
 
-    With --column, MODEL is a documents artifact, and the scores in that column are judged: by source, domain, length
-    and every label; with alarms where they only sort by one of these; against LABELS, matched by text, with 95 %
+    With --column, MODEL is a documents artifact, and the scores in that column are judged by source, domain, length and
+    every label, with an alarm if they merely sort by one of these; against LABELS, matched by text, with 95 %
     intervals; and against a second column, with the documents on which the two differ most.
     """
     from dclm.core.ownership import claim_file

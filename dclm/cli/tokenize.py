@@ -85,7 +85,7 @@ from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import
 @click.option(
     "--bos/--no-bos",
     default=None,
-    help="Begin each document with a token. [default: as the tokenizer does]",
+    help="Begin each document with a token. [default: the tokenizer's own setting]",
 )
 @click.option("--eot", help="Token that ends a document. [default: <|endoftext|> or its equivalent]")
 @click.option(

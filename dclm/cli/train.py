@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 @click.option(
     "--scale",
     required=True,
-    help="A named scale: 5m … 154m, 411m_1x … 7b_2x; 25m_2x has twice the tokens of 25m. Or a .yaml file with one.",
+    help="A named scale: 5m … 154m, 411m_1x … 7b_2x; 25m_2x has twice the tokens of 25m. Or a .yaml file that defines "
+    "one.",
 )
 @click.option(
     "--init", type=ADDRESS, metavar="MODEL", help="Start from the weights of this model, such as open_lm's .pt."
 )
-@click.option("--keep-moments", is_flag=True, help="Continue with the optimizer's moments of --init, too.")
+@click.option("--keep-moments", is_flag=True, help="Also continue with the optimizer moments of --init.")
 @click.option(
     "--schedule",
     type=click.Choice(["cosine", "linear"]),
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
     metavar="SETTINGS",
     help="Read the rows as an open_lm run did: 'ranks: 8, workers: 1, checkpoints: 5, seed: 124, buffer: true'.",
 )
-@click.option("--weight-decay", type=click.FloatRange(0), help="Override the scale's, as several passes may need.")
+@click.option(
+    "--weight-decay", type=click.FloatRange(0), help="Override the scale's value, for instance for several passes."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed for initialization and data order.")
 @click.option("--out", type=ADDRESS, required=True, help="Directory for the run.")
 @click.option("--resume", is_flag=True, help="Continue from the last checkpoint in --out.")

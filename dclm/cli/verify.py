@@ -1,4 +1,4 @@
-"""`dclm verify`: a run checked hash by hash from its pool to its result."""
+"""`dclm verify`: check a run, hash by hash, from its pool to its result."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def measured_cost(artifact: Path, pipeline: Pipeline | None = None) -> Cost:
     """
     record = require_complete(artifact, "documents", allow_missing=True)
     if pipeline is not None and record.config["steps"] != canonical(pipeline.steps):
-        raise ConfigError(str(artifact), f"made by {record.name} with other steps than {pipeline.name}'s")
+        raise ConfigError(str(artifact), f"made by {record.name} with different steps than those of {pipeline.name}")
     if record.config["limit"] is not None:
         hint = "curate a few whole files of the pool instead"
         raise ConfigError(str(artifact), f"made with --limit {record.config['limit']}: no whole file was read", hint)

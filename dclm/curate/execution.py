@@ -97,7 +97,7 @@ class Execution:
         return self.inputs != before
 
     def _part(self, part: Parts, print_: str, index: int, outcome: Outcome) -> Parts:
-        """With the information about a shard's documents that gathering needs."""
+        """Record the information about a shard's documents that gathering needs."""
         read = next(c for c in self.results[0][index]["counts"] if c["index"] == READER)
         return dataclasses.replace(
             part,
@@ -170,7 +170,7 @@ class Execution:
         return [u for u in units if u.shards]
 
     def _run_segment(self, segment: Segment, units: Sequence[Unit]) -> Packed[int]:
-        """The outcome of every unit, in order; unfinished units are run."""
+        """The outcome of every unit, in order; runs unfinished units."""
         job = Job(
             segment=segment,
             context=self.context,

@@ -39,7 +39,7 @@ class DocumentWriter:
         self._pending_bytes = 0
         self.rows = 0
         self.schema_print = ""
-        """Tells whether two files have the same columns and can be concatenated."""
+        """Equal for files that have the same columns and can be concatenated."""
 
     def __enter__(self) -> DocumentWriter:
         return self

@@ -1,10 +1,9 @@
-"""Indexes: what a deduplication step needs to know of a corpus, as an artifact that other corpora are run against.
+"""Indexes: a deduplication step's keys of one corpus, as an artifact against which other corpora are deduplicated.
 
     OUT/record.json · keys/RUN/RELATION/PPPP.arrow · sets/RUN/UUUUU.arrow      (exact, minhash, substring)
     OUT/record.json · filter.bin                                                (bloom)
 
-The files of indexes that are handed on (`include`) are copied as they are, as runs of their own: the work is that for
-the new documents.
+The files of included indexes (`include`) are copied unchanged, as separate runs, so only new documents cost work.
 """
 
 from __future__ import annotations
@@ -55,18 +54,19 @@ def build_index(
     room: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
-    """Make the index of some documents for `step`, or reuse it where it is there.
+    """Make the index of some documents for `step`, or reuse an existing one.
 
-    files: the documents as the step is to see them. include: indexes that the new one contains too. room: n-grams that
-    a filter must have room for; None: as many as these documents have.
-    Raises: ConfigError where `include` has other settings, or a filter no room; DataError where there is no document.
+    files: the documents in the state in which the step sees them. include: indexes to add to the new one. room: number
+    of n-grams that a filter must have room for; None: as many as these documents have.
+    Raises: ConfigError if an included index has other settings or a filter is too small; DataError if there are no
+    documents.
     """
     started = time.time()
     progress = progress or NullProgress()
     if not isinstance(step, KeyIndexed | Bloom):
         raise ConfigError(step.name, "has no index, allowed: exact, minhash, bloom, substring")
     if room is not None and not isinstance(step, Bloom):
-        raise ConfigError("room", f"found {room:,} for `{step.name}`, allowed for `bloom` alone")
+        raise ConfigError("room", f"found {room:,} for `{step.name}`, allowed only for `bloom`")
     before = [read_record(address) for address in include]
     for address, record in zip(include, before, strict=True):
         step.accept(address, record)
@@ -84,7 +84,7 @@ def build_index(
     def make(space: Workspace) -> Record:
         made = _keys(making, space) if isinstance(step, KeyIndexed) else _filter(making, space)
         if made.counts["documents"] == 0 and not before:
-            raise DataError(files[0].name if files else out, "holds no documents", "are these the files you meant?")
+            raise DataError(files[0].name if files else out, "contains no documents", "are these the files you meant?")
         return Record(
             kind=KIND,
             name=step.name,
@@ -110,7 +110,7 @@ def build_index(
 
 
 class _Making(NamedTuple):
-    """What goes into an index."""
+    """The inputs of an index."""
 
     step: Indexed
     files: Sequence[InputFile]
@@ -121,7 +121,7 @@ class _Making(NamedTuple):
 
 
 class _Made(NamedTuple):
-    """What came of it."""
+    """The result of building an index."""
 
     files: list[FileEntry]
     counts: dict[str, Any]
@@ -185,7 +185,7 @@ def _keys(making: _Making, space: Workspace) -> _Made:
 
 
 def _copied_runs(making: _Making, out: str) -> tuple[list[FileEntry], list[dict[str, Any]]]:
-    """The files of the indexes that are included, under new numbers."""
+    """The files of included indexes, renumbered."""
     entries: list[FileEntry] = []
     runs: list[dict[str, Any]] = []
     for address, record in zip(making.include, making.before, strict=True):
@@ -226,12 +226,12 @@ def _filter(making: _Making, space: Workspace) -> _Made:
 
 
 def index_of_keys(step: KeyIndexed, relation: str, keys: U64, out: str, engine: Engine) -> Record:
-    """An index of keys that were made elsewhere, such as `dclm.dedup.minhash.exchange.keys_of_lsh` gives.
+    """An index of keys made elsewhere, for example by `dclm.dedup.minhash.exchange.keys_of_lsh`.
 
-    Raises: ConfigError where the step needs more than keys (`minhash` with `verify`).
+    Raises: ConfigError if the step needs more than keys (`minhash` with `verify`).
     """
     if step.index_sets(Context()) is not None:
-        raise ConfigError(step.name, "verifies by shingles, which keys do not hold", "leave out `verify`")
+        raise ConfigError(step.name, "verifies with shingles, which keys do not contain", "leave out `verify`")
     keys = distinct(keys)
     digest = hashlib.sha256(keys.tobytes()).hexdigest()
     identity = fingerprint(["index of keys", VERSION, step.name, step.stated(), relation, digest])

@@ -1,4 +1,4 @@
-"""How large an index will be and how long it will take, from the first documents of its largest file."""
+"""Estimates the size of an index and the time to build it, from the first documents of its largest file."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from dclm.pool.files import InputFile
 from dclm.pool.read import Tally
 
 SAMPLE_ROWS = 512
-_PACKED = 3  # bytes of text for a byte of a compressed file
-_SORTING = 1.5  # reading, writing and sorting keys take about so much more than making them
+_PACKED = 3  # bytes of text per byte of a compressed file
+_SORTING = 1.5  # factor for reading, writing and sorting keys, relative to making them
 
 
 class Estimate(NamedTuple):
-    """What is to be expected. Proportional to the bytes of the files: good to a factor of two where they are alike."""
+    """Expected size and cost, in proportion to the bytes of the files; within a factor of two if the files are
+    similar."""
 
     documents: int
     bytes: int
-    """Of the index."""
+    """Size of the index."""
     seconds: float
     """CPU seconds."""
 
@@ -52,7 +53,7 @@ def estimate(step: Indexed, files: Sequence[InputFile], room: int | None = None)
 
 
 def _documents(file: InputFile, sample: pa.RecordBatch) -> int:
-    """How many documents a file holds: known of Parquet, else taken to be as long as those of the sample."""
+    """Number of documents in a file: exact for Parquet, otherwise from the average length in the sample."""
     if file.kind == "parquet":
         return int(pq.read_metadata(local_file(file.path)).num_rows)
     packed = 1 if file.path.endswith((".jsonl", ".json", ".ndjson", ".jl")) else _PACKED
@@ -60,7 +61,7 @@ def _documents(file: InputFile, sample: pa.RecordBatch) -> int:
 
 
 def _keys_of(step: Indexed, sample: pa.RecordBatch) -> int:
-    """Bytes of the sample's keys and sets; of a filter, how many n-grams it adds."""
+    """Bytes of the sample's keys and sets; for a filter, the number of n-grams added."""
     context = Context()
     if isinstance(step, Bloom):
         step.into(empty_filter(size_for(1 << 16, step.fp_rate)), 1)(sample)
@@ -69,6 +70,6 @@ def _keys_of(step: Indexed, sample: pa.RecordBatch) -> int:
     emit_sets = step.index_sets(context)
     sizes = [emit(sample) for emit in step.index_keys(context).values()]
     total = sum(keys.num_rows * (16 if "check" in keys.schema.names else 8) for keys in sizes)
-    if emit_sets is not None:  # then each key also says whose it is
+    if emit_sets is not None:  # then each key also names its document
         total += 12 * sum(keys.num_rows for keys in sizes) + emit_sets(sample).nbytes
     return int(total)

@@ -49,12 +49,12 @@ class MergeUnit:
     partition: int
     sources: tuple[str, ...]
     with_documents: bool
-    """Whether it says which documents have a key, or only that there is one."""
+    """Whether keys name their documents, or only exist."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FilterUnit:
-    """All documents of a filter: it is filled in their order."""
+    """All documents of a filter, which is filled in their order."""
 
     fingerprint: str
     directory: str
@@ -64,18 +64,20 @@ class FilterUnit:
 
 
 def relation_file(directory: str, relation: str) -> str:
-    """Where the keys of one file of documents are."""
+    """Location of the keys of one file of documents."""
     return join(directory, f"{relation}.keys")
 
 
 def documents_of_file(file: InputFile, tally: Tally) -> Iterator[pa.RecordBatch]:
-    """The batches of a file without rejects, which `tally.skipped` counts; an empty one where there are none.
+    """The batches of a file without rejects, which `tally.skipped` counts; one empty batch if there are none.
 
-    Raises: ConfigError where the records are pages.
+    Raises: ConfigError if the records are pages.
     """
     for batch in read_file(file, tally):
         if "text" not in batch.schema.names:
-            raise ConfigError(file.name, "holds pages, allowed: documents with a text", "`dclm curate` extracts it")
+            raise ConfigError(
+                file.name, "contains pages, allowed: documents with a text", "extract their text with `dclm curate`"
+            )
         bad = pc.is_valid(batch.column("_reject"))
         rejected = pc.sum(bad).as_py() or 0
         tally.skipped["rejected"] = tally.skipped.get("rejected", 0) + rejected
@@ -117,7 +119,7 @@ def _at_least_one(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]
 
 
 class _SetWriter:
-    """Writes batches as they come."""
+    """Writes batches as they arrive."""
 
     def __init__(self, path: Path) -> None:
         self._sink = pa.OSFile(str(path), "wb")
@@ -138,7 +140,7 @@ class _SetWriter:
 
 
 def run_merge(unit: MergeUnit) -> Outcome:
-    """Sort the keys of one partition; equal ones are one, unless documents are told apart."""
+    """Sort the keys of one partition; equal keys are merged unless they name their documents."""
     count = 0
 
     def sorted_keys(near: Path) -> Iterator[pa.Table]:

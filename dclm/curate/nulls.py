@@ -1,4 +1,5 @@
-"""What a run says of a pool in which a field that a step needs is null everywhere: most often it has another name."""
+"""The error for a pool in which a field that a step needs is null everywhere, usually because it has another name
+there."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ from dclm.curate.step import Step
 
 
 def require_fields(steps: Sequence[Step], fields: Mapping[str, int]) -> None:
-    """Compare what the steps read with the columns that the pool's documents have values in.
+    """Compare the columns that the steps read with those in which the pool's documents have values.
 
-    fields: column → documents with a value, and under `documents` how many there are (`dclm.pool.read.Tally`).
-    Columns that the pool does not have are left to the step, as another may add them.
+    fields: column → number of documents with a value; `documents`: number of all documents (`dclm.pool.read.Tally`).
+    Columns that the pool lacks are left to the step, because another step may add them.
     Raises: DataError naming the step and the field.
     """
     documents = fields.get("documents", 0)
@@ -22,8 +23,10 @@ def require_fields(steps: Sequence[Step], fields: Mapping[str, int]) -> None:
             return  # it may fill any column
         for name in step.reads:
             if fields.get(name) == 0:
-                what = f"`{name}` is null in all {documents:,} documents of the pool, so that the step cannot decide"
-                hint = f"name the field that has it (`pool: {{jsonl: ..., {name}: FIELD}}`, in a recipe) or drop it"
+                what = f"`{name}` is null in all {documents:,} documents of the pool, so the step cannot decide"
+                hint = (
+                    f"name the field that contains it (`pool: {{jsonl: ..., {name}: FIELD}}`, in a recipe) or drop it"
+                )
                 raise DataError(f"step {step.name}", what, hint)
 
 

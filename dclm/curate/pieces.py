@@ -15,7 +15,7 @@ Keys = npt.NDArray[np.uint64]
 
 PIECE_BYTES = 16 << 20
 """Bytes of keys in memory at once; affects the bytes of reduced tables, so it is not a setting."""
-PART_BYTES = 8 << 10  # of a piece for each part, at least: reading a part takes as long as sorting this many bytes
+PART_BYTES = 8 << 10  # minimum bytes of a piece per part: reading a part takes as long as sorting this many bytes
 _SAMPLES = 256  # a piece
 _MAPPED = 32  # number of files whose pages are held at once
 

@@ -32,7 +32,7 @@ class Pipeline:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BoundPipeline:
-    """A pipeline whose external files have been found: what a run needs, and what determines its identity."""
+    """A pipeline whose external files have been found: everything that a run needs and that determines its identity."""
 
     pipeline: Pipeline
     files: Mapping[str, str]
@@ -76,12 +76,12 @@ def _origin(step: Step) -> object:
 
 
 def load_pipeline(path: str | Path, trust: bool = False) -> Pipeline:
-    """Read a pipeline file and those that it includes (`- include: FILE`, relative to the file that says so).
+    """Read a pipeline file and those that it includes (`- include: FILE`, relative to the including file).
 
     A step's key is one of the shipped names, or `FILE:NAME` for a function or class of the user's own: `rules:keep` is
     `keep` in `rules.py` next to the pipeline file (see `dclm.curate.own`). That runs code, and so needs `trust`.
 
-    Raises: ConfigError with everything that is wrong, also where files include each other in a circle.
+    Raises: ConfigError listing every problem, including files that include each other in a circle.
     """
     source = load_yaml(path)
     problems: list[Problem] = []
@@ -94,9 +94,9 @@ def load_pipeline(path: str | Path, trust: bool = False) -> Pipeline:
 
 
 def pipeline_files(path: str | Path) -> list[Path]:
-    """The file of a pipeline, those that it includes, and those of its own steps: what it needs elsewhere.
+    """All files that a pipeline needs: its own, those that it includes, and those of its own steps.
 
-    Raises: ConfigError for a file that is not there or is not YAML.
+    Raises: ConfigError for a file that does not exist or is not YAML.
     """
     found: list[Path] = []
     todo = [Path(path)]
@@ -176,7 +176,7 @@ def _step(item: object, key: Key, source: Source, problems: list[Problem], trust
 def parse_step(text: str) -> Step:
     """One shipped step from YAML: its name, or a map such as `minhash: {bands: 14, rows: 8}`.
 
-    Raises: ConfigError with everything that is wrong.
+    Raises: ConfigError listing every problem.
     """
     source = parse_yaml(text, "step")
     problems: list[Problem] = []
@@ -196,7 +196,9 @@ def _own_step(name: str, key: Key, source: Source, problems: list[Problem], trus
     code = find_code(module, directory)
     if code is None:
         hint = f"write it to {directory / module.removesuffix('.py')}.py"
-        problems.append(Problem(source.where(key), f"`{module}` is no file next to the pipeline and no module", hint))
+        problems.append(
+            Problem(source.where(key), f"`{module}` is neither a file next to the pipeline nor a module", hint)
+        )
         return None
     try:
         kind = own_step(code, attribute)
@@ -204,14 +206,14 @@ def _own_step(name: str, key: Key, source: Source, problems: list[Problem], trus
         problems.extend(error.problems)
         return None
     if kind.name in STEPS:
-        what = f"`{name}` has the name of the shipped step `{kind.name}`"
+        what = f"`{name}` has the same name as the shipped step `{kind.name}`"
         problems.append(Problem(source.where(key), what, "give its class another `name`"))
         return None
     return kind
 
 
 def bind(pipeline: Pipeline, models: Mapping[str, str | Path] | None = None) -> BoundPipeline:
-    """Find every file that the steps open; `models` are the run's own (a classifier trained by the recipe).
+    """Find every file that the steps open; `models` are the run's own models (a classifier trained by the recipe).
 
     Raises: AssetError for a file that is not available; DataError for a classifier that its record does not describe;
     IncompleteError or ConfigError for an artifact that is missing, incomplete, or not what the step can use.

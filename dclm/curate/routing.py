@@ -1,7 +1,7 @@
 """Distributes a decision's rows to the shards of the documents that they concern.
 
 Drops and edits come in the order in which they were decided. They are written by blocks of shards, and each block is
-then sorted into one table per shard: memory holds only what one shard needs, and no shard reads many files.
+then sorted into one table per shard: memory holds only the rows of one shard, and no shard reads many files.
 """
 
 from __future__ import annotations

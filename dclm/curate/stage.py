@@ -44,7 +44,7 @@ def curate(
     does not match its record or changes while it is read; the errors of a step, with shard and rows noted.
     """
     started = time.time()
-    require_directory(absolute(out), "documents", [f.path for f in files])  # before a large pool is hashed
+    require_directory(absolute(out), "documents", [f.path for f in files])  # check before a large pool is hashed
     progress = progress or NullProgress()
     before = stamps(files)
     hashes, inputs = _survey(files, options, engine, progress)

@@ -75,21 +75,21 @@ class Step(ABC):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Columns besides the text that the step cannot do without: a pool in which one is null everywhere stops it."""
+        """Required columns besides the text. If one of them is null throughout the pool, the run stops."""
         return ()
 
     @property
     def artifacts(self) -> tuple[str, ...]:
-        """Addresses of artifacts that the step opens. Its fingerprint has what they hold, and not where they are."""
+        """Addresses of artifacts that the step opens. Its fingerprint includes their content, not their location."""
         return ()
 
     def without_addresses(self) -> Step:
-        """The step without `artifacts`: its configuration as the fingerprint has it."""
+        """The step without `artifacts`: the configuration that enters its fingerprint."""
         return self
 
     def accept(self, address: str, record: Record) -> None:
-        """Check the record of one of `artifacts`. Raises: ConfigError where the step cannot use it."""
-        raise NotImplementedError(f"{self.name} opens no artifacts")
+        """Check the record of one of `artifacts`. Raises: ConfigError if the step cannot use it."""
+        raise NotImplementedError(f"{self.name} does not open artifacts")
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ class Step(ABC):
 
     @property
     def memory(self) -> str:
-        """Memory that grows with the size of the corpus, in words, for `dclm plan`; empty if none does."""
+        """Memory that grows with the size of the corpus, in words, for `dclm plan`; empty if no memory does."""
         return ""
 
 
@@ -158,7 +158,7 @@ class RuleFilter(Filter):
 
 
 REASONS = ("rule", "kept_shard", "kept_row", "similarity")
-"""Columns of the ledger that explain why a document was dropped, which a decision may fill (see `documents.schema`)."""
+"""Columns of the ledger that a decision may fill to explain why a document was dropped (see `documents.schema`)."""
 KEY_FIELDS = (pa.field("key", pa.uint64()), pa.field("shard", pa.int32()), pa.field("row", pa.int64()))
 """Columns that every key table starts with: what to group by, and the document (shard, row) it belongs to."""
 
@@ -176,9 +176,8 @@ class Decision:
     a time, so that a decision with many edits may pass on `reduced` unchanged.
     """
     columns: pa.Table | None = None
-    """Columns shard (int32), row (int64), sorted by both, and others that the documents there are given.
-
-    They are null for documents that it does not name, unless these had the column before. None: no column is added.
+    """Columns shard (int32), row (int64), sorted by both, and columns to add to these documents. They are null for all
+    other documents, unless these already had the column. None: no column is added.
     """
     info: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Numbers for the record: cluster counts, the literal value of a quantile cut …"""

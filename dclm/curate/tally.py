@@ -1,4 +1,4 @@
-"""Counts of documents as they pass through: per step, what came in and went out, and per record, why it left."""
+"""Counts of documents as they pass through: per step, the number in and out; per record, the reason for leaving."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def hashes(table: pa.Table, name: str) -> U64:
 
 
 def distinct(values: Numbers) -> Numbers:
-    """Sorted, each value once: several times as fast as `np.unique`, which hashes."""
+    """The sorted distinct values; several times as fast as `np.unique`, which hashes."""
     values = np.sort(values)
     keep = np.ones(len(values), np.bool_)
     keep[1:] = values[1:] != values[:-1]
@@ -75,9 +75,9 @@ def drops_table(dropped: I64, kept: I64) -> pa.Table:
 
 
 def drops_by(rule: str, dropped: I64, similarity: F64 | None = None) -> pa.Table:
-    """The `drops` of documents (packed, in document order) that go for what is not in the corpus.
+    """The `drops` of documents (packed, in document order) that duplicate something outside the corpus.
 
-    similarity: of each with what it goes for; NaN: not computed.
+    similarity: of each document to what it duplicates; NaN: not computed.
     """
     drops = pa.table(
         {

@@ -1,4 +1,4 @@
-"""What a document that stays says of its copies: how many there were, from which dates and domains."""
+"""Columns of a kept document about its copies: how many there were, and their dates and domains."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dclm.text.hosts import hosts
 
 Carry = Literal["size", "dates", "domains"]
 COLUMNS: dict[Carry, str] = {"size": "copies", "dates": "copy_dates", "domains": "copy_domains"}
-"""What is carried → the column that holds it."""
+"""Property of the copies → its column."""
 
 
 def with_copies(decision: Decision, carry: tuple[Carry, ...]) -> Decision:
-    """The decision with one more round, in which the documents that stay learn of the copies that go.
+    """The decision with one more round that gives kept documents the properties of their dropped copies.
 
-    The columns are null where a document has no copy. Memory: 32 bytes a document of a cluster, and what they say.
+    The columns are null if a document has no copy. Memory: 32 bytes per document of a cluster, plus the values carried.
     """
     if not carry:
         return decision
@@ -36,7 +36,7 @@ def with_copies(decision: Decision, carry: tuple[Carry, ...]) -> Decision:
 
 
 class _After:
-    """The finish of an earlier round, with one more after it."""
+    """Finish an earlier round and request one more."""
 
     def __init__(self, before: Round, carry: tuple[Carry, ...]) -> None:
         self._finish: Callable[[Decision], Decision] = before.finish
@@ -55,7 +55,7 @@ class _Finish:
 
 
 def _rows(drops: pa.Table) -> pa.Table:
-    """The documents that go and those that stay for them, each with the latter's number as `_cluster`."""
+    """The dropped documents and those kept instead, each with the number of the kept one as `_cluster`."""
     drops = drops.filter(pc.is_valid(drops.column("kept_row")))
     gone, kept = documents_of(drops), documents_of(drops, "kept_")
     stay = distinct(kept)
@@ -73,7 +73,7 @@ def _rows(drops: pa.Table) -> pa.Table:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Copies(Global):
-    """The round that gathers them. What an earlier step carried counts on."""
+    """The round that gathers the values, including those that an earlier step carried."""
 
     name: ClassVar[str] = "copies"
 
@@ -105,7 +105,7 @@ class Copies(Global):
 
 
 def _carried(batch: pa.RecordBatch, carry: Carry) -> pa.Array:
-    """What one document contributes: what it carries already, or what it is itself."""
+    """Values that a document contributes: those it already carries, or else its own."""
     if carry == "size":
         own: pa.Array = pa.array(np.ones(batch.num_rows, np.int64))
     else:
@@ -120,7 +120,7 @@ def _carried(batch: pa.RecordBatch, carry: Carry) -> pa.Array:
 
 
 def _distinct_lists(column: pa.ListArray, place: np.ndarray, count: int) -> pa.ListArray:
-    """For each of `count` clusters the distinct values of its lists, sorted."""
+    """The sorted distinct values of the lists of each of `count` clusters."""
     owner = place[pc.list_parent_indices(column).to_numpy()]
     table = pa.table({"owner": pa.array(owner), "value": pc.list_flatten(column)})
     table = table.group_by(["owner", "value"], use_threads=False).aggregate([])

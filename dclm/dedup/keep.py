@@ -1,4 +1,4 @@
-"""Which copy of a document stays: one order of preference for all deduplication steps."""
+"""Which copy of a document is kept: the order of preference that all deduplication steps share."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _DATE_DIGITS = 17  # to the millisecond
 
 
 def check_keep(keep: str, by: str | None, prefer: tuple[str, ...]) -> None:
-    """Raises: ValueError where `keep` and the fields that go with it do not fit together."""
+    """Raises: ValueError if `keep` and its related fields contradict each other."""
     if keep == "highest" and by is None:
         raise ValueError("keep: highest needs `keep_by`, a column of numbers")
     if keep == "preferred" and not prefer:
         raise ValueError("keep: preferred needs `prefer`, a list of patterns such as wiki*")
     if keep != "preferred" and prefer:
-        raise ValueError("`prefer` goes with keep: preferred")
+        raise ValueError("`prefer` needs keep: preferred")
     if keep not in ("highest", "preferred") and by is not None:
-        raise ValueError("`keep_by` goes with keep: highest or keep: preferred")
+        raise ValueError("`keep_by` needs keep: highest or keep: preferred")
 
 
 def order_of(batch: pa.RecordBatch, keep: Keep, by: str | None = None, prefer: tuple[str, ...] = ()) -> pa.Int64Array:
-    """A number for each document: of several copies the one with the smallest number stays, then the first.
+    """A rank for each document: of several copies, the one with the smallest number is kept; ties go to the first.
 
-    newest: `date` as ISO 8601 to the millisecond (zones are not looked at); no date is older than any. longest: bytes
-    of the text. smallest_hash: of the id. highest: the column `by`; null and NaN are lower than any number. preferred:
-    the place in `prefer` of the first pattern that the column `by` (`source` if None) matches; `*` stands for any
-    characters and `?` for one, and a pattern may match from the start or after any `/`.
-    Raises: ConfigError where the column is not there.
+    newest: `date` as ISO 8601 to the millisecond (time zones are ignored); a missing date is older than any. longest:
+    bytes of the text. smallest_hash: hash of the id. highest: the column `by`; null and NaN are lower than any number.
+    preferred: the index in `prefer` of the first pattern that the column `by` (`source` if None) matches; `*` stands
+    for any characters and `?` for one, and a pattern may match from the start or after any `/`.
+    Raises: ConfigError if the column does not exist.
     """
     if keep == "first":
         return pa.array(np.zeros(batch.num_rows, np.int64))
@@ -50,7 +50,9 @@ def order_of(batch: pa.RecordBatch, keep: Keep, by: str | None = None, prefer: t
         return pa.array((high ^ np.uint64(1 << 63)).view(np.int64))
     name = by or "source"
     if name not in batch.schema.names:
-        raise ConfigError("keep_by", f"found {name}, allowed: {', '.join(_public(batch))}", "a step before adds it")
+        raise ConfigError(
+            "keep_by", f"found {name}, allowed: {', '.join(_public(batch))}", "the column must exist before this step"
+        )
     if keep == "highest":
         return pa.array(_highest(batch.column(name), name))
     return pa.array(place_in(batch.column(name), prefer))
@@ -76,12 +78,13 @@ def _highest(column: pa.Array, name: str) -> I64:
     kind = pa.float64() if not pa.types.is_boolean(column.type) else pa.int64()
     values = pc.fill_null(pc.cast(pc.cast(column, kind, safe=False), pa.float64()), np.nan).to_numpy() + 0.0  # no −0
     bits = values.view(np.int64)
-    ascending = np.where(bits < 0, bits ^ np.int64(_LAST), bits)  # integers in the order of the floats
+    ascending = np.where(bits < 0, bits ^ np.int64(_LAST), bits)  # integers that sort like the floats
     return np.where(np.isnan(values), _LAST, -ascending)
 
 
 def place_in(column: pa.Array, prefer: tuple[str, ...]) -> I64:
-    """For each text the place of the first pattern that it matches (see `order_of`); their number where none does."""
+    """Index of the first pattern that each text matches (see `order_of`), or the number of patterns if it matches
+    none."""
     text = pc.fill_null(pc.cast(column, pa.string()), "")
     place = np.full(len(text), len(prefer), np.int64)
     for number in reversed(range(len(prefer))):
@@ -90,7 +93,7 @@ def place_in(column: pa.Array, prefer: tuple[str, ...]) -> I64:
 
 
 def _regex(pattern: str) -> str:
-    """RE2 for a pattern: it matches a whole path, or a run of its last or middle parts up to a `/` or `#`."""
+    """RE2 for a pattern that matches a whole path, or some of its last or middle parts up to a `/` or `#`."""
     signs = {"*": ".*", "?": "."}
     body = "".join(signs.get(c) or (c if c.isalnum() else f"\\x{{{ord(c):x}}}") for c in pattern)
     return f"(?s)(^|/)({body})($|/|#)"

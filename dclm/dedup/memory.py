@@ -1,4 +1,4 @@
-"""How much memory a process may still use, so that steps that need much can refuse before they start."""
+"""The memory that a process may still use, so that demanding steps can refuse before they start."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def room_bytes() -> int:
 def check_together(name: str, needs: Sequence[int], workers: int) -> None:
     """Raises: ConfigError if the `workers` largest of `needs` (bytes per worker) do not fit in memory together.
 
-    If not even one fits, the step itself reports it, and how much is needed.
+    If not even one fits, the step itself reports how much is needed.
     """
     room = room_bytes()
     largest = sorted(needs, reverse=True)[:workers]

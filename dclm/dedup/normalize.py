@@ -19,11 +19,11 @@ _SCHEME = re.compile(r"https?://(www\.)?")
 _TRACKING = re.compile(r"\?(utm_|ref|feed).*")
 _DIGIT = re.compile(r"\d")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_PUNCTUATION = re.compile("[，。、„”“«»１」「《》´∶：？！（）；–—．～’…━〈〉【】％►]")  # the characters that CCNet maps
+_PUNCTUATION = re.compile("[，。、„”“«»１」「《》´∶：？！（）；–—．～’…━〈〉【】％►]")  # characters that CCNet maps
 
 
 def normalize_url(url: str) -> str:
-    """Without scheme, `www.`, tracking parameters and trailing slashes.
+    """The URL without scheme, `www.`, tracking parameters and trailing slashes.
 
     Source: `normalize_url` in DCLM's core_utils, after TFDS's c4_utils. As there, a scheme is removed wherever it
     occurs, the parameters from the first match to the end of the line, and case is kept.
@@ -32,17 +32,17 @@ def normalize_url(url: str) -> str:
 
 
 def normalize_canonical_url(url: str) -> str:
-    """Like `url`, with the host in canonical form (`dclm.text.hosts`), without default port and fragment."""
+    """Like `url`, but with the host in canonical form (`dclm.text.hosts`) and without default port and fragment."""
     return normalize_url(canonical_url(url.strip()).partition("#")[0])
 
 
 def normalize_whitespace_and_lowercase(text: str) -> str:
-    """In lower case, without whitespace at both ends (only there, as in DCLM's core_utils)."""
+    """The value in lower case, without whitespace at both ends (only there, as in DCLM's core_utils)."""
     return text.strip().lower()
 
 
 def normalize_ccnet(text: str) -> str:
-    """In lower case, digits replaced by 0, without Unicode punctuation, control characters and accents.
+    """The value in lower case, with digits replaced by 0, without Unicode punctuation, control characters and accents.
 
     Source: `ccnet_dedup_normalizer` in DCLM's core_utils, which also transliterates to ASCII (unidecode); here accents
     are removed by Unicode decomposition, as in CCNet itself, and other scripts are unchanged.

@@ -33,7 +33,7 @@ def decide(step: Global, shards: Shards, context: Context | None = None) -> Deci
 
 
 def iterated(iteration: IterativeReduce, reduced: Sequence[pa.Table]) -> pa.Table:
-    """The last rows of an iteration, in one table."""
+    """The final rows of an iteration, in one table."""
     rows, quiet = pa.concat_tables([iteration.start(table) for table in reduced]), 0
     for step in itertools.cycle(iteration.steps):
         passed = step(rows.sort_by("key"))
@@ -71,7 +71,7 @@ def apply(decision: Decision, shards: Shards) -> list[list[pa.RecordBatch]]:
 
 
 def run_ordered(step: Ordered, shards: Shards, context: Context | None = None) -> list[list[pa.RecordBatch]]:
-    """What `step` makes of each batch (nothing removed yet: see `_drop`), partition after partition."""
+    """Output of `step` for each batch, by partition; dropped rows are only marked (see `_drop`)."""
     context = context or Context()
     out: list[list[pa.RecordBatch]] = [[] for _ in shards]
     for partition in range(step.partitions):

@@ -30,7 +30,7 @@ class Units(NamedTuple):
 def cut(texts: pa.StringArray, unit: Unit) -> Units:
     """The parts of each text between newlines (line) or between two newlines in a row (paragraph), as from `str.split`.
 
-    Except that an empty part at the end does not count. The units of a text, including newlines, joined are the text.
+    An empty part at the end does not count, however. The units of a text, including newlines, joined are the text.
     """
     data, offsets, rows, starts, ends = _cut(*utf8(texts), _NEWLINES[unit])
     return Units(pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(data)), rows, starts, ends)

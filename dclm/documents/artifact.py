@@ -97,7 +97,7 @@ class Artifact:
                     table = file.read_row_group(group, columns=["id", "url"], use_threads=False)
                     return table["id"][place].as_py(), table["url"][place].as_py()
                 place -= rows
-        raise DataError(f"{self.root}/{name}", f"has no row {row}", "the artifact is damaged: make it again")
+        raise DataError(f"{self.root}/{name}", f"has no row {row}", "the artifact is damaged: rebuild it")
 
     def annotations(self) -> dict[str, bool]:
         """Name of each annotation in the ledger → whether it is a number in all shards that have it."""

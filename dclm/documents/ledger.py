@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from dclm.curate.tally import LEDGER_PART, common_schema, with_schema
 
-_WINDOW_ROWS = 1 << 17  # positions in the shard that are merged at once
+_WINDOW_ROWS = 1 << 17  # number of positions in the shard merged at once
 
 
 class LedgerWriter:

@@ -1,10 +1,10 @@
-"""The documents of an artifact as WARC again, for the tools that read web archives.
+"""Exports the documents of an artifact as WARC, for tools that read web archives.
 
     OUT/warc/part-00000.warc.wet.gz …   one file per shard: a warcinfo record, then a conversion record per document
     OUT/record.json                     a pool, so that the directory can be curated again
 
-A conversion record has the document's text, and names the record that the page came from in WARC-Refers-To. Every byte
-follows from the artifact: ids are derived from the documents' own, dates are those of the pages.
+A conversion record contains the document's text; its WARC-Refers-To names the record of the page. The artifact
+determines every byte: ids are derived from the documents' ids, and dates are those of the pages.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ _BATCH_ROWS = 256
 
 
 class Published(NamedTuple):
-    """What was written."""
+    """Counts of the export."""
 
     files: int
     records: int
-    """Conversion records."""
+    """Number of conversion records."""
     without_page: int
-    """Of these, records of documents whose id is no WARC-Record-ID, so that they refer to none."""
+    """Number of conversion records without WARC-Refers-To, because the document's id is not a WARC-Record-ID."""
 
 
 class WarcOptions:
-    """What the bytes follow from besides the artifact."""
+    """Inputs besides the artifact that determine the bytes."""
 
     version: ClassVar[int] = 1
 
 
 def publish_warc(artifact_root: Path | str, out: Path, *, allow_missing: bool = False) -> Published:
-    """Write the kept documents of an artifact below `out`; reuse what is there already.
+    """Write the kept documents of an artifact below `out`; reuse an existing export.
 
-    Memory is bounded by a batch of documents. Raises: ConfigError if this is no documents artifact, IncompleteError if
-    it is incomplete and `allow_missing` is not set, DataError if `out` holds something else.
+    Memory is bounded by a batch of documents. Raises: ConfigError if this is not a documents artifact, IncompleteError
+    if it is incomplete and `allow_missing` is not set, DataError if `out` contains something else.
     """
     source = require_complete(artifact_root, "documents", allow_missing)
     identity = fingerprint(["warc of documents", WarcOptions.version, source.fingerprint])
@@ -99,7 +99,7 @@ def _published(record: Record) -> Published:
 
 
 def _write_shard(shard: Path, path: Path, artifact: str) -> tuple[int, int]:
-    """The number of conversion records, and of those that refer to no page."""
+    """The number of conversion records, and of those that do not refer to a page."""
     count = alone = 0
     info_id = uuid.uuid5(_NAMESPACE, f"{artifact} {path.name}")
     info = f"software: dclm\r\nformat: WARC File Format 1.1\r\nisPartOf: documents artifact {artifact}\r\n"
@@ -133,7 +133,7 @@ def _write_shard(shard: Path, path: Path, artifact: str) -> tuple[int, int]:
 
 
 def _date(value: str | None) -> str:
-    """The page's date as WARC writes it, in UTC; the beginning of 1970 where there is none that can be read."""
+    """The page's date in WARC's format, in UTC; the beginning of 1970 if it is missing or unreadable."""
     try:
         date = datetime.datetime.fromisoformat(value or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Why a document left: the ledger rows of an id or a URL, with the facts behind the decision."""
+"""Why a document left: the ledger rows of an id or a URL, with the evidence for the decision."""
 
 from __future__ import annotations
 

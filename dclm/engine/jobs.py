@@ -44,12 +44,12 @@ def submit(
 ) -> int:
     """Run `dclm run RECIPE --out OUT --on ray` on the cluster whose dashboard is at `address`.
 
-    The project's files travel with the job (Ray's working_dir); nothing is installed. `in_place`: they are where they
-    are here on every node, as on a cluster of this machine, and the job runs there. `out` is a path on storage that all
-    nodes share. `write` is given the job's output as it comes. Returns the job's exit code, or 0 once it is submitted
+    The project's files are uploaded with the job (Ray's working_dir); nothing is installed. `in_place`: every node has
+    them at the same path, as on a cluster of this machine, and the job runs there. `out` is a path on storage that all
+    nodes share. `write` receives the job's output as it arrives. Returns the job's exit code, or 0 once it is submitted
     if `follow` is False.
     Ctrl-C asks `may_stop` whether to stop the job, too.
-    `files`: what the recipe names (pipelines, own steps), which travels with a recipe from outside the project.
+    `files`: files that the recipe names (pipelines, own steps), uploaded with a recipe from outside the project.
     Raises: ConfigError if there is no such recipe or no cluster answers.
     """
     root = project_root()
@@ -150,7 +150,7 @@ def stop_job(job: str, address: str) -> bool:
 
 
 class Job(NamedTuple):
-    """A job of the cluster. Times are UTC, ISO 8601; None where it has not happened."""
+    """A job of the cluster. Times are in UTC, ISO 8601; None for events that have not happened."""
 
     id: str
     status: str
@@ -160,7 +160,7 @@ class Job(NamedTuple):
 
 
 def list_jobs(address: str) -> list[Job]:
-    """All jobs that were submitted to the cluster, the newest first. Raises: ConfigError where no cluster answers."""
+    """All jobs that were submitted to the cluster, the newest first. Raises: ConfigError if no cluster answers."""
     found = [job for job in _connect(address).list_jobs() if job.submission_id is not None]
     found.sort(key=lambda job: job.start_time or 0, reverse=True)
     return [
@@ -175,14 +175,14 @@ def _time(milliseconds: int | None) -> str | None:
 
 
 def job_logs(job: str, address: str) -> str:
-    """What the job has printed so far. Raises: ConfigError where there is no such job."""
+    """The job's output so far. Raises: ConfigError if there is no such job."""
     client = _connect(address)
     with _no_such_job(job, address):
         return str(client.get_job_logs(job))
 
 
 def follow_job(job: str, address: str, write: Write) -> int:
-    """Pass on the job's output until it ends; gives its exit code. Raises: ConfigError where there is no such job."""
+    """Forward the job's output until it ends; returns its exit code. Raises: ConfigError if there is no such job."""
     client = _connect(address)
     with _no_such_job(job, address):
         client.get_job_status(job)

@@ -114,7 +114,7 @@ class LocalEngine:
 
 
 class _Patience:
-    """Lets running units finish after a signal that asks this process to end, and stops them if that takes too long."""
+    """Lets running units finish after a signal to this process to end, and stops them if that takes too long."""
 
     def __init__(self) -> None:
         self._since: float | None = None

@@ -25,7 +25,7 @@ thousands."""
 POLL_SECONDS = 5.0
 START_ATTEMPTS = 3
 CONNECT_SECONDS = 5.0
-"""How long a cluster's address may take to answer."""
+"""Timeout for a cluster's address to answer."""
 
 
 class RayEngine:
@@ -73,7 +73,8 @@ class RayEngine:
         return engine
 
     def _needs(self, on_gpu: bool) -> Needs:
-        """What a unit asks Ray for. A cluster that this engine started has this machine alone: nothing but its CPUs."""
+        """The resources that a unit requests from Ray. A cluster started by this engine has only this machine, so a
+        unit requests only CPUs."""
         if self._kind is None or self._is_local:
             return Needs(gpus=1 if on_gpu else 0)
         return needs_of(self._kind, on_gpu)
@@ -140,7 +141,7 @@ def _connect(target: str | None, cpus: int | None) -> None:
 
 
 def _require_answer(target: str | None) -> None:
-    """Raises: DataError within seconds where nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    """Raises: DataError within seconds if nothing listens at HOST:PORT; Ray itself would try for minutes."""
     host, separator, port = (target or "").rpartition("://")[2].rpartition(":")
     if not separator or not port.isdecimal():
         return
@@ -171,7 +172,7 @@ class _Patience:
             self._say(f"waiting for a node with {self._needs} (at most {WAIT_SECONDS:,.0f} s)")
         elif time.monotonic() - self._since > WAIT_SECONDS:
             what = f"no node with {self._needs} joined the cluster within {WAIT_SECONDS:,.0f} s"
-            hint = "add such a node, or say in cluster/resources.yaml what a unit needs"
+            hint = "add such a node, or change a unit's needs in cluster/resources.yaml"
             raise ConfigError("--on ray", what, "pass --device cpu, or add such a node" if self._needs.gpus else hint)
 
 

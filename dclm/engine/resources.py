@@ -1,4 +1,4 @@
-"""What one unit of each stage needs of a node, from `cluster/resources.yaml`."""
+"""Resources that one unit of each stage needs, from `cluster/resources.yaml`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ STAGES = {
 
 
 class Needs(NamedTuple):
-    """Of one unit."""
+    """Resources of one unit."""
 
     cpus: float = 1
     memory_bytes: int = 0
-    """Resident, at the peak; 0: not known."""
+    """Peak resident memory; 0: unknown."""
     gpus: float = 0
 
     def fit(self, node: Mapping[str, float]) -> bool:
@@ -43,15 +43,15 @@ class Needs(NamedTuple):
 
 
 def resources_file() -> Path:
-    """`cluster/resources.yaml` of the project, which travels with every job."""
+    """`cluster/resources.yaml` of the project, which is uploaded with every job."""
     return Path(dclm.__file__).resolve().parent.parent / "cluster" / "resources.yaml"
 
 
 def needs_of(kind: str, on_gpu: bool) -> Needs:
-    """What a unit of the stage that makes this kind of artifact needs.
+    """Needs of a unit of the stage that makes this kind of artifact.
 
-    on_gpu: whether it runs on a GPU. On a CPU, a unit of a stage that wants one takes a single CPU.
-    Raises: ConfigError if the file is not what it should be.
+    on_gpu: whether it runs on a GPU. Without one, a unit of a GPU stage takes a single CPU.
+    Raises: ConfigError if the file is malformed.
     """
     found = _read(resources_file()).get(STAGES[kind], Needs())
     if on_gpu:
@@ -61,7 +61,7 @@ def needs_of(kind: str, on_gpu: bool) -> Needs:
 
 @functools.cache
 def _read(path: Path) -> dict[str, Needs]:
-    """Stage → needs; empty where dclm is installed without the file."""
+    """Stage → needs; empty if dclm is installed without the file."""
     if not path.is_file():
         return {}
     stages = load_yaml(path).value

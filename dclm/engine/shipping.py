@@ -1,4 +1,4 @@
-"""What travels with a job: a copy of the project, and a recipe from elsewhere with the files that it names."""
+"""Files uploaded with a job: a copy of the project, and a recipe from elsewhere with the files that it names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 FOLDER = "submitted"
-"""Where in the copy of the project the files of a recipe from elsewhere are."""
+"""Folder in the project's copy for the files of a recipe from elsewhere."""
 _LEFT_OUT = ("tests", "docs", "out", FOLDER)
 _LEFT_OUT_ENDINGS = (".warc.gz", ".parquet", ".safetensors", ".pyc")
 
@@ -19,7 +19,7 @@ _LEFT_OUT_ENDINGS = (".warc.gz", ".parquet", ".safetensors", ".pyc")
 def staged(root: Path, recipe: Path, files: Sequence[Path]) -> Iterator[tuple[Path, str]]:
     """A temporary copy of the project at `root` with `recipe` and `files` in it, and the recipe's path in the copy.
 
-    The files keep their places relative to each other, so that relative paths in them lead where they did.
+    The files keep their relative locations, so relative paths in them stay valid.
     """
     paths = [recipe.resolve(), *(file.resolve() for file in files)]
     common = Path(os.path.commonpath([path.parent for path in paths]))

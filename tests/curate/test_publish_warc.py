@@ -88,7 +88,7 @@ def test_documents_of_other_sources_refer_to_no_page_and_break_no_header(
     ]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (path,) = published(curated(tmp_path, tmp_path / "in.jsonl"), tmp_path / "out")
-    assert "3 of them refer to no page" in capsys.readouterr().err
+    assert "3 of them do not refer to a page" in capsys.readouterr().err
     with path.open("rb") as stream:
         found = [r.rec_headers for r in ArchiveIterator(stream) if r.rec_type == "conversion"]
     assert len(found) == 3

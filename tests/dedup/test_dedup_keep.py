@@ -177,8 +177,8 @@ def test_patterns_match_whole_parts_of_a_path() -> None:
     [
         ("{keep: highest}", "needs `keep_by`"),
         ("{keep: preferred}", "needs `prefer`"),
-        ("{prefer: [a]}", "goes with keep: preferred"),
-        ("{keep: newest, keep_by: date}", "`keep_by` goes with"),
+        ("{prefer: [a]}", "needs keep: preferred"),
+        ("{keep: newest, keep_by: date}", "`keep_by` needs"),
     ],
 )
 @pytest.mark.parametrize("kind", [Exact, MinHash])

@@ -98,7 +98,7 @@ def test_what_says_nothing_of_a_whole_pool_is_refused(pool: Path, tmp_path: Path
         measured_cost(tmp_path / "limited")
     run(pool, tmp_path / "out")
     (tmp_path / "p.yaml").write_text(PIPELINE.replace("min: 3", "min: 4"))
-    with pytest.raises(ConfigError, match="with other steps than p's"):
+    with pytest.raises(ConfigError, match="with different steps than those of p"):
         list(plan_lines(load_recipe(tmp_path / "r.yaml"), curation=Curation(measured=(tmp_path / "out",))))
 
 

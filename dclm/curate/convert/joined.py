@@ -1,4 +1,4 @@
-"""Mappers that depend on earlier ones: languages, and copies among parts of texts."""
+"""Mappers that depend on earlier ones: languages, and duplicates among parts of texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step from a plain function: its first parameter determines its input, and its return type what it does.
+"""A step from a plain function: its first parameter determines its input, and its return type the kind of step.
 
 def keep(text: str, *, min_words: int = 5) -> bool     a filter; the other parameters are fields of the step def
 keep(row) -> bool                                  row: a dict with `id`, `url`, `text` … and annotations def
@@ -185,7 +185,7 @@ def _field(parameter: inspect.Parameter, hints: Mapping[str, Any], where: str) -
 
 
 def _visible(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Without scratch columns, whose names begin with "_"."""
+    """The batch without scratch columns, whose names begin with "_"."""
     return batch.select([name for name in batch.schema.names if not name.startswith("_")])
 
 

@@ -109,7 +109,7 @@ def _importer(code: OwnCode) -> Callable[..., ModuleType]:
 
 
 def _is_offered(value: object, module: ModuleType) -> bool:
-    """Whether the module defines it, and it may be a step."""
+    """Whether the module defines it and it could be a step."""
     if getattr(value, "__module__", None) != module.__name__:
         return False
     return inspect.isfunction(value) or (isinstance(value, type) and issubclass(value, Step))

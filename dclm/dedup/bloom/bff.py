@@ -28,8 +28,8 @@ def _unit_end(data: np.ndarray, start: int, end: int) -> int:
 
 @njit(cache=True, nogil=True)
 def cut(data: np.ndarray, start: int, end: int, lines: bool) -> np.ndarray:
-    """Bounds of the units of a document: the whole, or its paragraphs, each except the first with the newline before
-    it."""
+    """Bounds of the units of a document: the whole text, or its paragraphs, each but the first including the newline
+    before it."""
     count = 2
     if lines:
         for i in range(start, end):
@@ -48,7 +48,8 @@ def cut(data: np.ndarray, start: int, end: int, lines: bool) -> np.ndarray:
 
 @njit(cache=True, nogil=True, inline="always")
 def num_ngrams(tokens: int, min_ngram: int, max_ngram: int) -> int:
-    """N-grams of a unit: windows of `max_ngram` tokens, or one of all of them if there are at least `min_ngram`."""
+    """N-grams of a unit: windows of `max_ngram` tokens, or a single one of all its tokens if it is shorter but has at
+    least `min_ngram`."""
     if tokens >= max_ngram:
         return tokens - max_ngram + 1
     return 1 if tokens >= min_ngram and tokens > 0 else 0
@@ -92,10 +93,11 @@ def judge_units(
     words: np.ndarray,
     probes: int,
 ) -> None:
-    """Unit after unit: removed if more than `threshold` of its n-grams are known, otherwise its n-grams become known.
+    """Process units in order: a unit is removed if more than `threshold` of its n-grams are known; otherwise its
+    n-grams become known.
 
-    With `whole` (old-both), all units are removed in the end if that also holds for all n-grams of the document
-    together; insertions by its surviving units stay. A unit without n-grams is always kept.
+    With `whole` (old-both), all units are finally removed if the same holds for all n-grams of the document together;
+    insertions by its surviving units stay. A unit without n-grams is always kept.
     """
     ngrams = np.empty(max(1, len(hashes)), np.uint64)
     total, total_contained, token = 0, 0, 0
@@ -131,11 +133,12 @@ def judge_both(
     words: np.ndarray,
     probes: int,
 ) -> bool:
-    """The document is removed if at least `threshold` of its n-grams are known, otherwise each paragraph for which that
+    """Remove the document if at least `threshold` of its n-grams are known, otherwise each paragraph for which that
     holds.
 
     N-grams cross paragraph bounds; those inside a paragraph decide about it. All are looked up before any is inserted,
-    and only those that touch no removed paragraph are inserted. False: there were none, and nothing is to be done.
+    and only those that touch no removed paragraph are inserted. Returns False if the document has no n-grams and there
+    is nothing to do.
     """
     count = num_ngrams(len(hashes), min_ngram, max_ngram)
     if count == 0:
@@ -168,7 +171,7 @@ def judge_both(
 
 @njit(cache=True, nogil=True)
 def judge_exact(data: np.ndarray, start: int, end: int, words: np.ndarray, probes: int) -> bool:
-    """Whether the whole text is known; afterwards it is."""
+    """Whether the whole text is already known; inserts it if not."""
     key, _ = hash_bytes(data, start, end, uint64(0))
     if contains(words, probes, key):
         return True

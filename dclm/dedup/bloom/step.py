@@ -67,7 +67,7 @@ class Bloom(Indexed, Ordered):
 
     def __post_init__(self) -> None:
         if self.against and self.partitions > 1:
-            raise ValueError(f"`against` goes with one partition, found partitions: {self.partitions}")
+            raise ValueError(f"`against` needs one partition, found partitions: {self.partitions}")
         if self.min_ngram > self.max_ngram:
             raise ValueError(f"min_ngram {self.min_ngram} > max_ngram {self.max_ngram}")
 
@@ -75,7 +75,7 @@ class Bloom(Indexed, Ordered):
     def memory(self) -> str:
         each = size_for(1_000_000, self.fp_rate).bytes / 1_000_000
         found = f"{each:.3g} B per n-gram of one partition of {self.partitions}"
-        return f"{found}; they are counted first, and it does not start if memory is short"
+        return f"{found}; n-grams are counted first, and the step does not start if memory is short"
 
     def measure(self, context: Context) -> Callable[[pa.RecordBatch], int]:
         mode, classes = _MODES[self.mode], class_table()

@@ -21,7 +21,7 @@ FILTER = "filter.bin"
 
 
 def number(record: Record, name: str) -> int:
-    """A whole number that the record of a filter states."""
+    """An integer field of a filter's record."""
     return int(cast(Mapping[str, int], record.counts)[name])
 
 
@@ -32,11 +32,11 @@ def stored_size(address: str) -> Size:
 
 
 def merged(addresses: Sequence[str], more: int, step: str) -> U64:
-    """The words of all filters together, in memory that may be written to.
+    """The union of all filters, as words in writable memory.
 
-    more: n-grams that are to be added.
-    Raises: ConfigError where the filters differ in size, or have no room for that many; DataError where one is not
-    what its record says.
+    more: number of n-grams that will be added.
+    Raises: ConfigError if the filters differ in size or lack room for that many; DataError if a filter does not match
+    its record.
     """
     records = [read_record(address) for address in addresses]
     size = stored_size(addresses[0])
@@ -49,7 +49,7 @@ def merged(addresses: Sequence[str], more: int, step: str) -> U64:
         words |= np.fromfile(verified_file(join(address, FILTER), digest), "<u8")
     keys, room = sum(number(record, "keys") for record in records) + more, number(records[0], "room")
     if keys > room:
-        what = f"{addresses[0]} has room for {room:,} n-grams, found {keys:,} with those of these documents"
+        what = f"{addresses[0]} has room for {room:,} n-grams, found {keys:,} including those of these documents"
         raise ConfigError(f"{step}: against", what, f"make the index with --room {keys}")
     return words
 

@@ -19,12 +19,12 @@ _PRIME = np.uint64(0x100000001B3)  # and prime
 _ALONE, _ALPHANUMERIC, _MIDDLE, _JOINER, _RETURN, _SPACES, _NEWLINE, _BEYOND = range(8)
 _KIND = 7
 _BLANK = 8
-_WIDE = 0  # added, makes an int32 an int64, so that all tokens have one type
+_WIDE = 0  # adding it turns an int32 into an int64, so that all tokens have one type
 _WHITE = "\t\n\v\f\r "  # Unicode's White_Space, as in Rust; `str.isspace` also has the separators U+001C to U+001F
 
 
 def _byte_table() -> U8:
-    """The class of each byte in UAX #29: letters and digits; characters that join these on both sides; and so on."""
+    """The class of each byte in UAX #29: letters and digits, characters that join these on both sides, and others."""
     table = np.full(256, _BEYOND, np.uint8)
     table[:128] = _ALONE
     kinds = {string.ascii_letters + string.digits: _ALPHANUMERIC, "'.:,;": _MIDDLE, "_": _JOINER}
@@ -49,7 +49,7 @@ def _is_white(code: int, classes: np.ndarray) -> bool:
 
 @njit(cache=True, nogil=True)
 def is_blank(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> bool:
-    """Whether all characters are white space."""
+    """Whether all characters are whitespace."""
     while at < end:
         code, at = decode(data, at, end)
         if not _is_white(code, classes):

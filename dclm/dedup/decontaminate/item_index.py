@@ -39,7 +39,7 @@ class ItemIndex(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """For each item the number of its distinct n-grams, and how many of them occur in the documents."""
+    """Number of distinct n-grams of each item, and how many of them occur in the documents."""
 
     ngrams: I64
     found: I64

@@ -1,13 +1,13 @@
 """Overlap of a question with a text, weighted by how rare its n-grams are: common phrases count for little.
 
     weight of an n-gram   ln((1 + D) / (1 + d)), with D documents in the corpus, d of which have it
-    overlap               weight of a question's n-grams that stand near each other in a text / weight of all of them
+    overlap               weight of a question's n-grams found near each other in a text / weight of all of them
 
-"Near each other" is within `REACH` times the question's own length in words. Looked at are texts that have at least
-half of a question's n-grams.
+"Near each other" is within `REACH` times the question's own length in words. Only texts with at least half of a
+question's n-grams are considered.
 
-The rule is our own: overlap by inverse document frequency, as decontamination tools have it, with frequencies counted
-over the corpus itself.
+The rule is our own: overlap weighted by inverse document frequency, as in decontamination tools, with frequencies
+counted over the corpus itself.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from dclm.dedup.decontaminate.items import Item
 
 REACH = 2
 EXCERPT = 400
-"""Bytes of a text that stand in the report."""
+"""Maximum bytes of a text quoted in the report."""
 
 
 class Near(NamedTuple):
-    """What a batch has to do with the questions."""
+    """N-grams that the texts of a batch share with questions."""
 
     documents: I64
-    """Of each of the index's n-grams: texts of the batch that have it."""
+    """Number of texts of the batch that contain each n-gram of the index."""
     rows: I64
     items: I64
     bounds: I64
@@ -43,12 +43,12 @@ class Near(NamedTuple):
 
 
 def question_index(items: Sequence[Item], ngram: int) -> ItemIndex:
-    """The n-grams of the questions; of items without a question, those of all their strings."""
+    """The n-grams of the questions, or of all strings of an item without a question."""
     return build_index([[item.question] if item.question else list(item.texts) for item in items], ngram)
 
 
 def near_matches(texts: pa.StringArray, index: ItemIndex) -> Near:
-    """The texts that have at least half of a question's n-grams, and where."""
+    """The texts that have at least half of a question's n-grams, and the positions of these."""
     found = find_matches(texts, index)
     pairs = np.unique(np.stack([found.grams, found.rows]), axis=1)
     documents = np.bincount(pairs[0], minlength=len(index.hashes)).astype(np.int64)
@@ -76,7 +76,7 @@ def near_matches(texts: pa.StringArray, index: ItemIndex) -> Near:
 
 
 class Overlaps(NamedTuple):
-    """The best stretch of each text for each question."""
+    """The stretch of each text with the highest overlap with each question."""
 
     overlap: F64
     starts: I64
@@ -86,7 +86,7 @@ class Overlaps(NamedTuple):
 def best_overlaps(near: Near, weights: F64, totals: F64, lengths: I64) -> Overlaps:
     """The highest overlap in any stretch of at most `lengths[item]` bytes.
 
-    weights: of each n-gram of the index. totals: of each item, the sum of its n-grams' weights.
+    weights: one per n-gram of the index. totals: sum of the weights of each item's n-grams.
     """
     return Overlaps(*_best(near.items, near.bounds, near.grams, near.starts, near.ends, weights, totals, lengths))
 

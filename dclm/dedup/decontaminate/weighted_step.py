@@ -1,4 +1,4 @@
-"""`decontaminate_weighted`: finds documents that hold a question, by overlap weighted with inverse frequencies."""
+"""`decontaminate_weighted`: finds documents that contain a question, by overlap weighted with inverse frequencies."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from dclm.dedup.decontaminate.weighted import (
     weights_of,
 )
 
-_GRAM, _DOCUMENTS, _TASK = -1, -2, -3  # in `item`: rows that count documents with an n-gram, documents, items
+_GRAM, _DOCUMENTS, _TASK = -1, -2, -3  # `item` in rows that count documents with an n-gram, documents, items
 EXAMPLES = 3
 _SCHEMA = pa.schema(
     [
@@ -61,17 +61,16 @@ _SCHEMA = pa.schema(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DecontaminateWeighted(Global):
-    """Drops documents that hold a question of an evaluation item, cuts it out, or only reports.
+    """Drops documents that contain the question of an evaluation item, cuts the question out, or only reports it.
 
-    An n-gram weighs ln((1 + D) / (1 + d)), where d of the corpus's D documents have it. A document holds a question
-    if n-grams with at least `min_overlap` of the question's weight stand within twice the question's length. So
-    phrases that many documents have do not count, and with short n-grams short questions are found, also where some
-    words differ. Questions that weigh less than `min_weight` are not looked for: they consist of such phrases.
+    An n-gram found in d of the corpus's D documents weighs ln((1 + D) / (1 + d)). A document contains a question if
+    n-grams with at least `min_overlap` of its weight occur within twice its length. So common phrases count for little,
+    and short n-grams find short questions even if some words differ. Questions below `min_weight` are not searched for.
     Words are compared as in `decontaminate`.
 
-    The report stands in the artifact's record: for each task its `items`, those long enough to be looked for
-    (`comparable`), those found (`matched`), the `documents` that hold one, and `examples`. Table `contamination` (task,
-    item, shard, row, overlap, text, start, end) lists all that was found.
+    The report is in the artifact's record: for each task its `items`, those long enough to be searched for
+    (`comparable`), those found (`matched`), the `documents` that contain one, and `examples`. The table `contamination`
+    (task, item, shard, row, overlap, text, start, end) lists every match.
 
     Source: see `dclm.dedup.decontaminate.weighted`.
     """
@@ -79,22 +78,22 @@ class DecontaminateWeighted(Global):
     name: ClassVar[str] = "decontaminate_weighted"
 
     items: tuple[str, ...]
-    """Evaluation files: asset names or paths of .jsonl or .jsonl.gz; what stands before the first dot is the task."""
+    """Evaluation files: asset names or paths of .jsonl or .jsonl.gz; the name up to its first dot is the task."""
     ngram: Positive = 3
-    """Words in an n-gram. Shorter questions are not looked for."""
+    """Number of words in an n-gram. Shorter questions are not searched for."""
     min_overlap: Fraction = 0.8
     min_weight: NonNegative = 12.0
-    """Natural logarithms: a question of this weight stands in one of e^12 = 160,000 documents by chance, if its
-    n-grams were independent. In small corpora nothing weighs much: n-grams weigh ln(1 + D) at most."""
+    """If n-grams were independent, a question of weight 12 would occur by chance in one of e^12 = 160,000 documents. In
+    small corpora weights are small: an n-gram weighs at most ln(1 + D)."""
     action: Literal["drop", "mask", "report"] = "drop"
-    """Whether documents go, lose the text found (counted as edits; what is left blank is dropped), or stay as they are.
+    """Whether documents are dropped, masked (counted as edits; those left blank are dropped), or left unchanged.
     """
 
     def __post_init__(self) -> None:
         if not self.items:
             raise ValueError("`items` needs at least one file")
         if len(set(self.tasks)) < len(self.tasks):
-            raise ValueError(f"two files of one name in `items`: {', '.join(self.tasks)}")
+            raise ValueError(f"two files of the same name in `items`: {', '.join(self.tasks)}")
 
     @property
     def assets(self) -> tuple[str, ...]:
@@ -102,7 +101,9 @@ class DecontaminateWeighted(Global):
 
     @property
     def memory(self) -> str:
-        return "40 B a word of the questions; the one that decides 24 B a word of a question that a document half holds"
+        return (
+            "40 B per word of the questions; the deciding worker: 24 B per word of a question half found in a document"
+        )
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -168,7 +169,7 @@ class DecontaminateWeighted(Global):
         }
 
     def _drops(self, task: I64, document: I64, overlap: F64) -> pa.Table:
-        """Each document found once; its rule is the task of the question that it holds most of."""
+        """Each document found, once; its rule is the task of the question with which it overlaps most."""
         order = np.lexsort((task, -overlap, document))
         first = order[np.diff(document[order], prepend=-1) != 0]
         return pa.table(
@@ -187,13 +188,13 @@ class DecontaminateWeighted(Global):
 
 
 class Questions(NamedTuple):
-    """What is looked for."""
+    """The questions to search for."""
 
     ngrams: ItemIndex
     texts: list[str]
     task: I64
     number: I64
-    """Of each item in its file."""
+    """Line of each item in its file."""
     grams: U64
     """The distinct n-grams of item i: `grams[bounds[i]:bounds[i + 1]]`."""
     bounds: I64
@@ -216,7 +217,7 @@ class Questions(NamedTuple):
 
 
 def _frequencies(batch: pa.RecordBatch, near: Near, questions: Questions) -> pa.RecordBatch:
-    """How many documents of the batch have each n-gram, how many there are, and the sizes of tasks."""
+    """Number of documents of the batch with each n-gram, number of all documents, and sizes of tasks."""
     seen = np.flatnonzero(near.documents)
     tasks = int(questions.task.max(initial=0)) + 1
     sizes = np.bincount(questions.task, minlength=tasks)
@@ -238,7 +239,7 @@ def _frequencies(batch: pa.RecordBatch, near: Near, questions: Questions) -> pa.
 
 
 def _near_rows(batch: pa.RecordBatch, near: Near, questions: Questions) -> pa.RecordBatch:
-    """The documents that hold half of a question, with what they share and all there is of it."""
+    """The documents that contain half of a question, with the n-grams they share and their total."""
     first, last = questions.bounds[near.items], questions.bounds[near.items + 1]
     sizes = last - first
     place = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
@@ -273,7 +274,7 @@ def _flat(table: pa.Table, name: str) -> tuple[npt.NDArray[Any], I64]:
 
 
 def _overlaps(near: pa.Table, known: tuple[U64, I64], total: int) -> tuple[F64, I64, I64, F64]:
-    """Of each row the best overlap, where it stands, and the weight of the whole question."""
+    """Best overlap of each row, its position, and the weight of the whole question."""
     if not near.num_rows:
         return np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     grams, bounds = _flat(near, "grams")

@@ -1,1 +1,1 @@
-"""What a deduplication step needs to know of another corpus, kept as an artifact."""
+"""Indexes of other corpora that deduplication steps look documents up in."""

@@ -1,4 +1,4 @@
-"""Steps that can be run against an index: what the index must hold, and which indexes are refused."""
+"""Steps that can run against an index: the required contents of an index, and which indexes are refused."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dclm.curate.step import Context, MapFunction, Step
 
 KIND: Literal["index"] = "index"
 IN_INDEX = "in_index"
-"""The rule by which a document is dropped that an index holds (see `documents.schema`)."""
+"""Rule recorded for a document dropped because an index contains it (see `documents.schema`)."""
 PARTITIONS = 16
-"""Files of a relation: keys are spread by `key % PARTITIONS`, as those of a Global step."""
+"""Number of files per relation: keys are partitioned by `key % PARTITIONS`, like those of a Global step."""
 
 
 class Indexed(Step):
@@ -23,7 +23,7 @@ class Indexed(Step):
 
     against: tuple[str, ...]
     index_version: ClassVar[int] = 1
-    """Raise it when indexes made before can no longer be used."""
+    """Raise it when existing indexes can no longer be used."""
 
     @property
     def artifacts(self) -> tuple[str, ...]:
@@ -34,12 +34,12 @@ class Indexed(Step):
         return dataclasses.replace(self, **none)
 
     def stated(self) -> dict[str, object]:
-        """What an index's record states as its settings."""
+        """The settings stored in an index's record."""
         return {**self.index_settings(), "version": self.index_version}
 
     @abstractmethod
     def index_settings(self) -> Mapping[str, object]:
-        """The settings that an index must share: those that decide what is looked up. False asks for nothing."""
+        """The settings that an index must share, because they determine the keys. False accepts any."""
 
     def accept(self, address: str, record: Record) -> None:
         if record.kind != KIND:
@@ -58,8 +58,10 @@ class Indexed(Step):
         if different:
             name = different[0]
             others = f" (and {', '.join(different[1:])})" if different[1:] else ""
-            what = f"found an index with {name}: {found.get(name)}, allowed: {wanted[name]} as the step has{others}"
-            raise ConfigError(address, what, "give the step the index's settings, or make an index with the step's")
+            what = f"found an index with {name}: {found.get(name)}, allowed: {wanted[name]}, as in the step{others}"
+            raise ConfigError(
+                address, what, "use the index's settings in the step, or make an index with the step's settings"
+            )
 
 
 class KeyIndexed(Indexed):
@@ -67,13 +69,15 @@ class KeyIndexed(Indexed):
 
     @abstractmethod
     def index_keys(self, context: Context) -> Mapping[str, MapFunction]:
-        """Name of each relation → what emits its keys from a batch: `key` (uint64), `row`, perhaps `check` (uint64)."""
+        """Name of each relation → function that emits its keys from a batch: `key` (uint64), `row`, and optionally
+        `check` (uint64)."""
 
     def index_sets(self, context: Context) -> MapFunction | None:
-        """What emits the sets by which matches are compared: `row`, `shingles` (large_list<uint64>). None: nothing."""
+        """Function that emits the sets by which matches are compared: `row`, `shingles` (large_list<uint64>). None:
+        matches are not compared."""
         return None
 
 
 def addresses(against: Sequence[str], context: Context) -> list[str]:
-    """Where a step finds its indexes."""
+    """Opens the indexes of a step."""
     return [context.files.get(name, name) for name in against]

@@ -1,10 +1,10 @@
-"""Sorted keys on disk, looked up without reading more of them than the pages that the searches touch.
+"""Sorted keys on disk; a lookup reads only the pages that its searches touch.
 
     INDEX/keys/RUN/RELATION/PPPP.arrow      tables in order of key: key, check where there is one, shard, row
     INDEX/sets/RUN/UUUUU.arrow              row, shingles: sets of the documents of one file
 
-A run is what one corpus added. An index of several corpora holds one run of each, so that adding a corpus costs what
-that corpus costs.
+A run holds the keys of one corpus. An index of several corpora has a run for each, so the cost of adding a corpus
+depends only on that corpus.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from dclm.dedup.index.indexed import PARTITIONS
 
 
 class Match(NamedTuple):
-    """Documents of an index that have one of the keys looked up."""
+    """Documents of an index that have one of the requested keys."""
 
     place: I64
-    """Of the key among those looked up."""
+    """Index of the key among the requested ones."""
     shard: I64
     row: I64
 
 
 def key_path(run: int, relation: str, partition: int) -> str:
-    """Of one partition's keys, within the index."""
+    """Path of one partition's keys, within the index."""
     return f"keys/{run:04d}/{relation}/{partition:04d}.arrow"
 
 
 def set_path(run: int, unit: int) -> str:
-    """Of the sets of one file's documents, within the index."""
+    """Path of the sets of one file's documents, within the index."""
     return f"sets/{run:04d}/{unit:05d}.arrow"
 
 
 def runs_of(record: Record) -> int:
-    """How many runs the index of this record has."""
+    """Number of runs in the index of this record."""
     number = record.counts["runs"]
     assert isinstance(number, list)
     return len(number)
@@ -60,7 +60,7 @@ class Relation:
         self._open: dict[str, list[pa.Table]] = {}
 
     def holds(self, keys: U64, checks: U64 | None = None) -> Bool:
-        """For each key whether an index has it (with the same check)."""
+        """Whether an index has each key (with the same check)."""
         found = np.zeros(len(keys), np.bool_)
         for places, table in self._tables(keys):
             stored = table.column("key").to_numpy()
@@ -87,7 +87,7 @@ class Relation:
         return len(self._parts)
 
     def _tables(self, keys: U64, runs: Iterable[int] | None = None) -> Iterator[tuple[I64, pa.Table]]:
-        """Places of keys beside each table in whose range they lie."""
+        """Each table with the positions of the keys that fall within its range."""
         partition = keys % np.uint64(PARTITIONS)
         for number in range(PARTITIONS):
             places = np.flatnonzero(partition == number)
@@ -122,7 +122,7 @@ class Sets:
             place = int(np.searchsorted(rows, row))
             if place < len(rows) and rows[place] == row:
                 return values[offsets[place] : offsets[place + 1]]
-        raise DataError(self._runs[run][0], f"has no set of document {row} of its file {shard}", "make the index again")
+        raise DataError(self._runs[run][0], f"has no set for document {row} of its file {shard}", "rebuild the index")
 
     def _tables(self, run: int, shard: int) -> list[tuple[I64, I64, U64]]:
         if (run, shard) not in self._open:

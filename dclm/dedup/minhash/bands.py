@@ -1,4 +1,4 @@
-"""How many bands of how many rows find near-duplicates above a threshold."""
+"""The number of bands and rows that find near-duplicates above a threshold."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ class Bands(NamedTuple):
         return 1.0 - (1.0 - jaccard**self.rows) ** self.bands
 
     def found_contained(self, containment: float, ratio: float) -> float:
-        """Probability that a document becomes a candidate of one `ratio` times as long that contains so much of it.
+        """Probability that a document becomes a candidate with one `ratio` times as long that contains the fraction c
+        of it.
 
-        Of such a pair the Jaccard index is c / (1 + ratio − c).
+        The Jaccard index of such a pair is c / (1 + ratio − c).
         """
         return self.found(containment / (1.0 + ratio - containment))
 
@@ -37,9 +38,9 @@ def best_bands(threshold: float, permutations: int, recall_weight: float = 0.5) 
     """The shape with at most `permutations` that datasketch chooses for `threshold`.
 
     It minimizes the area of false positives (candidates below the threshold) and of false negatives (pairs above it
-    that are not found) under the curve of `Bands.found`, the second weighted by `recall_weight`. Raises: ConfigError
-    for a threshold, a weight or a number for which datasketch has no answer. Source: `datasketch.MinHashLSH(threshold,
-    num_perm, weights=(1 − recall_weight, recall_weight))`.
+    that are not found) under the curve of `Bands.found`, with the latter weighted by `recall_weight`. Raises:
+    ConfigError for a threshold, weight or number of permutations that datasketch cannot handle. Source:
+    `datasketch.MinHashLSH(threshold, num_perm, weights=(1 − recall_weight, recall_weight))`.
     """
     from datasketch import MinHashLSH
 

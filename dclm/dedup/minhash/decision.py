@@ -1,4 +1,4 @@
-"""From candidate links to MinHash's decision: who stays of each cluster, with or without verification."""
+"""From candidate links to MinHash's decision: which document of each cluster is kept, with or without verification."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
 from dclm.dedup.minhash.leaders import Measure
 
 Value = TypeVar("Value", np.uint64, np.int64, np.float64)
-DECISION_BYTES = 100  # for components, clusters, edges and drops, at the worst moment
+DECISION_BYTES = 100  # peak for components, clusters, edges and drops
 
 
 def check_memory(candidates: int) -> None:
-    """Raises: ConfigError where so many documents with candidates are more than this process can hold."""
+    """Raises: ConfigError if this process cannot hold that many documents with candidates."""
     need, room = candidates * DECISION_BYTES, room_bytes()
     if need > room:
         raise ConfigError(
@@ -34,7 +34,7 @@ def check_memory(candidates: int) -> None:
 
 
 class LinksOf:
-    """Reduced tables as links, as often as asked."""
+    """Reduced tables as links; can be iterated repeatedly."""
 
     def __init__(self, reduced: Iterable[pa.Table]) -> None:
         self._reduced = reduced
@@ -42,12 +42,12 @@ class LinksOf:
     def __iter__(self) -> Iterator[Links]:
         for table in self._reduced:
             first, second = ints(table, "first"), ints(table, "second")
-            linked = first != second  # not those that an index holds (see `known.with_lone`)
+            linked = first != second  # without those that an index contains (see `known.with_lone`)
             yield Links(first[linked], second[linked])
 
 
 def column_of(documents: I64, reduced: Iterable[pa.Table], name: str, kind: type[Value]) -> npt.NDArray[Value]:
-    """For each linked document its value of a column that `candidate_links` carried along."""
+    """Value of a column carried by `candidate_links`, for each linked document."""
     found = np.zeros(len(documents), kind)
     for table in reduced:
         for end in ("first", "second"):
@@ -59,9 +59,9 @@ def column_of(documents: I64, reduced: Iterable[pa.Table], name: str, kind: type
 
 
 def best_of(group: tuple[I64 | U64, ...], order: I64 | None) -> I64:
-    """For each document the index of the one that stays among those of its group: the least `order`, then the first.
+    """Index of the document kept from each document's group: the one with the smallest `order`, then the first.
 
-    group: arrays of one value a document; documents form a group where all of these are equal.
+    group: arrays with one value per document; documents with equal values in all of them form a group.
     """
     count = len(group[0])
     ranked = np.lexsort((np.arange(count), *(() if order is None else (order,)), *group))
@@ -76,7 +76,7 @@ def best_of(group: tuple[I64 | U64, ...], order: I64 | None) -> I64:
 
 
 def rows_to_verify(found: Components, best: I64) -> pa.Table:
-    """One copy of each different document, of components that have more than one: shard, row, `_cluster`."""
+    """One copy of each distinct document in components with more than one: shard, row, `_cluster`."""
     different = np.flatnonzero(best == np.arange(len(best)))
     several = np.bincount(found.root[different], minlength=len(best))[found.root[different]] > 1
     chosen = different[several]
@@ -91,7 +91,7 @@ def rows_to_verify(found: Components, best: I64) -> pa.Table:
 
 
 class Finish:
-    """The decision on all candidates from that on one copy of each."""
+    """The decision on all candidates, derived from the decision on one copy of each."""
 
     def __init__(self, documents: I64, best: I64, info: dict[str, object], measure: Measure) -> None:
         self._documents, self._best, self._info, self._measure = documents, best, info, measure
@@ -100,7 +100,7 @@ class Finish:
         dropped = np.searchsorted(self._documents, documents_of(verified.drops))
         kept = np.arange(len(self._documents))
         kept[dropped] = np.searchsorted(self._documents, documents_of(verified.drops, "kept_"))
-        similarity = np.ones(len(self._documents), np.float64)  # copies of one that stays
+        similarity = np.ones(len(self._documents), np.float64)  # copies of a kept document
         similarity[dropped] = verified.drops.column("similarity").to_numpy()
         clusters = Clusters(self._documents, kept[self._best], similarity[self._best], self._measure)
         decision = decision_of(clusters, self._info)

@@ -1,6 +1,6 @@
-"""Signatures and indexes to and from datasketch: the same permutations, so the same numbers.
+"""Exchange of signatures and indexes with datasketch, which uses the same permutations and gets the same numbers.
 
-datasketch keeps no trace of how texts were cut into shingles. For its signatures to match those of `minhash`, feed it
+datasketch does not record how texts were cut into shingles. For its signatures to match those of `minhash`, feed it
 with `dclm.dedup.minhash.shingles.shingle_hash` (see there).
 """
 
@@ -32,7 +32,7 @@ def scheme_of(step: MinHash) -> str:
 
 
 def to_lean(step: MinHash, texts: Sequence[str]) -> list[LeanMinHash]:
-    """The signature of each text as `minhash` computes it. One without words has the signature of an empty set."""
+    """The signature of each text as `minhash` computes it. A text without words has the signature of an empty set."""
     from datasketch import LeanMinHash
 
     draw = permutations(step.bands * step.rows, step.seed, step.bits)
@@ -42,7 +42,7 @@ def to_lean(step: MinHash, texts: Sequence[str]) -> list[LeanMinHash]:
 
 
 def to_lsh(step: MinHash, ids: Iterable[str], texts: Sequence[str]) -> MinHashLSH:
-    """An index of datasketch in memory, with the bands and rows of the step. Texts without words are left out."""
+    """An in-memory datasketch index with the step's bands and rows. Texts without words are left out."""
     from datasketch import MinHashLSH
 
     lsh = MinHashLSH(num_perm=step.bands * step.rows, params=(step.bands, step.rows))
@@ -53,9 +53,9 @@ def to_lsh(step: MinHash, ids: Iterable[str], texts: Sequence[str]) -> MinHashLS
 
 
 def keys_of_lean(step: MinHash, signed: Iterable[LeanMinHash]) -> U64:
-    """The band keys of signatures that datasketch made: what an index keeps (see `dclm.curate.index.index_of_keys`).
+    """The band keys of signatures made by datasketch, for an index (see `dclm.curate.index.index_of_keys`).
 
-    Raises: ConfigError where a signature has another seed, scheme or number of permutations.
+    Raises: ConfigError if a signature has a different seed, scheme or number of permutations.
     """
     wanted = (step.seed, scheme_of(step), step.bands * step.rows)
     rows = []
@@ -63,26 +63,26 @@ def keys_of_lean(step: MinHash, signed: Iterable[LeanMinHash]) -> U64:
         found = (lean.seed, lean.scheme, len(lean.hashvalues))
         if found != wanted:
             what = "found seed {}, scheme {}, {} permutations, allowed: seed {}, scheme {}, {}".format(*found, *wanted)
-            raise ConfigError("LeanMinHash", what, "give the step the settings that the signatures were made with")
+            raise ConfigError("LeanMinHash", what, "use the settings that the signatures were made with")
         if not _is_empty(lean.hashvalues):
             rows.append(lean.hashvalues)
     return _keys(step, rows)
 
 
 def keys_of_lsh(step: MinHash, lsh: MinHashLSH) -> U64:
-    """The band keys of all that a MinHashLSH of datasketch holds.
-
-    Its seed cannot be known: it must be the step's. Raises: ConfigError where bands, rows or scheme are others, or its
-    tables hold hashes of hashes.
+    """The band keys of every entry of a datasketch MinHashLSH. Its seed is not recorded and must equal the step's.
+    Raises: ConfigError if bands, rows or scheme differ, or if its tables hold hashes of hashes.
     """
     found, wanted = (lsh.b, lsh.r), (step.bands, step.rows)
     scheme = getattr(lsh, "_minhash_scheme", None)
     if found != wanted or scheme not in (None, scheme_of(step)):
         allowed = f"{step.bands} of {step.rows} ({scheme_of(step)})"
         what = f"found {lsh.b} bands of {lsh.r} ({scheme}), allowed: {allowed}"
-        raise ConfigError("MinHashLSH", what, "give the step the index's bands and rows")
+        raise ConfigError("MinHashLSH", what, "use the index's bands and rows in the step")
     if lsh.hashfunc is not None:
-        raise ConfigError("MinHashLSH", "was made with a `hashfunc`, which cannot be undone", "leave that out")
+        raise ConfigError(
+            "MinHashLSH", "was made with a `hashfunc`, which cannot be reversed", "build it without `hashfunc`"
+        )
     kind = np.dtype(np.uint64 if step.bits == 64 else np.uint32)
     keys = [np.zeros(0, np.uint64)]
     for band, table in enumerate(lsh.hashtables):

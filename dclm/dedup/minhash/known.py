@@ -1,4 +1,4 @@
-"""Which documents of a batch an index of MinHash keys knows, and what follows for those they are linked with."""
+"""Documents of a batch that are in an index of MinHash keys, and the consequences for documents linked to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dclm.dedup.minhash.leaders import jaccard_index
 BANDS = "bands"
 """The relation of an index: keys of bands."""
 BY_KEY = -1.0
-"""What stands for a similarity where a document is known by a key alone."""
+"""Used as the similarity of a document that is known only by a key."""
 Similarity = Callable[[U64, U64], float]
 
 
@@ -32,9 +32,9 @@ class Known:
         self._sets = None if verify is None else Sets(indexes)
 
     def of(self, keys: U64, places: I64, num_documents: int, sets: Callable[[int], U64] | None) -> F64:
-        """For each document 0 if it is not known, else `BY_KEY`, or if verified its similarity with the nearest match.
+        """For each document: 0 if unknown, else `BY_KEY`, or its similarity to the closest match if verified.
 
-        places: the document of each key. sets: gives the shingles of a document, where there is verification.
+        places: the document of each key. sets: function that returns a document's shingles, for verification.
         """
         found = np.zeros(num_documents, np.float64)
         if self._sets is None or self._verify is None or sets is None:
@@ -51,7 +51,7 @@ class Known:
 
 
 def with_lone(links: pa.Table, keys: pa.Table) -> pa.Table:
-    """Links, and each known document linked to itself: it may have no other link."""
+    """Links, plus one from each known document to itself, since it may have no other."""
     known = keys.filter(pa.array(keys.column("known").to_numpy() != 0))
     documents, first = np.unique(documents_of(known), return_index=True)
     columns: dict[str, pa.Array] = {"first": pa.array(documents), "second": pa.array(documents)}
@@ -62,7 +62,7 @@ def with_lone(links: pa.Table, keys: pa.Table) -> pa.Table:
 
 
 def with_documents(found: Components, reduced: Iterable[pa.Table]) -> Components:
-    """The components, and the documents that are linked to themselves alone."""
+    """The components, and the documents linked only to themselves."""
     lone = [np.zeros(0, np.int64)]
     for table in reduced:
         first = ints(table, "first")
@@ -76,7 +76,7 @@ def with_documents(found: Components, reduced: Iterable[pa.Table]) -> Components
 
 
 def gone_for_index(found: Components, known: F64, verified: bool) -> Bool:
-    """Which documents go because an index holds them, or, if nothing is verified, one that they are linked with."""
+    """Documents dropped because an index contains them or, without verification, a document linked to them."""
     mine: Bool = known != 0
     if verified:
         return mine
@@ -87,13 +87,13 @@ def gone_for_index(found: Components, known: F64, verified: bool) -> Bool:
 
 
 def without(found: Components, gone: Bool) -> Components:
-    """The components of the documents that are left, each with the first of these as its root."""
+    """The components of the remaining documents, each with its first document as the root."""
     left = found.root[~gone]
     return Components(found.documents[~gone], best_of((left,), None), found.refused)
 
 
 class AndInIndex:
-    """A decision on the other documents, with those added that an index holds (packed, in document order)."""
+    """A decision on the other documents, plus those that an index contains (packed, in document order)."""
 
     def __init__(self, documents: I64, known: F64, after: Callable[[Decision], Decision] | None = None) -> None:
         self._documents, self._known, self._after = documents, known, after

@@ -33,7 +33,7 @@ def _least_shared(total: int, threshold: float) -> int:
 def jaccard_reaches(a: np.ndarray, b: np.ndarray, threshold: float) -> bool:
     """Whether |a ∩ b| / |a ∪ b| ≥ threshold ≤ 1, for sorted sets of which at least one is not empty."""
     missing = _least_shared(len(a) + len(b), threshold)
-    spare_a, spare_b = len(a) - missing, len(b) - missing  # how many of each may be in one set only
+    spare_a, spare_b = len(a) - missing, len(b) - missing  # how many elements of each set may be missing from the other
     i, j = 0, 0
     while missing > 0 and spare_a >= 0 and spare_b >= 0:
         if i == len(a) or j == len(b):
@@ -94,7 +94,7 @@ def _find_leaders(
     count = len(keys)
     leader = np.arange(count)
     met = np.full(count, -1)  # the last document compared with each leader
-    stored = len(values) if contained else probes  # shingles by which one that stays is found
+    stored = len(values) if contained else probes  # shingles by which a kept document is found
     slots, shared, owner, following = empty_index(keys, offsets, stored)
     start, used, mask = 0, 0, 0
     for i in range(count):
@@ -181,7 +181,7 @@ def find_leaders(keys: U64, offsets: I64, values: U64, threshold: float, measure
     Set i is `values[offsets[i]:offsets[i + 1]]`, sorted. Compared are documents that share one of their smallest
     shingles; values are hashes, so these are a sample, of a size such that a pair at the threshold shares none with
     probability at most `MISS` (never, if sets are that small). At most `CANDIDATES` kept documents are tried for each,
-    the last ones first: the cost is linear in the documents, whatever the size of the cluster. For containment, a
+    most recent first: the cost is linear in the documents, whatever the size of the cluster. For containment, a
     document's smallest shingles are looked up among all shingles of the kept ones; larger sets must come first.
     """
     probes = probes_for(offsets, threshold)

@@ -41,10 +41,10 @@ def band_keys(signatures: Signatures, bands: int, rows: int) -> tuple[U64, I64]:
 
 
 def candidate_links(keys: pa.Table) -> pa.Table:
-    """Links between documents that share a key, only as many as needed to connect them: columns first, second.
+    """Links between documents that share a key, only as many as are needed to connect them: columns first, second.
 
-    `whole_first` and `whole_second` are the documents' values of the key column `whole`, and so for any other column
-    of theirs.
+    `whole_first` and `whole_second` are the documents' values of the key column `whole`; other key columns are carried
+    in the same way.
     """
     documents = documents_of(keys)
     equal = rows_of_equal_keys(hashes(keys, "key"), documents)

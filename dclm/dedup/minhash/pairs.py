@@ -1,4 +1,5 @@
-"""All near pairs of a cluster, whoever stays: what another threshold would do is told from them."""
+"""All near pairs of a cluster, regardless of which documents are kept; used to predict the effect of other
+thresholds."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from dclm.dedup.minhash.leaders import (
 
 
 class Pairs(NamedTuple):
-    """Pairs of places, the earlier one first; by the place of the second."""
+    """Pairs of positions, the earlier first, sorted by the second."""
 
     first: I64
     second: I64
@@ -34,8 +35,8 @@ class Pairs(NamedTuple):
 def find_pairs(keys: U64, offsets: I64, values: U64, least: float, measure: Measure) -> Pairs:
     """Pairs of documents of one cluster whose similarity is at least `least`.
 
-    Arguments as those of `find_leaders`, and the same bounds: a document is compared with `CANDIDATES` others for each
-    of its smallest shingles, the latest ones.
+    Arguments and bounds are those of `find_leaders`: for each of its smallest shingles, a document is compared with the
+    `CANDIDATES` most recent others.
     """
     return Pairs(*_find_pairs(keys, offsets, values, least, probes_for(offsets, least), measure == "containment"))
 
@@ -86,7 +87,7 @@ def _more(values: np.ndarray) -> np.ndarray:
 
 
 def pair_table(found: Pairs, documents: I64) -> pa.Table:
-    """Columns shard, row, other_shard, other_row, similarity: a document and one that is taken before it."""
+    """Columns shard, row, other_shard, other_row, similarity: a document and one processed before it."""
     ends = documents[found.second], documents[found.first]
     columns = {}
     for prefix, end in zip(("", "other_"), ends, strict=True):
@@ -96,10 +97,10 @@ def pair_table(found: Pairs, documents: I64) -> pa.Table:
 
 
 def dropped_at(pairs: Iterable[pa.Table], thresholds: list[float]) -> list[int]:
-    """How many different documents each threshold would drop; those that are equal to another go at any.
+    """Number of distinct documents that each threshold would drop; exact copies are dropped at any threshold.
 
-    pairs: as `pair_table` makes them, in the order of the table `pairs`. Thresholds below the least similarity there
-    count as that. Memory: 24 bytes a pair.
+    pairs: as `pair_table` makes them, in the order of the table `pairs`. Thresholds below the lowest similarity in the
+    table count as that similarity. Memory: 24 bytes per pair.
     """
     tables = list(pairs)
     second = np.concatenate([np.zeros(0, np.int64), *(documents_of(table) for table in tables)])

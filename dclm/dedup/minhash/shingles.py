@@ -39,7 +39,7 @@ def decode(data: np.ndarray, at: int) -> tuple[np.uint32, int]:
 
 @njit(cache=True, nogil=True, inline="always")
 def _expansion(value: np.uint32) -> tuple[np.int64, np.int64]:
-    """Where the code points that a value stands for begin in its table, and how many there are (see `EXPANDS`)."""
+    """Start in the table, and number, of the code points that a value expands to (see `EXPANDS`)."""
     return int64((value - uint32(EXPANDS)) >> uint32(3)), int64(value & uint32(7))
 
 
@@ -105,7 +105,7 @@ def word_hashes(
 def word_places(data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray) -> int:
     """First byte and end of the words that `word_hashes` hashes, as they occur in the text; returns their number."""
     count = 0
-    first, last = -1, -1  # of the text between whitespace; −1: nothing yet
+    first, last = -1, -1  # start of the current word; −1: none yet
     is_word = False
     at = start
     while at <= end:

@@ -94,10 +94,10 @@ class MinHash(KeyIndexed, Global):
     band reaches the threshold."""
     measure: Measure = "jaccard"
     """What `verify` compares: the Jaccard index, or containment, the fraction of a document's shingles that a longer
-    document has. With containment, a page inside a longer one is dropped, regardless of `keep`; the bands must find
-    such pairs, whose Jaccard index is low (see `dclm dedup bands --ratio`)."""
+    document has. With containment, a page contained in a longer one is dropped, regardless of `keep`; the bands must
+    find such pairs, although their Jaccard index is low (see `dclm dedup bands --ratio`)."""
     pairs_from: Fraction | None = None
-    """Keep the table `pairs` of all candidate pairs with at least this similarity: `dclm dedup report` then tells what
+    """Keep the table `pairs` of all candidate pairs with at least this similarity: `dclm dedup report` then shows what
     other thresholds, from this one up, would drop. At most `verify`."""
     max_cluster: Count | None = None
     """Links that would make a candidate cluster of more documents are not followed; null: no limit."""
@@ -107,11 +107,11 @@ class MinHash(KeyIndexed, Global):
 
     def __post_init__(self) -> None:
         if self.verify == 0:
-            raise ValueError("verify: 0 verifies nothing; omit it")
+            raise ValueError("verify: 0 would verify nothing; omit it")
         if self.measure == "containment" and self.verify is None:
             raise ValueError("measure: containment needs `verify`: bands find candidates by their Jaccard index")
         if self.pairs_from is not None and (self.verify is None or self.pairs_from > self.verify):
-            raise ValueError("pairs_from: needs `verify`, and is at most that")
+            raise ValueError("pairs_from: needs `verify`, and may not exceed it")
         check_keep(self.keep, self.keep_by, self.prefer)
 
     @property

@@ -24,13 +24,13 @@ from dclm.text.buffers import utf8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verify(Global):
-    """Within each candidate cluster (column `_cluster`), drops a document that is similar enough to a kept one.
+    """Within each candidate cluster (column `_cluster`), drops documents that are similar enough to a kept one.
 
     Documents are processed in the order of `keep`. The first is kept; each of the others is dropped if its Jaccard
     index with a kept one reaches the threshold, and kept otherwise. So chains do not merge: every dropped document has
-    a kept one at least that similar. Two kept documents are that similar only if a limit on comparisons was reached:
-    see `find_leaders`. With containment, documents with more shingles come first, and the fraction of a document's
-    shingles that a kept one has is what counts.
+    a kept one at least that similar. Two kept documents can be that similar only if a limit on comparisons was reached:
+    see `find_leaders`. With containment, documents with more shingles come first, and a document is compared by the
+    fraction of its shingles that a kept one has.
 
     Memory: 8 bytes per distinct shingle of the distinct documents of a cluster; `max_cluster` bounds it.
     """
@@ -52,7 +52,7 @@ class Verify(Global):
         return pa.RecordBatch.from_pydict({"row": batch.column("_row"), "shingles": self._lists(batch.column("text"))})
 
     def sets_of(self, texts: pa.StringArray) -> Callable[[int], U64]:
-        """A function that gives the set of one of the texts; they are made when the first is asked for."""
+        """A function that returns the set of one of the texts; all sets are made at its first call."""
         found: list[tuple[I64, U64]] = []
 
         def get(place: int) -> U64:
@@ -98,7 +98,7 @@ class Verify(Global):
         return pa.concat_tables([drops, pair_table(pairs, documents)], promote_options="default")
 
     def _in_order(self, keys: pa.Table) -> pa.Table:
-        """Each cluster's documents in the order in which they are taken."""
+        """Each cluster's documents in processing order."""
         ranks = [documents_of(keys)]
         if self.keep != "first":
             ranks.append(ints(keys, "order"))

@@ -19,7 +19,7 @@ from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
 from dclm.dedup.substring.winnow import all_windows, anchor_length, choose_anchors, windows_near
 from dclm.text.buffers import utf8
 
-_ANCHOR_BYTES = 64  # of a repeated anchor, while they are sorted by document
+_ANCHOR_BYTES = 64  # per repeated anchor, while anchors are sorted by document
 
 ANCHORS, SPANS = "anchors", "spans"
 """The relations of an index: hashes of the anchors, and 128-bit hashes of all spans of `min_tokens` tokens."""
@@ -165,7 +165,7 @@ class RepeatedSpans(Global):
         )
         order = np.lexsort((start, documents, check, key))
         key, check = key[order], check[order]
-        same = (key[1:] == key[:-1]) & (check[1:] == check[:-1])  # like the previous one
+        same = (key[1:] == key[:-1]) & (check[1:] == check[:-1])  # same as the previous one
         gone = np.zeros(len(key), np.bool_)
         gone[1:] = same
         if self.keep == "none":

@@ -168,7 +168,7 @@ def test_modules_on_the_path_work_and_their_package_is_hashed(folder: Path, monk
         ("mine:keep: {least: many}", "def keep(text, least=3):\n    return True\n", ["p.yaml:3", "'many'", "whole"]),
         ("mine:keep: {lest: 1}", "def keep(text, least=3):\n    return True\n", ["unknown field", "`least`?"]),
         ("mine:keep", "def keep(text, least: int):\n    return True\n", ["`least` is missing"]),
-        ("other:keep", FILTER, ["`other` is no file next to the pipeline", "other.py"]),
+        ("other:keep", FILTER, ["`other` is neither a file next to the pipeline", "other.py"]),
         ("mine:Short", STEP.replace('"short"', '"page_length"'), ["the shipped step `page_length`"]),
         ("mine:Short", STEP.replace(': ClassVar[str] = "short"', ": ClassVar[str]"), ["has the name None"]),
         ("mine:Short", STEP.replace("frozen=True, ", ""), ["mine.py", "frozen"]),
