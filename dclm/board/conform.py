@@ -47,7 +47,8 @@ def check_schema(value: object, name: str) -> object:
 
 
 def check_plain(value: object, name: str) -> object:
-    """`value` itself. Raises: DataError if it holds anything that no page or file can. Much faster than the schema."""
+    """`value` itself. Raises: DataError if it contains anything that pages and files cannot represent. Much faster than
+    the schema."""
     raise_problems(list(_plain_problems(value, name)))
     return value
 
@@ -91,7 +92,7 @@ def _text_problem(text: str) -> str | None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "a text contains half a surrogate pair, which no file or page can hold"
+        return "a text contains half of a surrogate pair, which no file or page can contain"
     return None
 
 

@@ -26,7 +26,7 @@ _LOOSE = 1e-3
 
 
 def malformed(task: Task, table: pa.Table) -> Iterator[Problem]:
-    """Find what no run leaves in the columns of one task's items: then nothing can be computed from them."""
+    """Find values in the columns of one task's items that no run produces and that rule out any computation."""
     where = f"scores.{task.task}"
     present = [name for name in COLUMNS if name in table.column_names]
     if not present or len(table) == 0:

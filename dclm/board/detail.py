@@ -159,7 +159,7 @@ def _data(result: Result) -> Iterator[str]:
         _waterfall(name, counts) for name, counts in result.data.counts.items() if isinstance(counts, Mapping)
     )
     if bars:
-        yield f'<section class="panel"><h2>What happened to the data</h2>{bars}</section>'
+        yield f'<section class="panel"><h2>How the data was filtered</h2>{bars}</section>'
 
 
 def _waterfall(name: str, counts: Mapping[str, object]) -> str:

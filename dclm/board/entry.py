@@ -1,4 +1,4 @@
-"""An entry of a board: a result, its submitter, and its standing: ranked, or not ranked and why."""
+"""An entry of a board: a result, its submitter, and its status: ranked, or not ranked and why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dclm.board.result import Result
 
 Standing = Literal["ranked", "apart", "published"]
 STANDINGS: tuple[Standing, ...] = ("ranked", "apart", "published")
-"""In the order in which a board shows them."""
+"""Statuses in the order in which a board shows them."""
 _FEW_TASKS = 10
 
 
@@ -40,7 +40,7 @@ class Entry:
     rescored: Rescored | None = None
     """Null: the scores are only claimed by the submitter."""
     published: bool = False
-    """A reference row that ships with the board."""
+    """Whether it is a reference row that ships with the board."""
     title: str | None = None
     """A short name; null: the result's own name."""
     key: str | None = None
@@ -94,7 +94,7 @@ class Broken:
 
 
 def own(results: Sequence[Result]) -> list[Entry]:
-    """Entries for results about which nothing else is known."""
+    """Entries for results without any further information."""
     return [Entry(result=result) for result in results]
 
 

@@ -82,7 +82,8 @@ _COLUMNS = (
     _Column("EXTENDED", "the same over 53 tasks", lambda e: e.result.extended_v2, _signed),
     _Column(
         "× FLOPs",
-        "times this run's FLOPs that the baseline needs for the same CORE; gray: beyond the baseline's own runs",
+        "FLOPs that the baseline needs for the same CORE, as a multiple of this run's; gray: beyond the baseline's own "
+        "runs",
         _multiplier,
         "{:.2f}".format,
     ),
@@ -121,7 +122,7 @@ def render_page(
         title,
         f"""<header><h1>{_escape(title)}</h1>
 <p>Models that differ only in their training data. CORE and EXTENDED are means of accuracies, centered
-so that 0 is guessing and 100 is perfect; there is no mean if a task is missing.</p></header>
+so that 0 is guessing and 100 is perfect. A mean is left out if a task is missing.</p></header>
 <main>
 <section class="panel" aria-labelledby="plot-title"><h2 id="plot-title">CORE against training compute</h2>
 {render_plot(ordered, tone)}

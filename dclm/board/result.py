@@ -54,7 +54,7 @@ class TaskScore:
     clean_score: float | None = None
     """Fraction of those items answered correctly."""
     continuous: Mapping[str, Measure] = dataclasses.field(default_factory=dict)
-    """By name (see `dclm.eval.statistics.continuous`); empty in results made before there were such scores."""
+    """By name (see `dclm.eval.statistics.continuous`); empty in results that predate these scores."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ class Link:
     content: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """For scores: file → sha256 of the items from which the aggregates can be recomputed."""
     digest: str = ""
-    """Of the artifact's record: everything that it holds and counts. Empty in results of earlier versions."""
+    """Digest of the artifact's record, which covers its files and counts. Empty in results of earlier versions."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -158,7 +158,7 @@ class Result:
     incomplete: tuple[str, ...] = ()
     """Parts that are missing anywhere in the chain."""
     imported: str | None = None
-    """Where the numbers come from, if not from a run of this tool; then the result has no chain."""
+    """Origin of the numbers, if they are not from a run of this tool; such a result has no chain."""
     provenance: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Versions, host, times; not part of the result's identity."""
 

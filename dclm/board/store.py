@@ -18,7 +18,7 @@ from dclm.core.errors import DataError
 KEEPER = "keeper"
 """The submitter name for actions on the board's own machine, or with the token that the server was started with."""
 _BUSY_SECONDS = 30.0
-"""How long a process waits for others that write to the board."""
+"""How long a process waits for other writers."""
 _NOW = "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')"
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS results (
@@ -51,7 +51,7 @@ class Stored(NamedTuple):
 
     id: str
     created: bool
-    """False if the same result was already there."""
+    """False if the same result was already stored."""
 
 
 class AuditLine(NamedTuple):
@@ -211,7 +211,7 @@ class Store:
             except sqlite3.OperationalError as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
                     raise FullError(
-                        "board", "there is no space left for results", "the board's administrator can free some"
+                        "board", "the space for results is used up", "the board's administrator can free some"
                     ) from None
                 raise
             finally:

@@ -106,7 +106,7 @@ def _taken(result: Result) -> dict[str, tuple[int, int]]:
 
 
 def _distinct(result: Result, source: str, sequences: int) -> int:
-    """Sequences of the source that were read at least once: all it has, where the result does not say."""
+    """Sequences of the source that were read at least once; all of them if the result does not state it."""
     counts = result.data.counts[source]
     found = counts.get("distinct") if isinstance(counts, Mapping) else None
     return found if isinstance(found, int) else sequences
@@ -163,7 +163,7 @@ def _scale(result: Result) -> Rule:
         return Rule(name=name, verdict=FAILED, reason=others[0])
     scale = known_scale(training.scale)
     if scale is None:
-        return Rule(name=name, verdict=FAILED, reason=f"there is no scale named {training.scale}")
+        return Rule(name=name, verdict=FAILED, reason=f"unknown scale {training.scale}")
     if not training.settings:
         return Rule(name=name, verdict=UNKNOWN, reason="the result does not state them")
     free = {"weight_decay"} if adapted else set()

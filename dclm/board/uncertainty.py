@@ -24,7 +24,7 @@ def _rows() -> dict[str, int]:
 
 
 def task_error(result: Result, task: str) -> Error | None:
-    """Of one task's score; None if it has no score or no error can be estimated."""
+    """Error of one task's score; None if it has no score or no error can be estimated."""
     score = result.scores.get(task)
     if score is None:
         return None
@@ -35,7 +35,7 @@ def task_error(result: Result, task: str) -> Error | None:
 
 
 def core_error(result: Result) -> Error | None:
-    """Of CORE v2; None if CORE is missing or no error can be estimated."""
+    """Error of CORE v2; None if CORE is missing or no error can be estimated."""
     if result.core_v2 is None:
         return None
     if result.core_v2_stderr is not None:

@@ -89,7 +89,7 @@ def items_of(path: Path | str, result: Result) -> Path | None:
 
 
 def _refuse_repeat(result: Result, place: str) -> None:
-    """Raises: DataError if `result` is an imported evaluation that is already at `place`, under any name."""
+    """Raises: DataError if `result` is an imported evaluation that `place` already has under any name."""
     known = published_title(result)
     if known is not None:
         raise DataError(place, f"these scores are already on every board, as the published result {known}")

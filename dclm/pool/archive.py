@@ -23,8 +23,8 @@ def record_bytes(
     """One record as a gzip member.
 
     headers: WARC-Type, WARC-Record-ID, WARC-Date and so on, in the order in which they are written; Content-Length and
-    the digests are added. payload: what WARC-Payload-Digest is of, where it is not the block. shift: by how much
-    Content-Length is wrong, for archives that are broken on purpose.
+    the digests are added. payload: the content of WARC-Payload-Digest, if it is not the block. shift: error to add to
+    Content-Length, for deliberately broken archives.
     """
     fields = {
         name: _CONTROLS.sub(_escaped, value) if name.endswith("URI") else value for name, value in headers.items()
@@ -32,8 +32,8 @@ def record_bytes(
     fields.setdefault("WARC-Block-Digest", digest(block))
     if fields["WARC-Type"] != "warcinfo":
         fields.setdefault("WARC-Payload-Digest", digest(block if payload is None else payload))
-    http = None  # elsewhere the HTTP headers are in the block, and stay as they are there
-    if fields["WARC-Type"] == "revisit":  # of which warcio writes the HTTP headers alone
+    http = None  # in other types the HTTP headers are part of the block and stay unchanged
+    if fields["WARC-Type"] == "revisit":  # for these warcio writes the HTTP headers separately
         http, block = StatusAndHeadersParser([], verify=False).parse(io.BytesIO(block)), b""
     record = ArcWarcRecord(
         "warc",
@@ -51,7 +51,7 @@ def record_bytes(
 
 
 def digest(data: bytes) -> str:
-    """The labelled SHA-1 of a block or payload, in base 32."""
+    """The labeled SHA-1 of a block or payload, in base 32."""
     return "sha1:" + base64.b32encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()
 
 

@@ -1,4 +1,4 @@
-"""What records say of the files of a directory that is given as a pool, on any fsspec filesystem."""
+"""The records of artifacts in a directory that is used as a pool, on any fsspec filesystem."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dclm.core.record import RECORD
 
 
 def is_artifact(fs: AbstractFileSystem, root: str) -> bool:
-    """Whether a directory holds the record of a documents artifact."""
+    """Whether a directory contains the record of a documents artifact."""
     return _read_record(fs, root).get("kind") == "documents"
 
 
@@ -24,7 +24,7 @@ def recorded_files(fs: AbstractFileSystem, base: str) -> set[str]:
 
 
 def _read_record(fs: AbstractFileSystem, root: str) -> dict[str, Any]:
-    """The record in a directory as it is written; empty where there is none, or something else of that name."""
+    """The raw record in a directory; empty if it does not exist or is not a record."""
     try:
         record = json.loads(fs.cat_file(f"{root}/{RECORD}"))
     except (FileNotFoundError, ValueError):

@@ -90,7 +90,7 @@ def _theirs(stream: GuardedStream, problems: list[str], digests: list[bool]) -> 
     source = stream if plain else io.BufferedReader(_Unpacked(stream, packing))
     warnings = io.StringIO()
     try:
-        with contextlib.redirect_stderr(warnings):  # where warcio reports what puzzles it
+        with contextlib.redirect_stderr(warnings):  # where warcio logs its warnings
             for number, record in enumerate(ArchiveIterator(source, no_record_parse=True), 1):
                 place = f"warcio's record {number}"
                 block = record.raw_stream.read(MAX_PAGE_BYTES + 1)

@@ -22,14 +22,14 @@ FILE, OFFSET, LENGTH = "warc_filename", "warc_record_offset", "warc_record_lengt
 _BATCH_ROWS = 1 << 16
 _HOSTS = ("url_host_name", "url_host_registered_domain")
 Conditions = Mapping[str, Sequence[str | int]]
-"""Column → values of which a capture has one."""
+"""Column → allowed values."""
 
 
 def captures(path: str, where: Conditions) -> Iterator[tuple[str, ByteRange]]:
     """File name in the crawl and byte range of every capture in one index file that meets all conditions, in order.
 
-    `path`: a local path or URL. Row groups that cannot hold a match by their statistics are not fetched.
-    Raises: ConfigError for a condition on a column that is not there, DataError for what is no such index.
+    `path`: a local path or URL. Row groups whose statistics rule out a match are not fetched.
+    Raises: ConfigError for a condition on a missing column, DataError if the file is not such an index.
     """
     with contextlib.closing(open_stream(path)) as stream:
         try:

@@ -37,15 +37,15 @@ class CommonCrawl:
     """`*.example.com` (with subdomains), `example.com/*`, `example.com/blog*`, or single URLs, looked up in the
     index."""
     where: Mapping[str, tuple[str | int, ...]] = dataclasses.field(default_factory=dict)
-    """Captures by the columnar index: column → values allowed, as `{content_languages: [deu], url_host_tld: [de, at]}`.
-    `fetch_status` is 200 unless it is given."""
+    """Captures found by the columnar index: column → allowed values, such as
+    `{content_languages: [deu], url_host_tld: [de, at]}`. `fetch_status` is 200 unless given."""
     index: tuple[str, ...] = ()
     """Parquet files of a columnar index, such as the result of a query: files, directories, globs or URLs. Default: the
     crawl's own, of which `parts` files are read."""
     parts: Positive | None = None
-    """How many files of the crawl's own columnar index to read, drawn by `seed`; default: all (about 300, 200 GB)."""
+    """Number of files of the crawl's own columnar index to read, drawn by `seed`; default: all (about 300, 200 GB)."""
     limit: Positive | None = None
-    """Maximum number of captures per pattern of `urls`, or in all with `where`, in the order of the index."""
+    """Maximum number of captures, per pattern of `urls` or in total for `where`, in the order of the index."""
     seed: Count = 0
     base_url: str = "https://data.commoncrawl.org/"
     """Server or mirror with Common Crawl's own layout."""
@@ -56,7 +56,7 @@ class CommonCrawl:
         if self.limit is not None and self.warcs is not None:
             raise ValueError("`limit` counts captures of `urls` or `where`; give `warcs` a number instead")
         if self.format == "wet" and not isinstance(self.warcs, int):
-            raise ValueError("`format: wet` goes with a number of `warcs`; the indexes know WARC files alone")
+            raise ValueError("`format: wet` needs a number of `warcs`; the indexes list only WARC files")
         if self.parts is not None and (self.index or not self.where):
             raise ValueError("`parts` counts files of the crawl's own columnar index, which `where` reads")
         for text in self.urls:

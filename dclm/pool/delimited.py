@@ -43,7 +43,7 @@ def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
 
 
 def first_records(file: InputFile, count: int) -> list[dict[str, str]]:
-    """The first records that can be read, up to `count`, by the names of the header."""
+    """The first readable records, at most `count`, keyed by the names of the header."""
     csv.field_size_limit(MAX_PAGE_BYTES)
     with contextlib.closing(open_stream(file.path)) as stream:
         reader = csv.DictReader(_lines(utf8_text(stream, file.path, [])), delimiter=_delimiter(file.path), strict=True)
@@ -53,7 +53,7 @@ def first_records(file: InputFile, count: int) -> list[dict[str, str]]:
                 for record in itertools.islice(reader, count)
             ]
         except csv.Error:
-            return []  # reading says what is wrong with it
+            return []  # the reader reports the problem
 
 
 def _row(file: InputFile, number: int, header: list[str], values: list[str]) -> Row:

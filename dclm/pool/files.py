@@ -71,13 +71,13 @@ class InputFile:
     part: ByteRange | None = None
     """Read only the records that begin in these bytes; None: all of them."""
     first_line: int = 0
-    """Of JSON lines: the number of lines that begin before `part`."""
+    """For JSON lines: the number of lines that begin before `part`."""
     identity: str = ""
     """Identity of the file wherever it is stored, such as its path in Common Crawl; empty: the hash of its content."""
     artifact: bool = False
     """Whether the file belongs to the documents of an artifact, according to the record next to it."""
     fields: Fields = _USUAL
-    """Where text, URL, id and date are, and which other fields to keep (JSON lines and Parquet)."""
+    """Fields of text, URL, id and date, and other fields to keep (JSON lines and Parquet)."""
 
 
 class PoolFiles(tuple[InputFile, ...]):
@@ -182,7 +182,7 @@ def _directory(fs: AbstractFileSystem, root: str, path: str, order: int, unread:
         base = next((f"{base}/{part}" for part in ("documents", "warc") if fs.isdir(f"{base}/{part}")), base)
     names = [str(name) for name in fs.find(base)]
     if gone := sorted({name for name in recorded if name.startswith(f"{base}/")} - set(names)):
-        raise DataError(gone[0], f"no such file, although the {RECORD} of its artifact names it", "make it again")
+        raise DataError(gone[0], f"no such file, although the {RECORD} of its artifact names it", "rebuild it")
     names = [n for n in names if not any(part.startswith(".") for part in _relative(n, base).split("/"))]
     readable = [n for n in names if kind_of(n) is not None and (not n.lower().endswith(".json") or _is_text(fs, n))]
     unread += [_relative(n, base) for n in sorted(set(names) - set(readable))]

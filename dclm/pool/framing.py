@@ -150,7 +150,7 @@ class _Framed:
             following = pass_over(window, content)
             if not window.has(following + 1) or VERSION.match(window.bytes(following, window.end)):
                 self._say_of(offset, "has no Content-Length and no block")
-                return _Block(b"", None, following)  # some hand-made records are like that: nothing but a header
+                return _Block(b"", None, following)  # some hand-made records consist only of a header
             begin = self._start(window, content)
             end = window.end if begin is None else begin
             self._say_of(offset, "has no Content-Length: skipped to the next one")
@@ -268,7 +268,7 @@ def _separated(window: Window, end: int) -> bool:
 
 
 def _strip_separator(block: bytes) -> bytes:
-    """Without the two line ends that follow every record, as far as they are present."""
+    """The block without the two line ends that follow every record, if present."""
     for _ in range(2):
         block = block[:-2] if block.endswith(b"\r\n") else block[:-1] if block.endswith(b"\n") else block
     return block

@@ -83,10 +83,10 @@ def parse_response(block: bytes) -> Response:
 
 
 def join_chunks(body: Payload, cut: list[str]) -> Payload:
-    """The payload of a chunked body; a body that is not chunked is given as it is.
+    """The payload of a chunked body; a body that is not chunked is returned unchanged.
 
-    A chunk that breaks off is given as far as it goes, with a line in `cut`. The last, empty chunk may be missing.
-    Raises: UndecodableError where no further chunk begins.
+    A truncated chunk is returned as far as it goes, with a line in `cut`. The last, empty chunk may be missing.
+    Raises: UndecodableError if a chunk does not begin where the previous one ends.
     """
     if _CHUNK_SIZE.match(body) is None:
         return body
@@ -168,7 +168,7 @@ def _gunzip(body: Payload) -> bytes:
 
 
 def _inflate(body: Payload) -> bytes:
-    """zlib format, as in the standard, or a bare deflate stream, as some servers send it."""
+    """zlib format, as in the standard, or a bare deflate stream, which some servers send."""
     bare = (body[0] & 0x0F) != 8 or (body[0] * 256 + (body[1] if len(body) > 1 else 0)) % 31 != 0
     packed = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS)
     data = packed.decompress(body, MAX_PAGE_BYTES + 1)

@@ -33,7 +33,7 @@ NESTED = ("metadata", "meta", "warc_headers")
 
 @dataclass(frozen=True, kw_only=True)
 class Fields:
-    """The fields that a recipe names. None: the fields of public corpora."""
+    """The fields named in a recipe. None: the fields of public corpora."""
 
     text: str | None = None
     url: str | None = None

@@ -1,7 +1,7 @@
 """Detects a pool file's compression from its content, and yields its bytes in bounded pieces with their position.
 
 zstd files may begin with skippable frames (pzstd writes one before every frame) and may carry their dictionary in one,
-as in the draft for compressed WARC files. gzip members may be empty, and zeros may lie between them.
+as in the draft for compressed WARC files. gzip members may be empty, and zeros may occur between them.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _CODING = re.compile(r"(?:content|transfer) encoding \w+")
 
 @dataclass(kw_only=True)
 class Tally:
-    """What a reader found in a file apart from its rows. Filled while reading; complete at the end."""
+    """A reader's findings in a file, apart from its rows. Filled while reading; complete at the end."""
 
     records: int = 0
     """Number of rows, including rejects."""
@@ -39,10 +39,11 @@ class Tally:
     seam: Seam | None = None
     """For a part of an archive: where reading began and where the next part must begin."""
     fields: dict[str, int] = field(default_factory=dict)
-    """Column besides the text → rows, rejects not counted, that have a value in it. `documents`: all these rows."""
+    """Column besides the text → number of rows with a value in it, without rejects; `documents`: number of all rows
+    without rejects."""
 
     def look(self, batch: pa.RecordBatch) -> None:
-        """Count the values of a batch."""
+        """Count the values in a batch."""
         good = pc.is_null(batch.column("_reject"))
         self.fields["documents"] = self.fields.get("documents", 0) + pc.sum(good, min_count=0).as_py()
         for name in batch.schema.names:
@@ -80,7 +81,7 @@ def read_file(
 
 
 def _should_hold_records(file: InputFile, tally: Tally) -> bool:
-    """Whether it is damage that nothing was found; parts of a file may well be empty."""
+    """Whether an empty result means damage; parts of a file may well be empty."""
     if file.part is not None and (file.part.offset > 0 or tally.seam is None or tally.seam.following is not None):
         return False
     return bool(tally.damage) or not _is_empty(file)

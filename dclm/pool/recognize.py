@@ -1,4 +1,4 @@
-"""Which public corpus files are laid out like, and where their text, URL, id and date are: said before reading."""
+"""Recognizes which public corpus the layout of files matches, and where text, URL, id and date are, before a run."""
 
 from __future__ import annotations
 
@@ -50,24 +50,24 @@ LAYOUTS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ("datatrove", "text id metadata"),
     )
 )
-"""Corpus → fields that tell its layout from the others, the most particular ones first."""
+"""Corpus → fields that distinguish its layout, most specific corpora first."""
 
 
 class Layout(NamedTuple):
-    """What the first documents of a file look like."""
+    """Layout of the first documents of a file."""
 
     corpus: str | None
     places: Mapping[str, str]
-    """text, url, id, date → the field that has it; without those that none of the documents has."""
+    """text, url, id, date → its field; those found in no document are left out."""
     others: tuple[str, ...]
-    """Further fields, in order."""
+    """Other fields, in order."""
 
 
 def describe_pool(files: Sequence[InputFile]) -> list[str]:
-    """Lines about a pool: its files, those next to them that are not read, and each layout among them.
+    """Lines about a pool: its files, files next to them that are not read, and each layout.
 
-    Of a layout: the corpus that has it, where text, URL, id and date are, and the fields that are not read.
-    Looks at the first documents of 32 files at most, the first of each folder before others. Archives have no layout.
+    For each layout: its corpus, the fields of text, URL, id and date, and the fields that are not read.
+    Reads the first documents of at most 32 files, starting with one of each folder. Archives have no layout.
     Raises: DataError if a file cannot be opened.
     """
     places: Counter[tuple[str, str]] = Counter()
@@ -91,7 +91,7 @@ def describe_pool(files: Sequence[InputFile]) -> list[str]:
 
 
 def recognize(file: InputFile) -> Layout | None:
-    """The layout of a file of JSON lines, CSV or Parquet; None where no document can be read."""
+    """The layout of a file of JSON lines, CSV or Parquet; None if no document can be read."""
     rows = _first_rows(file)
     if not rows:
         return None
@@ -108,7 +108,7 @@ def recognize(file: InputFile) -> Layout | None:
 
 
 def _line(layout: Layout, file: InputFile) -> str:
-    corpus = f"layout of {layout.corpus}" if layout.corpus else "layout of no known corpus"
+    corpus = f"layout of {layout.corpus}" if layout.corpus else "unknown layout"
     places = ", ".join(f"{name} in `{place}`" for name, place in layout.places.items())
     missing = [name for name in _NAMES if name not in layout.places]
     said = [corpus, places, f"no {', '.join(missing)} in the first documents" if missing else ""]
@@ -119,7 +119,7 @@ def _line(layout: Layout, file: InputFile) -> str:
 
 
 def _field_names(rows: Iterable[Mapping[str, object]]) -> set[str]:
-    """Names of fields, and of those in nested ones with a dot."""
+    """Names of fields; nested ones with a dot."""
     seen: set[str] = set()
     for row in rows:
         seen |= set(row)
@@ -145,7 +145,7 @@ def _json_rows(file: InputFile) -> list[Mapping[str, object]]:
 
 
 def _parquet_rows(file: InputFile) -> list[Mapping[str, object]]:
-    """The first rows: the nested fields whole, of the others whether there is a value, as text that is never read."""
+    """The first rows: nested fields in full; other fields only as a placeholder for whether they have a value."""
     with contextlib.closing(open_stream(file.path)) as stream:
         try:
             parquet = pq.ParquetFile(stream, pre_buffer=False)

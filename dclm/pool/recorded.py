@@ -1,4 +1,4 @@
-"""Pool files against what is known of them: the record next to them, and what they were when they were hashed."""
+"""Compares pool files with the record next to them, and with their state when they were hashed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dclm.pool.layout import Fields
 
 Stamp = tuple[int, int, int, int]
 LISTED_FILES = 10_000
-"""A pool of more files is not listed in the record of its documents."""
+"""Maximum number of pool files listed in the record of the documents."""
 _USUAL = Fields()
 
 
@@ -32,28 +32,26 @@ def _stamp(path: str) -> Stamp:
 
 
 def require_unchanged(files: Sequence[InputFile], before: Sequence[Stamp | None], hashes: Sequence[str]) -> None:
-    """Compare local files with what they were before they were read. Call it after reading.
-
-    Only a file whose times or size differ is hashed again.
-    Raises: DataError for one that is gone or whose content has changed.
+    """Check after reading that local files have not changed. Only files whose times or size differ are hashed again.
+    Raises: DataError for a file that was deleted or whose content has changed.
     """
     for file, stamp, known in zip(files, before, hashes, strict=True):
         if stamp is None:
             continue
-        hint = "run the same command again when nothing writes to the pool any more"
+        hint = "run the same command again once nothing writes to the pool"
         try:
             same = _stamp(file.path) == stamp or file_identity(file) == known
         except FileNotFoundError:
-            raise DataError(file.path, "was deleted while it was read", hint) from None
+            raise DataError(file.path, "was deleted while being read", hint) from None
         if not same:
-            raise DataError(file.path, "was changed while it was read", hint)
+            raise DataError(file.path, "was changed while being read", hint)
 
 
 def check_recorded(files: Sequence[InputFile], hashes: Sequence[str]) -> None:
-    """Compare files of artifacts (of kind pool or documents) with the record that lies next to them.
+    """Compare files of artifacts (of kind pool or documents) with the record next to them.
 
     hashes: `file_identity` of each file.
-    Raises: DataError for a file that is not what its artifact's record says.
+    Raises: DataError for a file that does not match its artifact's record.
     """
     find = cache(_record)
     for file, found in zip(files, hashes, strict=True):
@@ -66,19 +64,19 @@ def check_recorded(files: Sequence[InputFile], hashes: Sequence[str]) -> None:
             expected = fingerprint([expected, asdict(file.fields)])
         if found != expected:
             actual = file_identity(replace(file, fields=_USUAL))
-            hint = "the file has changed: make it again, or copy it from where it is whole"
-            raise DataError(file.path, f"found sha256 {actual[:12]}…, which is not what {RECORD} says of it", hint)
+            hint = "the file has changed: rebuild it, or restore an intact copy"
+            raise DataError(file.path, f"found sha256 {actual[:12]}…, which differs from {RECORD}", hint)
 
 
 def _recorded_hash(path: str, find: Callable[[str], Mapping[str, str]]) -> str | None:
-    """What the record in the file's folder, or in the one above, says of it."""
+    """The file's hash in the record of its folder or of the one above."""
     folder, name = os.path.split(path)
     above, last = os.path.split(folder)
     return find(folder).get(name) or find(above).get(f"{last}/{name}")
 
 
 def _record(folder: str) -> Mapping[str, str]:
-    """Path → sha256, as the folder's record says; empty where there is none."""
+    """Path → sha256 from the folder's record; empty without a record."""
     if not exists(join(folder, RECORD)):
         return {}
     try:
@@ -91,7 +89,7 @@ def _record(folder: str) -> Mapping[str, str]:
 def pool_listing(files: Sequence[InputFile], hashes: Sequence[str]) -> list[dict[str, object]] | None:
     """Address, name and identity of each file, for `dclm verify`; None for a pool of too many files to list.
 
-    Queries of URLs are left out: they may hold a signature.
+    Queries of URLs are left out, because they may contain a signature.
     """
     if len(files) > LISTED_FILES:
         return None

@@ -123,7 +123,7 @@ class HttpFile:
             response = cast(http.client.HTTPResponse, urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS))
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code == 416:  # nothing is left from this position on
+            if error.code == 416:  # nothing remains from this position on
                 return None
             raise
         _answered.add(self._host)

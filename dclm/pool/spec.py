@@ -1,4 +1,4 @@
-"""The `pool:` of a recipe: the files, Common Crawl selection or generated crawl that the documents come from."""
+"""The `pool:` of a recipe: the files, Common Crawl selection or generated crawl from which documents are read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Refetched:
-    """Files that are in the pool several times, like pages when several crawls form one pool."""
+    """Files that occur in the pool several times, like pages in a pool of several crawls."""
 
     files: tuple[str, ...]
     """Files, directories or globs."""
@@ -63,7 +63,7 @@ class PoolMap:
     sample: Sample | None = None
     """A generated crawl."""
     refetched: Refetched | None = None
-    """Files that count several times."""
+    """Files that occur several times."""
     text: str | None = None
     """With `jsonl`, `parquet` or `csv`: the field that contains the text; `a.b` is `b` in `a`."""
     url: str | None = None
@@ -104,7 +104,7 @@ def resolve_pool(
     """The files of a pool. Generated crawls and downloaded indexes are stored under `workdir`.
 
     `resolve` turns a path in the recipe into one on this machine. Raises: DataError for paths that match nothing,
-    ConfigError if files are of another kind than the key says.
+    ConfigError if the kind of the files does not match the key.
     """
     if isinstance(spec, str):
         return list_files([resolve(spec)])
@@ -154,7 +154,7 @@ def _make_sample(workdir: str, sample: Sample) -> str:
     if is_local(address):
         if not exists(join(address, RECORD)) and Path(workdir).is_dir():
             with held(workdir):
-                remove_temporary(Path(workdir))  # what a run left that was killed here
+                remove_temporary(Path(workdir))  # left behind by a killed run
         return str(make_sample(Path(address), sample.seed, sample.documents, sample.files))
     if not exists(join(address, RECORD)):
         with scratch_directory() as folder:

@@ -93,7 +93,7 @@ def find_magic(stream: GuardedStream, offset: int, magic: bytes) -> int | None:
 
 
 def unpacked(stream: GuardedStream, name: str, damage: list[str]) -> Iterator[bytes]:
-    """The bytes of a file in bounded pieces, whatever its compression; `damage` says where and why it ends early."""
+    """The bytes of a file in bounded pieces, whatever its compression; `damage` reports where and why it ends early."""
     packing = detect(stream, stream.path)
     if packing.kind == "plain" and name.lower().endswith(PACKED) and stream.read(1):
         damage.append("not compressed, despite its name: read unchanged")

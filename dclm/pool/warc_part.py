@@ -29,7 +29,7 @@ class Seam(NamedTuple):
     begin: int | None
     """Offset of the first record; None: no record begins in the part."""
     following: int | None
-    """Offset of the first record after the part; None: it does not exist, or nothing was read."""
+    """Offset of the first record after the part; None if it does not exist or nothing was read."""
     clear: bool = True
     """Whether nothing is damaged between the part's last record and the next one."""
 

@@ -1,4 +1,4 @@
-"""The uncompressed bytes of a file, held as long as they are needed, with the offsets at which they are stored."""
+"""The uncompressed bytes of a file, held while they are needed, with their offsets in the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Artifacts laid out as the Hugging Face Hub has them: files that its libraries open, a card, and provenance.
+"""Publishes artifacts in the layout of the Hugging Face Hub: files that its libraries open, a card, and provenance.
 
 documents.py   documents as a data set: Parquet, data card, Croissant
 others.py      tokens, models and results

@@ -14,7 +14,7 @@ def write_card(front: Mapping[str, object], title: str, sections: Iterable[str])
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table. Text of strangers cannot leave its cell."""
+    """A Markdown table. Untrusted text cannot escape from its cell."""
     lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
     lines += [f"| {' | '.join(_cell(value) for value in row)} |" for row in rows]
     return "\n".join(lines)
@@ -26,7 +26,7 @@ def _cell(value: object) -> str:
 
 
 def provenance(fingerprint: str, inputs: Mapping[str, str], made: Mapping[str, object]) -> str:
-    """The section that says what an artifact was made from."""
+    """The section on the inputs of an artifact."""
     rows: list[tuple[str, object]] = [("fingerprint", f"`{fingerprint}`")]
     rows += [(f"made from {role}", f"`{hash_}`") for role, hash_ in sorted(inputs.items())]
     rows += [(key, made[key]) for key in ("dclm", "git_commit", "finished") if made.get(key)]
@@ -34,7 +34,7 @@ def provenance(fingerprint: str, inputs: Mapping[str, str], made: Mapping[str, o
 
 
 def size_category(rows: int) -> str:
-    """The Hub's word for a number of rows."""
+    """The Hub's size category for a number of rows."""
     for limit, word in ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M")):
         if rows < limit:
             return word

@@ -1,4 +1,4 @@
-"""Croissant 1.1 (MLCommons) for a data set in Parquet: files with their hashes, columns, and what it was made from."""
+"""Croissant 1.1 (MLCommons) for a data set in Parquet: files with their hashes, columns, and provenance."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PublishedFile(NamedTuple):
     """One Parquet file of the data set."""
 
     path: str
-    """Relative to the data set."""
+    """Path relative to the data set."""
     sha256: str
     bytes: int
 
@@ -52,7 +52,7 @@ def describe_dataset(
 ) -> dict[str, Any]:
     """The content of croissant.json.
 
-    date: when the data set was made, ISO 8601. inputs: role → fingerprint of what it was made from: the hash chain.
+    date: when the data set was made, ISO 8601. inputs: role → fingerprint of an input (the hash chain).
     """
     objects = [
         {

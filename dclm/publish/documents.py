@@ -1,4 +1,4 @@
-"""Documents as a data set of the Hub: Parquet that `load_dataset` opens as it is, a data card, Croissant."""
+"""Documents as a data set of the Hub: Parquet that `load_dataset` opens directly, a data card, Croissant."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ _BATCH_ROWS = 8192
 def publish_documents(
     root: str, to: str, *, license_: str = "other", url: str | None = None, allow_missing: bool = False
 ) -> int:
-    """Publish the kept documents of the artifact `root` at `to` (a folder or hf://ORG/NAME); gives their number.
+    """Publish the kept documents of the artifact `root` at `to` (a folder or hf://ORG/NAME); returns their number.
 
         data/train-00000-of-00002.parquet …   all with the same columns
         README.md · croissant.json · provenance.json
 
-    license_: of the data set, as the Hub names it. The texts keep the rights of their authors, and the card says so.
+    license_: license of the data set, by the Hub's name for it. The texts remain under the rights of their authors, as
+    the card states.
     url: the data set's page; by default its page on the Hub, or the fingerprint.
-    Raises: ConfigError, DataError where there are no documents, IncompleteError unless `allow_missing`.
+    Raises: ConfigError; DataError if there are no documents; IncompleteError if parts are missing, unless
+    `allow_missing`.
     """
     record = require_complete(root, "documents", allow_missing)
     artifact = Artifact(root)
@@ -105,8 +107,8 @@ def _sections(artifact: Artifact, record: Record, rows: int, schema: pa.Schema) 
     )
     yield '```python\nfrom datasets import load_dataset\n\nload_dataset(PATH_OR_NAME, split="train")\n```'
     yield (
-        "## Rights\n\nThe license above is that of the selection. The texts come from web pages and keep the rights of"
-        " their authors; the column `url` says where each is from."
+        "## Rights\n\nThe license above covers the selection. The texts come from web pages and remain under the "
+        "rights of their authors; the column `url` says where each is from."
     )
     steps = [
         ("" if s.index < 0 else s.index, s.name, s.settings, s.documents_in, s.dropped, s.rejected, s.documents_out)

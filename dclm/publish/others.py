@@ -17,7 +17,7 @@ from dclm.publish.target import published
 
 
 def publish_tokens(root: str, to: str, *, license_: str = "other", allow_missing: bool = False) -> None:
-    """Publish a tokens artifact as it is, with a card. Raises: as `publish_documents`."""
+    """Publish a tokens artifact unchanged, with a card. Raises: see `publish_documents`."""
     record = require_complete(root, "tokens", allow_missing)
     with published(to, "dataset", root) as folder:
         for entry in record.files:
@@ -38,7 +38,7 @@ def publish_tokens(root: str, to: str, *, license_: str = "other", allow_missing
 def publish_model(root: str, to: str, *, license_: str = "other") -> None:
     """Publish a trained model in the format of `transformers`, with a model card.
 
-    Raises: ConfigError, DataError where there is no model of ours at `root`.
+    Raises: ConfigError; DataError if `root` is not a model made by dclm.
     """
     address = find_model(root)
     record = read_record(address) if exists(join(address, RECORD)) else None
@@ -63,7 +63,7 @@ def publish_model(root: str, to: str, *, license_: str = "other") -> None:
 def publish_result(path: str, to: str, *, license_: str = "cc0-1.0") -> None:
     """Publish a result.json with its items, if they are next to it, and a card with the scores.
 
-    path: result.json, or the directory of a run. Raises: DataError where there is no result.
+    path: result.json, or the directory of a run. Raises: DataError if there is no result.
     """
     file = Path(path) / "result.json" if Path(path).is_dir() else Path(path)
     try:
@@ -72,7 +72,7 @@ def publish_result(path: str, to: str, *, license_: str = "cc0-1.0") -> None:
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(str(file), "no result.json", "pass the directory of a finished run") from None
     if not isinstance(scores, dict):
-        raise ConfigError(str(file), "its scores are no map")
+        raise ConfigError(str(file), "its scores are not a map")
     with published(to, "dataset", str(file)) as folder:
         shutil.copyfile(file, folder / "result.json")
         items = file.parent / "scores" / "items.parquet"
@@ -82,7 +82,7 @@ def publish_result(path: str, to: str, *, license_: str = "cc0-1.0") -> None:
         means = [(k, result.get(k)) for k in ("core_v2", "extended_v2", "core_v1", "extended_v1")]
         sections = [
             "Scores of a model on the tasks of DCLM, with the chain of hashes from pool to score.",
-            "## Means\n\nA mean is null while one of its tasks has no score.\n\n" + table(("", ""), means),
+            "## Means\n\nA mean is null if one of its tasks has no score.\n\n" + table(("", ""), means),
             "## Tasks\n\n" + table(("task", "accuracy", "standard error"), rows),
         ]
         if result.get("missing"):

@@ -1,4 +1,4 @@
-"""Where something is published: a folder, or a repository of the Hugging Face Hub that gets the same files."""
+"""The target of a publication: a folder, or a repository of the Hugging Face Hub that receives the same files."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Repository = Literal["dataset", "model"]
 def published(to: str, kind: Repository, source: str) -> Iterator[Path]:
     """A folder to fill, which becomes `to` at the end: a new folder, or an upload to hf://ORG/NAME.
 
-    The token for the Hub is the one that its own tools use (`hf auth login`, HF_TOKEN).
-    Raises: ConfigError where `to` is there already, is a URL of another kind, or overlaps with `source`.
+    The Hub's token is the one that its own tools use (`hf auth login`, HF_TOKEN).
+    Raises: ConfigError if `to` already exists, is another kind of URL, or overlaps with `source`.
     """
     if to.startswith(HUB):
         name = to.removeprefix(HUB).removeprefix("datasets/").strip("/")
@@ -37,7 +37,7 @@ def published(to: str, kind: Repository, source: str) -> Iterator[Path]:
         raise ConfigError(f"--to {to}", "found a URL, allowed: a folder or hf://ORG/NAME")
     require_apart(to, [source])
     if Path(to).exists():
-        raise ConfigError(f"--to {to}", "is there already", "choose a new folder")
+        raise ConfigError(f"--to {to}", "already exists", "choose a new folder")
     with atomic_directory(Path(to)) as directory:
         yield directory
 

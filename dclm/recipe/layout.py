@@ -75,7 +75,8 @@ class Layout:
     def path(self, text: str) -> str:
         """A path in the recipe, on this machine.
 
-        `pool:SOURCE/FILE` is a file of a pool that the run has made, `documents:NAME` what `annotate` has curated.
+        `pool:SOURCE/FILE` is a file of a pool that the run has made, `documents:NAME` are documents curated by
+        `annotate`.
         Raises: ConfigError for a source that the recipe does not have.
         """
         if text.startswith(DOCUMENTS_PREFIX):
@@ -93,13 +94,13 @@ class Layout:
             raise ConfigError(text, f"no data source {source}, allowed: {', '.join(names)}")
         pool = next(s.pool for s in sources if s.name == source)
         if not isinstance(pool, PoolMap) or pool.sample is None:
-            raise ConfigError(text, "only generated pools have files of their own", "use `pool: {sample: …}`")
+            raise ConfigError(text, "only generated pools have files in the run's directory", "use `pool: {sample: …}`")
         return join(self.pool(source), sample_name(pool.sample), file)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SharingLayout(Layout):
-    """Tokens and model of one of many runs; its pools, classifiers and documents are those of another layout."""
+    """Tokens and model of one of several runs that share the pools, classifiers and documents of another layout."""
 
     shared: Layout
 

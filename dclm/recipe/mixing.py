@@ -1,4 +1,4 @@
-"""What a recipe reads of which source: the configuration of its tokens, and how it departs from one pass."""
+"""How much of each source a recipe reads: the configuration of its tokens, and deviations from a single pass."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tokens_config(recipe: Recipe, scale: Scale) -> TokenizeConfig:
 
 
 def repeats_declared(recipe: Recipe) -> list[str]:
-    """How often the recipe allows its tokens to be read, in words; nothing for one pass."""
+    """How often the recipe may read its tokens, in words; empty for one pass."""
     most = max([float(recipe.epochs), *(source.max_repeats or 0.0 for source in recipe.data)])
     found = [f"up to {most:g} passes over the tokens"] if most > 1 else []
     if recipe.repeats is not None:

@@ -1,4 +1,4 @@
-"""What a recipe trains before its pipelines run: fastText classifiers, and the models that scoring steps name."""
+"""Trains a recipe's models before its pipelines run: fastText classifiers, and the models that scoring steps name."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from dclm.train.scale import find_scale
 
 
 class Trained(NamedTuple):
-    """A model that stands ready."""
+    """A trained model."""
 
     name: str
     address: str
-    """What a step opens under that name."""
+    """Path that a step opens under that name."""
     record: Record
-    """Of kind classifier or model."""
+    """Record of kind classifier or model."""
 
 
 class Means(NamedTuple):
-    """What training takes beside the recipe."""
+    """Options of training besides the recipe."""
 
     engine: Engine
     progress: Progress
@@ -47,7 +47,7 @@ class Means(NamedTuple):
 
 
 def train_models(recipe: Recipe, layout: Layout, means: Means) -> Iterator[Trained]:
-    """Train the classifiers and models of a recipe in their order; what is there already is reused."""
+    """Train the classifiers and models of a recipe in their order; existing ones are reused."""
     for name, classifier in recipe.classifiers.items():
         record = train_classifier(classifier.with_paths(layout.path), layout.classifier(name), means.progress)
         address = join(layout.classifier(name), "model.bin")
@@ -97,6 +97,6 @@ def _train_language_model(name: str, spec: LanguageModelSpec, out: str, means: M
         make_progress=means.make_progress,
     )
     means.say(f"model {name}: {scale.name}, training loss {record.counts['train_loss']:.3f}")
-    link = dataclasses.replace(record, kind="model", name=name)  # the result's own tokens and checkpoint are others
+    link = dataclasses.replace(record, kind="model", name=name)  # not the tokens and checkpoint of the result
     link = dataclasses.replace(link, digest=digest_of(link))
     return Trained(name, str(find_checkpoint(join(out, "train"))), link)

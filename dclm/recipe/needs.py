@@ -1,6 +1,7 @@
-"""What a recipe needs that this machine lacks: models and lists of its steps, the tokenizer, the tasks' data.
+"""Files that a recipe needs and this machine lacks: models and lists of its steps, the tokenizer, the tasks' data.
 
-Nothing is downloaded. What a run would download says so; what nobody can download says what will be missing without it.
+Nothing is downloaded. Each line states whether a run would download the file and, if it cannot, what will be missing
+without it.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from dclm.eval.suite import Suite, load_suite, suite_of
 from dclm.recipe.layout import Layout
 
 _NAMED = 8
-"""So many tasks of a kind are named."""
+"""Maximum number of tasks of a kind to name."""
 
 
 def needs_lines(layout: Layout, pipelines: Iterable[Pipeline]) -> Iterator[str]:
-    """One line for each file that is not on this machine, and what follows from it for the scores."""
+    """One line for each file that is not on this machine, with the consequences for the scores."""
     recipe = layout.loaded.recipe
     named = {asset.name: asset for asset in CATALOG}
     wanted = {name: step.name for pipeline in pipelines for step in pipeline.steps for name in step.assets}
@@ -41,19 +42,17 @@ def needs_lines(layout: Layout, pipelines: Iterable[Pipeline]) -> Iterator[str]:
 
 
 def _asset_line(asset: Asset) -> str | None:
-    """How an asset gets here; None where it is here."""
+    """How to get an asset; None if this machine has it."""
     if check_asset(asset) is not None:
         return None
     others = [source for source in asset.sources if not isinstance(source, LocalFile)]
     if others:
         return f"will be downloaded ({others[0].describe()})"
-    return (
-        f"not here, and nobody offers it for download: put it into the folder that DCLM_ASSETS names, as {asset.name}"
-    )
+    return f"not available for download: put it into the folder that DCLM_ASSETS names, as {asset.name}"
 
 
 def _task_lines(layout: Layout) -> Iterator[str]:
-    """The tasks whose data is not here, and which means are null without those that cannot be downloaded."""
+    """The tasks whose data is missing, and the means that are null without the data that cannot be downloaded."""
     recipe = layout.loaded.recipe
     own = tuple(task for task in recipe.tasks if not task.startswith(LM_EVAL))
     suite = suite_of(own) if recipe.suite is None else load_suite(recipe.suite)
@@ -62,7 +61,7 @@ def _task_lines(layout: Layout) -> Iterator[str]:
         yield f"needs      data of {_listed(later)} for evaluate: will be downloaded"
     if not gone:
         return
-    yield f"missing    data of {_listed(gone)} for evaluate: not here, and not offered for download"
+    yield f"missing data of {_listed(gone)} for evaluate: not available for download"
     for name in ("core", "extended"):
         if (hit := [task for task in load_suite(name).labels if task in gone]) and set(hit) <= set(suite.labels):
             verb = "has" if len(hit) == 1 else "have"
@@ -70,7 +69,7 @@ def _task_lines(layout: Layout) -> Iterator[str]:
 
 
 def _without_data(suite: Suite) -> tuple[list[str], list[str]]:
-    """Tasks whose data a run would download, and those whose data it cannot get."""
+    """Tasks whose data a run would download, and tasks whose data is not available."""
     later: list[str] = []
     gone: list[str] = []
     for task in suite.tasks:

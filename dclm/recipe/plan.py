@@ -1,4 +1,4 @@
-"""What a recipe would do: its stages in order, with their inputs and outputs, and what already exists."""
+"""The plan of a recipe: its stages in order, with their inputs and outputs, and which of these exist."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dclm.train.scale import Scale, find_scale, with_tokens, with_vocabulary
 def plan_lines(
     loaded: LoadedRecipe, out: Path | None = None, hardware: Hardware | None = None, curation: Curation | None = None
 ) -> Iterator[str]:
-    """One line per stage, what curation and training take, and which files are not on this machine.
+    """One line per stage, the resources of curation and training, and the files that are not on this machine.
 
     Reads the recipe and its pipelines (reporting all their errors), the tokens and timings in `out`, and the records
     and sizes that `curation` is based on; nothing else. Raises: also ConfigError if the scale cannot be trained on
@@ -74,7 +74,7 @@ def plan_lines(
 def _curate(
     what: str, source: DataSource, loaded: LoadedRecipe, layout: Layout, out: Path | None, curation: Curation
 ) -> Iterator[str]:
-    """What one source's pipeline does and takes."""
+    """Steps and resources of one source's pipeline."""
     pipeline = loaded.pipeline(source)
     parts = segments(pipeline.steps)
     between = ", ".join(s.head.name for s in parts if s.head is not None)
@@ -87,7 +87,7 @@ def _curate(
 
 
 def _of_model(spec: Spec) -> Iterator[str]:
-    """What training a model takes, where it is known. Raises: ConfigError for an unknown scale."""
+    """Resources for training a model, if known. Raises: ConfigError for an unknown scale."""
     if isinstance(spec, LanguageModelSpec):
         scale = with_tokens(find_scale(spec.scale), spec.tokens)
         yield f"train    {scale.name}: {scale.trained_tokens:,} tokens, {scale.flops_6nd:.3g} FLOPs (6ND)"
@@ -101,7 +101,7 @@ def _of_model(spec: Spec) -> Iterator[str]:
 
 
 def _pool(spec: PoolSpec) -> str:
-    """As in the recipe, without unset fields."""
+    """A field as in the recipe, without unset values."""
     if isinstance(spec, str):
         return spec
     if isinstance(spec, tuple):

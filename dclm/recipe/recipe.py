@@ -33,7 +33,7 @@ class DataSource:
 
     name: Name = "data"
     pool: PoolSpec
-    """Paths, globs or URLs, or a map with one source and where its fields are."""
+    """Paths, globs or URLs, or a map with one kind of source and the names of its fields."""
     pipeline: str
     """Path of the pipeline file."""
     weight: NonNegative | None = None
@@ -44,7 +44,7 @@ class DataSource:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RecipePhase:
-    """A part of training with a mixture of its own."""
+    """A part of training with its own mixture."""
 
     share: Repeats
     """Share of the training tokens, relative to the other phases'."""
@@ -60,7 +60,8 @@ class Recipe:
     seed: Count = 0
     data: tuple[DataSource, ...]
     annotate: tuple[DataSource, ...] = ()
-    """Samples to curate first, for `classifiers` and `models` to learn from as `documents:NAME`: not trained on."""
+    """Samples to curate first, from which `classifiers` and `models` learn as `documents:NAME`; the run's model is not
+    trained on them."""
     classifiers: Mapping[Name, ClassifierSpec] = dataclasses.field(default_factory=dict)
     """fastText classifiers to train first; pipelines refer to them in `fasttext_score: {model: NAME}`."""
     phases: tuple[RecipePhase, ...] = ()
@@ -70,7 +71,7 @@ class Recipe:
     weights_by: Literal["tokens", "documents"] = "tokens"
     """Whether weights and temperature state shares of the tokens, or of the documents."""
     repeats: DocumentRepeats | None = None
-    """How often each document is read, by one of its columns; null: all the same. See docs/mix.md."""
+    """How often each document is read, by one of its columns; null: all equally often. See docs/mix.md."""
     models: Mapping[Name, ModelMap] = dataclasses.field(default_factory=dict)
     """Other models to train first; pipelines refer to them by name, as in `lm_score: {model: NAME}`."""
     validation: PoolSpec | None = None
@@ -86,7 +87,7 @@ class Recipe:
     epochs: Positive = 1
     """Maximum number of passes over the tokens to reach that budget."""
     weight_decay: NonNegative | None = None
-    """Overrides the scale's weight decay, as several passes may need; declared in the result."""
+    """Overrides the scale's weight decay, for instance for several passes; declared in the result."""
     track: tuple[TrackerName, ...] = ()
     """Where to send training metrics, in addition to the run's own files: tensorboard, wandb."""
     suite: str | None = None

@@ -22,8 +22,8 @@ from dclm.recipe.recipe import Recipe
 def find_contamination(
     out: str, documents: Mapping[str, str], suite: Suite, scores: str, allow_missing: bool
 ) -> Mapping[str, Mapping[str, Any]]:
-    """The content of the file `out` for each task; made again if it is missing, was changed, or belongs to other
-    documents or scores."""
+    """The content of the file `out` for each task; remade if it is missing, was changed, or belongs to other documents
+    or scores."""
     records = {f"documents {name}": read_record(path) for name, path in documents.items()}
     records["scores"] = read_record(scores)
     inputs = {role: record.fingerprint for role, record in records.items()}
@@ -38,7 +38,7 @@ def find_contamination(
 
 
 def read_contamination(path: str) -> dict[str, Any] | None:
-    """What `find_contamination` wrote; None where there is nothing, or something that was changed since."""
+    """The output of `find_contamination`; None if it is missing or was changed since."""
     content = read_bytes(path)
     try:
         found = json.loads(content or b"null")
@@ -54,9 +54,8 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def verified_records(records: Sequence[Record]) -> list[Record]:
-    """The records of a run's stages in order. Each must name the records of earlier stages as they are now.
-
-    Raises: DataError for an artifact that was made from another one than the run holds.
+    """The records of a run's stages in order. Each must name the current records of earlier stages. Raises: DataError
+    for an artifact that was made from a different one than the run contains.
     """
     digests = {record.fingerprint: record.digest for record in records}
     for record in records:
@@ -69,7 +68,7 @@ def verified_records(records: Sequence[Record]) -> list[Record]:
 
 
 def read_scores(scores: str) -> dict[str, Any]:
-    """The content of scores.json, compared with its record. Raises: DataError where it was changed."""
+    """The content of scores.json, compared with its record. Raises: DataError if it was changed."""
     files = {entry.path: entry.sha256 for entry in read_record(scores).files}
     for name in (SCORES_FILE, ITEMS_FILE):
         verified_file(join(scores, name), files.get(name))
@@ -84,7 +83,7 @@ def suite_identity(scores: Mapping[str, Any]) -> SuiteIdentity:
 
 
 def training_summary(record: Record, deviations: tuple[str, ...]) -> TrainingSummary:
-    """What result.json says of the training, from the checkpoint's record."""
+    """The training in result.json, from the checkpoint's record."""
     counts, config = record.counts, record.config
     scale = config["scale"]
     assert isinstance(scale, Mapping)
@@ -139,7 +138,7 @@ def text_scores(scores: Mapping[str, Any]) -> dict[str, TextScore]:
 
 
 def source_counts(names: Sequence[str], documents: Sequence[Record], tokens: Record) -> dict[str, object]:
-    """By source: what happened to its records, and how many sequences it had and contributed."""
+    """By source: the fate of its records, and how many sequences it had and contributed."""
     found = tokens.counts.get("sources")
     taken = found if isinstance(found, list) and len(found) == len(names) else [{}] * len(names)
     return {
@@ -152,7 +151,7 @@ def source_counts(names: Sequence[str], documents: Sequence[Record], tokens: Rec
 
 
 def plain_recipe(recipe: Recipe) -> object:
-    """The recipe as it was written, without fields left at their default; its variables are not inserted."""
+    """The recipe as written, without fields at their default and without inserting variables."""
     defaults = {f.name: f.default for f in dataclasses.fields(recipe)}
     fields = dataclasses.asdict(recipe)
     written = {k: v for k, v in fields.items() if v != defaults[k] and v not in ({}, ())}

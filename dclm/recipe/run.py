@@ -75,7 +75,7 @@ class RunOptions:
     on_ray: bool = False
     """Train on workers of the Ray cluster that the engine is connected to, if several are requested or it has GPUs."""
     device: Device = "auto"
-    """For training and evaluation: `auto` is a GPU if there is one where the work runs."""
+    """For training and evaluation: `auto` uses a GPU if the machine that does the work has one."""
     make_progress: Callable[[], Progress] = NullProgress
     """A class or module-level function: training processes create their own."""
     say: Callable[[str], None] = lambda line: None
@@ -96,7 +96,7 @@ class Run:
         self.scale: Scale = find_scale(self.recipe.scale)
         own = tuple(task for task in self.recipe.tasks if not task.startswith(LM_EVAL))
         self.suite = suite_of(own) if self.recipe.suite is None else load_suite(self.recipe.suite)
-        for text in self.recipe.perplexity:  # a wrong name is reported now, not after the training
+        for text in self.recipe.perplexity:  # report a wrong name now, not after training
             load_text_set(text)
         self.sources = (*self.recipe.data, *self.recipe.annotate)
         self.pipelines: dict[str, Pipeline] = {s.name: loaded.pipeline(s) for s in self.sources}
@@ -106,7 +106,7 @@ class Run:
     def execute(self) -> str:
         """Run the stages up to `until`; returns the address of the last one's output.
 
-        Raises: IncompleteError if another run is writing in the same directory; whatever a stage raises.
+        Raises: IncompleteError if another run is writing to the same directory; the errors of the stages.
         """
         stages = (self.make_pools, self.curate, self.tokenize, self.train, self.evaluate)
         claim_folder(self.layout.out, "run", self._given(), known=_OF_A_RUN)
@@ -117,7 +117,7 @@ class Run:
         return made
 
     def _given(self) -> list[str]:
-        """Paths that the recipe reads, which the run's directory must not overlap."""
+        """Paths that the recipe reads; the run's directory must not overlap them."""
         pools = [source.pool for source in self.sources]
         pools += [] if self.recipe.validation is None else [self.recipe.validation]
         given = [path for pool in pools for path in pool_paths(pool) if not path.startswith(POOL_PREFIX)]
@@ -286,5 +286,5 @@ class Run:
         if self.recipe.weight_decay not in (None, self.scale.weight_decay):
             deviations.append(f"weight decay {self.recipe.weight_decay:g} instead of {self.scale.weight_decay:g}")
         if self.options.limit is not None:
-            deviations.append(f"at most {self.options.limit} records read of each source")
+            deviations.append(f"at most {self.options.limit} records read from each source")
         return tuple(deviations)

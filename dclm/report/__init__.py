@@ -1,1 +1,1 @@
-"""What a pipeline did: a page about an artifact, the effect of each step, comparisons of models and extractors."""
+"""Reports: a page about an artifact, the effect of each step, comparisons of models and extractors."""

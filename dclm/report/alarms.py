@@ -1,4 +1,4 @@
-"""What somebody should check before using the data: steps and sources that lose nearly everything, unusual rejects."""
+"""Findings to check before the data is used: steps and sources that lose nearly everything, unusual rejects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dclm.report.groups import Group
 LOST_FRACTION = 0.95
 """A step or a source that loses more than this fraction of its input is suspicious."""
 FEWER_THAN_EXPECTED = 0.5
-"""… a source only if it also keeps less than this fraction of what the whole pool's rate predicts."""
+"""… a source only if it also keeps less than this fraction of the number predicted by the rate of the whole pool."""
 MIN_DOCUMENTS = 20
 """Fewer documents may be due to chance: they raise no alarm for a step or a source."""
 MIN_EXPECTED = 5
@@ -22,7 +22,8 @@ MORE_REJECTS = 3
 RULES = (
     f"A step raises an alarm if it drops more than {LOST_FRACTION:.0%} of at least {MIN_DOCUMENTS} documents or rejects"
     f" more than {REJECTED_FRACTION:.0%} of them; a file or a domain of at least {MIN_DOCUMENTS} records if it loses"
-    f" more than {LOST_FRACTION:.0%}, keeps less than {FEWER_THAN_EXPECTED:.0%} of what the pool's rate predicts,"
+    f" more than {LOST_FRACTION:.0%}, keeps less than {FEWER_THAN_EXPECTED:.0%} of the number that the pool's rate "
+    "predicts,"
     f" and that is {MIN_EXPECTED} documents or more; or if it has more than {REJECTED_FRACTION:.0%} rejects and"
     f" {MORE_REJECTS} times the pool's fraction of rejects."
 )

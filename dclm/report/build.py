@@ -41,7 +41,7 @@ class Table:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """The content of a report about a documents artifact. Depends only on its bytes and the tokenizer."""
+    """The content of a report about a documents artifact; determined by the artifact's bytes and the tokenizer."""
 
     artifact: Artifact
     tokens: TokenEstimate | None

@@ -1,4 +1,4 @@
-"""What a deduplication step found, from the ledger and tables of a documents artifact: nothing is run again."""
+"""The results of a deduplication step, from the ledger and tables of a documents artifact; nothing is run again."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ TOP_DOMAINS = 25
 MOST_SOURCES = 12
 OTHER = "other"
 _COLUMNS = ["url", "source", "step_index", "rule", "kept_shard", "kept_row", "similarity"]
-_STEP = 0.05  # between thresholds
+_STEP = 0.05  # step between thresholds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Threshold:
-    """What another threshold would do."""
+    """The effect of another threshold."""
 
     threshold: float
     dropped: int
@@ -43,32 +43,34 @@ class Threshold:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DuplicateReport:
-    """What there is to say of one step. Depends on the artifact's bytes and the arguments alone."""
+    """The report on one step, determined by the artifact's bytes and the arguments."""
 
     record: Record
     step: str
     index: int
     dropped: int
     in_index: int
-    """Of these, documents that an index of other documents holds."""
+    """Number of these that are in an index of other documents."""
     sizes: Mapping[str, tuple[int, int]]
-    """Size of a cluster, or a range of sizes → clusters, and documents in them. Of what this step saw."""
+    """Size of a cluster, or range of sizes → number of clusters, and of documents in them, at the input of this
+    step."""
     similarities: Sequence[int]
-    """Dropped documents by similarity with what they went for, in `BINS` of even width from 0 to 1."""
+    """Dropped documents by similarity to the kept one, in `BINS` of even width from 0 to 1."""
     not_computed: int
     cut: float | None
-    """The step's threshold; None: it has none."""
+    """The step's threshold, if it has one."""
     largest: Sequence[tuple[Cluster, Sequence[Member]]]
     domains: Sequence[tuple[str, str, int]]
-    """Domain of what went, domain of what stays for it, how many; different ones, the most first."""
+    """Domain of the dropped document, domain of the kept one, number of documents; different domains only, most
+    frequent first."""
     sources: Sequence[str]
     overlaps: npt.NDArray[np.int64]
-    """[source of what went, source of what stays]: how many."""
+    """[source of the dropped document, source of the kept one]: number of documents."""
     thresholds: Sequence[Threshold]
-    """Empty where the step kept no pairs (`pairs_from`)."""
+    """Empty if the step kept no pairs (`pairs_from`)."""
 
     def to_json(self) -> dict[str, object]:
-        """All but the texts."""
+        """All fields except the texts."""
         return {
             "step": f"{self.index}:{self.step}",
             "dropped": self.dropped,
@@ -90,12 +92,12 @@ def build_duplicate_report(
     clusters: int = 10,
     shown: int = 4,
 ) -> DuplicateReport:
-    """Look at what the step at place `step` dropped; None: the only one that dropped duplicates.
+    """Analyze the duplicates that the step at index `step` dropped; None: the only step that dropped duplicates.
 
-    pool: what the artifact was made of, for the texts of dropped documents. sources: patterns of `keep: preferred` that
-    name the rows of the matrix; none: the step's own, else the first parts of the files' paths. clusters: how many of
-    the largest are shown, with `shown` members of each. Memory: 60 bytes a dropped document.
-    Raises: ConfigError where no such step dropped duplicates, or several did and none is named.
+    pool: the pool that the artifact was made from, for the texts of dropped documents. sources: patterns, as in
+    `keep: preferred`, that define the rows of the matrix; none: the step's own, else the first parts of the files'
+    paths. clusters: number of the largest clusters to show, with `shown` members of each. Memory: 60 bytes per dropped
+    document. Raises: ConfigError if no such step dropped duplicates, or several did and none is named.
     """
     record = read_record(artifact)
     gone = _gone(artifact, record, step)
@@ -134,7 +136,7 @@ def build_duplicate_report(
 
 
 def _gone(artifact: Path, record: Record, step: int | None) -> pa.Table:
-    """The ledger's rows of documents that went for another; of one step, at least one."""
+    """The ledger's rows of documents dropped as duplicates by one step; at least one."""
     found = []
     for path in _ledgers(artifact, record):
         table = pq.read_table(path, columns=_COLUMNS)
@@ -148,8 +150,8 @@ def _gone(artifact: Path, record: Record, step: int | None) -> pa.Table:
         rows, steps = rows.filter(pc.equal(rows.column("step_index"), step)), [s for s in steps if s == step]
     if not steps:
         where = "any step" if step is None else f"step {step}"
-        what = f"found no document that {where} dropped for another one"
-        raise ConfigError(str(artifact), what, "`exact` and `minhash` drop such")
+        what = f"found no document that {where} dropped as a duplicate"
+        raise ConfigError(str(artifact), what, "`exact` and `minhash` drop duplicates")
     if len(steps) > 1:
         told = ", ".join(f"{s} ({names[s]})" for s in steps)
         raise ConfigError(str(artifact), f"steps that dropped duplicates: {told}", "choose one with --step")
@@ -199,7 +201,7 @@ def _domains(gone: pa.StringArray, stay: pa.StringArray) -> list[tuple[str, str,
 def _overlaps(
     gone: pa.ChunkedArray, stay: pa.ChunkedArray, patterns: tuple[str, ...]
 ) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The names of the sources, and how many documents of each went for one of each."""
+    """The names of the sources, and how many documents of each were dropped in favor of each other one."""
     columns = [column.combine_chunks() for column in (gone, stay)]
     if patterns:
         names = [*patterns, OTHER]
@@ -226,7 +228,8 @@ def _first_part(source: str) -> str:
 
 
 def _thresholds(path: Path, config: Mapping[str, Any], dropped: int) -> list[Threshold]:
-    """What thresholds from that of the kept pairs up would drop; copies that are equal go at any."""
+    """Number of documents that thresholds from that of the kept pairs upward would drop; exact copies are dropped at
+    any threshold."""
     if not path.exists():
         return []
     least, now = float(config["pairs_from"]), float(config["verify"])

@@ -13,7 +13,7 @@ from dclm.report.pictures.escape import escape, span
 from dclm.report.pictures.svg import Part, bar
 
 MAX_WORDS = 1000
-"""Words of each text that are compared: the time grows with their square."""
+"""Number of words of each text to compare: the time grows quadratically."""
 CONTEXT_WORDS = 8
 
 
@@ -23,8 +23,8 @@ def render_duplicates(report: DuplicateReport) -> str:
         tiles(
             [
                 (f"{report.dropped:,}", "documents dropped as duplicates"),
-                (f"{sum(clusters for clusters, _ in report.sizes.values()):,}", "documents that stay for them"),
-                (f"{report.in_index:,}", "of those dropped are in an index"),
+                (f"{sum(clusters for clusters, _ in report.sizes.values()):,}", "documents kept instead"),
+                (f"{report.in_index:,}", "of the dropped documents are in an index"),
             ]
         ),
         panel("Cluster sizes", _sizes(report)),
@@ -75,36 +75,36 @@ def _similarities(report: DuplicateReport) -> str:
         if place >= first
     ]
     cut = "" if report.cut is None else f" The threshold is {report.cut:g}."
-    note = f"Of each dropped document with the one that stays for it; not computed: {report.not_computed:,}.{cut}"
+    note = f"Similarity of each dropped document to the kept one; not computed: {report.not_computed:,}.{cut}"
     return _none(note) + _rows(("similarity", "dropped"), rows)
 
 
 def _thresholds(report: DuplicateReport) -> str:
     if not report.thresholds:
-        return _none("The step kept no pairs: <code>pairs_from</code> of <code>minhash</code> does.")
+        return _none("The step kept no pairs. To keep them, set <code>pairs_from</code> of <code>minhash</code>.")
     most = max(t.dropped for t in report.thresholds)
     rows = []
     for level in report.thresholds:
         now = " (now)" if level.threshold == report.cut else ""
         rows.append((f"{level.threshold:g}{now}", (f"{level.dropped:,}",), bar((Part("cut", level.dropped),), most)))
-    note = "What other thresholds would drop, told from the pairs that were compared; candidates stay the same."
+    note = "Documents that other thresholds would drop, based on the pairs compared; candidates stay the same."
     return _none(note) + _rows(("threshold", "dropped"), rows)
 
 
 def _overlaps(report: DuplicateReport) -> str:
     if not len(report.overlaps):
-        return _none("No dropped document names the one that stays.")
+        return _none("No dropped document names the one kept instead.")
     rows = [
         (span(name), [f"{count:,}" if count else "" for count in counts], "")
         for name, counts in zip(report.sources, report.overlaps.tolist(), strict=True)
     ]
-    head = ["dropped from ↓ · stays in →", *(span(name) for name in report.sources)]
+    head = ["dropped from ↓ · kept in →", *(span(name) for name in report.sources)]
     return _rows(head, rows)
 
 
 def _domains(report: DuplicateReport) -> str:
     if not report.domains:
-        return _none("No document went for one of another domain.")
+        return _none("No document was dropped in favor of one from another domain.")
     most = report.domains[0][2]
     rows = [
         (f"{span(gone)} → {span(stay)}", (f"{count:,}",), bar((Part("cut", count),), most))
@@ -125,7 +125,7 @@ def _cluster(item: tuple[Cluster, Sequence[Member]]) -> str:
     readable = [member for member in members if member.text is not None]
     diffs = "".join(_difference(readable[0], other) for other in readable[1:])
     if len(readable) < len(members):
-        diffs += _none("Texts of dropped documents are not in the artifact: --pool gives them.")
+        diffs += _none("Texts of dropped documents are not in the artifact. To show them, pass --pool.")
     return f"<details><summary>{title}{note}</summary><ul>{lines}</ul>{diffs}</details>\n"
 
 

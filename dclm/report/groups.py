@@ -31,7 +31,7 @@ class Group(NamedTuple):
 class Groups:
     """Read, kept and rejected records by key.
 
-    Beyond CAPACITY keys the rarest half is forgotten (lossy counting, in document order): a remaining key may then lack
+    Beyond CAPACITY keys, the rarer half is forgotten (lossy counting, in document order): a remaining key may then lack
     up to `undercount` records, but a key with more records than that is never forgotten.
     """
 

@@ -1,4 +1,4 @@
-"""Is a scoring column to be trusted? Reads the documents of an artifact and judges one or two of their columns."""
+"""Checks whether a score column can be trusted: reads the documents of an artifact and judges one or two columns."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from dclm.select.classifier.score import read_labelled
 from dclm.select.groups import DOMAIN, SOURCE, group_names
 
 MOST = 200_000
-"""Documents looked at; of more, every k-th."""
+"""Maximum number of documents to read; in larger artifacts, every k-th."""
 _EXCERPT = 200
-_MOST_NAMES = 1000  # of a column of text that counts as labels
+_MOST_NAMES = 1000  # maximum number of values of a text column that counts as labels
 Floats = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scored:
-    """Documents with their scores, and what they may be grouped by."""
+    """Documents with their scores and the columns to group them by."""
 
     table: pa.Table
     every: int
@@ -37,7 +37,7 @@ class Scored:
 
     @classmethod
     def read(cls, artifact: Artifact) -> Scored:
-        """Texts and annotations of the documents kept; vectors are left out."""
+        """Texts and annotations of the kept documents, without vectors."""
         files = artifact.files("documents")
         total = sum(pq.read_metadata(path).num_rows for path in files)
         every = max(1, -(-total // MOST))
@@ -50,7 +50,7 @@ class Scored:
                     parts.append(pa.Table.from_batches([batch.take(pa.array(rows))]))
                     before += batch.num_rows
         if not parts:
-            raise DataError(str(artifact.root), "it has no documents")
+            raise DataError(str(artifact.root), "contains no documents")
         return cls(table=pa.concat_tables(parts, promote_options="permissive").combine_chunks(), every=every)
 
     @property
@@ -59,14 +59,14 @@ class Scored:
         return [f.name for f in self.table.schema if f.name not in DOCUMENT.names and _is_number(f.type)]
 
     def values(self, column: str) -> Floats:
-        """NaN where there is no value. Raises: ConfigError if there is no such column of numbers."""
+        """The values as floats, NaN if missing. Raises: ConfigError if there is no such column of numbers."""
         if column not in self.columns:
             what = f"no column of numbers {column}, found: {', '.join(self.columns) or 'none'}"
-            raise ConfigError("column", what, "a step of the pipeline has to add it")
+            raise ConfigError("column", what, "a step of the pipeline must add it")
         return numbers(self._batch(), column)
 
     def lengths(self) -> Floats:
-        """Characters of each text."""
+        """Number of characters of each text."""
         found: Floats = pc.utf8_length(self._batch().column("text")).to_numpy(zero_copy_only=False).astype(np.float64)
         return found
 
@@ -87,7 +87,7 @@ class Scored:
         return texts
 
     def example(self, row: int, scores: Mapping[str, Floats]) -> dict[str, object]:
-        """One document for people to look at."""
+        """One document for people to read."""
         text = self._batch().column("text")[row].as_py()
         shown = {name: float(values[row]) for name, values in scores.items()}
         return {"url": self._batch().column("url")[row].as_py(), **shown, "text": text[:_EXCERPT]}
@@ -122,11 +122,11 @@ def _at(names: Sequence[str | None], rows: npt.NDArray[np.bool_]) -> list[str | 
 def judge_column(
     root: Path | str, column: str, labels: Sequence[str] = (), against: str | None = None, lower_is_better: bool = False
 ) -> dict[str, Any]:
-    """All there is to say of one column of a documents artifact, as plain values for JSON.
+    """The full judgment of one column of a documents artifact, as plain values for JSON.
 
     labels: files of `text` and `label`; a document has the label of the same text.
-    against: another column to compare with, turned around as well if it falls as `column` rises.
-    Raises: ConfigError if there is no such column; DataError if no document has a label, or all have the same.
+    against: another column to compare with, which is also negated if it falls as `column` rises.
+    Raises: ConfigError if there is no such column; DataError if no document has a label, or all have the same one.
     """
     scored = Scored.read(Artifact(root))
     values = scored.values(column)
@@ -172,5 +172,5 @@ def _against_labels(scored: Scored, values: Floats, labels: Sequence[str]) -> di
     positive = np.array([bool(t) for t in truth])[rows]
     if not len(positive) or positive.all() or not positive.any():
         what = f"{len(positive)} documents of the artifact have a label, allowed: some of both classes"
-        raise DataError(", ".join(labels), what, "curate the labelled texts with steps that leave `text` as it is")
+        raise DataError(", ".join(labels), what, "curate the labeled texts with steps that leave `text` unchanged")
     return trust.against_labels(values[rows], positive)

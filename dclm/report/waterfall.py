@@ -48,8 +48,8 @@ def _some(number: int) -> str:
 
 def _note(report: Report) -> str:
     text = (
-        "Documents and characters are exact counts. Characters are code points of the text after the step;"
-        " there are none before a step extracts text from pages. "
+        "Documents and characters are exact counts. Characters are code points of the text after the step, and are"
+        " unknown before a step extracts text from pages. "
     )
     estimate = report.tokens
     if estimate is None:

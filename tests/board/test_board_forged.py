@@ -120,7 +120,7 @@ def test_deep_nests_are_refused(make: MakeResult) -> None:
 
 
 FORGED: list[tuple[str, tuple[str | int, ...], object, str]] = [
-    ("an invented suite", ("suite", "name"), "zzz", "there is no suite named zzz"),
+    ("an invented suite", ("suite", "name"), "zzz", "unknown suite zzz"),
     ("another version", ("suite", "version"), 999, "version 999"),
     ("another hash", ("suite", "hash"), "0" * 64, "the hash is not that of extended"),
     ("no hash", ("suite", "hash"), None, "the hash is not that of extended"),
@@ -134,11 +134,11 @@ FORGED: list[tuple[str, tuple[str | int, ...], object, str]] = [
     ("a mean without error", ("core_v2_stderr",), 0.0, "core_v2_stderr"),
     ("a large error of the mean", ("core_v2_stderr",), 0.2, "core_v2_stderr"),
     ("half an item", ("scores", "copa", "score"), 0.505, "not a whole number of 100 items"),
-    ("an unknown text", ("perplexity",), {"mine": {"bits_per_byte": 1, "stderr": 0, "bytes": 5}}, "no text named"),
+    ("an unknown text", ("perplexity",), {"mine": {"bits_per_byte": 1, "stderr": 0, "bytes": 5}}, "unknown text"),
     ("one parameter", ("training", "params"), 1, "training.params: found 1"),
     ("other tokens", ("training", "tokens"), 10**9, "training.tokens"),
     ("no tokens", ("training", "tokens"), None, "training.tokens"),
-    ("a scale made by hand", ("training", "scale"), "mine_1x", "there is no scale named mine_1x"),
+    ("a scale made by hand", ("training", "scale"), "mine_1x", "unknown scale mine_1x"),
     ("another scale's rate", ("training", "settings", "learning_rate"), 0.5, "settings.learning_rate\nfound 0.5"),
     ("another width", ("training", "settings", "model.hidden_dim"), 4096, "settings.model.hidden_dim"),
 ]

@@ -305,7 +305,7 @@ def test_wet_files_are_drawn_from_their_own_list(table: Site) -> None:
     [
         ({}, "or `where`"),
         ({"warcs": 1, "where": {"a": ("b",)}}, "or `where`"),
-        ({"urls": ("a.b",), "format": "wet"}, "know WARC files alone"),
+        ({"urls": ("a.b",), "format": "wet"}, "list only WARC files"),
         ({"warcs": 1, "limit": 1}, "give `warcs` a number"),
         ({"index": ("x",), "parts": 1}, "own columnar index"),
     ],

@@ -55,7 +55,7 @@ def run(pool: Path, meddle: Callable[[], object]) -> Path:
 
 def test_an_input_that_changes_while_it_is_read_is_refused(pool: Path) -> None:
     other = pool.read_text().replace("one", "ten")
-    with pytest.raises(DataError, match="was changed while it was read"):
+    with pytest.raises(DataError, match="was changed while being read"):
         run(pool, lambda: pool.write_text(other))
     assert not (pool.parent / "out" / "record.json").exists()
 

@@ -105,7 +105,7 @@ def test_the_same_artifact_gives_the_same_files(published: Path, documents: str,
 
 
 def test_what_cannot_be_published_is_refused_and_leaves_nothing(folder: Path, documents: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is there already"):
+    with pytest.raises(ConfigError, match="already exists"):
         publish_documents(documents, str(folder / "pool"))
     with pytest.raises(ConfigError, match="allowed: a folder or hf://"):
         publish_documents(documents, "s3://bucket/x")

@@ -52,7 +52,7 @@ def test_what_cannot_be_downloaded_says_what_is_null_without_it(bare: Path, monk
     assert not any("CORE will be null" in line for line in lines(bare, steps))
     monkeypatch.setattr(needs, "_without_data", lambda suite: ([], ["squad", "copa"]))
     found = lines(bare, steps)
-    assert "missing    data of squad, copa for evaluate: not here, and not offered for download" in found
+    assert "missing    data of squad, copa for evaluate: not available for download" in found
     assert "           CORE will be null: copa, squad have no data" in found
 
 

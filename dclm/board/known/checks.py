@@ -67,7 +67,7 @@ def _suite_problems(result: Result, name: str) -> Iterator[Problem]:
             yield Problem(where, f"version {suite.version} of a suite chosen by hand, allowed: 1")
         return
     if suite.name not in suite_names():
-        yield Problem(where, f"there is no suite named {shorten(suite.name)}", f"allowed: {', '.join(suite_names())}")
+        yield Problem(where, f"unknown suite {shorten(suite.name)}", f"allowed: {', '.join(suite_names())}")
         return
     known = load_suite(suite.name)
     if suite.version != known.version:
@@ -104,7 +104,7 @@ def _text_problems(result: Result, name: str) -> Iterator[Problem]:
     for text in result.perplexity:
         if text not in _text_names():
             allowed = f"allowed: {', '.join(sorted(_text_names()))}"
-            yield Problem(f"{name}: perplexity", f"there is no text named {shorten(text)}", allowed)
+            yield Problem(f"{name}: perplexity", f"unknown text {shorten(text)}", allowed)
 
 
 def _scale_problems(result: Result, name: str) -> Iterator[Problem]:
@@ -112,7 +112,7 @@ def _scale_problems(result: Result, name: str) -> Iterator[Problem]:
     scale = known_scale(training.scale)
     if scale is None:
         if not training.deviations:
-            what = f"there is no scale named {shorten(training.scale)}, and no deviation is declared"
+            what = f"unknown scale {shorten(training.scale)}, without a declared deviation"
             yield Problem(f"{where}.scale", what, f"allowed: {', '.join(SCALES)}, and multiples such as 25m_2x")
         return
     if training.params != scale.model.num_parameters:

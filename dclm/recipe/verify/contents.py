@@ -1,4 +1,4 @@
-"""What artifacts say of themselves against what they hold: counts, losses, scores, and the numbers of result.json."""
+"""Compares the statements of artifacts with their content: counts, losses, scores, and the numbers of result.json."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ CONTAMINATION = "contamination.json"
 
 
 def content_problems(address: str, record: Record) -> Iterator[str]:
-    """What the counts of an artifact say otherwise than its files, whose hashes are right."""
+    """Differences between an artifact's counts and its files, whose hashes are right."""
     rows = _rows(record)
     counts = record.counts
     if record.kind == "documents":
         if counts.get("kept") != rows["documents"]:
-            yield f"says that {counts.get('kept')} documents were kept, but its files hold {rows['documents']}"
+            yield f"states that {counts.get('kept')} documents were kept, but its files contain {rows['documents']}"
         parts = [counts.get(name) for name in ("kept", "dropped", "rejected")]
         numbers = [part for part in parts if isinstance(part, int)]
         if len(numbers) < len(parts) or counts.get("read") != sum(numbers):
-            yield f"says that {counts.get('read')} records were read, but accounts for {parts}"
+            yield f"states that {counts.get('read')} records were read, but accounts for {parts}"
     elif record.kind == "tokens" and "sequences" in counts:
         if counts["sequences"] != rows["tokens"]:
-            yield f"says that there are {counts['sequences']} sequences, but its files hold {rows['tokens']}"
+            yield f"states that there are {counts['sequences']} sequences, but its files contain {rows['tokens']}"
     elif record.kind == "checkpoint":
         losses = [each.loss for each in parse_metrics(read_bytes(join(address, METRICS)) or b"", address)]
         last = losses[-smoothed_updates(len(losses)) :]
         loss, said = sum(last) / len(last) if last else None, counts.get("train_loss")
         if loss is None or not isinstance(said, float) or abs(loss - said) > _TOLERANCE:
-            yield f"says that the training loss is {said}, but {METRICS} gives {loss}"
+            yield f"states that the training loss is {said}, but {METRICS} gives {loss}"
 
 
 def _rows(record: Record) -> dict[str, int]:
@@ -60,9 +60,10 @@ def _rows(record: Record) -> dict[str, int]:
 
 
 def result_problems(path: str, run: str, records: Mapping[str, Record], whole: Set[str]) -> Iterator[str]:
-    """What a result.json says otherwise than the records and scores of its run.
+    """Differences between a result.json and the records and scores of its run.
 
-    path: address of the file. records: of the run, by place. whole: places of artifacts whose files are intact.
+    path: address of the file. records: records of the run by relative address. whole: relative addresses of artifacts
+    whose files are intact.
     """
     try:
         result = validate(read_bytes(path) or b"", path)
@@ -87,7 +88,7 @@ def result_problems(path: str, run: str, records: Mapping[str, Record], whole: S
     )
     expected = [f"{r.kind} {r.name}: {part}" for r in found for part in r.missing]
     if list(result.incomplete) != expected:
-        yield "names other missing parts than the records"
+        yield "names different missing parts than the records"
     for place, record in records.items():
         if record.kind == "scores" and place in whole and record.fingerprint == result.chain[-1].fingerprint:
             yield from _score_problems(result, run, place)
@@ -111,7 +112,7 @@ def _data(result: Result, records: list[Record]) -> dict[str, object]:
 
 
 def _score_problems(result: Result, run: str, place: str) -> Iterator[str]:
-    """Scores against scores.json, and scores.json against the items."""
+    """Compare scores with scores.json, and scores.json with the items."""
     address = join(run, place) if place else run
     scores = json.loads(local_file(join(address, SCORES_FILE)).read_text(encoding="utf-8"))
     path = join(run, CONTAMINATION)
@@ -138,7 +139,7 @@ def _score_problems(result: Result, run: str, place: str) -> Iterator[str]:
 
 
 def _plain(value: Any) -> Any:
-    """As it is after a way through JSON."""
+    """The value after a round trip through JSON."""
     plain = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
     return json.loads(json.dumps(plain))
 
@@ -147,7 +148,7 @@ def _differences(what: str, said: Mapping[str, Any], held: Mapping[str, Any]) ->
     for name in sorted({*said, *held}):
         one, other = _plain(said.get(name)), _plain(held.get(name))
         if one != other:
-            yield f"{what}: {name} is {_short(one)}, but the run's own files say {_short(other)}"
+            yield f"{what}: {name} is {_short(one)}, but {_short(other)} in the run's own files"
 
 
 def _short(value: object) -> str:

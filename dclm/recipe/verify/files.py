@@ -1,4 +1,4 @@
-"""Finding the artifacts below an address, and hashing their files where they lie."""
+"""Finds the artifacts below an address, and hashes their files in place."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _THREADS = 8
 
 
 class Found(NamedTuple):
-    """What lies below an address, by its relative path (empty: the address itself)."""
+    """Contents of an address, by relative path (empty: the address itself)."""
 
     artifacts: list[str]
     """Directories with a record."""
     unfinished: list[str]
-    """Directories with the mark of work that has not ended."""
+    """Directories with the mark of unfinished work."""
     results: list[str]
     """Directories with a result.json."""
     files: set[str]
-    """All files but hidden ones."""
+    """All files except hidden ones."""
     is_run: bool
 
 
 def find_artifacts(address: str) -> Found:
-    """Look for records below a folder or URL. Raises: DataError where there is nothing."""
+    """Search for records below a folder or URL. Raises: DataError if there are none."""
     names = set(_list(address))
     if not names:
-        raise DataError(address, "nothing is there", _HINT)
+        raise DataError(address, "does not exist or is empty", _HINT)
 
     def having(name: str) -> list[str]:
         return sorted(n.removesuffix(name).rstrip("/") for n in names if n == name or n.endswith(f"/{name}"))
@@ -47,7 +47,7 @@ def find_artifacts(address: str) -> Found:
     artifacts, results = having(RECORD), having(RESULT)
     unfinished = [name for name in having(OWNER) if name not in artifacts]
     if not artifacts and not results and not unfinished:
-        raise DataError(address, f"holds no artifact: no {RECORD} is there", _HINT)
+        raise DataError(address, f"contains no artifact: no {RECORD} was found", _HINT)
     return Found(
         artifacts=artifacts,
         unfinished=unfinished,
@@ -71,11 +71,11 @@ def _list(address: str) -> Iterator[str]:
 
 
 class Compared(NamedTuple):
-    """What became of one file."""
+    """The outcome for one file."""
 
     entry: FileEntry
     problem: Finding | None
-    """None where it is as in its record."""
+    """None if it matches its record."""
 
 
 def compare_files(address: str, entries: Iterable[FileEntry]) -> Iterator[Compared]:
@@ -88,7 +88,7 @@ def _problem(address: str, entry: FileEntry) -> Finding | None:
     store, key = split(address)
     size = store.size(key)
     if size is None:
-        return Finding("missing", entry.path, f"no such file, {entry.bytes:,} bytes are expected")
+        return Finding("missing", entry.path, f"no such file, expected {entry.bytes:,} bytes")
     if size != entry.bytes:
         return Finding("differs", entry.path, f"found {size:,} bytes, allowed: {entry.bytes:,} as in its record")
     if (found := hash_of(address, size)) != entry.sha256:
@@ -98,7 +98,7 @@ def _problem(address: str, entry: FileEntry) -> Finding | None:
 
 
 def hash_of(address: str, size: int) -> str:
-    """sha256 (hex) of an object, read in pieces and kept nowhere."""
+    """sha256 (hex) of an object, read in pieces without storing it."""
     if is_local(address):
         return sha256_file(address)
     store, key = split(address)

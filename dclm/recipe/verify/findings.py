@@ -1,4 +1,4 @@
-"""What a verification found: what was compared, and every problem with its place."""
+"""The findings of a verification: the artifacts compared, and every problem with its location."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import dataclasses
 from typing import Literal, NamedTuple
 
 Kind = Literal["differs", "missing", "unfinished", "outside"]
-"""`outside`: an input that lies elsewhere and was not looked at, which is no fault."""
+"""`outside`: an input that is stored elsewhere and was not read, which is not a fault."""
 
 
 class Finding(NamedTuple):
-    """One thing that is not as it should be, or could not be checked."""
+    """One problem, or one thing that could not be checked."""
 
     kind: Kind
     where: str
@@ -19,10 +19,10 @@ class Finding(NamedTuple):
 
 @dataclasses.dataclass(kw_only=True)
 class Verified:
-    """Something whose content was compared."""
+    """An artifact whose content was compared."""
 
     where: str
-    """Address below the one that was asked for; empty: that one itself."""
+    """Address relative to the requested one; empty: that one itself."""
     what: str
     """Kind and name."""
     files: int = 0
@@ -39,22 +39,22 @@ class Report:
     seconds: float = 0.0
 
     def add(self, kind: Kind, where: str, what: str) -> None:
-        """Note a finding."""
+        """Record a finding."""
         self.findings.append(Finding(kind, where, what))
 
     @property
     def exit_code(self) -> int:
-        """3 where something differs or is missing, 4 where something is not finished, else 0."""
+        """3 if something differs or is missing, 4 if something is not finished, else 0."""
         kinds = {finding.kind for finding in self.findings}
         return 3 if kinds & {"differs", "missing"} else 4 if "unfinished" in kinds else 0
 
     @property
     def bytes(self) -> int:
-        """Bytes that were hashed."""
+        """Number of bytes hashed."""
         return sum(each.bytes for each in self.verified)
 
     def to_json(self) -> dict[str, object]:
-        """Plain values."""
+        """The report as plain values."""
         return {
             "address": self.address,
             "ok": self.exit_code == 0,

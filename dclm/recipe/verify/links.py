@@ -1,4 +1,4 @@
-"""What ties artifacts to their inputs besides records: models by their files, plain files by their hashes."""
+"""Links between artifacts and inputs other than records: models by their files, plain files by their hashes."""
 
 from __future__ import annotations
 
@@ -31,15 +31,14 @@ def checkpoint_model(record: Record) -> str:
 
 
 def plain_inputs(records: Iterable[Record]) -> set[str]:
-    """Fingerprints of the files that these artifacts hold, as other artifacts name files that they were made from."""
+    """Fingerprints of the files of these artifacts, in the form in which other artifacts name their input files."""
     hashes = {entry.sha256 for record in records for entry in record.files}
     return hashes | {fingerprint([found]) for found in hashes}
 
 
 def pool_file_identity(address: str, listed: Mapping[str, object]) -> tuple[int | None, str | None]:
-    """Bytes of a pool's file (None: it is gone), and its identity as `file_identity` gives it now.
-
-    listed: what the documents' record says of it. The identity is None for what lies on a web server.
+    """Size of a pool's file in bytes (None: it no longer exists), and its current `file_identity`. listed: its entry in
+    the documents' record. The identity is None for files on a web server.
     """
     if is_http(address) or "parts" in listed:
         return 0, None

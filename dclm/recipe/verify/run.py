@@ -1,4 +1,5 @@
-"""`dclm verify`: pool → documents → tokens → checkpoints → scores → result.json, each compared with what names it."""
+"""`dclm verify`: pool → documents → tokens → checkpoints → scores → result.json, each compared with the record that
+names it."""
 
 from __future__ import annotations
 
@@ -16,13 +17,12 @@ from dclm.recipe.verify.findings import Report, Verified
 from dclm.recipe.verify.links import checkpoint_model, plain_inputs, pool_file_identity
 
 _STAGES = ("documents", "tokens", "validation", "train", "scores", "classifiers", "pool")
-"""Folders of a run, below which every artifact has a record."""
+"""Folders of a run in which every artifact has a record."""
 
 
 def verify(address: str, say: Callable[[str], None] = lambda line: None) -> Report:
-    """Check a run, or one artifact, at a local folder or URL: every file is hashed, nothing is changed.
-
-    Raises: DataError where nothing is there.
+    """Check a run, or one artifact, at a local folder or URL: every file is hashed, nothing is changed. Raises:
+    DataError if there is no artifact.
     """
     return _Verification(absolute(address), say).run()
 
@@ -33,17 +33,17 @@ class _Verification:
         self.report = Report(address=address)
         self.found: Found = find_artifacts(address)
         self.records: dict[str, Record] = {}
-        """Relative address → record that is whole."""
+        """Relative address → intact record."""
         self.whole: set[str] = set()
-        """Artifacts all of whose files are as their record says."""
+        """Artifacts whose files all match their record."""
 
     def run(self) -> Report:
-        """Do all of it."""
+        """Run all checks."""
         started = time.perf_counter()
         for name in self.found.artifacts:
             self._artifact(name)
         for name in self.found.unfinished:
-            self.report.add("unfinished", name, "the work has not ended: run the same command again")
+            self.report.add("unfinished", name, "the work is unfinished: run the same command again")
         for name in self._without_record():
             self.report.add("missing", join(name, RECORD), "no such file, although an artifact's files are there")
         for name, record in self.records.items():
@@ -54,7 +54,7 @@ class _Verification:
         return self.report
 
     def _artifact(self, name: str) -> None:
-        """The record and every file that it names."""
+        """Check the record and every file that it names."""
         try:
             record = read_record(self._at(name))
         except DclmError as error:
@@ -83,7 +83,7 @@ class _Verification:
         return join(self.address, name) if name else self.address
 
     def _without_record(self) -> list[str]:
-        """Folders of a run in which an artifact should be, by their place, and is not."""
+        """Folders of a run that should contain an artifact and do not."""
         if not self.found.is_run:
             return []
         known = {*self.found.artifacts, *self.found.unfinished}
@@ -96,7 +96,7 @@ class _Verification:
         return sorted(lacking - known)
 
     def _links(self, name: str, record: Record) -> None:
-        """Each input that is an artifact here must be the one that was used."""
+        """Check that each input that is part of the run is the one that was used."""
         here = {other.fingerprint: (place, other) for place, other in self.records.items()}
         plain = plain_inputs(self.records.values())
         for role, mark in sorted(record.inputs.items()):
@@ -115,27 +115,27 @@ class _Verification:
                 self._model(where, record, mark)
             elif mark not in plain:
                 expected = role in record.input_digests and self.found.is_run
-                what = f"was made from {role} {mark[:12]}…, which is not here"
+                what = f"was made from {role} {mark[:12]}…, which was not found"
                 self.report.add("missing" if expected else "outside", where, what)
 
     def _model(self, where: str, record: Record, mark: str) -> None:
-        """The checkpoint that was scored is the last one of the training run."""
+        """Check that the scored checkpoint is the last one of the training run."""
         trained = next((r for r in self.records.values() if r.fingerprint == record.inputs.get("checkpoint")), None)
         if trained is None:
-            self.report.add("outside", where, f"the model {mark[:12]}… is not here")
+            self.report.add("outside", where, f"the model {mark[:12]}… was not found")
         elif (found := checkpoint_model(trained)) != mark:
             what = f"scored the model {mark[:12]}…, but the last checkpoint of the training run is {found[:12]}…"
             self.report.add("differs", where, what)
 
     def _pool(self, name: str, record: Record, mark: str) -> None:
-        """The files that were read, where the record lists them."""
+        """Check the pool files that were read, if the record lists them."""
         listing = record.provenance.get("pool")
         where = _below(name, RECORD)
         if not isinstance(listing, list):
             self.report.add("outside", where, "does not list the files of its pool")
             return
         if fingerprint([[file["name"], file["identity"]] for file in listing]) != mark:
-            self.report.add("differs", where, "the list of its pool's files is not the one that was read")
+            self.report.add("differs", where, "the list of its pool's files differs from the files that were read")
             return
         verified = Verified(where=name, what="pool files")
         for file in listing:
@@ -146,17 +146,17 @@ class _Verification:
             if size is None:
                 self.report.add("missing", place, f"no such file, but documents were made from it ({file['name']})")
             elif found is None:
-                self.report.add("outside", place, "lies on a server of others and is not fetched")
+                self.report.add("outside", place, "is on an external server and is not downloaded")
             elif found == file["identity"]:
                 verified.files += 1
                 verified.bytes += size
             else:
-                what = f"found {found[:12]}…, allowed: {file['identity'][:12]}…, which the documents were made from"
+                what = f"found {found[:12]}…, allowed: {file['identity'][:12]}…, from which the documents were made"
                 self.report.add("differs", place, what)
         self.report.verified.append(verified)
 
     def _moved(self, path: str) -> str:
-        """Where a pool file of a run is that was copied to another place."""
+        """Location of a pool file in a run that was copied elsewhere."""
         tail = path.rpartition("/pool/")[2]
         moved = os.path.join(self.address, "pool", tail)
         return moved if os.path.exists(moved) else path
@@ -169,7 +169,7 @@ class _Verification:
             self.report.add("differs", _below(name, "result.json"), what)
         if not problems:
             self.report.verified.append(Verified(where=_below(name, "result.json"), what="result", files=1))
-            self.say(f"{_below(name, 'result.json')}: says what the records say")
+            self.say(f"{_below(name, 'result.json')}: agrees with the records")
 
 
 def _below(name: str, file: str) -> str:

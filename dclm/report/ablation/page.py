@@ -1,4 +1,4 @@
-"""An ablation as one HTML page: the effect of each step, and which steps do the same work."""
+"""An ablation as one HTML page: the effect of each step, and which steps overlap."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dclm.report.pictures.svg import Part, bar, short
 _CELL, _SIDE, _HEAD = 26, 190, 34
 _NOTE = (
     "Each row leaves out one step (and the steps that depend on it) and runs the rest on the same documents."
-    " Drops: in the whole pipeline. Only here: documents that are kept only if the step is left out. Caught"
-    " later: dropped by it, or without it by a later step. Lost: documents that are kept only because of it. Alone:"
-    " dropped by it as the only step; shared: those of them that some other step alone also drops. Documents,"
+    " Drops: in the whole pipeline. Only here: documents that are kept only if the step is left out. Caught later: "
+    "dropped by it, or by a later step if it is left out. Lost: documents that are kept only because of it. Alone:"
+    " dropped by it as the only step; shared: of these, those that another step alone also drops. Documents,"
     " characters: change in the output if the step is left out."
 )
 _HEADS = (
@@ -67,7 +67,7 @@ def _overlap(found: Ablation) -> str:
     drops."""
     rows = [row for row, effect in enumerate(found.steps) if effect.dropped_alone]
     if not rows:
-        return '<p class="note">No step drops a document alone.</p>'
+        return '<p class="note">No step drops any document on its own.</p>'
     shapes = []
     for y, i in enumerate(rows):
         middle = _HEAD + y * _CELL + 17

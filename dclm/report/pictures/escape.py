@@ -1,4 +1,4 @@
-"""Untrusted text as HTML that shows what is there and does nothing else."""
+"""Untrusted text as HTML that displays every character and has no other effect."""
 
 from __future__ import annotations
 
