@@ -46,7 +46,7 @@ class TaskScore:
     score: float
     """Fraction of items answered correctly (for `mmlu` and similar tasks: mean over the categories)."""
     n: int | None = None
-    """Number of items scored; null if the source does not say."""
+    """Number of items scored; null if unknown."""
     stderr: float | None = None
     """Standard error of `score`."""
     clean_n: int | None = None

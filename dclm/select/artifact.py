@@ -1,4 +1,4 @@
-"""Artifacts of models that are trained from files of text: made once, reused while nothing they depend on changes."""
+"""Artifacts of models trained on text files: made once, and reused until something they depend on changes."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def make_artifact(
     fit: Callable[[Path], Mapping[str, object]],
     inputs: Mapping[str, str] | None = None,
 ) -> Record:
-    """The record of the artifact at `out`; one of the same fingerprint that stands there is reused.
+    """Make the artifact at `out`, or reuse one of the same fingerprint; returns its record.
 
-    config: whatever decides the bytes, without paths. inputs: role → sha256 of what is read besides `sources`.
-    fit: writes the files into a directory and returns the counts of the record.
+    config: everything that determines the bytes, without paths. inputs: role → sha256 of each input besides `sources`.
+    fit: writes the files into a directory and returns the counts for the record.
     """
     started, cpu = time.time(), time.process_time()
     hashes = {**_hashes(sources), **(inputs or {})}
@@ -63,7 +63,7 @@ def make_artifact(
 
 @contextlib.contextmanager
 def _nothing_left(out: Path | str) -> Iterator[None]:
-    """Delete the directory `out` at the end if it is empty: nothing was made."""
+    """Delete the directory `out` at the end if it is empty, that is, if nothing was made."""
     try:
         yield
     finally:
@@ -82,7 +82,7 @@ def _hashes(sources: Mapping[str, Sequence[TextSource]]) -> dict[str, str]:
 
 
 def _read_texts(source: TextSource, where: str) -> Iterator[tuple[str, str]]:
-    """Place and text of each document that has text."""
+    """Location and text of each document that has text."""
     for file in list_files([source.path]):
         for batch in read_file(file, Tally()):
             if "text" not in batch.schema.names:
@@ -95,7 +95,7 @@ def _read_texts(source: TextSource, where: str) -> Iterator[tuple[str, str]]:
 
 
 def _selected(batch: pa.RecordBatch, source: TextSource, where: str) -> pa.RecordBatch:
-    """The documents that the source's `column` lets through. Raises: ConfigError if there is no such column."""
+    """The documents that pass the source's condition on `column`. Raises: ConfigError if there is no such column."""
     if source.column is None:
         return batch
     if source.column not in batch.schema.names:
@@ -117,16 +117,16 @@ def _selected(batch: pa.RecordBatch, source: TextSource, where: str) -> pa.Recor
 
 
 class Drawn(NamedTuple):
-    """A document of a source. Documents sort by their draw: a random order that the seed fixes."""
+    """A document of a source. Documents sort by their draw: a random order determined by the seed."""
 
     draw: float
     place: str
-    """Unique: name and number of the source, file and place in it."""
+    """Unique: name and number of the source, file, and position in it."""
     text: str
 
 
 def draw_texts(source: TextSource, where: str, seed: int) -> list[Drawn]:
-    """The documents that a source asks for; memory holds them all.
+    """The documents that a source selects; all are held in memory.
 
     Raises: DataError if it has no document, ConfigError if it has pages instead of text.
     """

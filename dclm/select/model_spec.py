@@ -1,4 +1,4 @@
-"""The `models:` of a recipe: what to train before the pipelines run, so that their steps can score by it."""
+"""The `models:` of a recipe: models to train before the pipelines run, so that their steps can score with them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LanguageModelSpec:
             raise ValueError("give at least one of `texts`")
 
     def with_paths(self, path_of: Callable[[str], str]) -> LanguageModelSpec:
-        """The same with every path replaced, as by its place on this machine."""
+        """The same with every path replaced, for example by its location on this machine."""
         tokenizer = path_of(self.tokenizer) if self.tokenizer.endswith(".json") else self.tokenizer
         return dataclasses.replace(self, texts=tuple(map(path_of, self.texts)), tokenizer=tokenizer)
 
@@ -50,7 +50,7 @@ class ModelMap:
     ngram: NgramSpec | None = None
     """For `kenlm_score`."""
     embedding_classifier: HeadSpec | None = None
-    """For the step of that name."""
+    """For `embedding_classifier`."""
     host_ranks: HostGraphSpec | None = None
     """For `host_rank`."""
 
@@ -66,5 +66,5 @@ class ModelMap:
 
     @property
     def spec(self) -> Spec:
-        """What the key holds."""
+        """The value under the key."""
         return cast(Spec, getattr(self, self.kind))

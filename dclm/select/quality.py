@@ -35,7 +35,7 @@ class Threshold(RuleFilter):
     min: float | None = None
     max: float | None = None
     per: str | None = None
-    """A column of labels to which `min_by` refers; `domain` and `source` as for `quantile`."""
+    """Column of labels to which `min_by` refers; `domain` and `source` as for `quantile`."""
     min_by: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Value of the column `per` → its lower bound, instead of `min`."""
 
@@ -43,7 +43,7 @@ class Threshold(RuleFilter):
         if self.min is None and self.max is None and not self.min_by:
             raise ValueError("give `min`, `max`, `min_by` or several of them")
         if bool(self.min_by) != (self.per is not None):
-            raise ValueError("`per` and `min_by` go together")
+            raise ValueError("`per` and `min_by` need each other")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} > max {self.max:g}")
 

@@ -29,8 +29,8 @@ class Quantile(Global):
     with that literal as `min` keeps the same documents. With `keep_bottom` it works the same from below, as for
     perplexity.
     `keep_between: [a, b]` keeps what `keep_bottom: b` keeps and `keep_bottom: a` does not, so that [0, 0.3], [0.3, 0.6]
-    and [0.6, 1] part the documents into CCNet's head, middle and tail, and steps of 0.2 into fifths; `above` in the
-    record is the value that all kept documents are above (null: there is none).
+    and [0.6, 1] split the documents into CCNet's head, middle and tail, and steps of 0.2 into fifths; `above` in the
+    record is the value that all kept documents exceed (null: no such bound).
 
     With `per`, each group has its own cut: the artifact's table `cuts` lists them. Documents without a group form a
     group of their own.
@@ -49,7 +49,7 @@ class Quantile(Global):
     keep_bottom: Annotated[float, Range(0.0, 1.0)] | None = None
     """Fraction of the documents to keep, those with the lowest values; above 0."""
     keep_between: tuple[Fraction, ...] = ()
-    """Two fractions: of the documents ordered by value, lowest first, keep those between. Give one of the three."""
+    """Two fractions: keep the documents between them in ascending order of value. Set one of the three."""
     per: str | None = None
     """A column of text or integers: the fraction is kept within each of its values. `domain`: the canonical host of the
     URL without "www.", if there is no such column. `source`: the file that a document comes from."""
@@ -73,7 +73,7 @@ class Quantile(Global):
 
     @property
     def _skipped(self) -> float:
-        """The fraction at the kept end that goes all the same."""
+        """The fraction at the kept end that is dropped nevertheless."""
         return self.keep_between[0] if self.keep_between else 0.0
 
     @property
@@ -150,7 +150,7 @@ def _wanted(fraction: float, total: int) -> int:
 
 
 def _outside(values: Values, cut: float, above: float) -> Bools:
-    """Which values lie below the cut, or at or over `above` (NaN: there is no such bound), or are none."""
+    """Which values are missing, below the cut, or at or over `above` (NaN: no such bound)."""
     outside: Bools = ~(values >= cut) | (values >= above)
     return outside
 

@@ -1,4 +1,4 @@
-"""Whether a score says what it should: against labels, within groups, beside length and beside other scores."""
+"""Whether a score measures what it should: compared with labels, groups, length and other scores."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ Bools = npt.NDArray[np.bool_]
 Names = Sequence[str | None]
 RESAMPLES = 1000
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
-"""Shares kept at which two scores are compared."""
+"""Kept fractions at which two scores are compared."""
 SMALLEST_GROUP = 5
-"""Documents of a group that counts for the alarm on groups."""
+"""Minimum number of documents of a group that counts for the alarm on groups."""
 EXPLAINED = 0.8
-"""Part of the variance of ranks from which on a group or the length explains a score."""
+"""Fraction of the variance of ranks above which a group or the length explains a score."""
 SAME = 0.95
-"""Part of the documents with one value from which on a score is constant."""
+"""Fraction of documents with the same value above which a score is constant."""
 _LENGTH_BINS = 20
 
 
 def ranks(values: Floats) -> Floats:
-    """Rank of each value from 1, equal values sharing their mean rank."""
+    """Rank of each value from 1; equal values share their mean rank."""
     _, place, size = np.unique(values, return_inverse=True, return_counts=True)
     mean: Floats = np.cumsum(size) - (size - 1) / 2
     return mean[place]
 
 
 def spearman(one: Floats, other: Floats) -> float | None:
-    """Rank correlation; None where one of them is constant."""
+    """Rank correlation; None if one of them is constant."""
     a, b = ranks(one), ranks(other)
     if len(a) < 2 or not a.std() or not b.std():
         return None
@@ -41,10 +41,10 @@ def spearman(one: Floats, other: Floats) -> float | None:
 
 
 def explained(values: Floats, groups: npt.NDArray[np.int64]) -> float | None:
-    """Part of the variance of the ranks that lies between groups, less what chance would give (epsilon squared).
+    """Fraction of the variance of the ranks between groups, corrected for chance (epsilon squared).
 
-    1: constant within each group; 0: no group differs more than chance. None for fewer than two groups, or where every
-    document is a group, or the values are constant.
+    1: constant within each group; 0: groups differ no more than by chance. None for fewer than two groups, if every
+    document is its own group, or if the values are constant.
     """
     _, group, size = np.unique(groups, return_inverse=True, return_counts=True)
     rank = ranks(values)
@@ -75,18 +75,18 @@ def explained_by_length(values: Floats, lengths: Floats) -> float | None:
 
 
 def alarms(column: str, values: Floats, lengths: Floats, groups: Mapping[str, Names]) -> list[str]:
-    """What speaks against a score, in sentences."""
+    """Warnings about a score, in sentences."""
     found = []
     if len(values):
         _, count = np.unique(values, return_counts=True)
         if count.max() / len(values) >= SAME:
             found.append(
-                f"{column} is nearly constant: {count.max() / len(values):.0%} of the documents have one value"
+                f"{column} is nearly constant: {count.max() / len(values):.0%} of the documents have the same value"
             )
     for what, names in groups.items():
         share = explained_by_names(values, names)
         if share is not None and share >= EXPLAINED:
-            found.append(f"{column} sorts by {what}: {share:.0%} of the variance of its ranks lies between them")
+            found.append(f"{column} sorts by {what}: {share:.0%} of the variance of its ranks is between them")
     share = explained_by_length(values, lengths)
     if share is not None and share >= EXPLAINED:
         found.append(f"{column} is explained by length alone: {share:.0%} of the variance of its ranks")
@@ -94,7 +94,7 @@ def alarms(column: str, values: Floats, lengths: Floats, groups: Mapping[str, Na
 
 
 def by_group(values: Floats, names: Names, top: int = 10) -> list[dict[str, object]]:
-    """Documents, mean and quartiles of the most frequent groups."""
+    """Number of documents, mean and quartiles of the most frequent groups."""
     members: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         if name is not None:
@@ -129,10 +129,10 @@ class Interval(NamedTuple):
 
 
 def against_labels(scores: Floats, positive: Bools, seed: int = 0) -> dict[str, object]:
-    """ROC-AUC and average precision with bootstrap intervals (labels' counts held fixed), and calibration.
+    """ROC-AUC and average precision with bootstrap intervals (with the counts of labels held fixed), and calibration.
 
-    Calibration is given for scores that are probabilities. The share of positives is what a score without any
-    information has as average precision.
+    Calibration is given for scores that are probabilities. A score without any information has the share of positives
+    as its average precision.
     """
     draw = np.random.default_rng(seed)
     good, bad = scores[positive], scores[~positive]
@@ -165,9 +165,8 @@ def _average_precision(scores: Floats, positive: Bools) -> float:
 
 
 def agreement(one: Floats, other: Floats) -> dict[str, object]:
-    """Rank correlation of two scores, and how much of what one keeps the other keeps as well, at each share kept.
-
-    Equal values are taken in the order of the documents. Unrelated scores have an overlap of the share itself.
+    """Rank correlation of two scores, and the fraction of one's kept documents that the other also keeps, at each kept
+    fraction. Equal values are ordered by document. For unrelated scores, the overlap equals the kept fraction.
     """
     overlap = {}
     for share in SHARES:

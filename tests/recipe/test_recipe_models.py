@@ -146,7 +146,7 @@ def test_a_sample_is_annotated_models_are_trained_and_the_pool_is_scored(folder:
         ("{ngram: {texts: [{path: a}]}, host_ranks: {pages: [a]}}", "give one of"),
         ("{ngram: {texts: []}}", "at least one source of `texts`"),
         ("{language_model: {texts: [], scale: tiny}}", "at least one of `texts`"),
-        ("{ngram: {texts: [{path: a, column: c}]}}", "`column` goes together"),
+        ("{ngram: {texts: [{path: a, column: c}]}}", "`column` needs either"),
         ("{ngram: {texts: [{path: a, column: c, equals: x, min: 1}]}}", "give `equals`, or"),
     ],
 )

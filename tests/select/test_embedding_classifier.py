@@ -133,5 +133,5 @@ def test_what_does_not_fit_is_refused(spec: HeadSpec, tmp_path: Path) -> None:
         build(HeadSpec, parse_yaml("{encoder: e, classes: {a: [{path: p}]}}"))
     (tmp_path / "unknown.jsonl").write_text('{"text": "nothing known"}\n' * 3)
     classes = {"a": spec.classes["sport"], "b": (TextSource(path=str(tmp_path / "unknown.jsonl")),)}
-    with pytest.raises(DataError, match="no document is left to train on"):
+    with pytest.raises(DataError, match="no documents are left for training"):
         train_head(HeadSpec(encoder=spec.encoder, classes=classes), tmp_path / "none")

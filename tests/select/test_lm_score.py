@@ -144,7 +144,7 @@ def test_any_number_of_workers_gives_the_same_bytes(ours: Path, tmp_path: Path) 
 def test_what_does_not_fit_is_refused(ours: Path, llama: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="window 65, allowed: at most the 64 tokens"):
         score(LanguageModelScore(model=str(ours), window=65), TEXTS)
-    with pytest.raises(ConfigError, match=r"there is no tokenizer\.json next to the model"):
+    with pytest.raises(ConfigError, match=r"no tokenizer\.json next to the model"):
         score(LanguageModelScore(model=str(ours / "open_lm.pt")), TEXTS)
     large = Tokenizer(models.WordLevel({f"w{i}": i for i in range(300)}, unk_token="w0"))
     large.save(str(tmp_path / "large.json"))

@@ -18,9 +18,9 @@ class Example(NamedTuple):
     source: str
     """Unique: class, index of the source, file and row in it."""
     label: str
-    """Including `__label__`."""
+    """The label, including `__label__`."""
     text: str
-    """As the classifier reads it; fastText: one line."""
+    """The text as the classifier reads it; for fastText, one line."""
 
 
 class Split(NamedTuple):
@@ -45,7 +45,7 @@ def split_examples(
     held_out_fraction: float,
     prepare: Callable[[str], str],
 ) -> Split:
-    """As `read_examples`, for any classifier: `labels` of the `sides` in their order, texts as `prepare` makes them."""
+    """Like `read_examples`, for any classifier: `labels` of the `sides` in order, texts as returned by `prepare`."""
     examples = [
         Example(found.draw, found.place, label, prepare(found.text))
         for label, (side, sources) in zip(labels, sides.items(), strict=True)

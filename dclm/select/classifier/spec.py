@@ -17,20 +17,20 @@ class TextSource:
     path: str
     """File, directory or glob of JSONL, Parquet, CSV or WET, `hf:ORG/NAME`, or a documents artifact."""
     column: str | None = None
-    """A column of a documents artifact by which to take documents, such as one of `llm_label`."""
+    """Column of a documents artifact by which to select documents, such as one added by `llm_label`."""
     equals: str | None = None
-    """Take those whose `column` is this text."""
+    """Select documents whose `column` equals this text."""
     min: float | None = None
-    """Take those whose `column` is at least this number."""
+    """Select documents whose `column` is at least this number."""
     max: float | None = None
-    """Take those whose `column` is at most this number."""
+    """Select documents whose `column` is at most this number."""
     max_documents: Positive | None = None
     """Number of documents to use, drawn by the seed; null: all."""
 
     def __post_init__(self) -> None:
         bounds = self.min is not None or self.max is not None
         if (self.column is not None) != (self.equals is not None or bounds):
-            raise ValueError("`column` goes together with `equals`, or with `min` and `max`")
+            raise ValueError("`column` needs either `equals`, or `min` and `max`")
         if self.equals is not None and bounds:
             raise ValueError("give `equals`, or `min` and `max`")
 

@@ -39,19 +39,19 @@ class HostGraphSpec:
     """Files, directories or globs of WARC."""
     damping: Annotated[float, Range(0.0, 0.99)] = 0.85
     tolerance: Annotated[float, Range(1e-15, 1e-2)] = 1e-10
-    """The sum of all changes in a round below which the ranks stand."""
+    """The ranks have converged once the changes of a round add up to less than this."""
 
     def with_paths(self, path_of: Callable[[str], str]) -> HostGraphSpec:
-        """The same with every path replaced, as by its place on this machine."""
+        """The same with every path replaced, for example by its location on this machine."""
         return dataclasses.replace(self, pages=tuple(map(path_of, self.pages)))
 
 
 def rank_hosts(spec: HostGraphSpec, out: Path | str) -> Record:
-    """Make the artifact at `out`: ranks.tsv, in the form of Common Crawl's files, and record.json.
+    """Make the artifact at `out`: ranks.tsv, in the format of Common Crawl's files, and record.json.
 
     Every host that has a page or is linked to is ranked. Links between the pages of a host, and repeated links between
     two hosts, do not count, as in Common Crawl's host graph.
-    Raises: ConfigError if the files hold no pages; DataError if there is no host.
+    Raises: ConfigError if the files do not contain pages; DataError if no host is found.
     """
     config = canonical(spec.with_paths(lambda path: ""))
     assert isinstance(config, dict)
@@ -73,9 +73,9 @@ def rank_hosts(spec: HostGraphSpec, out: Path | str) -> Record:
 
 
 def host_graph(pages: tuple[str, ...]) -> tuple[pa.StringArray, Ints, Ints]:
-    """Names of the hosts (reversed, sorted), and the links between them by place, each pair once.
+    """Names of the hosts (reversed, sorted), and the links between their indices, each pair once.
 
-    Raises: ConfigError if the files hold text instead of pages.
+    Raises: ConfigError if the files contain text instead of pages.
     """
     known: dict[str, int] = {}
     pairs: set[tuple[int, int]] = set()
@@ -100,7 +100,7 @@ def _links(pages: tuple[str, ...]) -> Iterator[tuple[pa.StringArray, list[set[st
     for file in list_files(list(pages)):
         for batch in read_file(file, Tally()):
             if "body" not in batch.schema.names:
-                raise ConfigError(file.path, "it holds text, allowed: WARC files of pages")
+                raise ConfigError(file.path, "contains text, allowed: WARC files of pages")
             own = hosts(batch.column("url"))
             batch = batch.filter(own.is_valid())
             bodies = batch.column("body").to_pylist()
@@ -111,7 +111,7 @@ def _links(pages: tuple[str, ...]) -> Iterator[tuple[pa.StringArray, list[set[st
 
 
 def pagerank(count: int, sources: Ints, targets: Ints, damping: float, tolerance: float) -> tuple[Floats, int]:
-    """Rank of each of `count` nodes (their sum is 1), and the rounds that it took.
+    """Rank of each of `count` nodes (their sum is 1), and the number of rounds.
 
     A random surfer follows a link with probability `damping` and else goes anywhere; from a node without links, always.
     Raises: DataError if the ranks have not settled after MAX_ITERATIONS rounds.

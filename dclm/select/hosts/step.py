@@ -19,16 +19,17 @@ FIELDS: dict[Rank, str] = {
     "harmonic": "harmonicc_val",
     "harmonic_position": "harmonicc_pos",
 }
-"""Rank → the field of Common Crawl's files."""
+"""Rank → its field in Common Crawl's files."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HostRank(Map):
-    """Adds the rank of the host of a document's URL, as a float64 column; null for a host that the file lacks.
+    """Adds the rank of the host of a document's URL, as a float64 column; null for a host that is not in the file.
 
-    Fifths by rank, as DataComp-LM compares them, are `quantile: {column: host_rank, keep_between: [0.8, 1]}` and so on.
-    A file is turned once into a table in the cache folder, which the workers of a machine share. Hosts are compared by
-    64-bit hashes: among 300 million hosts, one lookup in 6e10 gives another host's rank.
+    To select a fifth of the pool by rank, as DataComp-LM compares them, use
+    `quantile: {column: host_rank, keep_between: [0.8, 1]}` and so on. A file is converted once to a table in the cache
+    folder, which the workers of a machine share. Hosts are compared by 64-bit hashes: with 300 million hosts, one
+    lookup in 6e10 returns the rank of another host.
 
     Source: the host-level web graphs of Common Crawl (`cc-main-…-host-ranks.txt.gz`); DataComp-LM, section 4.3.
     """
@@ -38,7 +39,7 @@ class HostRank(Map):
     ranks: str
     """Path of a host-ranks file, plain or gzip, or ranks that the recipe computes from links (`models:`)."""
     value: Rank = "pagerank"
-    """Which of the file's numbers. Positions count from 1 for the most central host."""
+    """Which number of the file to use. Positions count from 1 for the most central host."""
     column: str = "host_rank"
     """Column to add."""
 

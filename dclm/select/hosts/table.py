@@ -28,19 +28,19 @@ from dclm.text.buffers import utf8
 HOST = "host_rev"
 _GZIP = b"\x1f\x8b"
 _LONGEST_HEADER = 4096
-_VERSION = 1  # of the tables in the cache
+_VERSION = 1  # version of the tables in the cache
 
 
 @dataclasses.dataclass(frozen=True)
 class RankTable:
-    """Values by host."""
+    """Values indexed by host."""
 
     keys: npt.NDArray[np.uint64]
     """Hashes of the reversed hosts, sorted."""
     values: npt.NDArray[np.float64]
 
     def values_of(self, hosts: pa.StringArray) -> pa.Array:
-        """The value of each host (`news.example.org`), null where there is none."""
+        """The value of each host (`news.example.org`), null for unknown hosts."""
         wanted = fnv1a(*utf8(pc.fill_null(reversed_hosts(hosts), "")))
         if not len(self.keys):
             return pa.nulls(len(hosts), pa.float64())
@@ -57,7 +57,7 @@ def reversed_hosts(hosts: pa.StringArray) -> pa.StringArray:
 
 
 def open_ranks(path: Path, field: str) -> RankTable:
-    """The table of one field of a ranks file, made in the cache where it is not there yet.
+    """The table of one field of a ranks file, made in the cache unless it already exists.
 
     Raises: AssetError if the file has no such field, or is not a table of host ranks.
     """

@@ -1,1 +1,1 @@
-"""Scores by language models. Only the modules that compute import torch; steps import them when they open."""
+"""Scores by language models. Only the modules that compute import torch, and steps import those when they open."""

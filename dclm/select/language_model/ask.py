@@ -1,4 +1,4 @@
-"""The step that asks a language model whether a document is good to learn from."""
+"""The step that asks a language model whether a document is good training data."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ OPTIONS:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AskLanguageModel(Map):
-    """Adds the probability that a language model says yes, as a float64 column.
+    """Adds the probability that a language model answers yes, as a float64 column.
 
-    The document stands in a prompt, in the model's chat template if it has one; the score is the probability that the
-    next token is one of `answers`, added up. With `against`, it is divided by what these and those have together, so
-    that a model that seldom gives any of them is comparable. Special tokens in a document are read as spaces. Scores
-    have six significant digits; a document is scored as if it were alone, up to rounding.
+    The document is inserted into a prompt, in the model's chat template if it has one; the score is the total
+    probability that the next token is one of `answers`. With `against`, it is divided by the total probability of
+    `answers` and `against`, so that scores are comparable even if a model rarely gives any of these tokens. Special
+    tokens in a document are read as spaces. Scores have six significant digits; up to rounding, a score does not depend
+    on the other documents of a batch.
 
     Source: Ask-LLM (arXiv 2402.09668), whose prompt is the default; DataComp-LM, section 4.3 (Mistral-7B-Instruct-v0.2,
     documents cut to 1,024 tokens, P("Yes") + P("yes")).
@@ -45,13 +46,13 @@ class AskLanguageModel(Map):
     model: str
     """hf:DIRECTORY, gguf:FILE (also an asset's name), or a checkpoint or training run of ours."""
     prompt: str = PROMPT
-    """With `{text}` once, where the document stands."""
+    """The prompt, with `{text}` once, where the document is inserted."""
     answers: tuple[str, ...] = ("Yes", "yes")
     """Single tokens of the model that mean yes."""
     against: tuple[str, ...] = ()
-    """Single tokens that mean no, such as No and no; empty: the plain probability of yes."""
+    """Single tokens that mean no, such as No and no; empty: use the plain probability of yes."""
     max_tokens: Positive = 1024
-    """Tokens of the document that are read."""
+    """Maximum number of the document's tokens to read."""
     chat: bool | None = None
     """Whether to use the model's chat template; null: if it has one."""
     column: str = "ask_llm"
@@ -59,7 +60,7 @@ class AskLanguageModel(Map):
 
     def __post_init__(self) -> None:
         if self.prompt.count("{text}") != 1:
-            raise ValueError("`prompt` has to contain {text} once")
+            raise ValueError("`prompt` must contain {text} once")
         if not self.answers:
             raise ValueError("give at least one of `answers`")
         if set(self.answers) & set(self.against):
@@ -76,7 +77,7 @@ class AskLanguageModel(Map):
         return f"each worker holds the weights of {self.model}, 4 bytes per parameter"
 
     def open(self, context: Context) -> MapFunction:
-        """See the class. Raises: ConfigError where an answer is not a single token."""
+        """See the class. Raises: ConfigError if an answer is not a single token."""
         from dclm.select.language_model.prompts import Prompter
 
         path = model_path(self.model, context)

@@ -1,4 +1,5 @@
-"""The step that tests whether a text was written by a machine, without any training: how a surrogate model ranks it."""
+"""The step that tests, without any training, whether a text was written by a machine: by how a surrogate model ranks
+it."""
 
 from __future__ import annotations
 
@@ -23,12 +24,12 @@ Test = Literal["curvature", "log_rank", "likelihood", "lrr"]
 class MachineText(WindowStep):
     """Adds a zero-shot test of machine-written text, as a float64 column: the higher, the more likely a machine.
 
-    A language model prefers the words that another one has chosen. `curvature` compares the text's log-likelihood with
-    what the surrogate expects of texts that it would write itself in the same places: the difference in standard
-    deviations. For text drawn from the surrogate it is normal with mean 0 and standard deviation 1 in the limit, and
-    people's text lies below. `log_rank` is −mean ln(rank of the true token), `likelihood` the mean ln p(token), and
-    `lrr` the ratio of mean −ln p to mean ln(rank). Windows, tokens and rounding are those of `lm_score`; null where no
-    token is scored. It is evidence, not proof: short texts, lists and quotations score high as well.
+    Language models prefer words that other models have chosen. `curvature` is the difference, in standard deviations,
+    between the text's log-likelihood and the one expected if the surrogate had drawn each token itself. In the limit it
+    is normal with mean 0 and standard deviation 1 for text drawn from the surrogate, and lower for human text.
+    `log_rank` is −mean ln(rank of the true token), `likelihood` the mean ln p(token), and `lrr` the ratio of mean −ln p
+    to mean ln(rank). Windows, tokens and rounding are those of `lm_score`; null where no token is scored. It is
+    evidence, not proof: short texts, lists and quotations score high as well.
 
     Source: Fast-DetectGPT (arXiv 2310.05130, its analytic criterion with one model); GLTR; DetectLLM (LRR).
     """
@@ -60,7 +61,7 @@ class MachineText(WindowStep):
 
 
 def _token_scores(logits: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
-    """ln p and ln rank of the true token; mean and variance of ln p over the tokens that the model might choose."""
+    """ln p and ln rank of the true token; mean and variance of ln p under the model's own distribution."""
     log_p = logits.log_softmax(-1)
     p = log_p.exp()
     wanted = log_p.gather(-1, targets[:, None])

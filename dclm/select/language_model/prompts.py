@@ -1,4 +1,4 @@
-"""Documents put into prompts: chat templates, cuts by tokens, and what a model says next."""
+"""Documents in prompts: chat templates, truncation by tokens, and a model's continuation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dclm.select.language_model.scorer import batches, one_thread
 
 Floats = npt.NDArray[np.float64]
 PLACE = "{text}"
-"""Where the document stands in a prompt."""
+"""Placeholder of the document in a prompt."""
 _MARK = "\ue000"
 _BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
 
@@ -30,12 +30,12 @@ class Prompter:
         """Loads the model that `load_model` knows as `path`, on the GPU if there is one.
 
         chat: whether to put the prompt into the model's chat template; None: if it has one.
-        max_tokens: the document is cut to so many of its tokens, and further where the model's window is too short.
+        max_tokens: the document is truncated to this many tokens, or fewer if the model's window is too short.
         Raises: DataError if the model cannot be loaded; ConfigError if it has no tokenizer or no chat template.
         """
         loaded = load_model(path, "cuda" if torch.cuda.is_available() else "cpu")
         if loaded.tokenizer_path is None:
-            raise ConfigError(path, "no tokenizer.json lies next to the model", "copy it there")
+            raise ConfigError(path, "no tokenizer.json next to the model", "copy it there")
         self._model, self._where = loaded.model, path
         self._tokenizer = Tokenizer.from_file(str(loaded.tokenizer_path))
         self._tokenizer.no_padding()
@@ -72,14 +72,14 @@ class Prompter:
                 padded = torch.zeros(len(batch), len(prompts[batch[0]]), dtype=torch.long)
                 for row, place in enumerate(batch):
                     padded[row, : len(prompts[place])] = torch.tensor(prompts[place])
-                hidden = self._model.forward_hidden(padded.to(device))  # padding stands to the right: unseen
+                hidden = self._model.forward_hidden(padded.to(device))  # padding is on the right: unseen
                 last = torch.stack([hidden[row, len(prompts[place]) - 1] for row, place in enumerate(batch)])
                 log_p = self._model.head(last).double().log_softmax(-1)
                 found[batch] = log_p[:, list(ids)].exp().cpu().numpy()
         return found
 
     def complete(self, text: str, max_new_tokens: int, stop: str = "\n\n") -> str:
-        """The likeliest continuation of the text's prompt, token by token, without special tokens."""
+        """The greedy continuation of the text's prompt, without special tokens."""
         prompt = self._prompt(text, room=max_new_tokens)
         said: list[int] = []
         device = self._model.device
@@ -97,7 +97,7 @@ class Prompter:
         return self._tokenizer.decode(said).strip()
 
     def _prompt(self, text: str, room: int = 0) -> list[int]:
-        """The tokens of the prompt with the text in its place, with `room` tokens left in the model's window."""
+        """The tokens of the prompt with the text inserted, leaving `room` tokens of the model's window."""
         for token in self._special:  # a document cannot end its own turn
             text = text.replace(token, " ")
         spans = self._tokenizer.encode(text, add_special_tokens=False).offsets
@@ -121,7 +121,7 @@ class Prompter:
 
 
 def _in_chat_template(path: str, prompt: str, *, required: bool) -> str | None:
-    """The prompt as the user's turn of the model's chat template, up to where its answer begins; None: it has none.
+    """The prompt as the user's turn of the model's chat template, up to the start of the answer; None: no template.
 
     Raises: ConfigError if one is required; DataError if the template fails.
     """
@@ -136,7 +136,7 @@ def _in_chat_template(path: str, prompt: str, *, required: bool) -> str | None:
                 turns = [{"role": "user", "content": prompt}]
                 rendered = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
                 if str(rendered).count(_MARK) != prompt.count(_MARK):
-                    raise DataError(path, "its chat template does not show the user's turn once")
+                    raise DataError(path, "its chat template does not contain the user's turn exactly once")
                 return str(rendered)
         except LOADING_FAULTS as error:
             raise DataError(path, f"its tokenizer or chat template fails: {first_line(error)}") from error

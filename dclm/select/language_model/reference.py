@@ -1,4 +1,4 @@
-"""How a pipeline names a language model, and the files that such a name refers to."""
+"""The names of language models in pipelines, and the files that they refer to."""
 
 from __future__ import annotations
 

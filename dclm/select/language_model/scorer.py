@@ -28,10 +28,10 @@ TokenScores = Callable[[Tensor, Tensor], tuple[Tensor, ...]]
 """From logits [R, V] and the true tokens [R] to scores [R] each."""
 
 _BATCH_TOKENS = {"cpu": 2048, "cuda": 32768}
-_HEAD_ROWS = {"cpu": 256, "cuda": 4096}  # of the logits at one time: 256 rows of 50,000 floats are 50 MB
+_HEAD_ROWS = {"cpu": 256, "cuda": 4096}  # rows of logits at one time: 256 rows of 50,000 floats are 50 MB
 _MAX_PADDING = 0.05
 _DEFAULT_WINDOW = 2048  # DCLM's
-_ENCODED_TEXTS = 256  # at one time: the tokenizer's output is many times as large as the text
+_ENCODED_TEXTS = 256  # texts at one time: the tokenizer's output is many times as large as the text
 
 
 class Sums(NamedTuple):
@@ -79,7 +79,7 @@ class LanguageModelScorer:
         loaded = load_model(path, "cuda" if torch.cuda.is_available() else "cpu")
         file = tokenizer or loaded.tokenizer_path
         if file is None:
-            what = "there is no tokenizer.json next to the model"
+            what = "no tokenizer.json next to the model"
             raise ConfigError(path, what, "set `tokenizer` to an asset or a tokenizer.json")
         return cls(loaded.model, Tokenizer.from_file(str(file)), window, path)
 
@@ -93,7 +93,7 @@ class LanguageModelScorer:
         return Sums(scored, loss, hits.astype(np.int64), mass)
 
     def totals(self, texts: Sequence[str], scores: TokenScores, count: int) -> tuple[Ints, list[Floats]]:
-        """How many tokens of each text are scored, and the sum over them of each of the `count` scores of a token."""
+        """Number of scored tokens of each text, and the sums of their `count` scores."""
         windows = [window for window in self._windows(texts) if len(window.ids) > 1]
         sums = np.zeros((count, len(windows)))
         with torch.inference_mode(), one_thread(self._model.device):

@@ -1,4 +1,4 @@
-"""What the steps have in common that score the tokens of a document in consecutive windows of a language model."""
+"""Common base of the steps that score a document's tokens in consecutive windows of a language model."""
 
 from __future__ import annotations
 

@@ -22,22 +22,27 @@ class AnswerCache:
         self._folder = folder
 
     def get(self, request: Request) -> str | None:
-        """The answer to the same request, or None. Raises: DataError if its file is damaged or of another request."""
+        """The answer to the same request, or None. Raises: DataError if its file is damaged or belongs to another
+        request."""
         path = self._path(request)
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except ValueError as error:
-            raise DataError(str(path), f"not JSON: {error}", "delete the file; it will be asked again") from None
+            raise DataError(
+                str(path), f"not JSON: {error}", "delete the file; the request will be sent again"
+            ) from None
         if not isinstance(kept, dict) or kept.get("request") != json.loads(json.dumps(request)):
-            raise DataError(str(path), "it holds another request", "delete the file; it will be asked again")
+            raise DataError(
+                str(path), "contains a different request", "delete the file; the request will be sent again"
+            )
         if not isinstance(kept.get("answer"), str):
-            raise DataError(str(path), "it holds no answer", "delete the file; it will be asked again")
+            raise DataError(str(path), "contains no answer", "delete the file; the request will be sent again")
         return str(kept["answer"])
 
     def put(self, request: Request, answer: str) -> str:
-        """Keep an answer; the one that stands there already, from another process, is returned in its place."""
+        """Store an answer. If another process has already stored one, that one is returned instead."""
         path = self._path(request)
         path.parent.mkdir(parents=True, exist_ok=True)
         content = json.dumps({"request": request, "answer": answer}, sort_keys=True) + "\n"
@@ -52,11 +57,12 @@ class AnswerCache:
         return answer
 
     def require_model(self, name: str, sha256: str) -> None:
-        """Remember which file answers under a name. Raises: DataError if the answers kept are of another file."""
+        """Record which model file answers under a name. Raises: DataError if the stored answers are from another
+        file."""
         request = {"model": name, "identity": True}
         known = self.get(request) or self.put(request, sha256)
         if known != sha256:
-            what = f"it holds answers of a file {known[:12]}…, which {name} was before; now it is {sha256[:12]}…"
+            what = f"its answers are from a file {known[:12]}…, but {name} is now {sha256[:12]}…"
             raise DataError(str(self._folder), what, "choose another `cache`")
 
     def _path(self, request: Request) -> Path:

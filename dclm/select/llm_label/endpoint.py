@@ -1,4 +1,4 @@
-"""Answers of a server that speaks OpenAI's chat completions, such as vLLM, SGLang, llama.cpp or a hosted one."""
+"""Client of a server with OpenAI's chat completions API, such as vLLM, SGLang, llama.cpp or a hosted one."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _BUSY = (408, 409, 425, 429, 500, 502, 503, 504)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """The key goes to the address that the user wrote and to no other."""
+    """Refuses redirects: the key is sent only to the address that the user configured."""
 
     def redirect_request(self, *args: object, **kwargs: object) -> None:
         return None
 
 
 class Endpoint:
-    """One server. The key is read from the environment, sent to this address alone, and kept nowhere."""
+    """One server. The key is read from the environment, sent only to this address, and never stored."""
 
     def __init__(self, url: str, key_variable: str | None, timeout: float = 300.0, pause: float = 1.0) -> None:
-        """pause: seconds before a busy server is asked again; doubled each time.
+        """pause: seconds before a request to a busy server is repeated; doubled each time.
 
-        Raises: ConfigError if the address is no http(s) URL, or the variable is not set.
+        Raises: ConfigError if the address is not an http(s) URL, or the variable is not set.
         """
         if not url.startswith(("http://", "https://")):
             raise ConfigError("endpoint", f"found {url}, allowed: an http:// or https:// address that ends in /v1")
@@ -44,9 +44,8 @@ class Endpoint:
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def complete(self, request: Mapping[str, object]) -> str:
-        """The answer to a request in OpenAI's form. A busy server is asked again.
-
-        Raises: DataError if the server refuses, cannot be reached, or gives no answer.
+        """The answer to a request in OpenAI's format. Requests to a busy server are repeated. Raises: DataError if the
+        server refuses, cannot be reached, or returns no answer.
         """
         headers = {"Content-Type": "application/json"}
         if self._key is not None:
@@ -66,7 +65,9 @@ class Endpoint:
                     raise DataError(self._url, problem, "check the address, the model's name and the key") from None
             except (OSError, http.client.HTTPException) as error:
                 problem = f"cannot be reached: {error}"
-        raise DataError(self._url, f"{problem}, {_TRIES} times", "start the server and run again: answers are kept")
+        raise DataError(
+            self._url, f"{problem}, {_TRIES} times", "start the server and run again: existing answers are reused"
+        )
 
     def _answer(self, content: bytes) -> str:
         if len(content) > _MAX_BYTES:

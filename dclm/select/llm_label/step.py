@@ -1,4 +1,4 @@
-"""The step that labels documents by a rubric: an instructed language model gives each a score or a class."""
+"""The step that labels documents by a rubric: an instruction-tuned language model gives each a score or a class."""
 
 from __future__ import annotations
 
@@ -23,14 +23,16 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LlmLabel(Map):
-    """Adds a score (float64) or a class (string) that an instructed language model gives each document by a rubric.
+    """Adds a score (float64) or a class (string) that an instruction-tuned language model gives each document by a
+    rubric.
 
-    The document stands in `prompt`. With `scores`, the answer's last number within the bounds is the score; with
-    `classes`, the class is the one named last. An answer without any gives null. Every request and answer is a file in
-    `cache`: a later run asks only what is new, and with `replay: true` it needs no model at all and gives the same
-    bytes. To distill the labels, train a classifier on documents that they select (see `annotate` in recipes).
+    The document is inserted into `prompt`. With `scores`, the score is the answer's last number within the bounds; with
+    `classes`, the class is the one that the answer names last. Answers without any give null. Every request and answer
+    is a file in `cache`: a later run sends only new requests, and with `replay: true` it needs no model at all and
+    gives the same bytes. To distill the labels, train a classifier on documents that they select (see `annotate` in
+    recipes).
 
-    A local model decodes greedily. An endpoint is asked with temperature 0, but servers may still answer differently
+    A local model decodes greedily. An endpoint is queried with temperature 0, but servers may still answer differently
     next time: the cache, not the server, makes the run reproducible. Documents leave this machine only if `endpoint` is
     set.
 
@@ -42,31 +44,31 @@ class LlmLabel(Map):
     model: str
     """hf:DIRECTORY, gguf:FILE (also an asset's name), or a checkpoint of ours; with `endpoint`, the server's name."""
     prompt: str
-    """The rubric, with `{text}` once, where the document stands."""
+    """The rubric, with `{text}` once, where the document is inserted."""
     cache: str
-    """Folder of requests and answers that all workers reach."""
+    """Folder of requests and answers; all workers must have access to it."""
     scores: tuple[float, ...] = ()
     """The lowest and the highest score."""
     classes: tuple[str, ...] = ()
     """The classes. Give these or `scores`."""
     max_tokens: Positive = 512
-    """Tokens of the document that are read; with `endpoint`, four characters count as one."""
+    """Maximum number of the document's tokens to read; with `endpoint`, four characters count as one token."""
     answer_tokens: Positive = 16
-    """Tokens of the answer at most."""
+    """Maximum number of tokens of the answer."""
     chat: bool | None = None
     """Whether to use the local model's chat template; null: if it has one."""
     endpoint: str | None = None
     """Address of an OpenAI-compatible server up to /v1, such as http://127.0.0.1:8000/v1; null: a local model."""
     key_variable: str | None = None
-    """Environment variable that holds the server's key."""
+    """Environment variable with the server's key."""
     parallel: Positive = 8
-    """Requests of a worker to the server at one time."""
+    """Number of concurrent requests per worker."""
     replay: bool = False
-    """Answer from `cache` alone; what is not there is an error."""
+    """Answer only from `cache`; a missing answer is an error."""
     column: str = "label"
     """Column to add."""
     answer_column: str | None = None
-    """Column for the answer as it was given; null: none."""
+    """Column for the raw answer; null: none."""
 
     def __post_init__(self) -> None:
         if self.prompt.count("{text}") != 1:
@@ -80,7 +82,7 @@ class LlmLabel(Map):
 
     @property
     def assets(self) -> tuple[str, ...]:
-        """The model, where one is loaded."""
+        """The model, if one is loaded."""
         return () if self.endpoint is not None or self.replay else (model_file(self.model),)
 
     @property
@@ -89,7 +91,7 @@ class LlmLabel(Map):
         return "" if not self.assets else f"each worker holds the weights of {self.model}, 4 bytes per parameter"
 
     def open(self, context: Context) -> MapFunction:
-        """See the class. Raises: DataError if the cache holds answers of another file under the model's name."""
+        """See the class. Raises: DataError if the cache contains answers of another file under the model's name."""
         cache = AnswerCache(Path(self.cache))
         ask = self._asker(context, cache)
         threads = self.parallel if self.endpoint is not None and not self.replay else 1
@@ -115,12 +117,12 @@ class LlmLabel(Map):
         return annotate
 
     def _asker(self, context: Context, cache: AnswerCache) -> Callable[[str, Request], str]:
-        """The function that asks the model; a local one is loaded when the first question comes."""
+        """The function that asks the model; a local one is loaded at the first request."""
         if self.replay:
 
             def refuse(text: str, request: Request) -> str:
                 hint = "leave `replay` out to ask the model"
-                raise DataError(self.cache, f"it has no answer for the document that begins {text[:60]!r}", hint)
+                raise DataError(self.cache, f"no answer for the document that begins {text[:60]!r}", hint)
 
             return refuse
         if self.endpoint is not None:
@@ -144,7 +146,7 @@ class LlmLabel(Map):
         return complete
 
     def _request(self, text: str) -> Request:
-        """What decides the answer, in OpenAI's form where a server is asked."""
+        """Everything that determines the answer; for a server, a request in OpenAI's format."""
         if self.endpoint is not None:
             content = self.prompt.replace("{text}", text[: 4 * self.max_tokens])
             return {
@@ -157,7 +159,7 @@ class LlmLabel(Map):
         return {"model": self.model, "prompt": self.prompt, "text": text, **settings}
 
     def _read(self, answer: str) -> float | str | None:
-        """The label that an answer gives."""
+        """The label in an answer."""
         if self.scores:
             low, high = self.scores
             numbers = [float(found) for found in _NUMBER.findall(answer)]
@@ -168,6 +170,6 @@ class LlmLabel(Map):
 
 
 def _last_place(name: str, answer: str) -> int:
-    """Where a class is named last, as words of their own, whatever the case; −1: nowhere."""
+    """Position of the last mention of a class as whole words, ignoring case; −1: none."""
     found = [m.end() for m in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", answer, re.IGNORECASE)]
     return found[-1] if found else -1

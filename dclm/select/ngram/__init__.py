@@ -1,1 +1,1 @@
-"""N-gram language models: scoring with KenLM's files as CCNet does, and training small ones."""
+"""N-gram language models: scoring with KenLM's files like CCNet, and training small models."""

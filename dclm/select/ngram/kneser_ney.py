@@ -1,7 +1,7 @@
 """Interpolated modified Kneser-Ney smoothing of n-gram counts, in memory: for models of some millions of tokens.
 
-An n-gram is known by its place among the n-grams of its order, which are numbered by the place of their first n − 1
-words and their last word. Everything else is a column over those places.
+An n-gram is identified by its index among the n-grams of its order, which are sorted by the index of their first n − 1
+words and by their last word. All other data are columns over these indices.
 
 Source: Chen and Goodman 1998; Heafield et al. 2013, whose `lmplz` this follows: `<s>` is never predicted, `<unk>` takes
 its share of the uniform distribution below the unigrams, and n-grams that begin with `<s>` keep their own counts.
@@ -23,24 +23,24 @@ Floats = npt.NDArray[np.float64]
 UNKNOWN, BEGIN, END = "<unk>", "<s>", "</s>"
 _UNKNOWN, _BEGIN, _END = range(3)
 FALLBACK = (0.5, 1.0, 1.5)
-"""Discounts where the counts of counts give none, as `lmplz --discount_fallback`."""
+"""Discounts used if the counts of counts give none, as in `lmplz --discount_fallback`."""
 
 
 class Order(NamedTuple):
     """All n-grams of one order, sorted by `prefix` and `word`."""
 
     prefix: Ints
-    """Place of the first n − 1 words among the n-grams of order n − 1; 0 for unigrams."""
+    """Index of the first n − 1 words among the n-grams of order n − 1; 0 for unigrams."""
     word: Ints
     """The last word."""
     suffix: Ints
-    """Place of the last n − 1 words among the n-grams of order n − 1; 0 for unigrams."""
+    """Index of the last n − 1 words among the n-grams of order n − 1; 0 for unigrams."""
     probability: Floats
-    """Of the last word after the others; of `<s>`, 0."""
+    """Probability of the last word given the others; 0 for `<s>`."""
     backoff: Floats
-    """Share that words not seen after this n-gram are left."""
+    """Probability left to words not seen after this n-gram."""
     discounts: tuple[float, float, float]
-    """Taken from counts of 1, 2 and more."""
+    """Subtracted from counts of 1, 2 and more."""
 
 
 class Estimate(NamedTuple):
@@ -83,7 +83,8 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> Estimate:
 
 
 def _encode(sentences: Iterable[Sequence[str]]) -> tuple[list[str], Ints, Ints]:
-    """The vocabulary in order of appearance; all tokens, with the marks of each sentence; each one's place in it."""
+    """The vocabulary in order of appearance; all tokens, including sentence marks; the position of each in its
+    sentence."""
     known = {UNKNOWN: _UNKNOWN, BEGIN: _BEGIN, END: _END}
     marks = frozenset(known)
     tokens: list[int] = []
@@ -100,11 +101,10 @@ def _encode(sentences: Iterable[Sequence[str]]) -> tuple[list[str], Ints, Ints]:
 
 
 def _count(tokens: Ints, place: Ints, num_words: int, order: int) -> tuple[list[tuple[Ints, Ints, Ints]], list[Ints]]:
-    """Prefix, word and suffix of all n-grams of each order, and how often they occur.
-
-    Every word of the vocabulary is a unigram, `<unk>` too.
+    """Prefix, word and suffix of all n-grams of each order, and their counts. Every word of the vocabulary is a
+    unigram, including `<unk>`.
     """
-    here = tokens.copy()  # of each token, the place of the n-gram that ends there
+    here = tokens.copy()  # index of the n-gram that ends at each token
     everything = np.arange(num_words)
     grams = [(np.zeros(num_words, np.int64), everything, np.zeros(num_words, np.int64))]
     counts: list[Ints] = [np.bincount(tokens, minlength=num_words)]
@@ -129,7 +129,7 @@ def _begins(grams: list[tuple[Ints, Ints, Ints]], n: int) -> npt.NDArray[np.bool
 
 
 def _discounts(count: Floats) -> tuple[float, float, float]:
-    """Discounts for counts of 1, 2 and more, from how many n-grams have a count of 1, 2, 3 and 4."""
+    """Discounts for counts of 1, 2 and more, from the number of n-grams with a count of 1, 2, 3 and 4."""
     t1, t2, t3, t4 = (int(np.count_nonzero(count == k)) for k in (1, 2, 3, 4))
     if not (t1 and t2 and t3):
         return FALLBACK
@@ -143,7 +143,7 @@ def _interpolate(
 ) -> tuple[Floats, Floats]:
     """Probability of each n-gram's last word, and the share that each prefix leaves to the order below.
 
-    below: for each n-gram, the probability of its last word after one word less.
+    below: for each n-gram, the probability of its last word with one word less of context.
     """
     taken = np.array([0.0, *discounts])[np.minimum(count, 3).astype(np.int64)]
     total = np.bincount(prefix, count, num_prefixes)

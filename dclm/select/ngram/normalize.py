@@ -1,4 +1,4 @@
-"""CCNet's normalization of text: the tokens of its KenLM models are made from this form alone."""
+"""CCNet's normalization of text: the input from which the tokens of its KenLM models are made."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CONTROL = (*range(0x20), *range(0x7F, 0xA0))
 
 @functools.cache
 def _table() -> dict[int, str | None]:
-    """Code point after lower-casing and NFD → what takes its place."""
+    """Code point after lower-casing and NFD → its replacement."""
     table: dict[int, str | None] = {ord(mark): text for mark, text in _PUNCTUATION.items()}
     for point in range(sys.maxunicode + 1):
         category = unicodedata.category(chr(point))
@@ -53,7 +53,7 @@ def _table() -> dict[int, str | None]:
 def ccnet_normalize(text: str) -> str:
     """Lower case, without accents, each digit a 0, common Unicode punctuation as ASCII, no control characters.
 
-    A line feed is a control character: the words around it grow together unless there is a space, as in CCNet.
+    A line feed is a control character: without a space, the words around it are joined, as in CCNet.
 
     Source: `text_normalizer.normalize` in facebookresearch/cc_net.
     """

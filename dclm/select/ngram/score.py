@@ -1,4 +1,4 @@
-"""The step that scores documents by a KenLM n-gram model, as CCNet does."""
+"""The step that scores documents with a KenLM n-gram model, like CCNet."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ class KenlmScore(Map):
     """Adds the perplexity per token of a KenLM n-gram model, as a float64 column; null for a document without words.
 
     The text is normalized as in CCNet, cut into pieces by SentencePiece (or at whitespace) and scored as one sentence:
-    perplexity = 10^(−log10 p / (tokens + 1)), where 1 counts the end of the sentence. The normalization takes line
-    feeds away like all control characters; with `per_line`, each line is normalized and scored as a sentence instead.
-    Scores have six significant digits. `part_column` names CCNet's three parts by the literal `cuts`; a cut by
-    percentile of the pool is `quantile` with `keep_between` (head: [0, 0.3], middle: [0.3, 0.6], tail: [0.6, 1]).
+    perplexity = 10^(−log10 p / (tokens + 1)), where 1 counts the end of the sentence. The normalization removes line
+    feeds, like all control characters; with `per_line`, each line is normalized and scored as a sentence instead.
+    Scores have six significant digits. `part_column` holds CCNet's three parts, divided at the literal values `cuts`;
+    to cut at percentiles of the pool, use `quantile` with `keep_between` (head: [0, 0.3], middle: [0.3, 0.6], tail:
+    [0.6, 1]).
 
     Needs the extra `kenlm`. Source: CCNet (`perplexity.DocLM` behind `MultiSentencePiece`); edugp/kenlm.
     """
@@ -44,7 +45,7 @@ class KenlmScore(Map):
     tokenizer: str | None = None
     """Asset or path of a SentencePiece model; null: tokens are the words between whitespace."""
     normalize: bool = True
-    """Whether to normalize as CCNet does."""
+    """Whether to normalize like CCNet."""
     per_line: bool = False
     """Score each line as a sentence of its own."""
     column: str = "kenlm_perplexity"
@@ -52,11 +53,11 @@ class KenlmScore(Map):
     part_column: str | None = None
     """Column for `head` (below the first cut), `middle` (below the second) or `tail`; null: none."""
     cuts: tuple[NonNegative, ...] = ()
-    """The two perplexities that part head, middle and tail. CCNet takes the 30th and the 60th percentile."""
+    """The two perplexities that separate head, middle and tail. CCNet uses the 30th and the 60th percentile."""
 
     def __post_init__(self) -> None:
         if (self.part_column is None) != (not self.cuts):
-            raise ValueError("`part_column` and `cuts` go together")
+            raise ValueError("`part_column` and `cuts` need each other")
         if self.cuts and (len(self.cuts) != 2 or self.cuts[0] > self.cuts[1]):
             raise ValueError("give two `cuts`, the lower one first")
 
@@ -97,7 +98,7 @@ class KenlmScore(Map):
 
 
 def perplexity(model: Any, sentences: Iterable[str]) -> float | None:
-    """CCNet's formula over sentences of tokens parted by spaces; None if none of them has a token."""
+    """CCNet's formula over sentences of tokens separated by spaces; None if none of them has a token."""
     log10, count = 0.0, 0
     has_tokens = False
     for sentence in sentences:
@@ -112,14 +113,13 @@ def perplexity(model: Any, sentences: Iterable[str]) -> float | None:
 
 
 def whitespace_tokens(text: str) -> str:
-    """The words of a text, parted by single spaces."""
+    """The words of a text, separated by single spaces."""
     return " ".join(text.split())
 
 
 def sentencepiece_tokens(path: Path) -> Tokenize:
-    """The function from a text to its SentencePiece pieces, parted by spaces.
-
-    Raises: AssetError if the file is no SentencePiece model; ConfigError if the extra is not installed.
+    """The function from a text to its SentencePiece pieces, separated by spaces. Raises: AssetError if the file is not
+    a SentencePiece model; ConfigError if the extra is not installed.
     """
     try:
         import sentencepiece
@@ -152,7 +152,9 @@ def load_kenlm(path: Path) -> Any:
         return kenlm.Model(str(path), settings)
     except (OSError, RuntimeError) as error:
         first = str(error).splitlines()[0]
-        raise AssetError(str(path), f"KenLM cannot read it: {first}", "copy or train it again") from None
+        raise AssetError(
+            str(path), f"KenLM cannot read it: {first}", "copy the file again or retrain the model"
+        ) from None
 
 
 def _not_installed(package: str) -> ConfigError:

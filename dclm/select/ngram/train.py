@@ -1,4 +1,4 @@
-"""Train a small n-gram model from files of text: an ARPA file that KenLM reads."""
+"""Trains a small n-gram model on text files: an ARPA file that KenLM reads."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ class NgramSpec:
     texts: tuple[TextSource, ...]
     """The clean text that it learns from."""
     order: Annotated[int, Range(2, 6)] = 5
-    """Tokens of the longest n-gram. CCNet's models have 5."""
+    """Length of the longest n-gram in tokens. CCNet's models have 5."""
     tokenizer: str | None = None
     """Path of a SentencePiece model; null: tokens are the words between whitespace."""
     normalize: bool = True
-    """Whether to normalize as CCNet does."""
+    """Whether to normalize like CCNet."""
     per_line: bool = False
     """Each line is a sentence of its own, as for `kenlm_score`."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
-    """Of the draws of documents."""
+    """Seed for drawing documents."""
 
     def __post_init__(self) -> None:
         if not self.texts:
             raise ValueError("give at least one source of `texts`")
 
     def with_paths(self, path_of: Callable[[str], str]) -> NgramSpec:
-        """The same with every path replaced, as by its place on this machine."""
+        """The same with every path replaced, for example by its location on this machine."""
         texts = tuple(dataclasses.replace(source, path=path_of(source.path)) for source in self.texts)
         tokenizer = None if self.tokenizer is None else path_of(self.tokenizer)
         return dataclasses.replace(self, texts=texts, tokenizer=tokenizer)
@@ -55,7 +55,7 @@ class NgramSpec:
 def train_ngram(spec: NgramSpec, out: Path | str) -> Record:
     """Make the artifact at `out`: model.arpa and record.json. The same sources and settings give the same bytes.
 
-    Raises: DataError if there is no word to learn from; what reading the sources raises.
+    Raises: DataError if the texts contain no word; the errors of reading the sources.
     """
     config = canonical(dataclasses.replace(spec, tokenizer=None).with_paths(lambda path: ""))
     assert isinstance(config, dict)

@@ -1,4 +1,4 @@
-"""A linear classifier on embeddings: training it beside fastText's, and the step that scores by it."""
+"""A linear classifier on embeddings: its training, and the step that scores with it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dclm.select.semantic.vectors import Vectors, unit_vectors
 MODEL = "head.json"
 METRICS = "metrics.json"
 _KEYS = {"labels", "weights", "bias", "dim"}
-_TEXTS = 256  # embedded at one time
+_TEXTS = 256  # number of texts embedded at one time
 Floats = npt.NDArray[np.float64]
 
 
@@ -37,30 +37,30 @@ Floats = npt.NDArray[np.float64]
 class HeadSpec:
     """A linear (logistic) classifier on the embeddings of `encoder`, for two classes or more.
 
-    Needs scikit-learn, which the extra `eval` brings.
+    Needs scikit-learn, from the extra `eval`.
     """
 
     version = 1
 
     encoder: str
-    """As `model` of `embed`: the pool has to be embedded by the same one."""
+    """Same as `model` of `embed`; the pool must be embedded with the same model."""
     max_tokens: Positive = 256
-    """As for `embed`."""
+    """Same as for `embed`."""
     classes: Mapping[str, tuple[TextSource, ...]]
     """Label → its documents; with two classes, such as hq and cc."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
-    """Of the draws and the held-out part."""
+    """Seed for the draws and the held-out part."""
     held_out_fraction: Annotated[float, Range(0.0, 0.5)] = 0.05
-    """Part of the documents kept from training and used for `metrics.json`; 0: none."""
+    """Fraction of the documents excluded from training and used for `metrics.json`; 0: none."""
     penalty: Annotated[float, Range(1e-6, 1e6)] = 1.0
-    """Of the squared weights (scikit-learn's 1 / C)."""
+    """Factor of the squared weights (scikit-learn's 1 / C)."""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or not all(self.classes.values()):
             raise ValueError("give at least two `classes`, and at least one source for each")
 
     def with_paths(self, path_of: Callable[[str], str]) -> HeadSpec:
-        """The same with the paths of the texts replaced, as by their places on this machine."""
+        """The same with the paths of the texts replaced, for example by their locations on this machine."""
         classes = {
             name: tuple(dataclasses.replace(source, path=path_of(source.path)) for source in sources)
             for name, sources in self.classes.items()
@@ -105,7 +105,7 @@ class Head:
     """[classes]"""
 
     def probabilities(self, vectors: Vectors) -> Floats:
-        """[N, classes] from vectors of length 1; a row depends on its own vector alone."""
+        """[N, classes] from vectors of length 1; a row depends only on its own vector."""
         exact = vectors.astype(np.float64)
         logits = np.stack([(exact * row).sum(1) for row in np.array(self.weights)], 1) + np.array(self.bias)
         grown = np.exp(logits - logits.max(1, keepdims=True)) if len(logits) else logits
@@ -124,7 +124,7 @@ def read_head(path: Path) -> Head:
             raise ValueError("weights of another shape")
     except (ValueError, TypeError, UnicodeDecodeError) as error:
         what = f"not the head of an embedding classifier: {error}"
-        raise AssetError(str(path), what, "train one with `models:` of a recipe") from None
+        raise AssetError(str(path), what, "train one under `models:` in a recipe") from None
     return Head(**read)
 
 
@@ -138,11 +138,11 @@ def _fit(spec: HeadSpec, labels: tuple[str, ...], split: Split, embed: MapFuncti
     present = np.bincount(truth, minlength=len(labels))
     for label, count in zip(labels, present.tolist(), strict=True):
         if not count:
-            raise DataError(label, "no document is left to train on", "give more documents, or hold out fewer")
+            raise DataError(label, "no documents are left for training", "provide more documents, or hold out fewer")
     model: Any = LogisticRegression(C=1 / spec.penalty, max_iter=1000, tol=1e-6)
     model.fit(vectors.astype(np.float64), truth)
     weights, bias = model.coef_, model.intercept_
-    if len(labels) == 2:  # scikit-learn gives the second class's alone
+    if len(labels) == 2:  # scikit-learn returns only those of the second class
         weights, bias = np.concatenate([np.zeros_like(weights), weights]), np.concatenate([[0.0], bias])
     head = Head(labels=list(labels), dim=vectors.shape[1], weights=weights.tolist(), bias=bias.tolist())
     return head, {f"train_{label}": count for label, count in zip(labels, present.tolist(), strict=True)}
@@ -151,7 +151,7 @@ def _fit(spec: HeadSpec, labels: tuple[str, ...], split: Split, embed: MapFuncti
 def _embedded(
     examples: list[Example], labels: tuple[str, ...], embed: MapFunction
 ) -> tuple[Vectors, npt.NDArray[np.int64]]:
-    """Vectors as a pool has them, in float16, and places in `labels`; documents without a vector are left out."""
+    """Vectors in float16, as in a pool, and indices into `labels`; documents without a vector are left out."""
     parts: list[Vectors] = []
     truth: list[int] = []
     for first in range(0, len(examples), _TEXTS):
@@ -174,10 +174,11 @@ def _judge(head: Head, examples: list[Example], embed: MapFunction) -> dict[str,
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EmbeddingClassifier(Map):
-    """Adds what a linear classifier says of a document's embedding: probabilities (float64) and the likeliest label.
+    """Adds a linear classifier's prediction for a document's embedding: probabilities (float64) and the most likely
+    label.
 
     The head is trained by a recipe (`models: {NAME: {embedding_classifier: …}}`) on the embeddings that `embed` makes;
-    documents without a vector have null. Scores have six significant digits.
+    for documents without a vector, the columns are null. Scores have six significant digits.
 
     Source: DataComp-LM, section 4.3 (BGE-base-en with a linear head).
     """
@@ -193,7 +194,7 @@ class EmbeddingClassifier(Map):
     column: str | None = "quality"
     """Column for the probability of `positive`; null: none."""
     label_column: str | None = None
-    """Column for the likeliest label."""
+    """Column for the most likely label."""
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Label → column for its probability."""
 
@@ -210,7 +211,7 @@ class EmbeddingClassifier(Map):
         return (self.model,)
 
     def open(self, context: Context) -> MapFunction:
-        """See the class. Raises: ConfigError if the head has no such label, or the vectors another size."""
+        """See the class. Raises: ConfigError if the head has no such label, or the vectors have another size."""
         head = read_head(context.file(self.model))
         wanted = {column: label for label, column in self.columns.items()}
         if self.column is not None:

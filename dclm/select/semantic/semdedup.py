@@ -61,9 +61,9 @@ class SemDedup(Global):
     prefer: tuple[str, ...] = ()
     """For `keep: preferred`: patterns, best first, such as [wikipedia*, books*]. See `exact`."""
     carry: tuple[Carry, ...] = ()
-    """What a kept document records about those dropped for it, itself included: `size` (column `copies`), the distinct
-    `dates` (`copy_dates`) and `domains` (`copy_domains`). A document is dropped for the one most similar to it, or for
-    the one that this one was dropped for. The ledger then names the kept document."""
+    """What a kept document records about its cluster, itself included: `size` (column `copies`), the distinct `dates`
+    (`copy_dates`) and `domains` (`copy_domains`). A dropped document belongs to the document most similar to it, or, if
+    that one was dropped too, to the kept document at the end of the chain, which the ledger names."""
 
     def __post_init__(self) -> None:
         check_keep(self.keep, self.keep_by, self.prefer)
@@ -175,7 +175,7 @@ class _WithinClusters(Global):
         return rows.append_column("similarity", pa.array(similarity))
 
     def _rank(self, keys: pa.Table) -> npt.NDArray[np.int64] | Vectors | None:
-        """Who comes first, smallest first; None: document order."""
+        """Rank of each document, smallest first; None: document order."""
         if self.keep == "first":
             return None
         if self.keep not in _BY_CENTROID:
@@ -200,7 +200,7 @@ class _WithinClusters(Global):
 
 
 def _with_kept(rows: pa.Table, gone: npt.NDArray[np.bool_]) -> pa.Table:
-    """The rows, each with the document that stays in its place: the end of the chain of those that went."""
+    """The rows, each with the document kept instead: the end of the chain of dropped ones."""
     documents = documents_of(rows)
     leader = np.where(gone, np.searchsorted(documents, documents_of(rows, "kept_")), np.arange(len(documents)))
     while not np.array_equal(leader, leader[leader]):
