@@ -13,7 +13,7 @@ from dclm.core.storage import sha256_file
 
 
 class Unavailable(Exception):
-    """A source does not have the asset; the text says why. Never leaves this package."""
+    """A source does not have the asset; the message states why. Never raised beyond this package."""
 
 
 def is_offline() -> bool:

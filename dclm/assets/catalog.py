@@ -239,7 +239,8 @@ _WHEELS = tuple(
         ),
         sha256=sha256,
         licence="Apache-2.0",
-        description=f"Resiliparse {version} for CPython {python}, Linux on x86_64; `extract` runs it uninstalled",
+        description=f"Resiliparse {version} for CPython {python}, Linux on x86_64; `extract` runs it without "
+        "installing it",
     )
     for (version, python), sha256 in RESILIPARSE.items()
 )

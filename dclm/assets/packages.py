@@ -95,7 +95,7 @@ def _archive(requirement: str, sha256: str, target: tuple[str, ...] = ()) -> Pat
 
 
 def _given(requirement: str) -> list[Path]:
-    """Archives of that name and version in the user's folder, for what pip cannot or may not download."""
+    """Archives of that name and version in the user's folder, for those that pip cannot or may not download."""
     name, _, version = requirement.partition("==")
     folder = os.environ.get("DCLM_ASSETS")
     return sorted(Path(folder).glob(f"{name.replace('-', '[-_]')}-{version}[-.]*")) if folder else []

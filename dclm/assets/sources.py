@@ -1,4 +1,4 @@
-"""Where the bytes of an asset can come from: a local file, a file inside a Python package, a URL."""
+"""Sources of an asset's bytes: a local file, a file inside a Python package, a URL."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Source(Protocol):
 
     @property
     def transform(self) -> Transform | None:
-        """Makes the asset's content from the bytes that `read` returns; None if they are the content already."""
+        """Converts the bytes that `read` returns to the asset's content; None if they already are the content."""
 
     def describe(self) -> str:
         """A description of this source, for a table or an error."""

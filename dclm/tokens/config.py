@@ -14,7 +14,7 @@ from dclm.tokens.repeats import DocumentRepeats
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """A part of training with a mixture of its own."""
+    """A part of training with its own mixture."""
 
     share: float
     """Share of the training tokens, relative to the other phases'."""
@@ -49,12 +49,12 @@ class TokenizeConfig:
     weights_by: Literal["tokens", "documents"] = "tokens"
     """Whether weights and temperature state shares of the tokens, or of the documents."""
     temperature: float | None = None
-    """Instead of weights: a source's share is in proportion to its size to the power 1/temperature. What a source
-    cannot give within its passes is taken from the others."""
+    """Instead of weights: a source's share is in proportion to its size to the power 1/temperature. If a source runs
+    out within its passes, the rest is taken from the others."""
     phases: tuple[Phase, ...] = ()
     """Instead of weights: a curriculum, one mixture after the other."""
     repeats: DocumentRepeats | None = None
-    """How often each document is read; None: all the same."""
+    """How often each document is read; None: all equally often."""
     rows_per_shard: int = 8192
     """Number of rows in each file except the last; open_lm writes 8,192."""
     bos: bool | None = None
@@ -72,7 +72,7 @@ class TokenizeConfig:
         if self.num_tokens is None and (self.temperature is not None or self.phases):
             raise ValueError("phases and a temperature need the number of training tokens (num_tokens)")
         if self.repeats is not None and self.packing == "dclm":
-            raise ValueError("packing dclm has no repeats of documents; choose packing stream")
+            raise ValueError("packing dclm cannot repeat documents; choose packing stream")
         object.__setattr__(self, "max_repeats", float(self.max_repeats))  # 1 and 1.0 are one configuration
         if self.weights is not None:
             object.__setattr__(self, "weights", tuple(map(float, self.weights)))
@@ -81,11 +81,11 @@ class TokenizeConfig:
 
     @property
     def is_mixture(self) -> bool:
-        """Whether shares of the sources are stated, which then hold in every part of the order."""
+        """Whether shares of the sources are stated; they then apply in every part of the order."""
         return self.weights is not None or self.temperature is not None or bool(self.phases)
 
     def mixture(self) -> dict[str, object]:
-        """How much is read of what, for a record."""
+        """How much of each source is read, for a record."""
         names = ("weights", "num_tokens", "max_repeats", "source_repeats", "weights_by", "temperature", "phases")
         found = json.loads(json.dumps(dataclasses.asdict(self)))
         return {name: found[name] for name in (*names, "repeats")}

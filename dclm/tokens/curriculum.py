@@ -1,4 +1,4 @@
-"""How many rows of each source every phase of training reads, and in which turns."""
+"""The number of rows of each source in each phase of training, and their order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def phase_rows(
     """Rows of each source in each phase; one phase if the configuration names none.
 
     available: rows of each source in one pass. reads: documents of each source in one pass, repeats included. Raises:
-    ConfigError for weights that do not fit the sources, or a source that would be read too often.
+    ConfigError for weights that do not match the sources, or a source that would be read too often.
     """
     total = None if config.num_tokens is None else -(-config.num_tokens // config.seq_len)
     limits = _limits(config, available, names)
@@ -67,9 +67,9 @@ def _by_tokens(
 
 
 def _capped(weights: Sequence[float], limits: Sequence[int], total: int) -> tuple[int, ...]:
-    """Shares in proportion to the weights; what exceeds a source's limit is divided among the others."""
+    """Shares in proportion to the weights; any excess over a source's limit is divided among the others."""
     if total > sum(limits):
-        what = f"{total:,} sequences are needed, the sources give {sum(limits):,} within their passes"
+        what = f"{total:,} sequences are needed, but the sources provide only {sum(limits):,} within their passes"
         raise ConfigError("mixture", what, "raise --max-repeats, lower --num-tokens, or add data")
     taken = [0] * len(weights)
     open_ = set(range(len(weights)))
@@ -86,19 +86,19 @@ def _capped(weights: Sequence[float], limits: Sequence[int], total: int) -> tupl
 
 
 class Turns:
-    """Whose turn it is in each row of a phase: after any number of rows, every source has had its share ± one row.
+    """The source of each row of a phase: after any number of rows, every source has had its share ± one row.
 
     Source: Tijdeman (1980), The chairman assignment problem; with S sources, the difference is below 1 − 1/(2S − 2).
     """
 
     def __init__(self, rows: Sequence[int], before: Sequence[int] | None = None) -> None:
-        """rows: of each source in the whole phase. before: of each source, in the part that is past."""
+        """rows: number of rows of each source in the whole phase. before: number already read of each source."""
         self._rows = np.array(rows, dtype=np.int64)
         self._past = np.zeros_like(self._rows) if before is None else np.array(before, dtype=np.int64)
 
     @property
     def past(self) -> tuple[int, ...]:
-        """Rows that each source has had."""
+        """Number of rows read of each source so far."""
         return tuple(map(int, self._past))
 
     def take(self, count: int) -> npt.NDArray[np.int32]:
@@ -114,7 +114,7 @@ class Turns:
 
 @njit(cache=True, nogil=True)
 def _turns(rows: Numbers, debts: Numbers, total: int, count: int) -> npt.NDArray[np.int32]:
-    """debts: what each source is behind its share, in 1/total of a row; changed."""
+    """debts: how far each source is behind its share, in 1/total of a row; modified in place."""
     out = np.empty(count, dtype=np.int32)
     sources = len(rows)
     if sources == 1:

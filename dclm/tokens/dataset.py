@@ -34,7 +34,7 @@ class TokenDataset:
         self.record: Record = require_complete(self.address, "tokens")
         self.seq_len = _whole_number(self.record, "seq_len")
         self.vocab_size = _whole_number(self.record, "vocab_size")
-        """Ids are below this."""
+        """All ids are below this."""
         self.dtype = np.dtype("<u2" if self.record.config["dtype"] == "uint16" else "<u4")
         self._files = [f for f in self.record.files if f.path.startswith("tokens/")]
         self._check_sizes()
@@ -121,7 +121,7 @@ class TokenDataset:
             found = size_of(path)
             if found != expected:
                 what = "no such file" if found is None else f"found {found:,} bytes, allowed: {expected:,}"
-                raise DataError(path, what, "make the tokens again, or restore the file from an intact copy")
+                raise DataError(path, what, "tokenize again, or restore the file from an intact copy")
 
 
 def _whole_number(record: Record, key: str) -> int:

@@ -40,7 +40,7 @@ class InputText(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A column of the documents besides their text."""
+    """A column of the documents in addition to their text."""
 
     name: str
     kind: KeptType
@@ -55,7 +55,7 @@ class DocumentSource:
     """Fingerprint of the artifact, or a hash over the identities of the files."""
     files: tuple[InputText, ...]
     digest: str | None = None
-    """Of the artifact's record; None for plain files, which the fingerprint describes in full."""
+    """Digest of the artifact's record; None for plain files, which the fingerprint describes in full."""
 
 
 def find_documents(address: str | Path, allow_missing: bool = False) -> DocumentSource:
@@ -89,7 +89,7 @@ def read_texts(text: InputText) -> Iterator[list[str]]:
 
 def read_documents(text: InputText, column: Column | None) -> Iterator[tuple[list[str], list[object]]]:
     """The texts of one file in batches of at most 1,024 documents and about 16 MB (or one document), and their values
-    in another column, where one is given (null: None).
+    in another column, if one is given (null: None).
 
     Raises: DataError naming file and row if a text is missing, the file is corrupt, an artifact's file has no such
     column, or the file's content has changed.
@@ -142,4 +142,4 @@ def _artifact_batches(address: str, path: Path, columns: tuple[str, ...]) -> Ite
                     raise DataError(address, what, suggest(column, found))
             yield from parquet.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns))
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(address, f"not a complete Parquet file: {error}", "make it again") from error
+        raise DataError(address, f"not a complete Parquet file: {error}", "rebuild it") from error

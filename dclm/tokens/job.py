@@ -1,4 +1,4 @@
-"""One call of `tokenize`: configuration, inputs, output paths, and how its units are run."""
+"""One call of `tokenize`: configuration, inputs, output paths, and the execution of its units."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def format_manifest(shards: Sequence[Shard]) -> str:
 def parse_manifest(text: str, where: str) -> list[Shard]:
     """All lines, with or without a newline after the last; older manifests use `num_chunks`.
 
-    Raises: DataError naming the line that has another form.
+    Raises: DataError naming the first malformed line.
     """
     shards = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -42,12 +42,12 @@ def parse_manifest(text: str, where: str) -> list[Shard]:
             shard = Shard(data["shard"], count)
         except (ValueError, KeyError, TypeError) as error:
             what = f'found {line[:60]!r}, allowed: {{"shard": name, "num_sequences": number}}'
-            raise DataError(f"{where}:{number}", what, "make the manifest again, or delete it") from error
+            raise DataError(f"{where}:{number}", what, "rebuild the manifest, or delete it") from error
         if not isinstance(shard.name, str) or type(count) is not int or count < 0 or "/" in shard.name:
             raise DataError(f"{where}:{number}", f"found shard {shard.name!r} with {count!r} sequences")
         shards.append(shard)
     if not shards:
-        raise DataError(where, "found no shards", "make the manifest again, or delete it")
+        raise DataError(where, "found no shards", "rebuild the manifest, or delete it")
     return shards
 
 

@@ -1,4 +1,4 @@
-"""How much of each source is used: exact shares by weight, full and partial copies, drawn by seed."""
+"""The amount used of each source: exact shares by weight, full and partial copies, drawn by seed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def shares(
         while total and any(t > m for t, m in zip(apportion(exact, total), limits, strict=True)):
             total -= 1
     if not total:
-        raise ConfigError("mixture", "found shares of no sequence at all", "raise --max-repeats, or add data")
+        raise ConfigError("mixture", "found shares that leave no sequence", "raise --max-repeats, or add data")
     taken = apportion(exact, total)
     check_limits(names, taken, limits, available)
     return taken
@@ -63,7 +63,7 @@ def check_weights(weights: Sequence[float], names: Sequence[str], *, at_least_on
 
 
 def check_limits(names: Sequence[str], taken: Sequence[int], limits: Sequence[int], available: Sequence[int]) -> None:
-    """Raises: ConfigError if more rows are taken of a source than its limit allows."""
+    """Raises: ConfigError if more rows are taken from a source than its limit allows."""
     for name, take, limit, have in zip(names, taken, limits, available, strict=True):
         if take > limit:
             passes = f"{limit / have:.4g} passes" if have else "none"
@@ -85,7 +85,7 @@ def apportion(weights: Sequence[Fraction], total: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class CopyUnit:
-    """How often the rows of a run are read: all of them `times`, and `extra` of them once more."""
+    """How often the rows of a run are read: all of them `times` times, and `extra` of them once more."""
 
     fingerprint: str
     directory: str
@@ -97,12 +97,12 @@ class CopyUnit:
 
 
 class Copies(NamedTuple):
-    """What is read of a source."""
+    """The rows read of a source."""
 
     whole: tuple[Run, ...]
     """Runs that are read once, unchanged."""
     units: tuple[CopyUnit, ...]
-    """Runs of which several copies or a part are read."""
+    """Runs that are read in several copies or in part."""
     distinct: int
     """Number of rows that are read at least once."""
 
@@ -141,8 +141,8 @@ def plan_copies(runs: Sequence[Run], take: int, *, source: int, seed: int, work:
 def write_copies(unit: CopyUnit) -> Outcome:
     """Write an index of the run for each copy.
 
-    Where a row is read n times, its copies lie at least 1/(2n) of the whole order apart, and in another order each
-    time: on a circle of that length, copy j of a row with key k is at k + (j + r)/n, r random in [0, 1/2).
+    The copies of a row that is read n times are at least 1/(2n) of the whole order apart, and each copy of the run has
+    its own order: on a circle of that length, copy j of a row with key k is at k + (j + r)/n, r random in [0, 1/2).
     """
     places = np.arange(unit.run.num_rows)
     picks = np.argsort(row_keys(unit.seed, f"pick\0{unit.purpose}", 0, len(places)), kind="stable")

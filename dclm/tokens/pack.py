@@ -3,7 +3,7 @@
 Each document is followed by EOT, and preceded by BOS if the tokenizer has one. A shard's documents form one stream
 that is cut into rows. The remainder at the end of the shard is either kept as its tail, and all tails together form the
 last rows of the source (packing `stream`: nothing is lost, and only the very last row can need padding), or padded at
-once (packing `dclm`). Documents that are read n times form a stream of their own for each n, whose rows are repeated.
+once (packing `dclm`). For each n, the documents that are read n times form a separate stream, whose rows are repeated.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class PackUnit:
     """Sum of the counts of all documents before this shard."""
 
     def purpose(self, times: int) -> str:
-        """Names the shard's rows in the hash that decides their position."""
+        """Name of the shard's rows in the hash that determines their position."""
         return _purpose(self.source, str(self.shard), self.repeats, times)
 
 
@@ -111,7 +111,7 @@ def packed_by(directory: str, outcome: Outcome) -> Packed:
 
 @dataclass(frozen=True, kw_only=True)
 class CountUnit:
-    """One input shard, whose documents' counts are to be added up."""
+    """One input shard, for adding up its documents' counts."""
 
     fingerprint: str
     directory: str
@@ -224,7 +224,7 @@ class RunWriter:
     """Collects rows in order, and writes a sorted run whenever `RUN_BYTES` of them have accumulated."""
 
     def __init__(self, purpose: str, seed: int, row_len: int, dtype: str, path: Path, times: int) -> None:
-        """path: of the runs, without their numbers. times: how often each row is to be read."""
+        """path: path of the runs, without their numbers. times: how often each row is to be read."""
         self._purpose, self._seed, self._row_len, self._dtype, self._path = purpose, seed, row_len, dtype, path
         self._times = times
         self._limit = max_rows(row_len, dtype)

@@ -1,8 +1,8 @@
 """How often each document is read: a number from one of its columns, realized as whole copies.
 
-A count may be fractional. Counts are added up in the order of the documents, in units of 1/65,536, and a document gets
-as many copies as whole numbers its count passes. So every document is read ⌊c⌋ or ⌈c⌉ times, the copies of any number
-of consecutive documents differ from the sum of their counts by less than one, those of a source by at most a half, and
+A count may be fractional. Counts are added up in document order, in units of 1/65,536, and a document gets one copy for
+each whole number that the sum passes at it. So every document is read ⌊c⌋ or ⌈c⌉ times, the copies of any number of
+consecutive documents differ from the sum of their counts by less than one, those of a source by at most a half, and
 nothing depends on workers or on how the source is cut into files.
 """
 
@@ -20,7 +20,7 @@ from dclm.core.config import NonNegative, Range
 from dclm.core.errors import DataError
 
 UNIT = 1 << 16
-"""One copy, in the integers that counts are added up in."""
+"""One copy, in the integer units in which counts are added up."""
 MAX_REPEATS = 1024
 Counts = npt.NDArray[np.int64]
 Cap = Annotated[float, Range(0.0, MAX_REPEATS)]
@@ -33,8 +33,8 @@ class DocumentRepeats:
     column: str
     """Column of the documents: a quality score, the size of a cluster of duplicates, a label."""
     function: Literal["value", "log2", "steps", "labels"] = "value"
-    """`value`: the column's value. `log2`: 1 + log₂ of it (0 for values below 1/2). `steps`, `labels`: as stated
-    there."""
+    """`value`: the column's value. `log2`: 1 + log₂ of it (0 for values below 1/2). `steps`, `labels`: as listed in
+    these fields."""
     steps: tuple[tuple[float, float], ...] = ()
     """`[least value, times]`, in rising order: the last step whose value is reached decides; below the first: 0."""
     labels: Mapping[str, NonNegative] = dataclasses.field(default_factory=dict)
@@ -42,11 +42,11 @@ class DocumentRepeats:
     missing: NonNegative = 1.0
     """Times for documents that have no value, or a label that is not listed."""
     cap: Cap
-    """No document is read more often than this."""
+    """Maximum number of times that a document is read."""
 
     def __post_init__(self) -> None:
         if (self.function == "steps") != bool(self.steps) or (self.function == "labels") != bool(self.labels):
-            raise ValueError("give `steps` with the function steps, `labels` with labels, and neither with the others")
+            raise ValueError("set `steps` only for the function steps, and `labels` only for the function labels")
         edges = [edge for edge, _ in self.steps]
         times = [number for _, number in self.steps]
         if edges != sorted(set(edges)) or any(number < 0 or not math.isfinite(number) for number in times):

@@ -45,13 +45,13 @@ class Run:
 
     def rows(self, row_len: int, dtype: str) -> Rows:
         """All rows `[num_rows, row_len]` of a run that holds its rows, mapped."""
-        assert self.of is None, f"{self.path} holds no rows"
+        assert self.of is None, f"{self.path} contains no rows"
         return np.memmap(
             local_file(f"{self.path}.rows"), dtype=_little(dtype), mode="r", shape=(self.num_rows, row_len)
         )
 
     def select(self, places: npt.NDArray[np.int64], row_len: int, dtype: str) -> Rows:
-        """The rows at these places in the order of keys."""
+        """The rows at these positions in the order of keys."""
         if self.of is None:
             own: Rows = self.rows(row_len, dtype)[places]
             return own
@@ -83,13 +83,13 @@ def write_run(path: Path, keys: Keys, rows: Rows, dtype: str) -> int:
     order = np.argsort(keys, kind="stable")
     keys[order].astype("<u8").tofile(f"{path}.keys")
     with open(f"{path}.rows", "wb") as handle:
-        for start in range(0, len(order), 4096):  # in pieces: the sorted copy never exists as a whole
+        for start in range(0, len(order), 4096):  # in pieces, so that the sorted copy never exists as a whole
             handle.write(np.ascontiguousarray(rows[order[start : start + 4096]], dtype=_little(dtype)).data)
     return len(order)
 
 
 def write_index(path: Path, keys: Keys, places: npt.NDArray[np.int64]) -> None:
-    """Write the keys in order, and for each the place of its row in the run that holds it."""
+    """Write the keys in order, each with the index of its row in the run that holds it."""
     order = np.argsort(keys, kind="stable")
     keys[order].astype("<u8").tofile(f"{path}.keys")
     places[order].astype("<u4").tofile(f"{path}.order")

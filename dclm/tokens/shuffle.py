@@ -2,8 +2,8 @@
 
 Together with packing, this makes two passes over disk. A unit is a few consecutive shards; it reads one contiguous
 piece of every run (of a run's index, where rows are repeated), so memory is bounded by `GROUP_BYTES`, whatever the size
-of the corpus. In a mixture, each source has an order of its own, and the sources take turns: after any number of rows,
-each has had its exact share.
+of the corpus. In a mixture, each source has its own order, and the sources take turns: after any number of rows, each
+has had its exact share.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def plan_merge(
     shards = max(1, GROUP_BYTES // (rows_per_shard * row_len * np.dtype(dtype).itemsize))
     size = shards * rows_per_shard
     ranges = [_Ranges(runs) for runs in sources]
-    given = [0] * len(sources)  # rows of each source's order that are placed
+    given = [0] * len(sources)  # number of rows already placed, per source
     turns = [Turns(phase) for phase in phases]
     units = []
     for number, parts in enumerate(stretches(total, size, phases)):

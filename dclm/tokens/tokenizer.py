@@ -55,14 +55,14 @@ class Encoded(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerFile:
-    """A tokenizer.json, and the properties of it that other code needs."""
+    """A tokenizer.json, and its properties that other code needs."""
 
     path: str
     sha256: str
     vocab_size: int
     """One more than the highest id, including added tokens."""
     base_vocab_size: int
-    """Without added tokens, as `transformers` reports it."""
+    """Size without added tokens, as reported by `transformers`."""
     eot: str
     """The token that ends each document."""
     eot_id: int
@@ -82,11 +82,11 @@ def open_tokenizer(name_or_path: str, eot: str | None = None, bos: bool | None =
     found = next((token for token in ([eot] if eot else _END_OF_TEXT) if token in vocabulary), None)
     if found is None:
         what = f"found no token {eot or ' or '.join(_END_OF_TEXT)} in its vocabulary of {len(vocabulary):,}"
-        raise ConfigError(name_or_path, what, suggest(eot or "", list(vocabulary)) or "name one with --eot")
+        raise ConfigError(name_or_path, what, suggest(eot or "", list(vocabulary)) or "choose one with --eot")
     highest = max(vocabulary, key=vocabulary.__getitem__)
     if vocabulary[highest] >= MAX_VOCABULARY:
         what = f"found {highest[:40]!r} with the id {vocabulary[highest]:,}, allowed: below {MAX_VOCABULARY:,}"
-        raise ConfigError(name_or_path, what, "an embedding has a row for each id: give the token a smaller id")
+        raise ConfigError(name_or_path, what, "an embedding has a row for each id, so give the token a smaller id")
     return TokenizerFile(
         path=str(path),
         sha256=sha256,

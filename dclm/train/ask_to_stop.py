@@ -27,7 +27,7 @@ def clear(folder: Path) -> None:
 
 @contextlib.contextmanager
 def passed_on(folder: Path) -> Iterator[None]:
-    """While the block runs, a received signal is passed on to the ranks that watch `folder`.
+    """While the block runs, a received signal is forwarded to the ranks that watch `folder`.
 
     Raises: Stopped at the end of the block if a signal arrived, with the ranks' report on their checkpoint.
     """
@@ -50,7 +50,7 @@ def passed_on(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def obeyed(folder: Path, *, answers: bool) -> Iterator[None]:
-    """While the block runs, a request from `passed_on` ends this rank's work like a signal, and does not count as a
+    """While the block runs, a request from `passed_on` ends this rank's work like a signal, which does not count as a
     failure.
 
     answers: whether this rank reports what was saved.

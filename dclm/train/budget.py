@@ -66,7 +66,7 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Speed:
-    """The speed of a run, and how it is known."""
+    """The speed of a run, and its source."""
 
     tokens_per_second: float
     """Tokens per second over all GPUs."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: complete or absent, readable with any number of ranks, only a few kept.
+"""Checkpoints of a training run: complete or absent, readable with any number of ranks, and only a few are kept.
 
 One process writes `model.safetensors` and `optimizer.safetensors`. Several write `shards/` together (DCP), and after
 the last update also the gathered `model.safetensors`, so that a finished model is one file however it was trained.
@@ -48,7 +48,7 @@ class State:
     earlier_updates: int = 0
     """Number of updates of earlier runs that the optimizer's moments continue from."""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Of a checkpoint: path of each of its files → sha256, and of the run's metrics up to it (`metrics.jsonl`)."""
+    """For a checkpoint: path of each of its files → sha256, and that of the run's metrics so far (`metrics.jsonl`)."""
     digest: str = ""
     """sha256 over all of the above; filled in when it is written."""
 
@@ -87,7 +87,7 @@ def save_checkpoint(
         if sharded:
             write_shards(directory, _tensors(model, _moments(model, optimizer)))
         weights = _gathered(model, ranks) if last or not sharded else None
-        ranks.wait()  # the first rank hashes what all have written
+        ranks.wait()  # the first rank hashes the files of all ranks
         if not ranks.is_first:
             return path
         if weights is None:
@@ -152,7 +152,7 @@ def _hashes(directory: Path) -> dict[str, str]:
 
 
 def _metrics_hash(out: Path, step: int) -> dict[str, str]:
-    """Of the first `step` lines of the run's metrics, one per update; nothing where it keeps none."""
+    """sha256 of the first `step` lines of the run's metrics, one per update; empty if the run has no metrics."""
     path = out / METRICS
     if not path.exists():
         return {}
@@ -162,11 +162,11 @@ def _metrics_hash(out: Path, step: int) -> dict[str, str]:
 
 
 def read_state(path: Path, *, verify: bool = True) -> State:
-    """Where the run stands that wrote a checkpoint; with `verify`, every file of it is compared with its hash first.
+    """The state of the run that wrote a checkpoint; with `verify`, first compares each of its files with its hash.
 
-    Raises: DataError if a file is missing, not ours, or not what was written.
+    Raises: DataError if a file is missing, foreign, or changed.
     """
-    hint = f"delete {path} to go on from the checkpoint before it"
+    hint = f"delete {path} to continue from the previous checkpoint"
     try:
         state = State(**json.loads((path / STATE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
@@ -182,7 +182,7 @@ def read_state(path: Path, *, verify: bool = True) -> State:
         if found.get(name) != digest:
             where = path.parent.parent / name if name == METRICS else path / name
             what = f"sha256 {found[name][:12]}…" if name in found else "no such file"
-            raise DataError(str(where), f"found {what}, allowed: {digest[:12]}… as the checkpoint says", hint)
+            raise DataError(str(where), f"found {what}, allowed: {digest[:12]}…, as recorded in the checkpoint", hint)
     return state
 
 

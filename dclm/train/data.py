@@ -78,7 +78,7 @@ def check_data(data: Sequences, scale: Scale, epochs: int, where: str) -> None:
         length = scale.model.seq_len
         least = -(-needed // present) if present else 0
         what = f"{scale.name} needs {needed * length:,} tokens, found {present * length:,} × {epochs} epochs"
-        hint = f"make more tokens, or choose --epochs {least}" if present else "the tokens artifact is empty"
+        hint = f"tokenize more documents, or choose --epochs {least}" if present else "the tokens artifact is empty"
         raise DataError(where, what, hint + (", or --tokens N, which leaves the benchmark" if present else ""))
 
 

@@ -16,11 +16,11 @@ from dclm.train.scale import Scale
 
 EVERY_SECONDS = 1.0
 TAIL_BYTES = 4096
-"""Longer than any line."""
+"""Maximum length of a line."""
 
 
 class Follower:
-    """Reports to `progress` what the run under `out` has written since the last call.
+    """Reports to `progress` the new metrics of the run under `out`.
 
     Restarted ranks go back to their last checkpoint: nothing is reported until they are further than before.
     """

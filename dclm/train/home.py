@@ -33,7 +33,7 @@ class Home:
         """Copy the output of an earlier run to this machine. Called by the first rank before anything else."""
 
     def push_checkpoint(self, path: Path) -> None:
-        """Publish a complete checkpoint, and everything written up to then."""
+        """Publish a complete checkpoint, and everything written so far."""
 
     def finish(self, record: Record) -> None:
         """Publish everything that is not yet published, the record last."""

@@ -45,12 +45,12 @@ def launch_ray(
     """`train` on `num_ranks` workers of the connected Ray cluster, one GPU each unless `device` is cpu.
 
     `tokens` and `out` must be on storage that all nodes share. With `min_ranks` the run is elastic: it starts with as
-    many workers as there is room for, Ray Train changes their number when nodes join or leave, and while there is room
-    for fewer it waits indefinitely. Whenever it restarts the ranks (after a loss, up to `max_failures` times) they
-    continue from the last checkpoint, in the same data order.
-    SIGTERM or SIGHUP in this process is passed on to the ranks, which save a checkpoint and end.
-    Progress is reported in this process, from what the ranks write under `out`.
-    say: is told what the run waits for, such as a node with a GPU that an autoscaler brings.
+    many workers as there is room for, Ray Train changes their number when nodes join or leave, and it waits
+    indefinitely while there is room for fewer. Whenever it restarts the ranks (after a loss, up to `max_failures`
+    times) they continue from the last checkpoint, in the same data order.
+    SIGTERM or SIGHUP in this process is forwarded to the ranks, which save a checkpoint and end.
+    Progress is reported in this process, from the files that the ranks write under `out`.
+    say: called with a message when the run has to wait, for example for a node with a GPU from an autoscaler.
     Raises: whatever `train` raises; ConfigError if the cluster has no room for the ranks within
     `dclm.core.engine.WAIT_SECONDS`; LostRankError if a run that is not elastic loses a node, and no other replaces it
     within the time that a rank may stall.
@@ -115,9 +115,8 @@ def cluster_has_gpus() -> bool:
 
 
 def await_room(resource: str, num_ranks: int, say: Callable[[str], None]) -> None:
-    """Wait until the cluster has one CPU or GPU for each rank. Its autoscaler, if there is one, is asked for them.
-
-    Raises: ConfigError where they have not come in `WAIT_SECONDS`: Ray itself would wait forever.
+    """Wait until the cluster has one CPU or GPU for each rank. They are requested from its autoscaler, if it has one.
+    Raises: ConfigError if they are not available within `WAIT_SECONDS`; Ray itself would wait forever.
     """
     import ray
     from ray.autoscaler.sdk import request_resources

@@ -98,7 +98,7 @@ def read_metrics(out: Path) -> list[StepMetrics]:
 
 
 def parse_metrics(content: bytes, name: str) -> list[StepMetrics]:
-    """The updates in the content of a metrics file called `name`. Raises: DataError if a line is not whole."""
+    """The updates in the content of a metrics file called `name`. Raises: DataError if a line is incomplete."""
     try:
         return [StepMetrics(**json.loads(line)) for line in content.decode().splitlines()]
     except (ValueError, TypeError) as error:

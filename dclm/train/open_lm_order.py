@@ -27,25 +27,24 @@ SEQUENCE_BUFFER, SEQUENCE_INITIAL = 20_000, 500
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OpenLmOrder:
-    """The settings of an open_lm run that decide its order. Each has the name of open_lm's argument in its text."""
+    """The settings of an open_lm run that determine its order. Each names open_lm's argument."""
 
     ranks: Positive
     """`--world-size`: number of GPUs."""
     workers: Positive = 1
     """`--workers`: loader workers of each GPU."""
     checkpoints: Positive = 5
-    """`--epochs`: parts that the run reads its tokens in, each from shards of its own."""
+    """`--epochs`: number of parts in which the run reads its tokens, each from separate shards."""
     seed: Count = 0
     """`--seed`."""
     buffer: bool = True
     """Whether shards and sequences are shuffled; false: `--disable-buffer`."""
 
     def indices(self, shards: Sequence[int], sequences: int, batch: int, steps: int) -> npt.NDArray[np.int64]:
-        """The rows that the updates read, in order: int64 [steps × batch].
-
-        shards: number of rows of each file, in the order of the manifest. sequences: number that the run was to read in
-        each part. batch: rows of an update, over all ranks. Raises: DataError if open_lm would run out of shards, or a
-        batch cannot be divided among the ranks.
+        """The rows that the updates read, in order: int64 [steps × batch]. shards: number of rows of each file, in the
+        order of the manifest. sequences: number of sequences to read in each part. batch: number of rows of an update,
+        over all ranks. Raises: DataError if open_lm would run out of shards, or a batch cannot be divided among the
+        ranks.
         """
         if batch % self.ranks:
             what = f"found batches of {batch} sequences and {self.ranks} ranks"
@@ -65,7 +64,7 @@ class OpenLmOrder:
         return np.concatenate(found)
 
     def _shards(self, shards: Sequence[int], first: int, sequences: int) -> range:
-        """The shards of a part: as many as it needs, cut to a multiple of all workers."""
+        """The shards of a part: as many as it needs, rounded down to a multiple of the number of workers."""
         all_workers = self.ranks * self.workers
         end = first
         while end - first < all_workers or sum(shards[first:end]) < sequences:
@@ -79,7 +78,7 @@ class OpenLmOrder:
         self, chosen: range, shards: Sequence[int], starts: npt.NDArray[np.int64], batch: int, part: int
     ) -> Iterator[npt.NDArray[np.int64]]:
         total = sum(shards[index] for index in chosen)
-        each = total // batch // self.workers  # batches of a worker
+        each = total // batch // self.workers  # batches per worker
         loaders = [
             [
                 self._batches(chosen, shards, starts, batch // self.ranks, part, rank, worker)

@@ -19,7 +19,7 @@ MAX_GRAD_NORM = 1.0  # open_lm `--grad-clip-norm 1`
 
 def learning_rate(scale: Scale, step: int, schedule: Schedule = "cosine") -> float:
     """The learning rate of update `step` (from 0). cosine: linear warm-up, then a cosine to the final rate. linear: a
-    cool-down, from the peak rate in a line to the final rate, which the last update has; no warm-up.
+    cool-down from the peak rate to the final rate, reached at the last update; no warm-up.
 
     Source: open_lm scheduler.py `cosine_lr`.
     """

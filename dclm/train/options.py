@@ -19,7 +19,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """The options up to `num_tokens`, and `precision`, change numbers by more than rounding."""
+    """The options up to `num_tokens`, and `precision`, change results by more than rounding."""
 
     validation: Path | str | None = None
     """Tokens artifact of held-out text."""
@@ -28,14 +28,14 @@ class TrainOptions:
     init: Path | str | None = None
     """Model of the scale's shape whose weights the run starts from; the record then has `standard: false`."""
     keep_moments: bool = False
-    """Continue with the optimizer's moments of `init`, too, which must then be a training run or one of its
+    """Also continue with the optimizer's moments of `init`, which must then be a training run or one of its
     checkpoints."""
     schedule: Schedule = "cosine"
     """linear: a cool-down from the scale's peak rate to its final rate, without warm-up; `standard: false`."""
     weight_decay: float | None = None
-    """Overrides the scale's weight decay, as several passes over the tokens need; `standard: false`."""
+    """Overrides the scale's weight decay, for instance for several passes over the tokens; `standard: false`."""
     open_lm_order: OpenLmOrder | None = None
-    """Read the rows in the order of an open_lm run; None: as they are stored. `standard: false`."""
+    """Read the rows in the order of an open_lm run; None: in stored order. `standard: false`."""
     num_tokens: int | None = None
     """Overrides the scale's token budget; the record then has `standard: false`."""
     resume: bool = False

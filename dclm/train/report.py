@@ -22,7 +22,7 @@ LOSS_PICTURE = "loss.svg"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is trained: the part of a run that determines its fingerprint."""
+    """The inputs of training: the part of a run that determines its fingerprint."""
 
     scale: Scale
     seed: int
@@ -37,7 +37,7 @@ class Plan:
 
     @property
     def standard(self) -> bool:
-        """Whether everything but the scale is the benchmark's."""
+        """Whether everything except the scale matches the benchmark."""
         own = (self.epochs, self.schedule, self.open_lm_order) == (1, "cosine", None)
         return self.scale.standard and own and "init" not in self.inputs
 
@@ -96,7 +96,7 @@ def report(
 def bits_per_byte(loss: float, data: TokenDataset) -> float | None:
     """Nats per token → bits per byte of the tokenized text; None if its record does not state its bytes.
 
-    Tokens that begin and end documents count as tokens, but as no bytes.
+    Tokens that begin and end documents count as tokens, but not as bytes.
     """
     counts = data.record.counts
     num_bytes, text, ends = counts.get("text_bytes"), counts.get("text_tokens"), counts.get("eot_tokens")

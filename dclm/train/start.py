@@ -21,13 +21,13 @@ class StartWeights:
     """The parameters of a model by name, float32 on the CPU."""
 
     def __init__(self, path: Path | str, config: ModelConfig) -> None:
-        """path: as for `dclm evaluate`. config: of the model to be trained.
+        """path: as for `dclm evaluate`. config: config of the model to be trained.
 
         Raises: ConfigError if the shapes differ; DataError if there is no such model.
         """
         loaded = load_model(path)
         if not isinstance(loaded.model, Transformer) or loaded.config != config:
-            found = "a model of another kind" if loaded.config is None else str(loaded.config)
+            found = "a different kind of model" if loaded.config is None else str(loaded.config)
             raise ConfigError(str(path), f"found {found}, allowed: {config}", "choose the scale of that model")
         self._state: Mapping[str, Tensor] = dict(loaded.model.named_parameters())
 
@@ -48,14 +48,13 @@ class StartWeights:
 
 
 def last_moments(path: str | Path | None) -> Path:
-    """The checkpoint whose moments a run continues with: `path` itself, or the last one of the run `path`.
-
-    Raises: ConfigError if there is none, or no path.
+    """The checkpoint whose moments a run continues with: `path` itself, or the last one of the run `path`. Raises:
+    ConfigError if there is no checkpoint or no path.
     """
     if path is None:
         raise ConfigError("--keep-moments", "found no --init", "name the run whose moments to continue with")
     found = [Path(path)] if (Path(path) / STATE).exists() else list_checkpoints(Path(path))
     if not found:
-        what = "holds no state of an optimizer"
+        what = "contains no optimizer state"
         raise ConfigError(str(path), what, "pass the directory of a training run, or start without --keep-moments")
     return found[-1]

@@ -26,7 +26,7 @@ class Tracker(Protocol):
 
 
 def require_trackers(names: Sequence[TrackerName]) -> None:
-    """Raises: ConfigError for one whose package is not installed."""
+    """Raises: ConfigError if a tracker's package is not installed."""
     for name in names:
         if importlib.util.find_spec(name) is None:
             raise ConfigError(f"track: {name}", f"the package {name} is not installed", "pip install 'dclm[track]'")

@@ -75,7 +75,7 @@ def test_no_hint_names_an_option_that_the_command_lacks(name: str) -> None:
 
 
 def test_a_hint_says_the_same_in_the_words_of_the_command() -> None:
-    hint = "make more tokens, or choose --epochs 3, or --tokens N, which leaves the benchmark"
+    hint = "tokenize more documents, or choose --epochs 3, or --tokens N, which leaves the benchmark"
     assert fit_hint(hint, COMMANDS["train"], dclm) == hint
     assert "`epochs: 3` in the recipe" in fit_hint(hint, COMMANDS["run"], dclm)
     assert "`tokens: N` in the recipe" in fit_hint(hint, COMMANDS["plan"], dclm)

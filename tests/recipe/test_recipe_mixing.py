@@ -76,7 +76,7 @@ def test_a_recipe_without_a_mixture_reads_all_of_everything(tmp_path: Path) -> N
         (PHASES + "temperature: 2\n", "", "either weights, a temperature or phases"),
         ("phases: [{share: 1, weights: {wb: 1}}]\n", "", "phases name wb, allowed: web, books"),
         ("", ", max_repeats: 2", "needs weights, a temperature or phases"),
-        ("repeats: {column: x, function: steps, cap: 2}\n", "", "give `steps` with the function steps"),
+        ("repeats: {column: x, function: steps, cap: 2}\n", "", "set `steps` only for the function steps"),
         ("repeats: {column: x, cap: 5000}\n", "", "cap"),
     ],
 )

@@ -102,7 +102,7 @@ def test_proxies_are_trained_once_and_stay_when_a_source_is_added(
     ("old", "new", "message"),
     [
         ("seed: 3", "seed: 3\nspread: 0", "`spread` is 0, allowed: a positive number"),
-        ("seed: 3", "seed: 3\nnatural: {a: 1}", "found no share of b"),
+        ("seed: 3", "seed: 3\nnatural: {a: 1}", "found no share for b"),
         ("seed: 3", "seed: 3\nnatural: {a: 1, bb: 1}", "no source of recipe.yaml"),
         ("seed: 3", "seed: 3\nnatural: {a: 1, b: -1}", "found -1, allowed: a positive number"),
         ("bytes-74k", "bytes-75k", "did you mean `bytes-74k`"),

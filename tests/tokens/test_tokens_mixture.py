@@ -60,7 +60,7 @@ def test_a_source_that_is_too_small_is_named() -> None:
 
 
 def test_a_mixture_of_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no sequence at all"):
+    with pytest.raises(ConfigError, match="leave no sequence"):
         shares([3, 3], ["a", "b"], weights=[1, 1], limits=[0, 0])
 
 

@@ -90,7 +90,7 @@ def test_moments_need_a_run(make_tokens: MakeTokens, small_scale: Scale, tmp_pat
         run(tokens, tmp_path / "a", small_scale, keep_moments=True)
     run(tokens, tmp_path / "main", small_scale)
     average_models([str(tmp_path / "main")], tmp_path / "soup")
-    with pytest.raises(ConfigError, match="no state of an optimizer"):
+    with pytest.raises(ConfigError, match="no optimizer state"):
         run(tokens, tmp_path / "b", small_scale, init=tmp_path / "soup", keep_moments=True)
 
 

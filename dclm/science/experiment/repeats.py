@@ -1,4 +1,4 @@
-"""How much of a model's training text it has read before, which is what deduplication can save."""
+"""The fraction of a model's training text that it has read before, which deduplication could save."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Outcome:
 
     points: tuple[Point, ...]
     overlaps: dict[str, Overlap]
-    """Recipe → how much of the held-out text its documents share."""
+    """Recipe → overlap of its documents with the held-out text."""
 
 
 def run_experiment(

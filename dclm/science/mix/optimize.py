@@ -1,4 +1,4 @@
-"""The best mixture under constraints, its gain, how certain that is, and which proxies would decide.
+"""The best mixture under constraints, its gain, the certainty of that gain, and the proxies that would decide it.
 
 A mixture that was chosen because a fit prefers it looks better to that fit than it is. The gain is therefore measured
 across halves: proxies are split in two at random, the best mixture is found with one half, and its gain over the

@@ -91,7 +91,7 @@ def load_swarm(path: Path, variables: Collection[str] = (), trust: bool = False)
             raise ConfigError(f"natural.{name}", f"found {share:g}, allowed: a positive number")
     if swarm.natural and len(swarm.natural) < len(loaded.sources):
         missing = sorted(set(loaded.sources) - set(swarm.natural))
-        raise ConfigError("natural", f"found no share of {', '.join(missing)}", "give every source a share, or none")
+        raise ConfigError("natural", f"found no share for {', '.join(missing)}", "give every source a share, or none")
     return loaded
 
 

@@ -76,7 +76,7 @@ def read_table(path: Path) -> Table:
 
 
 def read_mixtures(paths: Sequence[Path], splits: Mapping[str, Mapping[str, float]] | None = None) -> Table:
-    """The mixtures in several tables. A source that a table lacks has no share in its runs.
+    """The mixtures in several tables. A source that is missing from a table has no share in its runs.
 
     `splits`: source → the shares of the sources that it has since been split into; old runs have read it in these
     proportions. Rows are scaled to sum to exactly 1. Raises: DataError for a negative share, or shares that do not sum

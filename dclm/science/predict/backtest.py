@@ -136,7 +136,7 @@ def _brier(pairs: Sequence[Pair], weights: Sequence[float] | None = None) -> flo
 def _interval(
     pairs: Sequence[Pair], corpora: Sequence[str], measure: Callable[[Sequence[Pair], Sequence[float]], float]
 ) -> tuple[float, float]:
-    """A pair counts as often as the product of how often its two corpora were drawn."""
+    """The weight of a pair is the product of the numbers of times that its two corpora were drawn."""
     generator = np.random.default_rng(_SEED)
     place = {corpus: i for i, corpus in enumerate(corpora)}
     values = []

@@ -69,7 +69,7 @@ class NextRun:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What the records say about the corpora at the large scale."""
+    """The forecast for the corpora at the large scale."""
 
     small: str
     large: str

@@ -1,4 +1,5 @@
-"""From the runs of other corpora at two scales to the scores of new ones: which runs are used to learn what."""
+"""From the runs of other corpora at two scales to the scores of new ones: the choice of runs for learning and
+prediction."""
 
 from __future__ import annotations
 
