@@ -101,7 +101,7 @@ _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 def parse_yaml(text: str, name: str = "<config>") -> Source:
     """Parse YAML text; `name` is the file's name in errors.
 
-    Raises: ConfigError, also for text made to be endless: nested in itself, or multiplied by aliases.
+    Raises: ConfigError, also for text designed to be endless: nested in itself, or multiplied by aliases.
     """
     lines: dict[Key, int] = {}
     problems: list[Problem] = []
@@ -283,7 +283,7 @@ def _show(value: object) -> str:
     return text if len(text := repr(value)) <= 80 else text[:77] + "..."
 
 
-def describe(kind: Any) -> str:  # what is allowed, in words
+def describe(kind: Any) -> str:  # the allowed values, in words
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
         limits = [str(a) for a in args[1:] if isinstance(a, Range)]

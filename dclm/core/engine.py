@@ -17,7 +17,7 @@ GROUP_SECONDS = 0.25
 """Target duration of a group of units, in seconds, so that the driver's cost per unit stays small."""
 MAX_GROUP = 4096
 WAIT_SECONDS = float(os.environ.get("DCLM_RAY_WAIT_SECONDS", "900"))
-"""How long work waits for nodes of a cluster that can run it."""
+"""Maximum number of seconds that work waits for nodes of a cluster that can run it."""
 
 
 class Engine(Protocol):
@@ -36,7 +36,8 @@ class Engine(Protocol):
         """Number of GPUs on the nodes that run units now; None for this machine's, which torch knows."""
 
     def for_stage(self, kind: str) -> Engine:
-        """This engine for the stage that makes artifacts of this kind: it asks for what units of that stage need."""
+        """This engine for the stage that makes artifacts of this kind, with the resource requests of that stage's
+        units."""
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False

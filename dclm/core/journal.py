@@ -52,7 +52,7 @@ class Journal:
             self._merge(first)
 
     def _first(self) -> int:
-        """The number to read from: what `HEAD` says, or the first entry there is where that cannot be read."""
+        """The number to read from: the content of `HEAD`, or the first existing entry if `HEAD` cannot be read."""
         head = self._store.read(self._key(HEAD))
         if head is None:
             return 0
@@ -99,7 +99,7 @@ class Journal:
 
 
 def _whole_lines(entry: bytes) -> list[bytes]:
-    """The lines of an entry after its header; none where they are not the ones that were written."""
+    """The lines of an entry after its header; none if they were changed."""
     header, _, lines = entry.partition(b"\n")
     try:
         expected = json.loads(header)["sha256"]

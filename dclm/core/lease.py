@@ -163,7 +163,7 @@ def _acquire(store: Store, mine: Holder, wait: bool, say: Callable[[str], None])
 
 
 def _renewed(store: Store, before: Versioned) -> bool:
-    """Whether the holder has shown a sign of life since then."""
+    """Whether the holder has renewed its lease since then."""
     found = store.read(LEASE)
     return found is not None and found.data != before.data
 

@@ -1,11 +1,11 @@
-"""Whether an error means that there was not enough memory, whichever library raised it."""
+"""Whether an error of any library means that memory ran out."""
 
 from __future__ import annotations
 
 import errno
 
 _SAYINGS = (
-    "failed to map segment",  # the loader, of a library that an import needs
+    "failed to map segment",  # from the loader, for a library that an import needs
     "cannot allocate memory",
     "can't allocate memory",  # torch
     "can't start new thread",
@@ -15,7 +15,7 @@ _SAYINGS = (
 
 
 def is_memory_full(error: BaseException) -> bool:
-    """Whether `error`, or what caused it, says that memory ran out. Libraries have many words for it."""
+    """Whether `error` or its cause means that memory ran out, which libraries report in different words."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:

@@ -22,7 +22,7 @@ from dclm.core.errors import ConfigError, DataError
 from dclm.core.store import Store, Versioned
 
 RETRY_SECONDS = 300
-"""How long a request is retried while the store is busy or does not answer."""
+"""Maximum time that a request is retried while the store is busy or does not answer."""
 _OBSTORE = ("s3", "s3a", "gs", "az", "abfs", "abfss")
 _CLIENT = {"timeout": "120s", "connect_timeout": "10s"}
 

@@ -1,7 +1,7 @@
 """Which files belong to this program: commands write only into empty places and into their own earlier output.
 
-A directory belongs to it if it holds the record of the requested kind of artifact, or a mark left there by a run that
-has not finished. Inputs and outputs must not overlap, also not through links.
+A directory belongs to it if it contains the record of the requested kind of artifact, or the mark of an unfinished run.
+Inputs and outputs must not overlap, not even through links.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WORK = ".work"
 OWNER = f"{WORK}/owner.json"
 """Mark of an artifact that is being made; deleted once the record exists."""
 MARK = ".dclm.json"
-"""Mark of a directory that is ours but holds no artifact of its own: a run, an experiment, a site."""
+"""Mark of a directory that is ours but is not an artifact itself: a run, an experiment, a site."""
 REPORT = "report.html"
 """Files that `dclm report` leaves in an artifact."""
 _MACHINERY = (".lease.json", ".lock")
@@ -52,7 +52,7 @@ def require_directory(
     """Check that an artifact of this kind may be written at `out`; writes nothing itself.
 
     out: a local folder or a URL. It must be absent, empty, or ours. replaced: the whole folder is deleted when the
-    artifact is made again, so it must not hold anything else. Raises: ConfigError naming the file found there, or an
+    artifact is made again, so it must not contain anything else. Raises: ConfigError naming the file found there, or an
     input that overlaps with it.
     """
     require_apart(out, inputs)
@@ -62,7 +62,7 @@ def require_directory(
         return
     _require_no_links(store)
     if not _is_ours(store, kind):
-        raise ConfigError(str(out), f"holds files that were not made by this command, such as {found}", _EMPTY)
+        raise ConfigError(str(out), f"contains files that were not made by this command, such as {found}", _EMPTY)
     if replaced:
         _require_nothing_else(store)
 
@@ -90,7 +90,7 @@ def release_directory(out: Path | str) -> None:
 
 
 def claim_folder(out: Path | str, kind: str, inputs: Iterable[Path | str] = (), *, known: Iterable[str] = ()) -> None:
-    """Claim a directory that holds no artifact of its own: it must be absent, empty, or have the mark of this kind.
+    """Claim a directory that is not an artifact itself: it must be absent, empty, or have the mark of this kind.
 
     known: globs that only a directory of this kind has, for directories made before there were marks. Raises:
     ConfigError naming the file found there, or an input that overlaps with it.
@@ -101,7 +101,7 @@ def claim_folder(out: Path | str, kind: str, inputs: Iterable[Path | str] = (), 
     if found is not None and _marked(store, MARK) != kind:
         folder = Path(store.url) if isinstance(store, LocalStore) else None
         if folder is None or not any(next(folder.glob(pattern), None) for pattern in known):
-            raise ConfigError(str(out), f"holds files that are not part of a {kind}, such as {found}", _EMPTY)
+            raise ConfigError(str(out), f"contains files that are not part of a {kind}, such as {found}", _EMPTY)
     store.create(MARK, _mark(kind))
 
 
@@ -161,12 +161,12 @@ def _is_ours(store: Store, kind: Kind) -> bool:
     except IncompleteError:
         return False
     if found != kind:
-        raise ConfigError(store.url, f"holds an artifact of kind {found}, allowed: {kind}", _EMPTY)
+        raise ConfigError(store.url, f"contains an artifact of kind {found}, allowed: {kind}", _EMPTY)
     return True
 
 
 _UNMARKED_RUN = "checkpoints/step-*/state.json"
-"""The content of an unfinished training run of an earlier version, which left no mark."""
+"""Files of an unfinished training run of an earlier version, which left no mark."""
 
 
 def _names(store: Store) -> Iterator[str]:
@@ -200,11 +200,11 @@ def _require_no_links(store: Store) -> None:
 
 
 def _require_nothing_else(store: Store) -> None:
-    """Raises: ConfigError if a directory that is to be replaced holds files that its record does not name."""
+    """Raises: ConfigError if a directory that is to be replaced contains files that its record does not name."""
     if store.size(RECORD) is None:
         return
     known = {entry.path for entry in read_record(store.url).files} | {RECORD, REPORT, OWNER, *_MACHINERY}
     for name in store.list():
         if name not in known:
-            what = f"would be replaced, but holds a file that is not part of the artifact: {name}"
+            what = f"would be replaced, but contains a file that is not part of the artifact: {name}"
             raise ConfigError(store.url, what, "move that file away, or choose another directory")

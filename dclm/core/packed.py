@@ -12,7 +12,7 @@ _LEVEL = 1
 
 
 class Packed(MutableMapping[K, Mapping[str, Any]]):
-    """A mapping to JSON objects that unpacks one whenever it is asked for. Values come back as JSON has them."""
+    """A mapping to JSON objects that unpacks each one on access. Values are those of JSON."""
 
     def __init__(self, items: Mapping[K, Mapping[str, Any]] | None = None) -> None:
         self._packed: dict[K, bytes] = {}
@@ -38,7 +38,7 @@ class Packed(MutableMapping[K, Mapping[str, Any]]):
         return len(self._packed)
 
     def share(self, key: K, other: Packed[K]) -> None:
-        """Hold what `other` holds under this key, without a copy."""
+        """Share the value that `other` has under this key, without a copy."""
         self._packed[key] = other._packed[key]
 
     def in_order(self) -> Packed[K]:

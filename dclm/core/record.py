@@ -80,7 +80,8 @@ class Record:
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Role → fingerprint of the artifact or file used as input."""
     input_digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Role → `digest` of the record of an input that is an artifact: its content, not only its recipe."""
+    """Role → `digest` of the record of an input that is an artifact, which identifies its content, not only its
+    recipe."""
     counts: Mapping[str, object] = dataclasses.field(default_factory=dict)
     files: tuple[FileEntry, ...] = ()
     missing: tuple[str, ...] = ()
@@ -88,7 +89,7 @@ class Record:
     provenance: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Versions, commit, host, times. Not part of the fingerprint."""
     digest: str = ""
-    """sha256 over everything else in the record but `provenance`; `write_record` fills it in."""
+    """sha256 over the rest of the record except `provenance`; filled in by `write_record`."""
 
 
 def digest_of(record: Record) -> str:
@@ -100,7 +101,7 @@ def digest_of(record: Record) -> str:
 
 
 def content_hash(record: Record) -> str:
-    """Hash of what an artifact's files hold, whatever it was made of and wherever it is."""
+    """Hash of the content of an artifact's files, independent of its inputs and location."""
     return fingerprint([record.kind, sorted([f.path, f.sha256] for f in record.files)])
 
 
@@ -187,8 +188,8 @@ def read_record(root: Path | str) -> Record:
         raise IncompleteError(path, what, "delete it and run the stage again") from None
     if record.digest and record.digest != digest_of(record):
         what = f"was changed after it was written: its content has the digest {digest_of(record)[:12]}…"
-        what += f", allowed: {record.digest[:12]}… as it says"
-        hint = "copy it from where it is whole, or move the directory away and run the stage again"
+        what += f", allowed: {record.digest[:12]}…, as stated in it"
+        hint = "restore an intact copy, or move the directory away and run the stage again"
         raise DataError(path, what, hint)
     return record
 
@@ -196,18 +197,18 @@ def read_record(root: Path | str) -> Record:
 def require_recorded(address: Path | str, sha256: str) -> None:
     """Compare the hash of a file with the record in its folder, if there is one that names it.
 
-    Raises: DataError if the file is not what the record says.
+    Raises: DataError if the file does not match the record.
     """
     root, _, name = str(address).rpartition("/")
     if not root or not store.exists(store.join(root, RECORD)):
         return
     try:
         expected = next((entry.sha256 for entry in read_record(root).files if entry.path == name), sha256)
-    except IncompleteError:  # a file of that name that is not ours
+    except IncompleteError:  # a foreign file of that name
         return
     if sha256 != expected:
         what = f"found sha256 {sha256[:12]}…, allowed: {expected[:12]}… as in its record"
-        raise DataError(str(address), what, "the file has changed: make it again, or copy it from where it is whole")
+        raise DataError(str(address), what, "the file has changed: rebuild it, or restore an intact copy")
 
 
 def find_record(root: Path | str, expected: str) -> Record | None:

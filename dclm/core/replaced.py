@@ -1,4 +1,4 @@
-"""Which files an earlier artifact left at a place where another is being made: only those may be swept."""
+"""The files that an earlier artifact left in a directory where another one is being made: only these may be deleted."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ REPLACED = f"{WORK}/replaced.json"
 
 
 def note_replaced(store: Store) -> None:
-    """Write down which files the artifact has whose record is about to be deleted."""
+    """Save the names of the artifact's files before its record is deleted."""
     if store.size(RECORD) is None:
         return
     try:
         files = {entry.path for entry in read_record(store.url).files}
-    except IncompleteError:  # not a record of ours: whoever checks the directory refuses it
+    except IncompleteError:  # not our record: the check of the directory refuses it
         return
     store.put(REPLACED, json.dumps(sorted(files | replaced_files(store))).encode())
 
 
 def replaced_files(store: Store) -> set[str]:
-    """The names that were written down, also by runs that did not end; none where that cannot be read."""
+    """The saved names, including those of unfinished runs; none if the list cannot be read."""
     found = store.read(REPLACED)
     try:
         names = json.loads(found.data) if found is not None else []

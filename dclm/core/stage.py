@@ -120,9 +120,8 @@ class Workspace:
         self.progress.finish()
 
     def sweep(self, folders: Iterable[str], mine: Set[str]) -> None:
-        """Delete what earlier work left in these folders of the artifact, but for `mine`.
-
-        Only files that its record or journal names are deleted: what somebody else put there stays.
+        """Delete the files of earlier work in these folders of the artifact, except `mine`. Only files named in its
+        record or journal are deleted; foreign files stay.
         """
         store = open_store(self.out)
         known = replaced_files(store)
@@ -181,7 +180,7 @@ def run_stage(
 ) -> Record:
     """Make the artifact at `out`, or reuse it if it exists with this identity.
 
-    out: a local folder or a URL. make: makes everything but the record's `provenance`, to which it may contribute.
+    out: a local folder or a URL. make: makes everything except the record's `provenance`, to which it may contribute.
     inputs: files and directories that are read, which the output must not overlap. say: called with a message when an
     artifact is reused or a run is waited for. Raises: IncompleteError if another run is writing at `out` (with `wait`,
     waits for that run instead), ConfigError if `out` holds something that was not made by this kind of stage.
@@ -193,7 +192,7 @@ def run_stage(
         return found
     with held(home, wait=wait, say=say) as lease:
         if (found := _reused(home, identity, say)) is not None:
-            return found  # another run made it while this one waited
+            return found  # made by another run while this one waited
         store = open_store(home)
         mark_directory(home, kind)
         note_replaced(store)
@@ -237,7 +236,7 @@ def _reused(home: str, identity: str, say: Callable[[str], None]) -> Record | No
     made = found.provenance.get("finished")
     say(f"{home}: reused" + (f", made {made}" if made else ""))
     store = open_store(home)
-    if abandoned(store):  # left by a run that was killed after it wrote its record
+    if abandoned(store):  # left by a run that was killed after writing its record
         delete_tree(join(home, WORK))
         store.delete([LEASE])
     return found

@@ -68,8 +68,7 @@ def uninstall() -> None:
 
 
 def install_again() -> None:
-    """Take the signals back from a library that replaced our handlers, such as Ray; does nothing if we had not
-    installed any."""
+    """Reinstall our handlers after a library, such as Ray, replaced them; does nothing if we had not installed any."""
     if _State.installed:
         install()
 

@@ -67,7 +67,8 @@ class Store(ABC):
         """Size of the object in bytes; None if it does not exist."""
 
     def version(self, key: str) -> str | None:
-        """What changes whenever the object's content does, without reading it; None where the store cannot say."""
+        """A value that changes whenever the object's content does, without reading it; None if the store has no such
+        value."""
         return None
 
     @abstractmethod
@@ -128,7 +129,7 @@ class RemoteFile(io.RawIOBase):
     """An object as a seekable file of which only the parts that are read are fetched."""
 
     def __init__(self, address: str) -> None:
-        """Raises: DataError where there is no such object."""
+        """Raises: DataError if there is no such object."""
         self._store, self._key = split(address)
         size = self._store.size(self._key)
         if size is None:

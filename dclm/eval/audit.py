@@ -5,9 +5,9 @@ same text. Positions matter even if their texts differ: the first of equal score
 distinguish anything gets the accuracy of the first position. Completion: always the same text. Generation: always the
 same output, matched like real outputs, by prefix.
 
-The largest of these is what knowing the answers' frequencies is worth, without reading any question. It is computed
-from the same rows that are scored, so on small tasks it slightly overestimates. The baselines are not changed: the
-audit only shows where they differ.
+The largest of these is the accuracy that the frequencies of answers alone can give, without reading any question. It is
+computed from the same rows that are scored, so on small tasks it slightly overestimates. The baselines are not changed:
+the audit only shows where they differ.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dclm.eval.task import Baseline, Task
 
 K = TypeVar("K")
 NOTABLE = 0.02
-"""Differences between constant answer and baseline from this value on are marked."""
+"""Differences between constant answer and baseline are marked from this value on."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""How much of each task occurs in the training documents, and what a model scores on the rest.
+"""How much of each task occurs in the training documents, and a model's score on the rest.
 
 An item is its question with the right answer, without lines that many items of the task share (instructions). It occurs
 in the documents if they share 13 consecutive words with it, as in the analysis of GPT-3 (Brown et al. 2020, appendix
@@ -43,7 +43,7 @@ class TaskContamination:
     n: int
     """Number of items."""
     contaminated: int
-    """Number of items of which an n-gram occurs."""
+    """Number of items with an n-gram that occurs."""
     short: int
     """Number of items too short to be searched for."""
     covered: float

@@ -169,7 +169,7 @@ def _reference(context: Ids, answer: Ids, max_seq_len: int) -> tuple[Ids, Ids] |
 def generation_room(task: Task, parts: Sequence[Part], tokenizer: Tokenizer, max_seq_len: int) -> int:
     """Maximum number of tokens of a prompt, so that the longest answer fits into the window after it.
 
-    Raises: ConfigError if there is no room for a prompt.
+    Raises: ConfigError if no room is left for a prompt.
     """
     longest = max_new_tokens(task, parts, tokenizer)
     if longest >= max_seq_len:

@@ -1,8 +1,8 @@
-"""How many pages of a file may crash or stall the process that parses them before the remaining risky pages are
+"""The number of pages of a file that may crash or stall the parsing process before its remaining risky pages are
 skipped.
 
-A page that times out costs half a minute, and a host may serve thousands of them. The budget counts such pages, in the
-order of the file, not their seconds, so that a busy machine and an idle one reject the same pages.
+A page that times out costs half a minute, and a host may serve thousands of them. The budget counts pages in file
+order, not seconds, so that a busy machine rejects the same pages as an idle one.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Budget:
         self._spent: dict[str | None, int] = {}
 
     def enter(self, source: str, row: int, url: str | None) -> None:
-        """Set the page that is parsed from now on. Another file, or this one from its start, gets a new budget."""
+        """Set the page that is parsed next. Another file, or this one from its start, gets a new budget."""
         file = source.rpartition("#")[0]
         if file != self._file or row <= self._row:
             self._spent = {}
         self._file, self._row, self._host = file, row, _host(url)
 
     def exhausted(self) -> str | None:
-        """Why the page must not be tried; None: it may be."""
+        """The reason not to try the page, or None."""
         if self._host is not None and self._spent.get(self._host, 0) >= self._per_host:
             return f"not tried: {self._per_host} pages of this host in the file could not be parsed in time or memory"
         if sum(self._spent.values()) >= self._per_file:

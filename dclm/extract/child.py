@@ -40,7 +40,7 @@ def serve(name: str, max_memory_bytes: int, max_seconds: float, requests: Binary
         signal.setitimer(signal.ITIMER_REAL, max_seconds)
         try:
             status, reply = TEXT, extract(html)
-        except Exception as error:  # whatever a page does to a parser makes it a reject with this reason
+        except Exception as error:  # any failure of a parser makes the page a reject with this reason
             status, reply = ERROR, f"{type(error).__name__}: {error}"[:300]
         signal.setitimer(signal.ITIMER_REAL, 0)
         data = reply.encode("utf-8", "replace")

@@ -39,7 +39,7 @@ class Guard:
         limits = [
             str(max_memory_bytes),
             str(2 * timeout_seconds),
-        ]  # the child's own deadline is for the case that this process is gone
+        ]  # the child has its own deadline in case this process dies
         self._command = [sys.executable, "-m", "dclm.extract.child", name, *limits]
         self._environment = dict(os.environ)
         if packages is not None:
@@ -82,7 +82,7 @@ class Guard:
         return reply
 
     def close(self) -> None:
-        """Kill the child, if there is one."""
+        """Kill the child, if any."""
         if self._finalizer is not None:
             self._finalizer()
         self._process, self._finalizer, self.child_seconds = None, None, 0.0

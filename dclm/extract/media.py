@@ -94,7 +94,8 @@ def is_plain_text(body: bytes | memoryview, declared: str | None) -> bool:
 
 
 def no_page(body: bytes | memoryview, declared: str | None) -> str | None:
-    """The media type of what holds no text to read, by its first bytes or as it is declared; None: it may be a page."""
+    """The media type of a payload without readable text, from its first bytes or its declaration; None: it may be a
+    page."""
     kind = media_type(bytes(body[:_SNIFFED_BYTES]), declared)
     if kind.startswith(_NO_PAGES):
         return kind
@@ -104,5 +105,5 @@ def no_page(body: bytes | memoryview, declared: str | None) -> str | None:
 
 
 def is_binary(text: str) -> bool:
-    """Whether what was decoded as text has more control characters than any text has: a hundredth."""
+    """Whether decoded text has more control characters than real text does: more than one in a hundred."""
     return len(_CONTROLS.findall(text)) * 100 > len(text)

@@ -39,22 +39,22 @@ class Extract(Map):
     version: ClassVar[int] = 6
 
     with_: ExtractorName | tuple[ExtractorName, ...] = "resiliparse"
-    """Extractor. With a list, the first one's text is followed by the lines that only the others found."""
+    """Extractor. For a list, the first one's text is followed by the lines that only the others found."""
     version_: EarlierVersion | None = None
     """Version of Resiliparse; null: the installed one, 2.x. DCLM's own pool was extracted when 0.14.5 was current. The
     wheel of an earlier version is downloaded, unpacked and run in the child process, never installed; there are wheels
     for Linux on x86_64 with CPython 3.11 and 3.12 (0.15.2: also 3.13)."""
     encoding: Literal["utf-8", "detect"] = "utf-8"
     """utf-8: other pages are rejects, as in DCLM. detect: by byte order mark, HTTP header, <meta>, or statistics, with
-    U+FFFD for bytes that do not fit; images, fonts, style sheets, scripts and other payloads that are no pages are
-    rejects (put `media_type` before this step to drop them)."""
+    U+FFFD for bytes that do not fit; images, fonts, style sheets, scripts and other payloads that are not pages are
+    rejects (to drop them, put `media_type` before this step)."""
     plain_text: Literal["keep", "extract"] = "keep"
-    """Pages that are declared text/plain and are no HTML, or that are declared as nothing and have no tag. keep: their
-    text is the page with its line breaks. extract: the extractor joins their lines, as in DCLM."""
+    """For plain text, that is, pages that are declared text/plain and are not HTML, or that have no declared type and
+    no tag. keep: the text is the page with its line breaks. extract: the extractor joins the lines, as in DCLM."""
     timeout_seconds: Annotated[float, Range(0.1)] = 30.0
     """Maximum time per page and extractor."""
     max_bytes: Positive = 16 << 20
-    """Larger pages are rejects."""
+    """Maximum size of a page; larger ones are rejects."""
     max_killed_per_host: Positive = 3
     """Maximum number of pages of one host in one file that may exceed the time or memory limit; after that, its pages
     that need the guarded process are rejected without being tried."""
@@ -108,7 +108,7 @@ class Extract(Map):
 
 
 def _decode_page(body: memoryview, content_type: str | None) -> str:
-    """The text of a page in any encoding. Raises: ExtractionError for what is no page."""
+    """The text of a page in any encoding. Raises: ExtractionError if the payload is not a page."""
     kind = no_page(body, content_type)
     text = "" if kind else decode_detected(bytes(body), content_type)
     if kind or is_binary(text):
@@ -146,9 +146,7 @@ def _is_harmless(html: str) -> bool:
         return False
     at = 0
     while at + _IN_PROCESS_TAG < len(html):
-        tag = html.rfind(
-            "<", at, at + _IN_PROCESS_TAG
-        )  # the last of these checks, so that two steps always get that far
+        tag = html.rfind("<", at, at + _IN_PROCESS_TAG)  # the last one in reach, so two steps pass it
         if tag < 0:
             return False
         at = tag + 1

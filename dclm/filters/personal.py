@@ -1,6 +1,6 @@
-"""Where mail addresses, phone numbers and IP addresses are in a page: in any script, and no version numbers.
+"""Finds mail addresses, phone numbers and IP addresses in a page, in any script, but not version numbers.
 
-Every finder yields (start, end) of what it finds, in order and without overlaps, in time linear in the page.
+Every finder yields the (start, end) of each match, in order and without overlaps, in time linear in the page.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _VERSION = re.compile(
     r"|oid|section|chapter|rule)|§|版本|バージョン)[.:=#：]?\s{0,3}(?:is|no|number|nr|num)?[.:=#]?\s{0,3}[(\[]?$|[A-Za-z]/$",
     re.IGNORECASE,
 )
-_BEFORE = 32  # characters before an address that may say that it is a version
+_BEFORE = 32  # number of characters before an address that are searched for a word such as "version"
 _IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f]*:)[0-9A-Fa-f:]{2,39}(?:\.[0-9.]{5,11})?(?![\w:])")
 
 _SEPARATOR = r"[ \u00a0\u202f./\u2010-\u2015\u2212-]"
@@ -46,13 +46,13 @@ _PHONE = re.compile(
     re.IGNORECASE,
 )
 _DIGITS = {"international": (8, 15), "american": (10, 11), "national": (9, 12), "labelled": (6, 15)}
-"""Fewest and most digits of each kind of number."""
+"""Minimum and maximum number of digits of each kind of number."""
 _NUMBERS = re.compile(rf"(?:\w|{_SEPARATOR}\d)*")
 _GOES_ON = re.compile(rf"\w|{_SEPARATOR}\d")
 
 
 def find_emails(page: str) -> Iterator[Span]:
-    """Mail addresses, of which both sides may be in any script (RFC 6531)."""
+    """Mail addresses, both sides of which may be in any script (RFC 6531)."""
     done, at = 0, page.find("@")
     while at >= 0:
         domain = _DOMAIN.match(page, at + 1)
@@ -64,7 +64,7 @@ def find_emails(page: str) -> Iterator[Span]:
 
 
 def _local_start(page: str, first: int, at: int) -> int:
-    """Where the local part before the @ starts, at a word; `at` if there is none."""
+    """Start of the local part before the @, at a word boundary; `at` if there is no local part."""
     start = at
     while start > first and _LOCAL.match(page[start - 1]) and page[start - 1 : start + 1] not in ("..", ".@"):
         start -= 1
@@ -74,7 +74,7 @@ def _local_start(page: str, first: int, at: int) -> int:
 
 
 def find_ipv4(page: str, public_only: bool) -> Iterator[Span]:
-    """IPv4 addresses: four numbers up to 255, no part of a longer one, and not called a version."""
+    """IPv4 addresses: four numbers up to 255 that are not part of a longer number and not called a version."""
     for match in _IPV4.finditer(page):
         if _VERSION.search(page[max(0, match.start() - _BEFORE) : match.start()]) is None and _is_wanted(
             match[0], public_only
@@ -83,7 +83,8 @@ def find_ipv4(page: str, public_only: bool) -> Iterator[Span]:
 
 
 def find_ipv6(page: str, public_only: bool) -> Iterator[Span]:
-    """IPv6 addresses. Public ones are those of global unicast, 2000::/3, which no time of day and no C++ name is."""
+    """IPv6 addresses. Only global unicast addresses, 2000::/3, count as public; times of day and C++ names are never
+    among them."""
     for match in _IPV6.finditer(page):
         text = match[0] if match[0].endswith("::") else match[0].rstrip(":")
         if text.count(":") >= 2 and any(c.isdigit() for c in text) and _is_wanted(text, public_only):
@@ -108,7 +109,7 @@ def find_phones(page: str) -> Iterator[Span]:
     at = 0
     while (match := _PHONE.search(page, at)) is not None:
         kind = match.lastgroup
-        assert kind is not None  # every alternative has a group
+        assert kind is not None  # each alternative has a group
         start, end = match.span(kind)
         digits = sum(c.isdigit() for c in page[start:end])
         low, high = _DIGITS[kind]
@@ -116,7 +117,7 @@ def find_phones(page: str) -> Iterator[Span]:
         if low <= digits <= high and not goes_on and page[start:end].count("(") <= 2:
             yield Span(start, end)
             at = end
-        elif goes_on:  # a longer list of numbers, of which no part is one either
+        elif goes_on:  # part of a longer list of numbers, none of which is a phone number
             at = _rest_of_numbers(page, end)
         else:
             at = match.start() + 1

@@ -32,7 +32,7 @@ _DOMAIN = re.compile(
 _ADDRESS = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)\.){3}(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)")
 _ADDRESS_MARK = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
 _MARK = rf"{_ADDRESS_MARK}|[0-9A-Fa-f]:[0-9A-Fa-f:]|(?:[0-9][^0-9\n]{{0,4}}){{5}}[0-9]"
-"""What a page with an address or a phone number has in it: six digits near each other, or colons between hex digits."""
+"""Pattern of every page with an address or a phone number: six digits near each other, or colons between hex digits."""
 
 
 @njit(cache=True, nogil=True)
@@ -59,7 +59,7 @@ class PiiMasking(Map):
     """Replaces e-mail addresses, phone numbers and public IP addresses, cycling through replacements within each page.
 
     Addresses may be internationalized (`jürgen@bücher.example`) and IPv4 or IPv6. Version numbers, and numbers such as
-    999.1.1.1 that only end like an address, are left alone; so are dates, prices, ISBNs and card numbers.
+    999.1.1.1 that only end like an address, are left unchanged, as are dates, prices, ISBNs and card numbers.
 
     Source: `PIIFormatter` of datatrove, as FineWeb used it, is `rules: fineweb`: ASCII e-mail addresses, and IPv4
     wherever four numbers are in a row. Differences: its cycle continues from page to page, so a page's text depends on
@@ -71,7 +71,8 @@ class PiiMasking(Map):
     version: ClassVar[int] = 2
 
     rules: Literal["all", "fineweb"] = "all"
-    """What is looked for: everything below, or what FineWeb did (no phone numbers, IPv6 or international mail)."""
+    """What to search for: everything below, or only what FineWeb searched for (no phone numbers, IPv6 or international
+    mail)."""
     emails: bool = True
     """Replace e-mail addresses."""
     ips: bool = True

@@ -70,10 +70,10 @@ def average_models(sources: Sequence[str], out: Path, weights: Sequence[float] =
         loaded = load_model(find_model(source))
         first = first or loaded
         if not isinstance(loaded.model, Transformer) or first.config != loaded.config:
-            found = "a model of another kind" if loaded.config is None else str(loaded.config)
+            found = "a different kind of model" if loaded.config is None else str(loaded.config)
             raise ConfigError(source, f"found {found}, allowed: {first.config}, as {sources[0]}")
         if _content(loaded.tokenizer_path) != _content(first.tokenizer_path):
-            raise ConfigError(source, f"found another tokenizer than that of {sources[0]}")
+            raise ConfigError(source, f"found a tokenizer that differs from that of {sources[0]}")
         for name, tensor in loaded.model.state_dict().items():
             part = tensor.double() * share
             mean[name] = part if name not in mean else mean[name] + part

@@ -126,7 +126,7 @@ def find_checkpoint(address: str | Path) -> Path:
 
 
 def _intact(checkpoint: Path) -> Path:
-    """The checkpoint, once the files that its state names are compared with their hashes; others are not known.
+    """The checkpoint, after comparing the files named in its state with their hashes; other files are not checked.
 
     Raises: DataError for a file that was changed.
     """

@@ -1,4 +1,4 @@
-"""The names that people use for a model → what `load_model` and `dclm evaluate` accept: one place for all of them."""
+"""Converts the names that people use for a model to the form that `load_model` and `dclm evaluate` accept."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def find_model(name: str) -> str:
 
 
 def _of_run(address: str) -> str:
-    """The training of a run, if `address` is the directory of a run."""
+    """The training run in `address`, if that is the directory of a run."""
     if exists(join(address, RECORD)) or not exists(join(address, _TRAIN, RECORD)):
         return address
     return join(address, _TRAIN) if is_local(address) else f"{address.rstrip('/')}/{_TRAIN}"
 
 
 def _is_transformers(directory: Path) -> bool:
-    """Whether a directory holds a model of `transformers`: its config names a `model_type`, which ours does not."""
+    """Whether a directory contains a model of `transformers`: its config names a `model_type`, unlike ours."""
     try:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -286,5 +286,5 @@ class Run:
         if self.recipe.weight_decay not in (None, self.scale.weight_decay):
             deviations.append(f"weight decay {self.recipe.weight_decay:g} instead of {self.scale.weight_decay:g}")
         if self.options.limit is not None:
-            deviations.append(f"at most {self.options.limit} records read from each source")
+            deviations.append(f"at most {self.options.limit} records read of each source")
         return tuple(deviations)

@@ -1,7 +1,7 @@
-"""Texts without what typography varies: case, compatibility forms, accents, punctuation, invisible characters.
+"""Texts without typographic variation: case, compatibility forms, accents, punctuation, invisible characters.
 
-The table is that of `normalize: lower_no_punctuation` (see `dclm.dedup.minhash.alphabet`), so that a word counts here
-as it counts where documents are compared.
+The table is that of `normalize: lower_no_punctuation` (see `dclm.dedup.minhash.alphabet`), so that words count here as
+they do in the comparison of documents.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _is_deleted(point: int, category: str) -> bool:
 
 @njit(cache=True, nogil=True)
 def _put(out: NDArray[np.uint8], at: int, code: int) -> int:
-    """Writes a code point as UTF-8; returns the place after it."""
+    """Writes a code point as UTF-8; returns the position after it."""
     if code < 0x80:
         out[at] = code
         return at + 1

@@ -1,8 +1,8 @@
 """Where compiled kernels are cached: one folder for each state of the sources, so that none is ever out of date.
 
 Numba only checks the file that contains a kernel, and would continue to use one compiled with older versions of the
-kernels that it calls. Files that are cut off are compiled again. NUMBA_CACHE_DIR still takes precedence if it is set;
-numba skips a folder that cannot be written to.
+kernels that it calls. Truncated files are compiled again. NUMBA_CACHE_DIR still takes precedence if it is set; numba
+skips a folder that cannot be written to.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ def sources_digest() -> str:
 
 
 def load_or_forget(cache: caching.Cache, signature: object, target: object) -> object:
-    """Load a compiled kernel; None, and the function's cache emptied, where its files are damaged.
-
-    A disk that was full or a machine that went down leaves files that are cut off. Numba would end with an EOFError
-    in the middle of whatever calls the kernel; this way it is compiled again.
+    """Load a compiled kernel; if its files are damaged, empty the function's cache and return None. A full disk or a
+    crash leaves truncated files, on which numba would raise an EOFError in the caller; this way the kernel is compiled
+    again.
     """
     load: Callable[..., object] = _load_overload
     forget: Callable[[], None] = cache.flush

@@ -1,4 +1,4 @@
-"""Stop words of many languages: the most frequent function words of each, as Gopher's eight are for English."""
+"""Stop words of many languages: the most frequent function words of each, like Gopher's eight for English."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class StopList(NamedTuple):
     """The stop words of one language."""
 
     words: tuple[str, ...]
-    """In lower case, as they are written."""
+    """The words, in lower case."""
     anywhere: bool = False
     """Whether the language is written without spaces, so that its words count wherever they occur."""
 
 
 @cache
 def stop_lists() -> dict[str, StopList]:
-    """Language → its list, under its ISO 639-1 code and the ISO 639-3 codes that identifiers give it."""
+    """Language → its list, under its ISO 639-1 code and the ISO 639-3 codes that language identifiers use."""
     text = resources.files("dclm.text").joinpath("stop_lists.json").read_text(encoding="utf-8")
     lists: dict[str, StopList] = {}
     for code, entry in json.loads(text).items():
@@ -29,7 +29,7 @@ def stop_lists() -> dict[str, StopList]:
 
 
 def find_stop_list(language: str) -> StopList | None:
-    """The list of a language, with or without a script or region (`zh-cn`, `srp_Cyrl`); None: there is none."""
+    """The list of a language, with or without a script or region (`zh-cn`, `srp_Cyrl`); None if there is no list."""
     lists = stop_lists()
     return lists.get(language) or lists.get(language.replace("_", "-").partition("-")[0].lower())
 

@@ -26,7 +26,7 @@ def parse_rows(name: str, content: bytes) -> Iterator[Row]:
 
 
 def canonical_rows(rows: Iterable[Row]) -> bytes:
-    """JSONL with sorted keys and no spaces: the same rows give the same bytes, whoever wrote them."""
+    """JSONL with sorted keys and no spaces: the same rows always give the same bytes."""
     lines = (json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False) for row in rows)
     return "".join(f"{line}\n" for line in lines).encode()
 

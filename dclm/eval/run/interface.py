@@ -1,4 +1,4 @@
-"""What scoring asks of a model, and what may go wrong with an item: nothing here needs a model's library."""
+"""The interface that scoring needs of a model, and the errors of items; nothing here needs a model's library."""
 
 from __future__ import annotations
 

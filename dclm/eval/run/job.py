@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dclm.eval.lm_eval.harness import LmEvalScores, LmEvalTasks
 
 ROWS = 512
-"""Rows of a task in a unit."""
+"""Number of a task's rows in a unit."""
 VERSION = 8
 """Part of the fingerprint: raised whenever scores change."""
 
@@ -40,16 +40,16 @@ class Job:
     limit: int | None
     settings: Settings
     backend: LmEvalModel | None
-    """The model, if it is one of lm-eval's."""
+    """The model, if it is one of lm-eval's models."""
     lm_eval_tasks: LmEvalTasks | None
-    """Tasks of lm-eval's own."""
+    """lm-eval's own tasks."""
 
     @cached_property
     def identity(self) -> dict[str, object]:
         """Everything that affects the bytes of the scores.
 
-        Device and batch size change the last digits, which may decide a tie, so they count. Of several GPUs any may do
-        the work: neither which one it was nor its model counts.
+        Device and batch size change the last digits, which may decide a tie, so they count. Of several GPUs, any may do
+        the work, so neither its index nor its model counts.
         """
         return {
             "version": VERSION,
@@ -169,7 +169,7 @@ def _lm_eval_tasks(tasks: Sequence[str], include_path: Path | None) -> LmEvalTas
     from dclm.eval.lm_eval.harness import LmEvalTasks
 
     found = LmEvalTasks(names=names, include_path=include_path)
-    _ = found.manager  # a wrong name is reported before anything is scored
+    _ = found.manager  # report a wrong name before anything is scored
     return found
 
 

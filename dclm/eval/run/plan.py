@@ -49,7 +49,7 @@ class Settings:
 
 
 def choose_settings(device: str, dtype: str, batch_tokens: int | None, gpus: int | None = None) -> Settings:
-    """`auto` is a GPU if there is one where the units run; `batch_tokens=None` uses the device's default.
+    """`auto` uses a GPU if the machines that run units have one; `batch_tokens=None` uses the device's default.
 
     gpus: number of GPUs of the nodes that run units; None: units run on this machine.
 

@@ -70,8 +70,9 @@ def evaluate(
     A task is a label of ours, or `lm-eval:NAME` for one of lm-eval's own (`include_path` is a folder with additional
     task files), which does not count in our means. A task whose data is not available is listed as missing, with the
     reason, and every mean that needs it is null. `limit` keeps the first rows of each task (or of each of its
-    categories); the scores then say so. `window` is the maximum length of a text in tokens, for a model whose files do
-    not state it. Finished parts of an earlier run with the same settings are reused. `folder` contains the task files.
+    categories); the scores then state the limit. `window` is the maximum length of a text in tokens, for a model whose
+    files do not state it. Finished parts of an earlier run with the same settings are reused. `folder` contains the
+    task files.
     Raises: ConfigError (names, nothing to score), DataError (model, data, an item that cannot be scored).
     """
     started = time.time()

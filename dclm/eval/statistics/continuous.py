@@ -32,7 +32,7 @@ from dclm.eval.task import Task
 
 Values = NDArray[np.float64]
 COLUMNS = ("gold", "logprobs", "answer_bytes")
-"""Columns of items.parquet. Items from before there were such columns have no continuous scores."""
+"""Columns of items.parquet. Items that predate these columns have no continuous scores."""
 
 
 class Metric(NamedTuple):

@@ -11,7 +11,7 @@ items. With S_A and S_B runs the variance of the difference of the two means is
   both    the part of `seeds` due to the interaction with items, which `items` already includes
 
 Intervals use Student's t with the degrees of freedom of Welch and Satterthwaite, which are based on all of `seeds`,
-because subtracting a part does not make the rest better known. With one run of each recipe nothing is known about
+because subtracting a part does not make the rest more certain. With one run of each recipe nothing is known about
 seeds: then the interval is for these two models, not for their recipes.
 
 Source: two-way clustering, Cameron, Gelbach and Miller 2011; seeds are pooled because there are few of them.

@@ -36,8 +36,8 @@ class Score:
 
     value: float
     influence: NDArray[np.float64]
-    """How much each cluster moves the value from where it would be without it. Sums to zero; linear in what the model
-    got right, so that the influence on a difference of scores is the difference of influences."""
+    """How much each cluster changes the value. Sums to zero; linear in what the model got right, so that the influence
+    on a difference of scores is the difference of influences."""
 
     strata: int = 1
     """Number of categories whose means are subtracted in `influence`."""

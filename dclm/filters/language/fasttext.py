@@ -49,8 +49,9 @@ class Language(Map):
     join_lines_with: Literal["", " "] = ""
     """Replacement for newlines. The reference deletes them, which glues the words on both sides together."""
     invisible: Literal["ignore", "keep"] = "ignore"
-    """ignore: the model does not see zero-width spaces, soft hyphens and the like, of which a few turn an English page
-    into Khmer (nor joiners between letters of scripts that need none). keep: it does, as in DCLM."""
+    """ignore: remove zero-width spaces, soft hyphens and the like before the model sees the text, because a few of them
+    can turn an English page into Khmer (also joiners between letters of scripts that do not need them). keep: leave
+    them in, as in DCLM."""
     model: str = "lid.176.ftz"
     """A fastText language identification model: asset name or path."""
 

@@ -23,22 +23,23 @@ _MAX_CHARACTERS = 20_000  # more changes no answer
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Heliport(Map):
-    """Annotates the likeliest of 220 languages and, with `keep`, drops pages in others: an alternative to `language`.
+    """Annotates the most likely of 220 languages and, with `keep`, drops pages in other languages: an alternative to
+    `language`.
 
-    Adds `language` (ISO 639-3 as `deu`; null where heliport is not confident or there is no text) and `language_score`
-    (float32, 0 there): how much better the language fits than the second best, in units of log10 probability per word,
+    Adds `language` (ISO 639-3, such as `deu`; null if heliport is not confident or the page has no text) and
+    `language_score` (float32, 0 there): the lead over the second-best language, in units of log10 probability per word,
     0 … 7. A page is judged by its first 20,000 characters, with newlines as spaces and without invisible characters.
 
-    Needs the package heliport (GPL-3.0), which brings its models: `pip install 'dclm[languages]'`.
+    Needs the package heliport (GPL-3.0), which includes its models: `pip install 'dclm[languages]'`.
     Source: HeLI-OTS (Jauhiainen et al. 2022), github.com/ZJaume/heliport.
     """
 
     name: ClassVar[str] = "heliport"
 
     keep: tuple[str, ...] = ()
-    """Languages (ISO 639-3) that are kept; none: annotate only."""
+    """Languages to keep (ISO 639-3); none: annotate only."""
     min_score: NonNegative = 0.0
-    """A kept page's score is at least this."""
+    """Minimum score of a kept page."""
 
     @property
     def libraries(self) -> tuple[str, ...]:

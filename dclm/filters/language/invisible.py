@@ -1,4 +1,4 @@
-"""Characters that nobody sees and that mislead models: zero-width spaces, soft hyphens, directional marks."""
+"""Invisible characters that mislead models: zero-width spaces, soft hyphens, directional marks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ANY = rf"[{_IGNORABLE}\x{{200C}}\x{{200D}}]"
 
 
 def without_invisible(text: pa.StringArray) -> pa.StringArray:
-    """The texts without characters that show nothing; joiners stay in scripts that need them."""
+    """The texts without invisible characters; joiners stay in scripts that need them."""
     if not pc.any(pc.match_substring_regex(text, _ANY), min_count=0).as_py():
         return text
     return pc.replace_substring_regex(pc.replace_substring_regex(text, _INVISIBLE, ""), _JOINED, r"\1")

@@ -18,7 +18,7 @@ from dclm.text.buffers import utf8
 from dclm.text.lower import lower
 from dclm.text.unicode import class_table
 
-_LOWERS_TO_ASCII = "[\u0130\u212a]"  # their str.lower() contains an ASCII letter
+_LOWERS_TO_ASCII = "[\u0130\u212a]"  # characters whose str.lower() contains an ASCII letter
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Limits of a rule that differ from language to language."""
+"""Limits of a rule that depend on the language."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LimitsByLanguage = Mapping[str, Mapping[str, float]]
 
 
 def check_limits(by_language: LimitsByLanguage, allowed: tuple[str, ...]) -> None:
-    """Raises: ValueError for the name of a limit that the step does not have."""
+    """Raises: ValueError if the step has no limit of that name."""
     for language, limits in by_language.items():
         for name, value in limits.items():
             if name not in allowed:
@@ -25,14 +25,14 @@ def check_limits(by_language: LimitsByLanguage, allowed: tuple[str, ...]) -> Non
 
 
 def check_column(batch: pa.RecordBatch, step: str) -> None:
-    """Raises: ConfigError if no step before has identified the documents' languages."""
+    """Raises: ConfigError if no earlier step has identified the documents' languages."""
     if "language" not in batch.schema.names:
         hint = "put `language`, `heliport` or `langdetect` before it"
-        raise ConfigError(f"step {step}", "no column `language`, which `by_language` asks for", hint)
+        raise ConfigError(f"step {step}", "no column `language`, which `by_language` needs", hint)
 
 
 def limit(batch: pa.RecordBatch, by_language: LimitsByLanguage, name: str, value: float) -> float | NDArray[np.float64]:
-    """The limit of each document, or the one that all have. A document of no known language has the general one."""
+    """The limit of each document, or one limit for all. A document of unknown language has the general one."""
     own = {language: limits[name] for language, limits in by_language.items() if name in limits}
     if not own:
         return value

@@ -94,15 +94,15 @@ class FinewebQuality(RuleFilter):
     max_newlines_per_word: NonNegative = 0.3
     """Maximum number of newlines per word."""
     words: WordKind = "unicode"
-    """What a word is: see `page_length`."""
+    """Definition of a word: see `page_length`."""
     by_language: LimitsByLanguage = dataclasses.field(default_factory=dict)
-    """Language → limits of documents in it, such as `th: {min_punctuated_lines: 0}`, as Thai has no full stop."""
+    """Language → limits for documents in it, such as `th: {min_punctuated_lines: 0}`, because Thai has no full stop."""
 
     def __post_init__(self) -> None:
         check_limits(self.by_language, _LIMITS)
 
     @property
-    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what a word is
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the definition of a word
         return (WORD_FEATURES[self.words, False][0],)
 
     def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:

@@ -30,10 +30,10 @@ class SymbolRatio(Filter):
     max: NonNegative = 0.1
     """Maximum number of symbols per word."""
     words: WordKind = "whitespace"
-    """What a word is: see `page_length`."""
+    """Definition of a word: see `page_length`."""
 
     @property
-    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what a word is
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the definition of a word
         return ("symbols", WORD_FEATURES[self.words, False][0])
 
     def open(self, context: Context) -> FilterFunction:
@@ -93,15 +93,15 @@ class AlphabeticWords(Filter):
     max_other_fraction: Fraction = 0.2
     """Maximum fraction of the words."""
     words: Literal["whitespace", "unicode", "folded"] = "whitespace"
-    """What a word is: see `page_length`."""
+    """Definition of a word: see `page_length`."""
     by_language: LimitsByLanguage = dataclasses.field(default_factory=dict, hash=False)
-    """Language → `max_other_fraction` of documents in it."""
+    """Language → `max_other_fraction` for documents in it."""
 
     def __post_init__(self) -> None:
         check_limits(self.by_language, ("max_other_fraction",))
 
     @property
-    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what a word is
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the definition of a word
         return (WORD_FEATURES[self.words, False][0],)
 
     def open(self, context: Context) -> FilterFunction:
@@ -138,10 +138,10 @@ class StopWords(Filter):
     stop_words: str | tuple[str, ...] = "en"
     """The language of a shipped list, `by_language` (that of the column `language`), or the words themselves."""
     words: StopWordKind = "whitespace"
-    """What a word is: those between whitespace, UAX #29's, or `folded`: those without punctuation and invisible
-    characters, so that “the” and the\u200b count. Words of languages without spaces count wherever they occur."""
+    """Definition of a word: whitespace-separated, UAX #29's, or `folded`: without punctuation and invisible characters,
+    so that “the” and the\u200b count. In languages without spaces, stop words count wherever they occur."""
     by_language: LimitsByLanguage = dataclasses.field(default_factory=dict, hash=False)
-    """Language → `min_count` of documents in it."""
+    """Language → `min_count` for documents in it."""
 
     def __post_init__(self) -> None:
         check_list(self.stop_words)

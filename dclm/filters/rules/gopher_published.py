@@ -30,8 +30,8 @@ _REPETITION_LIMITS = (
 class GopherQuality(RuleFilter):
     """Keeps documents that pass all of Gopher's quality rules. Words are UAX #29's, without whitespace.
 
-    Other languages: `stop_words: by_language` asks for those of each document's own language, and limits may differ per
-    language, since a Chinese word here is a single character. A document whose language has no list passes that rule.
+    Other languages: `stop_words: by_language` uses those of each document's own language, and limits may differ per
+    language, because a Chinese word here is a single character. A document whose language has no list passes that rule.
 
     Source: Gopher (Rae et al. 2021), A1.1; datatrove 0.10.1, `GopherQualityFilter`. Differences: words are not spaCy's;
     the rules on the number and mean length of words use those that start with a letter or a number, instead of those
@@ -63,16 +63,16 @@ class GopherQuality(RuleFilter):
     """The language of a shipped list (en: Gopher's eight), `by_language` (that of the column `language`), or the words
     themselves."""
     words: Literal["unicode", "folded"] = "unicode"
-    """What a word is: see `page_length`. Folded ones have no punctuation or invisible characters."""
+    """Definition of a word: see `page_length`. Folded words have no punctuation or invisible characters."""
     by_language: LimitsByLanguage = dataclasses.field(default_factory=dict)
-    """Language → limits of documents in it, such as `zh: {min_word_length: 1}`."""
+    """Language → limits for documents in it, such as `zh: {min_word_length: 1}`."""
 
     def __post_init__(self) -> None:
         check_list(self.stop_words)
         check_limits(self.by_language, _QUALITY_LIMITS)
 
     @property
-    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what a word is
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the definition of a word
         return (f"{self.words}_words", "symbols", "lines")
 
     def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
@@ -132,7 +132,7 @@ class GopherRepetition(RuleFilter):
     duplicate_ngrams: Mapping[str, NonNegative] = dataclasses.field(default_factory=lambda: REPEATED_NGRAMS)
     """n → limit: characters of n-grams that occurred before, as a fraction of all characters."""
     by_language: LimitsByLanguage = dataclasses.field(default_factory=dict)
-    """Language → limits of documents in it, among those that are asked: `max_line_fraction` …, `top_2_grams` …,
+    """Language → limits for documents in it, for those that are checked: `max_line_fraction` …, `top_2_grams` …,
     `duplicate_5_grams` …."""
 
     def __post_init__(self) -> None:

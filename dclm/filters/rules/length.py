@@ -97,16 +97,17 @@ class WordLength(RuleFilter):
     max: NonNegative | None = 10.0
     """Maximum mean length in code points; null: no maximum."""
     words: Literal["whitespace", "unicode", "folded"] = "whitespace"
-    """What a word is: see `page_length`. Of the latter two, those that begin with a letter or a number."""
+    """Definition of a word: see `page_length`; of UAX #29 and whitespace-separated words, only those that begin with a
+    letter or a number."""
     by_language: LimitsByLanguage = dataclasses.field(default_factory=dict, hash=False)
-    """Language → limits of documents in it, such as `zh: {min: 1}`."""
+    """Language → limits for documents in it, such as `zh: {min: 1}`."""
 
     def __post_init__(self) -> None:
         _check_order(self.min, self.max)
         check_limits(self.by_language, ("min",) if self.max is None else ("min", "max"))
 
     @property
-    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what a word is
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the definition of a word
         return (WORD_FEATURES[self.words, False][0],)
 
     def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:

@@ -60,7 +60,7 @@ class Repetition(RuleFilter):
         check_sizes(self.top_ngrams, self.repeated_ngrams)
 
     @property
-    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # what is not asked is not counted
+    def features(self) -> tuple[str, ...]:  # type: ignore[override]  # only what is needed is counted
         used = {
             "line_copies": (self.max_line_fraction, self.max_line_char_fraction) != (None, None),
             "paragraph_copies": (self.max_paragraph_fraction, self.max_paragraph_char_fraction) != (None, None),

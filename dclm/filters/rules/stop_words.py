@@ -23,18 +23,18 @@ Ints = NDArray[np.int32]
 Classes = NDArray[np.uint16]
 StopWordKind = Literal["whitespace", "unicode", "folded"]
 BY_LANGUAGE = "by_language"
-"""As a list's name: each document has the list of its column `language`."""
+"""Used as a list's name: each document uses the list of its column `language`."""
 _NO_LIST = -1
 
 
 class Counted(NamedTuple):
-    """What was found in each text of a batch."""
+    """Stop words found in each text of a batch."""
 
     words: NDArray[np.int64]
     kinds: NDArray[np.int64]
-    """Different ones."""
+    """Number of distinct stop words."""
     known: NDArray[np.bool_]
-    """Whether there is a list for the text; where not, the counts are 0 and say nothing."""
+    """Whether there is a list for the text; without one, the counts are 0 and meaningless."""
 
 
 def check_list(stop_words: str | Sequence[str]) -> None:
@@ -44,7 +44,7 @@ def check_list(stop_words: str | Sequence[str]) -> None:
             allowed = ", ".join(shipped_languages())
             raise ValueError(f"`stop_words` is {stop_words}, allowed: {BY_LANGUAGE}, a list of words, or {allowed}")
     elif not [word for word in stop_words if word]:
-        raise ValueError("`stop_words` is empty; to not ask for any, ask for 0 of them")
+        raise ValueError("`stop_words` is empty; to require none, set the minimum to 0")
 
 
 def count_stop_words(
@@ -74,7 +74,7 @@ def _lists(batch: pa.RecordBatch, stop_words: str | Sequence[str]) -> tuple[list
     """The lists of a batch, and the number of each row's own, or -1."""
     if stop_words != BY_LANGUAGE:
         found = find_stop_list(stop_words) if isinstance(stop_words, str) else StopList(tuple(stop_words))
-        assert found is not None  # `check_list` has seen to it
+        assert found is not None  # ensured by `check_list`
         return [found], np.zeros(batch.num_rows, np.int64)
     encoded = batch.column("language").dictionary_encode()
     lists: list[StopList] = []
@@ -91,7 +91,7 @@ def _lists(batch: pa.RecordBatch, stop_words: str | Sequence[str]) -> tuple[list
 def _is_match(
     data: Bytes, start: int, end: int, classes: Classes, first: Ints, edges: Bytes, targets: Ints, word: Ints
 ) -> int:
-    """The number of the word that `data[start:end]` is, or -1."""
+    """The number of the word `data[start:end]`, or -1."""
     found, found_end = longest_word(data, start, end, start, classes, False, first, edges, targets, word)
     return found if found_end == end else -1
 
