@@ -37,7 +37,7 @@ class _Point(NamedTuple):
 
 
 def render_plot(entries: Sequence[Entry], tone: Mapping[str, int]) -> str:
-    """The chart of the entries that have both CORE and FLOPs, or a sentence if there are none."""
+    """The chart of the entries that have both CORE and FLOPs, or a sentence if no entry has them."""
     points = [point for entry in entries if (point := _point_of(entry)) is not None]
     if not points:
         return '<p class="note">No result has both CORE and training FLOPs yet.</p>'

@@ -69,7 +69,7 @@ def relation_file(directory: str, relation: str) -> str:
 
 
 def documents_of_file(file: InputFile, tally: Tally) -> Iterator[pa.RecordBatch]:
-    """The batches of a file without rejects, which `tally.skipped` counts; one empty batch if there are none.
+    """The batches of a file without rejects, which `tally.skipped` counts; one empty batch for an empty file.
 
     Raises: ConfigError if the records are pages.
     """

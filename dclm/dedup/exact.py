@@ -63,7 +63,7 @@ class Exact(KeyIndexed, Global):
     pattern matches a whole path or whole parts of it. A document that matches none comes last."""
     carry: tuple[Carry, ...] = ()
     """What the kept document records about its cluster, itself included: `size` (column `copies`), the distinct `dates`
-    (`copy_dates`) and `domains` (`copy_domains`). Null if there is no copy. Not for lines and paragraphs."""
+    (`copy_dates`) and `domains` (`copy_domains`). Null for documents without copies. Not for lines and paragraphs."""
     against: tuple[str, ...] = ()
     """Indexes of other documents, made by `dclm dedup index`: what they contain is dropped, regardless of `keep`."""
     min_length: Count = 0

@@ -32,7 +32,7 @@ def publish_documents(
     license_: license of the data set, by the Hub's name for it. The texts remain under the rights of their authors, as
     the card states.
     url: the data set's page; by default its page on the Hub, or the fingerprint.
-    Raises: ConfigError; DataError if there are no documents; IncompleteError if parts are missing, unless
+    Raises: ConfigError; DataError if no document was kept; IncompleteError if parts are missing, unless
     `allow_missing`.
     """
     record = require_complete(root, "documents", allow_missing)

@@ -63,7 +63,7 @@ def publish_model(root: str, to: str, *, license_: str = "other") -> None:
 def publish_result(path: str, to: str, *, license_: str = "cc0-1.0") -> None:
     """Publish a result.json with its items, if they are next to it, and a card with the scores.
 
-    path: result.json, or the directory of a run. Raises: DataError if there is no result.
+    path: result.json, or the directory of a run. Raises: DataError if the result is missing.
     """
     file = Path(path) / "result.json" if Path(path).is_dir() else Path(path)
     try:

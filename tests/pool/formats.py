@@ -70,7 +70,7 @@ _LINES = b"".join(json.dumps({"text": TEXT, "url": URL}).encode() + b"\n" for _ 
 CONTENTS: Mapping[str, tuple[bytes, str]] = {
     ".warc": (_PAGE, "WARC: pages (`response`, `resource`), texts (`conversion`)"),
     ".wet": (_warc("conversion", TEXT.encode(), "text/plain"), "WET: Common Crawl's texts"),
-    ".wat": (_warc("metadata", b"{}", "application/json"), "WAT: metadata, of which no record is a page"),
+    ".wat": (_warc("metadata", b"{}", "application/json"), "WAT: metadata, no record of which is a page"),
     ".arc": (_arc(), "ARC, the format before WARC"),
     ".jsonl": (_LINES, "JSON lines"),
     ".json": (json.dumps([json.loads(line) for line in _LINES.splitlines()], indent=1).encode(),
@@ -129,19 +129,19 @@ def odd_files() -> Iterator[tuple[str, str, bytes, set[str | None]]]:
     several = b"".join(map(member, parts))
     yield "several gzip members, cut anywhere (bgzip, `cat a.gz b.gz`)", "a.jsonl.gz", several, both
     yield "several Zstandard frames (pzstd)", "a.jsonl.zst", b"".join(map(frame, parts)), both
-    yield "skippable Zstandard frames, at the start too", "a.jsonl.zst", skip + frame(_LINES) + skip, both
+    yield "skippable Zstandard frames, even at the start", "a.jsonl.zst", skip + frame(_LINES) + skip, both
     words = zstandard.ZstdCompressionDict(_PAGE * 40, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     packed = zstandard.ZstdCompressor(dict_data=words).compress(_PAGE)
     head = b"\x5d\x2a\x4d\x18" + len(words.as_bytes()).to_bytes(4, "little") + words.as_bytes()
     yield "`.warc.zst` with its dictionary in the first frame", "a.warc.zst", head + packed, both
     yield "an empty part, compressed or not", "a.jsonl.gz", member(b""), set()
-    yield "records one gzip member each, or all in one", "a.warc.gz", member(_PAGE) + member(_PAGE), both
-    yield "WARC with bare line feeds, which is named as damage", "a.warc", _PAGE.replace(b"\r\n", b"\n"), both
+    yield "one gzip member per record, or one for all", "a.warc.gz", member(_PAGE) + member(_PAGE), both
+    yield "WARC with bare line feeds, which is reported as damage", "a.warc", _PAGE.replace(b"\r\n", b"\n"), both
     yield "a byte order mark before JSON", "a.jsonl", b"\xef\xbb\xbf" + _LINES, both
     utf16 = _LINES.decode().encode("utf-16")
     yield "JSON lines, CSV and TSV in UTF-16 with a byte order mark", "a.jsonl", utf16, both
-    yield "JSON lines that end with \\r\\n, and blank ones", "a.jsonl", _LINES.replace(b"\n", b"\r\n\r\n"), both
-    yield "compressed although the name does not say so", "a.jsonl", member(_LINES), both
+    yield "JSON lines that end with \\r\\n, and blank lines", "a.jsonl", _LINES.replace(b"\n", b"\r\n\r\n"), both
+    yield "compressed files without a matching extension", "a.jsonl", member(_LINES), both
 
 
 def check_odd_files(folder: Path) -> Iterator[str]:
@@ -217,9 +217,9 @@ def codings() -> Iterator[tuple[str, str]]:
         ("deflate, with and without zlib's header", "Content-Encoding: deflate", raw),
         ("Brotli", "Content-Encoding: br", brotli.compress(body)),
         ("Zstandard", "Content-Encoding: zstd", zstandard.compress(body)),
-        ("several, one inside the other", "Content-Encoding: br, gzip", gzip.compress(brotli.compress(body))),
+        ("several, nested", "Content-Encoding: br, gzip", gzip.compress(brotli.compress(body))),
         ("chunked", "Transfer-Encoding: chunked", chunked),
-        ("named and not applied, as crawls store it", "Content-Encoding: gzip", b"<p>" + body),
+        ("named but not applied, as stored by crawls", "Content-Encoding: gzip", b"<p>" + body),
     ):
         found = parse_response(_response(data, "Content-Type: text/html", header))
         assert found.reject is None, what
@@ -228,7 +228,7 @@ def codings() -> Iterator[tuple[str, str]]:
     cut = parse_response(_response(gzip.compress(bytes(range(256)) * 400)[:-20], "Content-Encoding: gzip"))
     assert cut.body
     assert cut.cut
-    yield "any of them, cut: the readable part, counted under `partial`", "Content-Encoding: gzip"
+    yield "any of them, truncated: the readable part, counted under `partial`", "Content-Encoding: gzip"
 
 
 MEDIA = (
@@ -256,9 +256,9 @@ def _table(head: str, rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
 ABOUT_COMMON_CRAWL = """
 ## Common Crawl
 
-`dclm pool commoncrawl CRAWL …` lists what a selection is; in a recipe it is `pool: {commoncrawl: {crawl: …, …}}`. Files
-and byte ranges are fetched when they are read, at the pace that the server allows. A pool's identity is its paths in
-the crawl, whatever the mirror. Tests: `tests/pool/test_pool_commoncrawl.py`.
+`dclm pool commoncrawl CRAWL …` lists the files of a selection; in a recipe, write `pool: {commoncrawl: {crawl: …, …}}`.
+Files and byte ranges are fetched when they are read, at the pace that the server allows. A pool's identity is its paths
+in the crawl, whatever the mirror. Tests: `tests/pool/test_pool_commoncrawl.py`.
 
 | selection | what is read |
 |---|---|
@@ -268,25 +268,27 @@ the crawl, whatever the mirror. Tests: `tests/pool/test_pool_commoncrawl.py`.
 | `where: {content_languages: [deu], url_host_tld: [de, at]}` | captures, by the columnar index |
 | `index: [query.parquet]` | captures that a Parquet file lists |
 
-`parts: 5` reads five files of the crawl's columnar index instead of all. An index of one's own has the same columns:
+`parts: 5` reads five files of the crawl's columnar index instead of all. Your own index must have the same columns:
 `warc_filename`, `warc_record_offset`, `warc_record_length`, and those that `where` names.
 """
 HEAD = """<!-- Made by `python -m tests.pool.formats --write`; edits here are lost. -->
 
-# What is read
+# Supported formats
 
-`tests/pool/test_pool_formats.py` makes, reads and compares every row of this page; a row that does not hold fails
-there. Content decides, not a file's name, where the two differ. Other files of a directory are named and counted in the
-record (`counts.unread`)."""
-ABOUT_LAYOUTS = """A layout is recognized by fields that no other one has, and said before reading. Whatever the layout,
-the first of these fields that a document has is used. A recipe names others: `pool: {jsonl: …, text: NAME}`, and
-likewise `url`, `id`, `date` and `keep`. `a.b` is `b` in `a`, be that an object, a map, or JSON text.
+`tests/pool/test_pool_formats.py` makes, reads and compares every row of this page; a wrong row fails there. If a file's
+content and name disagree, the content decides. Other files of a directory are named and counted in the record
+(`counts.unread`)."""
+ABOUT_LAYOUTS = """A layout is recognized by fields that no other layout has, and announced before reading. In any
+layout, the first of these fields that a document has is used. A recipe can name other fields:
+`pool: {jsonl: …, text: NAME}`, and likewise `url`, `id`, `date` and `keep`. `a.b` is `b` in `a`, whether that is an
+object, a map, or JSON text.
 """
 ABOUT_ENCODINGS = """With `encoding: detect` these decide, in this order: byte order mark, HTTP header, `<meta>`, XML
 declaration, statistics. With `encoding: utf-8`, as in DCLM, every other page is a reject. A label decides unless the
-bytes contradict it, and bytes that do not fit become U+FFFD. The last column is for pages without any label: a guess.
+bytes contradict it, and bytes that do not fit become U+FFFD. The last column shows pages without any label, whose
+encoding is guessed.
 """
-ABOUT_MEDIA = """What the step `media_type` decides by default, from the declared type and the first bytes.
+ABOUT_MEDIA = """Decisions of the step `media_type` by default, from the declared type and the first bytes.
 """
 
 
@@ -300,8 +302,8 @@ def page() -> str:
     fields = ((name, ", ".join(f"`{path}`" for path in Fields().paths(name))) for name in names)
     lines = [
         HEAD, "\n## Files\n", *_table("ending | packing | what", iter(plain)),
-        "\nRead, although other tools call them damaged:\n", *odd,
-        "\n## Layouts\n", ABOUT_LAYOUTS, *_table("column | fields, first one first", fields), "",
+        "\nAlso read, although other tools consider them damaged:\n", *odd,
+        "\n## Layouts\n", ABOUT_LAYOUTS, *_table("column | fields, in order of precedence", fields), "",
         *_table("corpus | recognized by", layouts()),
         "\n## Encodings\n", ABOUT_ENCODINGS,
         *_table("encoding | in the header | in `<meta>` | not declared", encodings()),

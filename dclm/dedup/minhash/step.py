@@ -87,7 +87,7 @@ class MinHash(KeyIndexed, Global):
     """For `keep: preferred`: patterns, best first, such as [wikipedia*, books*]. See `exact`."""
     carry: tuple[Carry, ...] = ()
     """What the kept document records about its cluster, itself included: `size` (column `copies`), the distinct `dates`
-    (`copy_dates`) and `domains` (`copy_domains`). Null if there is no copy."""
+    (`copy_dates`) and `domains` (`copy_domains`). Null for documents without copies."""
     against: tuple[str, ...] = ()
     """Indexes of other documents, made by `dclm dedup index`: what they contain is dropped, and without `verify`
     everything linked with it. With `verify`, a document is dropped if its similarity with an indexed one that shares a

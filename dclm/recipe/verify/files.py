@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
 
 def find_artifacts(address: str) -> Found:
-    """Search for records below a folder or URL. Raises: DataError if there are none."""
+    """Search for records below a folder or URL. Raises: DataError if none is found."""
     names = set(_list(address))
     if not names:
         raise DataError(address, "does not exist or is empty", _HINT)

@@ -22,7 +22,7 @@ _STAGES = ("documents", "tokens", "validation", "train", "scores", "classifiers"
 
 def verify(address: str, say: Callable[[str], None] = lambda line: None) -> Report:
     """Check a run, or one artifact, at a local folder or URL: every file is hashed, nothing is changed. Raises:
-    DataError if there is no artifact.
+    DataError if no artifact is found.
     """
     return _Verification(absolute(address), say).run()
 

@@ -55,7 +55,7 @@ class Estimate(NamedTuple):
 def estimate(sentences: Iterable[Sequence[str]], order: int) -> Estimate:
     """The model of `order` from sentences of words. `<s>`, `</s>` and `<unk>` among the words are left out.
 
-    Raises: DataError if there is no word.
+    Raises: DataError if the sentences contain no word.
     """
     words, tokens, place = _encode(sentences)
     if len(words) == 3:
