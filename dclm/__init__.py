@@ -11,7 +11,7 @@ directory (or finds it there, finished) and returns it opened:
         steps=(PageLength(of="word", min=50), dclm.own("rules.py:keep", min_words=3), Exact()),
     )
     documents = dclm.curate(mine, "pool/*.jsonl", "out/documents")
-    documents                                     # in Jupyter: what each step let through
+    documents                                     # in Jupyter: documents in and out of each step
     documents.ledger.to_pandas()                  # one row per record read: which step dropped it, and why
     documents.why("https://example.org/page")     # the same for one record
 

@@ -1,6 +1,5 @@
-"""Continuous scores of a result, recomputed from its items, which come from strangers.
-
-Items from before there were such scores have none; a result that claims some must include the items for them.
+"""Continuous scores of a result, recomputed from its items, which are untrusted. Items that predate these scores have
+none; a result that claims some must include the items for them.
 """
 
 from __future__ import annotations

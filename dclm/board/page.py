@@ -1,4 +1,4 @@
-"""The board as one HTML page without external resources. Names on it come from strangers: all of them are escaped.
+"""The board as one HTML page without external resources. Names on it are untrusted: all of them are escaped.
 
 The page works without its script (best CORE first); the script sorts, filters, compares and keeps its state in the
 address. A policy allows only that script and that style sheet, by their hashes.

@@ -1,6 +1,6 @@
 """Recomputes a result's scores from its items, and refuses the items if the scores differ.
 
-The items come from strangers: they are read in a separate process with little memory and time, and only in the relevant
+The items are untrusted: they are read in a separate process with little memory and time, and only in the relevant
 columns. The content of the items is checked too: the choice with the lowest score was selected, rows and clusters are
 those of the task, and, if the task data is available, an item is marked right only if the answer is right.
 """
@@ -181,7 +181,7 @@ def _mean_problems(result: Result, by_task: Mapping[str, TaskItems]) -> Iterator
 
 def _agree(found: float | None, expected: float | None) -> bool:
     if found is None or expected is None:
-        return not found  # unknown or not estimable: then no error may be claimed; older results say 0
+        return not found  # unknown or not estimable: then no error may be claimed; older results state 0
     return math.isclose(found, expected, rel_tol=_ERROR_TOLERANCE, abs_tol=_ERROR_TOLERANCE)
 
 

@@ -269,7 +269,7 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _add_columns(connection: sqlite3.Connection) -> None:
-    """Bring a board of an earlier version up to date. Entries that are not readable stay without an evaluation."""
+    """Bring a board of an earlier version up to date. Unreadable entries remain without an evaluation."""
     connection.execute("BEGIN IMMEDIATE")
     present = {row[1] for row in connection.execute("PRAGMA table_info(results)")}
     for column in _LATER:

@@ -57,7 +57,7 @@ class Submitters:
             raise ConfigError(f"submitter {name[:70]}", f"has no token; submitters with a token: {known}")
 
     def all(self) -> list[Submitter]:
-        """Everyone who was ever given a token."""
+        """All submitters, including those with revoked tokens."""
         with self._store.connect() as connection:
             rows = connection.execute("SELECT name, created, revoked FROM submitters ORDER BY name").fetchall()
         return [Submitter(*row) for row in rows]

@@ -46,8 +46,8 @@ def board() -> None:
 def check(files: tuple[str, ...]) -> None:
     """Check result.json files: schema, means, chain, suite, items, scale. Reports every problem of every file.
 
-    For each rule of the result's track, also says whether it is met: passed, failed, or cannot be checked, and why. If
-    items are next to a result (scores/items.parquet, or NAME.items.parquet), scores are recomputed from them.
+    For each rule of the result's track, also reports whether it passed, failed, or cannot be checked, and why. If items
+    are next to a result (scores/items.parquet, or NAME.items.parquet), scores are recomputed from them.
     """
     failed: list[DclmError] = []
     for file in files:
@@ -138,10 +138,12 @@ def convert(file: str, out: Path, force: bool) -> None:
 @click.option("--db", required=True, type=LOCAL_PATH, help="SQLite file, created if it does not exist.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--max-mb", default=10_000, show_default=True, type=click.IntRange(1), help="Maximum size of FILE.")
+@click.option(
+    "--max-mb", default=10_000, show_default=True, type=click.IntRange(1), help="Maximum size of the database."
+)
 def serve(db: Path, host: str, port: int, max_mb: int) -> None:
     """Run a board server. It accepts results from holders of a token (`dclm board token`) and from its administrator,
-    who knows the token in DCLM_BOARD_TOKEN. Without any token it accepts no results."""
+    whose token is in DCLM_BOARD_TOKEN. Without any token, it accepts no results."""
     import uvicorn
 
     from dclm.board.limits import configure
@@ -193,7 +195,7 @@ def add_token(name: str, db: Path) -> None:
 @click.argument("name")
 @database
 def revoke_token(name: str, db: Path) -> None:
-    """Revoke the token of the submitter NAME. Entries stay."""
+    """Revoke the token of the submitter NAME. Existing entries remain."""
     Submitters(Store(db)).revoke(name)
     put(f"revoked {name}")
 
@@ -201,7 +203,7 @@ def revoke_token(name: str, db: Path) -> None:
 @token.command("list")
 @database
 def list_tokens(db: Path) -> None:
-    """Print everyone who was ever given a token."""
+    """Print all submitters, including those with revoked tokens."""
     for name, created, revoked in Submitters(Store(db)).all():
         put(f"{name}\t{created}\t{'active' if revoked is None else f'revoked {revoked}'}")
 

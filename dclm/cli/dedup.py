@@ -245,8 +245,8 @@ def report(
 ) -> None:
     """Write one HTML page on the duplicates that a step of the documents ARTIFACT dropped.
 
-    Cluster sizes, similarities at the cut, what other thresholds would do (with `pairs_from`), overlaps of sources,
-    domains that copy each other, and the largest clusters with diffs of their members.
+    Shows cluster sizes, similarities at the cut, the effect of other thresholds (with `pairs_from`), overlaps of
+    sources, domains that copy each other, and the largest clusters with diffs of their members.
     """
     import json
 

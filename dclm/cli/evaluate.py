@@ -31,7 +31,9 @@ from dclm.eval.aggregate import centred
 @click.option("--limit", type=click.IntRange(1), help="Use only the first N rows of each task (of each category).")
 @click.option("--out", type=ADDRESS, help="Directory for the scores.")
 @click.option(
-    "--audit", is_flag=True, help="Without a model: show what constant answers score, next to the published baselines."
+    "--audit",
+    is_flag=True,
+    help="Without a model: show the scores of constant answers, next to the published baselines.",
 )
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1 …")
 @click.option("--dtype", default="float32", show_default=True, help="Precision of the weights; scores are float32.")

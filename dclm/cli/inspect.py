@@ -31,8 +31,8 @@ SAMPLES = 3
 def why(what: str, artifact: str) -> None:
     """Show what happened to the record with this id or URL, and why.
 
-    For a dropped record this is the step, the rule that the record broke, the values that earlier steps had annotated,
-    and for a duplicate also the document that was kept instead and their similarity.
+    For a dropped record, this shows the step, the rule that the record broke and the values that earlier steps had
+    annotated; for a duplicate, also the document that was kept instead and their similarity.
     """
     from dclm.documents.why import fates
     from dclm.recipe.layout import documents_in
@@ -49,9 +49,9 @@ def why(what: str, artifact: str) -> None:
 @click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="Tokenizer for the token estimate.")
 @click.option("--samples/--no-samples", default=True, help="Show some of the documents that each step dropped.")
 def show(artifact: str, tokenizer: str, samples: bool) -> None:
-    """Show what ARTIFACT is and what it was made from, and for documents the waterfall by step.
+    """Show the kind and inputs of ARTIFACT and, for documents, the waterfall by step.
 
-    ARTIFACT may also be the directory of a run: then each of its artifacts is shown.
+    ARTIFACT may also be the directory of a run, to show each of its artifacts.
     """
     from dclm.core.store import absolute
     from dclm.recipe.layout import artifacts_of_run
@@ -144,7 +144,7 @@ def _samples(console: Console, artifact: Artifact, dropped: Mapping[int, Sequenc
     metavar="GPUS",
     help="Number of GPUs that share one copy of the parameters. Default: all.",
 )
-@click.option("--checkpoint-activations", is_flag=True, help="As for `dclm train`.")
+@click.option("--checkpoint-activations", is_flag=True, help="Same as for `dclm train`.")
 @click.option(
     "--mfu",
     type=click.FloatRange(0, 1, min_open=True),
@@ -156,7 +156,8 @@ def _samples(console: Console, artifact: Artifact, dropped: Mapping[int, Sequenc
     multiple=True,
     type=LOCAL_PATH,
     metavar="ARTIFACT",
-    help="Documents that the recipe's pipeline made from a few whole files; not its first run.",
+    help="Artifact that the recipe's pipeline made from a few whole files. Do not use a machine's first run, which "
+    "compiles kernels.",
 )
 @click.option(
     "--pool-size",

@@ -18,7 +18,7 @@ _ADDRESS = click.option("--address", help="Dashboard of the cluster. Default: as
 
 @click.group()
 def jobs() -> None:
-    """Jobs on a Ray cluster."""
+    """Manage jobs on a Ray cluster."""
 
 
 @jobs.command("list")
@@ -45,7 +45,7 @@ def list_(address: str | None, as_json: bool) -> None:
 @_ADDRESS
 @click.option("--follow", is_flag=True, help="Keep printing until the job ends, and exit with its exit code.")
 def logs(job: str, address: str | None, follow: bool) -> None:
-    """Print the output of JOB so far."""
+    """Print JOB's output so far."""
     from dclm.engine.jobs import follow_job, job_logs
 
     where = address or usual_address()

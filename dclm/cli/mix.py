@@ -74,7 +74,7 @@ def fit(
     """Fit the loss as a function of the mixture, and predict it for other mixtures.
 
     Tables are joined by their first column. The 95 % interval shows the uncertainty of the fit, for a model of the
-    proxies' size; what carries over to larger models is the order of the predictions.
+    proxies' size; for larger models, only the order of the predictions is meaningful.
     """
     from dclm.core.ownership import claim_file
     from dclm.science.mix.models import cross_validated, interval, pairs_right, resampled, spearman

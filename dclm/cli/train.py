@@ -91,12 +91,14 @@ if TYPE_CHECKING:
 @click.option(
     "--compile/--no-compile", "compile_", default=None, help="Use torch.compile for blocks and loss. Default: on GPUs."
 )
-@click.option("--checkpoint-activations", is_flag=True, help="Use less memory and more time.")
+@click.option(
+    "--checkpoint-activations", is_flag=True, help="Save memory by recomputing activations, which takes more time."
+)
 @click.option(
     "--track",
     type=click.Choice(["tensorboard", "wandb"]),
     multiple=True,
-    help="Also send metrics there; repeatable.",
+    help="Also send metrics to this tracker; repeatable.",
 )
 def train(
     tokens: str,

@@ -1,9 +1,9 @@
 """Environment variables in files that others may have written: which ones a recipe may read, and where their values may
 be used.
 
-A recipe can come from a stranger. It may use variables for places that differ between machines (`DATA`, `SCRATCH` …)
-and those that the user allows with `--env`. It never reads a variable that looks like a secret, and puts none into a
-URL unless the user allows it by name, because a URL is sent to its host.
+A recipe may be untrusted. It may use variables for places that differ between machines (`DATA`, `SCRATCH` …) and those
+that the user allows with `--env`. It never reads a variable that looks like a secret, and puts none into a URL unless
+the user allows it by name, because a URL is sent to its host.
 """
 
 from __future__ import annotations

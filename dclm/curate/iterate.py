@@ -44,7 +44,7 @@ class IterationUnit:
 
 
 class _Iteration:
-    """What the units of an iteration need to run; picklable, without what only the driver needs."""
+    """Everything that the units of an iteration need to run; picklable, without data that only the driver needs."""
 
     def __init__(self, iteration: IterativeReduce) -> None:
         self._start, self._steps = iteration.start, iteration.steps

@@ -169,7 +169,7 @@ def merge_ledgers(ledgers: Sequence[pa.Table]) -> pa.Table:
 
 
 def common_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
-    """The columns that all ledgers have, and all annotations, which are null where a ledger lacks them.
+    """The columns that all ledgers have, and all annotations, which are null if a ledger lacks them.
 
     An annotation with several types is float64 if all are numbers, else text.
     """

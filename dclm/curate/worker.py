@@ -57,7 +57,7 @@ class Shard:
 
 @dataclasses.dataclass(kw_only=True)
 class ReadStats:
-    """What was found in the files of a shard in addition to the records."""
+    """Findings in the files of a shard, in addition to the records."""
 
     skipped: Counter[str] = dataclasses.field(default_factory=Counter)
     partial: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -76,7 +76,7 @@ class ReadStats:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """What all units of one segment share."""
+    """Data shared by all units of one segment."""
 
     segment: Segment
     context: Context

@@ -110,7 +110,7 @@ class Artifact:
         return dict(sorted(found.items()))
 
     def rows(self, *columns: str) -> Iterator[Rows]:
-        """The ledger in document order with these columns (null where a shard lacks one)."""
+        """The ledger in document order with these columns (null if a shard lacks one)."""
         needed = ["step_index", "reason", *columns]
         for path in self.files("ledger"):
             with pq.ParquetFile(path) as file:

@@ -81,7 +81,8 @@ class _Reader(HuggingFaceStorageReader):
     uninitialized."""
 
     def read_metadata(self) -> Metadata:
-        """What is stored where. Raises: ValueError if a header cannot be read or parts do not form complete tensors."""
+        """Index of the stored tensors. Raises: ValueError if a header cannot be read or parts do not form complete
+        tensors."""
         try:
             metadata = super().read_metadata()
         except (SafetensorError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:

@@ -31,7 +31,7 @@ class Response(NamedTuple):
     body: Payload | None
     reject: str | None
     cut: str | None = None
-    """What was truncated, if `body` is only the readable part."""
+    """Description of the truncation, if `body` is only the readable part."""
 
 
 class UndecodableError(ValueError):

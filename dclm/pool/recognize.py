@@ -154,7 +154,7 @@ def _parquet_rows(file: InputFile) -> list[Mapping[str, object]]:
             wanted = [n for n in names if n in NESTED or n in paths or any(p.startswith(f"{n}.") for p in paths)]
             batch = next(parquet.iter_batches(_PEEKED_ROWS, columns=wanted), None) if wanted else None
         except (pa.ArrowInvalid, pa.ArrowCapacityError, OSError):
-            return []  # reading says what is wrong with it
+            return []  # the reader reports the problem
         if parquet.metadata.num_rows == 0:
             return []
     rows = batch.to_pylist(maps_as_pydicts=None) if batch is not None else [{}]

@@ -110,7 +110,7 @@ def unpacked(stream: GuardedStream, name: str, damage: list[str]) -> Iterator[by
 def utf8_text(stream: GuardedStream, name: str, damage: list[str]) -> Iterator[bytes]:
     """Like `unpacked`, for files of text: UTF-16 with a byte order mark, as spreadsheets save it, becomes UTF-8.
 
-    Invalid UTF-16 becomes U+FFFD. Everything else stays as it is, a byte order mark of UTF-8 included.
+    Invalid UTF-16 becomes U+FFFD. Everything else stays unchanged, including a byte order mark of UTF-8.
     """
     decoder: codecs.IncrementalDecoder | None = None
     head = b""

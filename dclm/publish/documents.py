@@ -108,7 +108,7 @@ def _sections(artifact: Artifact, record: Record, rows: int, schema: pa.Schema) 
     yield '```python\nfrom datasets import load_dataset\n\nload_dataset(PATH_OR_NAME, split="train")\n```'
     yield (
         "## Rights\n\nThe license above covers the selection. The texts come from web pages and remain under the "
-        "rights of their authors; the column `url` says where each is from."
+        "rights of their authors; the column `url` names the page of each."
     )
     steps = [
         ("" if s.index < 0 else s.index, s.name, s.settings, s.documents_in, s.dropped, s.rejected, s.documents_out)

@@ -110,7 +110,7 @@ def _domains(report: DuplicateReport) -> str:
         (f"{span(gone)} → {span(stay)}", (f"{count:,}",), bar((Part("cut", count),), most))
         for gone, stay, count in report.domains
     ]
-    return _rows(("dropped → stays", "documents"), rows)
+    return _rows(("dropped → kept", "documents"), rows)
 
 
 def _clusters(report: DuplicateReport) -> str:

@@ -23,7 +23,7 @@ NGRAMS = (
     *(f"repeated_{n}_gram_chars" for n in SIZES),
 )
 """Words are UAX #29's that start alphanumeric. `top`: count × code points of the most frequent n-gram, the longest of
-equally frequent ones; 0 where none occurs twice. `repeated`: code points of words inside any n-gram that occurs twice.
+equally frequent ones; 0 if none occurs twice. `repeated`: code points of words inside any n-gram that occurs twice.
 """
 
 _NUM_SIZES = len(SIZES)

@@ -71,7 +71,7 @@ class Tail:
 
     path: str
     times: int
-    """How often they are read."""
+    """Number of times that they are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,7 +278,7 @@ class TailsUnit:
     directory: str
     tails: tuple[str, ...]
     times: int
-    """How often they are read."""
+    """Number of times that they are read."""
     source: int
     eot_id: int
     row_len: int

@@ -179,7 +179,7 @@ def _pack_all(job: Job) -> list[list[Packed]]:
 
 
 class _Mixed(NamedTuple):
-    """What the shuffle reads."""
+    """Input of the shuffle."""
 
     sources: list[list[Run]]
     phases: list[tuple[int, ...]]

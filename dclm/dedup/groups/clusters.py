@@ -38,7 +38,7 @@ class Clusters(NamedTuple):
     similarity: F64 | None = None
     """Similarity of each document and the kept one; None: not computed."""
     measure: str = "jaccard"
-    """What the similarity is, and the name of its column in `edges`."""
+    """The measure of similarity, which is also the name of its column in `edges`."""
 
     def drops(self) -> pa.Table:
         """All documents that are not kept (see `dclm.curate.step.Decision`)."""

@@ -15,7 +15,7 @@ from dclm.dedup.minhash.alphabet import EXPANDS, SKIP, SPACE, TABLE_SIZE, Normal
 Unit = Literal["word", "character", "script"]
 CHARACTER, WORD, SCRIPT = 0, 1, 2
 UNITS: dict[Unit, int] = {"character": CHARACTER, "word": WORD, "script": SCRIPT}
-"""What a shingle consists of → its number in kernels."""
+"""Unit of a shingle → its number in kernels."""
 _START = np.uint64(0xCBF29CE484222325)  # FNV-1a, 64 bit: offset basis
 _PRIME = np.uint64(0x100000001B3)  # and prime
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: the base of the polynomial over token hashes

@@ -45,7 +45,7 @@ class _Verification:
         for name in self.found.unfinished:
             self.report.add("unfinished", name, "the work is unfinished: run the same command again")
         for name in self._without_record():
-            self.report.add("missing", join(name, RECORD), "no such file, although an artifact's files are there")
+            self.report.add("missing", join(name, RECORD), "no such file, although files of an artifact exist")
         for name, record in self.records.items():
             self._links(name, record)
         for name in self.found.results:

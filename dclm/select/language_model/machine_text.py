@@ -28,8 +28,8 @@ class MachineText(WindowStep):
     between the text's log-likelihood and the one expected if the surrogate had drawn each token itself. In the limit it
     is normal with mean 0 and standard deviation 1 for text drawn from the surrogate, and lower for human text.
     `log_rank` is −mean ln(rank of the true token), `likelihood` the mean ln p(token), and `lrr` the ratio of mean −ln p
-    to mean ln(rank). Windows, tokens and rounding are those of `lm_score`; null where no token is scored. It is
-    evidence, not proof: short texts, lists and quotations score high as well.
+    to mean ln(rank). Windows, tokens and rounding are those of `lm_score`; null if no token is scored. It is evidence,
+    not proof: short texts, lists and quotations score high as well.
 
     Source: Fast-DetectGPT (arXiv 2310.05130, its analytic criterion with one model); GLTR; DetectLLM (LRR).
     """
