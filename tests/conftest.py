@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: the real data, where it is there, and the skip with a reason, where it is not."""
+"""Fixtures that all tests share: the real data if available, otherwise a skip with a reason."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Storms:
     def __init__(self, app: Any) -> None:
         self._app = app
         self.every = 0
-        """One request in this many fails; 0: none."""
+        """One in this many requests fails; 0: none."""
         self._seen = 0
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
@@ -51,7 +51,7 @@ class Storms:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[tuple[str, Storms]]:
-    """An S3 server on this machine: its address, and the storms that can be let loose on it."""
+    """An S3 server on this machine: its address, and storms of failing requests."""
     pytest.importorskip("moto")
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
@@ -68,7 +68,7 @@ def s3_server() -> Iterator[tuple[str, Storms]]:
 
 @pytest.fixture
 def s3(s3_server: tuple[str, Storms], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """`s3://BUCKET` of a fresh bucket, with the environment that every client of it reads."""
+    """`s3://BUCKET` of a fresh bucket, with the environment variables that its clients read."""
     address, storms = s3_server
     storms.every = 0
     monkeypatch.setenv("AWS_ENDPOINT_URL", address)
@@ -84,7 +84,7 @@ def s3(s3_server: tuple[str, Storms], monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 @pytest.fixture
 def storm(s3_server: tuple[str, Storms]) -> Callable[[int], None]:
-    """Lets one request in so many to the S3 server fail with 503; 0: none."""
+    """Makes one in this many requests to the S3 server fail with 503; 0: none."""
 
     def every(number: int) -> None:
         s3_server[1].every = number

@@ -1,4 +1,5 @@
-"""House rules that a machine can check: imports go one way, heavy packages stay in their place, files stay small."""
+"""House rules that a machine can check: imports go one way, heavy packages are imported only where allowed, files are
+small."""
 
 from __future__ import annotations
 
@@ -78,7 +79,8 @@ def imports(path: Path) -> list[str]:
 
 
 def imported_modules(path: Path) -> list[str]:
-    """The modules of ours that a file imports, without `dclm.`; `from dclm.a import b` names a.b where that is one."""
+    """The modules of ours that a file imports, without `dclm.`; `from dclm.a import b` names a.b if that is a
+    module."""
     found: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "dclm":
@@ -178,7 +180,7 @@ MODULES_OF = {
     "ufal-kenlm": "kenlm",
     "types-jsonschema": "jsonschema",
 }  # fmt: skip
-"""Distribution → the module that it is imported as, where the two differ."""
+"""Distribution → the module that it is imported as, if the names differ."""
 NOT_IMPORTED = {
     "lxml-html-clean": "jusText imports it without declaring it",
     "pip": "run as a command, to install the packages of a job",

@@ -1,4 +1,4 @@
-"""The documentation is an output: generated pages are fresh, and everything shipped is named in them."""
+"""The documentation is an output: generated pages are up to date and name everything that is shipped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_generated_pages_are_fresh(tmp_path: Path) -> None:
-    # in a process of its own: click remembers how the commands that other tests ran were called
+    # in a separate process: click remembers how commands were called by other tests
     subprocess.run([sys.executable, "-m", "dclm.cli.main", "docs", str(tmp_path)], check=True)
     for page in sorted(path for path in tmp_path.rglob("*") if path.is_file()):
         path = ROOT / "docs" / page.relative_to(tmp_path)

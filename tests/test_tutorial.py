@@ -1,4 +1,4 @@
-"""The tutorial, played from the page alone: its files are written, its commands run, its expected output compared."""
+"""The tutorial, run from the page alone: its files are written, its commands run, its expected output compared."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ BLOCK = re.compile(r'^```(console|python|yaml)(?: title="([^"]+)")?\n(.*?)^```$'
 
 
 def matches(expected: str, line: str) -> bool:
-    """Whether a printed line is the expected one: runs of spaces count as one, `…` stands for anything."""
+    """Whether a printed line is the expected one: runs of spaces count as one, `…` matches anything."""
     parts = (r"\s+".join(map(re.escape, part.split())) for part in expected.split("…"))
     return re.fullmatch(r".*".join(parts), " ".join(line.split())) is not None
 
 
 def play(text: str, capsys: pytest.CaptureFixture[str]) -> int:
-    """Run each `$` line and look for the lines below it, in order, in what it printed."""
+    """Run each `$` line and search its output for the lines below it, in order."""
     commands = 0
     for part in re.split(r"^\$ ", text, flags=re.M)[1:]:
         command, *expected = part.rstrip("\n").split("\n")
@@ -59,7 +59,7 @@ def test_the_tutorial_does_what_it_says(
         elif kind == "console":
             commands += play(text, capsys)
         else:
-            exec(text, {})  # what is left is the example in Python
+            exec(text, {})  # the rest is the example in Python
     assert (commands, files) == (12, 4)
 
 

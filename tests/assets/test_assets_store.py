@@ -1,4 +1,4 @@
-"""Assets are found where they may be, checked before they are used, and told apart when they are not."""
+"""Assets are found in each allowed place, verified before use, and refused with distinct errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def make(*sources: Source, sha256: str | None = SHA256) -> Asset:
 
 @dataclass(frozen=True, kw_only=True)
 class Fake:
-    """A source that notes each reading in a file."""
+    """A source that records each read in a file."""
 
     log: str
     content: bytes = CONTENT

@@ -1,4 +1,5 @@
-"""Makes the model files of an attacker: code planted where a loader might run it, and files that lie of their size."""
+"""Makes the model files of an attacker: code planted where a loader might run it, and files that lie about their
+size."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def pickled(marker: Path) -> bytes:
 
 
 def assert_refused(error: DclmError, marker: Path) -> None:
-    """The error has three lines at most, none of them long, and the planted code has not run."""
+    """Check that the error has at most three short lines and that the planted code has not run."""
     lines = str(error).splitlines()
     assert 2 <= len(lines) <= 3
     assert max(map(len, lines)) < 1000
@@ -79,7 +80,7 @@ def classifier(folder: Path, *, loss: str = "softmax", quantized: bool = False) 
 
 
 def mutations(data: bytes, seed: int, count: int) -> list[bytes]:
-    """`data` cut off, with a flipped bit, or with a number that lies."""
+    """`data` truncated, with a flipped bit, or with a false number."""
     generator = np.random.Generator(np.random.Philox(seed))
     head = min(len(data), 2000)
     found = []
@@ -98,7 +99,7 @@ def mutations(data: bytes, seed: int, count: int) -> list[bytes]:
 def run_limited(
     code: str, *arguments: str, memory: int = 4 << 30, seconds: int = 60
 ) -> subprocess.CompletedProcess[str]:
-    """Python code in a process of its own, with so much address space and CPU time at most."""
+    """Python code in a separate process with limited address space and CPU time."""
     limits = (
         f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({memory},) * 2); "
         f"resource.setrlimit(resource.RLIMIT_CPU, ({seconds},) * 2); resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"

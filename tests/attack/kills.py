@@ -2,8 +2,8 @@
 
 A small recipe runs from pool to result.json. It is killed with SIGKILL at random moments of every stage (its driver, a
 worker, or the whole process group), and before half of the restarts one bit of a random file of the run is flipped.
-The run must end with the bytes of a calm run, or refuse in three lines that name the problem; where it ends although a
-file that it no longer reads was flipped, `dclm verify` must name that file. Prints the counts by stage.
+The run must end with the bytes of an undisturbed run, or refuse in three lines that name the problem; if it ends
+although a file that it no longer reads was flipped, `dclm verify` must name that file. Prints the counts by stage.
 
 Nodes of a Ray cluster are killed by `python -m tests.bench.bench_kills`.
 """
@@ -25,7 +25,7 @@ from tests.attack.kills_places import Disk, Place, s3_place
 from tests.attack.kills_process import Child, preload
 
 BYTES = Path(__file__).resolve().parent.parent.parent / "recipes" / "experiments" / "bytes.json"
-"""A small tokenizer makes small models: most of the time goes into what can be killed."""
+"""A small tokenizer makes small models, so that most of the time is spent in work that can be killed."""
 RECIPE = """
 name: kills
 seed: 3
@@ -60,7 +60,7 @@ steps:
 STAGES = ("pool", "classifier", "documents", "tokens", "validation", "train", "scores", "result")
 KILLS_A_RUN = 4
 LONGEST = 120.0
-"""Seconds after which an attempt hangs."""
+"""Seconds after which an attempt counts as hanging."""
 Victim = str
 
 
@@ -72,7 +72,7 @@ class Kill(NamedTuple):
 
 
 class Tally:
-    """What was done, by stage, and what came of it."""
+    """Actions by stage, and their outcomes."""
 
     def __init__(self) -> None:
         self.kills: Counter[Kill] = Counter()
@@ -81,7 +81,7 @@ class Tally:
         self.runs = 0
 
     def table(self) -> str:
-        """Markdown."""
+        """The counts as Markdown."""
         lines = ["| stage | driver | worker | group | bits flipped before a restart |", "|---|---|---|---|---|"]
         for stage in STAGES:
             counts = [self.kills[Kill(stage, victim)] for victim in ("driver", "worker", "group")]
@@ -95,7 +95,7 @@ class Tally:
 
 
 class Harness:
-    """Runs the recipe at a place until it ends, whatever happens to it."""
+    """Runs the recipe in one place until it ends, restarting it after every kill."""
 
     def __init__(self, place: Place, work: Path, draw: random.Random) -> None:
         self.place, self.work, self.draw = place, work, draw
@@ -131,7 +131,7 @@ class Harness:
         return Child(["run", str(self.recipe), "--out", out, "--workers", str(workers)], self.work / "log.txt")
 
     def one_run(self, most: int) -> None:
-        """A run that is killed up to `most` times and ends all the same."""
+        """A run that is killed up to `most` times and still ends."""
         self.tally.runs += 1
         out = self.place.address(f"run-{self.tally.runs}")
         target = 0
@@ -153,14 +153,14 @@ class Harness:
         self.place.remove(out)
 
     def _least_killed(self, first: int) -> int:
-        """One of the stages from this one on in which the fewest kills were."""
+        """The stage with the fewest kills, among this one and later ones."""
         kills = {stage: sum(n for kill, n in self.tally.kills.items() if kill.stage == stage) for stage in STAGES}
         there = [i for i in range(first, len(STAGES)) if STAGES[i] in (*self.place.records, "result")]
         fewest = min(kills[STAGES[i]] for i in there)
         return self.draw.choice([i for i in there if kills[STAGES[i]] == fewest])
 
     def _kill(self, child: Child, out: str, target: int) -> bool:
-        """Kill something of the run in its stage `target`, or later; False where it ended before."""
+        """Kill a part of the run in its stage `target` or later; False if it ended first."""
         delay = self.draw.uniform(0, self.seconds[STAGES[target]])
         while child.code() is None and STAGES.index(self.place.stage(out)) < target:
             child.check(LONGEST)
@@ -178,7 +178,7 @@ class Harness:
         return True
 
     def _flip(self, out: str) -> None:
-        """Flip a bit of some file, and start the run once: it must end well, or refuse until the bit is right again."""
+        """Flip a bit of some file and start the run once: it must succeed, or refuse until the bit is restored."""
         stage = self.place.stage(out)
         flipped = self.place.flip(out, self.draw)
         if flipped is None:
@@ -193,7 +193,7 @@ class Harness:
         self._judge(self._start(out, 1), out, flipped)
 
     def _judge(self, child: Child, out: str, flipped: str | None) -> None:
-        """Wait for the end of an attempt, and compare what it says and did with what is allowed."""
+        """Wait for the end of an attempt, and check that its output and effects are allowed."""
         code = child.wait(LONGEST)
         if code == 0 and self.place.content(out) == self.expected and self._verify(out, None) == 0:
             if flipped:
@@ -219,7 +219,7 @@ class Harness:
 
 
 def main(kills: int, seed: int, on: str) -> Tally:
-    """Kill that often. Raises: AssertionError for a run that ended in any other way than allowed."""
+    """Perform this many kills. Raises: AssertionError if a run ends in a way that is not allowed."""
     os.environ["OMP_NUM_THREADS"] = "1"
     preload()
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Where the killed runs lie, on a disk or in an S3 server of this machine, and how to flip a bit there."""
+"""Places of the killed runs, on a disk or on an S3 server of this machine, and how to flip a bit there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RECORDS = {
 
 
 class Place(ABC):
-    """Somewhere runs can lie."""
+    """A place for runs."""
 
     def __init__(self) -> None:
         self.records = dict(RECORDS)
@@ -38,11 +38,11 @@ class Place(ABC):
 
     @abstractmethod
     def address(self, name: str) -> str:
-        """What `--out` is for a run of this name."""
+        """The value of `--out` for a run of this name."""
 
     @abstractmethod
     def read(self, key: str) -> bytes | None:
-        """Content of a file; None where there is none."""
+        """Content of a file; None if it does not exist."""
 
     @abstractmethod
     def write(self, key: str, content: bytes) -> None:
@@ -50,7 +50,7 @@ class Place(ABC):
 
     @abstractmethod
     def exists(self, key: str) -> bool:
-        """Whether a file is there."""
+        """Whether a file exists."""
 
     @abstractmethod
     def keys(self, out: str) -> list[str]:
@@ -61,14 +61,15 @@ class Place(ABC):
         """Delete a run."""
 
     def stage(self, out: str) -> str:
-        """The stage that a run is in: the first whose record is not there."""
+        """The current stage of a run: the first one without a record."""
         for stage, record in self.records.items():
             if not self.exists(f"{out}/{record}"):
                 return stage
         return "result"
 
     def content(self, out: str) -> dict[str, str]:
-        """What must be the same in every run: digests of all records, which cover all files, and the result."""
+        """Everything that must be the same in every run: digests of all records, which cover all files, and the
+        result."""
         found = {}
         for stage, record in self.records.items():
             content = self.read(f"{out}/{record}")
@@ -86,7 +87,7 @@ class Place(ABC):
         return {**found, "result": json.dumps(result, sort_keys=True)}
 
     def flip(self, out: str, draw: random.Random) -> str | None:
-        """Flip one bit of one file of a run; gives its key, None where there is nothing."""
+        """Flip one bit of one file of a run; returns its key, or None if there are no files."""
         keys = [key for key in self.keys(out) if self.read(key)]
         if not keys:
             return None
@@ -100,7 +101,7 @@ class Place(ABC):
         return key
 
     def restore(self, out: str) -> None:
-        """Undo the last flip, unless the file was made again meanwhile."""
+        """Undo the last flip, unless the file was rewritten in the meantime."""
         assert self._before is not None
         key, before, after = self._before
         if self.read(key) in (None, after):
@@ -117,7 +118,7 @@ class Disk(Place):
     @classmethod
     @contextlib.contextmanager
     def at(cls, root: Path) -> Iterator[Disk]:
-        """In this folder."""
+        """Runs in this folder."""
         root.mkdir()
         yield cls(root)
 
@@ -184,7 +185,7 @@ class Bucket(Place):
 
 @contextlib.contextmanager
 def s3_place(work: Path) -> Iterator[Bucket]:
-    """A fresh bucket on an S3 server in a process of its own, which ends with the block."""
+    """A fresh bucket on an S3 server in a separate process, which ends with the block."""
     import boto3
 
     port = _free_port()

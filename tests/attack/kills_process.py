@@ -1,4 +1,4 @@
-"""A `dclm` command in a forked process: it starts at once, since everything is imported already."""
+"""A `dclm` command in a forked process, which starts at once because everything is already imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def preload() -> None:
-    """Import what the commands need, so that their processes have it from the beginning."""
+    """Import the modules that commands need, so that their processes start with them."""
     import dclm.board.rescore
     import dclm.cli.run
     import dclm.cli.verify
@@ -22,7 +22,7 @@ def preload() -> None:
 
 
 class Child:
-    """A command that leads a process group of its own."""
+    """A command that leads its own process group."""
 
     def __init__(self, arguments: list[str], log: Path) -> None:
         self._log = log
@@ -41,20 +41,20 @@ class Child:
         return self._code
 
     def wait(self, longest: float) -> int:
-        """The exit code. Raises: AssertionError where that takes longer than so many seconds."""
+        """The exit code. Raises: AssertionError if that takes longer than this many seconds."""
         while (code := self.code()) is None:
             self.check(longest)
             time.sleep(0.02)
         return code
 
     def check(self, longest: float) -> None:
-        """Raises: AssertionError where it has run longer than so many seconds."""
+        """Raises: AssertionError if it has run longer than this many seconds."""
         if time.monotonic() - self._started > longest:
             self.kill("group")
             raise AssertionError(f"no end after {longest} s: {self.output()}")
 
     def kill(self, victim: str) -> str | None:
-        """SIGKILL the driver, one of its workers or the group; says what was killed, None where it has ended.
+        """SIGKILL the driver, one of its workers or the group; returns what was killed, or None if it has ended.
 
         Without a worker, the group is killed.
         """
@@ -73,7 +73,7 @@ class Child:
         return victim
 
     def output(self) -> str:
-        """What it wrote."""
+        """Its output."""
         return self._log.read_text(encoding="utf-8", errors="replace")[-3000:]
 
 

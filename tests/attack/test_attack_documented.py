@@ -1,4 +1,4 @@
-"""docs/security.md names a test for each of its lines; the tests are there, and every file of attacks is named."""
+"""docs/security.md names a test for each of its lines; the tests exist, and every attack file is named."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "security.md"
 WITHOUT_TEST = "the writer of lm-eval's task folder (`--include-path`)"
-"""What cannot be proved, since it is allowed."""
+"""Lines without a test, because the behavior is allowed."""
 
 
 def rows() -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""fastText models that are cut off or forged: refused in a line, and never a crash or all memory."""
+"""fastText models that are truncated or forged: refused in one line, without a crash or exhausted memory."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_model_cut_off_anywhere_is_refused(models: list[Path], tmp_path: Path)
 
 
 def test_forged_models_never_take_the_process_along(models: list[Path], tmp_path: Path) -> None:
-    """300 files with flipped bits and lying numbers, in a process with 4 GiB."""
+    """300 files with flipped bits and false numbers, in a process with 4 GiB."""
     for number, model in enumerate(models):
         for index, data in enumerate(mutations(model.read_bytes(), number, 100)):
             (tmp_path / f"{number}-{index:03d}.forged").write_bytes(data)

@@ -1,4 +1,4 @@
-"""A few of the random kills of `python -m tests.attack.kills`, which does as many as it is asked for."""
+"""A few of the random kills of `python -m tests.attack.kills`, which performs any number of them."""
 
 from __future__ import annotations
 

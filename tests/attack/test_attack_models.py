@@ -1,4 +1,4 @@
-"""Nothing that is loaded runs: code planted in every format of model, and configs that lie of their size."""
+"""Loading never runs code: code planted in every model format, and configs that lie about their size."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_no_arrow_extension_type_is_unpickled(marker: Path, tmp_path: Path) -> N
 
 
 def test_a_pt_file_may_name_nothing_but_tensors(marker: Path, tmp_path: Path) -> None:
-    """NumPy's scalars, which open_lm's files hold, are no way in for objects."""
+    """NumPy's scalars, which open_lm's files contain, are not a way in for objects."""
     scalar, kind = np.float64(0).__reduce__()[0], np.dtype("O")
 
     class Scalar:
@@ -206,7 +206,7 @@ for model in sys.argv[1:]:
 
 
 def test_configs_that_lie_of_their_size_are_refused_at_once(tmp_path: Path) -> None:
-    """A thousand million layers, experts or dimensions, in one process with 8 GiB and 60 s."""
+    """A billion layers, experts or dimensions, in one process with 8 GiB and 60 s."""
     models = []
     lies = {"deep": {"num_layers": 10**9}, "wide": {"hidden_dim": 2**30}, "many": {"vocab_size": 2**62}}
     for name, changes in lies.items():
@@ -260,7 +260,8 @@ def test_headers_of_safetensors_and_gguf_that_lie_are_refused(marker: Path, tmp_
 
 
 def test_a_part_of_a_sharded_checkpoint_that_is_gone_or_forged_is_told(marker: Path, tmp_path: Path) -> None:
-    """Two ranks' files of a tensor: without one of them, memory would stay unfilled; a part may not lie elsewhere."""
+    """Two ranks' files of a tensor: without one of them, memory would stay uninitialized; a part may not be
+    elsewhere."""
     folder = checkpoint(tmp_path / "step-000010")
     (folder / "shards").mkdir()
 

@@ -1,4 +1,4 @@
-"""Output directories that are somebody else's, that overlap with the input, or that lead elsewhere by a link."""
+"""Output directories that belong to somebody else, overlap with the input, or lead elsewhere through a link."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def record(kind: Kind, *paths: str) -> Record:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with somebody's files and everything that the commands need."""
+    """A folder with foreign files and everything that the commands need."""
     lines = "".join(
         json.dumps({"text": f"some words of document {n}", "url": f"http://x/{n}"}) + "\n" for n in range(9)
     )
@@ -89,7 +89,7 @@ def test_no_command_touches_a_directory_of_somebody_else(
 
 
 def test_a_directory_is_refused_before_the_pool_is_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pool may be of terabytes, and hashing it takes hours."""
+    """A pool may have terabytes, and hashing it takes hours."""
 
     def read(files: object) -> None:
         raise AssertionError("the pool was read first")

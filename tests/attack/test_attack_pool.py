@@ -1,4 +1,4 @@
-"""Files of a pool that cost far more than they weigh: members without end, dictionaries, pages that hang."""
+"""Pool files that cost far more than their size suggests: endless members, dictionaries, pages that hang."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def respond(body: bytes, *headers: str) -> bytes:
 
 
 def fed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Filled with the lengths of all data that zlib is given, each of which it may have to copy."""
+    """Collects the lengths of all data passed to zlib, each of which it may have to copy."""
     lengths: list[int] = []
     feed = Member.feed
 
@@ -55,14 +55,14 @@ def test_more_members_than_any_server_sends_are_a_reject() -> None:
 
 
 def test_members_within_members_are_bounded_too() -> None:
-    """A record of some kilobytes: gzip of millions of empty members, the header naming gzip twice."""
+    """A record of a few kilobytes: gzip of millions of empty members, with a header that names gzip twice."""
     block = respond(gzip.compress(EMPTY * 1_000_000), "Content-Encoding: gzip, gzip")
     assert len(block) < 100_000
     assert parse_response(block).reject == f"more than {MAX_MEMBERS} gzip members"
 
 
 def test_headers_and_chunks_without_end_are_read_once() -> None:
-    """400,000 fields of one name and a million chunks of a byte; the time limit of the test is the measure."""
+    """400,000 fields of one name and a million chunks of a byte; checked by the time limit of the test."""
     fields = ["Content-Encoding: identity"] * 400_000
     assert parse_response(respond(b"<p>", *fields)).body == b"<p>"
     chunks = b"1\r\nx\r\n" * 1_000_000 + b"0\r\n\r\n"
@@ -81,7 +81,7 @@ print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 
 @pytest.mark.parametrize("encoding", ["dictionary", "delta", "nested"])
 def test_a_small_parquet_file_stays_small(encoding: str, tmp_path: Path) -> None:
-    """1,000 rows of one text of 2.3 MB: 50 KB on disk, 2.3 GB if all rows are made at once."""
+    """1,000 rows of one text of 2.3 MB: 50 KB on disk, 2.3 GB if all rows are decoded at once."""
     text = "0123456789abcdef" * 144_000
     path = tmp_path / "bomb.parquet"
     options: dict[str, object] = {"compression": "zstd", "dictionary_pagesize_limit": 1 << 24}
@@ -119,7 +119,7 @@ def hanging_pages(urls: list[str], first: int = 0, file: str = "a.warc.gz") -> p
 
 
 def test_pages_that_hang_have_a_budget_per_host_and_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    """65 pages that time out: 3 are tried of a host, 8 of a file, and the next file begins anew."""
+    """65 pages that time out: 3 per host and 8 per file are tried, and the next file starts afresh."""
     tried: list[str] = []
 
     def hang(self: Guard, html: str) -> str:

@@ -1,4 +1,4 @@
-"""Files that others left in a run's directory: told in three lines, and left as they are."""
+"""Foreign files in a run's directory: reported in three lines and left unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What somebody put into an artifact's folders stays there when the artifact is made anew; what we left is swept."""
+"""Foreign files in an artifact's folders survive when the artifact is remade; our own leftovers are deleted."""
 
 from __future__ import annotations
 

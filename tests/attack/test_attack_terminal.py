@@ -1,4 +1,4 @@
-"""Text of strangers that would steer the terminal: escape codes in URLs, texts, and names of pipelines and records."""
+"""Untrusted text that would control the terminal: escape codes in URLs, texts, and names of pipelines and records."""
 
 from __future__ import annotations
 

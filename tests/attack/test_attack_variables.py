@@ -1,4 +1,4 @@
-"""Recipes that read the environment: secrets, variables nobody allowed, values sent to a server."""
+"""Recipes that read the environment: secrets, variables that were not allowed, values sent to a server."""
 
 from __future__ import annotations
 

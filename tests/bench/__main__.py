@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other, each in a process of its own: `python -m tests.bench [NAME…]`."""
+"""All benchmarks, one after another, each in a separate process: `python -m tests.bench [NAME…]`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ NOT_HERE = {
     "bench_components", "bench_large_file", "bench_pool", "bench_dedup_extremes", "bench_gpu", "bench_kills",
     "bench_lost_node", "bench_peers", "bench_tokens_1b",
 }  # fmt: skip
-"""They need many minutes, memory, disk, a GPU or other environments."""
+"""Benchmarks that need many minutes, memory, disk, a GPU or other environments."""
 
 
 def main(names: list[str]) -> int:
-    """Run the benchmarks called (all, where none is); gives the worst exit code."""
+    """Run the named benchmarks (default: all); returns the worst exit code."""
     found = sorted(p.stem for p in Path(__file__).parent.glob("bench_*.py"))
     worst = 0
     for name in names or [n for n in found if n not in NOT_HERE]:

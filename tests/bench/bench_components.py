@@ -1,7 +1,7 @@
 """Connected components of a stream of random edges: `python -m tests.bench.bench_components [EDGES] [EDGES_IN_ROUNDS]`.
 
-On one worker (1e8 edges between 5e7 documents by default), in a process of its own whose peak of memory is printed;
-and in rounds over partitions (1e7), with one worker too, where memory is what a worker holds at a time.
+On one worker (1e8 edges between 5e7 documents by default), in a separate process whose peak memory is printed; and in
+rounds over partitions (1e7), also with one worker, where memory is what a worker holds at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PARTITIONS = 16
 
 
 class Edges:
-    """The same random edges as often as asked, `PART` at a time; half as many documents."""
+    """The same random edges on every iteration, `PART` at a time; half as many documents."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -44,7 +44,7 @@ class Edges:
 
 
 class Found(NamedTuple):
-    """What a way found and took."""
+    """Result and cost of one method."""
 
     documents: int
     components: int

@@ -1,7 +1,8 @@
-"""Deduplication beside datasketch and rensa, on one core and the same documents: `python -m tests.bench.bench_dedup`.
+"""Deduplication compared with datasketch and rensa, on one core and the same documents:
+`python -m tests.bench.bench_dedup`.
 
-Seconds are CPU seconds of this process: medians of three runs after one that compiles, for the other two of one run.
-As the corpus grows: bench_dedup_scale. Beside datatrove and dolma: bench_peers.
+Seconds are CPU seconds of this process: medians of three runs after one that compiles; a single run for the other two.
+Growing corpora: bench_dedup_scale. Comparison with datatrove and dolma: bench_peers.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def rensa(texts: Sequence[str], count: int) -> Row:
 
 
 def timed_step(what: str, step: Global | Ordered, texts: Sequence[str]) -> Row:
-    """A step from batches to its decision (or to what is left), in one process."""
+    """A step from batches to its decision (or to the remaining documents), in one process."""
     shards, few = make_shards(texts), make_shards(texts[:8])
     run = partial(decide, step) if isinstance(step, Global) else partial(run_ordered, step)
     return timed(what, texts, partial(run, shards), partial(run, few))
@@ -130,7 +131,7 @@ def whole_steps(texts: Sequence[str]) -> list[Row]:
 
 
 def ratios(found: Sequence[Row]) -> dict[str, float]:
-    """How many times as fast as rensa and datasketch ours (64 bits) is for the same number of permutations."""
+    """Speed of ours (64 bits) relative to rensa and datasketch, for the same number of permutations."""
     rate = {row.what: row.documents_per_second for row in found}
     ours = {what: value for what, value in rate.items() if what.endswith("dclm, 64 bits")}
     return {

@@ -1,8 +1,8 @@
 """Corpora at the extremes through the engine: `python -m tests.bench.bench_dedup_extremes [MEMBERS] [MEGABYTES]`.
 
 One cluster of a million different near-duplicates, a million copies of one document, a third of a million documents
-without any duplicate, and a single document of 500 MB. Each run is a process of its own with one worker; peak is that
-of the process, text and Parquet buffers included. Seconds are CPU seconds.
+without any duplicate, and a single document of 500 MB. Each run is a separate process with one worker; the peak is that
+of the process, including text and Parquet buffers. Seconds are CPU seconds.
 """
 
 from __future__ import annotations

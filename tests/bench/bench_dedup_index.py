@@ -1,8 +1,8 @@
-"""Adding a crawl to what exists: against an index, as one run over everything, with datasketch and with rensa.
+"""Adding a crawl to an existing corpus: against an index, as one run over everything, with datasketch and with rensa.
 
 `python -m tests.bench.bench_dedup_index [B [A…]]`: B documents are added to A. CPU seconds of this process, in which
-all units run; documents of 100 words, of which a tenth are copies with a changed word. The engine reads JSONL and
-writes documents and ledgers; datasketch and rensa are given texts in memory and keep their tables there.
+all units run; documents of 100 words, a tenth of which are copies with a changed word. The engine reads JSONL and
+writes documents and ledgers; datasketch and rensa receive texts in memory and keep their tables there.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dclm.pool.files import list_files
 
 BANDS, ROWS = 14, 8
 MOST_WITH_OTHERS = 20_000
-"""Documents of A that datasketch and rensa are given: they take long."""
+"""Number of documents of A for datasketch and rensa, which are slow."""
 
 
 def text(seed: int, number: int) -> str:

@@ -1,13 +1,12 @@
 """Deduplication through the engine as the corpus grows: `python -m tests.bench.bench_dedup_scale [DOCUMENTS …]`.
 
 Generated documents of 60 words in shards of 5,000; every third is a near-copy of an earlier one, anywhere. Each run is
-a process of its own with one worker, so that its peak of memory is that of emit, reduce, decide and drop together.
-Seconds are CPU seconds, without a first run that compiles.
-
-This is about the cost of a document, so it begins where a run's own cost is small: some 0.1 s, for about 60 units of
-work that are committed (fsync, unit.json, a file opened for each shard and partition) whatever is in them. Of 5,000
-documents that would be a third. `50000 500000 5000000` takes half an hour and 30 GB of disk. What a worker holds does
-not grow; the one that decides holds up to 100 bytes more for each document that has a candidate.
+a separate process with one worker, so that its peak memory is that of emit, reduce, decide and drop together. Seconds
+are CPU seconds, without a first run that compiles. This measures the cost per document, so it begins where a run's
+fixed cost is small: about 0.1 s for 60 units of work that are committed (fsync, unit.json, a file opened for each shard
+and partition) whatever they contain. For 5,000 documents, that would be a third. `50000 500000 5000000` takes half an
+hour and 30 GB of disk. The memory of a worker does not grow; the deciding one needs up to 100 bytes more for each
+document with a candidate.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
 
 
 class Cost(NamedTuple):
-    """What a run took."""
+    """Cost of a run."""
 
     seconds: float
     peak_bytes: int
@@ -73,7 +72,7 @@ def write_pool(root: Path, documents: int) -> Path:
 
 
 def peak_bytes() -> int:
-    """Most memory this process has held; `ru_maxrss` would count what its parent held when it was started."""
+    """Peak memory of this process; `ru_maxrss` would include its parent's memory at the start."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 

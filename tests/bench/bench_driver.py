@@ -1,4 +1,4 @@
-"""What a stage's driver costs: a million units that do nothing, then a restart that finds them all finished.
+"""The cost of a stage's driver: a million units that do nothing, then a restart that finds them all finished.
 
 `python -m tests.bench.bench_driver --units 1000000 --on local|ray`
 """
@@ -29,7 +29,7 @@ class Nothing(NamedTuple):
 
 
 class Many:
-    """A number of such units, made whenever they are asked for."""
+    """A number of such units, created on demand."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -47,7 +47,7 @@ def do(unit: Nothing) -> Outcome:
 
 
 def once(out: Path, count: int, on: str, workers: int, stop: bool) -> float:
-    """Seconds for the stage to go through all units."""
+    """Seconds for the stage to process all units."""
     identity = fingerprint(["bench", count])
 
     def make(space: Workspace) -> Record:

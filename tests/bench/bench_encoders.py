@@ -1,8 +1,8 @@
-"""Which encoders give Hugging Face's ids, and how fast: on every text of DCLM_SHARED, and on random Unicode.
+"""Encoders compared with Hugging Face by ids and speed, on every text of DCLM_SHARED and on random Unicode.
 
     python -m tests.bench.bench_encoders [--strings 40000]
 
-gigatoken is compared where it is installed. MB/s are of CPU seconds on one core; each encoder sees each text once.
+gigatoken is compared if it is installed. MB/s are per CPU second on one core; each encoder sees each text once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_texts(folder: Path) -> list[str]:
 
 
 def random_texts(count: int) -> list[str]:
-    """Strings of up to 40 pieces, of all scripts and of what tokenizers treat in ways of their own."""
+    """Strings of up to 40 pieces, from all scripts and from text that tokenizers treat specially."""
     draw = random.Random(0)
 
     def piece() -> str:

@@ -1,8 +1,10 @@
-"""Scoring beside lm-eval's Hugging Face backend, same model, same items, one core: `python -m tests.bench.bench_eval`.
+"""Scoring compared with lm-eval's Hugging Face backend, same model, same items, one core:
+`python -m tests.bench.bench_eval`.
 
-The model is random (what is measured does not depend on its weights), or the directory given as the only argument.
-Both sides get the same prompts, so that only the forwarding differs. Seconds are CPU seconds of this process. `tokens`
-are what ours forwards, padding included; `least` is what any method has to that takes each item for itself.
+The model is random (the measurements do not depend on its weights), or the directory given as the only argument. Both
+sides get the same prompts, so that only the forwarding differs. Seconds are CPU seconds of this process. `tokens` is
+the number that ours forwards, including padding; `least` is the minimum for any method that scores each item
+separately.
 """
 
 from __future__ import annotations
@@ -117,7 +119,7 @@ def measure_generation(label: str, count: int, directory: str, tokenizer: Tokeni
 
 
 def stock_models(directory: str, batch_sizes: Sequence[int]) -> list[HFLM]:
-    """lm-eval's backend, once a batch size."""
+    """lm-eval's backend, one per batch size."""
     backend = LlamaForCausalLM.from_pretrained(directory, dtype=torch.float32)
     stock = PreTrainedTokenizerFast(tokenizer_file=str(fetch("gpt-neox-20b")), eos_token="<|endoftext|>")
     stock.pad_token = stock.eos_token
@@ -128,7 +130,7 @@ def stock_models(directory: str, batch_sizes: Sequence[int]) -> list[HFLM]:
 
 
 def _lm_eval_tokens(items: list[Item]) -> int:
-    """What lm-eval forwards: each pair, or one of those that differ in one last token alone."""
+    """What lm-eval forwards: each pair, or one of those that differ only in the last token."""
     return sum(len(t) for t in {(*context, *answer[:-1]) for item in items for context, answer in item.pairs})
 
 

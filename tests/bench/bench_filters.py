@@ -1,7 +1,7 @@
 """Filters on 2,287 real pages, step by step.
 
-`python -m tests.bench.bench_filters` prints a Markdown table. Times are CPU seconds of this process, the least of three
-runs after one that compiles.
+`python -m tests.bench.bench_filters` prints a Markdown table. Times are CPU seconds of this process, the minimum of
+three runs after one that compiles.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def run(steps: Sequence[Step], documents: pa.RecordBatch) -> Outcome:
 
 
 def speed(documents: pa.RecordBatch) -> Iterator[str]:
-    """Microseconds a page by step, and language identification beside fastText's own batch predict."""
+    """Microseconds per page by step, and language identification compared with fastText's own batch predict."""
     steps = load_pipeline(ROOT / "pipelines" / "dclm_refinedweb_open.yaml").steps
     runs = [run(steps, documents).seconds for _ in range(4)][1:]
     best = {key: min(seconds[key] for seconds in runs) for key in runs[0]}

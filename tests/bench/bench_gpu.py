@@ -1,15 +1,16 @@
-"""Training speed on one GPU: tokens/s, MFU and memory of 411m_1x and 1b_1x, and their first losses against plain ones.
+"""Training speed on one GPU: tokens/s, MFU and memory of 411m_1x and 1b_1x, and their first losses compared with plain
+ones.
 
     python -m tests.bench.bench_gpu                              speed
-    python -m tests.bench.bench_gpu --steps 200 --plain          also the first 200 losses beside the plain ones
-    python -m tests.bench.bench_gpu --profile                    also which kernels the time of an update goes to
-    python -m tests.bench.bench_gpu --device cpu --scales tiny --steps 6 --plain      a dry run without a GPU
+    python -m tests.bench.bench_gpu --steps 200 --plain          also the first 200 losses next to the plain ones python
+    -m tests.bench.bench_gpu --profile                    also the kernels that take an update's time python -m
+    tests.bench.bench_gpu --device cpu --scales tiny --steps 6 --plain      a dry run without a GPU
 
 Needs CUDA and no data: tokens are random with a text's frequencies, which costs a model the same. Each scale runs with
 its own micro-batch, bfloat16, fused AdamW, compiled blocks and compiled loss; an update is cut to `--micro-batches`
 micro-batches, so that the optimizer's share is larger than in training, not smaller. MFU as in `dclm.train.throughput`.
-Plain is what one would write first: nothing compiled, all logits at once through `cross_entropy`, AdamW without fusion,
-the same batch in smaller micro-batches for their memory.
+Plain is a straightforward first version: nothing compiled, all logits at once through `cross_entropy`, AdamW without
+fusion, the same batch in smaller micro-batches for their memory.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ PLAIN_PARTS = 4  # micro-batches of plain for one of ours: its logits, their gra
 WINDOW = 20
 KERNELS = 30
 NOISE = 0.02
-"""Nats by which means of `WINDOW` losses may differ: what bfloat16 sums in another order come to."""
+"""Nats by which means of `WINDOW` losses may differ, because bfloat16 sums depend on their order."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RandomTokens:
-    """Rows that follow from their number, of tokens with the frequencies of a natural text (1/rank)."""
+    """Rows determined by their number, of tokens with the frequencies of a natural text (1/rank)."""
 
     seq_len: int
     vocab_size: int
@@ -70,7 +71,7 @@ class PlainLoss(LossModel):
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Of one run."""
+    """Measurements of one run."""
 
     losses: list[float]
     tokens_per_second: float
@@ -78,7 +79,7 @@ class Measured:
 
 
 def make_trainer(scale: Scale, device: torch.device, plain: bool) -> Trainer:
-    """The first weights of seed 0 and what updates them, ours or plain."""
+    """The initial weights of seed 0 and their optimizer, ours or plain."""
     ranks = Ranks(device=device)
     loss_model = build_model(
         scale.model, scale.z_loss, ranks, lambda name, shape: initial_weight(name, shape, scale.model, 0),
@@ -96,7 +97,7 @@ def make_trainer(scale: Scale, device: torch.device, plain: bool) -> Trainer:
 
 
 def measure(scale: Scale, steps: int, device: torch.device, plain: bool) -> Measured:
-    """`steps` updates, of which the first `WARM_UP` are not timed."""
+    """`steps` updates, the first `WARM_UP` of which are not timed."""
     cuda = device.type == "cuda"
     gc.collect()
     torch._dynamo.reset()

@@ -1,7 +1,7 @@
 """Random kills of workers, nodes and drivers of Ray runs on three simulated nodes: `python -m tests.bench.bench_kills`.
 
-Each run is killed up to eight times wherever it stands, and goes on; then its bytes are compared with those of a calm
-run in one process. Ends when so many have been killed in all (`--kills`, 50), about a quarter of an hour.
+Each run is killed up to eight times at random points, and continues; then its bytes are compared with those of an
+undisturbed run in one process. Ends after `--kills` kills in total (50), which takes about a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dclm.pool.sample.crawl import make_sample
 from tests.curate.engine_kills import Run, run_with_kills, three_nodes, write_pipeline
 
 KILLS_A_RUN = 8
-STRIDE = 20  # units of work between two kills at most; a run has some two hundred
+STRIDE = 20  # maximum units of work between two kills; a run has about two hundred
 
 
 def main(kills: int, seed: int) -> None:

@@ -1,7 +1,7 @@
-"""One large file: what a second worker brings, and how much of it a kill costs.
+"""One large file: the gain from a second worker, and the cost of a kill.
 
 `python -m tests.bench.bench_large_file --gb 2` makes a plain JSON lines file and a WARC.gz of that size, curates each
-with one worker and with two, then kills a run half way and continues it.
+with one worker and with two, then kills a run halfway and continues it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _page(draw: random.Random) -> bytes:
 
 
 def start(work: Path, name: str, out: Path, workers: int) -> subprocess.Popen[bytes]:
-    """`dclm curate` over one file, in a process group of its own."""
+    """`dclm curate` over one file, in its own process group."""
     command = [sys.executable, "-m", "dclm.cli.main", "curate", str(work / "large.yaml"), "--pool", str(work / name)]
     command += ["--out", str(out), "--on", "local", "--workers", str(workers)]
     with (work / "log").open("ab") as log:
@@ -77,7 +77,7 @@ def start(work: Path, name: str, out: Path, workers: int) -> subprocess.Popen[by
 
 
 def seconds(work: Path, name: str, workers: int) -> float:
-    """Of a whole run."""
+    """Measurements of a whole run."""
     started = time.perf_counter()
     if start(work, name, work / f"{name}-{workers}", workers).wait():
         sys.exit((work / "log").read_text())
@@ -91,7 +91,7 @@ def finished(out: Path) -> list[str]:
 
 
 def killed(work: Path, name: str, after: float) -> tuple[int, bool]:
-    """Units that stood when a run was killed, and whether its continuation gave the bytes of a run in one go."""
+    """Units finished when a run was killed, and whether its continuation gave the bytes of an uninterrupted run."""
     out = work / f"{name}-killed"
     process = start(work, name, out, 2)
     time.sleep(after)

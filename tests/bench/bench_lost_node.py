@@ -1,8 +1,8 @@
-"""A node is lost in mid-training, on two pretended nodes of a Ray cluster: `python -m tests.bench bench_lost_node`.
+"""A node is lost in mid-training, on two simulated nodes of a Ray cluster: `python -m tests.bench bench_lost_node`.
 
-Prints how long it takes until the run is further than it was, and how far its losses are from those of a run that was
-left alone: the order of the data does not depend on who reads it. `elastic` goes on with the one rank that is left;
-`replaced` wants two, and gets another node at once.
+Prints how long it takes until the run has recovered its progress, and how far its losses are from those of an
+undisturbed run: the order of the data does not depend on the readers. `elastic` continues with the one remaining rank;
+`replaced` needs two, and gets another node at once.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def write_tokens(out: Path) -> Path:
 
 
 def losses(out: Path) -> list[float]:
-    """Of the updates so far, whole lines alone."""
+    """Losses of the updates so far, from complete lines only."""
     path = out / "metrics.jsonl"
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     return [json.loads(line)["loss"] for line in lines]
 
 
 def wait_for(out: Path, steps: int, process: multiprocessing.process.BaseProcess) -> float:
-    """Seconds until so many updates are written down, or the run has ended."""
+    """Seconds until this many updates are logged, or the run has ended."""
     started = time.monotonic()
     while len(losses(out)) < steps and process.is_alive():
         time.sleep(0.2)
@@ -60,7 +60,7 @@ def wait_for(out: Path, steps: int, process: multiprocessing.process.BaseProcess
 
 
 def run_ranks(address: str, tokens: Path, out: Path, min_ranks: int | None) -> None:
-    """The driver of the run: a process of its own, so that this one can take nodes away meanwhile."""
+    """The driver of the run: a separate process, so that this one can remove nodes in the meantime."""
     import ray
 
     ray.init(address=address, log_to_driver=False, logging_level="error")
@@ -68,7 +68,7 @@ def run_ranks(address: str, tokens: Path, out: Path, min_ranks: int | None) -> N
 
 
 def lose_a_node(kind: str, tokens: Path, out: Path) -> float:
-    """Seconds from the loss until the run is further than it was."""
+    """Seconds from the loss until the run has recovered its progress."""
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -80,7 +80,7 @@ def lose_a_node(kind: str, tokens: Path, out: Path) -> float:
     cluster.remove_node(node, allow_graceful=False)
     if kind == "replaced":
         cluster.add_node(num_cpus=1)
-    time.sleep(1.0)  # what was on its way is written down
+    time.sleep(1.0)  # pending output is written
     seconds = wait_for(out, len(losses(out)) + 1, process) + 1.0
     process.join()
     cluster.shutdown()

@@ -1,4 +1,4 @@
-"""Beside datatrove and dolma, each in its own virtual environment: `make bench-peers`, which makes those.
+"""Comparison with datatrove and dolma, each in its own virtual environment, which `make bench-peers` creates.
 
 CPU seconds of one process on the same files, from compressed input to written output. Ours runs through the engine
 with one worker after a first small run that compiles; a peer's start (imports) is not counted.
@@ -46,7 +46,7 @@ class Measured(NamedTuple):
 
 
 def peer(name: str, script: str, *arguments: object) -> dict[str, object]:
-    """Run a script in the peer's environment; what it printed last."""
+    """Run a script in the peer's environment; returns its last line."""
     command = [str(PEERS / name / "bin" / "python"), "-W", "ignore", str(ROOT / "tests" / "bench" / "peers" / script)]
     ran = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
     if ran.returncode:
@@ -56,7 +56,7 @@ def peer(name: str, script: str, *arguments: object) -> dict[str, object]:
 
 
 def of_peer(what: str, found: dict[str, object]) -> Measured:
-    """A peer's stages together."""
+    """The sum of a peer's stages."""
     seconds = found["seconds"]
     assert isinstance(seconds, dict)
     parts = ", ".join(f"{k} {v:.1f}" for k, v in seconds.items()) if len(seconds) > 1 else ""
@@ -84,7 +84,7 @@ def of(*steps: Step) -> BoundPipeline:
 
 
 def write_documents(path: Path, texts: list[str]) -> None:
-    """JSON lines as all three read them."""
+    """JSON lines in a form that all three read."""
     path.parent.mkdir(parents=True)
     with gzip.open(path, "wt", encoding="utf-8", compresslevel=1) as lines:
         for i, text in enumerate(texts):
@@ -92,7 +92,7 @@ def write_documents(path: Path, texts: list[str]) -> None:
 
 
 def num_ngrams(step: Bloom, texts: list[str]) -> int:
-    """What dolma's filter must be told: how many keys will come."""
+    """The number of keys, which dolma's filter needs in advance."""
     return step.measure(Context())(pa.RecordBatch.from_pydict({"text": pa.array(texts, pa.string())}))
 
 
@@ -107,14 +107,13 @@ def minhash(work: Path) -> list[Measured]:
 
 
 def bloom(work: Path, texts: list[str]) -> list[Measured]:
-    """Paragraphs by their 13-grams: ours counts them first, dolma is told their number."""
+    """Paragraphs by their 13-grams: ours counts them first, dolma receives their number."""
     return _bloom(work, texts, "Bloom 13-grams", Bloom(mode="paragraph"), 13)
 
 
 def bloom_paragraphs(work: Path, texts: list[str]) -> list[Measured]:
-    """Whole paragraphs: for ours an n-gram of all their words, so that case and punctuation count and spacing does not.
-
-    Where paragraphs are only to be compared whole, `exact: {of: line}` is exact and needs no filter: the second row.
+    """Whole paragraphs: for ours, an n-gram of all their words, so that case and punctuation count but spacing does
+    not. To compare only whole paragraphs, `exact: {of: line}` is exact and needs no filter: the second row.
     """
     whole = Bloom(mode="paragraph", min_ngram=1, max_ngram=1_000_000)
     documents, few = str(work / "all" / "documents"), str(work / "few" / "documents")
@@ -132,7 +131,7 @@ def _bloom(work: Path, texts: list[str], what: str, step: Bloom, ngram: int) -> 
 def crawl(work: Path) -> list[Measured]:
     """FineWeb's pipeline from WARC to filtered documents, without its deduplication.
 
-    Ours extracts with resiliparse. With trafilatura both wait for the same parser (see bench_extract).
+    Ours extracts with resiliparse. With trafilatura, both would wait for the same parser (see bench_extract).
     """
     pipeline = load_pipeline(ROOT / "pipelines" / "fineweb.yaml")
     names = [step.name for step in pipeline.steps]

@@ -1,9 +1,8 @@
 """The whole of curation on real pages: WARC → filtered documents, on one core: `python -m tests.bench.bench_pipeline`.
 
-The pipeline is dclm_refinedweb_open (24 steps). Beside it, in the same run, what nobody can leave out: reading the
-records (fastwarc) and parsing the HTML (resiliparse), alone. A first pass compiles the kernels and is not counted.
-CPU seconds of this process and of the one that parses pages that could hurt, which the machine's other work disturbs
-less than the clock.
+The pipeline is dclm_refinedweb_open (24 steps). In the same run, the unavoidable work alone: reading the records
+(fastwarc) and parsing the HTML (resiliparse). A first pass compiles the kernels and is not counted. CPU seconds of this
+process and of the one that parses risky pages, which other work on the machine disturbs less than wall time.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ RUNS = 3
 
 
 def seconds(work: Callable[[], int]) -> tuple[float, int]:
-    """Median CPU seconds over `RUNS` runs, and what the work counted."""
+    """Median CPU seconds over `RUNS` runs, and the count returned by the work."""
     times = []
     count = 0
     for _ in range(RUNS):
@@ -62,7 +61,7 @@ def parse(files: tuple[InputFile, ...]) -> int:
 
 
 def pipeline(files: tuple[InputFile, ...]) -> int:
-    """The documents artifact, from nothing."""
+    """The documents artifact, made from scratch."""
     with tempfile.TemporaryDirectory() as directory:
         bound = bind(load_pipeline(ROOT / "pipelines" / "dclm_refinedweb_open.yaml"))
         record = curate(bound, files, Path(directory) / "out", CurateOptions(), SerialEngine())

@@ -1,4 +1,4 @@
-"""What a pool of many tiny files costs: CPU per file, files that are left on disk, and the driver's memory.
+"""The cost of a pool of many tiny files: CPU per file, files left on disk, and the driver's memory.
 
 `python -m tests.bench.bench_pool --files 100000` also curates a tenth as many files and compares the cost per file.
 """
@@ -32,7 +32,7 @@ _WORDS = [f"word{number}" for number in range(5000)]
 
 
 class Cost(NamedTuple):
-    """Of one run."""
+    """Measurements of one run."""
 
     files: int
     cpu_seconds: float
@@ -52,7 +52,7 @@ def write_pool(root: Path, count: int) -> None:
 
 
 def cpu_seconds() -> float:
-    """Of this process and its children that have ended."""
+    """CPU seconds of this process and its children that have ended."""
     return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 

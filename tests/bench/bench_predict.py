@@ -1,4 +1,4 @@
-"""How the regression of `dclm predict` was picked: half of CORE from the other half, without any backtested corpus.
+"""How the regression of `dclm predict` was chosen: half of CORE from the other half, without any backtested corpus.
 
     python tests/bench/bench_predict.py [SHARED]
 

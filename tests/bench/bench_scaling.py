@@ -1,7 +1,7 @@
-"""Workers: two beside one from WARC to filtered documents, and the most memory that a worker takes of hostile shards.
+"""Workers: two compared with one from WARC to filtered documents, and the peak memory of a worker on hostile shards.
 
-`python -m tests.bench.bench_scaling` prints two Markdown tables. Every row is a `dclm curate` of its own, kernels
-compiled before; the memory is the greatest of the command and its workers, as the kernel counts it (VmHWM).
+`python -m tests.bench.bench_scaling` prints two Markdown tables. Every row is a separate `dclm curate` with compiled
+kernels; the memory is the largest of the command and its workers, as counted by the kernel (VmHWM).
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ steps:
 
 
 class Cost(NamedTuple):
-    """What one run took."""
+    """Cost of one run."""
 
     seconds: float
     peak_bytes: int
-    """Of the process that had most."""
+    """Peak memory of the largest process."""
 
 
 def curate(pipeline: Path, pool: list[Path], workers: int) -> Cost:
@@ -77,9 +77,8 @@ def _peak_bytes(pid: int) -> int:
 
 
 def scaling() -> Iterator[str]:
-    """One worker and two, twice each by turns; the least of each counts.
-
-    The crawl six times over: with 7 s of work the 3 s that each worker takes to start would decide.
+    """One worker and two, alternating twice; the minimum of each counts. The crawl is repeated six times: with only 7 s
+    of work, the 3 s that each worker takes to start would dominate.
     """
     files = sorted((SHARED / "web").glob("crawl-*.warc.gz"))
     curate(_PIPELINE, files[:1], 1)
@@ -117,7 +116,7 @@ def hostile() -> Iterator[tuple[str, Iterator[bytes]]]:
 
 
 def memory() -> Iterator[str]:
-    """The greatest memory of one worker for each shard."""
+    """Peak memory of one worker for each shard."""
     yield "| shard | peak of a process | seconds |\n|---|---|---|"
     folder = Path(tempfile.mkdtemp())
     (folder / "memory.yaml").write_text(_NO_LIMITS, encoding="utf-8")

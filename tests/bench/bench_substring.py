@@ -1,8 +1,8 @@
-"""Pieces of documents on one core: repeated spans beside a suffix array (pydivsufsort, where installed), and lines.
+"""Pieces of documents on one core: repeated spans compared with a suffix array (pydivsufsort, if installed), and lines.
 
 CPU seconds of this process on the texts of `bench_dedup`, medians of three runs after one that compiles. The suffix
-array is that of all texts' bytes together with the lengths that neighbours share, which is what finding repeats takes;
-cutting them out, which ours does, is not in it.
+array covers the bytes of all texts, with the common-prefix lengths of neighbors, which finding repeats requires;
+cutting them out, which ours does, is not included.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def suffix_array(texts: list[str]) -> Row | None:
     if importlib.util.find_spec("pydivsufsort") is None:
         return None
     peer = importlib.import_module("pydivsufsort")
-    data = np.frombuffer("\0".join(texts).encode(), np.uint8).copy()  # it takes no read-only array
+    data = np.frombuffer("\0".join(texts).encode(), np.uint8).copy()  # it does not accept read-only arrays
 
     def run() -> object:
         return peer.kasai(data, peer.divsufsort(data))
@@ -50,7 +50,7 @@ def suffix_array(texts: list[str]) -> Row | None:
 
 
 def keys_per_byte(texts: list[str]) -> float:
-    """Bytes of keys that the first round of `substring` writes for a byte of text."""
+    """Bytes of keys that the first round of `substring` writes per byte of text."""
     batch = make_shards(texts, len(texts))[0][0]
     anchors = choose_anchors(utf8(batch.column("text")), 50)
     return _KEY_BYTES * len(anchors.hashes) / sum(len(t.encode()) for t in texts)

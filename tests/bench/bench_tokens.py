@@ -1,4 +1,4 @@
-"""Tokenization beside a plain Hugging Face pipeline, on one core: `python -m tests.bench.bench_tokens`.
+"""Tokenization compared with a plain Hugging Face pipeline, on one core: `python -m tests.bench.bench_tokens`.
 
 Seconds are CPU seconds of this process. The encoders start cold. Whether their ids are equal: `bench_encoders`.
 """
@@ -62,7 +62,7 @@ def megabytes(folder: Path) -> float:
 
 
 def plain(folder: Path, out: Path, path: str) -> None:
-    """What one would write first: encode each batch, extend a list, cut it into rows, shuffle them in memory."""
+    """A straightforward first version: encode each batch, extend a list, cut it into rows, shuffle them in memory."""
     encoder = Tokenizer.from_file(path)
     stream: list[int] = []
     for texts in batches(folder):

@@ -1,9 +1,9 @@
-"""A billion tokens through tokenize → pack → shuffle: seconds, MB/s, and the most memory that any process held.
+"""A billion tokens through tokenize → pack → shuffle: seconds, MB/s, and the peak memory of any process.
 
     python -m tests.bench.bench_tokens_1b [--tokens 1000000000] [--workers 2] [--work FOLDER]
 
 The texts of DCLM_SHARED are written once as Parquet shards and named many times over (hard links), so that input takes
-no room; a tokenizer's cache of words is warmer for it than on a crawl of that size. Needs about 5 GB of disk.
+no space; a tokenizer's cache of words is warmer for it than on a crawl of that size. Needs about 5 GB of disk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.bench.bench_tokens import SHARDS, megabytes, write_documents
 
 GOAL_GIB = 4.0
 TOKENS_PER_BYTE = 0.28
-"""Of these texts with the GPT-NeoX-20B tokenizer, a little less than measured: how often they must be repeated."""
+"""Tokens of these texts with the GPT-NeoX-20B tokenizer, slightly less than measured: determines the repetitions."""
 
 
 def repeat(folder: Path, out: Path, times: int) -> Path:

@@ -1,8 +1,7 @@
-"""Training speed and memory on this CPU, against `transformers`' Llama of the same shape.
-
-Each of (scale, precision, library) runs in a process of its own, in turns, on the same random tokens, with the same
-micro-batch, clipping and fused AdamW. Reported: the best of the turns' median tokens/s by wall clock and by CPU time
-(which other work on the machine disturbs less), and peak memory. Llama's loss has no z-loss.
+"""Training speed and memory on this CPU, compared with `transformers`' Llama of the same shape. Each of (scale,
+precision, library) runs in a separate process, in turns, on the same random tokens, with the same micro-batch, clipping
+and fused AdamW. Reported: the best of the turns' median tokens/s by wall clock and by CPU time (which other work on the
+machine disturbs less), and peak memory. Llama's loss has no z-loss.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What it costs that stages verify what they read: `python -m tests.bench.bench_verify [--documents 4000]`.
+"""The cost of verifying the inputs of stages: `python -m tests.bench.bench_verify [--documents 4000]`.
 
 Runs a recipe over a generated crawl, and compares the CPU time of hashing each stage's input with that of the stage.
 Then times `dclm verify` of the whole run.

@@ -1,4 +1,5 @@
-"""What pools of DCLM's sizes take: units, journal entries, objects, requests, driver memory and hours, by arithmetic.
+"""Resources for pools of DCLM's sizes: units, journal entries, objects, requests, driver memory and hours, by
+arithmetic.
 
 `python -m tests.bench.plan_pools` prints the table of docs/pool_sizes.md. The rates are arguments; their defaults were
 printed by the benchmarks that the help names.
@@ -19,18 +20,18 @@ from dclm.pool.units import _MOST_UNITS, LARGEST_UNIT_BYTES
 DOCUMENTS_PER_FILE = 42_600
 """439.0 million documents in the 10,305 files of the smallest pool."""
 BYTES_PER_FILE = 1_050_000_000
-"""Of a WARC.gz file of Common Crawl."""
+"""Size of a WARC.gz file of Common Crawl."""
 KEPT_BYTES_PER_DOCUMENT = 40
-"""Of a documents file per document read: about 1.4% are kept, with about 3 kB each in zstd."""
+"""Bytes of a documents file per document read: about 1.4% are kept, with about 3 kB each in zstd."""
 POOLS = {"400m_1x": 10_305, "1b_1x": 36_000, "7b_1x": 172_000, "7b_2x": 344_000, "all of DCLM-Pool": 5_100_000}
-"""Files; of the scales in between, in proportion to their tokens."""
+"""Number of files; for the scales in between, in proportion to their tokens."""
 
 
 class Rates(NamedTuple):
-    """What the benchmarks measured."""
+    """Rates measured by the benchmarks."""
 
     documents_per_second: float
-    """Of one core, from WARC to filtered documents (`bench_pipeline`)."""
+    """Rate of one core, from WARC to filtered documents (`bench_pipeline`)."""
     cores: int
     driver_ms_per_unit: float
     driver_bytes_per_unit: float
@@ -38,7 +39,7 @@ class Rates(NamedTuple):
 
 
 class Need(NamedTuple):
-    """What one pool takes."""
+    """Resources for one pool."""
 
     units: int
     partitions: int
@@ -51,7 +52,7 @@ class Need(NamedTuple):
 
 
 def need(files: int, rates: Rates) -> Need:
-    """Of a pipeline with one MinHash step: two segments, the exchange between them, and the gathering."""
+    """Resources of a pipeline with one MinHash step: two segments, the exchange between them, and the gathering."""
     size = max(LARGEST_UNIT_BYTES, files * BYTES_PER_FILE // _MOST_UNITS)
     units = files * (BYTES_PER_FILE // size) if 2 * size <= BYTES_PER_FILE else files * BYTES_PER_FILE // size
     partitions = min(16 * math.ceil(units / _SHARDS_PER_16), _MOST_PARTITIONS)

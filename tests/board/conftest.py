@@ -1,4 +1,4 @@
-"""Results that tests of the board start from."""
+"""Results used by tests of the board."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def make_records(name: str) -> list[Record]:
 
 
 def score_of(task: Task, accuracy: float) -> TaskScore:
-    """The nearest score to `accuracy` that the task's items can give, with the binomial standard error."""
+    """The score closest to `accuracy` that the task's items allow, with the binomial standard error."""
     rows = task.metadata.data.rows
     score = round(accuracy * rows) / rows
     return TaskScore(score=score, n=rows, stderr=math.sqrt(score * (1 - score) / (rows - 1)))
@@ -61,7 +61,7 @@ def core_error(scores: Mapping[str, TaskScore]) -> float | None:
 def build_result(
     name: str = "baseline", accuracy: float = 0.5, scale: str = "tiny", tasks: int | None = None, **changes: object
 ) -> Result:
-    """A sound result in which every task has about `accuracy`; `changes` go to the Result as they are."""
+    """A sound result in which every task has about `accuracy`; `changes` are passed to the Result unchanged."""
     suite, known = load_suite("extended"), known_scale(scale)
     training = TrainingSummary(
         scale=scale,

@@ -1,4 +1,4 @@
-"""Items from which a result's scores follow, for tests."""
+"""Items that determine a result's scores, for tests."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.board.conftest import make_records
 
 
 def item_table(seed: int = 0, share: float = 0.4, limit: int | None = None) -> pa.Table:
-    """Every item of CORE as a model that is right at random would leave it."""
+    """Every item of CORE, as from a model that is right at random."""
     random = np.random.default_rng(seed)
     return pa.concat_tables([_task_table(task, random, share, limit) for task in load_suite("core").tasks])
 
@@ -64,7 +64,7 @@ def _task_table(task: Task, random: np.random.Generator, share: float, limit: in
 
 
 def with_continuous(table: pa.Table, seed: int = 1) -> pa.Table:
-    """The same items with the columns of continuous scores, as a run leaves them."""
+    """The same items with the columns of continuous scores, as in a run."""
     random = np.random.default_rng(seed)
     rows = table.select(["task", "selected", "correct"]).to_pylist()
     logprobs = -random.gamma(2.0, 4.0, (len(rows), 4))
@@ -86,7 +86,7 @@ def with_continuous(table: pa.Table, seed: int = 1) -> pa.Table:
 
 
 def _clusters(rows: np.ndarray, clusters: int, largest: int, limit: int | None) -> np.ndarray:
-    """So many clusters, one of them of the largest size."""
+    """This many clusters, one of them of the largest size."""
     if limit is not None or clusters == len(rows):
         return rows
     left, out, place = len(rows) - clusters, rows.copy(), 0
@@ -114,7 +114,7 @@ SCHEMA = pa.schema(
 
 
 def write_items(path: Path, table: pa.Table) -> str:
-    """Write the table; gives its sha256."""
+    """Write the table; returns its sha256."""
     pq.write_table(table, path, compression="zstd")
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -122,7 +122,7 @@ def write_items(path: Path, table: pa.Table) -> str:
 def result_of(
     table: pa.Table, sha256: str, name: str = "with items", scale: str = "411m_1x", limited: int | None = None
 ) -> Result:
-    """The result whose scores follow from `table`."""
+    """The result with the scores of `table`."""
     suite, known = load_suite("core"), known_scale(scale)
     assert known is not None
     by_task = {t.task: read_items(table.filter(pa.compute.equal(table["task"], t.task))) for t in suite.tasks}

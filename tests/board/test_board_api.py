@@ -1,4 +1,4 @@
-"""The API is what its OpenAPI document says, whatever is sent to it."""
+"""The API conforms to its OpenAPI document, whatever is sent to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dclm board` on the command line: what it prints, and how it ends."""
+"""`dclm board` on the command line: output and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Continuous scores on a board: computed anew from items, refused where they differ, absent in older results."""
+"""Continuous scores on a board: recomputed from items, refused if they differ, absent in older results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def made(table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 @pytest.fixture(autouse=True)
 def without_task_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The made items answer no real question: the marks are not to be compared with the real answers."""
+    """The generated items answer no real question, so their marks must not be compared with the real answers."""
     for name in ("DCLM_SHARED", "DCLM_ASSETS", "DCLM_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / "nowhere"))
     monkeypatch.setenv("DCLM_OFFLINE", "1")

@@ -1,4 +1,4 @@
-"""What nobody can get onto a board: texts that no page can hold, and numbers that cannot be."""
+"""Results that a board refuses: texts that cannot be displayed, and impossible numbers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def complaints(value: object) -> str:
 
 
 def places(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Where texts stand in a JSON value."""
+    """Paths of the texts in a JSON value."""
     if isinstance(value, str):
         yield path
     elif isinstance(value, dict):
@@ -58,7 +58,7 @@ def put(value: Any, path: tuple[str | int, ...], text: str) -> Any:
 
 
 def full(make: MakeResult) -> dict[str, Any]:
-    """A result with a text in every field that can hold one."""
+    """A result with a text in every field that allows one."""
     value = make(incomplete=("documents x: part",), imported=None).to_json()
     value["training"]["deviations"] = ["something else"]  # type: ignore[index]
     value["data"]["counts"] = {"free": {"deep": ["text"]}}  # type: ignore[index]

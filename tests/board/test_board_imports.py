@@ -1,4 +1,4 @@
-"""Evaluations that were made elsewhere: what they keep, how they are recognized, and what one bad file costs."""
+"""Evaluations made elsewhere: the data they keep, how they are recognized, and the cost of one bad file."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_same_evaluation_under_another_name_is_taken_once(
     with pytest.raises(DataError, match="these scores are already there, as one name"):
         upload(tmp_path / "1.json", str(tmp_path / "board"))
     write_result(tmp_path / "2.json", result)
-    assert upload(tmp_path / "2.json", str(tmp_path / "board")).created  # a run of one's own is never a repeat
+    assert upload(tmp_path / "2.json", str(tmp_path / "board")).created  # one's own run is never a repeat
 
 
 def test_an_export_of_an_own_result_is_not_a_second_entry(client: TestClient, make: MakeResult) -> None:

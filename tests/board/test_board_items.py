@@ -1,4 +1,4 @@
-"""Scores are computed anew from items, and a result whose items say something else is refused."""
+"""Scores are recomputed from items, and a result that differs from its items is refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def items(table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 
 @pytest.fixture(autouse=True)
 def without_task_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The made items answer no real question: the marks are not to be compared with the real answers."""
+    """The generated items answer no real question, so their marks must not be compared with the real answers."""
     for name in ("DCLM_SHARED", "DCLM_ASSETS", "DCLM_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / "nowhere"))
     monkeypatch.setenv("DCLM_OFFLINE", "1")

@@ -1,4 +1,4 @@
-"""Compute multipliers on a board: a planted one is found, its interval holds, the page says the same as the server."""
+"""Compute multipliers on a board: a planted one is found, its interval is valid, and page and server agree."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(model: Result, corpus: str, flops: float, core: float, name: str = "", r
 
 
 def world(model: Result, rng: np.random.Generator, noise: float, times: float = 3.0) -> tuple[list[Entry], Entry]:
-    """Three corpora whose lines lie level, and a new run that is `times` as good as `base`."""
+    """Three corpora with parallel lines, and a new run that is `times` as good as `base`."""
     levels = {"base": 0.2, "other": 0.25, "third": 0.15}
     entries = [
         run(model, corpus, flops, level + 0.09 * (math.log10(flops) - 20) + rng.normal(0, noise))

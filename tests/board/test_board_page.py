@@ -1,4 +1,4 @@
-"""The board's page: sorted and filtered in a real browser, and harmless whatever strangers call their results."""
+"""The board's page: sorted and filtered in a real browser, and harmless whatever the names of results."""
 
 from __future__ import annotations
 
@@ -68,12 +68,12 @@ class Browser:
                 return answer["result"]
 
     def open(self, page: Path, fragment: str = "") -> None:
-        """Load a file and wait until it is there."""
+        """Load a file and wait until it is loaded."""
         self.call("Page.navigate", url=page.as_uri() + fragment)
         self.wait()
 
     def wait(self) -> None:
-        """Until the page that is being loaded is there."""
+        """Wait until the page is loaded."""
         while self._receive().get("method") != "Page.loadEventFired":
             continue
 

@@ -1,4 +1,4 @@
-"""A result says what was measured, survives its file, and is refused when it contradicts itself."""
+"""A result states the measurements, survives a round trip through its file, and is refused if it contradicts itself."""
 
 from __future__ import annotations
 

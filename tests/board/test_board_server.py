@@ -1,4 +1,4 @@
-"""The board server takes sound results from those who may, once, and survives everything else."""
+"""The board server accepts each valid result of an authorized submitter once, and survives everything else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of a track: passed, failed, or not to be checked, each with its reason."""
+"""The rules of a track: passed, failed, or cannot be checked, each with its reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several uploads to one board at once, directory and database: every result is there once, and whole."""
+"""Several uploads to one board at once, directory and database: every result is stored exactly once and complete."""
 
 from __future__ import annotations
 

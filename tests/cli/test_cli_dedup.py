@@ -35,7 +35,7 @@ SHARDS = [[text(1), "too short", text(2), text(1, 1)], [text(3), text(1, 2), tex
 
 
 def make(root: Path, *steps: PageLength | MinHash | Exact) -> tuple[Path, Path]:
-    """A pool and the documents artifact made of it."""
+    """A pool and the documents artifact made from it."""
     pool = root / "pool"
     pool.mkdir()
     for number, texts in enumerate(SHARDS):

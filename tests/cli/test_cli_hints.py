@@ -1,4 +1,4 @@
-"""Every hint, in every command: an option that it names is one of the command's, or of the command it names."""
+"""Every hint, in every command: an option that it names belongs to the command, or to another one that it names."""
 
 from __future__ import annotations
 

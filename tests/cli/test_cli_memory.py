@@ -1,4 +1,4 @@
-"""Too little memory is told in three lines, whichever library finds that out."""
+"""Too little memory is reported in three lines, whichever library notices it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written where progress cannot be drawn."""
+"""Log lines for terminals in which progress cannot be drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The reference: schemas accept what ships and refuse what is wrong, values are spelled out, commands are placed."""
+"""The reference: schemas accept the shipped files and refuse wrong ones, values are spelled out, commands are
+grouped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Two at once through the command line: one directory, one cache, one board. No damage, and a message who runs."""
+"""Two at once through the command line: one directory, one cache, one board. No damage, and a message that names the
+running process."""
 
 from __future__ import annotations
 

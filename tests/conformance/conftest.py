@@ -1,4 +1,4 @@
-"""Running steps over reference inputs: what each dropped, and the texts they leave."""
+"""Runs steps over reference inputs: documents dropped by each, and the remaining texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH_ROWS = 1024
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of documents: `dropped[row]` is the place of the step that dropped it, `kept[row]` all columns."""
+    """The fate of documents: `dropped[row]` is the index of the step that dropped it, `kept[row]` all columns."""
 
     dropped: dict[int, int]
     kept: dict[int, dict[str, object]]

@@ -18,7 +18,7 @@ from dclm.curate.step import Step
 
 
 def converted(func: str, args: dict[str, object], folder: Path) -> tuple[Step, ...]:
-    """The steps that one mapper is here, through the files a user would have."""
+    """The steps that replace one mapper, converted through files like a user's."""
     theirs, ours = folder / "theirs.yaml", folder / "ours.yaml"
     theirs.write_text(yaml.safe_dump([{"source": "cc", "steps": [{"func": func, **args}]}]), encoding="utf-8")
     conversion = convert_pipeline(theirs)
@@ -28,7 +28,7 @@ def converted(func: str, args: dict[str, object], folder: Path) -> tuple[Step, .
 
 
 def verdict(row: int, text: str, outcome: Any) -> list[object]:
-    """As the reference data has it: [0, null] dropped, [1, null] unchanged, [1, sha256[:16]] changed."""
+    """The form of the reference data: [0, null] dropped, [1, null] unchanged, [1, sha256[:16]] changed."""
     if row in outcome.dropped:
         return [0, None]
     edited = outcome.kept[row]["text"]

@@ -1,4 +1,4 @@
-"""YAML becomes dataclasses: what is understood, and that everything wrong is told at once, where it stands."""
+"""YAML becomes dataclasses: what is understood, and that all errors are reported at once, with their lines."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_what_is_wrong_is_said(text: str, expected: str) -> None:
 
 def test_one_word_or_number_is_a_list_of_it() -> None:
     assert whole("name: w\nkeep: en").keep == ("en",)
-    assert whole("name: w\nwith: a").with_ == "a"  # where both are allowed, it is what it is
+    assert whole("name: w\nwith: a").with_ == "a"  # if both are allowed, it stays as it is
     assert "found 3, allowed: text" in error("name: w\nkeep: 3")
 
 

@@ -1,4 +1,4 @@
-"""The journal of finished units: what was added is read back, and a second driver is fenced off."""
+"""The journal of finished units: entries are read back, and a second driver is fenced off."""
 
 from __future__ import annotations
 

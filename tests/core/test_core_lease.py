@@ -1,4 +1,4 @@
-"""Leases: one holder at a time, takeover from the dead, and fencing of who was taken for dead."""
+"""Leases: one holder at a time, takeover from dead holders, and fencing of holders that were considered dead."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write(folder: Path, holder: Holder) -> None:
 def test_a_second_run_is_told_who_is_writing(tmp_path: Path) -> None:
     with held(tmp_path), pytest.raises(IncompleteError, match=r"process \d+ on .* since"), held(tmp_path):
         pass
-    with held(tmp_path):  # it was given up
+    with held(tmp_path):  # it was released
         pass
     assert not (tmp_path / LEASE).exists()
 
@@ -60,7 +60,7 @@ def test_who_lost_its_lease_must_stop(tmp_path: Path) -> None:
         assert not mine.beat()
         with pytest.raises(IncompleteError, match="took over"):
             mine.check()
-    assert (tmp_path / LEASE).exists()  # the other's
+    assert (tmp_path / LEASE).exists()  # the other one's
 
 
 def test_a_lease_is_renewed(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A Ray run on three simulated nodes of this machine, and what can be killed of it while it goes on."""
+"""A Ray run on three simulated nodes of this machine, and ways to kill parts of it while it runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def write_pipeline(directory: Path) -> Path:
 
 
 class Nodes:
-    """A head node and two more, each with one CPU and processes of its own."""
+    """A head node and two more, each with one CPU and its own processes."""
 
     def __init__(self, cluster: Any) -> None:
         self._cluster = cluster
@@ -77,7 +77,7 @@ class Nodes:
 
 @contextmanager
 def three_nodes() -> Iterator[Nodes]:
-    """Started here, stopped in the end."""
+    """Start the nodes, and stop them at the end."""
     os.environ.update(ENVIRONMENT)
     cluster = _started()
     try:
@@ -87,7 +87,7 @@ def three_nodes() -> Iterator[Nodes]:
 
 
 def _started() -> Any:
-    """A head. Ray allows it 30 seconds; where the machine is too busy for that, it is tried again (see `RayEngine`)."""
+    """A head. Ray allows it 30 seconds to start; on a machine too busy for that, it is retried (see `RayEngine`)."""
     from ray.cluster_utils import Cluster
 
     for _ in range(START_ATTEMPTS):
@@ -144,7 +144,7 @@ class Run:
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
-    """None where it goes on after a moment."""
+    """None if it is still running after a moment."""
     try:
         return process.wait(timeout=0.05)
     except subprocess.TimeoutExpired:
@@ -152,9 +152,8 @@ def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
 
 
 def run_with_kills(run: Run, nodes: Nodes, draw: random.Random, most: int, stride: int) -> list[tuple[Victim, int]]:
-    """Run to the end, killing something each time up to `stride` more units stand, `most` times at most.
-
-    Gives what was killed and how many units stood. A driver that was killed, or went down with its node, is started
+    """Run to the end, killing something whenever up to `stride` more units are finished, at most `most` times. Returns
+    what was killed and how many units were finished. A driver that was killed, or went down with its node, is started
     again; one that fails on its own is an error.
     """
     killed: list[tuple[Victim, int]] = []
@@ -178,7 +177,7 @@ def run_with_kills(run: Run, nodes: Nodes, draw: random.Random, most: int, strid
             os.killpg(process.pid, signal.SIGKILL)
         elif not nodes.kill_worker(draw):  # none runs a task just now
             if run.committed() > at + stride // 3:
-                victim = "driver"  # which is always there
+                victim = "driver"  # which always exists
             continue
         hurt = hurt or victim != "worker"
         killed.append((victim, run.committed()))

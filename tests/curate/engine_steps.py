@@ -41,7 +41,7 @@ class MinLength(Filter):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Edit(Map):
-    """Removes the word "bad", drops what is then empty, rejects what says "broken"."""
+    """Removes the word "bad", drops texts that are then empty, rejects texts with "broken"."""
 
     name: ClassVar[str] = "edit"
 
@@ -60,7 +60,7 @@ class Edit(Map):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FirstOfLength(Global):
-    """Keeps the first document of each length; with `verify`, only where the texts are the same too."""
+    """Keeps the first document of each length; with `verify`, only if the texts are also equal."""
 
     name: ClassVar[str] = "first_of_length"
     num_partitions: ClassVar[int] = 4
@@ -200,7 +200,7 @@ def bound(*steps: Step) -> BoundPipeline:
 
 
 def write_pool(root: Path, shards: list[list[str]]) -> Path:
-    """JSONL files, one a shard, with the given texts."""
+    """JSONL files, one per shard, with the given texts."""
     root.mkdir(parents=True, exist_ok=True)
     for number, texts in enumerate(shards):
         lines = [
@@ -211,7 +211,7 @@ def write_pool(root: Path, shards: list[list[str]]) -> Path:
 
 
 def write_lines(root: Path) -> Path:
-    """A pool of documents that share lines, or are near-copies of others; some are empty, or all the same."""
+    """A pool of documents that share lines, or are near-copies of others; some are empty, or all equal."""
     draw = random.Random(3)
     words = ["red", "green", "blue", "grey", "old", "new"]
     lines = [" ".join(draw.choices(words, k=9)) for _ in range(30)] + ["WIN WIN WIN with cheap sunglasses"]

@@ -1,4 +1,4 @@
-"""Converting DCLM's pipeline files: the published ones become ours, and what has no equal is named."""
+"""Converting DCLM's pipeline files: the published ones become ours, and parts without an equivalent are named."""
 
 from __future__ import annotations
 

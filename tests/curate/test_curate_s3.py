@@ -1,4 +1,4 @@
-"""Curation with its pool and its artifact on S3: the same bytes as on a disk, after stops, storms and races too."""
+"""Curation with its pool and its artifact on S3: the same bytes as on a disk, even after stops, storms and races."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 
 class Stopped(Exception):
-    """What ends a run that is to be continued."""
+    """Ends a run that will be continued."""
 
 
 class StopsAfter(SerialEngine):

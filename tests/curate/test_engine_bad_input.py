@@ -1,4 +1,5 @@
-"""Every local step of the shipped pipelines takes what a crawl may hold, and says the same of a page in any batch."""
+"""Every local step of the shipped pipelines accepts anything that a crawl may contain, and decides on a page
+independently of its batch."""
 
 from __future__ import annotations
 
@@ -73,7 +74,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def decisions(opened: Opened, batch: pa.RecordBatch) -> dict[int, str]:
-    """Row → text of what the step keeps."""
+    """Row → text of the documents that the step keeps."""
     flow = Flow([opened], seed=0)
     after = flow.step(batch, opened, flow.count(opened.step.name, 0))
     after.validate(full=True)

@@ -1,7 +1,7 @@
-"""A run that ends between any two changes of the file system: what it left is gone on with, and gives the same bytes.
+"""A run that ends between any two changes of the file system: a new run continues from it and gives the same bytes.
 
-`test_engine_kill` kills when so many units stand; here a run ends within a commit, a decision, a round of a relay, the
-removal of what a decision no longer needs, or the last links.
+`test_engine_kill` kills after a number of finished units; here a run ends within a commit, a decision, a round of a
+relay, the removal of a decision's inputs, or the last links.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ runpy.run_module("dclm.cli.main", run_name="__main__", alter_sys=True)
 
 
 def run_until(run: Run, change: int) -> int:
-    """Run in one process that ends, without any cleaning up, before that change of the file system; its exit code."""
+    """Run in one process that ends, without any cleanup, before that change of the file system; returns its exit
+    code."""
     command = [sys.executable, "-c", _SCRIPT, str(change), "curate", str(run.pipeline), "--pool", str(run.pool)]
     command += ["--out", str(run.out), "--on", "local", "--workers", "1", "--seed", "7", "--allow-incomplete"]
     command += BY_FILE

@@ -1,4 +1,4 @@
-"""Curation through the engines: everything is counted, and nothing changes the bytes but the recipe."""
+"""Curation through the engines: everything is counted, and only the recipe changes the bytes."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_finished_units_are_reused_after_a_failure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verify", [False, True])
 def test_an_unfinished_run_goes_on_with_more_files_and_with_as_many_again(tmp_path: Path, verify: bool) -> None:
-    """What units emitted is deleted when a decision stands; where another decision is needed, it is made again."""
+    """The output of units is deleted once a decision is final; if another decision is needed, it is made again."""
     pool = write_pool(tmp_path / "pool", texts(5))
     step = FirstOfLength(verify=verify)
     before = run(bound(Edit(), step), pool, tmp_path / "before")

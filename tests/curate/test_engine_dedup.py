@@ -106,7 +106,7 @@ def test_keys_that_are_written_in_many_parts_change_no_byte(
 def test_merged_key_files_and_more_partitions_change_no_decision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: Step
 ) -> None:
-    """Merging changes no byte; more partitions change none of the documents and of the ledger."""
+    """Merging changes no byte; more partitions change neither the documents nor the ledger."""
     shards = [[f"{changed(i) if i % 3 else text(i % 20)}\nline {i % 7}" for i in range(s, 700, 7)] for s in range(7)]
     plain, kept = run(step, shards, tmp_path, "plain")
     assert 20 < len(kept) <= 700
@@ -142,5 +142,5 @@ def test_filters_that_fit_one_by_one_but_not_together_are_refused_with_the_worke
     with pytest.raises(ConfigError, match=r"3 partitions at once need .*\n.*use --workers 2"):
         curate(bound(step), files, tmp_path / "three", options, LocalEngine(3))
     assert curate(bound(step), files, tmp_path / "two", options, LocalEngine(2)).counts["kept"] == 150
-    monkeypatch.setattr(memory, "room_bytes", lambda: one - 1)  # not even one: the step says what would do
+    monkeypatch.setattr(memory, "room_bytes", lambda: one - 1)  # not even one: the step states what would suffice
     memory.check_together("bloom", [one] * 3, 3)

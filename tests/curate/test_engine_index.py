@@ -1,4 +1,4 @@
-"""Indexes: A ∪ B in one run keeps what A, and B against the index of A, keep; and which indexes are refused."""
+"""Indexes: one run over A ∪ B keeps the same as A alone and B against the index of A; and which indexes are refused."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def index(step: Indexed, pool: Path, out: Path, engine: Engine | None = None, in
 
 
 def run(step: Indexed, pools: list[Path], out: Path, engine: Engine | None = None) -> list[list[str]]:
-    """What is left of each pool, in order."""
+    """The remaining documents of each pool, in order."""
     files = list_files([str(pool) for pool in pools])
     options = CurateOptions(max_reject_fraction=1.0)
     curate(bind(Pipeline(name="test", steps=(step,))), files, out, options, engine or SerialEngine())
@@ -106,7 +106,7 @@ def test_one_run_keeps_what_a_run_and_runs_against_its_index_keep(
 @settings(max_examples=4, deadline=None)
 @given(TEXTS, TEXTS, st.integers(0, 3))
 def test_linked_documents_go_as_in_one_run(a: list[str], b: list[str], links: int) -> None:
-    """For the documents of B. A keeps more alone where only B links two of its documents."""
+    """Checked for the documents of B. Alone, A keeps more if only B links two of its documents."""
     step = MinHash(bands=2, rows=1, ngram=2, links_in_memory=links)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -118,7 +118,7 @@ def test_linked_documents_go_as_in_one_run(a: list[str], b: list[str], links: in
 
 
 def planted(seed: int, count: int) -> list[str]:
-    """Texts of 60 words; in fours, of which the second is near the first and the third is the same."""
+    """Texts of 60 words in groups of four, whose second is near the first and whose third is equal to it."""
     texts = []
     for number in range(count):
         draw = random.Random(f"{seed} {number // 4}")
@@ -165,7 +165,7 @@ def test_bytes_do_not_depend_on_workers_or_interruptions(step: Indexed, tmp_path
     kept = run(known, [b], tmp_path / "b1", SerialEngine())
     run(against(step, tmp_path / "hurt"), [b], tmp_path / "b4", SerialEngine())
     once, again = read_record(tmp_path / "b1"), read_record(tmp_path / "b4")
-    assert once.fingerprint == again.fingerprint  # where an index is makes no difference
+    assert once.fingerprint == again.fingerprint  # the location of an index makes no difference
     assert once.files == again.files
     assert 0 < len(kept[0]) < 80
 
@@ -182,7 +182,7 @@ def test_four_workers_make_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_filter_that_was_changed_is_refused(tmp_path: Path) -> None:
-    """One flipped bit would drop other documents, in silence."""
+    """One flipped bit would silently drop other documents."""
     step = STEPS["bloom"]
     pool = write(tmp_path / "pool", planted(1, 8))
     index(step, pool, tmp_path / "index")
@@ -205,7 +205,7 @@ def test_what_an_index_holds_is_part_of_the_fingerprint(tmp_path: Path) -> None:
 def test_indexes_that_a_step_cannot_use_are_refused_by_name(tmp_path: Path) -> None:
     a = write(tmp_path / "a", planted(1, 4))
     index(MinHash(), a, tmp_path / "minhash")
-    build_index(Bloom(), list_files([str(a)]), str(tmp_path / "bloom"), SerialEngine())  # with room for these alone
+    build_index(Bloom(), list_files([str(a)]), str(tmp_path / "bloom"), SerialEngine())  # with room only for these
 
     def refused(step: Indexed, match: str) -> None:
         with pytest.raises(ConfigError, match=match):

@@ -25,7 +25,7 @@ STEPS = [MinHash(bands=20, rows=3), MinHash(bands=20, rows=3, bits=32, seed=9)]
 
 
 def sketched(step: MinHash, text: str) -> LeanMinHash:
-    """As datasketch makes it by itself."""
+    """A signature made by datasketch alone."""
     made = Sketch(
         num_perm=step.bands * step.rows,
         seed=step.seed,

@@ -18,7 +18,7 @@ from dclm.pool.files import list_files
 
 
 def calm_run(work: Path) -> Run:
-    """In this process, undisturbed."""
+    """An undisturbed run in this process."""
     run = Run(pipeline=write_pipeline(work), pool=write_lines(work / "pool"), out=work / "calm")
     options = CurateOptions(unit_bytes=0, shard_bytes=0, seed=7)
     record = curate(bind(load_pipeline(run.pipeline)), list_files([str(run.pool)]), run.out, options, SerialEngine())
@@ -30,7 +30,7 @@ def calm_run(work: Path) -> Run:
 
 
 def kill_after(run: Run, units: int, workers: int) -> bool:
-    """SIGKILL the whole group once so many units are committed; False if the run ended first."""
+    """SIGKILL the whole group once this many units are committed; False if the run ended first."""
     process = run.start("local", workers)
     while process.poll() is None:
         if run.committed() >= units:
@@ -45,7 +45,7 @@ def test_kill_and_resume_gives_the_same_bytes(tmp_path: Path) -> None:
     run = Run(pipeline=calm.pipeline, pool=calm.pool, out=tmp_path / "killed")
     killed = 0
     for units, workers in ((0, 2), (4, 2), (30, 1), (50, 1), (80, 1), (110, 1), (130, 1), (160, 1)):
-        if kill_after(run, units, workers):  # not where it reached its end first
+        if kill_after(run, units, workers):  # not if it reached its end first
             assert not (run.out / "record.json").exists()
             killed += 1
     assert killed >= 6
@@ -56,7 +56,7 @@ def test_kill_and_resume_gives_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ray_gives_the_same_bytes_as_one_local_worker(tmp_path: Path) -> None:
-    """On a cluster that the command starts for itself; kills of such runs: test_engine_kills."""
+    """On a cluster that the command itself starts; kills of such runs: test_engine_kills."""
     calm = calm_run(tmp_path)
     run = Run(pipeline=calm.pipeline, pool=calm.pool, out=tmp_path / "ray")
     assert run.start("ray", 2).wait(timeout=500) == 0

@@ -1,4 +1,4 @@
-"""Ledgers larger than memory: written and merged in pieces, they are the same as when they are made at once."""
+"""Ledgers larger than memory: written and merged in pieces, they are the same as when made at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys in bounded pieces: nothing lost, nothing parted that belongs together, and the same decision."""
+"""Keys in bounded pieces: nothing is lost, nothing that belongs together is separated, and the decision is the same."""
 
 from __future__ import annotations
 

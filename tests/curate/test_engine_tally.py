@@ -1,4 +1,4 @@
-"""What is counted: characters are Python's, and ledgers of different annotations fit together."""
+"""Counts: characters are Python's, and ledgers with different annotations can be combined."""
 
 from __future__ import annotations
 

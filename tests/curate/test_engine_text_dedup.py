@@ -1,4 +1,4 @@
-"""Steps that look at pieces of documents, through the engine: any number of workers, stopped after any unit of work."""
+"""Steps that compare parts of documents, through the engine: any number of workers, stopped after any unit of work."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Stopped(Exception):
 
 
 class StopsAfter(SerialEngine):
-    """Ends the run after so many units."""
+    """Ends the run after this many units."""
 
     def __init__(self, units: int) -> None:
         self._left = units
@@ -53,7 +53,7 @@ class StopsAfter(SerialEngine):
 
 
 def corpus(seed: int) -> list[list[str]]:
-    """Shards of documents that share lines and runs of words; some are empty, short or all the same."""
+    """Shards of documents that share lines and runs of words; some are empty, short or all equal."""
     rng = random.Random(seed)
     lines = [" ".join(rng.choices(["red", "green", "blue", "grey", "old", "new"], k=9)) for _ in range(30)]
     shards = [["\n".join(rng.choices(lines, k=rng.randint(0, 5))) for _ in range(25)] for _ in range(3)]
@@ -94,7 +94,7 @@ def test_bytes_do_not_depend_on_workers_or_interruptions(name: str, tmp_path: Pa
     steps = pipeline(tmp_path, STEPS[name])
     calm = run(steps, pool, tmp_path / "calm", SerialEngine())
     assert calm.counts["kept"] != 0
-    for units in (7, 14, 8):  # 5 of them hash the pool's files; what was finished before is not done again
+    for units in (7, 14, 8):  # 5 of them hash the pool's files; finished units are not repeated
         with pytest.raises(Stopped):
             run(steps, pool, tmp_path / "stopped", StopsAfter(units))
     last = LocalEngine(2) if name == "all" else SerialEngine()  # starting processes takes longer than all the rest

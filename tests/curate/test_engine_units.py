@@ -1,4 +1,4 @@
-"""Units of even size in the engine: small files together, large ones in parts, shards of even size at the end."""
+"""Units of even size in the engine: small files combined, large ones divided, shards of even size at the end."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run(pool: Path, out: Path, pipeline: BoundPipeline = PIPELINE, workers: int 
 
 
 def told(out: Path) -> list[dict[str, object]]:
-    """The ledger, with what duplicates were kept for by name."""
+    """The ledger, with the kept document of each duplicate by name."""
     artifact = Artifact(out)
     rows = [row for path in artifact.files("ledger") for row in pq.read_table(path).to_pylist()]
     for row in rows:
@@ -74,7 +74,7 @@ def documents(out: Path) -> list[dict[str, object]]:
 
 
 def test_decisions_do_not_depend_on_how_the_pool_is_cut(pool: Path, tmp_path: Path) -> None:
-    """Nor does what the ledger says of each record, and the document that each duplicate names."""
+    """Nor do the ledger's entries for each record, or the document that each duplicate names."""
     run(pool, tmp_path / "files", unit_bytes=0, shard_bytes=0)
     expected = told(tmp_path / "files")
     assert len({row["source"] for row in expected}) == len(expected) == 12 * 3 + 400 + 20 + 50
@@ -117,7 +117,7 @@ def test_shards_of_the_artifact_are_of_even_size(pool: Path, tmp_path: Path) -> 
 
 
 def test_what_a_failed_run_did_of_a_large_file_is_not_done_again(pool: Path, tmp_path: Path) -> None:
-    """Its parts are units of their own: all but the one that failed stand."""
+    """Its parts are separate units: all but the failed one are finished."""
     pipeline = bound(Edit(), FirstOfLength(), Fail())
     for _ in range(2):
         with pytest.raises(ZeroDivisionError):

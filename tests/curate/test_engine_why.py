@@ -1,4 +1,4 @@
-"""The ledger says why: the rule a document broke, and for a duplicate the document kept and how alike the two are."""
+"""The ledger says why: the rule a document broke, and for a duplicate the kept document and their similarity."""
 
 from __future__ import annotations
 

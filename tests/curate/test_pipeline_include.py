@@ -65,7 +65,7 @@ def test_an_error_names_the_file_and_line_where_it_is(tmp_path: Path, steps: str
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_no_six_steps_are_written_down_twice(path: Path) -> None:
-    """What shipped files have in common is included; `dclm_baseline_fixed` is written out to be read next to it."""
+    """The common parts of shipped files are included; `dclm_baseline_fixed` is written out for comparison."""
     if path.stem == "dclm_baseline_fixed":
         return
 

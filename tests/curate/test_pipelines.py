@@ -1,4 +1,4 @@
-"""The shipped pipelines: each loads, says what it follows, and has the order its paper gives."""
+"""The shipped pipelines: each loads, names its source, and has the order of its paper."""
 
 from __future__ import annotations
 

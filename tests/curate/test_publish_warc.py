@@ -1,4 +1,4 @@
-"""Documents as WARC again: readable by independent readers, reproducible, and true to the artifact."""
+"""Documents exported as WARC: readable by independent readers, reproducible, and faithful to the artifact."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_same_artifact_gives_the_same_bytes_and_both_readers_agree(artifact:
     for file in list_files([str(tmp_path / "one")]):
         found = check_archive(file)
         assert found.problems == ()
-        assert found.digests == 2 * found.records - 1  # of the warcinfo record, the block's alone
+        assert found.digests == 2 * found.records - 1  # the warcinfo record has only the block's
 
 
 def test_documents_of_other_sources_refer_to_no_page_and_break_no_header(

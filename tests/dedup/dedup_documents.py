@@ -37,12 +37,12 @@ def _shard(texts: Sequence[str], columns: dict[str, Sequence[object]], which: ra
 
 
 def ids(shards: Shards) -> list[int]:
-    """The numbers of the documents that are there, in order."""
+    """The numbers of the existing documents, in order."""
     return [int(name[1:]) for shard in shards for batch in shard for name in batch.column("id").to_pylist()]
 
 
 def replaced(decision: Decision, shards: Shards) -> dict[int, int]:
-    """Document dropped → document that stays in its place."""
+    """Dropped document → document kept instead."""
     place = {
         (shard, row): int(name[1:])
         for shard, batches in enumerate(shards)

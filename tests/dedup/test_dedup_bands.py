@@ -1,4 +1,4 @@
-"""The shape that datasketch chooses for a threshold, and what it finds."""
+"""The shape that datasketch chooses for a threshold, and the pairs that it finds."""
 
 from __future__ import annotations
 

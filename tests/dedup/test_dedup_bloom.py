@@ -1,4 +1,4 @@
-"""Bloom deduplication against the rules written down with Python's strings and an exact set."""
+"""Bloom deduplication compared with the rules on Python's strings and an exact set."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_repeated_paragraph_of_one_document_goes_with_its_newline() -> None:
 
 
 def test_white_space_alone_is_dropped() -> None:
-    texts = ["", " \n\u3000", "x", "\x1c"]  # the last is white space to Python's strings, not to Unicode
+    texts = ["", " \n\u3000", "x", "\x1c"]  # the last is whitespace to Python's strings, not to Unicode
     assert [drop for _, drop, _ in outcome(Bloom(), make_shards(texts))] == [True, True, False, False]
 
 

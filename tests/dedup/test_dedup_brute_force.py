@@ -32,7 +32,7 @@ TIES = st.sampled_from([1 / 3, 0.5, 2 / 3, 0.25, 0.75, 1.0, 0.2, 0.6, 3 / 7])
 
 
 def clusters(texts: list[str], step: MinHash) -> list[int]:
-    """For each text the first one that shares a band with it, or with one that does, and so on."""
+    """For each text, the first one that is connected to it by shared bands."""
     draw = permutations(step.bands * step.rows, step.seed, step.bits)
     column = utf8(pa.array(texts, pa.string()))
     found = signatures(column, alphabet(step.normalize), step.unit == "word", step.ngram, draw)
@@ -83,7 +83,7 @@ def test_verified_duplicates_reach_the_threshold_and_no_two_that_stay_do(
 
 
 class Word(NamedTuple):
-    """What is compared, and where it stands in the text's bytes."""
+    """The words compared, and their positions in the text's bytes."""
 
     text: str
     start: int
@@ -104,7 +104,7 @@ def places(words: list[Word], wanted: list[str]) -> list[int]:
 
 
 def contaminated(words: list[Word], question: list[str], options: list[list[str]]) -> set[int]:
-    """Bytes of the question and of those of its options that stand elsewhere."""
+    """Bytes of the question and of its options that occur elsewhere."""
     gone: set[int] = set()
     for at in places(words, question) if len(question) >= ANCHOR else []:
         after = at + len(question)

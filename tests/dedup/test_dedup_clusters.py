@@ -18,7 +18,7 @@ KEPT = st.lists(st.none() | st.integers(0, 30), max_size=30).map(
 
 
 def _kept(wanted: list[int | None]) -> list[int]:
-    """Each is kept itself, or stays for as another does that stands before it."""
+    """Each is kept itself, or belongs to the same kept one as an earlier document."""
     kept: list[int] = []
     for i, other in enumerate(wanted):
         kept.append(i if other is None else kept[other])

@@ -1,4 +1,4 @@
-"""Connected components against a search through the graph."""
+"""Connected components compared with a graph search."""
 
 from __future__ import annotations
 

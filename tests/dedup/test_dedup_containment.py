@@ -93,7 +93,7 @@ SCRIPTS = {
 
 
 def planted(language: str, seed: int, edits: int) -> tuple[str, str]:
-    """A text of 400 characters in clauses without spaces, and one in which so many characters differ."""
+    """A text of 400 characters in clauses without spaces, and a copy with this many changed characters."""
     draw = random.Random(f"{language} {seed}")
     alphabet = SCRIPTS[language]
     stop = " " if language == "Thai" else "，"

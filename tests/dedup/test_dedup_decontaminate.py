@@ -1,4 +1,4 @@
-"""The step that looks for evaluation items in documents."""
+"""The step that searches for evaluation items in documents."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def context(tmp_path: Path) -> Context:
 
 
 def run(context: Context, texts: list[str], **fields: object) -> tuple[Decision, dict[int, str]]:
-    """The decision, and what is left of the texts by their numbers."""
+    """The decision, and the remaining texts by number."""
     documents = make_shards(texts)
     decision = decide(Decontaminate(items=("first", "other"), **fields), documents, context)  # type: ignore[arg-type]
     left = apply(decision, documents)

@@ -1,4 +1,4 @@
-"""Decontamination by weighted overlap: against plain Python, and on planted questions among common phrases."""
+"""Decontamination by weighted overlap: compared with plain Python, and on planted questions among common phrases."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_short_questions_are_found_and_common_phrases_are_not(tmp_path: Path) ->
     assert other["text"].startswith("In which year did the old lighthouse")
     assert tasks["quiz"] == {"items": 1, "comparable": 1, "matched": 0, "documents": 0, "examples": []}
     plain = Decontaminate(items=("trivia", "quiz"), ngram=3)
-    assert len(ids(apply(decide(plain, documents, context), documents))) == 0  # common phrases take all along
+    assert len(ids(apply(decide(plain, documents, context), documents))) == 0  # common phrases match everything
     assert decision.drops["rule"].to_pylist() == ["trivia", "trivia"]
 
 

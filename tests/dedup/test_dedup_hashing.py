@@ -1,4 +1,4 @@
-"""Hash functions: fixed values, since a changed hash changes every decision."""
+"""Hash functions: fixed values, because a changed hash changes every decision."""
 
 from __future__ import annotations
 

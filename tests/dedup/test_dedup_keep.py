@@ -1,4 +1,5 @@
-"""Which copy stays, and what it says of the others: against plain Python, for every step that drops copies."""
+"""Which copy is kept, and what it records about the others: compared with plain Python, for every step that drops
+copies."""
 
 from __future__ import annotations
 
@@ -54,7 +55,7 @@ ROWS = st.lists(
 
 
 def text_of(row: Row) -> str:
-    """Equal words within a group; case and spaces make texts of other lengths and bytes."""
+    """Equal words within a group; case and spaces change the lengths and bytes of texts."""
     return " ".join(f"g{row.group}w{k}" for k in range(8)) + " " * row.padding
 
 

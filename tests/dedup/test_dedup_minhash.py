@@ -1,4 +1,4 @@
-"""MinHash deduplication: the probabilities it promises, verification, and corpora at the extremes."""
+"""MinHash deduplication: the stated probabilities, verification, and corpora at the extremes."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_recall_follows_the_formula(known_texts: list[str], known_duplicates: di
             bins.setdefault(int(s * 10), []).append((1 - (1 - s**15) ** 93, bool(by_document[a] & by_document[b])))
     for pairs in bins.values():
         expected, hits = np.array(pairs).T
-        deviation = np.sqrt((expected * (1 - expected)).sum() * 3)  # the seeds share pairs: no more than three times
+        deviation = np.sqrt((expected * (1 - expected)).sum() * 3)  # the seeds share pairs: at most three times
         assert abs(hits.sum() - expected.sum()) <= 4 * deviation + 1
 
 

@@ -1,4 +1,4 @@
-"""How many evaluation items that are planted in pages are found again, set in every way that web pages set text."""
+"""How many planted evaluation items are found, typeset in every way that web pages use."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ VARIANTS: dict[str, Callable[[str, random.Random], str]] = {
 
 
 def pages(items: list[dict[str, object]], variant: str) -> list[str]:
-    """One page an item: prose, the question, prose, an option, each set in the variant's way."""
+    """One page per item: prose, the question, prose, an option, each typeset in the variant's way."""
     rng = random.Random(variant)
     found = []
     for item in items:
@@ -114,7 +114,7 @@ def matched(
 def test_planted_items_are_found_however_they_are_set(tmp_path: Path, rule: Rule, variant: str) -> None:
     items, others = make_items(1), make_items(2)
     if (rule, variant) == ("question_option", "cut"):
-        assert matched(items, pages(items, variant), rule, tmp_path) == 0  # this rule asks for the whole question
+        assert matched(items, pages(items, variant), rule, tmp_path) == 0  # this rule needs the whole question
         return
     assert matched(items, pages(items, variant), rule, tmp_path) >= RECALL * NUM_ITEMS
     assert matched(items, pages(others, variant), rule, tmp_path) <= (1 - RECALL) * NUM_ITEMS
@@ -135,7 +135,7 @@ def test_the_overlap_of_a_corpus_with_items_sees_them_too(variant: str) -> None:
 
 
 def real_items(shared: Path, task: str, count: int) -> list[dict[str, object]]:
-    """The first rows of a task whose question and options can be looked for."""
+    """The first rows of a task whose question and options can be searched for."""
     (file,) = (shared / "eval").rglob(f"{task}.jsonl.gz")
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in itertools.islice(lines, count)]
@@ -143,7 +143,7 @@ def real_items(shared: Path, task: str, count: int) -> list[dict[str, object]]:
 
 
 def real_pages(rows: list[dict[str, object]], variant: str) -> list[str]:
-    """One page an item, as `pages` makes them."""
+    """One page per item, as in `pages`."""
     rng = random.Random(variant)
     found = []
     for row in rows:
@@ -161,5 +161,5 @@ def test_items_of_real_tasks_are_found_however_they_are_set(shared: Path, tmp_pa
     assert len(rows) > 250
     rules: tuple[Rule, ...] = ("ngram", "question_option")
     found = {(v, rule): matched(rows, real_pages(rows, v), rule, tmp_path) for rule in rules for v in VARIANTS}
-    del found["cut", "question_option"]  # which asks for the whole question
+    del found["cut", "question_option"]  # which needs the whole question
     assert {pair: count for pair, count in found.items() if count < RECALL * len(rows)} == {}

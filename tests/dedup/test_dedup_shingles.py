@@ -1,4 +1,4 @@
-"""Shingles and signatures against Python's strings and datasketch."""
+"""Shingles and signatures compared with Python's strings and datasketch."""
 
 from __future__ import annotations
 

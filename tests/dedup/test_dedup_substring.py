@@ -1,4 +1,4 @@
-"""Repeated spans against a dictionary of all windows of tokens."""
+"""Repeated spans compared with a dictionary of all windows of tokens."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CORPUS = st.lists(WORDS, max_size=8)
 
 
 def brute_force(corpus: list[list[str]], length: int, keep: str) -> list[set[int]]:
-    """For each document the tokens that go."""
+    """The removed tokens of each document."""
     places: dict[tuple[str, ...], list[tuple[int, int]]] = {}
     for number, words in enumerate(corpus):
         for i in range(len(words) - length + 1):
@@ -49,7 +49,7 @@ def test_what_is_cut_is_what_brute_force_finds(
         left = [w for i, w in enumerate(words) if i not in gone[number]]
         if left or not words:
             expected[number] = text_of(left)
-    gaps = [" ", "\n", "  "]  # white space does not count
+    gaps = [" ", "\n", "  "]  # whitespace does not count
     documents = make_shards([text_of(w, gaps[i % 3]) for i, w in enumerate(corpus)], shards, rows)
     left = apply(decide(Substring(min_tokens=length, keep=keep), documents), documents)  # type: ignore[arg-type]
     texts = [" ".join(t.split()) for shard in left for batch in shard for t in batch.column("text").to_pylist()]

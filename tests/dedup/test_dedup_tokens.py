@@ -1,4 +1,4 @@
-"""The short way through ASCII gives the words of UAX #29 that are not all white space."""
+"""The fast path for ASCII gives the words of UAX #29 that are not only whitespace."""
 
 from __future__ import annotations
 

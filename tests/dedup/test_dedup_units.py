@@ -24,7 +24,7 @@ def split(text: str, separator: str) -> list[str]:
 
 
 def left(step: Exact, texts: list[str], shards: int = 3, rows: int = 4, **columns: list[str]) -> dict[str, str]:
-    """What is left of the texts, by id."""
+    """The remaining texts, by id."""
     documents = make_shards(texts, shards, rows, **columns)
     batches = [b for shard in apply(decide(step, documents), documents) for b in shard]
     return {k: v for b in batches for k, v in zip(b["id"].to_pylist(), b["text"].to_pylist(), strict=True)}
@@ -67,7 +67,7 @@ def test_the_first_copy_in_all_documents_stays(
     step = Exact(of=unit, normalize="whitespace_and_lowercase" if normalized else None, min_length=min_length)  # type: ignore[arg-type]
     found = left(step, texts, shards)
     assert found.keys() == expected.keys()
-    for name, text in expected.items():  # newlines that ended a text or followed its last line may be gone or not
+    for name, text in expected.items():  # newlines at the end of a text or after its last line may be removed or not
         assert found[name].rstrip() == text.rstrip()
 
 

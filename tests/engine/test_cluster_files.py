@@ -1,4 +1,4 @@
-"""The cluster definitions are what their readers take, and every stage fits on one of their nodes."""
+"""The cluster definitions are valid for their tools, and every stage fits on one of their nodes."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class Dry(NamedTuple):
 def dry_run(
     tmp_path: Path, arguments: list[str], head_comes_up: bool = True, time_limit: bool = False, restarts: int = 0
 ) -> Dry:
-    """slurm.sbatch with programs on PATH that only write down how they were called."""
+    """slurm.sbatch with programs on PATH that only record how they were called."""
     log = tmp_path / "calls"
     log.touch()
     run = f'while [ "$(grep -c ^srun {log})" -lt 3 ]; do :; done; echo "python $*" >> {log}'

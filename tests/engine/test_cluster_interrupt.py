@@ -1,4 +1,4 @@
-"""Jobs go where the user says, and Ctrl-C on `dclm submit` says what still runs."""
+"""Jobs are sent to the user's address, and Ctrl-C on `dclm submit` reports what is still running."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_nobody_is_asked_where_there_is_no_terminal() -> None:
 
 @pytest.mark.parametrize("name", ["RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"])
 def test_an_explicit_address_beats_the_environment(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """By Ray's own client: neither port has a server, and the error names the one that was tried."""
+    """With Ray's own client: neither port has a server, and the error names the one that was tried."""
     monkeypatch.setenv(name, "http://127.0.0.1:1")
     with pytest.raises(ConfigError) as found:
         jobs.run_job(["true"], "http://127.0.0.1:2", write=lambda text: None)

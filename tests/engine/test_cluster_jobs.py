@@ -1,4 +1,4 @@
-"""A local Ray cluster takes jobs, gives back what they print and how they end, and is gone when it is stopped."""
+"""A local Ray cluster accepts jobs, returns their output and exit codes, and leaves nothing behind when stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs: a recipe travels from anywhere, jobs are listed and read, and a dead address is told within seconds."""
+"""Jobs: a recipe is uploaded from anywhere, jobs are listed and read, and a dead address is reported within seconds."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dclm.engine.shipping import FOLDER, staged
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    """A recipe outside the project, with a pipeline that includes another and has a step of its own."""
+    """A recipe outside the project, with a pipeline that includes another and has its own step."""
     for name in ("recipes", "pipelines"):
         (tmp_path / "mine" / name).mkdir(parents=True)
     (tmp_path / "mine" / "pipelines" / "p.yaml").write_text("name: p\nsteps:\n  - include: q.yaml\n  - rules:keep\n")
@@ -36,7 +36,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 class Client:
-    """A cluster that notes what it is given."""
+    """A cluster that records its calls."""
 
     given: dict[str, Any]
     names: list[str]
@@ -129,7 +129,7 @@ def test_the_output_of_a_job_is_shown_and_does_not_steer_the_terminal(
 
 def test_a_dead_address_is_told_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))  # bound, but not listening
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         started = time.monotonic()
         for target in (address, f"ray://{address}"):

@@ -1,4 +1,4 @@
-"""A signal that asks the process to end: units that are running finish and count, no further one begins."""
+"""A signal to the process to end: running units finish and count, and no other unit begins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _signals() -> Iterator[None]:
 
 
 def signalled(unit: int) -> int:
-    """A unit whose worker gets the signal, too, as when a scheduler signals all processes."""
+    """A unit whose worker also gets the signal, as when a scheduler signals all processes."""
     os.kill(os.getpid(), signal.SIGTERM)
     return unit
 

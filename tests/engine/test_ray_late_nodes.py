@@ -1,4 +1,4 @@
-"""Nodes that join a Ray cluster after the work was handed out are used at once, and waited for where needed."""
+"""Nodes that join a Ray cluster late are used at once, and the run waits for them if necessary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each stage asks Ray for is what `cluster/resources.yaml` says."""
+"""Each stage requests the resources in `cluster/resources.yaml` from Ray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Slurm array script with programs on PATH that only write down how they were called."""
+"""The Slurm array script with programs on PATH that only record how they were called."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Dry(NamedTuple):
 
 
 def dry_run(tmp_path: Path, element: str, arguments: list[str], run: str = "exit 7", restarts: int = 0) -> Dry:
-    """run: what the program does that runs the recipe."""
+    """run: the action of the program that runs the recipe."""
     log, home = tmp_path / "calls", tmp_path / "home"
     log.touch()
     home.mkdir(exist_ok=True)
@@ -52,7 +52,7 @@ def test_the_first_element_is_the_head_and_runs_the_recipe(tmp_path: Path) -> No
     assert calls[-1] == "python -m dclm.cli.main run recipes/x.yaml --out /shared/out --on ray:node5:20077 --limit 5"
     address, token = (home / "seen").read_text().split()
     assert (address, len(token)) == ("node5:20077", 64)
-    assert not (home / ".dclm-ray-77").exists()  # the token is gone with the head
+    assert not (home / ".dclm-ray-77").exists()  # the token is deleted with the head
     assert (home / ".dclm-ray-77.done").exists()  # and the others end
 
 

@@ -28,7 +28,7 @@ from dclm.model.weights import assemble, write_model
 
 @pytest.fixture(scope="session")
 def neox() -> Tokenizer:
-    """The tokenizer that DCLM's models use."""
+    """The tokenizer of DCLM's models."""
     return Tokenizer(fetch("gpt-neox-20b"))
 
 
@@ -76,7 +76,7 @@ def small_model() -> Transformer:
 
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of task files whose data lies where assets are looked for."""
+    """A folder of task files, with data where assets are searched for."""
     folder, data = tmp_path / "tasks", tmp_path / "assets" / "eval" / "tests"
     folder.mkdir()
     data.mkdir(parents=True)

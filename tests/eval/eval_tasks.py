@@ -1,4 +1,4 @@
-"""Four small tasks, one of each kind, for tests that score something whole; and what their worker processes run."""
+"""Four small tasks, one of each kind, for end-to-end tests, and the functions that their workers run."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def write_task(folder: Path, label: str, rows: int, sha256: str) -> None:
 
 
 class KilledAfter(SerialEngine):
-    """An engine whose process is killed, as by `kill -9`, before the unit after some."""
+    """An engine whose process is killed, as by `kill -9`, before a later unit."""
 
     def __init__(self, units: int) -> None:
         self.units = units
@@ -52,7 +52,7 @@ class KilledAfter(SerialEngine):
 
 
 def evaluate_and_die(model: str, out: Path, folder: Path, after: int) -> None:
-    """Score ROWS in units of three rows, and be killed after some of them."""
+    """Score ROWS in units of three rows, and get killed after some of them."""
     job_module.ROWS = 3
     journal.FLUSH_SECONDS = -1.0  # no finished unit is repeated
     evaluate(model, out, tasks=tuple(ROWS), device="cpu", folder=folder, engine=KilledAfter(after))

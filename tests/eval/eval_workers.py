@@ -1,4 +1,4 @@
-"""What worker processes run for tests: light, so that they start fast."""
+"""Functions that worker processes run for tests: lightweight, so that they start quickly."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def gpu_and_process(_: int) -> tuple[str, int]:
-    """What a worker sees of the GPUs, and which worker it is."""
+    """The GPUs that a worker sees, and the worker's id."""
     return os.environ["CUDA_VISIBLE_DEVICES"], os.getpid()

@@ -1,4 +1,4 @@
-"""CORE and EXTENDED: the 156 published records, missing tasks, and scores that are none."""
+"""CORE and EXTENDED: the 156 published records, missing tasks, and invalid scores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_every_published_record_is_reproduced(shared: Path) -> None:
         found = aggregate({label: float(row[label]) for label in labels if row[label]}).to_json()
         for theirs, ours in NAMES.items():
             if theirs == "Extended_v1" and row["n_tasks"] != "53":
-                continue  # stored before the tasks that are missing now were part of the suite
+                continue  # stored before the now missing tasks were part of the suite
             if row[theirs] == "":
                 assert found[ours] is None
                 assert found["missing"]

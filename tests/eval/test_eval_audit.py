@@ -1,4 +1,4 @@
-"""What constant answers get: small cases by hand, the published mismatches, and the command."""
+"""Scores of constant answers: small cases by hand, the published mismatches, and the command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be scored is refused with its task and row, and no score is made from a part of a task unsaid."""
+"""An item that cannot be scored is refused with its task and row, and no score silently covers only part of a task."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dclm.model.weights import write_model
 
 
 def replace_rows(tasks: Path, label: str, rows: list[Row]) -> None:
-    """Give a task of the fixture other rows, and a file that expects just these."""
+    """Give a task of the fixture other rows, and a file that expects exactly these."""
     content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     (tasks.parent / "assets" / "eval" / "tests" / f"{label}.jsonl.gz").write_bytes(gzip.compress(content))
     write_task(tasks, label, max(len(rows), 1), rows_sha256(rows))
@@ -78,7 +78,7 @@ def test_a_choice_that_becomes_no_token_is_refused(
     model: str, tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace_rows(tasks, "choose", [FINE, FINE, {**FINE, "choices": ["a", ""]}])
-    monkeypatch.setattr("dclm.eval.tokenizer.Tokenizer.prefix_space", lambda self: False)  # as with tokenizers of words
+    monkeypatch.setattr("dclm.eval.tokenizer.Tokenizer.prefix_space", lambda self: False)  # as for word tokenizers
     found = refusal(model, tasks, tmp_path / "out", "choose")
     assert "task choose, row 2\nanswer 1 has no tokens: ''" in found
 

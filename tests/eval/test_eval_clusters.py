@@ -1,4 +1,4 @@
-"""Which rows count as one sample."""
+"""Rows that count as one sample."""
 
 from __future__ import annotations
 

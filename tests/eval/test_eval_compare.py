@@ -1,4 +1,4 @@
-"""Comparing two models: the pairing, the signs, and what is refused."""
+"""Comparing two models: pairing, signs, and refusals."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_better_model_is_found_better_and_pairing_makes_it_sure(tmp_path: Path
 def test_a_model_is_as_good_as_itself(tmp_path: Path) -> None:
     a = artifact(tmp_path / "a", {"piqa": [True, False, True]})
     found = compare([a], [a])
-    assert (found.common.value, found.common.probability) == (0.0, None)  # the same answers tell nothing of other items
+    assert (found.common.value, found.common.probability) == (0.0, None)  # equal answers say nothing of other items
 
 
 def test_what_the_tasks_add_is_the_difference_of_core(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_what_the_tasks_add_is_the_difference_of_core(tmp_path: Path) -> None:
     assert adds == sorted(adds, reverse=True)
     outside = compare([tmp_path / "c"], [b])
     assert outside.tasks["siqa"].difference.value == 1.0
-    assert outside.tasks["siqa"].adds == 0.0  # it is no task of CORE
+    assert outside.tasks["siqa"].adds == 0.0  # it is not a task of CORE
 
 
 def test_several_seeds_are_averaged_and_their_spread_counts(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_several_seeds_are_averaged_and_their_spread_counts(tmp_path: Path) -> N
     assert found.seed_error is not None
     assert found.seed_error > 0.01
     assert found.standard_error == pytest.approx((found.item_error**2 + found.seed_error**2) ** 0.5)
-    assert found.high - found.low > single.high - single.low  # one run of each knows nothing of seeds
+    assert found.high - found.low > single.high - single.low  # one run of each reveals nothing about seeds
     with pytest.raises(DataError, match="the same scores as"):
         compare([a[0], a[0]], b)
 

@@ -1,4 +1,4 @@
-"""Items in training documents: planted ones are found, others not, and the clean score is that of the rest."""
+"""Items in training documents: planted ones are found, others are not, and the clean score is that of the rest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROWS = [long_row(0), long_row(1), long_row(2), {"query": "short", "choices": ["a
 
 @pytest.fixture
 def suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
-    """One task whose data are the rows above."""
+    """One task with the rows above as its data."""
     part = Part("", list(range(len(ROWS))), ROWS, ROWS)
     monkeypatch.setattr("dclm.eval.data.load.load_parts", lambda task: [part])
     return suite_of(("boolq",))

@@ -1,4 +1,4 @@
-"""Continuous scores: what items.parquet keeps gives all of them, by the definitions in a few plain lines."""
+"""Continuous scores: all of them follow from items.parquet, by the definitions in a few plain lines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Item = Mapping[str, Any]
 
 
 def by_hand(item: Item) -> dict[str, float]:
-    """The scores of one item, as their definitions say."""
+    """The scores of one item, by definition."""
     logprobs, sizes, gold = item["logprobs"], item["answer_bytes"], item["gold"]
     if gold is None:
         return {"bits_per_byte": -logprobs[0] / math.log(2) / sizes[0]}
@@ -85,7 +85,7 @@ def test_all_scores_follow_from_the_items(model: str, tasks: Path, tmp_path: Pat
 
 
 def test_the_right_answer_is_the_one_that_counts(model: str, tasks: Path, tmp_path: Path) -> None:
-    """Bytes and logarithms are those of the answers themselves, whatever space a tokenizer puts before them."""
+    """Bytes and logarithms are those of the answers alone, whatever space a tokenizer puts before them."""
     evaluate(model, tmp_path / "out", tasks=tuple(ROWS), device="cpu", folder=tasks)
     for item in pq.read_table(tmp_path / "out" / "items.parquet").to_pylist():
         row, kind = ROWS[item["task"]][item["row"]], KINDS[item["task"]]

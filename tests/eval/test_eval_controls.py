@@ -1,4 +1,4 @@
-"""Controls: a model that knows something scores far above chance, one that knows nothing does not."""
+"""Controls: a model with knowledge scores far above chance, one without does not."""
 
 from __future__ import annotations
 

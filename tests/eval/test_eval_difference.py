@@ -1,4 +1,4 @@
-"""Differences of recipes with a known truth: how often the interval holds it, with and without luck of seeds."""
+"""Differences of recipes with a known truth: how often the interval contains it, with and without luck of seeds."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_is_detectable_is_found_four_times_in_five() -> None:
 
 
 def test_probabilities_are_right_as_often_as_they_say() -> None:
-    """Where the truth is drawn around nothing, of the cases said to be better with 80 % about 80 % are."""
+    """If the truth is drawn around zero, about 80 % of the cases stated as better with 80 % really are."""
     generator = np.random.default_rng(6)
     said, true = [], []
     for _ in range(REPEATS):

@@ -1,4 +1,4 @@
-"""Sharing what is common changes how much is forwarded, and nothing else."""
+"""Sharing common parts changes the number of forwarded tokens, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IDS = st.lists(st.integers(0, 5), min_size=1, max_size=6).map(tuple)
 
 @st.composite
 def some_items(draw: st.DrawFn) -> Items:
-    """Items whose choices, contexts and passages overlap in all the ways that tasks have."""
+    """Items whose choices, contexts and passages overlap in every way that occurs in tasks."""
     passage = tuple(draw(st.lists(st.integers(0, 5), min_size=0, max_size=60)))
     items: Items = []
     for _ in range(draw(st.integers(1, 6))):
@@ -30,7 +30,7 @@ def some_items(draw: st.DrawFn) -> Items:
             items.append([(context, answer) for answer in draw(st.lists(IDS, min_size=1, max_size=4))])
         else:
             answer = draw(IDS)
-            begins = draw(st.sampled_from([context, ()]))  # contexts may differ from their first token on
+            begins = draw(st.sampled_from([context, ()]))  # contexts may differ from the first token on
             items.append([(begins + draw(IDS), answer) for _ in range(2)])
     return items
 

@@ -1,4 +1,4 @@
-"""Generation: batches, caches and early stops give what one row at a time would."""
+"""Generation: batches, caches and early stops give the same as one row at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GPQA: read with the user's password, shuffled as the reference shuffles it, and never written in the open."""
+"""GPQA: read with the user's password, shuffled as in the reference, and never written unencrypted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def table(*questions: str) -> str:
 
 
 def test_choices_are_shuffled_as_the_reference_shuffles_them() -> None:
-    """Orders: `random.Random(42)` shuffling [0, 1, 2, 3] again and again, as CPython has done since 3.2."""
+    """Orders: `random.Random(42)` shuffling [0, 1, 2, 3] repeatedly, as CPython has done since 3.2."""
     rows = convert_gpqa(table("First?", "Second,\nin two lines?", "Third?"))
     given = ["right", "wrong, 1", 'wrong "2"', "nan"]
     orders = [(2, 1, 3, 0), (3, 2, 0, 1), (1, 3, 2, 0)]

@@ -1,4 +1,4 @@
-"""The same bytes whatever runs the units, and however often it is killed; each GPU worker on a GPU of its own."""
+"""The same bytes on any engine and after any number of kills; each GPU worker has its own GPU."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ FILES = ("items.parquet", "scores.json")
 
 @pytest.fixture
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Worker processes can import what these tests hand them."""
+    """Lets worker processes import the functions of these tests."""
     here = str(Path(__file__).parent)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]))
 
 
 @pytest.fixture
 def run(model: str, tasks: Path, tmp_path: Path) -> Callable[[str, Engine], list[bytes]]:
-    """Scores everything with an engine; the bytes of the result."""
+    """Scores everything with an engine; returns the bytes of the result."""
 
     def score(name: str, engine: Engine) -> list[bytes]:
         evaluate(model, tmp_path / name, tasks=tuple(ROWS), device="cpu", folder=tasks, engine=engine)
@@ -93,7 +93,7 @@ def test_a_local_worker_sees_one_gpu_that_no_other_sees(monkeypatch: pytest.Monk
 @pytest.mark.slow
 @pytest.mark.usefixtures("importable")
 def test_a_ray_task_sees_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The GPUs are Ray's word alone: it hands them out without looking whether they are there."""
+    """The GPUs are only declared: Ray assigns them without checking that they exist."""
     import ray
 
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")

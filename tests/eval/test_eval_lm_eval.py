@@ -1,7 +1,7 @@
-"""Both ways with lm-eval, whole runs: the same items have the same scores wherever the rules are the same.
+"""Both directions with lm-eval, in complete runs: the same items have the same scores wherever the rules are the same.
 
 The tokenizer is one of single bytes, so that tokenizing a prompt in one piece (lm-eval) or three (the reference) gives
-the same ids, and nothing is left that may differ.
+the same ids, and nothing else can differ.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory, letters_file: Path) -> Path:
 
 @pytest.fixture
 def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of lm-eval's own task files: a choice, and a text to generate. Reading all that ship takes long."""
+    """A folder of lm-eval's own task files: a choice, and a text to generate. Reading all shipped ones takes long."""
     monkeypatch.setattr("dclm.eval.lm_eval.harness.TaskManager", partial(TaskManager, include_defaults=False))
     folder = tmp_path / "foreign"
     folder.mkdir()
@@ -167,7 +167,7 @@ def test_tasks_of_lm_evals_score_the_same_with_our_models(llama: Path, foreign: 
 
 @pytest.fixture(scope="module")
 def opening(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same model with a tokenizer that puts a token of its own before each text."""
+    """The same model with a tokenizer that puts a special token before each text."""
     folder = tmp_path_factory.mktemp("opening") / "llama"
     shutil.copytree(llama, folder)
     backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -180,13 +180,13 @@ def opening(llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def both_models(folder: Path) -> tuple[DclmLM, HFLM]:
-    """A model as ours behind lm-eval's interface, and as lm-eval's own."""
+    """A model as one of ours behind lm-eval's interface, and as lm-eval's own."""
     theirs = HFLM(pretrained=str(folder), dtype="float32", device="cpu", batch_size=2)
     return DclmLM(load_eval_model(f"hf:{folder}", "cpu", "float32"), 2048), theirs
 
 
 def ask(lm: DclmLM | HFLM, kind: str, *arguments: tuple[Any, ...]) -> list[Any]:
-    """What the model answers to requests of a kind."""
+    """The model's answers to requests of a kind."""
     requests = [Instance(kind, {}, each, index) for index, each in enumerate(arguments)]
     found: list[Any] = getattr(lm, kind)(requests, disable_tqdm=True)
     return found
@@ -194,7 +194,8 @@ def ask(lm: DclmLM | HFLM, kind: str, *arguments: tuple[Any, ...]) -> list[Any]:
 
 @pytest.mark.parametrize("name", ["llama", "opening"])
 def test_every_kind_of_request_is_answered_as_by_lm_evals_own_model(name: str, request: pytest.FixtureRequest) -> None:
-    """At the edges of the window (512 tokens, one a letter) too, where a token more or less would change a score."""
+    """Also at the edges of the window (512 tokens, one per letter), where one token more or less would change a
+    score."""
     ours, theirs = both_models(request.getfixturevalue(name))
     letters = "how now brown cow " * 80
     pairs = [("", "bob"), (f"{START}o", "ok"), (" what ", "is it")]
@@ -253,7 +254,7 @@ def test_a_backend_that_cannot_score_tokens_is_named(model: str, message: str, t
 def test_a_backend_of_text_alone_runs_lm_evals_tasks(
     foreign: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lm_eval.models.dummy.DummyLM.tokenizer", None)  # its own is on the network
+    monkeypatch.setattr("lm_eval.models.dummy.DummyLM.tokenizer", None)  # its own data is on the network
     evaluate("lm-eval:dummy", tmp_path / "out", tasks=("lm-eval:write",), device="cpu", include_path=foreign)
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert scores["lm_eval"]["write"]["exact_match,none"] == 0.0

@@ -1,4 +1,4 @@
-"""Noise, signal and power: in made worlds whose truth is known, it is found."""
+"""Noise, signal and power: recovered in simulated worlds with a known truth."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_every_draw_of_every_task_is_the_references(shared: Path) -> None:
 
 
 def made_up(kind: Kind, rows: list[Row], shots: int, cot_delimiter: str = "") -> list[PromptText]:
-    """The prompts of a task that no file describes."""
+    """The prompts of a task without a file."""
     task = Task(
         task="made_up",
         include="",
@@ -97,7 +97,7 @@ def made_up(kind: Kind, rows: list[Row], shots: int, cot_delimiter: str = "") ->
 
 
 def test_a_schema_prompt_has_its_delimiters_where_the_reference_puts_them() -> None:
-    """Prelimiter before example delimiter, and no space is cut off a context: both unlike the other kinds."""
+    """The prelimiter precedes the example delimiter, and no space is cut off a context, unlike in the other kinds."""
     rows: list[Row] = [{"context_options": ["he \n", "she\t"], "continuation": " so ", "gold": 0} for _ in range(3)]
     alone = made_up("schema", rows, 0)[0]
     assert (alone.examples, alone.contexts, alone.answers) == ("", ("Q he \n", "Q she\t"), (" so",))
@@ -120,7 +120,7 @@ def test_the_other_kinds_lose_the_space_before_an_answer() -> None:
 def test_an_answer_stands_behind_the_delimiter_wherever_the_data_has_thoughts(
     thought: dict[str, object], example: str
 ) -> None:
-    """An empty thought is one: the reference asks whether the file has the column."""
+    """An empty thought counts as one: the reference only checks whether the file has the column."""
     rows: list[Row] = [{"context": "1", "answer": "2", **thought} for _ in range(2)]
     assert made_up("generation", rows, 1, cot_delimiter=" # ")[0].examples == example
 

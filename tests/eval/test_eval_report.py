@@ -1,4 +1,4 @@
-"""scores.json: every task of EXTENDED has its error, its items and its clusters, and so have the means."""
+"""scores.json: every task of EXTENDED has its error, items and clusters, and so do the means."""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ SMOL = [
     "jeopardy", "lambada_openai", "openbook_qa", "simple_arithmetic_nospaces", "winogender_mc_female", "winograd",
 ]  # fmt: skip
 SMOL_GENERATED = {"triviaqa_sm_sub": range(5), "svamp_cot": range(5), "gsm8k_cot": (6,)}
-"""Rows to generate. That of gsm8k_cot soon comes to a stop; most others go on for all of 424 tokens."""
+"""Rows to generate. That of gsm8k_cot soon stops; most others continue for all 424 tokens."""
 SMOL_PART = 8
-"""A real model takes time: it scores one row in so many of those that the reference scored."""
+"""A real model takes time: it scores one in this many rows of the reference."""
 
 
 def reference(folder: Path, model: str, label: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -44,9 +44,8 @@ def reference(folder: Path, model: str, label: str) -> tuple[dict[str, Any], lis
 def check_scores(
     subject: EvalModel, folder: Path, model: str, label: str, exact_tokens: bool = False, part: int = 1
 ) -> None:
-    """Same choice or same greedy match, and cross-entropies within 1e-4, as the conformance files ask.
-
-    `part`: only the first row in so many of a task, or of each of its categories.
+    """Same choice or same greedy match, and cross-entropies within 1e-4, as the conformance files require. `part`: only
+    one in this many rows of a task, or of each of its categories.
     """
     meta, rows = reference(folder, model, label)
     limit = max(1, meta["limit_rows"] // part)
@@ -71,7 +70,7 @@ def check_scores(
 def check_outputs(
     subject: EvalModel, folder: Path, model: str, label: str, rows: Collection[int] | None = None
 ) -> None:
-    """The text generated is the reference's, up to where a stop let us end sooner, and is judged the same."""
+    """The generated text equals the reference's, up to a stop that let us end sooner, and is judged the same."""
     meta, found = reference(folder, model, label)
     expected = [row for row in found if rows is None or row["row"] in rows]
     task = load_task(label)

@@ -1,4 +1,4 @@
-"""The stage: scores, resume, limits, what is missing, and the same bytes however it is run."""
+"""The stage: scores, resume, limits, missing parts, and the same bytes however it is run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_choice_is_right_if_its_mean_cross_entropy_is_lowest(model: str, tasks
 
 
 class Interrupted(SerialEngine):
-    """An engine that stops after some units, as a kill would."""
+    """An engine that stops after some units, like a kill."""
 
     def __init__(self, after: int) -> None:
         self.after = after
@@ -65,7 +65,7 @@ class Interrupted(SerialEngine):
 
 
 class Counting(SerialEngine):
-    """Counts the units it is given."""
+    """Counts the units that it receives."""
 
     def __init__(self) -> None:
         self.units = 0
@@ -107,7 +107,7 @@ def test_a_finished_run_is_used_again_and_a_changed_one_is_not(model: str, tasks
 def test_what_may_change_last_digits_is_other_work(
     model: str, tasks: Path, tmp_path: Path, other: dict[str, Any]
 ) -> None:
-    """Units of a run that was stopped are not mixed with those of one with other batches or another precision."""
+    """Units of a stopped run are not mixed with those of a run with other batches or another precision."""
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         evaluate(model, out, tasks=tuple(ROWS), device="cpu", folder=tasks, engine=Interrupted(4))

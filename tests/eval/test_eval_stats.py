@@ -1,4 +1,4 @@
-"""Standard errors: against formulas, against resampling, and where items are shared."""
+"""Standard errors: compared with formulas and resampling, and with shared items."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def items(correct: list[bool], category: list[int] | None = None, cluster: list[
 
 
 def error(found: TaskItems) -> float:
-    """The standard error of an accuracy, which has one."""
+    """The standard error of an accuracy; fails if there is none."""
     estimate = accuracy(found).standard_error
     assert estimate is not None
     return estimate
@@ -79,7 +79,7 @@ def test_two_tasks_on_the_same_items_are_not_two_samples() -> None:
 
 
 def test_what_cannot_be_estimated_has_no_error() -> None:
-    """One cluster, or items that are all alike, tell nothing of the error; 0 would claim that there is none."""
+    """One cluster, or items that are all alike, reveal nothing about the error; 0 would claim that there is none."""
     one_cluster = accuracy(items([True, False, True], cluster=[0, 0, 0]))
     assert one_cluster.standard_error is one_cluster.interval.low is one_cluster.interval.high is None
     alike = accuracy(items([False] * 3))
@@ -114,7 +114,7 @@ def test_the_error_of_a_mean_is_null_where_that_of_a_task_is_and_never_too_small
 def test_an_interval_holds_the_truth_as_often_as_it_says_and_stays_within_the_range(
     truth: float, clusters: int, size: int
 ) -> None:
-    """Items of a cluster have a level in common; few clusters must not make an interval too short."""
+    """Items of a cluster share a level; few clusters must not make an interval too short."""
     generator = np.random.default_rng(3)
     repeats, held = 300, 0
     levels = np.full((repeats, clusters), truth) if truth == 1.0 else generator.beta(

@@ -1,4 +1,4 @@
-"""Both ways with lm-eval: our suite as its tasks, our models as its model."""
+"""Both directions with lm-eval: our suite as its tasks, our models as its model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def subject(neox: Tokenizer) -> EvalModel:
 
 @pytest.fixture(scope="module")
 def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What lm-eval's tasks load a tokenizer from."""
+    """The source from which lm-eval's tasks load a tokenizer."""
     folder = tmp_path_factory.mktemp("neox")
     shutil.copyfile(fetch("gpt-neox-20b"), folder / "tokenizer.json")
     (folder / "tokenizer_config.json").write_text(

@@ -1,4 +1,4 @@
-"""The task files and suites that ship, and what is said of wrong ones."""
+"""The shipped task files and suites, and the errors for wrong ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The extract step: parity with DCLM's extraction, pages that hurt, what becomes a reject."""
+"""The extract step: parity with DCLM's extraction, harmful pages, and rejects."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ SMALLEST = {"resiliparse": 300_000, "trafilatura": 60_000}
 
 
 def needed_by(name: ExtractorName) -> int:
-    """The largest address space of a child so far that has extracted the article; 400 MiB where nobody says."""
+    """The peak address space of a child that extracted the article; 400 MiB if unknown."""
     guard = Guard(name, 60, 4 << 30)
     guard.extract(ARTICLE)
     assert guard._process is not None
@@ -205,7 +205,7 @@ def test_every_extractor_is_stopped_at_its_memory_and_goes_on(
     name: ExtractorName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(step, "_IN_PROCESS_CHARACTERS", 0)
-    # jusText's parser gives an empty text where memory ends early, so it gets more and a larger page
+    # jusText's parser returns an empty text if memory runs out early, so it gets more and a larger page
     limit, count = (450 << 20, 600_000) if name == "justext" else (needed_by(name) + (64 << 20), SMALLEST[name])
     monkeypatch.setattr(step, "_MAX_MEMORY_BYTES", limit)
     bodies = (b"<p>hello <b>world</b>" * count, ARTICLE.encode())
@@ -248,7 +248,7 @@ def test_every_page_is_a_text_or_a_reject(bodies: list[bytes]) -> None:
 
 def test_a_parser_that_raises_costs_one_page(monkeypatch: pytest.MonkeyPatch) -> None:
     class Panic(BaseException):
-        """As Rust code in an extension raises it."""
+        """A panic as raised by Rust code in an extension."""
 
     def parse(html: str) -> str:
         if "bad" in html:

@@ -1,4 +1,4 @@
-"""Earlier versions of Resiliparse: texts equal to theirs, run without being installed, refused where no wheel fits."""
+"""Earlier versions of Resiliparse: texts equal to theirs, run without being installed, refused if no wheel fits."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_every_page_of_the_crawl_has_the_text_of_that_version(shared: Path, vers
 
 
 def make_wheel(path: Path) -> Path:
-    """A wheel whose `resiliparse` says where it comes from."""
+    """A wheel whose `resiliparse` reports its origin."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("resiliparse/__init__.py", "")
         archive.writestr("resiliparse/extract/__init__.py", "")

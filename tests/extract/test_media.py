@@ -1,4 +1,4 @@
-"""The media types of pages: declared, sniffed, and both at odds."""
+"""The media types of pages: declared, sniffed, and conflicting."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def batch_of(texts: Sequence[str], urls: Sequence[str | None] | None = None) -> 
 
 
 def edit(step: Map, texts: Sequence[str], files: Mapping[str, Path] | None = None) -> list[str | None]:
-    """The texts after the step; None for what it drops. Checks that an empty batch works and that edits are counted."""
+    """The texts after the step; None for dropped ones. Checks that an empty batch works and that edits are counted."""
     function = step.open(Context(files={k: str(v) for k, v in (files or {}).items()}))
     assert function(batch_of([])).num_rows == 0
     batch = batch_of(texts)
@@ -47,7 +47,7 @@ def keeps(
     urls: Sequence[str | None] | None = None,
     files: Mapping[str, Path] | None = None,
 ) -> list[bool]:
-    """What the filter says of each text or URL."""
+    """The filter's decision on each text or URL."""
     function = step.open(Context(files={k: str(v) for k, v in (files or {}).items()}))
     batch = batch_of(texts, urls)
     for feature in step.features:
@@ -58,5 +58,5 @@ def keeps(
 
 
 def keeps_urls(step: Filter, urls: Sequence[str | None], files: Mapping[str, Path] | None = None) -> list[bool]:
-    """What a filter of URLs says."""
+    """The decisions of a URL filter."""
     return keeps(step, [""] * len(urls), urls, files)

@@ -1,4 +1,4 @@
-"""The reference's rules for whole documents, said as plainly as they can be: slow, and the judge of the kernels."""
+"""The reference's rules for whole documents, written as plainly as possible: slow, for comparison with the kernels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SEPARATORS = " \n\t\v\f\r\0"
 
 
 def fasttext_tokens(text: str) -> list[str]:
-    """What `fasttext.tokenize` gives: tokens between separators, and "</s>" for each newline."""
+    """The output of `fasttext.tokenize`: tokens between separators, and "</s>" for each newline."""
     tokens, token = [], ""
     for c in text + " ":
         if c in SEPARATORS:

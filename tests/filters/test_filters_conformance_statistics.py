@@ -29,7 +29,7 @@ NO_LIMITS: dict[str, None] = {f"max_{of}_fraction": None for of in ("line", "lin
 
 
 def our_step(func: str, args: dict) -> Filter | None:
-    """The step that does what a setting of the reference does; None for functions of other files."""
+    """The step equivalent to a setting of the reference; None for functions of other files."""
     args = dict(args)
     match func:
         case "page_length_filter":

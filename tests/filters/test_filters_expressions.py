@@ -1,4 +1,4 @@
-"""Every regular expression that touches pages: strings made to be hard for it do not stop it."""
+"""Every regular expression that touches pages: strings designed to be hard for it do not slow it down."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from re import _constants as c  # type: ignore[attr-defined]  # the tree of an expression is nowhere public
+from re import _constants as c  # type: ignore[attr-defined]  # the tree of an expression is not public
 from re import _parser  # type: ignore[attr-defined]
 
 import pytest
@@ -30,13 +30,14 @@ AT_ONE_PLACE = {
     "extract.media._HTML",
     "extract.media._XHTML",
 }
-"""Not searched for, but tried at one place: behind an @, at the start of a line, a chunk or a file."""
+"""Expressions that are not searched for but tried at one position: after an @, at the start of a line, a chunk or a
+file."""
 MADE_WHEN_OPENED = {"filters/lines/patterns.py", "filters/lines/substring.py"}
-"""Where expressions are made of the words of a pipeline, which are escaped: the steps are tried as such below."""
+"""Modules that build expressions from the escaped words of a pipeline; their steps are tested below."""
 
 
 def modules() -> list[Path]:
-    """Those that read pages; the generator of sample pages reads none."""
+    """Modules that read pages; the generator of sample pages does not."""
     return sorted(p for folder in FOLDERS for p in (PACKAGE / folder).rglob("*.py") if "sample" not in p.parts)
 
 
@@ -70,7 +71,7 @@ def one_of(items: list[tuple[object, object]]) -> str:
 
 
 def walk(tree: object, before: str, found: list[tuple[str, str]]) -> str:
-    """The shortest text before a place, for every repeated part: (that text, one match of the part)."""
+    """The shortest text before a position, for every repeated part: (that text, one match of the part)."""
     for kind, value in tree:  # type: ignore[attr-defined]
         if kind is c.LITERAL:
             before += chr(value)
@@ -93,7 +94,7 @@ def walk(tree: object, before: str, found: list[tuple[str, str]]) -> str:
     return before
 
 
-@pytest.mark.timeout(60)  # what takes the square of the length takes hours
+@pytest.mark.timeout(60)  # anything quadratic takes hours
 @pytest.mark.parametrize("name", ALL)
 def test_hard_strings_do_not_stop_it(name: str) -> None:
     pattern = ALL[name]

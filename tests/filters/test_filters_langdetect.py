@@ -1,4 +1,4 @@
-"""langdetect: its own probabilities, the same for a page whatever stands around it, and what `keep` means."""
+"""langdetect: its own probabilities, the same for a page whatever surrounds it, and the meaning of `keep`."""
 
 from __future__ import annotations
 

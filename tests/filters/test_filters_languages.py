@@ -1,4 +1,4 @@
-"""Rules in other languages than English, and words however a page sets them."""
+"""Rules in languages other than English, and words however a page typesets them."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ THAI = (
     "งานจะเริ่มหลังฤดูฝนและคาดว่าแล้วเสร็จภายในสิบเดือน ระหว่างนั้นครูศิลปะจะชวนเด็ก ๆ "
     "วาดภาพสะพานเก่าเก็บไว้เป็นความทรงจำ ก่อนที่ไม้แผ่นสุดท้ายจะถูกรื้อออกไป"
 )
-"""Five paragraphs of prose: words are not divided by spaces, and nothing ends in a full stop."""
+"""Five paragraphs of prose: words are not divided by spaces, and nothing ends in a period."""
 
 
 def kept_by_rules(pipeline: Path, batch: pa.RecordBatch) -> Counter[str]:

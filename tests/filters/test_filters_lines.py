@@ -1,4 +1,4 @@
-"""Line edits: the kernels give what the reference's rules, written plainly, give on any text."""
+"""Line edits: the kernels agree with the reference's rules, written plainly, on any text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masking: addresses are found as by datatrove's expression, in linear time."""
+"""Masking: addresses are found as with datatrove's expression, in linear time."""
 
 from __future__ import annotations
 

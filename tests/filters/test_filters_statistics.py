@@ -1,4 +1,4 @@
-"""Each statistics filter decides as its rule says, on any text there can be."""
+"""Each statistics filter follows its rule, on any text."""
 
 from __future__ import annotations
 

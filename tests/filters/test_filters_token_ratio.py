@@ -1,4 +1,4 @@
-"""Letters for each token, with a tokenizer small enough to count by hand."""
+"""Letters per token, with a tokenizer small enough to count by hand."""
 
 from __future__ import annotations
 

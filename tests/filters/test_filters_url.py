@@ -22,7 +22,7 @@ URLS = st.lists(st.text("abBsSéÉ-./_:&ſİK", max_size=30), min_size=1, max_si
 
 
 def distinct_matches(words: list[str], url: str, whole: bool) -> int:
-    """As DCLM: the matches of one alternation that prefers long words, ignoring case."""
+    """As in DCLM: the matches of one alternation that prefers long words, ignoring case."""
     choice = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
     pattern = re.compile(rf"\b(?:{choice})\b" if whole else f"(?:{choice})", re.IGNORECASE)
     return len({match.lower().replace("ſ", "s").replace("ı", "i") for match in pattern.findall(url.lower())})

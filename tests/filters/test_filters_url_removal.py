@@ -1,4 +1,4 @@
-"""URL removal: the scan gives what the reference's regular expressions give."""
+"""URL removal: the scan agrees with the reference's regular expressions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small models with weights that are not at their start."""
+"""Small models with weights that differ from their initial values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MakeModel = Callable[..., Transformer]
 
 
 def formula_weight(name: str, shape: torch.Size) -> torch.Tensor:
-    """Weights from a formula, as the conformance data's README has it."""
+    """Weights from the formula in the conformance data's README."""
     values = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(tuple(shape))
     values = values / np.sqrt(shape[1]) if len(shape) == 2 else 1 + 0.1 * values
     return torch.from_numpy(values.astype(np.float32))
@@ -25,7 +25,7 @@ def formula_weight(name: str, shape: torch.Size) -> torch.Tensor:
 
 @pytest.fixture
 def make_model() -> MakeModel:
-    """A float32 model whose weights, gains too, are far from their start."""
+    """A float32 model whose weights, including gains, are far from their initial values."""
 
     def make(config: ModelConfig = SHAPE) -> Transformer:
         torch.set_num_threads(1)

@@ -79,11 +79,11 @@ NO_SHARING = {
     "mistral, window", "qwen2, window", "gemma2", "gemma3", "gpt_neo", "mpt", "phi3, window", "starcoder2, window",
     "gpt_oss", "mamba", "mamba2", "recurrent_gemma", "falcon_h1",
 }  # fmt: skip
-"""Those that read every row from its start: with a shared cache their scores change."""
+"""Models that read every row from its start, because a shared cache would change their scores."""
 
 
 def build(name: str) -> HuggingFaceModel:
-    """A random model, sharp enough for a wrong mask to show."""
+    """A random model, sharp enough to reveal a wrong mask."""
     kind, settings = ARCHITECTURES[name]
     suffix = "TextConfig" if kind == "Gemma3" else "Config"
     sizes = {key: value for key, value in SIZES.items() if key != "head_dim" or kind != "Falcon"}

@@ -1,4 +1,4 @@
-"""Reading through a cache gives the logits of reading at once, whatever the padding and the pieces."""
+"""Reading through a cache gives the logits of reading at once, regardless of padding and pieces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dclm model`: out to other formats and back, with the same logits and the same tokenizer."""
+"""`dclm model`: export to other formats and back, with the same logits and tokenizer."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_case(shared: Path, name: str, results: str = "io") -> Case:
-    """The model with the reference's weights, and what the reference made of them."""
+    """The model with the reference's weights, and the reference's outputs."""
     torch.set_num_threads(1)
     folder = shared / "conformance" / "open_lm"
     parts: dict[str, np.ndarray] = {}
@@ -137,7 +137,7 @@ def update(
     fused: bool,
     look: Callable[[Transformer], None] = lambda model: None,
 ) -> Optimizer:
-    """One update for each chunk at the rates of 411m_1x from update 1999 on, as the reference's were made.
+    """One update per chunk at the rates of 411m_1x from update 1999 on, as in the reference.
 
     look: called before each update, when the gradients are clipped.
     """
@@ -161,7 +161,7 @@ def gaps_after(model: Transformer, shared: Path, num_steps: int) -> dict[str, np
 
 @pytest.mark.parametrize("fused", [False, True], ids=["plain", "fast"])
 def test_an_update_is_open_lms_where_the_gradient_is_not_rounding_error(shared: Path, fused: bool) -> None:
-    """AdamW divides a gradient by its size: where it is rounding error, the processor's matrix kernels decide."""
+    """AdamW divides a gradient by its size, so if it is rounding error, the processor's matrix kernels decide."""
     model, expected = read_case(shared, NAMES[0], "train")
     gradients: dict[str, np.ndarray] = {}
 
@@ -181,7 +181,7 @@ def test_an_update_is_open_lms_where_the_gradient_is_not_rounding_error(shared: 
 
 @pytest.mark.parametrize("fused", [False, True], ids=["plain", "fast"])
 def test_four_updates_are_open_lms_but_for_few_weights(shared: Path, fused: bool) -> None:
-    """What rounding decided in the first update stands in the gradients of the later ones."""
+    """The effects of rounding in the first update propagate to the gradients of later ones."""
     model, expected = read_case(shared, NAMES[0], "train")
     update(model, expected["chunks"][:4], loss_of if fused else plain_loss, fused=fused)
     gap = np.concatenate([each.ravel() for each in gaps_after(model, shared, 4).values()])
@@ -216,7 +216,7 @@ def test_a_batch_in_two_halves_gives_open_lms_weights(shared: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_greedy_continuations_are_open_lms(shared: Path, name: str) -> None:
-    """Of its Hugging Face wrapper, through the cache one token at a time."""
+    """Greedy output of its Hugging Face wrapper, through the cache one token at a time."""
     model, expected = read_case(shared, name, "hf_eval")
     tokens = torch.from_numpy(expected["ids"]).long()
     whole = expected["generated_nopad_nocache"]
@@ -239,7 +239,7 @@ def test_rotary_tables_are_open_lms(shared: Path, head_dim: int, seq_len: int) -
     name = f"hd{head_dim}_s{seq_len}"
     tables = Rotary(head_dim)(torch.from_numpy(expected[f"{name}_pos"]), torch.float32)
     for found, kind in zip(tables, ("cos", "sin"), strict=True):
-        both = torch.cat((found, found), dim=-1)[:, 0].numpy()  # theirs hold each frequency twice
+        both = torch.cat((found, found), dim=-1)[:, 0].numpy()  # theirs contain each frequency twice
         np.testing.assert_allclose(both, expected[f"{name}_fp32_{kind}"], atol=1e-6)
 
 

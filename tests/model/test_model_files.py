@@ -1,4 +1,4 @@
-"""Models on disk: our checkpoints, open_lm's files, Hugging Face directories; whole, foreign and corrupt."""
+"""Models on disk: our checkpoints, open_lm's files, Hugging Face directories; intact, foreign and corrupt."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_half_precision_weights_keep_exact_angles(make_model: MakeModel, tmp_pat
 
 
 def test_a_runs_last_checkpoint_is_the_one_after_most_updates(tmp_path: Path) -> None:
-    """A million updates have a name that comes before those of fewer."""
+    """The name for a million updates sorts before those for fewer."""
     for name in ("step-999999", "step-1000000", "step-000010", "step-old"):
         (tmp_path / "checkpoints" / name).mkdir(parents=True)
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-000010", "step-999999", "step-1000000"]

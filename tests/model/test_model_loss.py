@@ -1,4 +1,4 @@
-"""The loss in chunks is the loss at once, in value and gradient; first weights follow open_lm's rule."""
+"""The loss in chunks equals the loss at once, in value and gradient; first weights follow open_lm's rule."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def example(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 def test_chunks_change_neither_loss_nor_gradients(
     monkeypatch: pytest.MonkeyPatch, chunk: int, dtype: torch.dtype, compiled: bool
 ) -> None:
-    """As on CPUs, and as on GPUs, there with a backend that makes no code."""
+    """As on CPUs, and as on GPUs with a backend that generates no code."""
     monkeypatch.setattr(loss_module, "CHUNK_ELEMENTS_CPU", chunk * V)
     softmax = torch.compile(loss_module._softmax, backend="aot_eager", fullgraph=True)
     monkeypatch.setattr(loss_module, "_compiled_softmax", lambda: softmax)
@@ -99,7 +99,7 @@ def test_recomputed_activations_change_no_gradient() -> None:
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch._dynamo looks at it
 def test_blocks_are_captured_once_for_all_layers_and_compute_the_same() -> None:
-    """A graph for each layer would exceed torch.compile's limit, and what lies beyond runs uncompiled."""
+    """A graph for each layer would exceed torch.compile's limit, beyond which code runs uncompiled."""
     from torch._dynamo import reset
     from torch._dynamo.utils import counters
 

@@ -89,7 +89,7 @@ def _parquet() -> bytes:
 
 
 def read(path: Path) -> tuple[set[str | None], Tally]:
-    """The texts (of pages, the bodies) of a file, and what the reader says of it."""
+    """The texts (for pages, the bodies) of a file, and the reader's findings."""
     (file,) = list_files([str(path)])
     tally = Tally()
     found: set[str | None] = set()
@@ -100,7 +100,7 @@ def read(path: Path) -> tuple[set[str | None], Tally]:
 
 
 def files(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """Stem of the ending, packings read, what it is. Every file is written and read."""
+    """Extension, supported packings, description. Every file is written and read."""
     for stem, (content, what) in CONTENTS.items():
         packings = [p for p in ("", *PACKED) if f"{stem}{p}" in ENDINGS]
         for packing in packings:
@@ -119,7 +119,7 @@ def files(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def odd_files() -> Iterator[tuple[str, str, bytes, set[str | None]]]:
-    """What it is, file name, content, texts: valid files that other readers call damaged."""
+    """Description, file name, content, texts: valid files that other readers consider damaged."""
     frame = zstandard.ZstdCompressor(write_content_size=True).compress
     half = len(_LINES) // 2
     skip = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"
@@ -145,7 +145,7 @@ def odd_files() -> Iterator[tuple[str, str, bytes, set[str | None]]]:
 
 
 def check_odd_files(folder: Path) -> Iterator[str]:
-    """What each is, once read."""
+    """Description of each file, once read."""
     for number, (what, name, content, texts) in enumerate(odd_files()):
         (folder / str(number)).mkdir()
         path = folder / str(number) / name
@@ -157,7 +157,7 @@ def check_odd_files(folder: Path) -> Iterator[str]:
 
 
 def layouts() -> Iterator[tuple[str, ...]]:
-    """Corpus and where its text, URL, id and date are; each has its example in test_pool_recognize."""
+    """Corpus and its fields of text, URL, id and date; each has an example in test_pool_recognize."""
     for name in dict.fromkeys(name for name, _ in LAYOUTS):
         fields = next(sorted(f) for n, f in LAYOUTS if n == name)
         yield name, ", ".join(f"`{field}`" for field in fields)
@@ -192,7 +192,7 @@ _CODECS = {"windows-874": "cp874", "utf-16le": "utf-16-le", "utf-16be": "utf-16-
 
 
 def encodings() -> Iterator[tuple[str, str, str, str]]:
-    """Encoding, and whether a page in it is read right if the header names it, a <meta> does, nothing does."""
+    """Encoding, and whether a page in it is read correctly if the header, a <meta> or nothing names it."""
     for name, sample in SAMPLES.items():
         codec = _CODECS.get(name, name)
         page = f"<html><head><title>{sample}</title></head><body><p>{sample * 6}</p></body></html>"
@@ -241,7 +241,7 @@ MEDIA = (
 
 
 def media() -> Iterator[tuple[str, str, str]]:
-    """Media type, how it was declared, what `media_type` does with it."""
+    """Media type, declaration, decision of `media_type`."""
     for start, declared, kind in MEDIA:
         assert media_type(start, declared) == kind
         yield kind, declared or "not", "kept" if kind in MediaType().keep else "dropped"

@@ -1,4 +1,4 @@
-"""Archives built byte by byte, so that tests can break them where they like."""
+"""Archives built byte by byte, so that tests can break them anywhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def record(
     end: bytes = b"\r\n",
     content_type: str = "application/http; msgtype=response",
 ) -> bytes:
-    """One WARC record; `name=""` gives it an id of its own, None leaves the header out."""
+    """One WARC record; `name=""` gives it a unique id, None leaves the header out."""
     block = response(f"<p>page {number}</p>".encode()) if block is None else block
     lines = [b"WARC/1.0", f"WARC-Type: {kind}".encode(), b"WARC-Date: 2024-05-06T07:08:09Z"]
     if name is not None:
@@ -40,19 +40,19 @@ def response(body: bytes, *headers: str, status: str = "HTTP/1.1 200 OK") -> byt
 
 
 def members(*records: bytes) -> bytes:
-    """The records as a multi-member gzip file, as crawls have them."""
+    """The records as a multi-member gzip file, as in crawls."""
     return b"".join(gzip.compress(r, mtime=0) for r in records)
 
 
 def put(path: Path, data: bytes) -> InputFile:
-    """Write a file and describe it."""
+    """Write a file and return its description."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return list_files([str(path)])[0]
 
 
 def read_all(file: InputFile, **sizes: int) -> tuple[pa.Table, Tally]:
-    """Every row of a file whose batches all have the same columns, checked for what all readers promise."""
+    """Every row of a file whose batches all have the same columns, checked for the guarantees of all readers."""
     tally = Tally()
     batches = list(read_file(file, tally, **sizes))
     for batch in batches:

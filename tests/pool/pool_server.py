@@ -12,14 +12,14 @@ from pathlib import Path
 
 @dataclass
 class Site:
-    """What the server serves, how it misbehaves, and what was asked of it."""
+    """The content and faults of the server, and the requests that it received."""
 
     root: Path
     url: str = ""
     failures: list[int] = field(default_factory=list)
     """Status codes to answer the next requests with, one each; 0 breaks the connection halfway."""
     retry_after: str | None = None
-    """What a failure asks to wait."""
+    """Waiting time requested by a failure."""
     ranges: bool = True
     requests: list[tuple[str, str | None]] = field(default_factory=list)
 

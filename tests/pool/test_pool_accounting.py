@@ -61,7 +61,7 @@ def test_one_wrong_length_costs_at_most_its_record_and_is_said(
     others = [f"http://example.com/{n}" for n in range(6) if n != 2]
     assert [found[url] for url in others] == [PAGES[n] for n in range(6) if n != 2]
     own = found["http://example.com/2"]
-    if change in (-1, 3) and own is not None:  # line ends of the separator are taken along: whitespace
+    if change in (-1, 3) and own is not None:  # line ends of the separator are included: whitespace
         assert own.rstrip() == PAGES[2]
     else:
         assert own in (None, PAGES[2])
@@ -167,7 +167,7 @@ def test_the_archives_of_the_report_lose_nothing(shared: Path) -> None:
 
 
 def by_warcio(data: bytes) -> list[tuple[str, int]] | None:
-    """URL and length of each response as warcio reads it; None where it gives up."""
+    """URL and length of each response as warcio reads it; None if it gives up."""
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # warcio's warnings
             return [(r.rec_headers.get_header("WARC-Target-URI"), len(r.raw_stream.read())) for r in _records(data)]
@@ -180,7 +180,7 @@ def _records(data: bytes):
 
 
 def edited(data: st.DataObject) -> bytes:
-    """An archive of four records with one to three faults of the kinds that are found in the wild."""
+    """An archive of four records with one to three faults of kinds found in the wild."""
     blocks = [response(data.draw(st.sampled_from([b"", b"<p>x", b"a\r\n\r\nb\n" * 9]))) for _ in range(4)]
     records = [record(n, block) for n, block in enumerate(blocks)]
     for _ in range(data.draw(st.integers(1, 3))):
@@ -194,7 +194,7 @@ def edited(data: st.DataObject) -> bytes:
             records[n] = records[n].replace(b"\r\n", b"\n")
         elif fault == "junk":
             records[n] += data.draw(st.sampled_from([b"junk\r\n", b"\n\n\n", b"\0\0\0\n", b"<p>more</p>"]))
-        elif fault == "cut":  # later than in the first field, whose rest would be one with the next version line
+        elif fault == "cut":  # later than in the first field, whose rest would merge with the next version line
             records[n] = records[n][: data.draw(st.integers(min(40, len(records[n])), len(records[n])))]
         else:
             records[n] = records[n].replace(b"WARC/1.0", b"warc/1.0")
@@ -214,7 +214,7 @@ def test_a_second_independent_reader_agrees_or_the_file_is_damaged(tmp_path_fact
     if tally.damage or any(r.problem for r in ours):
         return
     theirs = by_warcio(archive)
-    if theirs is None:  # it wants a line feed between records, which a lone carriage return is not
+    if theirs is None:  # it requires a line feed between records, not a lone carriage return
         assert len(ours) == 4
     else:
         assert theirs == [(r.url, len(r.block or b"")) for r in ours]

@@ -21,7 +21,7 @@ from dclm.pool.files import list_files
 
 
 def by_warcio(count: int, packed: bool) -> bytes:
-    """An archive as warcio writes it, with block and payload digests."""
+    """An archive written by warcio, with block and payload digests."""
     sink = io.BytesIO()
     writer = WARCWriter(sink, gzip=packed)
     writer.write_record(writer.create_warcinfo_record("a.warc", {"software": "test"}))

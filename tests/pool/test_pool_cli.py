@@ -1,4 +1,4 @@
-"""`dclm pool`: what it prints, and how it fails."""
+"""`dclm pool`: output and errors."""
 
 from __future__ import annotations
 

@@ -265,7 +265,7 @@ def test_what_the_statistics_rule_out_is_not_fetched(table: Site) -> None:
     fetched = [path for path, _ in table.requests]
     assert any("part-00001" in path for path in fetched)
     first = sum("part-00000" in path for path in fetched)
-    assert first <= 3 < sum("part-00001" in path for path in fetched)  # of the first, the footer alone
+    assert first <= 3 < sum("part-00001" in path for path in fetched)  # only the footer of the first
 
 
 def test_an_index_of_ones_own_is_read_where_it_lies(table: Site, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""CSV and TSV as pools, and data sets of the Hub that lie in its local cache."""
+"""CSV and TSV as pools, and data sets of the Hub in its local cache."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_pool_of_csv_is_curated(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the Hub with the data set `me/set`: links to blobs, as the Hub's client leaves them."""
+    """A cache of the Hub with the data set `me/set`: links to blobs, as stored by the Hub's client."""
     constants = pytest.importorskip("huggingface_hub.constants")
     root = tmp_path / "hub"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(root))

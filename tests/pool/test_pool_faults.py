@@ -1,4 +1,4 @@
-"""A stream that fails in the middle is an error, never damage of the file: nothing that is there is given up."""
+"""A stream that fails in the middle is an error, never damage of the file, so no existing data is given up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGES = 400
 
 
 def warc() -> bytes:
-    """Records that hardly shrink."""
+    """Records that hardly compress."""
     records = []
     for i in range(PAGES):
         body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>" + bytes(range(64, 123)) * 20
@@ -46,7 +46,7 @@ def parquet() -> bytes:
 
 
 class Failing:
-    """A stream whose reads fail after the first few, as a connection does."""
+    """A stream whose reads fail after the first few, like a connection."""
 
     def __init__(self, stream: streams.Stream, left: list[int]) -> None:
         self._stream, self._left = stream, left

@@ -1,4 +1,4 @@
-"""Which files paths stand for, their names and order."""
+"""The files that paths refer to, their names and order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of formats, layouts and encodings says what is true."""
+"""The page of formats, layouts and encodings is correct."""
 
 from __future__ import annotations
 

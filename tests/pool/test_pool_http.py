@@ -1,4 +1,4 @@
-"""HTTP payloads: transfer and content codings, headers that lie, bombs."""
+"""HTTP payloads: transfer and content codings, false headers, bombs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_header_that_the_body_does_not_bear_out_is_passed_over(coding: str) ->
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize("left", [0.5, 0.9, 0.99])
 def test_of_a_body_that_breaks_off_the_readable_part_is_given_and_marked(coding: str, left: float) -> None:
-    page = random.Random(0).randbytes(400_000)  # hardly shrinks, so that a part of it can be read
+    page = random.Random(0).randbytes(400_000)  # hardly compresses, so that a part of it can be read
     packed = CODINGS[coding](page)
     found = parse_response(response(packed[: int(len(packed) * left)], f"Content-Encoding: {coding}"))
     assert found.reject is None

@@ -1,4 +1,4 @@
-"""Where public corpora keep their fields, and how a recipe names them."""
+"""The fields of public corpora, and how a recipe names others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The 113 odd and broken archives of other tools' test suites, against what a tolerant reader finds in them."""
+"""The 113 odd and broken archives of other tools' test suites, compared with the findings of a tolerant reader."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from dclm.pool.read import Tally, read_file
 
 READ = ("response", "resource", "conversion")
 DIFFERENT = {
-    # warcio refuses several records in one gzip member; they can be read one after the other all the same
+    # warcio refuses several records in one gzip member; they can still be read one after another
     "castorini+anserini__segment1.warc.gz": {"response": 1},
     "castorini+anserini__segment1.warc.wet.gz": {"conversion": 1},
     "archivesunleashed+aut__badexample.arc.gz": {"response": 3},
-    # warcio miscounts the length of the file's header and gives up; the records after it are sound
+    # warcio miscounts the length of the file's header and gives up; the records after it are intact
     "commoncrawl+ia-web-commons__IAH-20080430204825-00000-blackbook-truncated.arc": {"response": 8},
-    # warcio takes two HTTP status lines in the rubble after a wrong length for records; there are two in the file
+    # warcio mistakes two HTTP status lines in the debris after a wrong length for records; there are two in the file
     "oduwsdl+ipwb__broken.warc": {"response": 2},
     # line ends were converted, so that the lengths are too large by the carriage returns; warcio stops at the second
     "sing-group+WARCProcessor__test.warc": {"response": 2},
@@ -27,7 +27,7 @@ DIFFERENT = {
         "response": 1, "resource": 1, "conversion": 1,
     },
 }  # fmt: skip
-"""Where the index says that its reader gave up, what is there."""
+"""The actual content of files on which the index's reader gave up."""
 
 
 @pytest.mark.shared

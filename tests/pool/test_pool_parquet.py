@@ -1,4 +1,4 @@
-"""Parquet: what the Hub publishes, an artifact's documents, wrong columns, broken files."""
+"""Parquet: data sets of the Hub, an artifact's documents, wrong columns, broken files."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_documents_of_an_artifact_keep_their_columns_but_for_scratch(tmp_path: P
     ).cast(pa.schema([*DOCUMENT, pa.field("score", pa.float64()), pa.field("_scratch", pa.int64())]))
     file = write(tmp_path / "documents" / "a.parquet", table)
     foreign, _ = read_all(file)
-    assert foreign.schema.names == [*DOCUMENT.names, "_reject", "_row"]  # the columns alone make no artifact
+    assert foreign.schema.names == [*DOCUMENT.names, "_reject", "_row"]  # the columns alone do not make an artifact
     assert foreign["source"].to_pylist() == ["a.parquet#0", "a.parquet#1"]
     (tmp_path / "record.json").write_text('{"kind": "documents"}')
     assert list_files([str(tmp_path)]) == list_files([file.path]) == list_files([str(tmp_path / "documents")])

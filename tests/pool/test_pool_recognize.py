@@ -1,4 +1,4 @@
-"""Layouts of public corpora are recognized, said and read, and a field that is null everywhere stops a run."""
+"""Layouts of public corpora are recognized, announced and read, and a field that is null everywhere stops a run."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ FORMS = ("jsonl", "jsonl.gz", "struct", "text", "map")
 
 
 def write(folder: Path, row: dict[str, object], form: str) -> Path | None:
-    """The row in a file; Parquet has nested fields as structs, JSON text or maps. None: the form does not fit."""
+    """The row in a file; Parquet has nested fields as structs, JSON text or maps. None: the form is not applicable."""
     if form.startswith("jsonl"):
         path = folder / f"part.{form}"
         data = "".join(json.dumps(row) + "\n" for _ in range(3)).encode()

@@ -1,4 +1,4 @@
-"""A pool that changes while it is read, and pools whose record says otherwise."""
+"""A pool that changes while it is read, and pools that differ from their record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class Meddling(SerialEngine):
-    """Does something to the pool between hashing and reading it."""
+    """Modifies the pool between hashing and reading it."""
 
     def __init__(self, meddle: Callable[[], object]) -> None:
         self._meddle = meddle

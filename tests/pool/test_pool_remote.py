@@ -1,4 +1,4 @@
-"""Files on an HTTP server that fails, breaks off, or knows no ranges."""
+"""Files on an HTTP server that fails, breaks connections, or does not support ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sample pool is a real crawl: readable, deterministic, and true to its table of truth."""
+"""The sample pool is a real crawl: readable, deterministic, and consistent with its table of truth."""
 
 from __future__ import annotations
 

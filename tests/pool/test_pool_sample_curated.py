@@ -1,4 +1,4 @@
-"""The sample crawl through real steps: what is good survives, what is not does not, by the table of truth."""
+"""The sample crawl through real steps: good pages survive and others do not, according to the table of truth."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_one_page_of_each_duplicate_cluster_survives(fates: list[dict[str, objec
     exact = [rows for rows in clusters.values() if "exact" in {row["duplicate_kind"] for row in rows}]
     assert {sum(row["step"] is None for row in rows) for rows in exact} <= {0, 1}
     survivors = [sum(row["step"] is None for row in rows) for rows in clusters.values()]
-    assert 0.85 < sum(survivors) / len(survivors) < 1.25  # short near duplicates may lie below the threshold
+    assert 0.85 < sum(survivors) / len(survivors) < 1.25  # short near duplicates may be below the threshold
 
 
 @pytest.mark.slow

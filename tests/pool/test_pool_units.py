@@ -1,4 +1,4 @@
-"""Units of even size: how a pool is cut, and that the parts of a file hold what the file does."""
+"""Units of even size: how a pool is divided, and that the parts of a file contain the same as the file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def parts_of(file: InputFile, edges: list[int]) -> list[InputFile]:
 
 
 def read_parts(parts: list[InputFile]) -> tuple[Rows, list[str]]:
-    """What all parts hold, with archives whose parts do not meet read whole."""
+    """The content of all parts, with archives whose parts do not meet read as a whole."""
     seams = [rows_of(part)[1].seam for part in parts]
     rows: Rows = []
     damage: list[str] = []
@@ -105,7 +105,7 @@ def test_an_edge_at_each_byte_of_an_archive(tmp_path: Path) -> None:
 def test_parts_of_json_lines_hold_its_lines(
     lines: list[str], ending: str, edges: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Ids, sources and what is said of bad lines are the same, for lines are counted through all parts."""
+    """Ids, sources and reports of bad lines are the same, because lines are counted through all parts."""
     data = ("\n".join(lines) + ending).encode()
     file = put(tmp_path_factory.mktemp("lines") / "a.jsonl", data or b"\n")
     rows, _ = rows_of(file)

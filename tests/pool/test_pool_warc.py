@@ -1,4 +1,4 @@
-"""WARC, WET and ARC files: sound ones, and every way in which they break."""
+"""WARC, WET and ARC files: intact ones, and every way in which they break."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published opens in other people's tools: datasets, mlcroissant, transformers; and nothing is half there."""
+"""Published artifacts open in other tools (datasets, mlcroissant, transformers), and nothing is published in part."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def documents(folder: Path) -> str:
-    """Documents of three shards, one of them empty; a step of its own scores them."""
+    """Documents of three shards, one of them empty, scored by a custom step."""
     (folder / "pool").mkdir()
     for name, texts in (("a", ["one two three", "four five|six <b>"]), ("b", ["x"]), ("c", ["seven eight nine"] * 2)):
         rows = [{"text": text, "url": f"https://{name}.example/{i}"} for i, text in enumerate(texts)]
@@ -62,7 +62,7 @@ def test_datasets_opens_it_as_it_is(published: Path, documents: str, tmp_path: P
     assert found.num_rows == 4
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of rdflib, which mlcroissant uses
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from rdflib, which mlcroissant uses
 def test_mlcroissant_validates_it_and_reads_the_records(published: Path) -> None:
     import mlcroissant
 

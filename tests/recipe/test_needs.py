@@ -1,4 +1,4 @@
-"""`dclm plan` names every file that a recipe lacks, and what follows for the scores."""
+"""`dclm plan` names every file that a recipe lacks, and the consequences for the scores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ suite: {suite}
 
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine that has no asset at all."""
+    """A machine without any asset."""
     for name in ("DCLM_ASSETS", "DCLM_SHARED", "DCLM_CACHE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.delenv(needs.PASSWORD, raising=False)

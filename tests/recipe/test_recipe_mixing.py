@@ -1,4 +1,4 @@
-"""How a recipe states what is read of which source, and how often."""
+"""How a recipe states how much of each source is read, and how often."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_recipe_without_a_mixture_reads_all_of_everything(tmp_path: Path) -> N
         (PHASES + "temperature: 2\n", "", "either weights, a temperature or phases"),
         ("phases: [{share: 1, weights: {wb: 1}}]\n", "", "phases name wb, allowed: web, books"),
         ("", ", max_repeats: 2", "needs weights, a temperature or phases"),
-        ("repeats: {column: x, function: steps, cap: 2}\n", "", "set `steps` only for the function steps"),
+        ("repeats: {column: x, function: steps, cap: 2}\n", "", "the function steps needs `steps`"),
         ("repeats: {column: x, cap: 5000}\n", "", "cap"),
     ],
 )

@@ -1,6 +1,6 @@
 """A whole recipe with its pool and everything it makes on S3: the data of every artifact is that of a local run.
 
-Fingerprints differ: a pool on S3 is known by the store's checksums, one on a disk by its sha256.
+Fingerprints differ: a pool on S3 is identified by the store's checksums, one on a disk by its sha256.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dclm.recipe.run import Run, RunOptions
 
 ARTIFACTS = ("classifiers/hq", "documents/sample", "tokens", "scores")
 IDENTIFIED = ("state.json", "loss.svg")
-"""Files of a checkpoint that state the run's fingerprint, or how a picture was drawn."""
+"""Files of a checkpoint that depend on the run's fingerprint or on the drawing of a chart."""
 RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "smoke.yaml"
 
 

@@ -1,4 +1,4 @@
-"""What curation costs is measured in its units, and a plan takes it to the size of the pool."""
+"""The cost of curation is measured in its units, and a plan extrapolates it to the size of the pool."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_plan_goes_by_what_a_part_of_the_pool_took(pool: Path, tmp_path: Path)
     hours = 36.0 * 1e9 / cost.pool_bytes / 3600
     assert f"1 GB: {hours:,.0f} core-hours, {hours / 100:.3g} h on 100 cores, cost {hours * 0.05:,.2f}" in lines
     assert "measured 5 documents/s" in lines
-    shutil.copyfile(pool / "0.jsonl", pool / "3.jsonl")  # the recipe's own files, where no size is given
+    shutil.copyfile(pool / "0.jsonl", pool / "3.jsonl")  # the recipe's own files, if no size is given
     lines = "\n".join(plan_lines(load_recipe(tmp_path / "r.yaml"), curation=Curation(measured=(part,))))
     assert f"{36.0 * sum(p.stat().st_size for p in pool.iterdir()) / cost.pool_bytes / 3600:.3g} core-hours" in lines
 

@@ -1,4 +1,4 @@
-"""A recipe from a generated crawl to a result that the board takes, and what can be asked of its artifacts."""
+"""A recipe from a generated crawl to a result that the board accepts, and queries on its artifacts."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_result_is_one_that_the_board_takes(run: Path) -> None:
     assert result.core_v2 is None
     assert len(result.missing) == 52
     assert result.limited == 5
-    assert result.scores["copa"].clean_n == 5  # no item of it stands in the generated crawl
+    assert result.scores["copa"].clean_n == 5  # none of its items occurs in the generated crawl
     assert result.scores["copa"].clean_score == result.scores["copa"].score
     assert (run / "out" / "scores" / "scores.svg").read_bytes().startswith(b"<?xml")
     assert [link.kind for link in result.chain] == ["classifier", "documents", "tokens", "checkpoint", "scores"]
@@ -83,7 +83,7 @@ def test_the_result_is_one_that_the_board_takes(run: Path) -> None:
 
 def test_the_model_has_learned_from_the_documents(run: Path) -> None:
     counts = read_record(run / "out" / "train").counts
-    assert counts["validation_loss"] < 10.8  # ln 50,432: what a model that knows nothing has
+    assert counts["validation_loss"] < 10.8  # ln 50,432: the loss of a model without any knowledge
     assert (run / "out" / "train" / "loss.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 

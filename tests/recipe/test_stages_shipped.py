@@ -1,4 +1,5 @@
-"""The shipped pipelines run from crawl to documents, with the user's own files where nobody may pass them on."""
+"""The shipped pipelines run from crawl to documents, with the user's own files for those that may not be
+distributed."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def own_files(pool: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with stand-ins for what DCLM publishes: a classifier with its labels, a list of domains."""
+    """A folder with stand-ins for DCLM's published files: a classifier with its labels, a list of domains."""
     folder = tmp_path_factory.mktemp("own")
     lines = []
     for label, name in (("hq", "quality_positive"), ("cc", "quality_negative")):

@@ -1,4 +1,4 @@
-"""`dclm verify` on a small run: whatever is changed, deleted or edited by hand is found and named."""
+"""`dclm verify` on a small run: anything changed, deleted or edited by hand is found and named."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run, not to be changed."""
+    """A finished run, which must not be changed."""
     root = tmp_path_factory.mktemp("verify")
     (root / "p.yaml").write_text(PIPELINE, encoding="utf-8")
     (root / "r.yaml").write_text(RECIPE.replace("BYTES", str(BYTES)), encoding="utf-8")
@@ -111,7 +111,7 @@ def test_a_whole_run_is_verified(run: Path) -> None:
 
 def test_every_flipped_bit_is_found(run: Path) -> None:
     for name in sorted(p.relative_to(run).as_posix() for p in run.rglob("*") if p.is_file()):
-        if name.startswith(".") or name.endswith("timings.jsonl"):  # nothing of a result depends on these
+        if name.startswith(".") or name.endswith("timings.jsonl"):  # no result depends on these
             continue
         path = run / name
         before = path.read_bytes()
@@ -147,7 +147,7 @@ def test_numbers_edited_in_a_record_are_found(run: Path) -> None:
 
 
 def test_scores_edited_by_hand_are_found(run: Path) -> None:
-    """Even where the record of the scores, its digest and the result's chain are made to agree."""
+    """Even if the record of the scores, its digest and the result's chain are made to agree."""
     path = run / "scores" / "scores.json"
     right = json.loads(path.read_text())["tasks"]["copa"]["accuracy"]
     wrong = 1.0 if right < 1 else 0.0

@@ -1,4 +1,4 @@
-"""What each step is worth: the numbers of a pipeline small enough to do by hand."""
+"""The effect of each step: the numbers of a pipeline small enough to compute by hand."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TEXTS = ["a b c d", "a b c d", "one", "two words", "", "e f g", "a b c d"]
 
 
 class Backwards(SerialEngine):
-    """Runs units last first, and pickles all that goes to them and comes back, as engines with workers do."""
+    """Runs units in reverse order, and pickles their inputs and outputs, like engines with workers."""
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
@@ -71,7 +71,7 @@ def test_the_numbers_are_those_one_finds_by_hand(found: Ablation) -> None:
     assert (found.documents, found.kept, found.characters) == (7, 2, 12)
     length, count, threshold, exact = found.steps
     assert (length.dropped, length.dropped_alone, length.also_dropped_by_others) == (2, 2, 2)
-    assert (length.only_here, length.caught_later) == (0, 2)  # what it drops, the threshold would
+    assert (length.only_here, length.caught_later) == (0, 2)  # the threshold would drop the same
     assert (threshold.dropped, threshold.dropped_alone, threshold.also_dropped_by_others) == (1, 3, 2)
     assert (threshold.only_here, threshold.kept_without, threshold.characters_without) == (1, 3, 12 + 9 - 0)
     assert (count.gone_with, count.only_here, count.dropped) == ((2,), 1, 0)

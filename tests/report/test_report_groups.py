@@ -1,4 +1,4 @@
-"""Counts by key stay exact while they fit, and within the bound that they state beyond."""
+"""Counts by key are exact while they fit, and beyond that within the stated bound."""
 
 from __future__ import annotations
 

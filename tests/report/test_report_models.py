@@ -25,7 +25,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def points(picture: str) -> list[list[tuple[float, float]]]:
-    """Of each curve."""
+    """Points of each curve."""
     root = ElementTree.fromstring(picture)
     lines = [e for e in root.iter(f"{SVG}polyline") if e.get("class") == "curve"]
     return [[tuple(map(float, p.split(","))) for p in str(e.get("points")).split()] for e in lines]  # type: ignore[misc]

@@ -80,7 +80,7 @@ def test_documents_and_characters_are_exact_at_every_step(sample: Path, report: 
         assert step.dropped == sum(r["step_index"] == index and r["reason"] is None for r in rows)
         assert step.rejected == sum(r["step_index"] == index and r["reason"] is not None for r in rows)
         after = [r["characters"] for r in rows if r["step_index"] is None or r["step_index"] > index]
-        if index >= 0:  # no step of this pipeline edits what extraction gave
+        if index >= 0:  # no step of this pipeline edits the extracted text
             assert step.characters_out == sum(after)
             assert step.documents_out == len(after)
     assert steps[4].characters_out == sum(len(t) for shard in texts for t in shard)
@@ -161,7 +161,7 @@ def test_the_page_is_the_same_at_one_and_two_workers_and_in_another_place(tmp_pa
 
 
 class Tags(HTMLParser):
-    """What elements and attributes a browser would see."""
+    """Elements and attributes that a browser would see."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ LEVELS = {"400m": 0.15, "1b": 0.25, "7b": 0.36}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MadeRun:
-    """A row of the table: the quality is what it adds to the centered accuracy on each task."""
+    """A row of the table; its quality is added to the centered accuracy on each task."""
 
     corpus: str
     scale: str
@@ -27,7 +27,7 @@ class MadeRun:
 
 
 def write_table(path: Path, runs: Sequence[MadeRun], noise: float = 0.0, seed: int = 0) -> Path:
-    """Write the runs as evals.csv has them; `noise` is the spread of each task's centered accuracy."""
+    """Write the runs in the form of evals.csv; `noise` is the spread of each task's centered accuracy."""
     generator = np.random.default_rng(seed)
     tasks = load_suite("core").tasks
     with path.open("w", encoding="utf-8", newline="") as handle:

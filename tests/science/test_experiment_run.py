@@ -1,4 +1,4 @@
-"""A grid on a generated crawl from file to report; what is finished is reused; wrong files are told."""
+"""A grid on a generated crawl from file to report; finished work is reused; wrong files are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fits and comparisons on points whose truth is known."""
+"""Fits and comparisons on points with a known truth."""
 
 from __future__ import annotations
 

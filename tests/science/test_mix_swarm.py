@@ -1,4 +1,5 @@
-"""Swarms: mixtures are drawn as asked, proxies are trained once, and stay when a source or more proxies are added."""
+"""Swarms: mixtures are drawn as requested, and proxies are trained once and kept when a source or more proxies are
+added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Predictions across scales: what is left out stays out, what is planted is found, and the published numbers hold."""
+"""Predictions across scales: excluded runs have no influence, planted effects are found, and the published numbers
+hold."""
 
 from __future__ import annotations
 
@@ -126,7 +127,7 @@ def test_the_spread_of_runs_is_that_of_equal_designs(tmp_path: Path) -> None:
     runs += [MadeRun(corpus="a", scale="1b", quality=0.3, rate="0p01"), MadeRun(corpus="b", scale="1b", quality=0.1)]
     read = made(tmp_path, runs, 0.0)
     assert run_spread(read) == pytest.approx(np.std([0.0, 0.02], ddof=1), rel=1e-6)
-    assert 0 < run_spread(read[2:]) < 0.02  # nothing was run twice: sampling error alone
+    assert 0 < run_spread(read[2:]) < 0.02  # nothing was run twice: only sampling error
 
 
 def test_a_run_that_two_tables_hold_counts_once(tmp_path: Path) -> None:

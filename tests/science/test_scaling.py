@@ -114,7 +114,7 @@ def test_the_largest_runs_are_predicted_from_the_smaller_ones() -> None:
         for o in world(0.001, np.random.default_rng(8))
     ]
     (after,) = hold_out_largest(changed)
-    assert after.p_a_above == h.p_a_above  # the largest runs have no say
+    assert after.p_a_above == h.p_a_above  # the largest runs have no influence
     assert not after.held
     assert hold_out_largest([o for o in changed if o.flops != 1e19]) == []
 

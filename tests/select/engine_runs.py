@@ -20,7 +20,7 @@ from dclm.pool.files import list_files
 
 
 def write_pool(root: Path, shards: Sequence[Sequence[dict[str, object]]]) -> Path:
-    """JSONL files, one per shard; rows have `text` and what else they are given."""
+    """JSONL files, one per shard; rows have `text` and the given fields."""
     root.mkdir(parents=True, exist_ok=True)
     for number, rows in enumerate(shards):
         lines = [
@@ -32,7 +32,7 @@ def write_pool(root: Path, shards: Sequence[Sequence[dict[str, object]]]) -> Pat
 
 
 def run(steps: Sequence[Step], pool: Path, out: Path, workers: int = 1) -> tuple[Record, pa.Table]:
-    """The record and all documents that `steps` keep of the pool."""
+    """The record and all documents of the pool that `steps` keep."""
     bound = bind(Pipeline(name="test", steps=tuple(steps)))
     engine = SerialEngine() if workers == 1 else LocalEngine(workers)
     record = curate(bound, list_files([str(pool)]), out, CurateOptions(unit_bytes=0, shard_bytes=0), engine)
@@ -40,7 +40,7 @@ def run(steps: Sequence[Step], pool: Path, out: Path, workers: int = 1) -> tuple
 
 
 def run_twice(steps: Sequence[Step], pool: Path, work: Path) -> tuple[Record, pa.Table]:
-    """As `run`, after a run in four workers has been found to give the same files, byte for byte."""
+    """Like `run`, after checking that a run in four workers gives the same files, byte for byte."""
     record, table = run(steps, pool, work / "one")
     run(steps, pool, work / "four", workers=4)
     files = sorted(p.relative_to(work / "one") for p in (work / "one").rglob("*") if p.is_file())

@@ -1,4 +1,4 @@
-"""Measures of a classifier against their definitions."""
+"""Metrics of a classifier compared with their definitions."""
 
 from __future__ import annotations
 

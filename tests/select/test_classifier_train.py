@@ -1,4 +1,4 @@
-"""Training: the same spec gives the same file, and what is held out is not learnt from."""
+"""Training: the same spec gives the same file, and held-out documents are not used for training."""
 
 from __future__ import annotations
 

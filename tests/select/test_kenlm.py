@@ -1,4 +1,4 @@
-"""KenLM scores: CCNet's normalization and formula, and Kneser-Ney models against counting by hand."""
+"""KenLM scores: CCNet's normalization and formula, and Kneser-Ney models compared with counting by hand."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def label(step: LlmLabel, texts: list[str], context: Context | None = None) -> p
 
 
 class Server:
-    """A server whose grade is the number of words; `faults` are statuses that it gives first."""
+    """A server whose grade is the number of words; `faults` are statuses that it returns first."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[dict[str, Any], str | None]] = []

@@ -1,4 +1,4 @@
-"""Scores by language models: transformers' own numbers, windows, batches, and what is refused."""
+"""Scores by language models: transformers' own numbers, windows, batches, and refusals."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_documents_are_cut_and_cannot_end_their_turn(chatty: Path) -> None:
     step = AskLanguageModel(model=f"hf:{chatty}", prompt=SHORT, max_tokens=3)
     long, cut = score(step, ["w1 w2 w3 w4 w5 w6", "w1 w2 w3"])
     assert long == cut
-    window = AskLanguageModel(model=f"hf:{chatty}", prompt=SHORT)  # 96 tokens, of which the prompt takes 8
+    window = AskLanguageModel(model=f"hf:{chatty}", prompt=SHORT)  # 96 tokens, 8 of which are the prompt's
     many = [f"w{i % 24}" for i in range(300)]
     assert score(window, [" ".join(many)]) == score(window, [" ".join(many[:88])])
     assert score(window, [" ".join(many[:87])]) != score(window, [" ".join(many[:88])])

@@ -131,7 +131,7 @@ def test_the_nearest_before_is_that_of_a_plain_product() -> None:
 def test_one_of_each_planted_group_stays(keep: Keep) -> None:
     vectors = planted(20, 5)
     parted = decide(SemDedup(clusters=4, epsilon=0.2, keep=keep), shards_of(vectors, 3))
-    assert 76 <= parted.drops.num_rows <= 80  # a group may lie across the border of two clusters
+    assert 76 <= parted.drops.num_rows <= 80  # a group may be split between two clusters
     decision = decide(SemDedup(clusters=1, epsilon=0.2, keep=keep), shards_of(vectors, 3))
     assert decision.drops.num_rows == 80
     (table,) = decision.tables["clusters"]

@@ -1,7 +1,7 @@
 """Writes dclm/text/unicode_data.py: one 16-bit class per code point, compressed.
 
-Run by hand with Python 3.11 (whose `str` methods follow Unicode 14.0.0) and uniseg 0.10.1 (Unicode 16.0.0), what the
-reference outputs were made with:  python tests/text/make_unicode_data.py
+Run by hand with Python 3.11 (whose `str` methods follow Unicode 14.0.0) and uniseg 0.10.1 (Unicode 16.0.0), the
+versions used for the reference outputs:  python tests/text/make_unicode_data.py
 """
 
 from __future__ import annotations

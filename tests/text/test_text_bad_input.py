@@ -1,4 +1,4 @@
-"""Texts of shapes that break naive code: counted rightly, in linear time and bounded memory."""
+"""Texts of shapes that break naive code: counted correctly, in linear time and bounded memory."""
 
 from __future__ import annotations
 

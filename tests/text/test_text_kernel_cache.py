@@ -25,7 +25,7 @@ def double(x):
 
 
 def hits(folder: Path) -> int:
-    """Use the kernel in a new process; gives how often it was loaded instead of compiled."""
+    """Use the kernel in a new process; returns how often it was loaded instead of compiled."""
     paths = os.pathsep.join([str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder / "cache"), "PYTHONPATH": paths}
     command = [sys.executable, "-c", USE]

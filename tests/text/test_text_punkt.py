@@ -46,7 +46,7 @@ class OlderVariables(PunktLanguageVars):
 
 
 class OlderToken(PunktToken):
-    """Read by `re` too, for which "²" is no digit."""
+    """Also read by `re`, for which "²" is not a digit."""
 
     __slots__ = ()
     _RE_ELLIPSIS = re.compile(r"\.\.+$")

@@ -1,4 +1,4 @@
-"""Spans removed from texts, against slices of Python bytes."""
+"""Spans removed from texts, compared with slices of Python bytes."""
 
 from __future__ import annotations
 

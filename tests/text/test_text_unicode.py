@@ -1,4 +1,4 @@
-"""Decoding and code point classes agree with Python; bytes that are no UTF-8 do no harm."""
+"""Decoding and code point classes agree with Python; bytes that are not UTF-8 do no harm."""
 
 from __future__ import annotations
 

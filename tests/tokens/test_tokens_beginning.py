@@ -1,4 +1,4 @@
-"""A token before each document: training, evaluation and export do the same, whatever the tokenizer's file says."""
+"""A token before each document: training, evaluation and export agree, whatever the tokenizer's file states."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def template(single: str, *tokens: tuple[str, int]) -> processors.TemplateProces
 
 @pytest.fixture
 def kinds(tokenizer_json: str, tmp_path: Path) -> dict[str, str]:
-    """Tokenizers that are alike but for their post-processors; `<s>` is 338, `<cls>` 339."""
+    """Tokenizers that differ only in their post-processors; `<s>` is 338, `<cls>` 339."""
     made = {}
     processor = {
         "plain": None,
@@ -129,7 +129,7 @@ def test_what_stands_around_a_text_is_found(kinds: dict[str, str]) -> None:
 
 
 def test_bos_is_part_of_what_a_document_costs(kinds: dict[str, str], write_jsonl: WriteLines, tmp_path: Path) -> None:
-    """Text tokens count the text alone; the rows hold one more per document."""
+    """Text tokens count only the text; the rows contain one more per document."""
     pool = write_jsonl("pool", [[f"text {i}" for i in range(100)]])
     for bos in (False, True):
         config = TokenizeConfig(seq_len=7, bos=bos, eot="<|endoftext|>")

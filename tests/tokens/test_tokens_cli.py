@@ -1,4 +1,4 @@
-"""`dclm tokenize` and `dclm tokens`: words, numbers, exit codes."""
+"""`dclm tokenize` and `dclm tokens`: output, numbers, exit codes."""
 
 from __future__ import annotations
 

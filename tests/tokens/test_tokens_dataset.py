@@ -1,4 +1,4 @@
-"""The reader gives the rows that were written, and says what is wrong with a damaged artifact."""
+"""The reader returns the rows that were written, and reports the damage of an artifact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts are read from all that holds them; what is broken is named."""
+"""Texts are read from every supported source; broken parts are named."""
 
 from __future__ import annotations
 

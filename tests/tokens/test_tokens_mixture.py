@@ -1,4 +1,4 @@
-"""Shares of sources are exact, and copies hold what they should."""
+"""Shares of sources are exact, and copies have the right content."""
 
 from __future__ import annotations
 

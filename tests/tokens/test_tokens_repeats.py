@@ -1,4 +1,4 @@
-"""Counts per document: exact, deterministic, capped, and known to the account."""
+"""Counts per document: exact, deterministic, capped, and reflected in the account."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_column_that_is_not_there_is_named(tokenizer_json: str, tmp_path: Path
 
 
 def as_artifact(parquet: Path, root: Path) -> Path:
-    """The same files as the documents of a finished curation."""
+    """The same files as documents of a finished curation."""
     (root / "documents").mkdir(parents=True)
     for path in parquet.iterdir():
         path.rename(root / "documents" / path.name)

@@ -1,4 +1,4 @@
-"""The global order is a permutation that looks uniform, and stays one whatever the bounds on memory."""
+"""The global order is a permutation that looks uniform, whatever the bounds on memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dclm.tokens.shuffle import merge, plan_merge
 
 
 def make_runs(root: Path, sizes: list[int], seed: int = 0) -> list[Run]:
-    """Runs whose rows of two tokens spell their place in the input: [i mod 2^16, i div 2^16]."""
+    """Runs whose rows of two tokens encode their position in the input: [i mod 2^16, i div 2^16]."""
     root.mkdir(exist_ok=True)
     runs, start = [], 0
     for index, size in enumerate(sizes):
@@ -29,7 +29,7 @@ def make_runs(root: Path, sizes: list[int], seed: int = 0) -> list[Run]:
 
 
 def order(root: Path, runs: list[Run], rows_per_shard: int) -> Any:
-    """Where each row of the output came from."""
+    """Origin of each row of the output."""
     (root / "out" / "tokens").mkdir(parents=True, exist_ok=True)
     plan = plan_merge(
         [runs],

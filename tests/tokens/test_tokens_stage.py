@@ -1,4 +1,5 @@
-"""From documents to shuffled rows: nothing lost, every token accounted for, the same bytes however it was run."""
+"""From documents to shuffled rows: nothing is lost, every token is accounted for, and the bytes are the same however it
+was run."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ PAD = 338  # the small tokenizer's 336 ids without added tokens, + 2
 
 
 def streams(path: str, shards: Sequence[Sequence[str]]) -> list[list[int]]:
-    """Each shard's documents, encoded by the judge one by one, EOT after each."""
+    """Each shard's documents, encoded one by one by the reference tokenizer, with EOT after each."""
     return [[i for text in texts for i in [*encode(path, "hf", [text]).ids.tolist(), 0]] for texts in shards]
 
 
@@ -87,7 +88,7 @@ def test_stream_packing_loses_nothing_and_pads_one_row_at_most(
 
 
 def open_lm_packing(documents: Sequence[Sequence[int]], length: int) -> Iterator[list[int]]:
-    """open_lm's `preprocess` of one file: a strict `<`, and what is left is padded."""
+    """open_lm's `preprocess` of one file: a strict `<`, and the rest is padded."""
     buffer: list[int] = []
     for document in documents:
         buffer += document
@@ -168,7 +169,7 @@ def test_whatever_changes_the_bytes_changes_the_fingerprint(
     assert one.fingerprint != other.fingerprint
     assert one.files != other.files
     left = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
-    assert left == {"record.json", *contents(tmp_path / "out")}  # nothing of the first one is left
+    assert left == {"record.json", *contents(tmp_path / "out")}  # nothing remains of the first one
 
 
 def test_a_finished_artifact_is_not_made_again(tokenizer_json: str, documents: Path, tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_killed_anywhere_and_run_again_gives_the_same_bytes(
     monkeypatch.setattr(pack, "_pack", lambda *a: (packed.append(a), original(*a))[1])
     tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=config)
     assert contents(tmp_path / "out") == contents(tmp_path / "clean")
-    assert len(packed) == max(0, 7 - units)  # units that were finished are not done again
+    assert len(packed) == max(0, 7 - units)  # finished units are not repeated
     names = ["manifest.jsonl", "record.json", "tokenizer.json", "tokenizer_config.json", "tokens"]
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == names
 

@@ -1,4 +1,4 @@
-"""open_lm's token sets come in and go out without a change, in each form that is about."""
+"""open_lm's token sets are imported and exported unchanged, in every form in use."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_open_lm_would_read_every_exported_shard(
     export_webdataset(tmp_path / "out", tmp_path / "set")
     lines = [json.loads(line) for line in (tmp_path / "set/manifest.jsonl").read_text().split("\n")[:-1]]
     rows = []
-    for line in lines:  # as open_lm's get_metadata_file and preprocess_json do
+    for line in lines:  # as in open_lm's get_metadata_file and preprocess_json
         with tarfile.open(tmp_path / "set" / f"{line['shard']}.tar") as archive:
             members = archive.getmembers()
             assert len(members) == line["num_sequences"]

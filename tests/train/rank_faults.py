@@ -1,4 +1,4 @@
-"""What goes wrong in one rank of a test: passed as `make_progress` to `launch`, which each rank calls first."""
+"""Faults in one rank of a test: passed as `make_progress` to `launch`, which each rank calls first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WHERE = 15
 
 
 def dies_in_mid_write() -> Progress:
-    """Rank 1 is killed when its part of the checkpoint is written, and the checkpoint is not committed."""
+    """Rank 1 is killed when its part of the checkpoint is written but the checkpoint is not committed."""
     whole = checkpoint.write_shards
 
     def write(directory: Path, tensors: dict[str, Tensor]) -> None:
@@ -30,7 +30,7 @@ def dies_in_mid_write() -> Progress:
 
 
 def stalls() -> Progress:
-    """Rank 1 never comes back from an update."""
+    """Rank 1 never returns from an update."""
     whole = loop.Trainer.update
 
     def update(self: loop.Trainer, step: int) -> Tensor:
@@ -43,7 +43,7 @@ def stalls() -> Progress:
 
 
 class Signals(NullProgress):
-    """Signals its own process after so many updates."""
+    """Signals its own process after this many updates."""
 
     def __init__(self, updates: int, number: signal.Signals) -> None:
         self._left, self._number = updates, number

@@ -1,4 +1,4 @@
-"""What `dclm plan` says of a training run, and what it refuses."""
+"""Estimates and refusals of `dclm plan` for a training run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_more_gpus_take_as_many_gpu_hours_and_a_higher_share_fewer() -> None:
 
 @pytest.mark.parametrize("checkpointed", [False, True])
 def test_activations_are_estimated_near_what_autograd_keeps(checkpointed: bool) -> None:
-    """In bfloat16, of blocks wide enough that what does not grow with width is small beside them."""
+    """In bfloat16, with blocks so wide that memory independent of the width is small by comparison."""
     config = ModelConfig(hidden_dim=256, num_layers=6, num_heads=2, seq_len=64, vocab_size=16)
     model = initialize(Transformer(config), seed=0).train()
     model.compute_dtype = torch.bfloat16

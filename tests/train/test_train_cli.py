@@ -1,4 +1,4 @@
-"""`dclm train` from the command line: every choice reaches the run, and what comes of it is said."""
+"""`dclm train` from the command line: every option reaches the run, and the outcome is reported."""
 
 from __future__ import annotations
 

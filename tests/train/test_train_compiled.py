@@ -42,9 +42,8 @@ def losses(out: Path) -> list[float]:
 def test_a_compiled_run_has_the_losses_of_the_plain_one(
     make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path
 ) -> None:
-    """In a process of its own: Inductor imports setuptools, which has failed in one that had run many other tests.
-
-    With a cache of its own, too: the machine's may hold what was compiled for another torch.
+    """In a separate process: Inductor imports setuptools, which has failed in one that had run many other tests. Also
+    with a separate cache: the machine's may contain code compiled for another torch.
     """
     tokens = make_tokens()
     train(tokens, tmp_path / "plain", scale=small_scale, seed=1, options=PLAIN)

@@ -1,4 +1,4 @@
-"""A run that continues looks at what it continues from: one flipped bit, and it refuses."""
+"""A resumed run verifies the files that it continues from, and refuses after one flipped bit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def flip(path: Path) -> None:
 
 @pytest.fixture
 def stopped(make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run that was ended after four updates."""
+    """A run that ended after four updates."""
     seen = {"updates": 0}
     monkeypatch.setattr(stopping, "requested", lambda: signal.SIGTERM if seen["updates"] == 3 else None)
 
@@ -67,7 +67,7 @@ def test_a_flipped_bit_in_what_it_continues_from_is_refused(stopped: Path, small
 
 
 def test_a_checkpoint_that_is_named_itself_is_compared_too(stopped: Path) -> None:
-    """As is one of a run that has not finished, which has no record yet."""
+    """Also for an unfinished run, which has no record yet."""
     assert find_checkpoint(stopped / CHECKPOINT) == stopped / CHECKPOINT == find_checkpoint(stopped)
     flip(stopped / CHECKPOINT / "model.safetensors")
     for address in (stopped / CHECKPOINT, stopped):

@@ -1,4 +1,4 @@
-"""A run whose ranks are elsewhere is told by what they write down."""
+"""Progress of a run whose ranks are elsewhere, from the files that they write."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Told:
-    """Notes what it is told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         self.started: list[tuple[str, int | None, str]] = []
@@ -71,7 +71,7 @@ def test_updates_are_told_once_and_again_only_when_the_run_is_further(
     follower.look()
     follower.look()
     assert (told.units, len(told.notes)) == (20, 1)
-    for name in ("metrics.jsonl", "timings.jsonl"):  # a rank has gone back to a checkpoint
+    for name in ("metrics.jsonl", "timings.jsonl"):  # a rank has returned to a checkpoint
         lines = (out / name).read_bytes().splitlines(keepends=True)
         (out / name).write_bytes(b"".join(lines[:12]))
     follower.look()

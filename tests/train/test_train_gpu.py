@@ -1,4 +1,4 @@
-"""A CUDA device trains the model that the CPU trains. Run by hand where there is one: `pytest -m gpu`."""
+"""A CUDA device trains the model that the CPU trains. Run by hand on a machine with one: `pytest -m gpu`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    pytest.mark.filterwarnings("default"),  # of inductor and NCCL
+    pytest.mark.filterwarnings("default"),  # from inductor and NCCL
 ]
 PLAIN = TrainOptions(precision="fp32", threads=1, checkpoint_every=10)
 

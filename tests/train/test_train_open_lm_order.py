@@ -1,4 +1,4 @@
-"""The order of an open_lm run: equal to that of its own pipeline, and the one that a training run reads."""
+"""The order of an open_lm run: equal to that of its own pipeline, and used by a training run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNEVEN = [100, 90, 100, 64, 100, 100, 80, 77, 100, 100, 100, 100]
 def test_the_order_is_that_of_open_lms_pipeline(
     shards: list[int], sequences: int, batch: int, steps: int, order: OpenLmOrder, expected: str
 ) -> None:
-    """Hashes of the rows that the stages of open_lm's `data.py` gave with webdataset 1.0.2 and torch's DataLoader."""
+    """Hashes of the rows from the stages of open_lm's `data.py` with webdataset 1.0.2 and torch's DataLoader."""
     found = order.indices(shards, sequences, batch, steps)
     assert found.shape == (steps * batch,)
     assert hashlib.sha256(found.astype("<i8").tobytes()).hexdigest()[:16] == expected

@@ -1,4 +1,4 @@
-"""Several ranks train the model that one trains, go on from each other's checkpoints, and fail as one does."""
+"""Several ranks train the same model as one, continue from each other's checkpoints, and fail together."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def metrics(out: Path) -> list[dict[str, float]]:
 
 
 def assert_same_run(found: Path, expected: Path) -> None:
-    """The same updates up to rounding, and a model of the same weights up to what AdamW makes of rounding."""
+    """The same updates up to rounding, and a model with the same weights up to AdamW's effect on rounding."""
     for mine, theirs in zip(metrics(found), metrics(expected), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-4)
     weights = load_file(expected / LAST)
@@ -73,7 +73,7 @@ def test_two_ranks_go_on_where_one_stopped(make_tokens: MakeTokens, small_scale:
 def test_four_ranks_in_two_copies_with_unequal_shares_train_the_model_of_one(
     make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path
 ) -> None:
-    """HSDP over gloo, a batch that four ranks cannot cut alike, and activations computed twice."""
+    """HSDP over gloo, a batch that four ranks cannot divide evenly, and activations computed twice."""
     scale = dataclasses.replace(small_scale, batch_sequences=6, tokens=20 * 6 * 16, micro_batch_sequences=1)
     tokens = make_tokens()
     train(tokens, tmp_path / "one", scale=scale, seed=1, options=PLAIN)
@@ -87,7 +87,8 @@ def test_four_ranks_in_two_copies_with_unequal_shares_train_the_model_of_one(
 def test_a_rank_killed_in_mid_write_costs_the_updates_since_the_last_checkpoint(
     make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path
 ) -> None:
-    """SIGKILL before the sharded checkpoint after update 15 is committed; one process goes on from the one before."""
+    """SIGKILL before the sharded checkpoint after update 15 is committed; one process continues from the previous
+    one."""
     tokens, out = make_tokens(), tmp_path / "killed"
     options = dataclasses.replace(PLAIN, checkpoint_every=5)
     with pytest.raises(LostRankError, match="rank 1\nwas killed by SIGKILL"):

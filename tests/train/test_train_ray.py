@@ -57,7 +57,7 @@ def losses(out: Path) -> list[float]:
 def test_ray_workers_train_the_model_of_one_process_and_tell_what_they_refuse(
     make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path
 ) -> None:
-    """An elastic run of one or two workers. In a process of its own, for Ray leaves processes and warnings behind."""
+    """An elastic run of one or two workers. In a separate process, because Ray leaves processes and warnings behind."""
     import pickle
 
     tokens, out = make_tokens(), tmp_path / "run"
@@ -67,7 +67,7 @@ def test_ray_workers_train_the_model_of_one_process_and_tell_what_they_refuse(
         "few": make_tokens("few", num_sequences=10), "few_out": tmp_path / "few-run",
     }  # fmt: skip
     command = [sys.executable, "-c", ON_RAY, pickle.dumps(job).hex()]
-    environment = {**os.environ, "DCLM_RAY_WAIT_SECONDS": "0"}  # no node joins: told at once
+    environment = {**os.environ, "DCLM_RAY_WAIT_SECONDS": "0"}  # no node joins: reported at once
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=400, env=environment)
     fingerprint, loss, world_size, refused, no_room = json.loads(done.stdout.splitlines()[-1])
     assert fingerprint == one.fingerprint
@@ -141,7 +141,7 @@ def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
 
 
 def test_a_cluster_that_has_no_room_again_ends_the_run_with_what_to_do(tmp_path: Path) -> None:
-    """What Ray Train raises when it has given up; it would try for ever if it were not told when to."""
+    """The error of Ray Train when it has given up; without a limit, it would retry forever."""
     from ray.train import ControllerError, WorkerGroupError
 
     waited = ControllerError(TimeoutError("startup timed out waiting for 2 workers\nand more"))
@@ -165,7 +165,8 @@ micro_batch_sequences: 4
 
 @pytest.mark.slow
 def test_a_signal_to_the_driver_leaves_a_checkpoint_of_the_ranks(make_tokens: MakeTokens, tmp_path: Path) -> None:
-    """The ranks hear of it, save, and end well; the command says how to continue, and its exit code is the signal's."""
+    """The ranks are notified, save, and end cleanly; the command says how to continue, and its exit code is the
+    signal's."""
     tokens, out, scale = make_tokens(num_sequences=400), tmp_path / "out", tmp_path / "small.yaml"
     updates = 3000
     scale.write_text(SCALE.format(seq_len=16, vocab_size=97, tokens=updates * 8 * 16))

@@ -1,4 +1,4 @@
-"""A run as a whole: what it writes, that it repeats itself, is resumed, and what it refuses."""
+"""A complete run: its files, reproducibility, resumption and refusals."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_a_disk_too_small_is_refused_before_anything_starts(
     monkeypatch.setattr("dclm.train.checkpoint.shutil.disk_usage", lambda _: usage(10**9, 10**9, 10**5))
     with pytest.raises(DataError, match="GB are free, needed for 3 checkpoints"):
         train(make_tokens(), tmp_path / "run", scale=small_scale, seed=1, options=PLAIN)
-    for step in (5, 10):  # those are there already, and one of them is deleted when the next one stands
+    for step in (5, 10):  # those already exist, and one of them is deleted once the next one is complete
         checkpoint_path(tmp_path / "run", step).mkdir(parents=True)
     require_space(tmp_path / "run", 10**5 // 12, keep=2)
     with pytest.raises(DataError, match="needed for 1 checkpoints"):

@@ -1,4 +1,4 @@
-"""Runs that start from the weights of a model, and scales that a file declares: what open_lm's runs need."""
+"""Runs that start from the weights of a model, and scales that a file declares, as needed for open_lm's runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Training that is asked to end: a checkpoint, a message, the signal's exit code, and the same model in the end."""
+"""Training that is stopped by a signal: a checkpoint, a message, the signal's exit code, and the same model in the
+end."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ PLAIN = TrainOptions(device="cpu", precision="fp32", threads=1, checkpoint_every
 
 @pytest.fixture
 def _signals() -> Iterator[None]:
-    """Signals are taken as on the command line, and as before after the test."""
+    """Signals are handled as on the command line, and restored after the test."""
     before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
     stopping.install()
     yield

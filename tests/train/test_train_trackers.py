@@ -1,4 +1,4 @@
-"""Metrics reach TensorBoard and Weights & Biases where they are asked for, and the run's own files are as without."""
+"""Metrics reach TensorBoard and Weights & Biases if requested, and the run's own files are unchanged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def losses(out: Path) -> list[float]:
 
 
 def read_events(folder: Path, name: str) -> dict[int, float]:
-    """Step → value, as TensorBoard shows it: what a resumed run wrote again replaces what was there."""
+    """Step → value, as shown by TensorBoard: values rewritten by a resumed run replace the earlier ones."""
     module: Any = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     reader = module.EventAccumulator(str(folder), size_guidance={"scalars": 0})
     reader.Reload()
@@ -57,7 +57,7 @@ def test_tensorboard_reads_what_metrics_jsonl_says_after_a_resumption(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # what wandb itself does with deprecated things
+@pytest.mark.filterwarnings("ignore")  # deprecated calls inside wandb
 def test_weights_and_biases_keeps_a_run_offline(
     make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

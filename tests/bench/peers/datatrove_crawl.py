@@ -1,6 +1,7 @@
 """datatrove's example pipeline of FineWeb up to its filters: `datatrove_crawl.py FOLDER_OF_WARCS WORK LID_MODEL`.
 
-Prints CPU seconds and the number of documents kept, as JSON in the last line. Loading lists and models is counted.
+Prints CPU seconds and the number of documents kept, as JSON in the last line. The time for loading lists and models
+counts.
 """
 
 from __future__ import annotations

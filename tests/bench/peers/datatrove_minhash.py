@@ -19,7 +19,7 @@ from datatrove.utils.hashing import HashConfig
 
 
 def main(documents: str, work: str) -> None:
-    """Run the stages one after the other."""
+    """Run the stages one after another."""
     config = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8, hash_config=HashConfig(precision=64))
     signatures, buckets, remove, kept = (f"{work}/{name}" for name in ("signatures", "buckets", "remove", "kept"))
     stages = {

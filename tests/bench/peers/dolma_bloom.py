@@ -13,13 +13,13 @@ from dolma import deduper
 
 
 def cpu_seconds() -> float:
-    """Of all threads of this process."""
+    """CPU seconds of all threads of this process."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
 def main(folder: str, work: str, ngram: int, num_keys: int) -> None:
-    """Mark the paragraphs that are known, or of which 80 % is."""
+    """Mark the paragraphs that are known, entirely or to 80 %."""
     paragraphs: dict[str, object] = {"attribute_name": "known"}
     if ngram:
         paragraphs["by_ngram"] = {"ngram_length": ngram, "stride": 1, "overlap_threshold": 0.8}

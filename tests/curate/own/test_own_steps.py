@@ -1,4 +1,4 @@
-"""Steps of the user's own: five lines next to the pipeline work everywhere, and what is wrong is said as theirs."""
+"""The user's own steps: five lines next to the pipeline work everywhere, and errors are reported as the user's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Short(Filter):
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a pool in two files; the user's code lies in `code/`, which Python does not know."""
+    """A working directory with a pool in two files; the user's code is in `code/`, which is not on Python's path."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "code").mkdir()
     (tmp_path / "pool").mkdir()
