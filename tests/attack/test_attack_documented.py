@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs" / "security.md"
-WITHOUT_TEST = "the writer of lm-eval's task folder (`--include-path`)"
+WITHOUT_TEST = "the author of lm-eval's task folder (`--include-path`)"
 """Lines without a test, because the behavior is allowed."""
 
 

@@ -234,7 +234,7 @@ def test_half_a_pool_is_refused(run: Path, made: Path) -> None:
 
 def test_a_pool_that_was_changed_is_refused(run: Path, made: Path) -> None:
     _replace(run / "pool/sample/sample-3-60-2/warc/sample-00001.warc.gz", _flip)
-    with pytest.raises(DataError, match=r"not what record\.json says"):
+    with pytest.raises(DataError, match=r"differs from record\.json"):
         Run(load_recipe(made.parent / "r.yaml"), run, SerialEngine(), RunOptions()).execute()
 
 
