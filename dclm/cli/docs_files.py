@@ -88,7 +88,7 @@ def step_lines() -> Iterator[str]:
     from dclm.curate.catalog import SHIPPED
     from dclm.curate.step import Filter, Global, Map, Step
 
-    yield "What a pipeline file can name, in the form `- name: {field: value}`. Filters of your own: "
+    yield "The steps that a pipeline file can name, in the form `- name: {field: value}`. Custom filters: "
     yield "[own_filters.md](own_filters.md).\n"
     families: dict[str, list[type[Step]]] = {}
     for step in SHIPPED:

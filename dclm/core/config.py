@@ -291,7 +291,7 @@ def describe(kind: Any) -> str:  # the allowed values, in words
     if origin in (typing.Union, types.UnionType):
         return " or ".join("null" if a is type(None) else describe(a) for a in args)
     if origin is Literal:
-        return " | ".join(map(str, args))
+        return " | ".join(str(a) if str(a).strip() else f'"{a}"' for a in args)
     if origin is tuple:
         return f"a list of {describe(args[0])}"
     if origin in (Mapping, dict):

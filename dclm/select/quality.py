@@ -32,8 +32,11 @@ class Threshold(RuleFilter):
     version: ClassVar[int] = 3
 
     column: str
+    """Numeric column."""
     min: float | None = None
+    """Lower bound."""
     max: float | None = None
+    """Upper bound."""
     per: str | None = None
     """Column of labels to which `min_by` refers; `domain` and `source` as for `quantile`."""
     min_by: Mapping[str, float] = dataclasses.field(default_factory=dict)

@@ -44,6 +44,7 @@ class Quantile(Global):
     version: ClassVar[int] = 4
 
     column: str
+    """Numeric column."""
     keep_top: Annotated[float, Range(0.0, 1.0)] | None = None
     """Fraction of the documents to keep, those with the highest values; above 0."""
     keep_bottom: Annotated[float, Range(0.0, 1.0)] | None = None

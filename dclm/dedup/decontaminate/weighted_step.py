@@ -82,6 +82,7 @@ class DecontaminateWeighted(Global):
     ngram: Positive = 3
     """Number of words in an n-gram. Shorter questions are not searched for."""
     min_overlap: Fraction = 0.8
+    """Minimum fraction of a question's weight that must occur in a document."""
     min_weight: NonNegative = 12.0
     """If n-grams were independent, a question of weight 12 would occur by chance in one of e^12 = 160,000 documents. In
     small corpora weights are small: an n-gram weighs at most ln(1 + D)."""

@@ -69,6 +69,7 @@ class MinHash(KeyIndexed, Global):
     bands: Positive = 93
     """Number of bands; `dclm dedup bands` prints the bands and rows that datasketch chooses for a threshold."""
     rows: Positive = 15
+    """Number of rows per band."""
     seed: Annotated[int, Range(0, 2**32 - 1)] = 1
     """Seed of the permutations."""
     bits: Bits = 64

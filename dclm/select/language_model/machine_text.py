@@ -37,6 +37,7 @@ class MachineText(WindowStep):
     name: ClassVar[str] = "machine_text"
 
     test: Test = "curvature"
+    """Which statistic to compute."""
     column: str = "machine_text"
     """Column to add."""
 

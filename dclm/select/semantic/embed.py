@@ -44,6 +44,7 @@ class Embed(Map):
     model: str
     """Asset, or a directory with `model.safetensors`, `tokenizer.json` and `config.json`."""
     max_tokens: Positive = 256
+    """Maximum number of the text's tokens to read."""
     column: str = "embedding"
     """Column to add."""
 

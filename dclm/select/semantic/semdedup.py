@@ -46,9 +46,11 @@ class SemDedup(Global):
     column: str = "embedding"
     """Column of vectors, as added by `embed`."""
     clusters: Positive
+    """Number of clusters."""
     iterations: Positive = 20
     """Maximum number of updates of the centroids."""
     epsilon: Annotated[float, Range(0.0, 2.0)] | None = None
+    """Documents more similar than 1 − epsilon to a higher-ranked one are dropped. Set this or `keep_fraction`."""
     keep_fraction: Annotated[float, Range(0.0, 1.0)] | None = None
     """Fraction of the documents with a vector to keep. Set this or `epsilon`."""
     keep: Keep = "farthest"
