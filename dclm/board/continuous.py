@@ -77,7 +77,7 @@ def continuous_problems(score: TaskScore, items: Mapping[str, TaskItems], where:
     required."""
     for metric, stated in score.continuous.items():
         if metric not in items:
-            yield Problem(f"{where}.{metric}", "the items do not give it")
+            yield Problem(f"{where}.{metric}", "the items do not provide it")
             continue
         found = estimate(items[metric], metric)
         if not _close(stated.value, found.value):

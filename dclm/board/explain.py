@@ -39,4 +39,4 @@ def explain(entry: Entry) -> Iterator[str]:
     if entry.standing == "apart" and params is not None and params < _SMALLEST_PUBLISHED:
         scale = known_scale(result.training.scale)
         name = result.training.scale if scale is None else scale.name
-        yield f"The scale {name} is smaller than any published one; compare it with runs of its own scale."
+        yield f"The scale {name} is smaller than any published one; compare it with runs of the same scale."

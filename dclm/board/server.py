@@ -33,7 +33,7 @@ class _TooLargeError(Exception):
 
 
 def make_app(database: Path, token: str | None, max_bytes: int | None = None) -> Starlette:
-    """The server's application. `token` is the administrator's; submitters have tokens of their own in the database.
+    """The server's application. `token` is the administrator's; submitters have their own tokens in the database.
 
     Without any token, the board shows results but accepts none. `max_bytes`: maximum size of the database.
     """

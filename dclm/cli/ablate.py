@@ -106,7 +106,8 @@ def _print(found: Ablation) -> None:
     console.width = console.width if console.is_terminal else 140
     console.print(table)
     put(
-        "drops: in the whole pipeline · alone: as the only step · shared: of alone, what other steps alone drop too\n"
+        "drops: in the whole pipeline · alone: as the only step · shared: those of alone that other steps alone also "
+        "drop\n"
         "only here: kept if the step is left out · later: dropped by a later step instead · lost: kept only\n"
         "with the step · kept without, characters: change in the output when the step is left out"
     )

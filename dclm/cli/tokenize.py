@@ -93,7 +93,7 @@ from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import
     type=click.Choice(["fast", "hf"]),
     default="fast",
     show_default=True,
-    help="fast: use fastokens where its ids equal Hugging Face's.",
+    help="fast: use fastokens if its ids equal Hugging Face's.",
 )
 @click.option("--allow-incomplete", is_flag=True, help="Accept artifacts with missing parts.")
 @engine_options

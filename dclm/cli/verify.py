@@ -32,7 +32,7 @@ def verify(addresses: tuple[str, ...], as_json: bool) -> None:
                 put(f"{kind}: {where or report.address}: {what}")
             files = sum(each.files for each in report.verified)
             problems = sum(kind != "outside" for kind, _, _ in report.findings)
-            found = "all as it was written" if not problems else f"{problems} problems"
+            found = "everything is unchanged" if not problems else f"{problems} problems"
             size = f"{report.bytes / 1e6:,.1f} MB in {report.seconds:.1f} s"
             put(f"{report.address}: {files:,} files verified, {size}: {found}")
     codes = {report.exit_code for report in reports}

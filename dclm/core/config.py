@@ -26,7 +26,7 @@ from dclm.core.names import ALLOWED, IsName, is_name
 T = TypeVar("T")
 Key = tuple[str | int, ...]
 MAX_VALUES = 200_000
-"""Limit for one YAML file: longer lists belong in files of their own."""
+"""Limit for one YAML file: longer lists belong in separate files."""
 
 
 @dataclasses.dataclass(frozen=True)

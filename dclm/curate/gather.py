@@ -64,7 +64,7 @@ class OutputShard:
 
     @property
     def name(self) -> str:
-        """Names of its files, each in a folder of its own."""
+        """Names of its files, each in a separate folder."""
         return f"{self.index:05d}.parquet"
 
 

@@ -48,7 +48,7 @@ def submit(
     them at the same path, as on a cluster of this machine, and the job runs there. `out` is a path on storage that all
     nodes share. `write` receives the job's output as it arrives. Returns the job's exit code, or 0 once it is submitted
     if `follow` is False.
-    Ctrl-C asks `may_stop` whether to stop the job, too.
+    Ctrl-C asks `may_stop` whether to stop the job as well.
     `files`: files that the recipe names (pipelines, own steps), uploaded with a recipe from outside the project.
     Raises: ConfigError if there is no such recipe or no cluster answers.
     """

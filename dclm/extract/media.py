@@ -85,7 +85,8 @@ def media_type(start: bytes, declared: str | None) -> str:
 
 
 def is_plain_text(body: bytes | memoryview, declared: str | None) -> bool:
-    """Whether a page is text with line breaks of its own: declared so and not HTML, or of no type and without a tag."""
+    """Whether a page is plain text with significant line breaks: declared so and not HTML, or of no type and without a
+    tag."""
     start = bytes(body[:_SNIFFED_BYTES])
     if media_type(start, declared) != "text/plain":
         return False

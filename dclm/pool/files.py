@@ -151,7 +151,7 @@ def _asking(fs: AbstractFileSystem, path: str) -> Iterator[None]:
         raise
     except PermissionError as error:
         raise DataError(path, f"cannot be read: {error}", "check the permissions") from None
-    except Exception as error:  # each remote filesystem has exceptions of its own
+    except Exception as error:  # each remote filesystem has its own exceptions
         if _is_local(fs):
             raise
         what = f"its files cannot be listed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"

@@ -52,8 +52,8 @@ def parse_response(block: bytes) -> Response:
 
     A coding that the header names but the payload does not have (crawls keep the header and store the plain bytes) is
     ignored. After "100 Continue" and similar responses, the response that follows is read. The status is not checked:
-    an error page is a page. Of a truncated chunked or compressed payload the readable part is returned, as browsers
-    show it.
+    an error page is a page. For a truncated chunked or compressed payload, the readable part is returned, as shown by
+    browsers.
     """
     start = 0
     while interim := _INTERIM.match(block, start):

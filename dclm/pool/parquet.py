@@ -98,7 +98,7 @@ def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type of the values, whether they are in a dictionary or have a logical type of their own (JSON, UUID)."""
+    """The type of the values, whether they are in a dictionary or have a special logical type (JSON, UUID)."""
     kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 

@@ -23,7 +23,7 @@ Values = npt.NDArray[np.float64]
 class Threshold(RuleFilter):
     """Keeps documents whose value in a numeric column is within bounds, both inclusive; missing values are dropped.
 
-    With `per`, a group may have a lower bound of its own, such as a topic or a language assigned by a classifier.
+    With `per`, each group may have its own lower bound, such as a topic or a language assigned by a classifier.
 
     Source: `quality_filter` in DCLM's baselines (>=). DCLM-Baseline keeps scores of at least 0.018112.
     """

@@ -33,7 +33,7 @@ class Quantile(Global):
     record is the value that all kept documents exceed (null: no such bound).
 
     With `per`, each group has its own cut: the artifact's table `cuts` lists them. Documents without a group form a
-    group of their own.
+    separate group.
 
     The cut is exact for any number of documents: instead of a sketch, the bits of the values are counted in four passes
     of 16 bits over the keys on disk, one partition in memory at a time. So it depends only on the values, not on how

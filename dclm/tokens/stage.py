@@ -47,7 +47,7 @@ def tokenize(
 ) -> Record:
     """Make the tokens artifact `out` from documents artifacts, JSONL or Parquet files or folders of them.
 
-    out: a local folder or a URL; documents artifacts may be either, too. The bytes depend only on the inputs, the
+    out: a local folder or a URL; documents artifacts may also be either. The bytes depend only on the inputs, the
     tokenizer and `config`. A finished artifact with the same fingerprint is returned unchanged; finished units of a
     killed run are reused. Raises: ConfigError, DataError (no documents, corrupt input), IncompleteError (an input lacks
     parts).

@@ -18,7 +18,7 @@ LOST = ("connection closed by peer", "connection reset by peer", "broken pipe", 
 
 
 class LostRankError(DataError):
-    """Another rank stalled or ended. If that rank reports an error of its own, that one should be shown."""
+    """Another rank stalled or ended. If that rank reports its own error, that one should be shown."""
 
 
 @contextmanager

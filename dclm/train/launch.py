@@ -72,8 +72,8 @@ def _reports(folder: Path) -> list[DclmError | Stopped]:
 
 
 def _explain(error: ChildFailedError, reports: Path) -> DclmError | Stopped | None:
-    """The cause of the failure: a rank's own error takes precedence over a death, and and a death over the resulting
-    errors of other ranks."""
+    """The cause of the failure: a rank's own error takes precedence over a death, and a death over the resulting errors
+    of other ranks."""
     told = _reports(reports)
     own = [each for each in told if not isinstance(each, LostRankError)]
     signals = {rank: -failure.exitcode for rank, failure in error.failures.items()}

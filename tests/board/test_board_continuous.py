@@ -90,7 +90,7 @@ def test_scores_that_only_choices_can_have_are_refused_elsewhere(made: tuple[Pat
     path, result = made
     score = result.scores["squad"]
     score = dataclasses.replace(score, continuous={**score.continuous, "brier": Measure(value=0.3, stderr=0.01)})
-    with pytest.raises(DataError, match=r"squad\.brier\nthe items do not give it"):
+    with pytest.raises(DataError, match=r"squad\.brier\nthe items do not provide it"):
         rescore_here(dataclasses.replace(result, scores={**result.scores, "squad": score}), path)
 
 
@@ -108,7 +108,7 @@ def test_older_results_and_items_count_as_before(tmp_path: Path) -> None:
 def test_a_claim_without_items_for_it_is_refused(tmp_path: Path, table: pa.Table) -> None:
     older = table.drop_columns(["gold", "logprobs", "answer_bytes"])
     sha256 = write_items(tmp_path / "items.parquet", older)
-    with pytest.raises(DataError, match="the items do not give it"):
+    with pytest.raises(DataError, match="the items do not provide it"):
         rescore_here(result_of(table, sha256, limited=40), tmp_path / "items.parquet")
 
 

@@ -185,7 +185,7 @@ def test_the_command_says_what_it_found(run: Path, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as ended:
         main(["verify", str(run)])
     assert ended.value.code == 0
-    assert "all as it was written" in capsys.readouterr().out
+    assert "everything is unchanged" in capsys.readouterr().out
     _replace(run / CHECKPOINT, _flip)
     with pytest.raises(SystemExit) as ended:
         main(["verify", str(run), "--json"])

@@ -28,7 +28,7 @@ class TaskLayout:
     largest: int
     """Number of items in the largest cluster."""
     single: int
-    """Number of items that are a cluster of their own."""
+    """Number of items that form a cluster alone."""
     categories: tuple[int, ...]
     """Number of items per category; empty if the task has no categories."""
 

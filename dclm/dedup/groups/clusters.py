@@ -110,7 +110,7 @@ def _by_cluster(kept: np.ndarray) -> np.ndarray:
     """Indices of documents in clusters of two or more, ordered by the kept one: a counting sort, 8 bytes per
     document."""
     alone = np.uint32(0xFFFFFFFF)
-    place = np.zeros(len(kept), np.uint32)  # the size of each kept document's cluster; then where its next member goes
+    place = np.zeros(len(kept), np.uint32)  # the size of each cluster; then the index for its next member
     for k in kept:
         place[k] += np.uint32(1)
     filled = 0

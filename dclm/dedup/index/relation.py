@@ -1,6 +1,6 @@
 """Sorted keys on disk; a lookup reads only the pages that its searches touch.
 
-    INDEX/keys/RUN/RELATION/PPPP.arrow      tables in order of key: key, check where there is one, shard, row
+    INDEX/keys/RUN/RELATION/PPPP.arrow      tables in order of key: key, check (if any), shard, row
     INDEX/sets/RUN/UUUUU.arrow              row, shingles: sets of the documents of one file
 
 A run holds the keys of one corpus. An index of several corpora has a run for each, so the cost of adding a corpus

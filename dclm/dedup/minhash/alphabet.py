@@ -24,7 +24,7 @@ def alphabet(normalization: Normalization) -> U32:
     becomes the ordinary one, so that case never keeps two shingles apart. `lower_no_ascii_punctuation` also deletes
     ASCII punctuation, as SlimPajama does. `lower_no_punctuation` folds variants of typography: compatibility forms
     (NFKC), case, and the accents of Latin, Greek and Cyrillic; punctuation, symbols and invisible characters of all
-    scripts are deleted, but dashes separate words, since texts are set with and without spaces around them.
+    scripts are deleted, but dashes separate words, because texts are typeset with and without spaces around them.
     """
     if normalization == "lower_no_punctuation":
         return fold_table()

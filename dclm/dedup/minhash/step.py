@@ -61,7 +61,7 @@ class MinHash(KeyIndexed, Global):
     """Number of units in a shingle."""
     unit: Unit = "word"
     """Words are separated by whitespace. With `script`, each character of a script without spaces (Han, Kana, Thai,
-    Lao, Khmer, Myanmar) is also a word of its own, for corpora in several languages."""
+    Lao, Khmer, Myanmar) is also a separate word, for corpora in several languages."""
     normalize: Normalization = "lower"
     """Normalization of the text: none; lower case; lower case without ASCII punctuation, as in SlimPajama; or without
     punctuation of any script, with variants of typography folded (ligatures, full width, accents, invisible characters)

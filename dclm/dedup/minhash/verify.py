@@ -123,7 +123,7 @@ class Verify(Global):
 def _shingle_sets(
     data: np.ndarray, offsets: np.ndarray, table: np.ndarray, unit: int, ngram: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The sorted distinct shingle hashes of each text, concatenated, and where each one's begin."""
+    """The sorted distinct shingle hashes of each text, concatenated, and the start of each."""
     out = np.empty(offsets[-1] - offsets[0], np.uint64)
     bounds = np.zeros(len(offsets), np.int64)
     end = 0

@@ -48,8 +48,8 @@ class Job:
     def identity(self) -> dict[str, object]:
         """Everything that affects the bytes of the scores.
 
-        Device and batch size change the last digits, which may decide a tie, so they count. Of several GPUs, any may do
-        the work, so neither its index nor its model counts.
+        Device and batch size change the last digits, which may decide a tie, so they count. If there are several GPUs,
+        any of them may do the work, so neither its index nor its model counts.
         """
         return {
             "version": VERSION,

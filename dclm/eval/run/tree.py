@@ -58,7 +58,7 @@ class _Sequence:
 
 
 def plan(items: Sequence[Sequence[Pair]], share: bool = True) -> list[Run]:
-    """The forest for `items`. Without `share`, each text of an item is a run of its own, and no cache is needed."""
+    """The forest for `items`. Without `share`, each text of an item is a separate run, and no cache is needed."""
     sequences = [
         [_Sequence(context + answer[:-1], i, p, answer) for p, (context, answer) in enumerate(pairs)]
         for i, pairs in enumerate(items)

@@ -178,7 +178,7 @@ def read_result(path: Path) -> Run:
 def distinct(runs: Iterable[Run]) -> list[Run]:
     """`runs` without those that another table also contains: equal in corpus, size, and every score to six digits.
 
-    Of such runs, the first one with a known learning rate is kept.
+    Among such runs, the first one with a known learning rate is kept.
     """
     found: dict[tuple[object, ...], Run] = {}
     for run in runs:

@@ -1,4 +1,4 @@
-"""The documents from which a classifier learns: drawn, ordered and split by the seed alone."""
+"""The documents from which a classifier learns: drawn, ordered and split only by the seed."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class KenlmScore(Map):
     normalize: bool = True
     """Whether to normalize like CCNet."""
     per_line: bool = False
-    """Score each line as a sentence of its own."""
+    """Score each line as a separate sentence."""
     column: str = "kenlm_perplexity"
     """Column to add."""
     part_column: str | None = None

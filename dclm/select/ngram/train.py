@@ -37,7 +37,7 @@ class NgramSpec:
     normalize: bool = True
     """Whether to normalize like CCNet."""
     per_line: bool = False
-    """Each line is a sentence of its own, as for `kenlm_score`."""
+    """Treat each line as a separate sentence, as for `kenlm_score`."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """Seed for drawing documents."""
 
