@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from dclm.core.lease import held
 from dclm.core.ownership import claim_folder
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, provenance, require_complete
-from dclm.core.storage import is_local
 from dclm.core.store import absolute, join
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
@@ -49,6 +48,7 @@ from dclm.recipe.result_scores import (
     training_summary,
     verified_records,
 )
+from dclm.tokens.documents import DocumentSource, files_of_texts
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.train.launch import launch
 from dclm.train.launch_ray import cluster_has_gpus, launch_ray
@@ -131,9 +131,9 @@ class Run:
                 self.options.say(f"pool {source.name}: {line}")
         if self.recipe.validation is not None:
             files = self._pool(self.recipe.validation, "validation")
-            unfit = [f.path for f in files if f.kind == "warc" or not is_local(f.path)]
+            unfit = [f.path for f in files if f.kind == "warc"]
             if unfit:
-                raise ConfigError("validation", f"found {unfit[0]}, allowed: local JSONL or Parquet files of text")
+                raise ConfigError("validation", f"found {unfit[0]}, allowed: files of texts (JSON lines, CSV, Parquet)")
         return join(self.layout.out, "pool")
 
     def _pool(self, spec: PoolSpec, name: str) -> tuple[InputFile, ...]:
@@ -174,11 +174,12 @@ class Run:
         if self.recipe.validation is not None:
             files = self._pool(self.recipe.validation, "validation")
             config = TokenizeConfig(seq_len=self.scale.model.seq_len, seed=self.recipe.seed, bos=self.recipe.bos)
-            held_out = self._tokenize([f.path for f in files], self.layout.validation, config)
+            texts = [files_of_texts([file], file.name) for file in files]
+            held_out = self._tokenize(texts, self.layout.validation, config)
             self.options.say(f"held-out tokens: {held_out.counts['tokens']:,}")
         return self.layout.tokens
 
-    def _tokenize(self, inputs: list[str], out: str, config: TokenizeConfig) -> Record:
+    def _tokenize(self, inputs: Sequence[str | DocumentSource], out: str, config: TokenizeConfig) -> Record:
         name = self.recipe.tokenizer
         tokenizer = self.layout.path(name) if name.endswith(".json") else name
         return tokenize(

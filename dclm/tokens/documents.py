@@ -6,7 +6,7 @@ error here, because no ledger would record it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from dclm.core.record import RECORD, fingerprint, require_complete
 from dclm.core.storage import is_local
 from dclm.core.store import exists, join, verified_file
 from dclm.pool.files import InputFile, file_identity, list_files
-from dclm.pool.layout import KeptType
+from dclm.pool.layout import Fields, KeptType
 from dclm.pool.read import Tally, read_file
 
 _BATCH_ROWS = 1024
@@ -74,11 +74,21 @@ def find_documents(address: str | Path, allow_missing: bool = False) -> Document
         found = list_files([str(address)])
     except DataError as error:
         raise DataError(error.problems[0].where, error.problems[0].what, _HINT) from None
-    pages = next((file.path for file in found if file.kind == "warc"), None)
+    return files_of_texts(found, name)
+
+
+def files_of_texts(files: Sequence[InputFile], name: str) -> DocumentSource:
+    """Files of a pool as one input. Raises: DataError if one of them is an archive."""
+    pages = next((file.path for file in files if file.kind == "warc"), None)
     if pages is not None:
         raise DataError(pages, "contains pages, not texts", "make documents from them first, with `dclm curate`")
-    texts = tuple(InputText(f.path, file_identity(f), f) for f in found)
-    return DocumentSource(name=name, fingerprint=fingerprint([text.sha256 for text in texts]), files=texts)
+    identities = [file_identity(f) for f in files]
+    contents = [
+        identity if f.fields == Fields() else file_identity(replace(f, fields=Fields()))
+        for f, identity in zip(files, identities, strict=True)
+    ]
+    texts = tuple(InputText(f.path, content, f) for f, content in zip(files, contents, strict=True))
+    return DocumentSource(name=name, fingerprint=fingerprint(identities), files=texts)
 
 
 def read_texts(text: InputText) -> Iterator[list[str]]:

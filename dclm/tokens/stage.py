@@ -18,7 +18,7 @@ from dclm.core.store import join
 from dclm.tokens.account import SourceRows, token_account
 from dclm.tokens.config import TokenizeConfig
 from dclm.tokens.curriculum import phase_rows
-from dclm.tokens.documents import find_documents
+from dclm.tokens.documents import DocumentSource, find_documents
 from dclm.tokens.job import Job
 from dclm.tokens.manifest import write_manifest
 from dclm.tokens.mixture import copies_of, plan_copies, write_copies
@@ -33,7 +33,7 @@ VERSION = 3
 
 
 def tokenize(
-    documents: Sequence[Path | str],
+    documents: Sequence[Path | str | DocumentSource],
     out: Path | str,
     *,
     tokenizer: str = "gpt-neox-20b",
@@ -45,7 +45,7 @@ def tokenize(
     wait: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
-    """Make the tokens artifact `out` from documents artifacts, JSONL or Parquet files or folders of them.
+    """Make the tokens artifact `out` from documents artifacts, files of texts, or folders of them.
 
     out: a local folder or a URL; documents artifacts may also be either. The bytes depend only on the inputs, the
     tokenizer and `config`. A finished artifact with the same fingerprint is returned unchanged; finished units of a
@@ -55,7 +55,9 @@ def tokenize(
     started = time.time()
     config = config or TokenizeConfig()
     file = open_tokenizer(tokenizer, config.eot, config.bos)
-    sources = tuple(find_documents(path, allow_missing) for path in documents)
+    sources = tuple(
+        given if isinstance(given, DocumentSource) else find_documents(given, allow_missing) for given in documents
+    )
     inputs = {f"source {i}": source.fingerprint for i, source in enumerate(sources)}
     identity = fingerprint(
         {"stage": "tokenize", "version": VERSION, "config": config, "tokenizer": file.sha256, "inputs": inputs}
@@ -94,7 +96,11 @@ def tokenize(
         make=make,
         engine=engine or SerialEngine(),
         progress=progress or NullProgress(),
-        inputs=documents,
+        inputs=[
+            place
+            for given in documents
+            for place in ([f.address for f in given.files] if isinstance(given, DocumentSource) else [given])
+        ],
         started=started,
         wait=wait,
         say=say,

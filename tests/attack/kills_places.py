@@ -152,7 +152,6 @@ class Bucket(Place):
     def __init__(self, client: Any, bucket: str) -> None:
         super().__init__()
         self._client, self._bucket = client, bucket
-        del self.records["validation"]  # held-out text must be local
 
     def _key(self, address: str) -> str:
         return address.removeprefix(f"s3://{self._bucket}/")

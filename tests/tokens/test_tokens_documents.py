@@ -11,10 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from dclm.core.config import build, parse_yaml
 from dclm.core.errors import ConfigError, DataError, IncompleteError
 from dclm.core.record import Record, describe_files, write_record
 from dclm.documents.schema import DOCUMENT
-from dclm.tokens.documents import InputText, find_documents, read_texts
+from dclm.pool.spec import PoolMap, resolve_pool
+from dclm.tokens.documents import InputText, files_of_texts, find_documents, read_texts
 
 TEXTS = [f"text {i} é" for i in range(3000)]
 LINES = "".join(json.dumps({"text": t}) + "\n" for t in TEXTS).encode()
@@ -149,3 +151,15 @@ def test_what_is_no_input_is_told(tmp_path: Path, path: str) -> None:
     (tmp_path / "a.bin").write_text("x")
     with pytest.raises(DataError, match=r"hint: pass a documents artifact"):
         find_documents(tmp_path / path)
+
+
+def test_files_of_a_pool_are_read_by_the_names_that_it_gives(tmp_path: Path) -> None:
+    """A recipe's held-out text may name its fields, as pools do."""
+    (tmp_path / "a.jsonl").write_text('{"text": "a title", "body": "what it says"}\n', encoding="utf-8")
+    spec = build(PoolMap, parse_yaml(json.dumps({"jsonl": str(tmp_path / "a.jsonl"), "text": "body"}), "r.yaml"))
+    plain, named = (files_of_texts(resolve_pool(given, str(tmp_path)), "x") for given in (str(tmp_path), spec))
+    assert [text for source in (plain, named) for texts in read_texts(source.files[0]) for text in texts] == [
+        "a title",
+        "what it says",
+    ]
+    assert plain.fingerprint != named.fingerprint
