@@ -120,15 +120,15 @@ class Workspace:
         self.progress.finish()
 
     def sweep(self, folders: Iterable[str], mine: Set[str]) -> None:
-        """Delete the files of earlier work in these folders of the artifact, except `mine`. Only files named in its
-        record or journal are deleted; foreign files stay.
+        """Delete the files of earlier work in these folders of the artifact ("": anywhere in it), except `mine`. Only
+        files named in its record or journal are deleted; foreign files stay.
         """
         store = open_store(self.out)
         known = replaced_files(store)
         for outcome in self.finished.values():
             files = outcome.get(FILES)
             known.update(files if isinstance(files, Mapping) else ())
-        starts = tuple(f"{folder}/" for folder in folders)
+        starts = tuple(f"{folder}/" if folder else "" for folder in folders)
         store.delete(sorted(name for name in known - mine if name.startswith(starts)))
 
     def _note(self, unit: Unit, outcome: Outcome) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,13 +11,12 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.core.cache import scratch_directory
+from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
-from dclm.core.ownership import claim_directory
-from dclm.core.record import Kind, Record, describe_files, find_record, fingerprint, provenance, write_record
-from dclm.core.stage import publish
-from dclm.core.storage import is_local, sha256_file
-from dclm.core.store import absolute
+from dclm.core.progress import NullProgress
+from dclm.core.record import Kind, Record, describe_files, fingerprint
+from dclm.core.stage import Workspace, run_stage, unit_files
+from dclm.core.storage import sha256_file
 from dclm.curate.step import random_fraction
 from dclm.pool.files import list_files
 from dclm.pool.read import Tally, read_file
@@ -41,34 +39,33 @@ def make_artifact(
     started, cpu = time.time(), time.process_time()
     hashes = {**_hashes(sources), **(inputs or {})}
     identity = fingerprint({"config": config, "inputs": hashes})
-    if (done := find_record(out, identity)) is not None:
-        return done
-    paths = [source.path for some in sources.values() for source in some]
-    claim_directory(out, kind, paths, replaced=True)
-    with _nothing_left(out), scratch_directory(out if is_local(out) else None) as directory:
-        counts = fit(directory)
-        record = Record(
+
+    def make(space: Workspace) -> Record:
+        with unit_files(space.out) as (directory, _):
+            counts = fit(directory)
+            files = describe_files(directory)
+        space.sweep(("",), {entry.path for entry in files})
+        return Record(
             kind=kind,
-            name=absolute(out).rpartition("/")[2],
+            name=space.out.rpartition("/")[2],
             fingerprint=identity,
             config=config,
             inputs=hashes,
             counts=counts,
-            files=describe_files(directory),
-            provenance=provenance(started, time.process_time() - cpu),
+            files=files,
+            provenance={"cpu_seconds": round(time.process_time() - cpu, 3)},
         )
-        publish(directory, absolute(out))
-        return write_record(out, record)
 
-
-@contextlib.contextmanager
-def _nothing_left(out: Path | str) -> Iterator[None]:
-    """Delete the directory `out` at the end if it is empty, that is, if nothing was made."""
-    try:
-        yield
-    finally:
-        if is_local(out) and Path(out).is_dir() and not any(Path(out).iterdir()):
-            Path(out).rmdir()
+    return run_stage(
+        out,
+        kind=kind,
+        identity=identity,
+        make=make,
+        engine=SerialEngine(),
+        progress=NullProgress(),
+        inputs=[source.path for some in sources.values() for source in some],
+        started=started,
+    )
 
 
 def _hashes(sources: Mapping[str, Sequence[TextSource]]) -> dict[str, str]:

@@ -24,6 +24,7 @@ import numpy as np
 
 from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import DataError
+from dclm.core.lease import held
 from dclm.core.ownership import claim_directory, claim_folder, release_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import RECORD, FileEntry, Record, fingerprint, provenance, write_record
@@ -67,9 +68,15 @@ def import_webdataset(
     vocabulary: they require `vocab_size`, without which ids must be below DCLM's 50,432. Raises: DataError (nothing
     there, a corrupt tar, a row of another length, an id outside the vocabulary).
     """
-    started = time.time()
-    progress = progress or NullProgress()
     claim_directory(out, "tokens", [folder])
+    with held(out):
+        return _import(folder, out, seq_len, vocab_size, engine or SerialEngine(), progress or NullProgress())
+
+
+def _import(
+    folder: Path | str, out: Path, seq_len: int, vocab_size: int | None, engine: Engine, progress: Progress
+) -> Record:
+    started = time.time()
     shards = _find_shards(folder)
     (out / RECORD).unlink(missing_ok=True)
     shutil.rmtree(out / "tokens", ignore_errors=True)  # from an earlier import, which may have had more shards
@@ -88,7 +95,7 @@ def import_webdataset(
     ]
     progress.start("import", len(units))
     entries: dict[int, FileEntry] = {}
-    for index, entry in (engine or SerialEngine()).map(_import_shard, units):
+    for index, entry in engine.map(_import_shard, units):
         entries[index] = entry
         progress.advance(1, entry.rows or 0)
     progress.finish()

@@ -14,6 +14,7 @@ from eval_tasks import ROWS, evaluate_and_die
 from eval_workers import gpu_and_process
 
 from dclm.core.engine import Engine, SerialEngine
+from dclm.core.record import read_record
 from dclm.engine import open_engine
 from dclm.engine.local import LocalEngine, visible_gpus
 from dclm.eval.run.plan import workers_that_fit
@@ -78,6 +79,9 @@ def test_a_run_that_is_killed_twice_goes_on_where_it_was(
         assert len(list(out.rglob("*.parquet"))) == finished
     assert run("killed", SerialEngine()) == run("whole", SerialEngine())
     assert not (out / ".work").exists()
+    counts = [read_record(tmp_path / name).counts for name in ("killed", "whole")]
+    assert counts[0] == counts[1]
+    assert counts[0]["tokens_forwarded"]
 
 
 @pytest.mark.usefixtures("importable")

@@ -13,8 +13,9 @@ from click.testing import CliRunner
 
 from dclm.cli.classifier import classifier
 from dclm.cli.score import score
+from dclm.core import stage
 from dclm.core.config import build, parse_yaml
-from dclm.core.errors import ConfigError, DataError
+from dclm.core.errors import ConfigError, DataError, IncompleteError
 from dclm.core.record import read_record
 from dclm.select.classifier.examples import read_examples
 from dclm.select.classifier.score import judge
@@ -81,6 +82,29 @@ def test_finished_work_is_reused(spec: ClassifierSpec, tmp_path: Path) -> None:
     before = (tmp_path / "out" / "model.bin").stat().st_mtime_ns
     train_classifier(spec, tmp_path / "out")
     assert (tmp_path / "out" / "model.bin").stat().st_mtime_ns == before
+
+
+def test_training_that_was_stopped_before_its_record_goes_on(
+    spec: ClassifierSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had published is in a directory that is marked as ours, in the place of an earlier model or of none."""
+    other = dataclasses.replace(spec, seed=6)
+    expected = train_classifier(spec, tmp_path / "calm")
+    train_classifier(other, tmp_path / "again")
+    for out in (tmp_path / "new", tmp_path / "again"):
+        with monkeypatch.context() as patch:
+            patch.setattr(stage, "write_record", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                train_classifier(spec, out)
+        assert (out / "metrics.json").exists()
+        with pytest.raises(IncompleteError):
+            read_record(out)
+        assert train_classifier(spec, out).files == expected.files
+        assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "model.bin", "record.json"]
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_changed_source_is_learnt_anew(spec: ClassifierSpec, tmp_path: Path) -> None:
