@@ -132,7 +132,7 @@ def test_a_source_without_text_is_named(spec: ClassifierSpec, tmp_path: Path) ->
     (tmp_path / "worse.jsonl").write_text('{"text": " "}\n')
     with pytest.raises(DataError, match=r"negatives\[1\]"):
         train_classifier(spec, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".work"]
 
 
 @pytest.mark.parametrize(
