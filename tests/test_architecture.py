@@ -1,5 +1,4 @@
-"""House rules that a machine can check: imports go one way, heavy packages are imported only where allowed, files are
-small."""
+"""House rules that a machine can check: imports go one way, heavy packages stay in their place, files are small."""
 
 from __future__ import annotations
 
@@ -79,8 +78,7 @@ def imports(path: Path) -> list[str]:
 
 
 def imported_modules(path: Path) -> list[str]:
-    """The modules of ours that a file imports, without `dclm.`; `from dclm.a import b` names a.b if that is a
-    module."""
+    """The modules of ours that a file imports, without `dclm.`; `from dclm.a import b` is a.b if that is a module."""
     found: list[str] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "dclm":

@@ -47,8 +47,8 @@ def check_schema(value: object, name: str) -> object:
 
 
 def check_plain(value: object, name: str) -> object:
-    """`value` itself. Raises: DataError if it contains anything that pages and files cannot represent. Much faster than
-    the schema."""
+    """`value` itself. Raises: DataError for values that pages and files cannot represent. Much faster than the
+    schema."""
     raise_problems(list(_plain_problems(value, name)))
     return value
 

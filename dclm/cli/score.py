@@ -1,5 +1,4 @@
-"""`dclm score`: evaluate a quality model or a score column, against labels and for dependence on length, domain and
-source."""
+"""`dclm score`: evaluate a quality model or a score column by labels, length, domain and source."""
 
 from __future__ import annotations
 

@@ -36,8 +36,7 @@ class Engine(Protocol):
         """Number of GPUs on the nodes that run units now; None for this machine's, which torch knows."""
 
     def for_stage(self, kind: str) -> Engine:
-        """This engine for the stage that makes artifacts of this kind, with the resource requests of that stage's
-        units."""
+        """This engine with the resource requests of the stage that makes artifacts of this kind."""
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False

@@ -80,8 +80,7 @@ class Record:
     inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Role → fingerprint of the artifact or file used as input."""
     input_digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Role → `digest` of the record of an input that is an artifact, which identifies its content, not only its
-    recipe."""
+    """Role → `digest` of the record of an input artifact, which identifies its content, not only its recipe."""
     counts: Mapping[str, object] = dataclasses.field(default_factory=dict)
     files: tuple[FileEntry, ...] = ()
     missing: tuple[str, ...] = ()

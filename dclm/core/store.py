@@ -67,8 +67,7 @@ class Store(ABC):
         """Size of the object in bytes; None if it does not exist."""
 
     def version(self, key: str) -> str | None:
-        """A value that changes whenever the object's content does, without reading it; None if the store has no such
-        value."""
+        """A value that changes with the object's content, without reading it; None if the store has no such value."""
         return None
 
     @abstractmethod

@@ -24,8 +24,7 @@ _SORTING = 1.5  # factor for reading, writing and sorting keys, relative to maki
 
 
 class Estimate(NamedTuple):
-    """Expected size and cost, in proportion to the bytes of the files; within a factor of two if the files are
-    similar."""
+    """Expected size and cost, in proportion to the files' bytes; within a factor of two for similar files."""
 
     documents: int
     bytes: int

@@ -1,5 +1,4 @@
-"""The error for a pool in which a field that a step needs is null everywhere, usually because it has another name
-there."""
+"""The error for a pool in which a field that a step needs is always null, usually because it has another name."""
 
 from __future__ import annotations
 

@@ -83,8 +83,7 @@ def _highest(column: pa.Array, name: str) -> I64:
 
 
 def place_in(column: pa.Array, prefer: tuple[str, ...]) -> I64:
-    """Index of the first pattern that each text matches (see `order_of`), or the number of patterns if it matches
-    none."""
+    """Index of the first pattern that each text matches (see `order_of`); the number of patterns if none matches."""
     text = pc.fill_null(pc.cast(column, pa.string()), "")
     place = np.full(len(text), len(prefer), np.int64)
     for number in reversed(range(len(prefer))):

@@ -85,8 +85,7 @@ def media_type(start: bytes, declared: str | None) -> str:
 
 
 def is_plain_text(body: bytes | memoryview, declared: str | None) -> bool:
-    """Whether a page is plain text with significant line breaks: declared so and not HTML, or of no type and without a
-    tag."""
+    """Whether a page is plain text with line breaks to keep: declared so and not HTML, or without type and tags."""
     start = bytes(body[:_SNIFFED_BYTES])
     if media_type(start, declared) != "text/plain":
         return False
@@ -95,8 +94,7 @@ def is_plain_text(body: bytes | memoryview, declared: str | None) -> bool:
 
 
 def no_page(body: bytes | memoryview, declared: str | None) -> str | None:
-    """The media type of a payload without readable text, from its first bytes or its declaration; None: it may be a
-    page."""
+    """The media type of a payload without readable text, by its first bytes or declaration; None: perhaps a page."""
     kind = media_type(bytes(body[:_SNIFFED_BYTES]), declared)
     if kind.startswith(_NO_PAGES):
         return kind

@@ -83,8 +83,7 @@ def find_ipv4(page: str, public_only: bool) -> Iterator[Span]:
 
 
 def find_ipv6(page: str, public_only: bool) -> Iterator[Span]:
-    """IPv6 addresses. Only global unicast addresses, 2000::/3, count as public; times of day and C++ names are never
-    among them."""
+    """IPv6 addresses. Public ones are global unicast, 2000::/3, which excludes times of day and C++ names."""
     for match in _IPV6.finditer(page):
         text = match[0] if match[0].endswith("::") else match[0].rstrip(":")
         if text.count(":") >= 2 and any(c.isdigit() for c in text) and _is_wanted(text, public_only):

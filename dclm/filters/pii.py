@@ -71,8 +71,7 @@ class PiiMasking(Map):
     version: ClassVar[int] = 2
 
     rules: Literal["all", "fineweb"] = "all"
-    """What to search for: everything below, or only what FineWeb searched for (no phone numbers, IPv6 or international
-    mail)."""
+    """What to mask: everything below, or only what FineWeb masked (no phone numbers, IPv6 or international mail)."""
     emails: bool = True
     """Replace e-mail addresses."""
     ips: bool = True

@@ -81,8 +81,7 @@ class _Reader(HuggingFaceStorageReader):
     uninitialized."""
 
     def read_metadata(self) -> Metadata:
-        """Index of the stored tensors. Raises: ValueError if a header cannot be read or parts do not form complete
-        tensors."""
+        """Index of the stored tensors. Raises: ValueError if a header is unreadable or tensors are incomplete."""
         try:
             metadata = super().read_metadata()
         except (SafetensorError, KeyError, TypeError, AttributeError, RuntimeError, OverflowError) as error:

@@ -39,8 +39,7 @@ class Tally:
     seam: Seam | None = None
     """For a part of an archive: where reading began and where the next part must begin."""
     fields: dict[str, int] = field(default_factory=dict)
-    """Column besides the text → number of rows with a value in it, without rejects; `documents`: number of all rows
-    without rejects."""
+    """Column besides the text → number of valid rows with a value in it; `documents`: number of all valid rows."""
 
     def look(self, batch: pa.RecordBatch) -> None:
         """Count the values in a batch."""

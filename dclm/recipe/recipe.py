@@ -60,8 +60,7 @@ class Recipe:
     seed: Count = 0
     data: tuple[DataSource, ...]
     annotate: tuple[DataSource, ...] = ()
-    """Samples to curate first, from which `classifiers` and `models` learn as `documents:NAME`; the run's model is not
-    trained on them."""
+    """Samples to curate first, from which `classifiers` and `models` learn as `documents:NAME`; not training data."""
     classifiers: Mapping[Name, ClassifierSpec] = dataclasses.field(default_factory=dict)
     """fastText classifiers to train first; pipelines refer to them in `fasttext_score: {model: NAME}`."""
     phases: tuple[RecipePhase, ...] = ()

@@ -22,8 +22,7 @@ from dclm.recipe.recipe import Recipe
 def find_contamination(
     out: str, documents: Mapping[str, str], suite: Suite, scores: str, allow_missing: bool
 ) -> Mapping[str, Mapping[str, Any]]:
-    """The content of the file `out` for each task; remade if it is missing, was changed, or belongs to other documents
-    or scores."""
+    """The content of the file `out` for each task; remade if missing, changed, or from other documents or scores."""
     records = {f"documents {name}": read_record(path) for name, path in documents.items()}
     records["scores"] = read_record(scores)
     inputs = {role: record.fingerprint for role, record in records.items()}

@@ -52,8 +52,7 @@ class DuplicateReport:
     in_index: int
     """Number of these that are in an index of other documents."""
     sizes: Mapping[str, tuple[int, int]]
-    """Size of a cluster, or range of sizes → number of clusters, and of documents in them, at the input of this
-    step."""
+    """Cluster size, or range of sizes → number of clusters and of documents in them, at the input of this step."""
     similarities: Sequence[int]
     """Dropped documents by similarity to the kept one, in `BINS` of even width from 0 to 1."""
     not_computed: int
@@ -61,8 +60,7 @@ class DuplicateReport:
     """The step's threshold, if it has one."""
     largest: Sequence[tuple[Cluster, Sequence[Member]]]
     domains: Sequence[tuple[str, str, int]]
-    """Domain of the dropped document, domain of the kept one, number of documents; different domains only, most
-    frequent first."""
+    """Domains of the dropped and the kept document, if different, and number of documents; most frequent first."""
     sources: Sequence[str]
     overlaps: npt.NDArray[np.int64]
     """[source of the dropped document, source of the kept one]: number of documents."""
@@ -228,8 +226,7 @@ def _first_part(source: str) -> str:
 
 
 def _thresholds(path: Path, config: Mapping[str, Any], dropped: int) -> list[Threshold]:
-    """Number of documents that thresholds from that of the kept pairs upward would drop; exact copies are dropped at
-    any threshold."""
+    """Documents dropped by thresholds from that of the kept pairs upward; exact copies are always dropped."""
     if not path.exists():
         return []
     least, now = float(config["pairs_from"]), float(config["verify"])

@@ -33,8 +33,8 @@ class DocumentRepeats:
     column: str
     """Column of the documents: a quality score, the size of a cluster of duplicates, a label."""
     function: Literal["value", "log2", "steps", "labels"] = "value"
-    """`value`: the column's value. `log2`: 1 + log₂ of it (0 for values below 1/2). `steps`, `labels`: as listed in
-    these fields."""
+    """`value`: the column's value. `log2`: 1 + log₂ of it (0 for values below 1/2). `steps`, `labels`: as in these
+    fields."""
     steps: tuple[tuple[float, float], ...] = ()
     """`[least value, times]`, in rising order: the last step whose value is reached decides; below the first: 0."""
     labels: Mapping[str, NonNegative] = dataclasses.field(default_factory=dict)

@@ -28,8 +28,7 @@ class TrainOptions:
     init: Path | str | None = None
     """Model of the scale's shape whose weights the run starts from; the record then has `standard: false`."""
     keep_moments: bool = False
-    """Also continue with the optimizer's moments of `init`, which must then be a training run or one of its
-    checkpoints."""
+    """Also continue with the optimizer's moments of `init`, then a training run or one of its checkpoints."""
     schedule: Schedule = "cosine"
     """linear: a cool-down from the scale's peak rate to its final rate, without warm-up; `standard: false`."""
     weight_decay: float | None = None

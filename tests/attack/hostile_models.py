@@ -1,5 +1,4 @@
-"""Makes the model files of an attacker: code planted where a loader might run it, and files that lie about their
-size."""
+"""Makes an attacker's model files: code planted where a loader might run it, and false sizes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The reference: schemas accept the shipped files and refuse wrong ones, values are spelled out, commands are
-grouped."""
+"""The reference: schemas accept shipped files and refuse wrong ones; values and groups of commands."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Two at once through the command line: one directory, one cache, one board. No damage, and a message that names the
-running process."""
+"""Two commands at once: one directory, one cache, one board. No damage, and a message that names the other process."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Every local step of the shipped pipelines accepts anything that a crawl may contain, and decides on a page
-independently of its batch."""
+"""Every local step of the shipped pipelines accepts any content of a crawl, and decides independently of the batch."""
 
 from __future__ import annotations
 

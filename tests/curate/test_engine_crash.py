@@ -35,8 +35,7 @@ runpy.run_module("dclm.cli.main", run_name="__main__", alter_sys=True)
 
 
 def run_until(run: Run, change: int) -> int:
-    """Run in one process that ends, without any cleanup, before that change of the file system; returns its exit
-    code."""
+    """Run in a process that ends without cleanup before that change of the file system; returns its exit code."""
     command = [sys.executable, "-c", _SCRIPT, str(change), "curate", str(run.pipeline), "--pool", str(run.pool)]
     command += ["--out", str(run.out), "--on", "local", "--workers", "1", "--seed", "7", "--allow-incomplete"]
     command += BY_FILE

@@ -1,5 +1,4 @@
-"""Which copy is kept, and what it records about the others: compared with plain Python, for every step that drops
-copies."""
+"""Which copy is kept, and what it records about the others, compared with plain Python, for every step."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The shipped pipelines run from crawl to documents, with the user's own files for those that may not be
-distributed."""
+"""The shipped pipelines run from crawl to documents, with user files for those that may not be distributed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Swarms: mixtures are drawn as requested, and proxies are trained once and kept when a source or more proxies are
-added."""
+"""Swarms: mixtures are drawn as requested; proxies are trained once, and reused when sources or proxies are added."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Predictions across scales: excluded runs have no influence, planted effects are found, and the published numbers
-hold."""
+"""Predictions across scales: excluded runs do not matter, planted effects are found, published numbers hold."""
 
 from __future__ import annotations
 

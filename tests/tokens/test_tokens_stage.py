@@ -1,5 +1,4 @@
-"""From documents to shuffled rows: nothing is lost, every token is accounted for, and the bytes are the same however it
-was run."""
+"""From documents to shuffled rows: nothing is lost, every token is accounted for, the bytes never vary."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Training that is stopped by a signal: a checkpoint, a message, the signal's exit code, and the same model in the
-end."""
+"""Training stopped by a signal: a checkpoint, a message, the signal's exit code, and finally the same model."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ def _unit_end(data: np.ndarray, start: int, end: int) -> int:
 
 @njit(cache=True, nogil=True)
 def cut(data: np.ndarray, start: int, end: int, lines: bool) -> np.ndarray:
-    """Bounds of the units of a document: the whole text, or its paragraphs, each but the first including the newline
-    before it."""
+    """Bounds of a document's units: the whole text, or its paragraphs, each but the first with the newline before
+    it."""
     count = 2
     if lines:
         for i in range(start, end):
@@ -48,8 +48,8 @@ def cut(data: np.ndarray, start: int, end: int, lines: bool) -> np.ndarray:
 
 @njit(cache=True, nogil=True, inline="always")
 def num_ngrams(tokens: int, min_ngram: int, max_ngram: int) -> int:
-    """N-grams of a unit: windows of `max_ngram` tokens, or a single one of all its tokens if it is shorter but has at
-    least `min_ngram`."""
+    """N-grams of a unit: windows of `max_ngram` tokens; a shorter unit of at least `min_ngram` tokens is a single
+    one."""
     if tokens >= max_ngram:
         return tokens - max_ngram + 1
     return 1 if tokens >= min_ngram and tokens > 0 else 0

@@ -69,12 +69,12 @@ class KeyIndexed(Indexed):
 
     @abstractmethod
     def index_keys(self, context: Context) -> Mapping[str, MapFunction]:
-        """Name of each relation → function that emits its keys from a batch: `key` (uint64), `row`, and optionally
-        `check` (uint64)."""
+        """Name of each relation → function that emits a batch's keys: `key` (uint64), `row`, optionally `check`
+        (uint64)."""
 
     def index_sets(self, context: Context) -> MapFunction | None:
-        """Function that emits the sets by which matches are compared: `row`, `shingles` (large_list<uint64>). None:
-        matches are not compared."""
+        """Function that emits the sets to compare matches by: `row`, `shingles` (large_list<uint64>). None: no
+        comparison."""
         return None
 
 

@@ -1,5 +1,4 @@
-"""All near pairs of a cluster, regardless of which documents are kept; used to predict the effect of other
-thresholds."""
+"""All near pairs of a cluster, including those of dropped documents, to predict the effect of other thresholds."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""`dclm verify`: pool → documents → tokens → checkpoints → scores → result.json, each compared with the record that
-names it."""
+"""`dclm verify`: compares pool → documents → tokens → checkpoints → scores → result.json with their records."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ from dclm.science.mix.table import Array
 ModelName = Literal["log-linear", "trees"]
 MIN_PROXIES = 8
 _RIDGE = 3e-4
-"""Weight of mean a² in the objective; losses are in standard deviations. It matters only for effects that the proxies
-cannot determine."""
+"""Weight of mean a² in the objective; losses are in standard deviations. It matters only where the proxies do not
+decide."""
 _HUBER = 1.0
 """Residual, in standard deviations of the losses, beyond which a proxy counts linearly: runs that failed."""
 _NORMAL = 1.4826

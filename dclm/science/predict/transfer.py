@@ -1,5 +1,4 @@
-"""From the runs of other corpora at two scales to the scores of new ones: the choice of runs for learning and
-prediction."""
+"""Predicts scores of new corpora from the runs of others at two scales: the choice of runs for learning."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The step that tests, without any training, whether a text was written by a machine: by how a surrogate model ranks
-it."""
+"""The step that tests whether a text was written by a machine by how a surrogate model ranks it, without training."""
 
 from __future__ import annotations
 

@@ -22,8 +22,7 @@ class AnswerCache:
         self._folder = folder
 
     def get(self, request: Request) -> str | None:
-        """The answer to the same request, or None. Raises: DataError if its file is damaged or belongs to another
-        request."""
+        """The answer to the same request, or None. Raises: DataError if its file is damaged or of another request."""
         path = self._path(request)
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
@@ -57,8 +56,7 @@ class AnswerCache:
         return answer
 
     def require_model(self, name: str, sha256: str) -> None:
-        """Record which model file answers under a name. Raises: DataError if the stored answers are from another
-        file."""
+        """Record the model file behind a name. Raises: DataError if the stored answers are from another file."""
         request = {"model": name, "identity": True}
         known = self.get(request) or self.put(request, sha256)
         if known != sha256:

@@ -83,8 +83,7 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> Estimate:
 
 
 def _encode(sentences: Iterable[Sequence[str]]) -> tuple[list[str], Ints, Ints]:
-    """The vocabulary in order of appearance; all tokens, including sentence marks; the position of each in its
-    sentence."""
+    """The vocabulary in order of appearance; all tokens, including sentence marks; their positions in sentences."""
     known = {UNKNOWN: _UNKNOWN, BEGIN: _BEGIN, END: _END}
     marks = frozenset(known)
     tokens: list[int] = []
