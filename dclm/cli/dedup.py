@@ -96,7 +96,7 @@ def index(
     against it.
 
     DOCUMENTS are artifacts of `dclm curate` or text files, in the state in which the step would see them. docs/dedup.md
-    lists the steps for which a run against an index keeps exactly what a single run over everything would keep.
+    lists the steps for which a run against an index keeps exactly the same as a single run over everything.
     """
     from dclm.core.errors import ConfigError, IncompleteError
     from dclm.core.ownership import require_directory

@@ -77,7 +77,7 @@ class Guard:
             limit = self._max_memory_bytes >> 20
             raise KilledError(f"parser failed: it died or needed more than {limit} MiB") from None
         if status != TEXT:
-            self.close()  # a parser that ran out of memory may keep what it has allocated
+            self.close()  # a parser that ran out of memory may not release it
             raise ExtractionError(f"parser failed: {reply}")
         return reply
 

@@ -169,7 +169,7 @@ class Harness:
         if killed is None:
             return False
         self.tally.kills[Kill(stage, killed)] += 1
-        if killed == "worker":  # the driver goes on without it
+        if killed == "worker":  # the driver continues without it
             self._judge(child, out, None)
             return False
         return True

@@ -77,7 +77,7 @@ def test_gopher_keeps_pages_of_other_languages_with_their_own_words_and_limits()
     assert kept(english, texts) == [language == "en" for language in languages]
     own = GopherQuality(min_words=30, stop_words="by_language", by_language=LIMITS)
     assert kept(own, texts, languages) == [True] * len(texts)
-    assert kept(own, [texts[0]], ["zh"]) == [False]  # English words are none of Chinese
+    assert kept(own, [texts[0]], ["zh"]) == [False]  # English words are not Chinese ones
     assert kept(own, [texts[0], texts[0]], ["xx", None]) == [True, True]  # no list to ask for
 
 

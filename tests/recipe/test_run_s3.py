@@ -24,7 +24,7 @@ RECIPE = Path(__file__).resolve().parents[2] / "recipes" / "smoke.yaml"
 
 
 def recipe() -> LoadedRecipe:
-    """The smallest recipe, with held-out text, which is on S3 where the pool is."""
+    """The smallest recipe with held-out text, on S3 if the pool is."""
     loaded = load_recipe(RECIPE)
     held_out = dataclasses.replace(loaded.recipe, validation="pool:sample/validation.jsonl.gz")
     return dataclasses.replace(loaded, recipe=held_out)

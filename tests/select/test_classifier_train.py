@@ -87,7 +87,7 @@ def test_finished_work_is_reused(spec: ClassifierSpec, tmp_path: Path) -> None:
 def test_training_that_was_stopped_before_its_record_goes_on(
     spec: ClassifierSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it had published is in a directory that is marked as ours, in the place of an earlier model or of none."""
+    """Its published files are in a directory marked as ours, with or without an earlier model."""
     other = dataclasses.replace(spec, seed=6)
     expected = train_classifier(spec, tmp_path / "calm")
     train_classifier(other, tmp_path / "again")

@@ -56,7 +56,7 @@ def test_marks_without_end_after_a_letter_and_an_apostrophe(mark: str) -> None:
 
 def test_nuls_and_controls_are_characters_like_others() -> None:
     found = features_of("a\0b\0\0 c\x1cd\x7f")
-    assert found["words"]["words"] == 3  # NUL is no white space for str.split, \x1c is
+    assert found["words"]["words"] == 3  # NUL is not whitespace for str.split, \x1c is
     assert found["tokens"]["tokens"] == 3  # and the other way round for fastText
     assert found["unicode_words"]["alnum_words"] == 4
 
