@@ -35,7 +35,7 @@ lock: setup  ## Update constraints.txt to the newest versions that pyproject.tom
 	  | grep -vE '^(nvidia|cuda|triton)' > constraints.txt
 
 demo: setup  ## Run everything on a generated sample pool, from crawl to leaderboard
-	$(DCLM) run recipes/demo.yaml --out out/demo
+	$(DCLM) run recipes/demo.yaml --out out/demo --force
 	$(DCLM) board upload out/demo/result.json --to $(BOARD)
 	$(DCLM) board site $(BOARD) --out out/site
 	$(DCLM) board table $(BOARD) --published 12

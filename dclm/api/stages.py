@@ -58,6 +58,7 @@ def curate(
     max_reject_fraction: float = 0.5,
     allow_incomplete: bool = False,
     trust: bool = False,
+    force: bool = False,
     workers: int = 1,
     on: str = "local",
     progress: Progress | None = None,
@@ -68,16 +69,17 @@ def curate(
     pipeline: a `Pipeline`, or the path of a pipeline file. pool: files, directories, globs or URLs of WARC, WET, JSON
     lines or Parquet. out: a directory or URL for the documents. limit: read at most this many records. models: files
     for steps that refer to them by name, such as a classifier. trust: allow a pipeline file to run the code of its own
-    steps. Steps made with `own` need no permission. workers: processes; on: `local`, `ray` or `ray:ADDRESS`. Neither
-    changes the output. say: called with a message when an artifact is reused. Raises: ConfigError, DataError;
-    IncompleteError if files are damaged, unless `allow_incomplete`.
+    steps. Steps made with `own` need no permission. force: replace finished documents that other settings made.
+    workers: processes; on: `local`, `ray` or `ray:ADDRESS`. Neither changes the output. say: called with a message when
+    an artifact is reused. Raises: ConfigError, DataError; IncompleteError if files are damaged, unless
+    `allow_incomplete`.
     """
     paths = [str(p) for p in ([pool] if isinstance(pool, str | Path) else pool)]
     loaded = pipeline if isinstance(pipeline, Pipeline) else load_pipeline(pipeline, trust)
     options = CurateOptions(seed=seed, limit=limit, max_reject_fraction=max_reject_fraction)
     require_directory(out, "documents", paths)
     with open_engine(on, workers, say) as engine:
-        run_curation(bind(loaded, models), list_files(paths), out, options, engine, progress, say=say)
+        run_curation(bind(loaded, models), list_files(paths), out, options, engine, progress, say=say, force=force)
     require_complete(out, "documents", allow_incomplete)
     return Documents(out)
 
@@ -94,6 +96,7 @@ def tokenize(
     num_tokens: int | None = None,
     max_repeats: float = 1.0,
     allow_incomplete: bool = False,
+    force: bool = False,
     workers: int = 1,
     on: str = "local",
     progress: Progress | None = None,
@@ -103,7 +106,7 @@ def tokenize(
 
     documents: artifacts, or JSON lines or Parquet files with a column `text`; several are mixed by `weights`.
     tokenizer: an asset's name, or a tokenizer.json. seq_len: context length of the model; rows have one more token.
-    Raises: ConfigError, DataError, IncompleteError.
+    force: replace finished tokens that other settings made. Raises: ConfigError, DataError, IncompleteError.
     """
     from dclm.tokens.stage import TokenizeConfig
     from dclm.tokens.stage import tokenize as run_tokenization
@@ -127,6 +130,7 @@ def tokenize(
             progress=progress,
             say=say,
             allow_missing=allow_incomplete,
+            force=force,
         )
     return Tokens(out)
 
@@ -142,11 +146,13 @@ def train(
     validation: Tokens | Path_ | None = None,
     device: Device = "auto",
     num_ranks: int = 1,
+    force: bool = False,
 ) -> Checkpoint:
     """Train a model at a fixed scale (docs/scales.md), or continue from its last checkpoint.
 
     epochs: maximum number of passes over the tokens; num_tokens: overrides the scale's token budget, which leaves the
-    benchmark. validation: tokens of a held-out text. Raises: ConfigError, DataError (too few tokens).
+    benchmark. validation: tokens of a held-out text. force: replace a run that other settings made. Raises:
+    ConfigError, DataError (too few tokens).
     """
     from dclm.train.launch import launch
     from dclm.train.options import TrainOptions
@@ -156,6 +162,7 @@ def train(
         epochs=epochs,
         num_tokens=num_tokens,
         resume=True,
+        force=force,
         device=device,
     )
     launch(expect(Tokens, tokens), str(out), scale=scale, seed=seed, options=options, num_ranks=num_ranks)
@@ -171,6 +178,7 @@ def evaluate(
     perplexity: Sequence[str] = (),
     limit: int | None = None,
     device: str = "auto",
+    force: bool = False,
     workers: int = 1,
     on: str = "local",
     progress: Progress | None = None,
@@ -179,7 +187,8 @@ def evaluate(
     """Score a model on a suite (`core`, `extended`, `mmlu`) or on tasks, and on texts by their bits per byte.
 
     model: a checkpoint, or any other model that `dclm evaluate` accepts. limit: maximum number of items per task; the
-    result is then not a benchmark score. Raises: ConfigError, DataError.
+    result is then not a benchmark score. force: replace scores that other settings made. Raises: ConfigError,
+    DataError.
     """
     from dclm.eval.run.stage import evaluate as run_evaluation
 
@@ -195,6 +204,7 @@ def evaluate(
             engine=engine,
             progress=progress,
             say=say,
+            force=force,
         )
     return Scores(out)
 
@@ -207,6 +217,7 @@ def run(
     limit: int | None = None,
     variables: Sequence[str] = (),
     trust: bool = False,
+    force: bool = False,
     workers: int = 1,
     on: str | Literal["local", "ray"] = "local",
     num_ranks: int = 1,
@@ -216,7 +227,8 @@ def run(
     """Run a recipe file from its pool up to a stage (`pool`, `curate`, `tokenize`, `train`, `evaluate`).
 
     variables: environment variables that the recipe may use, as with `--env`. trust: allow the recipe's pipelines to
-    run the code of their own steps. Raises: the errors of the stages.
+    run the code of their own steps. force: replace artifacts that an earlier version of the recipe made. Raises: the
+    errors of the stages.
     """
     from dclm.recipe.recipe import load_recipe
     from dclm.recipe.run import Run, RunOptions
@@ -224,6 +236,7 @@ def run(
     options = RunOptions(
         limit=limit,
         until=until,
+        force=force,
         num_ranks=num_ranks,
         on_ray=on.startswith("ray"),
         make_progress=make_progress,

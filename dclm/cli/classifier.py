@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, ConsoleProgress, env_option, say
+from dclm.cli.options import LOCAL_PATH, ConsoleProgress, env_option, replace_option, say
 
 
 @click.group()
@@ -18,7 +18,8 @@ def classifier() -> None:
 @click.argument("spec", type=LOCAL_PATH)
 @click.option("--out", type=LOCAL_PATH, required=True, help="Directory for the classifier artifact.")
 @env_option
-def train(spec: Path, out: Path, variables: tuple[str, ...]) -> None:
+@replace_option
+def train(spec: Path, out: Path, variables: tuple[str, ...], force: bool) -> None:
     """Train the classifier that the YAML file SPEC declares. Its paths are relative to the file."""
     from dclm.core.config import build, load_yaml
     from dclm.recipe.recipe import resolve_path
@@ -27,4 +28,4 @@ def train(spec: Path, out: Path, variables: tuple[str, ...]) -> None:
 
     read = build(ClassifierSpec, load_yaml(spec))
     declared = read.with_paths(lambda path: resolve_path(path, spec.parent, variables))
-    say(f"{out}: {describe(train_classifier(declared, out, ConsoleProgress()).counts)}")
+    say(f"{out}: {describe(train_classifier(declared, out, ConsoleProgress(), force=force).counts)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, env_option, put, say, trust_option, visible
+from dclm.cli.options import LOCAL_PATH, env_option, put, replace_option, say, trust_option, visible
 from dclm.engine.cluster import LocalCluster, cluster_down, cluster_status, cluster_up
 
 _STATE = click.option("--state", type=LOCAL_PATH, help="Directory of the cluster's state file. Default: one per user.")
@@ -96,6 +96,7 @@ def _may_stop() -> bool:
 )
 @env_option
 @trust_option
+@replace_option
 def submit(
     recipe: Path,
     address: str | None,
@@ -107,6 +108,7 @@ def submit(
     follow: bool,
     variables: tuple[str, ...],
     trust: bool,
+    force: bool,
 ) -> None:
     """Run RECIPE on a Ray cluster through its job API. Exits with the job's exit code.
 
@@ -126,6 +128,7 @@ def submit(
     arguments = [f"--{name}={value}" for name, value in given.items() if value]
     arguments += [f"--env={name}" for name in variables]
     arguments += ["--trust"] if trust else []
+    arguments += ["--force"] if force else []
     code = submit_job(
         recipe,
         chosen,

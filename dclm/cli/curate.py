@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, named_models, say, trust_option
+from dclm.cli.options import (
+    ADDRESS,
+    LOCAL_PATH,
+    ConsoleProgress,
+    engine_options,
+    named_models,
+    replace_option,
+    say,
+    trust_option,
+)
 
 _UNIT_BYTES = "Input per unit of work; 0: one unit per file. Default: follows the pool's size, up to 256 MiB."
 _SHARD_BYTES = "Size of a documents file; 0: one per unit. Default: follows the documents' size, up to 256 MiB."
@@ -30,6 +39,7 @@ _SHARD_BYTES = "Size of a documents file; 0: one per unit. Default: follows the 
 @click.option("--allow-incomplete", is_flag=True, help="Succeed even if files of the pool are damaged.")
 @trust_option
 @engine_options
+@replace_option
 def curate(
     pipeline: Path,
     more: tuple[str, ...],
@@ -45,6 +55,7 @@ def curate(
     trust: bool,
     on: str,
     workers: int | None,
+    force: bool,
 ) -> None:
     """Run PIPELINE over the records of --pool.
 
@@ -74,7 +85,7 @@ def curate(
     for line in describe_pool(files)[0 if files.unread else 1 :]:
         say(f"pool: {line}")
     with open_engine(on, workers) as engine:
-        record = run(bound, files, out, options, engine, ConsoleProgress(), say=say)
+        record = run(bound, files, out, options, engine, ConsoleProgress(), force=force, say=say)
     counts = record.counts
     say(
         f"{out}: read {counts['read']:,} = kept {counts['kept']:,} + dropped {counts['dropped']:,}"

@@ -11,7 +11,17 @@ from rich.box import SIMPLE
 from rich.table import Table
 from rich.text import Text
 
-from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, force_option, open_console, put, say
+from dclm.cli.options import (
+    ADDRESS,
+    LOCAL_PATH,
+    ConsoleProgress,
+    engine_options,
+    force_option,
+    open_console,
+    put,
+    replace_option,
+    say,
+)
 
 if TYPE_CHECKING:
     from dclm.documents.duplicates import Member
@@ -82,6 +92,7 @@ def bands(threshold: float, permutations: int, recall_weight: float, ratio: floa
 @click.option("--out", type=ADDRESS, required=True, help="Directory or URL of the index.")
 @click.option("--allow-incomplete", is_flag=True, help="Succeed even if some files are damaged.")
 @engine_options
+@replace_option
 def index(
     documents: tuple[str, ...],
     text: str,
@@ -91,6 +102,7 @@ def index(
     allow_incomplete: bool,
     on: str,
     workers: int | None,
+    force: bool,
 ) -> None:
     """Index DOCUMENTS for a deduplication step: pipelines name the index in `against:` to deduplicate other documents
     against it.
@@ -119,7 +131,9 @@ def index(
         f"{expected.seconds:,.0f} CPU seconds"
     )
     with open_engine(on, workers) as engine:
-        record = build_index(step, files, out, engine, ConsoleProgress(), include=include, room=room, say=say)
+        record = build_index(
+            step, files, out, engine, ConsoleProgress(), include=include, room=room, force=force, say=say
+        )
     size = record.counts["bytes"]
     assert isinstance(size, int)
     say(f"{out}: {record.counts['documents']:,} documents, {show_bytes(size)}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put, say
+from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put, replace_option, say
 from dclm.core.errors import ConfigError, DataError
 from dclm.eval.aggregate import aggregate as aggregate_scores
 from dclm.eval.aggregate import centred
@@ -40,6 +40,7 @@ from dclm.eval.aggregate import centred
 @click.option("--batch-tokens", type=click.IntRange(1), help="Maximum number of tokens per forward pass.")
 @click.option("--window", type=click.IntRange(2), help="Maximum length of a text in tokens. [default: the model's own]")
 @engine_options
+@replace_option
 def evaluate(
     model: str | None,
     suite: str | None,
@@ -55,6 +56,7 @@ def evaluate(
     window: int | None,
     on: str,
     workers: int | None,
+    force: bool,
 ) -> None:
     """Score MODEL on a suite of tasks.
 
@@ -92,6 +94,7 @@ def evaluate(
             engine=engine,
             progress=ConsoleProgress(),
             say=say,
+            force=force,
             include_path=include_path,
         )
     put(_table(json.loads(local_file(join(out, "scores.json")).read_text(encoding="utf-8"))))

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, ConsoleProgress, engine_options, env_option, put, say, trust_option
+from dclm.cli.options import (
+    LOCAL_PATH,
+    ConsoleProgress,
+    engine_options,
+    env_option,
+    put,
+    replace_option,
+    say,
+    trust_option,
+)
 
 
 @click.command()
@@ -15,7 +24,10 @@ from dclm.cli.options import LOCAL_PATH, ConsoleProgress, engine_options, env_op
 @env_option
 @trust_option
 @engine_options
-def experiment(file: Path, out: Path, variables: tuple[str, ...], trust: bool, on: str, workers: int | None) -> None:
+@replace_option
+def experiment(
+    file: Path, out: Path, variables: tuple[str, ...], trust: bool, on: str, workers: int | None, force: bool
+) -> None:
     """Run every cell of the grid in FILE, and write OUT/report.md with its charts. Finished cells are reused.
 
     FILE names recipes, scales, token budgets, seeds and the held-out text on which all models are evaluated.
@@ -27,5 +39,5 @@ def experiment(file: Path, out: Path, variables: tuple[str, ...], trust: bool, o
 
     loaded = load_experiment(file, variables, trust)
     with open_engine(on, workers) as engine:
-        outcome = run_experiment(loaded, out, engine, make_progress=ConsoleProgress, say=say)
+        outcome = run_experiment(loaded, out, engine, force=force, make_progress=ConsoleProgress, say=say)
     put(write_report(loaded.experiment.name, outcome, out))

@@ -17,6 +17,7 @@ from dclm.cli.options import (
     env_option,
     force_option,
     put,
+    replace_option,
     say,
     trust_option,
 )
@@ -154,8 +155,16 @@ def best(
 @env_option
 @trust_option
 @engine_options
+@replace_option
 def swarm(
-    file: Path, out: Path, propose_only: bool, variables: tuple[str, ...], trust: bool, on: str, workers: int | None
+    file: Path,
+    out: Path,
+    propose_only: bool,
+    variables: tuple[str, ...],
+    trust: bool,
+    on: str,
+    workers: int | None,
+    force: bool,
 ) -> None:
     """Draw mixtures of a recipe's sources and train a small proxy on each: OUT/mixtures.csv and OUT/losses.csv.
 
@@ -171,7 +180,7 @@ def swarm(
         say(f"{len(write_mixtures(loaded, out))} mixtures: {out / MIXTURES}")
         return
     with open_engine(on, workers) as engine:
-        train_swarm(loaded, out, engine, make_progress=ConsoleProgress, say=say)
+        train_swarm(loaded, out, engine, force=force, make_progress=ConsoleProgress, say=say)
     targets = " ".join(f"--target {name}" for name in loaded.held_out)
     say(f"next: dclm mix best --mixtures {out / MIXTURES} --losses {out / LOSSES} {targets}")
 

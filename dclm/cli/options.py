@@ -78,6 +78,9 @@ trust_option = click.option(
     "--trust", is_flag=True, help="Allow the pipeline to run the code of its own steps (FILE:NAME)."
 )
 force_option = click.option("--force", is_flag=True, help="Replace an existing file.")
+replace_option = click.option(
+    "--force", is_flag=True, help="Replace a finished artifact in --out that other settings made."
+)
 
 
 def named_models(models: Sequence[str]) -> dict[str, Path]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, plain, put, say
+from dclm.cli.options import LOCAL_PATH, plain, put, replace_option, say
 from dclm.core.errors import ConfigError, DataError
 from dclm.pool.files import InputFile
 
@@ -30,11 +30,12 @@ def pool() -> None:
 @click.option(
     "--files", default=4, show_default=True, type=click.IntRange(1), help="Number of WARC files to spread them over."
 )
-def sample(out: Path, seed: int, documents: int, files: int) -> None:
+@replace_option
+def sample(out: Path, seed: int, documents: int, files: int, force: bool) -> None:
     """Generate a crawl in real WARC files, with a table of the true properties of each page."""
     from dclm.pool.sample.crawl import make_sample
 
-    put(make_sample(out, seed, documents, files))
+    put(make_sample(out, seed, documents, files, force=force))
 
 
 @pool.command("list")

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, env_option, put, say, trust_option
+from dclm.cli.options import (
+    ADDRESS,
+    LOCAL_PATH,
+    ConsoleProgress,
+    engine_options,
+    env_option,
+    put,
+    replace_option,
+    say,
+    trust_option,
+)
 
 if TYPE_CHECKING:
     from dclm.train.ranks import Device
@@ -46,6 +56,7 @@ if TYPE_CHECKING:
 @env_option
 @trust_option
 @engine_options
+@replace_option
 def run(
     recipe: Path,
     out: str,
@@ -58,8 +69,11 @@ def run(
     trust: bool,
     on: str,
     workers: int | None,
+    force: bool,
 ) -> None:
-    """Run RECIPE from pool to OUT/result.json. Finished stages are reused."""
+    """Run RECIPE from pool to OUT/result.json. Finished stages are reused.
+
+    After a change of the recipe, the stages that it concerns would be made again: --force replaces them."""
     from dclm.engine import open_engine
     from dclm.recipe.layout import STAGES
     from dclm.recipe.recipe import load_recipe
@@ -73,6 +87,7 @@ def run(
         min_ranks=min_nproc,
         on_ray=on.startswith("ray"),
         device=device,
+        force=force,
         make_progress=ConsoleProgress,
         say=say,
     )

@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 import click
 
-from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put, say
+from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put, replace_option, say
 from dclm.core.config import build, load_yaml
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
@@ -97,6 +97,7 @@ from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import
 )
 @click.option("--allow-incomplete", is_flag=True, help="Accept artifacts with missing parts.")
 @engine_options
+@replace_option
 def tokenize(
     documents: tuple[str, ...],
     tokenizer: str,
@@ -119,6 +120,7 @@ def tokenize(
     allow_incomplete: bool,
     on: str,
     workers: int | None,
+    force: bool,
 ) -> None:
     """Tokenize, pack and shuffle DOCUMENTS (artifacts, JSONL, Parquet) into OUT."""
     rule = None if repeats is None else build(DocumentRepeats, load_yaml(repeats))
@@ -151,6 +153,7 @@ def tokenize(
             engine=engine,
             progress=ConsoleProgress(),
             say=say,
+            force=force,
             allow_missing=allow_incomplete,
         )
     _account(record)
@@ -179,11 +182,14 @@ def tokens() -> None:
     f"Default: {OPEN_LM_VOCAB_SIZE}, without negative ids.",
 )
 @engine_options
-def import_(folder: str, out: Path, seq_len: int, vocab_size: int | None, on: str, workers: int | None) -> None:
+@replace_option
+def import_(
+    folder: str, out: Path, seq_len: int, vocab_size: int | None, on: str, workers: int | None, force: bool
+) -> None:
     """Make the tokens artifact OUT from FOLDER (a directory or URL), such as one of DCLM's published token sets."""
     with open_engine(on, workers) as engine:
         record = import_webdataset(
-            folder, out, seq_len=seq_len, vocab_size=vocab_size, engine=engine, progress=ConsoleProgress()
+            folder, out, seq_len=seq_len, vocab_size=vocab_size, engine=engine, progress=ConsoleProgress(), force=force
         )
     _account(record)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import ADDRESS, ConsoleProgress, say
+from dclm.cli.options import ADDRESS, ConsoleProgress, replace_option, say
 from dclm.core.config import build, parse_yaml
 from dclm.core.record import Record
 
@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="Also send metrics to this tracker; repeatable.",
 )
+@replace_option
 def train(
     tokens: str,
     scale: str,
@@ -127,6 +128,7 @@ def train(
     compile_: bool | None,
     checkpoint_activations: bool,
     track: tuple[TrackerName, ...],
+    force: bool,
 ) -> None:
     """Train a model on TOKENS, the output of `dclm tokenize`.
 
@@ -145,6 +147,7 @@ def train(
         epochs=epochs,
         num_tokens=num_tokens,
         resume=resume,
+        force=force,
         device=device,
         precision=precision,
         threads=threads,

@@ -210,12 +210,27 @@ def require_recorded(address: Path | str, sha256: str) -> None:
         raise DataError(str(address), what, "the file has changed: rebuild it, or restore an intact copy")
 
 
-def find_record(root: Path | str, expected: str) -> Record | None:
-    """The record at `root` if it exists and has the fingerprint `expected` (then the work can be reused)."""
+_KEEP = "choose another directory, or pass --force to replace it"
+
+
+def find_record(
+    root: Path | str, kind: Kind, expected: str, *, force: bool = False, hint: str = _KEEP
+) -> Record | None:
+    """The record at `root` if it exists and has the fingerprint `expected` (then the work can be reused).
+
+    force: a finished artifact of this kind with another fingerprint may be replaced. One of another kind is left for
+    `dclm.core.ownership` to refuse. Raises: ConfigError with `hint` if it exists and may not be replaced.
+    """
     if not store.exists(store.join(root, RECORD)):
         return None
     record = read_record(root)
-    return record if record.fingerprint == expected else None
+    if record.fingerprint == expected:
+        return record
+    if record.kind == kind and not force:
+        made = record.provenance.get("finished", "at an unknown time")
+        what = f"holds finished {kind} `{record.name}`, made {made} with fingerprint {record.fingerprint[:12]}; "
+        raise ConfigError(str(root), f"{what}this call would replace it with fingerprint {expected[:12]}", hint)
+    return None
 
 
 def require_complete(root: Path | str, kind: Kind, allow_missing: bool = False) -> Record:

@@ -1,16 +1,35 @@
-"""The files that an earlier artifact left in a directory where another one is being made: only these may be deleted."""
+"""What is reused or replaced where an artifact is made: only the files that an earlier one left may be deleted."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from dclm.core.errors import IncompleteError
+from dclm.core.lease import LEASE, abandoned
 from dclm.core.names import is_inside
 from dclm.core.ownership import WORK
-from dclm.core.record import RECORD, read_record
-from dclm.core.store import Store
+from dclm.core.record import RECORD, Kind, Record, find_record, read_record
+from dclm.core.store import Store, delete_tree, join, open_store
 
 REPLACED = f"{WORK}/replaced.json"
+
+
+def reused(home: str, kind: Kind, identity: str, force: bool, say: Callable[[str], None]) -> Record | None:
+    """The finished artifact at `home` if it has this identity, announced with `say`.
+
+    Raises: ConfigError if a finished artifact of another identity is there and `force` is not given.
+    """
+    found = find_record(home, kind, identity, force=force)
+    if found is None:
+        return None
+    made = found.provenance.get("finished")
+    say(f"{home}: reused" + (f", made {made}" if made else ""))
+    store = open_store(home)
+    if abandoned(store):  # left by a run that was killed after it wrote its record
+        delete_tree(join(home, WORK))
+        store.delete([LEASE])
+    return found
 
 
 def note_replaced(store: Store) -> None:
@@ -22,6 +41,15 @@ def note_replaced(store: Store) -> None:
     except IncompleteError:  # not our record: the check of the directory refuses it
         return
     store.put(REPLACED, json.dumps(sorted(files | replaced_files(store))).encode())
+
+
+def delete_artifact(store: Store) -> None:
+    """Delete a finished artifact: its record first, so that no half of it is ever found, then the files it names."""
+    if store.size(RECORD) is None:
+        return
+    names = [entry.path for entry in read_record(store.url).files]
+    store.delete([RECORD])
+    store.delete(names)
 
 
 def replaced_files(store: Store) -> set[str]:

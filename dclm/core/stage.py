@@ -17,12 +17,12 @@ from typing import Any, Generic, Protocol, TypeVar
 from dclm.core.cache import scratch_directory
 from dclm.core.engine import Engine
 from dclm.core.journal import Journal, Outcome
-from dclm.core.lease import LEASE, Lease, abandoned, held
+from dclm.core.lease import Lease, held
 from dclm.core.ownership import WORK, mark_directory, require_directory
 from dclm.core.packed import Packed
 from dclm.core.progress import Progress
-from dclm.core.record import RECORD, Kind, Record, find_record, provenance, write_record
-from dclm.core.replaced import note_replaced, replaced_files
+from dclm.core.record import RECORD, Kind, Record, provenance, write_record
+from dclm.core.replaced import note_replaced, replaced_files, reused
 from dclm.core.storage import is_local, remove_temporary, sha256_file
 from dclm.core.store import absolute, delete_tree, join, local_file, open_store, split
 
@@ -176,22 +176,24 @@ def run_stage(
     inputs: Iterable[str | Path] = (),
     started: float | None = None,
     wait: bool = False,
+    force: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
     """Make the artifact at `out`, or reuse it if it exists with this identity.
 
     out: a local folder or a URL. make: makes everything except the record's `provenance`, to which it may contribute.
-    inputs: files and directories that are read, which the output must not overlap. say: called with a message when an
-    artifact is reused or a run is waited for. Raises: IncompleteError if another run is writing at `out` (with `wait`,
-    waits for that run instead), ConfigError if `out` holds something that was not made by this kind of stage.
+    inputs: files and directories that are read, which the output must not overlap. force: replace a finished artifact
+    of another identity. say: called with a message when an artifact is reused or a run is waited for. Raises:
+    IncompleteError if another run is writing at `out` (with `wait`, waits for that run instead), ConfigError if `out`
+    holds something that was not made by this kind of stage, or a finished artifact that may not be replaced.
     """
     started = time.time() if started is None else started
     home = absolute(out)
     require_directory(home, kind, inputs)
-    if (found := _reused(home, identity, say)) is not None:
+    if (found := reused(home, kind, identity, force, say)) is not None:
         return found
     with held(home, wait=wait, say=say) as lease:
-        if (found := _reused(home, identity, say)) is not None:
+        if (found := reused(home, kind, identity, force, say)) is not None:
             return found  # made by another run while this one waited
         store = open_store(home)
         mark_directory(home, kind)
@@ -227,19 +229,6 @@ def run_stage(
 def _versions(outcome: Outcome) -> Mapping[str, str]:
     versions = outcome.get(VERSIONS)
     return versions if isinstance(versions, Mapping) else {}
-
-
-def _reused(home: str, identity: str, say: Callable[[str], None]) -> Record | None:
-    found = find_record(home, identity)
-    if found is None:
-        return None
-    made = found.provenance.get("finished")
-    say(f"{home}: reused" + (f", made {made}" if made else ""))
-    store = open_store(home)
-    if abandoned(store):  # left by a run that was killed after writing its record
-        delete_tree(join(home, WORK))
-        store.delete([LEASE])
-    return found
 
 
 @contextlib.contextmanager

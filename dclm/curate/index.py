@@ -52,12 +52,14 @@ def build_index(
     *,
     include: Sequence[str] = (),
     room: int | None = None,
+    force: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
     """Make the index of some documents for `step`, or reuse an existing one.
 
     files: the documents in the state in which the step sees them. include: indexes to add to the new one. room: number
-    of n-grams that a filter must have room for; None: as many as these documents have.
+    of n-grams that a filter must have room for; None: as many as these documents have. force: replace an index that
+    other settings made.
     Raises: ConfigError if an included index has other settings or a filter is too small; DataError if there are no
     documents.
     """
@@ -105,6 +107,7 @@ def build_index(
         progress=progress,
         inputs=[*(f.path for f in files), *include],
         started=started,
+        force=force,
         say=say,
     )
 

@@ -35,13 +35,15 @@ def curate(
     progress: Progress | None = None,
     *,
     wait: bool = False,
+    force: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
     """Run the pipeline over the pool and commit the documents artifact at `out`; reuse it if it already exists.
 
-    out: a local folder or a URL. The record names damaged files in `missing`: later stages refuse the artifact unless
-    allowed explicitly. Raises: DataError if the pool contains no records or too many rejects, or if one of its files
-    does not match its record or changes while it is read; the errors of a step, with shard and rows noted.
+    out: a local folder or a URL. force: replace a finished artifact that other settings made. The record names damaged
+    files in `missing`: later stages refuse the artifact unless allowed explicitly. Raises: DataError if the pool
+    contains no records or too many rejects, or if one of its files does not match its record or changes while it is
+    read; the errors of a step, with shard and rows noted.
     """
     started = time.time()
     require_directory(absolute(out), "documents", [f.path for f in files])  # check before a large pool is hashed
@@ -70,6 +72,7 @@ def curate(
         inputs=[f.path for f in files],
         started=started,
         wait=wait,
+        force=force,
         say=say,
     )
 

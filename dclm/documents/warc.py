@@ -62,7 +62,7 @@ def publish_warc(artifact_root: Path | str, out: Path, *, allow_missing: bool = 
     """
     source = require_complete(artifact_root, "documents", allow_missing)
     identity = fingerprint(["warc of documents", WarcOptions.version, source.fingerprint])
-    found = find_record(out, identity)
+    found = find_record(out, "pool", identity, hint="choose a new folder")
     if found is not None:
         return _published(found)
     claim_directory(out, "pool", [artifact_root], replaced=True)

@@ -44,12 +44,15 @@ class Means(NamedTuple):
     num_ranks: int
     make_progress: Callable[[], Progress]
     say: Callable[[str], None]
+    force: bool = False
+    """Replace models that an earlier version of the recipe made."""
 
 
 def train_models(recipe: Recipe, layout: Layout, means: Means) -> Iterator[Trained]:
     """Train the classifiers and models of a recipe in their order; existing ones are reused."""
     for name, classifier in recipe.classifiers.items():
-        record = train_classifier(classifier.with_paths(layout.path), layout.classifier(name), means.progress)
+        spec = classifier.with_paths(layout.path)
+        record = train_classifier(spec, layout.classifier(name), means.progress, force=means.force)
         address = join(layout.classifier(name), "model.bin")
         means.say(f"classifier {name}: {describe(record.counts)}")
         yield Trained(name, address, record)
@@ -61,16 +64,16 @@ def _train(name: str, spec: Spec, out: str, means: Means) -> Trained:
     if isinstance(spec, LanguageModelSpec):
         return _train_language_model(name, spec, out, means)
     if isinstance(spec, NgramSpec):
-        record = train_ngram(spec, out)
+        record = train_ngram(spec, out, force=means.force)
         what = f"{record.counts['words']:,} words, n-grams by order {record.counts['ngrams']}"
         means.say(f"model {name}: {what}")
         return Trained(name, join(out, NGRAM), record)
     if isinstance(spec, HeadSpec):
-        record = train_head(spec, out)
+        record = train_head(spec, out, force=means.force)
         means.say(f"model {name}: {describe(record.counts)}")
         return Trained(name, join(out, HEAD), record)
     assert isinstance(spec, HostGraphSpec)
-    record = rank_hosts(spec, out)
+    record = rank_hosts(spec, out, force=means.force)
     what = f"{record.counts['hosts']:,} hosts with {record.counts['links']:,} links"
     means.say(f"model {name}: {what}")
     return Trained(name, join(out, RANKS), record)
@@ -86,13 +89,14 @@ def _train_language_model(name: str, spec: LanguageModelSpec, out: str, means: M
         engine=means.engine,
         progress=means.progress,
         say=means.say,
+        force=means.force,
     )
     record = launch(
         join(out, "tokens"),
         join(out, "train"),
         scale=scale,
         seed=spec.seed,
-        options=TrainOptions(epochs=spec.epochs, num_tokens=spec.tokens, resume=True),
+        options=TrainOptions(epochs=spec.epochs, num_tokens=spec.tokens, resume=True, force=means.force),
         num_ranks=means.num_ranks,
         make_progress=means.make_progress,
     )

@@ -74,6 +74,8 @@ class RunOptions:
     """On Ray: minimum number of workers to continue with while no more are available."""
     on_ray: bool = False
     """Train on workers of the Ray cluster that the engine is connected to, if several are requested or it has GPUs."""
+    force: bool = False
+    """Replace finished artifacts that an earlier version of the recipe made."""
     device: Device = "auto"
     """For training and evaluation: `auto` uses a GPU if the machine that does the work has one."""
     make_progress: Callable[[], Progress] = NullProgress
@@ -144,7 +146,7 @@ class Run:
         for source in self.recipe.annotate:
             self._curate(source, {})
         o, models = self.options, dict[str, str]()
-        means = Means(self.engine, self.progress, o.num_ranks, o.make_progress, o.say)
+        means = Means(self.engine, self.progress, o.num_ranks, o.make_progress, o.say, o.force)
         for trained in train_models(self.recipe, self.layout, means):
             models[trained.name] = trained.address
             self.records.append(trained.record)
@@ -156,7 +158,8 @@ class Run:
         r, target = self.recipe, self.layout.documents(source.name)
         options = CurateOptions(seed=r.seed, limit=self.options.limit, max_reject_fraction=r.max_reject_fraction)
         files, bound = self._pool(source.pool, source.name), bind(self.pipelines[source.name], models)
-        c = curate(bound, files, target, options, self.engine, self.progress, say=self.options.say).counts
+        say, force = self.options.say, self.options.force
+        c = curate(bound, files, target, options, self.engine, self.progress, say=say, force=force).counts
         self.options.say(
             f"documents {source.name}: read {c['read']:,} = kept {c['kept']:,} + dropped {c['dropped']:,}"
             f" + rejected {c['rejected']:,}"
@@ -191,6 +194,7 @@ class Run:
             progress=self.progress,
             say=self.options.say,
             allow_missing=self.recipe.allow_incomplete,
+            force=self.options.force,
         )
 
     def train(self) -> str:
@@ -201,6 +205,7 @@ class Run:
             num_tokens=self.recipe.tokens,
             weight_decay=self.recipe.weight_decay,
             resume=True,
+            force=self.options.force,
             device=self.options.device,
             track=self.recipe.track,
         )
@@ -237,6 +242,7 @@ class Run:
             engine=self.engine,
             progress=self.progress,
             say=self.options.say,
+            force=self.options.force,
         )
         self.records.append(record)
         self.records = verified_records(self.records)

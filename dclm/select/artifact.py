@@ -30,11 +30,14 @@ def make_artifact(
     sources: Mapping[str, Sequence[TextSource]],
     fit: Callable[[Path], Mapping[str, object]],
     inputs: Mapping[str, str] | None = None,
+    *,
+    force: bool = False,
 ) -> Record:
     """Make the artifact at `out`, or reuse one of the same fingerprint; returns its record.
 
     config: everything that determines the bytes, without paths. inputs: role → sha256 of each input besides `sources`.
-    fit: writes the files into a directory and returns the counts for the record.
+    fit: writes the files into a directory and returns the counts for the record. force: replace an artifact that other
+    settings made.
     """
     started, cpu = time.time(), time.process_time()
     hashes = {**_hashes(sources), **(inputs or {})}
@@ -65,6 +68,7 @@ def make_artifact(
         progress=NullProgress(),
         inputs=[source.path for some in sources.values() for source in some],
         started=started,
+        force=force,
     )
 
 

@@ -43,6 +43,7 @@ def tokenize(
     progress: Progress | None = None,
     allow_missing: bool = False,
     wait: bool = False,
+    force: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
     """Make the tokens artifact `out` from documents artifacts, files of texts, or folders of them.
@@ -103,6 +104,7 @@ def tokenize(
         ],
         started=started,
         wait=wait,
+        force=force,
         say=say,
     )
 

@@ -23,9 +23,9 @@ from typing import Literal
 import numpy as np
 
 from dclm.core.engine import Engine, SerialEngine
-from dclm.core.errors import DataError
+from dclm.core.errors import ConfigError, DataError
 from dclm.core.lease import held
-from dclm.core.ownership import claim_directory, claim_folder, release_directory
+from dclm.core.ownership import claim_directory, claim_folder, release_directory, require_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import RECORD, FileEntry, Record, fingerprint, provenance, write_record
 from dclm.core.storage import atomic_file, is_local, open_input, sha256_file, write_atomic
@@ -60,14 +60,21 @@ def import_webdataset(
     vocab_size: int | None = None,
     engine: Engine | None = None,
     progress: Progress | None = None,
+    force: bool = False,
 ) -> Record:
     """Make a tokens artifact from a WebDataset folder (or URL), with the rows in their original order.
 
     Shards are read in the order of the manifest; if a local folder has none, by name. The fingerprint covers the rows
     themselves, so that a changed folder is never mistaken for the old one. Negative ids count from the end of the
-    vocabulary: they require `vocab_size`, without which ids must be below DCLM's 50,432. Raises: DataError (nothing
-    there, a corrupt tar, a row of another length, an id outside the vocabulary).
+    vocabulary: they require `vocab_size`, without which ids must be below DCLM's 50,432. force: replace finished
+    tokens; whether they are the same is known only once all rows have been read. Raises: ConfigError if there are
+    finished tokens at `out`; DataError (nothing there, a corrupt tar, a row of another length, an id outside the
+    vocabulary).
     """
+    require_directory(out, "tokens", [folder])
+    if (out / RECORD).exists() and not force:
+        what = "holds finished tokens; whether they are these rows is known only after all of them have been read"
+        raise ConfigError(str(out), what, "choose another directory, or pass --force to replace them")
     claim_directory(out, "tokens", [folder])
     with held(out):
         return _import(folder, out, seq_len, vocab_size, engine or SerialEngine(), progress or NullProgress())

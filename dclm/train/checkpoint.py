@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dclm.core.errors import ConfigError, DataError
+from dclm.core.record import RECORD
 from dclm.core.storage import atomic_directory, sha256_file
 from dclm.model.load import CHECKPOINTS, STATE, STEP, list_checkpoints
 from dclm.model.shards import SHARDS, WEIGHTS, load_shards, write_shards
@@ -205,10 +206,10 @@ def load_checkpoint(path: Path, model: Transformer, optimizer: torch.optim.Optim
         moment.copy_(scatter(stored.pop(name), moment))
 
 
-def require_fresh(out: Path, resume: bool) -> None:
-    """Raises: ConfigError if `out` contains an unfinished run and resuming was not requested."""
+def require_fresh(out: Path, resume: bool, force: bool = False) -> None:
+    """Raises: ConfigError if `out` contains an unfinished run and neither resuming nor replacing it was requested."""
     existing = list_checkpoints(out)
-    if existing and not resume:
+    if existing and not (resume or force or (out / RECORD).exists()):
         hint = "continue it with --resume, or choose another --out"
         raise ConfigError(str(out), f"contains an unfinished run, at {existing[-1].name}", hint)
 

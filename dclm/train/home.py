@@ -15,6 +15,7 @@ from dclm.core.cache import scratch
 from dclm.core.journal import Journal
 from dclm.core.ownership import WORK
 from dclm.core.record import FileEntry, Record, write_record
+from dclm.core.replaced import delete_artifact
 from dclm.core.stage import publish
 from dclm.core.storage import is_local
 from dclm.core.store import delete_tree, exists, join, local_file, open_store, put
@@ -31,6 +32,13 @@ class Home:
 
     def pull(self) -> None:
         """Copy the output of an earlier run to this machine. Called by the first rank before anything else."""
+
+    def discard(self) -> None:
+        """Delete the output of an earlier run, finished or not. Called by the first rank."""
+        delete_artifact(open_store(self.address))
+        for folder in {str(self.folder), self.address}:
+            delete_tree(join(folder, CHECKPOINTS))
+            open_store(folder).delete([METRICS])
 
     def push_checkpoint(self, path: Path) -> None:
         """Publish a complete checkpoint, and everything written so far."""
@@ -63,6 +71,12 @@ class Mirror(Home):
             self._fetch(f"{CHECKPOINTS}/{last}/{name}")
         if exists(join(self.address, METRICS)):
             self._fetch(METRICS)
+
+    def discard(self) -> None:
+        super().discard()
+        delete_tree(join(self.address, WORK, "journal"))
+        self._journal = Journal(open_store(self.address), f"{WORK}/journal")
+        self._pushed = set()
 
     def _fetch(self, name: str) -> None:
         target = self.folder / name

@@ -63,7 +63,7 @@ def launch_ray(
         what = "ranks on several nodes write checkpoints together, which needs a shared folder"
         raise ConfigError(str(out), what, hint)
     tokens, out = Path(tokens), Path(out)
-    require_fresh(out, options.resume)
+    require_fresh(out, options.resume, options.force)
     require_trackers(options.track)
     scratch = out.parent / f"{TEMPORARY}ray-{out.name}"
     use_gpu = options.device == "cuda" or (options.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)

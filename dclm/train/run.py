@@ -15,9 +15,10 @@ from dclm.core.errors import ConfigError, DataError
 from dclm.core.lease import held
 from dclm.core.ownership import mark_directory, release_directory, require_directory
 from dclm.core.progress import NullProgress, Progress
-from dclm.core.record import Record, find_record, fingerprint, provenance, read_record
+from dclm.core.record import RECORD, Record, find_record, fingerprint, provenance, read_record
 from dclm.core.stopping import Stopped
 from dclm.core.storage import remove_temporary
+from dclm.core.store import open_store
 from dclm.model.init import initial_weight
 from dclm.model.load import list_checkpoints
 from dclm.tokens.dataset import TokenDataset
@@ -129,7 +130,7 @@ class _Run:
 
     def execute(self, progress: Progress) -> Record:
         """See `train`."""
-        finished = find_record(self.home.address, self.plan.fingerprint)
+        finished = find_record(self.home.address, "checkpoint", self.plan.fingerprint, force=self.options.force)
         if finished is not None:
             return finished
         if self.ranks.is_first:
@@ -202,9 +203,11 @@ class _Run:
         """Make or check the output directory; returns the checkpoint to continue from, and the state of the run."""
         if self.ranks.is_first:
             self.home.pull()
+            if self.options.force and self._is_another():
+                self.home.discard()
         self.ranks.wait()
         existing = list_checkpoints(self.out)
-        require_fresh(self.out, self.options.resume)
+        require_fresh(self.out, self.options.resume, self.options.force)
         self.ranks.wait()
         if self.ranks.is_first:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -224,11 +227,19 @@ class _Run:
         state = read_state(existing[-1], verify=self.ranks.is_first)
         if state.fingerprint != self.plan.fingerprint:
             what = "contains a run with another scale, seed or data"
-            raise ConfigError(str(self.out), what, "choose another --out, or repeat the command that started it")
+            hint = "choose another --out, repeat the command that started it, or pass --force to replace it"
+            raise ConfigError(str(self.out), what, hint)
         if self.options.precision not in ("auto", state.precision):
             what = f"was started with --precision {state.precision}, found {self.options.precision}"
             raise ConfigError(str(self.out), what)
         return existing[-1], dataclasses.replace(fresh, step=state.step, precision=state.precision)
+
+    def _is_another(self) -> bool:
+        """Whether the directory has a run, finished or not, that this one would not continue."""
+        existing = list_checkpoints(self.out)
+        return open_store(self.home.address).size(RECORD) is not None or bool(
+            existing and read_state(existing[-1], verify=False).fingerprint != self.plan.fingerprint
+        )
 
     def _trainer(self, checkpoint: Path | None, state: State) -> Trainer:
         config, seed = self.scale.model, self.plan.seed

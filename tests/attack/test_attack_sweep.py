@@ -31,7 +31,7 @@ def test_a_curation_sweeps_its_own_files_alone(tmp_path: Path) -> None:
     options = CurateOptions(unit_bytes=0, shard_bytes=0)
 
     def run() -> set[str]:
-        curate(bind(load_pipeline(pipeline), {}), list_files([str(pool)]), out, options, SerialEngine())
+        curate(bind(load_pipeline(pipeline), {}), list_files([str(pool)]), out, options, SerialEngine(), force=True)
         return {entry.path for entry in read_record(out).files}
 
     before = run()
@@ -53,7 +53,7 @@ def test_tokenizing_sweeps_its_own_files_alone(tmp_path: Path, tokenizer_json: s
 
     def run(lines: int) -> set[str]:
         texts.write_text("".join(f'{{"text": "{"ab cd " * 20}{n}"}}\n' for n in range(lines)))
-        tokenize([texts], out, tokenizer=tokenizer_json, config=config)
+        tokenize([texts], out, tokenizer=tokenizer_json, config=config, force=True)
         return {entry.path for entry in read_record(out).files}
 
     before = run(8)

@@ -30,9 +30,18 @@ def texts(seed: int, shards: int = 4, rows: int = 60) -> list[list[str]]:
 FULL = bound(Edit(), MinLength(characters=4), FirstOfLength(), Edit(), SeenBefore(), MinLength(characters=5))
 
 
-def run(pipeline: BoundPipeline, pool: Path, out: Path, engine: object | None = None, **options: object) -> Record:
+def run(
+    pipeline: BoundPipeline,
+    pool: Path,
+    out: Path,
+    engine: object | None = None,
+    *,
+    force: bool = False,
+    **options: object,
+) -> Record:
     settings = CurateOptions(**{"max_reject_fraction": 1.0, "unit_bytes": 0, "shard_bytes": 0, **options})  # type: ignore[arg-type]
-    return curate(pipeline, list_files([str(pool)]), out, settings, engine or SerialEngine())  # type: ignore[arg-type]
+    files, chosen = list_files([str(pool)]), engine or SerialEngine()
+    return curate(pipeline, files, out, settings, chosen, force=force)  # type: ignore[arg-type]
 
 
 def data_files(record: Record) -> dict[str, str]:
@@ -138,7 +147,7 @@ def test_an_unfinished_run_goes_on_with_more_files_and_with_as_many_again(tmp_pa
 
     def fail() -> None:
         with pytest.raises(ZeroDivisionError):
-            run(bound(Edit(), step, Fail()), pool, tmp_path / "out")
+            run(bound(Edit(), step, Fail()), pool, tmp_path / "out", force=True)
 
     fail()
     more.write_text(json.dumps({"id": "new", "text": "y" * 50}) + "\n")
@@ -160,11 +169,12 @@ def test_a_finished_artifact_is_reused_and_a_changed_one_is_not(tmp_path: Path) 
     stamp = (tmp_path / "out" / "record.json").stat().st_mtime_ns
     assert run(bound(MinLength(characters=4)), pool, tmp_path / "out") == first
     assert (tmp_path / "out" / "record.json").stat().st_mtime_ns == stamp
-    changed = run(bound(MinLength(characters=9)), pool, tmp_path / "out")
+    changed = run(bound(MinLength(characters=9)), pool, tmp_path / "out", force=True)
     assert changed.fingerprint != first.fingerprint
     assert changed.counts["kept"] != first.counts["kept"]
     (pool / "shard-1.jsonl").write_text(json.dumps({"id": "new", "text": "y" * 50}) + "\n")
-    assert run(bound(MinLength(characters=9)), pool, tmp_path / "out").counts["read"] != first.counts["read"]
+    more = run(bound(MinLength(characters=9)), pool, tmp_path / "out", force=True)
+    assert more.counts["read"] != first.counts["read"]
 
 
 def test_what_a_run_killed_after_its_record_left_behind_goes_with_the_next(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from eval_tasks import write_task
 
 from dclm.cli.main import main
-from dclm.core.errors import DataError
+from dclm.core.errors import ConfigError, DataError
 from dclm.eval.data.rows import Row, rows_sha256
 from dclm.eval.run.stage import evaluate
 from dclm.eval.task import load_task
@@ -128,3 +128,14 @@ def test_scores_of_part_of_a_task_say_so_wherever_they_are_shown(
     assert "first 2 rows of each task" in (out / "scores.svg").read_text()
     main(["aggregate", str(out / "scores.json")])
     assert json.loads(capsys.readouterr().out)["limited"] == 2
+
+
+def test_finished_scores_are_replaced_only_if_asked(model: str, tasks: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    evaluate(model, out, tasks=("complete",), limit=2, device="cpu", folder=tasks)
+    before = (out / "scores.json").read_bytes()
+    with pytest.raises(ConfigError, match="holds finished scores"):
+        evaluate(model, out, tasks=("complete",), limit=3, device="cpu", folder=tasks)
+    assert (out / "scores.json").read_bytes() == before
+    evaluate(model, out, tasks=("complete",), limit=3, device="cpu", folder=tasks, force=True)
+    assert json.loads((out / "scores.json").read_text())["limited"] == 3

@@ -95,7 +95,7 @@ def test_training_that_was_stopped_before_its_record_goes_on(
         with monkeypatch.context() as patch:
             patch.setattr(stage, "write_record", interrupted)
             with pytest.raises(KeyboardInterrupt):
-                train_classifier(spec, out)
+                train_classifier(spec, out, force=True)
         assert (out / "metrics.json").exists()
         with pytest.raises(IncompleteError):
             read_record(out)
@@ -110,7 +110,9 @@ def interrupted(*_: object) -> None:
 def test_a_changed_source_is_learnt_anew(spec: ClassifierSpec, tmp_path: Path) -> None:
     first = train_classifier(spec, tmp_path / "out")
     write_texts(tmp_path / "bad.jsonl", BAD, 101, 9)
-    assert train_classifier(spec, tmp_path / "out").fingerprint != first.fingerprint
+    with pytest.raises(ConfigError, match="holds finished classifier"):
+        train_classifier(spec, tmp_path / "out")
+    assert train_classifier(spec, tmp_path / "out", force=True).fingerprint != first.fingerprint
 
 
 def test_draws_are_bounded_and_split_once(spec: ClassifierSpec) -> None:

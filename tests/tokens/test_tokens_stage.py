@@ -164,11 +164,24 @@ def test_whatever_changes_the_bytes_changes_the_fingerprint(
 ) -> None:
     one = tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=CONFIG)
     other_config = dataclasses.replace(CONFIG, **change)
-    other = tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=other_config)
+    other = tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=other_config, force=True)
     assert one.fingerprint != other.fingerprint
     assert one.files != other.files
     left = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert left == {"record.json", *contents(tmp_path / "out")}  # nothing remains of the first one
+
+
+def test_a_finished_artifact_is_replaced_only_if_asked(tokenizer_json: str, documents: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "out", TokenizeConfig(seq_len=16, seed=9)
+    tokenize([documents], out, tokenizer=tokenizer_json, config=TokenizeConfig(seq_len=16))
+    before = contents(out)
+    with pytest.raises(ConfigError, match="holds finished tokens"):
+        tokenize([documents], out, tokenizer=tokenizer_json, config=other)
+    assert contents(out) == before
+    tokenize([documents], tmp_path / "fresh", tokenizer=tokenizer_json, config=other)
+    tokenize([documents], out, tokenizer=tokenizer_json, config=other, force=True)
+    assert contents(out) == contents(tmp_path / "fresh")
+    assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} == {*contents(out), "record.json"}
 
 
 def test_a_finished_artifact_is_not_made_again(tokenizer_json: str, documents: Path, tmp_path: Path) -> None:

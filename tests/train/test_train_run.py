@@ -137,6 +137,47 @@ def test_a_run_is_not_resumed_with_another_seed(make_tokens: MakeTokens, small_s
         train(tokens, out, scale=small_scale, seed=2, options=dataclasses.replace(PLAIN, resume=True))
 
 
+def test_a_finished_run_is_replaced_only_if_asked(make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path) -> None:
+    tokens, out = make_tokens(), tmp_path / "run"
+    first = train(tokens, out, scale=small_scale, seed=1, options=PLAIN)
+    whole = train(tokens, tmp_path / "whole", scale=small_scale, seed=2, options=PLAIN)
+    before = sha256_file(out / LAST)
+    for resume in (False, True):
+        with pytest.raises(ConfigError, match=r"holds finished checkpoint `small`, made .*\n.*--force"):
+            train(tokens, out, scale=small_scale, seed=2, options=dataclasses.replace(PLAIN, resume=resume))
+    assert (sha256_file(out / LAST), read_record(out)) == (before, first)
+    forced = train(tokens, out, scale=small_scale, seed=2, options=dataclasses.replace(PLAIN, force=True))
+    assert forced.files == whole.files
+    assert len(losses(out)) == 20
+
+
+def test_an_unfinished_run_is_replaced_only_if_asked(
+    make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path
+) -> None:
+    tokens, out = make_tokens(), tmp_path / "run"
+    train(tokens, out, scale=small_scale, seed=1, options=PLAIN)
+    whole = train(tokens, tmp_path / "whole", scale=small_scale, seed=2, options=PLAIN)
+    (out / "record.json").unlink()
+    resume = dataclasses.replace(PLAIN, resume=True)
+    with pytest.raises(ConfigError, match=r"another scale, seed or data\n.*--force"):
+        train(tokens, out, scale=small_scale, seed=2, options=resume)
+    forced = dataclasses.replace(resume, force=True)
+    assert train(tokens, out, scale=small_scale, seed=2, options=forced).files == whole.files
+
+
+def test_a_finished_run_on_s3_is_replaced_only_if_asked(
+    make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path, s3: str
+) -> None:
+    tokens, whole = make_tokens(), tmp_path / "whole"
+    train(tokens, f"{s3}/run", scale=small_scale, seed=1, options=PLAIN)
+    with pytest.raises(ConfigError, match="holds finished checkpoint"):
+        train(tokens, f"{s3}/run", scale=small_scale, seed=2, options=PLAIN)
+    expected = train(tokens, whole, scale=small_scale, seed=2, options=PLAIN)
+    forced = train(tokens, f"{s3}/run", scale=small_scale, seed=2, options=dataclasses.replace(PLAIN, force=True))
+    assert forced.files == expected.files
+    assert set(open_store(f"{s3}/run").list()) == {"record.json", *(entry.path for entry in forced.files)}
+
+
 def test_micro_batches_change_results_by_rounding_alone(
     make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path
 ) -> None:

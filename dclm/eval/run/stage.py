@@ -60,6 +60,7 @@ def evaluate(
     folder: Path = SUITE_DIR,
     include_path: Path | None = None,
     wait: bool = False,
+    force: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
     """Score `model` on a suite or on tasks, and on the texts named in `perplexity`, and write the artifact `out`.
@@ -103,6 +104,7 @@ def evaluate(
         inputs=[model.rpartition(":")[2] if is_local(model) else model],
         started=started,
         wait=wait,
+        force=force,
         say=say,
     )
 

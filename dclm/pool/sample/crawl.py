@@ -59,18 +59,25 @@ class SampleConfig:
 
 
 def make_sample(
-    out: Path, seed: int = 0, documents: int = 2000, files: int = 4, *, progress: Progress | None = None
+    out: Path,
+    seed: int = 0,
+    documents: int = 2000,
+    files: int = 4,
+    *,
+    progress: Progress | None = None,
+    force: bool = False,
 ) -> Path:
     """Generate the pool at `out` (about 5 s for 2,000 pages), or reuse it if it already exists.
 
-    The same arguments give the same bytes. Raises: ConfigError for counts below one or fewer documents than files.
+    The same arguments give the same bytes. force: replace a pool that other arguments made. Raises: ConfigError for
+    counts below one or fewer documents than files.
     """
     config = SampleConfig(seed=seed, documents=documents, files=files)
     if files < 1 or documents < files:
         what = f"found {documents} documents in {files} files, allowed: at least one document per file"
         raise ConfigError("sample pool", what)
     identity = fingerprint(config)
-    if find_record(out, identity):
+    if find_record(out, "pool", identity, force=force):
         return out
     claim_directory(out, "pool", replaced=True)
     started, cpu = time.time(), time.process_time()

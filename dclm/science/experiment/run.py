@@ -58,12 +58,14 @@ def run_experiment(
     out: Path,
     engine: Engine,
     *,
+    force: bool = False,
     make_progress: Callable[[], Progress] = NullProgress,
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Run all cells into OUT/RECIPE/SCALE/TOKENS/seed-N; documents are in OUT/RECIPE/documents.
 
-    Raises: the errors of the stages; a run that was killed continues where it stopped.
+    force: replace artifacts that earlier versions of the recipes made. Raises: the errors of the stages; a run that was
+    killed continues where it stopped.
     """
     known = ("points.json", "held-out.jsonl", "*/documents/*/record.json")
     claim_folder(out, "experiment", [loaded.held_out], known=known)
@@ -71,11 +73,11 @@ def run_experiment(
     write_held_out(loaded.experiment.held_out, loaded.held_out, held_out)
     overlaps = {}
     for name, recipe in loaded.recipes.items():
-        options = RunOptions(until="curate", make_progress=make_progress, say=_prefixed(say, name))
+        options = RunOptions(until="curate", force=force, make_progress=make_progress, say=_prefixed(say, name))
         run = Run(recipe, out / name, engine, options)
         run.execute()
         overlaps[name] = overlap([Path(run.layout.documents(s.name)) for s in recipe.recipe.data], held_out)
-    options = RunOptions(until="train", make_progress=make_progress)
+    options = RunOptions(until="train", force=force, make_progress=make_progress)
     cells = loaded.cells()
     points = []
     for number, cell in enumerate(cells, 1):

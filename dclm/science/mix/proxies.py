@@ -56,18 +56,20 @@ def train_swarm(
     out: Path,
     engine: Engine,
     *,
+    force: bool = False,
     make_progress: Callable[[], Progress] = NullProgress,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Write OUT/mixtures.csv and OUT/losses.csv. Finished proxies are kept; raises the errors of the stages.
 
+    force: replace documents and held-out tokens that an earlier version of the recipe made.
     A proxy is identified by its mixture, the documents of the sources it reads, and how it is trained: when a source is
     added, proxies that never read it stay valid.
     """
     mixtures = write_mixtures(loaded, out)
-    options = RunOptions(until="curate", make_progress=make_progress, say=say)
+    options = RunOptions(until="curate", force=force, make_progress=make_progress, say=say)
     Run(loaded.recipe, out, engine, options).execute()
-    held_out = _held_out(loaded, out, engine)
+    held_out = _held_out(loaded, out, engine, force)
     proxies = {name: _proxy(loaded, out, shares, held_out) for name, shares in mixtures.items()}
     losses: dict[str, dict[str, float]] = {}
     progress = make_progress()
@@ -141,7 +143,7 @@ def _proxy(loaded: LoadedSwarm, out: Path, shares: Mapping[str, float], held_out
     )
 
 
-def _held_out(loaded: LoadedSwarm, out: Path, engine: Engine) -> dict[str, Path]:
+def _held_out(loaded: LoadedSwarm, out: Path, engine: Engine, force: bool) -> dict[str, Path]:
     """Name → tokens artifact of each held-out text."""
     name = loaded.recipe.recipe.tokenizer
     tokenizer = loaded.recipe.path(name) if name.endswith(".json") else name
@@ -151,5 +153,13 @@ def _held_out(loaded: LoadedSwarm, out: Path, engine: Engine) -> dict[str, Path]
         chosen = out / "held-out" / f"{text}.jsonl"
         write_held_out(spec, loaded.held_out[text], chosen)
         made[text] = out / "held-out" / text
-        tokenize([chosen], made[text], tokenizer=tokenizer, config=config, engine=engine, progress=NullProgress())
+        tokenize(
+            [chosen],
+            made[text],
+            tokenizer=tokenizer,
+            config=config,
+            engine=engine,
+            progress=NullProgress(),
+            force=force,
+        )
     return made

@@ -24,7 +24,9 @@ MODEL = "model.bin"
 METRICS = "metrics.json"
 
 
-def train_classifier(spec: ClassifierSpec, out: Path | str, progress: Progress | None = None) -> Record:
+def train_classifier(
+    spec: ClassifierSpec, out: Path | str, progress: Progress | None = None, *, force: bool = False
+) -> Record:
     """Make the artifact at `out`: model.bin, metrics.json (on the held-out documents), record.json.
 
     An existing artifact with the same fingerprint is reused. fastText runs in one thread, because several race. Raises:
@@ -45,7 +47,7 @@ def train_classifier(spec: ClassifierSpec, out: Path | str, progress: Progress |
         progress.finish()
         return _counts(spec, split, metrics)
 
-    return make_artifact(out, "classifier", _config(spec), spec.sides, fit)
+    return make_artifact(out, "classifier", _config(spec), spec.sides, fit, force=force)
 
 
 def describe(counts: Mapping[str, object]) -> str:

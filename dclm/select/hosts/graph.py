@@ -46,7 +46,7 @@ class HostGraphSpec:
         return dataclasses.replace(self, pages=tuple(map(path_of, self.pages)))
 
 
-def rank_hosts(spec: HostGraphSpec, out: Path | str) -> Record:
+def rank_hosts(spec: HostGraphSpec, out: Path | str, *, force: bool = False) -> Record:
     """Make the artifact at `out`: ranks.tsv, in the format of Common Crawl's files, and record.json.
 
     Every host that has a page or is linked to is ranked. Links between the pages of a host, and repeated links between
@@ -69,7 +69,8 @@ def rank_hosts(spec: HostGraphSpec, out: Path | str) -> Record:
                 file.write(f"{position}\t{value:.9e}\t{name}\n")
         return {"hosts": len(names), "links": len(sources), "rounds": rounds}
 
-    return make_artifact(out, "model", config, {"pages": [TextSource(path=path) for path in spec.pages]}, fit)
+    pages = [TextSource(path=path) for path in spec.pages]
+    return make_artifact(out, "model", config, {"pages": pages}, fit, force=force)
 
 
 def host_graph(pages: tuple[str, ...]) -> tuple[pa.StringArray, Ints, Ints]:

@@ -52,7 +52,7 @@ class NgramSpec:
         return dataclasses.replace(self, texts=texts, tokenizer=tokenizer)
 
 
-def train_ngram(spec: NgramSpec, out: Path | str) -> Record:
+def train_ngram(spec: NgramSpec, out: Path | str, *, force: bool = False) -> Record:
     """Make the artifact at `out`: model.arpa and record.json. The same sources and settings give the same bytes.
 
     Raises: DataError if the texts contain no word; the errors of reading the sources.
@@ -67,7 +67,7 @@ def train_ngram(spec: NgramSpec, out: Path | str) -> Record:
         orders = [len(order.word) for order in model.orders]
         return {"words": len(model.words), "ngrams": orders, "discounts": [list(o.discounts) for o in model.orders]}
 
-    return make_artifact(out, "model", config, {"texts": spec.texts}, fit, inputs)
+    return make_artifact(out, "model", config, {"texts": spec.texts}, fit, inputs, force=force)
 
 
 def _sentences(spec: NgramSpec) -> Iterator[list[str]]:

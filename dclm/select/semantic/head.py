@@ -68,7 +68,7 @@ class HeadSpec:
         return dataclasses.replace(self, classes=classes)
 
 
-def train_head(spec: HeadSpec, out: Path | str) -> Record:
+def train_head(spec: HeadSpec, out: Path | str, *, force: bool = False) -> Record:
     """Make the artifact at `out`: head.json, metrics.json (on the held-out documents), record.json.
 
     Raises: DataError if a source has no text or one class is left without a training document; ConfigError without
@@ -90,7 +90,7 @@ def train_head(spec: HeadSpec, out: Path | str) -> Record:
         held_out = {k: v for k, v in metrics.items() if k not in ("reliability", "confusion")}
         return {**counts, "held_out": held_out}
 
-    return make_artifact(out, "classifier", config, spec.classes, fit, {"encoder": encoder.sha256})
+    return make_artifact(out, "classifier", config, spec.classes, fit, {"encoder": encoder.sha256}, force=force)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

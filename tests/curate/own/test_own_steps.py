@@ -125,7 +125,9 @@ def test_editing_a_filter_or_what_it_imports_gives_a_new_result(folder: Path) ->
     (folder / "code" / "helper.py").write_text("def f(text):\n    return len(text.split()) >= 4\n")
     assert len(curate(folder)) == 7
     (folder / "code" / "helper.py").write_text("def f(text):\n    return len(text.split()) >= 9\n")
-    assert len(curate(folder)) == 2
+    with pytest.raises(SystemExit, match="2"):
+        curate(folder)
+    assert len(curate(folder, "out", "--force")) == 2
 
 
 def test_the_identity_is_the_source_not_the_place(folder: Path) -> None:
