@@ -79,7 +79,7 @@ trust_option = click.option(
 )
 force_option = click.option("--force", is_flag=True, help="Replace an existing file.")
 replace_option = click.option(
-    "--force", is_flag=True, help="Replace a finished artifact in --out that other settings made."
+    "--force", is_flag=True, help="Replace a finished artifact in --out that was made with other settings."
 )
 
 

@@ -73,7 +73,7 @@ def run(
 ) -> None:
     """Run RECIPE from pool to OUT/result.json. Finished stages are reused.
 
-    After a change of the recipe, the stages that it concerns would be made again: --force replaces them."""
+    If the recipe has changed, --force replaces the artifacts of the affected stages."""
     from dclm.engine import open_engine
     from dclm.recipe.layout import STAGES
     from dclm.recipe.recipe import load_recipe

@@ -1,4 +1,4 @@
-"""What is reused or replaced where an artifact is made: only the files that an earlier one left may be deleted."""
+"""Reuse and replacement of artifacts: only the files that an earlier artifact left may be deleted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def reused(home: str, kind: Kind, identity: str, force: bool, say: Callable[[str
     made = found.provenance.get("finished")
     say(f"{home}: reused" + (f", made {made}" if made else ""))
     store = open_store(home)
-    if abandoned(store):  # left by a run that was killed after it wrote its record
+    if abandoned(store):  # left by a run that was killed after writing its record
         delete_tree(join(home, WORK))
         store.delete([LEASE])
     return found

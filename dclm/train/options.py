@@ -40,8 +40,7 @@ class TrainOptions:
     resume: bool = False
     """Continue from the last checkpoint in the output directory, if there is one."""
     force: bool = False
-    """Replace a finished run in the output directory that other settings made, or the checkpoints of an unfinished
-    one."""
+    """Replace a finished run in the output directory made with other settings, or checkpoints of an unfinished one."""
     device: Device = "auto"
     precision: Precision = "auto"
     """auto: bfloat16 products and activations on CUDA and on CPUs with bfloat16 instructions, otherwise float32."""
