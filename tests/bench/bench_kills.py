@@ -1,5 +1,7 @@
 """Random kills of workers, nodes and drivers of Ray runs on three simulated nodes: `python -m tests.bench.bench_kills`.
 
+With `--on s3`, what the runs make is on an S3 server of this machine.
+
 Each run is killed up to eight times at random points, and continues; then its bytes are compared with those of an
 undisturbed run in one process. Ends after `--kills` kills in total (50), which takes about a quarter of an hour.
 """
@@ -7,8 +9,8 @@ undisturbed run in one process. Ends after `--kills` kills in total (50), which 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
-import shutil
 import tempfile
 import time
 from collections import Counter
@@ -20,18 +22,21 @@ from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate
 from dclm.pool.files import list_files
 from dclm.pool.sample.crawl import make_sample
+from tests.attack.kills_places import Disk, Place, s3_place
 from tests.curate.engine_kills import Run, run_with_kills, three_nodes, write_pipeline
 
 KILLS_A_RUN = 8
 STRIDE = 20  # maximum units of work between two kills; a run has about two hundred
 
 
-def main(kills: int, seed: int) -> None:
+def main(kills: int, seed: int, on: str) -> None:
     """Print a line for each run, and what was killed."""
     draw = random.Random(seed)
     victims: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as directory, three_nodes() as nodes:
-        work = Path(directory)
+    with contextlib.ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        place: Place = stack.enter_context(s3_place(work) if on == "s3" else Disk.at(work / "runs"))
+        nodes = stack.enter_context(three_nodes())  # after the server, whose address the nodes must know
         pipeline = write_pipeline(work)
         pool = make_sample(work / "pool", seed=3, documents=120, files=5)
         calm = Run(pipeline=pipeline, pool=pool, out=work / "calm")
@@ -46,7 +51,7 @@ def main(kills: int, seed: int) -> None:
         number = 0
         while victims.total() < kills:
             number += 1
-            run = Run(pipeline=pipeline, pool=pool, out=work / "run")
+            run = Run(pipeline=pipeline, pool=pool, out=place.address(f"run-{number}"), log=work / f"run-{number}.log")
             started = time.time()
             killed = run_with_kills(run, nodes, draw, min(KILLS_A_RUN, kills - victims.total()), STRIDE)
             victims.update(victim for victim, _ in killed)
@@ -55,7 +60,7 @@ def main(kills: int, seed: int) -> None:
             print(f"| {number} | {time.time() - started:.0f} | {what} | {same} |", flush=True)
             if not same:
                 raise SystemExit("a killed run gave other bytes")
-            shutil.rmtree(run.out)
+            place.remove(str(run.out))
     print(f"\n{victims.total()} kills ({dict(victims)}): identical bytes every time")
 
 
@@ -63,5 +68,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--on", choices=["disk", "s3"], default="disk")
     arguments = parser.parse_args()
-    main(arguments.kills, arguments.seed)
+    main(arguments.kills, arguments.seed, arguments.on)

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from dclm.core.record import read_record
+from dclm.core.store import open_store
 from dclm.engine.cluster import ENVIRONMENT
 from dclm.engine.ray import START_ATTEMPTS
 
@@ -124,23 +126,31 @@ class Run:
 
     pipeline: Path
     pool: Path
-    out: Path
+    out: Path | str
+    """A folder, or the address of one on S3."""
+    log: Path | None = None
+    """Where its output goes; None: next to `out`."""
+
+    @property
+    def output(self) -> Path:
+        return self.log or Path(self.out).with_suffix(".log")
 
     def start(self, on: str, workers: int = 3) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "dclm.cli.main", "curate", str(self.pipeline), "--pool", str(self.pool)]
         command += ["--out", str(self.out), "--on", on, "--workers", str(workers), "--seed", "7", "--allow-incomplete"]
         command += BY_FILE
-        with self.out.with_suffix(".log").open("ab") as log:
+        with self.output.open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
     def committed(self) -> int:
         """Number of units in the journal, some of them perhaps more than once."""
-        entries = (self.out / ".work" / "journal").glob("*.jsonl")
-        return sum(entry.read_bytes().count(b"\n") - 1 for entry in entries)
+        store = open_store(str(self.out))
+        entries = [store.read(key) for key in store.list(".work/journal") if key.endswith(".jsonl")]
+        return sum(entry.data.count(b"\n") - 1 for entry in entries if entry is not None)
 
     def files(self) -> dict[str, str]:
         """Path and hash of every file of the artifact."""
-        return {f["path"]: f["sha256"] for f in json.loads((self.out / "record.json").read_text())["files"]}
+        return {f.path: f.sha256 for f in read_record(self.out).files}
 
 
 def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
