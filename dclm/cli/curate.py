@@ -16,6 +16,7 @@ from dclm.cli.options import (
     say,
     trust_option,
 )
+from dclm.core.counts import DocumentsCounts, counts_of
 
 _UNIT_BYTES = "Input per unit of work; 0: one unit per file. Default: follows the pool's size, up to 256 MiB."
 _SHARD_BYTES = "Size of a documents file; 0: one per unit. Default: follows the documents' size, up to 256 MiB."
@@ -86,10 +87,10 @@ def curate(
         say(f"pool: {line}")
     with open_engine(on, workers) as engine:
         record = run(bound, files, out, options, engine, ConsoleProgress(), force=force, say=say)
-    counts = record.counts
+    counts = counts_of(record, DocumentsCounts)
     say(
-        f"{out}: read {counts['read']:,} = kept {counts['kept']:,} + dropped {counts['dropped']:,}"
-        f" + rejected {counts['rejected']:,}"
+        f"{out}: read {counts.read:,} = kept {counts.kept:,} + dropped {counts.dropped:,}"
+        f" + rejected {counts.rejected:,}"
     )
     cost = Cost.of(out, record)
     say(f"{cost.cpu_seconds:,.1f} CPU seconds, {cost.documents_per_second:,.0f} documents/s per core")

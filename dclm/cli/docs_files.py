@@ -48,16 +48,25 @@ def kinds() -> dict[str, tuple[type, str]]:
 
 def schemas() -> dict[str, str]:
     """JSON Schemas by file name, for editors: `# yaml-language-server: $schema=…` as a file's first line."""
+    from dclm.core.counts import COUNTS
     from dclm.core.record import Record
 
     found = {name: json_schema(kind) for name, (kind, _) in kinds().items()}
     found["pipeline"] = _pipeline_schema()
-    found["record"] = json_schema(Record)
+    found["record"] = json_schema(Record) | {"allOf": [_if_of_kind(kind, counts) for kind, counts in COUNTS.items()]}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$comment": COMMENT}
     return {
         f"{name}.schema.json": json.dumps({**head, "title": f"dclm {name}", **schema}, indent=1, ensure_ascii=False)
         + "\n"
         for name, schema in found.items()
+    }
+
+
+def _if_of_kind(kind: str, counts: type) -> dict[str, Any]:
+    """The counts of a record of this kind."""
+    return {
+        "if": {"properties": {"kind": {"const": kind}}},
+        "then": {"properties": {"counts": json_schema(counts)}},
     }
 
 

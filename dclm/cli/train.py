@@ -9,6 +9,7 @@ import click
 
 from dclm.cli.options import ADDRESS, ConsoleProgress, replace_option, say
 from dclm.core.config import build, parse_yaml
+from dclm.core.counts import CheckpointCounts, counts_of
 from dclm.core.record import Record
 
 if TYPE_CHECKING:
@@ -196,9 +197,9 @@ def _launch(
 
 
 def _tell(record: Record, out: str) -> None:
-    counts = record.counts
-    line = f"{out}: {record.name}, {counts['tokens']:,} tokens in {counts['steps']:,} steps"
-    line += f", training loss {counts['train_loss']:.3f}"
-    if counts["validation_loss"] is not None:
-        line += f", validation loss {counts['validation_loss']:.3f}"
-    say(f"{line} (entropy of single tokens {counts['unigram_entropy']:.3f} nats)")
+    counts = counts_of(record, CheckpointCounts)
+    line = f"{out}: {record.name}, {counts.tokens:,} tokens in {counts.steps:,} steps"
+    line += f", training loss {counts.final_loss:.3f}"
+    if counts.validation_loss is not None:
+        line += f", validation loss {counts.validation_loss:.3f}"
+    say(f"{line} (entropy of single tokens {counts.unigram_entropy:.3f} nats)")

@@ -184,9 +184,19 @@ def _names(store: Store) -> Iterator[str]:
 def _first_of_others(store: Store) -> str | None:
     """The first entry in the directory that is not an internal file of this program."""
     for name in _names(store):
-        if name not in _MACHINERY and not name.startswith(TEMPORARY):
+        if name not in _MACHINERY and not name.startswith(TEMPORARY) and not _is_unmarked_work(store, name):
             return name
     return None
+
+
+def _is_unmarked_work(store: Store, name: str) -> bool:
+    """Whether this is the work folder of a run that was killed before it could leave its mark there."""
+    if name != WORK or not isinstance(store, LocalStore):
+        return False
+    folder = Path(store.url, WORK)
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(entry.startswith(TEMPORARY) for entry in os.listdir(folder))
 
 
 def _require_no_links(store: Store) -> None:

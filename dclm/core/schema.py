@@ -41,7 +41,7 @@ def json_schema(kind: Any) -> dict[str, Any]:
         return schema | ({"propertyNames": names} if names != {"type": "string"} else {})
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _of_dataclass(kind)
-    if kind is object:
+    if kind is object or kind is Any:
         return {}
     if kind in _PLAIN:
         return {"type": _PLAIN[kind]}

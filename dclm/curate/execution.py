@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+from dclm.core.counts import DocumentsCounts
 from dclm.core.errors import DataError
 from dclm.core.journal import Outcome
 from dclm.core.packed import Packed
@@ -267,19 +268,19 @@ class Execution:
                 "names": [s.name for s in pipeline.steps],
             },
             inputs={"pool": pool},
-            counts={
-                "read": read,
-                "kept": kept,
-                "dropped": dropped,
-                "rejected": rejected,
-                "skipped": dict(skipped),
-                "partial": dict(partial),
-                "fields": self._fields(),
-                "unread": self._unread(),
-                "steps": steps,
-                "decisions": self.info,
-                "pool_bytes": sum(f.size for f in self.files),
-            },
+            counts=DocumentsCounts(
+                read=read,
+                kept=kept,
+                dropped=dropped,
+                rejected=rejected,
+                skipped=dict(skipped),
+                partial=dict(partial),
+                fields=self._fields(),
+                unread=self._unread(),
+                steps=tuple(steps),
+                decisions=self.info,
+                pool_bytes=sum(f.size for f in self.files),
+            ).plain(),
             files=tuple(files),
             missing=tuple(d for found in self.results[0].values() for d in found["damage"]),
             provenance=self.meter.cost(self.space.used.values()) | {"step_seconds": seconds},

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.counts import DocumentsCounts, counts_of
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record, read_record
 from dclm.core.store import join, local_file
@@ -131,8 +132,7 @@ class Artifact:
 
     def count(self, name: str) -> int:
         """One of the record's counts: read, kept, dropped or rejected."""
-        value = self.record.counts[name]
-        assert isinstance(value, int)
+        value: int = getattr(counts_of(self.record, DocumentsCounts), name)
         return value
 
 
@@ -144,8 +144,7 @@ def numbers(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float64]:
 
 
 def _steps(record: Record, root: Path | str) -> Iterator[StepRow]:
-    counts, settings = record.counts["steps"], record.config["steps"]
-    assert isinstance(counts, list)
+    counts, settings = counts_of(record, DocumentsCounts).steps, record.config["steps"]
     assert isinstance(settings, list)
     for count in counts:
         if "characters_out" not in count:

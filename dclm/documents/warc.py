@@ -18,6 +18,7 @@ from typing import ClassVar, NamedTuple
 
 import pyarrow.parquet as pq
 
+from dclm.core.counts import PoolCounts, counts_of
 from dclm.core.ownership import claim_directory
 from dclm.core.record import (
     Record,
@@ -82,7 +83,7 @@ def publish_warc(artifact_root: Path | str, out: Path, *, allow_missing: bool = 
             fingerprint=identity,
             config={"version": WarcOptions.version},
             inputs={"documents": source.fingerprint},
-            counts={"records": sum(rows.values()), "without_page": without},
+            counts=PoolCounts(records=sum(rows.values()), without_page=without).plain(),
             files=describe_files(root, rows),
             missing=source.missing,
             provenance=provenance(started, time.process_time() - cpu),
@@ -92,10 +93,8 @@ def publish_warc(artifact_root: Path | str, out: Path, *, allow_missing: bool = 
 
 
 def _published(record: Record) -> Published:
-    records, without = record.counts["records"], record.counts["without_page"]
-    assert isinstance(records, int)
-    assert isinstance(without, int)
-    return Published(len(record.files), records, without)
+    counts = counts_of(record, PoolCounts)
+    return Published(len(record.files), counts.records, counts.without_page or 0)
 
 
 def _write_shard(shard: Path, path: Path, artifact: str) -> tuple[int, int]:

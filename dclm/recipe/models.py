@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from dclm.core.counts import CheckpointCounts, counts_of
 from dclm.core.engine import Engine
 from dclm.core.progress import Progress
 from dclm.core.record import Record, digest_of
@@ -100,7 +101,7 @@ def _train_language_model(name: str, spec: LanguageModelSpec, out: str, means: M
         num_ranks=means.num_ranks,
         make_progress=means.make_progress,
     )
-    means.say(f"model {name}: {scale.name}, training loss {record.counts['train_loss']:.3f}")
+    means.say(f"model {name}: {scale.name}, training loss {counts_of(record, CheckpointCounts).final_loss:.3f}")
     link = dataclasses.replace(record, kind="model", name=name)  # not the tokens and checkpoint of the result
     link = dataclasses.replace(link, digest=digest_of(link))
     return Trained(name, str(find_checkpoint(join(out, "train"))), link)

@@ -10,6 +10,7 @@ from typing import Any
 
 from dclm.board.known.checks import flatten
 from dclm.board.result import ITEMS_FILE, Measure, SuiteIdentity, TaskScore, TextScore, TrainingSummary
+from dclm.core.counts import CheckpointCounts, counts_of
 from dclm.core.errors import DataError
 from dclm.core.record import Record, read_record
 from dclm.core.store import join, local_file, put, read_bytes, verified_file
@@ -83,18 +84,18 @@ def suite_identity(scores: Mapping[str, Any]) -> SuiteIdentity:
 
 def training_summary(record: Record, deviations: tuple[str, ...]) -> TrainingSummary:
     """The training in result.json, from the checkpoint's record."""
-    counts, config = record.counts, record.config
+    counts, config = counts_of(record, CheckpointCounts), record.config
     scale = config["scale"]
     assert isinstance(scale, Mapping)
     return TrainingSummary(
         scale=str(scale["name"]),
-        params=_integer(counts["parameters"]),
-        tokens=_integer(counts["tokens"]),
-        flops=number(counts["flops_6nd"]),
+        params=counts.params,
+        tokens=counts.tokens,
+        flops=float(counts.flops),
         settings=flatten(scale),
         seed=_integer(config["seed"]),
-        final_loss=number(counts["train_loss"]),
-        validation_loss=number(counts["validation_loss"]),
+        final_loss=counts.final_loss,
+        validation_loss=counts.validation_loss,
         deviations=deviations,
     )
 

@@ -15,6 +15,7 @@ from dclm.board.result import (
     make_result,
     write_result,
 )
+from dclm.core.counts import CheckpointCounts, DocumentsCounts, TokensCounts, counts_of
 from dclm.core.engine import Engine
 from dclm.core.errors import ConfigError
 from dclm.core.lease import held
@@ -159,10 +160,11 @@ class Run:
         options = CurateOptions(seed=r.seed, limit=self.options.limit, max_reject_fraction=r.max_reject_fraction)
         files, bound = self._pool(source.pool, source.name), bind(self.pipelines[source.name], models)
         say, force = self.options.say, self.options.force
-        c = curate(bound, files, target, options, self.engine, self.progress, say=say, force=force).counts
+        record = curate(bound, files, target, options, self.engine, self.progress, say=say, force=force)
+        c = counts_of(record, DocumentsCounts)
         self.options.say(
-            f"documents {source.name}: read {c['read']:,} = kept {c['kept']:,} + dropped {c['dropped']:,}"
-            f" + rejected {c['rejected']:,}"
+            f"documents {source.name}: read {c.read:,} = kept {c.kept:,} + dropped {c.dropped:,}"
+            f" + rejected {c.rejected:,}"
         )
         return require_complete(target, "documents", r.allow_incomplete)
 
@@ -171,15 +173,15 @@ class Run:
         inputs = [self.layout.documents(s.name) for s in self.recipe.data]
         record = self._tokenize(inputs, self.layout.tokens, tokens_config(self.recipe, self.scale))
         self.records.append(record)
-        counts = record.counts
-        read = f"{counts['tokens']:,} ({counts['distinct_tokens']:,} distinct)"
-        self.options.say(f"tokens: {read} in {counts['documents']:,} documents")
+        counts = counts_of(record, TokensCounts)
+        read = f"{counts.tokens:,} ({counts.distinct_tokens:,} distinct)"
+        self.options.say(f"tokens: {read} in {counts.documents:,} documents")
         if self.recipe.validation is not None:
             files = self._pool(self.recipe.validation, "validation")
             config = TokenizeConfig(seq_len=self.scale.model.seq_len, seed=self.recipe.seed, bos=self.recipe.bos)
             texts = [files_of_texts([file], file.name) for file in files]
             held_out = self._tokenize(texts, self.layout.validation, config)
-            self.options.say(f"held-out tokens: {held_out.counts['tokens']:,}")
+            self.options.say(f"held-out tokens: {counts_of(held_out, TokensCounts).tokens:,}")
         return self.layout.tokens
 
     def _tokenize(self, inputs: Sequence[str | DocumentSource], out: str, config: TokenizeConfig) -> Record:
@@ -223,10 +225,11 @@ class Run:
             make_progress=self.options.make_progress,
         )
         self.records.append(record)
-        loss = record.counts["validation_loss"]
+        counts = counts_of(record, CheckpointCounts)
+        loss = counts.validation_loss
         held_out = "" if loss is None else f", validation loss {loss:.3f}"
-        entropy = f"entropy of single tokens {record.counts['unigram_entropy']:.3f} nats"
-        self.options.say(f"model {record.name}: training loss {record.counts['train_loss']:.3f}{held_out} ({entropy})")
+        entropy = f"entropy of single tokens {counts.unigram_entropy:.3f} nats"
+        self.options.say(f"model {record.name}: training loss {counts.final_loss:.3f}{held_out} ({entropy})")
         return self.layout.train
 
     def evaluate(self) -> str:

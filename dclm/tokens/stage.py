@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from dclm.core.counts import TokensCounts
 from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import DataError
 from dclm.core.journal import Outcome
@@ -85,7 +86,7 @@ def tokenize(
             config=_describe(job, tokenizer),
             inputs=inputs | {"tokenizer": file.sha256},
             input_digests={f"source {i}": source.digest for i, source in enumerate(sources) if source.digest},
-            counts=mixed.account,
+            counts=mixed.account.plain(),
             files=(*shards, write_manifest(space.out, shards), *files),
             provenance={"encoder": job.encoder, "cpu_seconds": _cpu_seconds(space)},
         )
@@ -191,7 +192,7 @@ class _Mixed(NamedTuple):
 
     sources: list[list[Run]]
     phases: list[tuple[int, ...]]
-    account: dict[str, object]
+    account: TokensCounts
 
 
 def _mix(job: Job, packed: list[list[Packed]]) -> _Mixed:

@@ -22,6 +22,7 @@ from typing import Literal
 
 import numpy as np
 
+from dclm.core.counts import TokensCounts
 from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.lease import held
@@ -115,7 +116,7 @@ def _import(
         name=out.name,
         fingerprint=fingerprint(identity | {"files": [f.sha256 for f in files]}),
         config={"seq_len": seq_len, "vocab_size": size, "dtype": dtype, "packing": "webdataset"},
-        counts={"sequences": sequences, "tokens": sequences * (seq_len + 1)},
+        counts=TokensCounts(sequences=sequences, tokens=sequences * seq_len, ids=sequences * (seq_len + 1)).plain(),
         files=(*files, write_manifest(out, files)),
         provenance=provenance(started),
     )

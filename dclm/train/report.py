@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from dclm.core.counts import CheckpointCounts, TokensCounts, counts_of
 from dclm.core.record import Record, describe_files
 from dclm.tokens.dataset import TokenDataset
 from dclm.train.data import unigram_entropy
@@ -57,19 +58,19 @@ def report(
     entropy = unigram_entropy(data, scale.num_sequences)
     lines = {"entropy of single tokens": entropy} | ({} if loss is None else {"validation loss": loss})
     draw_loss(out / LOSS_PICTURE, metrics, f"{scale.name}, seed {plan.seed}", lines)
-    counts: dict[str, object] = {
-        "parameters": scale.model.num_parameters,
-        "published_parameters": scale.model.published_parameters,
-        "steps": scale.num_steps,
-        "tokens": scale.trained_tokens,
-        "tokens_present": data.num_sequences * data.seq_len,
-        "flops": scale.flops,
-        "flops_6nd": scale.flops_6nd,
-        "train_loss": sum(m.loss for m in final) / len(final),
-        "unigram_entropy": entropy,
-        "validation_loss": loss,
-        "validation_bits_per_byte": None if loss is None or validation is None else bits_per_byte(loss, validation),
-    }
+    counts = CheckpointCounts(
+        params=scale.model.num_parameters,
+        published_params=scale.model.published_parameters,
+        steps=scale.num_steps,
+        tokens=scale.trained_tokens,
+        available_tokens=data.num_sequences * data.seq_len,
+        flops=scale.flops_6nd,
+        flops_with_attention=scale.flops,
+        final_loss=sum(m.loss for m in final) / len(final),
+        unigram_entropy=entropy,
+        validation_loss=loss,
+        validation_bits_per_byte=None if loss is None or validation is None else bits_per_byte(loss, validation),
+    )
     config = {
         "scale": dataclasses.asdict(scale),
         "seed": plan.seed,
@@ -87,7 +88,7 @@ def report(
         config=config,
         inputs=plan.inputs,
         input_digests=plan.input_digests,
-        counts=counts,
+        counts=counts.plain(),
         files=tuple(f for f in describe_files(out) if f.path.split("/")[0] not in (TIMINGS, *TRACKERS)),
         provenance=provenance,
     )
@@ -98,10 +99,8 @@ def bits_per_byte(loss: float, data: TokenDataset) -> float | None:
 
     Tokens that begin and end documents count as tokens, but not as bytes.
     """
-    counts = data.record.counts
-    num_bytes, text, ends = counts.get("text_bytes"), counts.get("text_tokens"), counts.get("eot_tokens")
-    begins = counts.get("bos_tokens", 0)  # imported tokens have none
-    found = [n for n in (num_bytes, text, ends, begins) if isinstance(n, int)]
-    if len(found) < 4 or not found[0]:
+    counts = counts_of(data.record, TokensCounts)
+    if counts.text_ids is None or counts.eot_ids is None or not counts.text_bytes:
         return None
-    return loss / math.log(2) * sum(found[1:]) / found[0]
+    ids = counts.text_ids + counts.eot_ids + (counts.bos_ids or 0)
+    return loss / math.log(2) * ids / counts.text_bytes

@@ -160,6 +160,17 @@ def test_what_a_crash_left_before_the_mark_does_not_stand_in_the_way(tmp_path: P
     require_directory(tmp_path, "documents")
 
 
+def test_a_crash_between_the_work_folder_and_its_mark_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    """The folder is empty then, or has a mark that is not complete; with anything else it is somebody's."""
+    (tmp_path / ".work").mkdir()
+    require_directory(tmp_path, "tokens")
+    (tmp_path / ".work" / ".tmp-1").write_text("")
+    require_directory(tmp_path, "tokens")
+    (tmp_path / ".work" / "notes").write_text("mine")
+    with pytest.raises(ConfigError, match=r"such as \.work"):
+        require_directory(tmp_path, "tokens")
+
+
 def test_a_directory_that_is_replaced_must_hold_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"")
     write_record(tmp_path, record("classifier", "model.bin"))

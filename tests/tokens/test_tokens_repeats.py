@@ -103,9 +103,10 @@ def test_each_document_is_read_as_often_as_its_count_says(tokenizer_json: str, t
     assert counts["documents"] + counts["unread_documents"] == 90
     rows = rows_of(tmp_path / "out")
     assert Counter(token for row in rows for token in row)[0] >= 126  # an EOT each, and padding
-    produced = sum(counts[f"{part}_tokens"] for part in ("bos", "text", "eot", "padding"))
-    assert produced == counts["distinct_tokens"] == len(set(rows)) * 8
-    assert produced + counts["repeated_tokens"] - counts["unused_tokens"] == counts["tokens"] == len(rows) * 8
+    produced = sum(counts[f"{part}_ids"] for part in ("bos", "text", "eot", "padding"))
+    assert produced == len(set(rows)) * 8
+    assert produced + counts["repeated_ids"] - counts["unused_ids"] == counts["ids"] == len(rows) * 8
+    assert (counts["tokens"], counts["distinct_tokens"]) == (len(rows) * 7, len(set(rows)) * 7)
     assert set(Counter(rows).values()) == {1, 2, 3}
     (source,) = counts["sources"]
     assert source["taken"] == len(rows) > source["distinct"] == source["sequences"]

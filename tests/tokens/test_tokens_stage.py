@@ -56,8 +56,8 @@ def sorted_rows(rows: Any) -> list[tuple[int, ...]]:
 
 def account(record: Record, row_len: int) -> None:
     c: Any = record.counts
-    produced = c["bos_tokens"] + c["text_tokens"] + c["eot_tokens"] + c["padding_tokens"]
-    assert produced + c["repeated_tokens"] - c["unused_tokens"] == c["sequences"] * row_len == c["tokens"]
+    produced = c["bos_ids"] + c["text_ids"] + c["eot_ids"] + c["padding_ids"]
+    assert produced + c["repeated_ids"] - c["unused_ids"] == c["sequences"] * row_len == c["ids"]
 
 
 @given(documents=st.integers(1, 60), shards=st.integers(1, 5), seq_len=st.integers(1, 70))
@@ -81,7 +81,7 @@ def test_stream_packing_loses_nothing_and_pads_one_row_at_most(
     tails += [0] * padding
     expected = whole + [tails[i : i + length] for i in range(0, len(tails), length)]
     assert sorted_rows(all_rows(out)) == sorted_rows(expected)
-    assert record.counts["padding_tokens"] == padding
+    assert record.counts["padding_ids"] == padding
     assert record.counts["documents"] == documents
     account(record, length)
 
@@ -110,7 +110,7 @@ def test_dclm_packing_is_open_lms(tokenizer_json: str, write_jsonl: Write, tmp_p
     for shard in texts:
         expected += open_lm_packing(streams(tokenizer_json, [[text] for text in shard]), seq_len + 1)
     assert sorted_rows(all_rows(tmp_path / "out")) == sorted_rows(expected)
-    assert record.counts["padding_tokens"] == sum(row.count(PAD) for row in expected)
+    assert record.counts["padding_ids"] == sum(row.count(PAD) for row in expected)
     account(record, seq_len + 1)
 
 
@@ -119,7 +119,7 @@ def test_a_row_that_a_file_fills_exactly_is_not_padded(tokenizer_json: str, writ
     length = len(streams(tokenizer_json, [["river stone river"] * 4])[0])
     config = TokenizeConfig(seq_len=length - 1, packing="dclm")
     record = tokenize([root], tmp_path / "out", tokenizer=tokenizer_json, config=config)
-    assert (record.counts["sequences"], record.counts["padding_tokens"]) == (1, 0)
+    assert (record.counts["sequences"], record.counts["padding_ids"]) == (1, 0)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dclm.core.counts import TokensCounts
 from dclm.core.record import Record, describe_files, fingerprint, write_record
 from dclm.model.config import ModelConfig
 from dclm.train.scale import Scale
@@ -45,10 +46,11 @@ def make_tokens(tmp_path: Path) -> MakeTokens:
         rows.tofile(out / "tokens" / "00000.bin")
         config = {"seq_len": seq_len, "vocab_size": VOCABULARY, "dtype": "uint16"}
         text = num_sequences * seq_len
-        counts = {"text_tokens": text - 100, "eot_tokens": 100, "text_bytes": 4 * text}
+        known = {"text_ids": text - 100, "eot_ids": 100, "text_bytes": 4 * text}
+        counts = TokensCounts(sequences=num_sequences, tokens=text, ids=text + num_sequences, **known)
         record = Record(
             kind="tokens", name=name, fingerprint=fingerprint({**config, "seed": seed, "rows": num_sequences}),
-            config=config, counts=counts, files=describe_files(out, {"tokens/00000.bin": num_sequences}),
+            config=config, counts=counts.plain(), files=describe_files(out, {"tokens/00000.bin": num_sequences}),
         )  # fmt: skip
         write_record(out, record)
         return out

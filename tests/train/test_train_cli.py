@@ -11,6 +11,7 @@ import pytest
 
 from dclm import engine
 from dclm.cli.main import main
+from dclm.core.counts import CheckpointCounts
 from dclm.core.record import Record, read_record
 from dclm.train import launch_ray
 from dclm.train.options import TrainOptions
@@ -43,8 +44,11 @@ def test_ranks_on_ray_are_launched_there_with_every_option(tmp_path: Path, monke
 
     def launch(tokens: Path, out: Path, **rest: Any) -> Record:
         asked.update(rest)
-        counts = {"tokens": 1, "steps": 1, "train_loss": 1.0, "validation_loss": 2.0, "unigram_entropy": 3.0}
-        return Record(kind="checkpoint", name="tiny", fingerprint="f", config={}, counts=counts)
+        counts = CheckpointCounts(
+                params=1, published_params=1, steps=1, tokens=1, available_tokens=1, flops=6, flops_with_attention=6,
+                final_loss=1.0, unigram_entropy=3.0, validation_loss=2.0, validation_bits_per_byte=None,
+            )  # fmt: skip
+        return Record(kind="checkpoint", name="tiny", fingerprint="f", config={}, counts=counts.plain())
 
     monkeypatch.setattr(engine, "open_engine", open_engine)
     monkeypatch.setattr(launch_ray, "launch_ray", launch)

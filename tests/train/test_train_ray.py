@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dclm.core.counts import CheckpointCounts
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
 from dclm.train.launch_ray import launch_ray, lost_ranks
@@ -45,7 +46,7 @@ try:
 except DataError as error:
     refused = str(error)
 ray.shutdown()
-print(json.dumps([record.fingerprint, record.counts["train_loss"], record.provenance["world_size"], refused, no_room]))
+print(json.dumps([record.fingerprint, record.counts["final_loss"], record.provenance["world_size"], refused, no_room]))
 """
 
 
@@ -71,7 +72,7 @@ def test_ray_workers_train_the_model_of_one_process_and_tell_what_they_refuse(
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=400, env=environment)
     fingerprint, loss, world_size, refused, no_room = json.loads(done.stdout.splitlines()[-1])
     assert fingerprint == one.fingerprint
-    assert loss == pytest.approx(one.counts["train_loss"], rel=1e-4)
+    assert loss == pytest.approx(one.counts["final_loss"], rel=1e-4)
     assert losses(out) == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
     assert world_size == 2
     assert "found 4 CPUs in the cluster, needed: 5" in no_room
@@ -121,8 +122,11 @@ def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
     def fake(name: str) -> Any:
         def launch(*_: Path, **rest: Any) -> Record:
             called.append((name, rest))
-            counts = {"train_loss": 1.0, "validation_loss": None, "unigram_entropy": 2.0}
-            return Record(kind="checkpoint", name="tiny", fingerprint="f", config={}, counts=counts)
+            counts = CheckpointCounts(
+                params=1, published_params=1, steps=1, tokens=1, available_tokens=1, flops=6, flops_with_attention=6,
+                final_loss=1.0, unigram_entropy=3.0, validation_loss=None, validation_bits_per_byte=None,
+            )  # fmt: skip
+            return Record(kind="checkpoint", name="tiny", fingerprint="f", config={}, counts=counts.plain())
 
         return launch
 

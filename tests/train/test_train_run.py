@@ -47,7 +47,7 @@ def test_a_run_learns_and_writes_all_it_promises(make_tokens: MakeTokens, small_
     assert counts["validation_loss"] < counts["unigram_entropy"] - 1
     assert counts["validation_bits_per_byte"] == pytest.approx(counts["validation_loss"] / math.log(2) / 4)
     assert counts["tokens"] == 20 * 8 * 16
-    assert counts["train_loss"] == pytest.approx(np.mean(losses(out)[-2:]))  # a tenth of the updates
+    assert counts["final_loss"] == pytest.approx(np.mean(losses(out)[-2:]))  # a tenth of the updates
     assert require_complete(out, "checkpoint") == read_record(out)
     assert record.config["standard"] is False
     assert "loss.svg" in {f.path for f in record.files}

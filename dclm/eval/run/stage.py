@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dclm.core.cache import scratch_directory
+from dclm.core.counts import ScoresCounts
 from dclm.core.engine import Engine, SerialEngine
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, describe_files
@@ -130,13 +131,13 @@ def _make(job: Job, space: Workspace, folder: Path) -> Record:
         config=job.identity,
         inputs=job.inputs,
         input_digests=job.input_digests,
-        counts={
-            "tokens_forwarded": sum(done.forwarded for done in counts),
-            "tokens_padding": sum(done.padding for done in counts),
-            "items": items,
-            "tasks": len(job.plan.rows),
-            "missing": dict(job.plan.missing),
-        },
+        counts=ScoresCounts(
+            tokens_forwarded=sum(done.forwarded for done in counts),
+            tokens_padding=sum(done.padding for done in counts),
+            items=items,
+            tasks=len(job.plan.rows),
+            missing=dict(job.plan.missing),
+        ).plain(),
         files=files,
     )
 

@@ -21,6 +21,7 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dclm.core.counts import PoolCounts
 from dclm.core.errors import ConfigError
 from dclm.core.ownership import claim_directory
 from dclm.core.progress import NullProgress, Progress
@@ -89,7 +90,7 @@ def make_sample(
             name="sample",
             fingerprint=identity,
             config=dataclasses.asdict(config),
-            counts={"records": documents},
+            counts=PoolCounts(records=documents).plain(),
             files=describe_files(root, rows),
             provenance=provenance(started, time.process_time() - cpu),
         )

@@ -45,7 +45,7 @@ def content_problems(address: str, record: Record) -> Iterator[str]:
     elif record.kind == "checkpoint":
         losses = [each.loss for each in parse_metrics(read_bytes(join(address, METRICS)) or b"", address)]
         last = losses[-smoothed_updates(len(losses)) :]
-        loss, said = sum(last) / len(last) if last else None, counts.get("train_loss")
+        loss, said = sum(last) / len(last) if last else None, counts.get("final_loss")
         if loss is None or not isinstance(said, float) or abs(loss - said) > _TOLERANCE:
             yield f"states that the training loss is {said}, but {METRICS} gives {loss}"
 

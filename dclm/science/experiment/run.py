@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from dclm.core.counts import CheckpointCounts, counts_of
 from dclm.core.engine import Engine
 from dclm.core.ownership import claim_folder
 from dclm.core.progress import NullProgress, Progress
@@ -104,23 +105,19 @@ def _measure(
     run.scale = cell.adapt(run.scale)
     run.tokenize()
     record = read_record(run.train())
-    counts = record.counts
-    trained = int(_number(counts["tokens"])) // run.scale.model.seq_len
+    counts = counts_of(record, CheckpointCounts)
+    assert counts.validation_bits_per_byte is not None
+    trained = counts.tokens // run.scale.model.seq_len
     return Point(
         recipe=cell.recipe,
         scale=cell.scale,
         seed=cell.seed,
-        parameters=int(_number(counts["parameters"])),
-        tokens=int(_number(counts["tokens"])),
-        bits_per_byte=_number(counts["validation_bits_per_byte"]),
-        train_loss=_number(counts["train_loss"]),
+        parameters=counts.params,
+        tokens=counts.tokens,
+        bits_per_byte=counts.validation_bits_per_byte,
+        train_loss=counts.final_loss,
         repeated=repeated_share(Path(layout.tokens), trained),
         fingerprint=record.fingerprint,
         learning_rate=cell.learning_rate,
         weight_decay=cell.weight_decay,
     )
-
-
-def _number(value: object) -> float:
-    assert isinstance(value, int | float), f"the checkpoint's record has {value!r} instead of a number"
-    return value
