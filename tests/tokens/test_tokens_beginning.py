@@ -138,6 +138,6 @@ def test_bos_is_part_of_what_a_document_costs(kinds: dict[str, str], write_jsonl
         ids = rows.rows(range(len(rows)))
         counts = record.counts
         assert int(np.count_nonzero(ids == 338)) == (100 if bos else 0)
-        assert counts["bos_tokens"] == (100 if bos else 0)
-        parts = [counts[f"{part}_tokens"] for part in ("bos", "text", "eot", "padding")]
-        assert sum(parts) == counts["tokens"]  # type: ignore[arg-type]
+        assert counts["bos_ids"] == (100 if bos else 0)
+        parts = [counts[f"{part}_ids"] for part in ("bos", "text", "eot", "padding")]
+        assert sum(parts) == counts["ids"]  # type: ignore[arg-type]

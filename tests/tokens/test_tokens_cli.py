@@ -26,8 +26,7 @@ def test_tokenize_prints_the_account(arguments: list[str], tmp_path: Path, capsy
     main(arguments)
     printed = {line[:16].strip(): int(line[16:].replace(",", "")) for line in capsys.readouterr().out.splitlines()}
     assert printed["documents"] == 20
-    assert printed["text tokens"] + printed["eot tokens"] + printed["padding tokens"] == printed["tokens"]
-    assert printed["dropped tokens"] == 0
+    assert printed["text ids"] + printed["eot ids"] + printed["padding ids"] == printed["ids"]
     assert printed["sequences"] == TokenDataset(tmp_path / "out").num_sequences
     assert read_record(tmp_path / "out").config["seed"] == 3
 

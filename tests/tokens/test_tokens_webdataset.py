@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokens_texts import make_shards
 
+from dclm.core.counts import TokensCounts
 from dclm.core.errors import DataError
 from dclm.tokens.dataset import TokenDataset
 from dclm.tokens.manifest import Shard, format_manifest, parse_manifest
@@ -62,7 +63,7 @@ def test_every_line_of_every_form_of_manifest_is_read(tmp_path: Path, manifest: 
     dataset = TokenDataset(tmp_path / "out", verify=True)
     expected = [[5, 6, 7, 0], [1, 2, 3, 50431], [50256, 0, 0, 9]]  # negative ids count from the model's vocabulary
     assert dataset.rows(range(3)).tolist() == expected
-    assert record.counts == {"sequences": 3, "tokens": 12}
+    assert record.counts == TokensCounts(sequences=3, tokens=9, ids=12).plain()
 
 
 def test_negative_ids_are_never_rewritten_by_a_vocabulary_that_was_not_given(tmp_path: Path) -> None:
