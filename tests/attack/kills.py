@@ -143,7 +143,7 @@ class Harness:
                 break
             target = STAGES.index(self.place.stage(out))
         self._judge(self._start(out, 1), out, None)
-        assert self.place.content(out) == self.expected, f"{out} has other content than the calm run"
+        assert not self._differing(out), f"{out} has other content than the calm run: {self._differing(out)}"
         self._verify(out, 0)
         if self.draw.random() < 0.5:
             self._flip_finished(out)
@@ -192,11 +192,12 @@ class Harness:
     def _judge(self, child: Child, out: str, flipped: str | None) -> None:
         """Wait for the end of an attempt, and check that its output and effects are allowed."""
         code = child.wait(LONGEST)
-        if code == 0 and self.place.content(out) == self.expected and self._verify(out, None) == 0:
+        differing = self._differing(out) if code == 0 else []
+        if code == 0 and not differing and self._verify(out, None) == 0:
             if flipped:
                 self.tally.outcomes["made again or without effect"] += 1
             return
-        said = child.output()
+        said = "\n".join([child.output(), *(f"differs: {key}" for key in differing)])
         assert flipped is not None, f"ended with {code} though nothing was flipped: {said}"
         if code == 0:
             self._verify(out, 3)
@@ -207,6 +208,11 @@ class Harness:
             assert "error: " in said, said
             self.tally.outcomes["refused"] += 1
         self.place.restore(out)
+
+    def _differing(self, out: str) -> list[str]:
+        """The files whose content is not that of the calm run."""
+        found = self.place.content(out)
+        return sorted(key for key in found.keys() | self.expected if found.get(key) != self.expected.get(key))
 
     def _verify(self, out: str, expected: int | None) -> int:
         child = Child(["verify", out], self.work / "verify.txt")
