@@ -69,7 +69,8 @@ class Child:
             os.kill(self.pid, signal.SIGKILL)
         else:
             os.killpg(self.pid, signal.SIGKILL)
-        self.wait(60.0)
+        while self.code() is None:  # it cannot refuse
+            time.sleep(0.02)
         return victim
 
     def output(self) -> str:
