@@ -16,6 +16,7 @@ from dclm.core.lease import held
 from dclm.core.ownership import mark_directory, release_directory, require_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import RECORD, Record, find_record, fingerprint, provenance, read_record
+from dclm.core.replaced import reused
 from dclm.core.stopping import Stopped
 from dclm.core.storage import remove_temporary
 from dclm.core.store import open_store
@@ -130,7 +131,11 @@ class _Run:
 
     def execute(self, progress: Progress) -> Record:
         """See `train`."""
-        finished = find_record(self.home.address, "checkpoint", self.plan.fingerprint, force=self.options.force)
+        home, force, identity = self.home.address, self.options.force, self.plan.fingerprint
+        if self.ranks.is_first:  # which also tidies up after a run that was killed once its record was there
+            finished = reused(home, "checkpoint", identity, force, say=lambda line: None)
+        else:
+            finished = find_record(home, "checkpoint", identity, force=force)
         if finished is not None:
             return finished
         if self.ranks.is_first:

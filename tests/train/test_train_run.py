@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from dclm.core.errors import ConfigError, DataError
+from dclm.core.ownership import mark_directory
 from dclm.core.record import read_record, require_complete
 from dclm.core.storage import sha256_file
 from dclm.core.store import open_store, put
@@ -77,6 +78,9 @@ def test_a_finished_run_is_reused(make_tokens: MakeTokens, small_scale: Scale, t
     assert train(tokens, out, scale=small_scale, seed=1, options=PLAIN) == first
     assert not (out / "metrics.jsonl").exists()
     assert sha256_file(out / LAST) == before
+    mark_directory(out, "checkpoint")  # as a run that was killed between its record and its end leaves it
+    assert train(tokens, out, scale=small_scale, seed=1, options=PLAIN) == first
+    assert not (out / ".work").exists()
 
 
 KILLED = """
