@@ -21,6 +21,7 @@ FAMILIES = {
     "filters.url": "URLs",
     "filters.language": "Languages",
     "filters.rules": "Rules on whole documents",
+    "filters.rights": "Rights",
     "filters.lines": "Lines and parts of a document",
     "filters": "Other filters and edits",
     "dedup": "Duplicates and contamination",

@@ -22,6 +22,7 @@ from dclm.filters.lines.sentences import Sentences
 from dclm.filters.lines.strip import StripLines
 from dclm.filters.lines.substring import BlockedWords
 from dclm.filters.pii import PiiMasking
+from dclm.filters.rights.step import Rights, RightsFilter
 from dclm.filters.rules.fineweb import FinewebQuality
 from dclm.filters.rules.gopher import (
     AlphabeticWords,
@@ -53,7 +54,7 @@ from dclm.select.semantic.head import EmbeddingClassifier
 from dclm.select.semantic.semdedup import SemDedup
 
 SHIPPED: tuple[type[Step], ...] = (
-    MediaType, Extract,
+    MediaType, Rights, Extract, RightsFilter,
     UrlBlocklist, UrlRemoval, BlockedWords,
     Language, Heliport, Langdetect,
     PageLength, WordLength, LineLength, Sentences,

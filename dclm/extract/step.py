@@ -179,7 +179,7 @@ def _to_documents(
             except ExtractionError as error:
                 rejects[row] = str(error)
         texts.append(text)
-    kept = [name for name in batch.schema.names if name not in ("body", "content_type", "_reject")]
+    kept = [name for name in batch.schema.names if name not in ("body", "content_type", "_rights", "_reject")]
     at = kept.index("source") + 1
     columns = [batch.column(name) for name in kept]
     fields = [batch.schema.field(name) for name in kept]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import brotli  # type: ignore[import-untyped]
@@ -14,7 +14,12 @@ from dclm.pool.gzip import Member
 from dclm.pool.rows import MAX_PAGE_BYTES, Payload
 
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
-_FIELD = re.compile(rb"(?im)^(content-type|content-encoding|transfer-encoding)[ \t]*:[ \t]*([^\r\n]*)")
+_FIELD = re.compile(
+    rb"(?im)^(content-type|content-encoding|transfer-encoding|tdm-reservation|x-robots-tag|link)[ \t]*:[ \t]*([^\r\n]*)"
+)
+_RIGHTS = (b"tdm-reservation", b"x-robots-tag", b"link")
+_MAX_RIGHTS_BYTES = 4096
+"""Longer header fields about rights are cut: none that is meant to be read is that long."""
 _FOLD = re.compile(rb"\r?\n[ \t]+")  # a field continues on the next line
 _INTERIM = re.compile(rb"HTTP/[0-9.]{1,8} 1[0-9]{2}\b[^\r\n]{0,1000}(?:\r?\n[^\r\n]{1,8000}){0,100}\r?\n\r?\n(?=HTTP/)")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r?\n")
@@ -32,6 +37,8 @@ class Response(NamedTuple):
     reject: str | None
     cut: str | None = None
     """Description of the truncation, if `body` is only the readable part."""
+    rights: str | None = None
+    """Header fields about the use of the page, as lines `name: value`; None if there are none."""
 
 
 class UndecodableError(ValueError):
@@ -68,6 +75,7 @@ def parse_response(block: bytes) -> Response:
         fields.setdefault(name.lower(), []).append(value)
     types = fields.get(b"content-type", [])
     content_type = types[-1].strip().decode("utf-8", "replace") if types else None
+    rights = _rights(fields)
     try:
         cut: list[str] = []
         transfer = b",".join(fields.get(b"transfer-encoding", []))
@@ -79,7 +87,17 @@ def parse_response(block: bytes) -> Response:
         return Response(content_type, None, str(error))
     if cut and not body:
         return Response(content_type, None, cut[-1])
-    return Response(content_type, body or b"", None, cut[-1] if cut else None)
+    return Response(content_type, body or b"", None, cut[-1] if cut else None, rights)
+
+
+def _rights(fields: Mapping[bytes, list[bytes]]) -> str | None:
+    lines = [
+        b"%s: %s" % (name, value[:_MAX_RIGHTS_BYTES])
+        for name in _RIGHTS
+        for value in fields.get(name, [])
+        if name != b"link" or b"license" in value.lower()
+    ]
+    return b"\n".join(lines).decode("utf-8", "replace") if lines else None
 
 
 def join_chunks(body: Payload, cut: list[str]) -> Payload:

@@ -56,7 +56,8 @@ def read_file(
 ) -> Iterator[pa.RecordBatch]:
     """Batches of PAGE columns (responses, resources) or DOCUMENT columns (conversions, JSONL, Parquet).
 
-    Every batch also has `_row` (int64: index of the record in the file) and `_reject` (string, null: valid). Parquet
+    Every batch also has `_row` (int64: index of the record in the file) and `_reject` (string, null: valid), pages have
+    `_rights` (string: lines of the HTTP header about their use). Parquet
     files that are documents of an artifact keep their other columns, except those whose name begins with "_". Damage
     never raises: rows that can be identified become rejects, and `tally.damage` describes the rest. Raises: DataError
     if the file cannot be opened, reading fails, or a Parquet file has no text column.
@@ -160,7 +161,8 @@ def _row(record: Record, source: str, partial: dict[str, int]) -> Row:
         coding = _CODING.match(response.cut)
         name = coding[0] if coding else response.cut
         partial[name] = partial.get(name, 0) + 1
-    return Row(kind, source, name, url, record.date, response.content_type, response.body, response.reject)
+    rights = response.rights
+    return Row(kind, source, name, url, record.date, response.content_type, response.body, response.reject, (), rights)
 
 
 def _utf8(block: bytes) -> tuple[bytes | None, str | None]:

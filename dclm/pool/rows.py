@@ -35,6 +35,8 @@ class Row(NamedTuple):
     reject: str | None
     kept: tuple[object, ...] = ()
     """Values of the fields to keep; empty in rejects."""
+    rights: str | None = None
+    """Of a page: the fields of its HTTP header about its use, as lines."""
 
 
 class Record(NamedTuple):
@@ -58,7 +60,8 @@ def identifier(source: str) -> str:
 def to_batches(
     rows: Iterable[Row], batch_rows: int, batch_bytes: int, keep: Sequence[tuple[str, KeptType]] = ()
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of PAGE or DOCUMENT columns (a new batch begins where the kind changes) plus `_reject` and `_row`.
+    """Batches of PAGE or DOCUMENT columns (a new batch begins where the kind changes) plus `_reject` and `_row`; pages
+    also have `_rights`.
 
     A batch has at most `batch_rows` rows and `batch_bytes` of payload, but at least one row.
     """
@@ -78,7 +81,7 @@ def to_batches(
 
 def build(rows: Sequence[Row], first: int, keep: Sequence[tuple[str, KeptType]] = ()) -> pa.RecordBatch:
     """One batch of rows of one kind; `first` is the `_row` of the first row, `keep` the columns for kept fields."""
-    _, sources, ids, urls, dates, types, payloads, rejects, kept = zip(*rows, strict=True)
+    _, sources, ids, urls, dates, types, payloads, rejects, kept, rights = zip(*rows, strict=True)
     columns: dict[str, pa.Array] = {
         "id": pa.array([i or identifier(s) for i, s in zip(ids, sources, strict=True)], pa.string()),
         "url": pa.array(urls, pa.string()),
@@ -86,7 +89,8 @@ def build(rows: Sequence[Row], first: int, keep: Sequence[tuple[str, KeptType]] 
         "source": pa.array(sources, pa.string()),
     }
     if rows[0].kind == "page":
-        schema = PAGE
+        schema = PAGE.append(pa.field("_rights", pa.string()))
+        columns["_rights"] = pa.array(rights, pa.string())
         columns["content_type"] = pa.array(types, pa.string())
         columns["body"] = binary_array(payloads, pa.binary())
     else:

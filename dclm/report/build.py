@@ -9,9 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.documents.artifact import Artifact
+from dclm.documents.artifact import Artifact, Rows
 from dclm.documents.samples import Sample, dropped_samples, kept_samples
 from dclm.documents.tokens import TokenEstimate, estimate_tokens
+from dclm.filters.rights.step import COLUMNS as RIGHTS
 from dclm.report.ablation.passed import Passed, passed_samples
 from dclm.report.alarms import source_alarms, step_alarms
 from dclm.report.groups import Group, Groups, top
@@ -23,6 +24,7 @@ TOP = 15
 """Number of rows per list."""
 SHOWN_ALARMS = 20
 """Number of files and of domains shown."""
+SILENT = "(nothing said)"
 _LOOKED_AT = 10_000  # the largest groups are checked for alarms
 _FILE = r"^(?P<file>.*)#[^#]*$"
 
@@ -71,7 +73,7 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
         reasons.add(pc.replace_substring_regex(reason, "[0-9]{2,}", "N"), rows)
         rules.add(pc.binary_join_element_wise(*(rows.batch.column(c) for c in ("step", "rule")), ": "), rows)
         for name, groups in values.items():
-            groups.add(pc.cast(rows.batch.column(name), pa.string()), rows)
+            groups.add(_values(rows, name), rows)
     alarms = list(step_alarms(artifact))
     for what, groups in (("file", files), ("domain", domains)):
         largest = top(groups.table(), "read", _LOOKED_AT)
@@ -92,6 +94,12 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
         dropped=dropped,
         passed=passed_samples(artifact, kept, dropped),
     )
+
+
+def _values(rows: Rows, name: str) -> pa.Array:
+    """A column of text. Pages that say nothing about their rights are counted too."""
+    values = pc.cast(rows.batch.column(name), pa.string())
+    return pc.fill_null(values, SILENT) if name in RIGHTS else values
 
 
 _HEADINGS = {"read": "most frequent", "kept": "most kept", "lost": "most lost"}

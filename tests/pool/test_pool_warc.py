@@ -38,7 +38,7 @@ def test_a_sound_file_is_read_whole_in_any_packing(tmp_path: Path, ending: str, 
     table, tally = read_all(put(tmp_path / f"a{ending}", pack([record(n) for n in range(5)])))
     assert bodies(table) == PAGES
     assert tally.damage == []
-    assert table.schema.names == [*PAGE.names, "_reject", "_row"]
+    assert table.schema.names == [*PAGE.names, "_rights", "_reject", "_row"]
     assert table["id"].to_pylist() == [f"00000000-0000-4000-8000-{n:012d}" for n in range(5)]
     assert table["url"].to_pylist() == [f"http://example.com/{n}" for n in range(5)]
     assert set(table["content_type"].to_pylist()) == {"text/html"}

@@ -1,0 +1,1 @@
+"""What pages say about their own use: reservations, robots directives, Creative Commons licenses."""
