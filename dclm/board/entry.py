@@ -11,9 +11,13 @@ from typing import Literal
 from dclm.board.known.checks import CUSTOM
 from dclm.board.result import Result
 
-Standing = Literal["ranked", "apart", "published"]
-STANDINGS: tuple[Standing, ...] = ("ranked", "apart", "published")
+Standing = Literal["ranked", "evaluated", "apart", "published"]
+STANDINGS: tuple[Standing, ...] = ("ranked", "evaluated", "apart", "published")
 """Statuses in the order in which a board shows them."""
+NUMBERED: tuple[Standing, ...] = ("ranked", "evaluated")
+"""Those in which entries have a place, each with places of its own."""
+EVALUATION = "evaluation only"
+"""The reason why a sound evaluation of a model of unknown training is not ranked with runs of the benchmark."""
 _FEW_TASKS = 10
 
 
@@ -59,6 +63,8 @@ class Entry:
     def standing(self) -> Standing:
         if self.published:
             return "published"
+        if self.reasons == (EVALUATION,):
+            return "evaluated"
         return "apart" if self.reasons else "ranked"
 
     @property
@@ -70,6 +76,8 @@ class Entry:
             return ("published",)
         if result.imported is not None:
             found.append("imported")
+        if result.evaluation_only:
+            found.append(EVALUATION)
         if result.limited is not None:
             found.append(f"limited to {result.limited} items per task")
         if result.incomplete:

@@ -20,6 +20,8 @@ def explain(entry: Entry) -> Iterator[str]:
         return
     if result.imported is not None:
         yield "The numbers were imported, without a chain from the data to the scores and without items."
+    if result.evaluation_only:
+        yield "Only the evaluation is known: the result says nothing about how the model was trained, or on which data."
     if result.limited is not None:
         yield (
             f"Only {result.limited} items per task were scored, so CORE is only a rough estimate: its error is several "

@@ -28,6 +28,8 @@ Setting = bool | int | float | str | None
 BITS = "bits_per_byte"
 """The continuous score whose mean over CORE is computed."""
 Track = Literal["filtering", "mixing", "none"]
+UNKNOWN = "unknown"
+"""The scale of a model of which only the evaluation is known."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,6 +161,9 @@ class Result:
     """Parts that are missing anywhere in the chain."""
     imported: str | None = None
     """Origin of the numbers, if they are not from a run of this tool; such a result has no chain."""
+    evaluation_only: bool = False
+    """Whether only the evaluation was done by this tool: the chain has the scores alone, and nothing is known about the
+    training and its data."""
     provenance: Mapping[str, object] = dataclasses.field(default_factory=dict)
     """Versions, host, times; not part of the result's identity."""
 
@@ -180,8 +185,9 @@ class Result:
             *((score, "continuous") for score in plain["scores"].values()),
             (plain, "core_bpb"),
             (plain, "core_bpb_stderr"),
+            (plain, "evaluation_only"),
         ):
-            if holder[field] in ({}, None, ""):  # omitted: results made before the field existed keep their ids
+            if holder[field] in ({}, None, "", False):  # omitted: results made before the field existed keep their ids
                 del holder[field]
         return plain
 
@@ -198,6 +204,7 @@ def make_result(
     perplexity: Mapping[str, TextScore] | None = None,
     limited: int | None = None,
     imported: str | None = None,
+    evaluation_only: bool = False,
     core_v2_stderr: float | None = None,
     extended_v2_stderr: float | None = None,
     core_bpb_stderr: float | None = None,
@@ -227,6 +234,7 @@ def make_result(
         chain=tuple(link_of(record) for record in records),
         incomplete=tuple(f"{r.kind} {r.name}: {part}" for r in records for part in r.missing),
         imported=imported,
+        evaluation_only=evaluation_only,
         provenance=provenance or {},
     )
 

@@ -36,6 +36,10 @@ def rules(entry: Entry) -> list[Rule]:
     if result.imported is not None:
         reason = "the result was imported, without a chain"
         return [Rule(name="all rules of a track", verdict=UNKNOWN, reason=reason)]
+    if result.evaluation_only:
+        reason = "the result is an evaluation only: it has no chain from the data to the model"
+        untold = Rule(name="rules about data and training", verdict=UNKNOWN, reason=reason)
+        return [untold, _suite(result), _items(entry)]
     found: list[Rule] = []
     if result.track == "filtering":
         found += [_pool(result), _passes(result)]

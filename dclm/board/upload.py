@@ -40,10 +40,10 @@ class Receipt(NamedTuple):
 def upload(path: Path | str, to: str, items: Path | None = None) -> Receipt:
     """Check the result at `path` and send it to `to`: a directory, an fsspec URL, or http(s)://host of a board server.
 
-    `items`: the items.parquet that its scores were made from; by default, the one in `scores/` next to the result is
-    sent if the result's chain names it. The server's token is read from the environment variable DCLM_BOARD_TOKEN.
-    Sending a result twice changes nothing. Raises: DataError if the result or its items are invalid or the board
-    refuses them; ConfigError if the token is missing or wrong, or the server at `to` does not answer.
+    `items`: the items.parquet that its scores were made from; by default, the one next to the result or in `scores/`
+    next to it is sent if the result's chain names it. The server's token is read from the environment variable
+    DCLM_BOARD_TOKEN. Sending a result twice changes nothing. Raises: DataError if the result or its items are invalid
+    or the board refuses them; ConfigError if the token is missing or wrong, or the server at `to` does not answer.
     """
     with open_input(path) as handle:
         data = handle.read(MAX_RESULT_BYTES + 1)
@@ -84,7 +84,8 @@ def items_of(path: Path | str, result: Result) -> Path | None:
     expected = items_hash(result)
     if expected is None or not is_local(path):
         return None
-    beside = (Path(path).parent / "scores" / ITEMS_FILE, Path(str(path).removesuffix(".json") + ITEMS_SUFFIX))
+    folder = Path(path).parent
+    beside = (folder / "scores" / ITEMS_FILE, folder / ITEMS_FILE, Path(str(path).removesuffix(".json") + ITEMS_SUFFIX))
     return next((items for items in beside if items.is_file() and sha256_file(items) == expected), None)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dclm.board.conform import raise_problems, shorten
 from dclm.board.known.checks import known_problems
 from dclm.board.known.errors import error_problems
-from dclm.board.result import BITS, Result, core_bpb, parse_result
+from dclm.board.result import BITS, UNKNOWN, DataSummary, Result, TrainingSummary, core_bpb, parse_result
 from dclm.core.errors import Problem
 from dclm.eval.aggregate import aggregate
 
@@ -35,7 +35,9 @@ def problems(result: Result, name: str) -> Iterator[Problem]:
     yield from _training_problems(result, name)
     yield from known_problems(result, name)
     yield from error_problems(result, name)
-    if result.imported is None:
+    if result.evaluation_only:
+        yield from _evaluation_problems(result, name)
+    elif result.imported is None:
         yield from _chain_problems(result, name)
 
 
@@ -98,6 +100,18 @@ def _training_problems(result: Result, name: str) -> Iterator[Problem]:
     if abs(training.flops - expected) > 0.01 * expected:
         what = f"found {training.flops:.4g}, but 6 · params · tokens is {expected:.4g}"
         yield Problem(f"{name}: training.flops", what)
+
+
+def _evaluation_problems(result: Result, name: str) -> Iterator[Problem]:
+    """Find statements about the training, which an evaluation by itself cannot prove."""
+    if [link.kind for link in result.chain] != ["scores"]:
+        yield Problem(f"{name}: chain", "found other artifacts than the scores, which are all that an evaluation has")
+    training, data = TrainingSummary(scale=UNKNOWN), DataSummary()
+    if (result.training, result.data, result.track) != (training, data, "none"):
+        hint = "use the result of `dclm run`, which has the whole chain"
+        yield Problem(f"{name}: training", "an evaluation only cannot state how the model was trained", hint)
+    if result.imported is not None:
+        yield Problem(f"{name}: imported", "an imported result cannot be an evaluation by this tool")
 
 
 def _chain_problems(result: Result, name: str) -> Iterator[Problem]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.markup import escape
 from rich.table import Table
 
-from dclm.board.entry import Entry
+from dclm.board.entry import NUMBERED, Entry
 from dclm.board.known.published import published_entries
 from dclm.board.rank import rank_entries
 from dclm.cli.options import plain
@@ -21,12 +23,12 @@ def result_table(entries: list[Entry]) -> Table:
     table.add_column("EXT.", justify="right", no_wrap=True)
     table.add_column("FLOPs", justify="right", no_wrap=True)
     table.add_column("Notes", overflow="fold", max_width=22)
-    number = 0
+    numbers: Counter[str] = Counter()
     for entry in rank_entries(entries):
         result, training = entry.result, entry.result.training
-        number += entry.standing == "ranked"
+        numbers[entry.standing] += 1
         table.add_row(
-            str(number) if entry.standing == "ranked" else "",
+            str(numbers[entry.standing]) if entry.standing in NUMBERED else "",
             escape(plain(entry.shown)),
             escape(plain(training.scale)),
             percent(result.core_v2, result.core_v2_stderr),

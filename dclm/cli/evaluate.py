@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put, replace_option, say
+from dclm.cli.options import (
+    ADDRESS,
+    LOCAL_PATH,
+    ConsoleProgress,
+    engine_options,
+    put,
+    put_result,
+    replace_option,
+    say,
+)
 from dclm.core.errors import ConfigError, DataError
 from dclm.eval.aggregate import aggregate as aggregate_scores
 from dclm.eval.aggregate import centred
@@ -39,6 +48,7 @@ from dclm.eval.aggregate import centred
 @click.option("--dtype", default="float32", show_default=True, help="Precision of the weights; scores are float32.")
 @click.option("--batch-tokens", type=click.IntRange(1), help="Maximum number of tokens per forward pass.")
 @click.option("--window", type=click.IntRange(2), help="Maximum length of a text in tokens. [default: the model's own]")
+@click.option("--name", help="Name of the result on boards. [default: the model's]")
 @engine_options
 @replace_option
 def evaluate(
@@ -54,6 +64,7 @@ def evaluate(
     dtype: str,
     batch_tokens: int | None,
     window: int | None,
+    name: str | None,
     on: str,
     workers: int | None,
     force: bool,
@@ -62,12 +73,16 @@ def evaluate(
 
     MODEL is a checkpoint, a training run, an open_lm file FILE.pt, hf:DIRECTORY, gguf:FILE, or one of lm-eval's models:
     lm-eval:KIND,key=value,… (as in lm-eval:hf,pretrained=DIRECTORY).
+
+    OUT/result.json can be uploaded to a board, which shows it as an evaluation only: apart from runs whose data and
+    training are known.
     """
     from dclm.cli.audit import print_audit
     from dclm.core.store import join, local_file
     from dclm.engine import open_engine
     from dclm.eval.run.plan import workers_that_fit
     from dclm.eval.run.stage import evaluate as run
+    from dclm.recipe.evaluation import write_evaluation
 
     labels, texts = _names(tasks), _names(perplexity)
     if audit:
@@ -97,35 +112,41 @@ def evaluate(
             force=force,
             include_path=include_path,
         )
-    put(_table(json.loads(local_file(join(out, "scores.json")).read_text(encoding="utf-8"))))
+    written = write_evaluation(out, name or model.rstrip("/").rpartition("/")[2], model)
+    if written is not None:
+        say(f"result: {written} (evaluation only; `dclm board upload` sends it to a board)")
+    scores = json.loads(local_file(join(out, "scores.json")).read_text(encoding="utf-8"))
+    put_result(scores, lambda: scores_table(scores))
+
+
+METRICS = {
+    "multiple_choice": "accuracy", "schema": "accuracy", "language_modeling": "exact", "generation": "exact",
+}  # fmt: skip
+"""Kind of task → what its score is the fraction of: right choices, or answers that match exactly."""
 
 
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
-def _table(scores: dict[str, Any]) -> str:
-    lines = [
-        f"{'task':36}{'n':>8}{'shots':>7}{'accuracy':>10}{'centered':>10}{'± error':>10}{'95 % interval':>18}"
-        f"{'bits/byte':>11}"
-    ]
+def scores_table(scores: dict[str, Any]) -> str:
+    heads = f"{'task':33}{'n':>7}{'shots':>6}{'metric':>10}{'raw':>8}{'centered':>9}{'± error':>8}{'bits/byte':>10}"
+    lines = [heads]
     for label, task in scores["tasks"].items():
         accuracy, baseline = task["accuracy"], task["baseline"]["v2"]
-        ends = " to ".join("—" if end is None else f"{end:.4f}" for end in task["interval"])
+        bits = (task["continuous"]["bits_per_byte"] or {}).get("value")
         lines.append(
-            f"{label:36}{task['n']:8}{task['num_fewshot']:7}{accuracy:10.4f}"
-            f"{centred(accuracy, baseline):10.4f}{_number(task['standard_error']):>10}{ends:>18}"
-            f"{_number((task['continuous']['bits_per_byte'] or {}).get('value')):>11}"
+            f"{label:33}{task['n']:7}{task['num_fewshot']:6}{METRICS[task['kind']]:>10}{accuracy:8.4f}"
+            f"{centred(accuracy, baseline):9.4f}{_number(task['standard_error']):>8}{_number(bits):>10}"
         )
     for name in ("core_v2", "extended_v2"):
-        value = scores[name]
-        error = scores[f"{name}_standard_error"]
-        lines.append(f"{name.removesuffix('_v2').upper():61}{_number(value):>10}{_number(error):>10}")
+        mean = f"{_number(scores[name]):>9}{_number(scores[f'{name}_standard_error']):>8}"
+        lines.append(f"{name.removesuffix('_v2').upper():64}{mean}")
     bits, error = scores["core_bpb"], scores["core_bpb_standard_error"]
-    lines.append(f"{'bits per byte of the right answers, CORE':51}{_number(bits):>10}{'':10}{_number(error):>10}")
+    lines.append(f"{'bits per byte of the right answers, CORE':56}{_number(bits):>8}{'':9}{_number(error):>8}")
     for name, text in scores.get("perplexity", {}).items():
         bits, error = text["bits_per_byte"], text["standard_error"]
-        lines.append(f"{f'bits per byte, {name}':51}{bits:10.4f}{'':10}{_number(error):>10}")
+        lines.append(f"{f'bits per byte, {name}':56}{bits:8.4f}{'':9}{_number(error):>8}")
     missing = scores["reasons"]
     lines += [f"missing: {label}: {reason}" for label, reason in missing.items()]
     if scores["limited"] is not None:

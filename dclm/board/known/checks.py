@@ -25,7 +25,7 @@ def known_problems(result: Result, name: str) -> Iterator[Problem]:
     yield from _suite_problems(result, name)
     yield from _count_problems(result, name)
     yield from _text_problems(result, name)
-    if result.imported is None:
+    if result.imported is None and not result.evaluation_only:
         yield from _scale_problems(result, name)
 
 

@@ -82,6 +82,15 @@ def result_problems(path: str, run: str, records: Mapping[str, Record], whole: S
     found = [record for _, record in chain if record is not None]
     if len(found) < len(chain):
         return
+    if not result.evaluation_only:
+        yield from _chain_differences(result, found)
+    for place, record in records.items():
+        if record.kind == "scores" and place in whole and record.fingerprint == result.chain[-1].fingerprint:
+            yield from _score_problems(result, run, place)
+
+
+def _chain_differences(result: Result, found: list[Record]) -> Iterator[str]:
+    """What the result says about training and data otherwise than the records of its chain."""
     yield from _differences("the training", *_training(result, found))
     yield from _differences(
         "the data", {"counts": _plain(result.data.counts)}, {"counts": _plain(_data(result, found))}
@@ -89,9 +98,6 @@ def result_problems(path: str, run: str, records: Mapping[str, Record], whole: S
     expected = [f"{r.kind} {r.name}: {part}" for r in found for part in r.missing]
     if list(result.incomplete) != expected:
         yield "names different missing parts than the records"
-    for place, record in records.items():
-        if record.kind == "scores" and place in whole and record.fingerprint == result.chain[-1].fingerprint:
-            yield from _score_problems(result, run, place)
 
 
 def _known(link: Link, digest: bool = True) -> dict[str, object]:
