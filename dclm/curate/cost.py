@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from dclm.core.errors import ConfigError
 from dclm.core.journal import Outcome
@@ -115,12 +116,39 @@ def cost_lines(cost: Cost, pool_bytes: int, plan: Curation) -> Iterator[str]:
     times = pool_bytes / cost.pool_bytes
     hours = cost.cpu_seconds * times / 3600
     price = "" if plan.price is None else f", cost {hours * plan.price:,.2f} at {plan.price:g} per core-hour"
-    rate = f"{cost.documents_per_second:,.0f} documents/s, {_size(cost.pool_bytes / cost.cpu_seconds)}/s per core"
-    yield f"measured {rate} ({cost.artifact}: {_size(cost.pool_bytes)} in {cost.cpu_seconds:,.0f} CPU seconds)"
+    rate = f"{cost.documents_per_second:,.0f} documents/s, {size_text(cost.pool_bytes / cost.cpu_seconds)}/s per core"
+    yield f"measured {rate} ({cost.artifact}: {size_text(cost.pool_bytes)} in {cost.cpu_seconds:,.0f} CPU seconds)"
     wall = f"{_number(hours / plan.cores)} h on {plan.cores:,} {'core' if plan.cores == 1 else 'cores'}"
-    yield f"time     {_size(pool_bytes)}: {_number(hours)} core-hours, {wall}{price}"
+    yield f"time     {size_text(pool_bytes)}: {_number(hours)} core-hours, {wall}{price}"
     most = cost.work_bytes + cost.kept_bytes
-    yield f"disk     {_size(cost.kept_bytes * times)} at the end, at most {_size(most * times)} while it runs"
+    yield f"disk     {size_text(cost.kept_bytes * times)} at the end, at most {size_text(most * times)} while it runs"
+
+
+class Rate(NamedTuple):
+    """What one core did in a benchmark; see docs/benchmarks.md."""
+
+    pages_per_second: float
+    bytes_per_page: int
+    """As stored in the pool."""
+    what: str
+
+
+RATES: Mapping[str, Rate] = {
+    "warc": Rate(250, 24_600, "DCLM's filters with extraction on WARC files of Common Crawl, `bench_pipeline`"),
+    "text": Rate(1_567, 4_000, "DCLM's filters with language identification on pages of 4 kB, `bench_filters`"),
+}
+"""Kind of pool → the rate by which curation is estimated if no part of it was measured."""
+
+
+def estimate_lines(kind: str, pool_bytes: int, plan: Curation) -> Iterator[str]:
+    """The time for a whole pool by the rate of a benchmark: only its order of magnitude is to be relied on."""
+    rate = RATES[kind]
+    hours = pool_bytes / rate.bytes_per_page / rate.pages_per_second / 3600
+    price = "" if plan.price is None else f", cost {hours * plan.price:,.2f} at {plan.price:g} per core-hour"
+    wall = f"{_number(hours / plan.cores)} h on {plan.cores:,} {'core' if plan.cores == 1 else 'cores'}"
+    yield f"time     estimate for {size_text(pool_bytes)}: about {_number(hours)} core-hours, {wall}{price}"
+    basis = f"{rate.pages_per_second:,g} pages/s per core: {rate.what}"
+    yield f"         ({basis}; models in steps take more; --measured gives the real rate)"
 
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}
@@ -139,7 +167,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _size(number: float) -> str:
+def size_text(number: float) -> str:
     """Three significant digits and a unit."""
     name = next((n for n, v in reversed(_UNITS.items()) if number >= v), "")
     return f"{number / _UNITS[name]:,.3g} {name}B"

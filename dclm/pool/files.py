@@ -19,6 +19,7 @@ from dclm.core.record import RECORD, fingerprint
 from dclm.core.storage import is_local, sha256_file
 from dclm.pool.artifact import is_artifact, recorded_files
 from dclm.pool.layout import Fields
+from dclm.pool.lists import expanded
 from dclm.pool.remote import HttpFile
 
 PoolKind = Literal["warc", "jsonl", "parquet", "csv"]
@@ -105,7 +106,8 @@ def list_files(paths: Sequence[str]) -> PoolFiles:
     """The files that `paths` refer to, sorted by (index of the path in `paths`, name).
 
     A path is a file, a directory (searched recursively), a glob, or an artifact of kind pool or documents; local, an
-    fsspec URL, or `hf:ORG/NAME` for a data set in the local cache of the Hugging Face Hub. In directories, hidden files
+    fsspec URL, `hf:ORG/NAME` for a data set in the local cache of the Hugging Face Hub, or `@FILE` for the paths in a
+    list, one per line. In directories, hidden files
     are skipped; files with unknown extensions and plain `.json` files without documents (they usually describe the
     others) are named in `unread`. A file that several paths lead to, whether through `..` or links, counts once.
     Raises: DataError for a path that matches nothing, a broken link, a file with an unknown extension, or storage
@@ -113,7 +115,7 @@ def list_files(paths: Sequence[str]) -> PoolFiles:
     """
     found: dict[str, _Found] = {}
     unread: list[str] = []
-    for order, path in enumerate(map(data_path, paths)):
+    for order, path in enumerate(map(data_path, expanded(paths))):
         for item in _expand(path, order, unread):
             found.setdefault(os.path.realpath(item.path) if is_local(item.path) else item.path, item)
     items = _name_apart(list(found.values()))

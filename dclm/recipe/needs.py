@@ -6,17 +6,21 @@ without it.
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dclm.assets import CATALOG, Asset, LocalFile, check_asset
+from dclm.core.storage import is_local
 from dclm.core.store import exists
 from dclm.curate.pipeline import Pipeline
 from dclm.eval.data.gpqa import PASSWORD
 from dclm.eval.data.sources import task_asset
 from dclm.eval.run.eval_model import LM_EVAL
 from dclm.eval.suite import Suite, load_suite, suite_of
+from dclm.pool.lists import MARK
+from dclm.pool.spec import pool_paths
 from dclm.recipe.layout import Layout
 
 _NAMED = 8
@@ -26,6 +30,10 @@ _NAMED = 8
 def needs_lines(layout: Layout, pipelines: Iterable[Pipeline]) -> Iterator[str]:
     """One line for each file that is not on this machine, with the consequences for the scores."""
     recipe = layout.loaded.recipe
+    for source in (*recipe.data, *recipe.annotate):
+        for path in missing_files(pool_paths(source.pool), layout):
+            if is_local(path):
+                yield f"missing    {path} for the pool {source.name}: no such file; the run will stop there"
     named = {asset.name: asset for asset in CATALOG}
     wanted = {name: step.name for pipeline in pipelines for step in pipeline.steps for name in step.assets}
     if not recipe.tokenizer.endswith(".json"):
@@ -39,6 +47,14 @@ def needs_lines(layout: Layout, pipelines: Iterable[Pipeline]) -> Iterator[str]:
         elif not (Path(name).exists() or exists(name)):
             yield f"missing    {name} for {step}: no such asset and no such file; the run will stop there"
     yield from _task_lines(layout)
+
+
+def missing_files(paths: Iterable[str], layout: Layout) -> list[str]:
+    """Those paths of a recipe that match no file on this machine, among them all URLs."""
+    found = [layout.path(path).removeprefix(MARK) for path in paths]
+    return [
+        path for path in found if not is_local(path) or not (Path(path).exists() or glob.glob(path, recursive=True))
+    ]
 
 
 def _asset_line(asset: Asset) -> str | None:

@@ -8,20 +8,29 @@ from pathlib import Path
 
 from dclm.core.record import RECORD, read_record
 from dclm.core.store import exists, join
-from dclm.curate.cost import Curation, cost_lines, measured_cost
+from dclm.curate.cost import Curation, cost_lines, estimate_lines, measured_cost, size_text
 from dclm.curate.pipeline import Pipeline
 from dclm.curate.segments import segments
-from dclm.pool.spec import PoolMap, PoolSpec, resolve_pool
+from dclm.pool.spec import PoolMap, PoolSpec, pool_paths, resolve_pool
 from dclm.recipe.layout import Layout
 from dclm.recipe.mixing import mixture_line
-from dclm.recipe.needs import needs_lines
+from dclm.recipe.needs import missing_files, needs_lines
 from dclm.recipe.recipe import DataSource, LoadedRecipe
 from dclm.select.model_spec import LanguageModelSpec, Spec
 from dclm.select.ngram.train import NgramSpec
 from dclm.select.semantic.head import HeadSpec
 from dclm.tokens.dataset import TokenDataset
-from dclm.train.budget import GIGABYTES, Hardware, check_hardware, estimate_memory, estimate_speed, gpu_hours
+from dclm.train.budget import (
+    BYTES_PER_PARAMETER,
+    GIGABYTES,
+    Hardware,
+    check_hardware,
+    estimate_memory,
+    estimate_speed,
+    gpu_hours,
+)
 from dclm.train.data import check_data
+from dclm.train.options import TrainOptions
 from dclm.train.scale import Scale, find_scale, with_tokens, with_vocabulary
 
 
@@ -68,6 +77,7 @@ def plan_lines(
     if recipe.contamination:
         yield f"contamination of the tasks by the documents → {layout.contamination}"
     yield f"result     {layout.result}"
+    yield _disk(scale)
     yield from needs_lines(layout, [loaded.pipeline(source) for source in recipe.data])
 
 
@@ -117,17 +127,19 @@ def _cost(spec: PoolSpec, pipeline: Pipeline, layout: Layout, curation: Curation
     """Time and disk space of one source's curation. Raises: the errors of `measured_cost` and of listing the pool's
     files."""
     measured = [artifact for artifact in curation.measured if read_record(artifact).name == pipeline.name]
-    made = isinstance(spec, PoolMap) and (spec.sample is not None or spec.commoncrawl is not None)
-    if not measured or (made and curation.pool_bytes is None):
-        missing = (
-            "--pool-size" if measured else f"--measured with the output of {pipeline.name} for a few files of the pool"
-        )
-        yield f"time     unknown: pass {missing}"
-        return
     size = curation.pool_bytes
     if size is None:
+        made = isinstance(spec, PoolMap) and (spec.sample is not None or spec.commoncrawl is not None)
+        listed = not made and (measured or not missing_files(pool_paths(spec), layout))
+        if not listed:
+            yield "time     unknown: pass --pool-size"
+            return
         size = sum(file.size for file in resolve_pool(spec, layout.out, layout.path))
-    yield from cost_lines(measured_cost(measured[0], pipeline), size, curation)
+    if measured:
+        yield from cost_lines(measured_cost(measured[0], pipeline), size, curation)
+    else:
+        extracts = any(step.name == "extract" for step in pipeline.steps)
+        yield from estimate_lines("warc" if extracts else "text", size, curation)
 
 
 def _tokens(scale: Scale, epochs: int, artifact: str | None) -> str:
@@ -158,6 +170,14 @@ def _training(scale: Scale, hardware: Hardware, measured: str | None) -> Iterato
     cost = "" if hardware.price is None else f", cost {hours * hardware.price:,.2f} at {hardware.price:g} per GPU-hour"
     rate = f"{speed.tokens_per_second:,.0f} tokens/s {speed.source}"
     yield f"  time     {hours / hardware.num_gpus:,.4g} h{on}, {rate}{cost}"
+
+
+def _disk(scale: Scale) -> str:
+    """What tokens and checkpoints take; documents are in the estimates of curation."""
+    tokens = scale.num_sequences * (scale.model.seq_len + 1) * (2 if scale.model.vocab_size <= 1 << 16 else 4)
+    one = scale.model.num_parameters * BYTES_PER_PARAMETER
+    states = (TrainOptions().keep_checkpoints + 1) * one
+    return f"disk       at least {size_text(tokens)} of tokens, at most {size_text(states)} of checkpoints"
 
 
 def _there(out: Path | None, artifact: str) -> str:

@@ -18,6 +18,7 @@ from dclm.core.hub import HUB
 from dclm.core.names import Name
 from dclm.core.variables import fill_variables
 from dclm.curate.pipeline import Pipeline, load_pipeline
+from dclm.pool.lists import MARK
 from dclm.pool.spec import PoolSpec
 from dclm.select.classifier.spec import ClassifierSpec
 from dclm.select.model_spec import ModelMap
@@ -157,6 +158,8 @@ def resolve_path(text: str, directory: Path, variables: Collection[str] = ()) ->
     ConfigError for an environment variable that is not allowed, or is not set and has no default.
     """
     filled = fill_variables(text, variables)
+    if filled.startswith(MARK):
+        return MARK + resolve_path(filled.removeprefix(MARK), directory, variables)
     return filled if "://" in filled or filled.startswith(HUB) else os.path.normpath(directory / filled)
 
 

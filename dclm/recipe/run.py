@@ -31,6 +31,7 @@ from dclm.eval.run.stage import evaluate
 from dclm.eval.suite import load_suite, suite_of
 from dclm.eval.texts import load_text_set
 from dclm.pool.files import InputFile
+from dclm.pool.lists import MARK as LIST
 from dclm.pool.recognize import describe_pool
 from dclm.pool.spec import PoolSpec, pool_paths, resolve_pool
 from dclm.recipe.layout import POOL_PREFIX, STAGES, Layout, StageName
@@ -124,7 +125,7 @@ class Run:
         pools = [source.pool for source in self.sources]
         pools += [] if self.recipe.validation is None else [self.recipe.validation]
         given = [path for pool in pools for path in pool_paths(pool) if not path.startswith(POOL_PREFIX)]
-        return [self.loaded.path(path) for path in given]
+        return [self.loaded.path(path).removeprefix(LIST) for path in given]
 
     def make_pools(self) -> str:
         """Make or find every pool, so that problems with any of them are reported before the work begins."""

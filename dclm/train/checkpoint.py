@@ -26,13 +26,13 @@ from dclm.model.load import CHECKPOINTS, STATE, STEP, list_checkpoints
 from dclm.model.shards import SHARDS, WEIGHTS, load_shards, write_shards
 from dclm.model.transformer import Transformer
 from dclm.model.weights import MODEL, read_weights, write_config, write_model
+from dclm.train.budget import BYTES_PER_PARAMETER
 from dclm.train.metrics import METRICS
 from dclm.train.parallel import fill, gather, scatter
 from dclm.train.ranks import Ranks
 
 OPTIMIZER = "optimizer.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq")
-BYTES_PER_PARAMETER = 12  # weights and two moments, float32
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

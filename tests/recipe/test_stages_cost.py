@@ -11,7 +11,7 @@ import pytest
 from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record, read_record, write_record
-from dclm.curate.cost import Cost, Curation, Meter, cost_lines, measured_cost, parse_size
+from dclm.curate.cost import Cost, Curation, Meter, cost_lines, measured_cost, parse_size, size_text
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate
@@ -19,6 +19,7 @@ from dclm.engine.local import LocalEngine
 from dclm.pool.files import list_files
 from dclm.recipe.plan import plan_lines
 from dclm.recipe.recipe import load_recipe
+from dclm.train.scale import find_scale
 
 PIPELINE = """
 name: p
@@ -102,9 +103,29 @@ def test_what_says_nothing_of_a_whole_pool_is_refused(pool: Path, tmp_path: Path
         list(plan_lines(load_recipe(tmp_path / "r.yaml"), curation=Curation(measured=(tmp_path / "out",))))
 
 
-def test_without_a_measurement_the_plan_says_what_is_needed(pool: Path, tmp_path: Path) -> None:
-    lines = "\n".join(plan_lines(load_recipe(tmp_path / "r.yaml")))
-    assert "time     unknown: pass --measured with the output of p for a few files of the pool" in lines
+def test_without_a_measurement_the_plan_estimates_by_the_rate_of_a_benchmark(pool: Path, tmp_path: Path) -> None:
+    lines = "\n".join(plan_lines(load_recipe(tmp_path / "r.yaml"), curation=Curation(pool_bytes=10**12, cores=10)))
+    hours = 1e12 / 4000 / 1567 / 3600
+    assert f"time     estimate for 1 TB: about {hours:.3g} core-hours, {hours / 10:.3g} h on 10 cores" in lines
+    assert "--measured gives the real rate" in lines
+    (tmp_path / "p.yaml").write_text(PIPELINE.replace("steps:", "steps:\n  - extract"))
+    lines = "\n".join(plan_lines(load_recipe(tmp_path / "r.yaml"), curation=Curation(pool_bytes=10**12)))
+    assert f"about {1e12 / 24_600 / 250 / 3600:.3g} core-hours" in lines
+
+
+def test_a_plan_says_what_the_run_takes_on_disk(pool: Path, tmp_path: Path) -> None:
+    scale = find_scale("tiny")
+    tokens = 2 * scale.num_sequences * (scale.model.seq_len + 1)
+    (line,) = (line for line in plan_lines(load_recipe(tmp_path / "r.yaml")) if line.startswith("disk"))
+    assert line.startswith(f"disk       at least {size_text(tokens)} of tokens, at most ")
+
+
+def test_a_pool_that_is_not_here_is_named(pool: Path, tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text(RECIPE.replace("POOL", "[gone/*.jsonl, 's3://bucket/far']"))
+    lines = list(plan_lines(load_recipe(tmp_path / "r.yaml")))
+    (line,) = (line for line in lines if "for the pool" in line)
+    assert line.startswith(f"missing    {tmp_path}/gone/*.jsonl for the pool ")
+    assert any("time     unknown: pass --pool-size" in line for line in lines)
 
 
 def test_costs_grow_with_the_pool() -> None:
