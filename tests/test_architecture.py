@@ -126,7 +126,7 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
 
 def test_commands_print_in_one_place_that_makes_text_of_strangers_visible() -> None:
     for path in (PACKAGE / "cli").glob("*.py"):
-        if path.name == "options.py":
+        if path.name in ("options.py", "output.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):

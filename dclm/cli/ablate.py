@@ -12,7 +12,17 @@ from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
-from dclm.cli.options import LOCAL_PATH, ConsoleProgress, force_option, named_models, open_console, put, trust_option
+from dclm.cli.options import (
+    LOCAL_PATH,
+    ConsoleProgress,
+    force_option,
+    named_models,
+    open_console,
+    put,
+    put_result,
+    trust_option,
+    wants_json,
+)
 
 if TYPE_CHECKING:
     from dclm.report.ablation.run import Ablation
@@ -33,7 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--model", "models", multiple=True, metavar="NAME=PATH", help="File for a step that refers to it as NAME."
 )
-@click.option("--json", "json_file", type=LOCAL_PATH, help="Write all numbers, including overlaps, to this file.")
+@click.option("--numbers", "json_file", type=LOCAL_PATH, help="Write all numbers, including overlaps, to this file.")
 @click.option("--html", "html_file", type=LOCAL_PATH, help="Write an HTML page with a chart to this file.")
 @trust_option
 @click.option(
@@ -78,6 +88,9 @@ def ablate(
         write_atomic(json_file, (json.dumps(dataclasses.asdict(found), indent=1) + "\n").encode())
     if html_file is not None:
         write_atomic(html_file, render_ablation(found).encode())
+    if wants_json():
+        put_result(dataclasses.asdict(found), str)
+        return
     _print(found)
 
 

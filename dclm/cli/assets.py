@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from dclm.assets import CATALOG, Asset, check_asset, find_asset, get_asset
-from dclm.cli.options import open_console, put
+from dclm.cli.options import open_console, put_result, wants_json
 from dclm.core.errors import AssetError
 
 
@@ -31,9 +31,11 @@ def list_() -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]…")
 def fetch(names: tuple[str, ...]) -> None:
     """Download assets (all pinned ones if none is named) to this machine, and print their paths."""
+    paths: dict[str, str] = {}
     for asset in _chosen(names) if names else [asset for asset in CATALOG if asset.sha256 is not None]:
         found = find_asset(asset)
-        put(f"{asset.name}\t{found.path}")
+        paths[asset.name] = str(found.path)
+    put_result(paths, lambda: "\n".join(f"{name}\t{path}" for name, path in paths.items()))
 
 
 @assets.command("check")
@@ -68,4 +70,8 @@ def _table(*columns: str) -> Table:
 
 
 def _show(table: Table) -> None:
+    if wants_json():
+        columns = {str(column.header): list(map(str, column.cells)) for column in table.columns}
+        put_result([dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)], str)
+        return
     open_console(None if sys.stdout.isatty() else 200).print(table)

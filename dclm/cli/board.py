@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from dclm.board.exchange import from_dclm, to_dclm
 from dclm.board.explain import explain
 from dclm.board.fetch import SERVER, Fetched, fetch_entries
 from dclm.board.known.published import make_published
+from dclm.board.listing import rows
 from dclm.board.page import export_site
 from dclm.board.rescore import rescore
 from dclm.board.result import parse_result, write_result
@@ -26,7 +28,8 @@ from dclm.board.upload import remove as take_off
 from dclm.board.upload import upload as send
 from dclm.board.validate import validate
 from dclm.cli.board_table import percent, result_table, some_published
-from dclm.cli.options import LOCAL_PATH, force_option, open_console, plain, put, say
+from dclm.cli.options import LOCAL_PATH, force_option, open_console, plain, put, put_result, say, wants_json
+from dclm.cli.output import as_value
 from dclm.core.errors import ConfigError, DclmError
 from dclm.core.ownership import claim_file, claim_folder
 from dclm.core.storage import open_input, write_atomic
@@ -50,6 +53,7 @@ def check(files: tuple[str, ...]) -> None:
     are next to a result (scores/items.parquet, or NAME.items.parquet), scores are recomputed from them.
     """
     failed: list[DclmError] = []
+    checked: list[tuple[str, Entry]] = []
     for file in files:
         try:
             with open_input(file) as handle:
@@ -59,12 +63,21 @@ def check(files: tuple[str, ...]) -> None:
         except DclmError as error:
             failed.append(error)
         else:
-            put(f"{file}: in order, {len(result.scores)} tasks, CORE {percent(result.core_v2)}, id {result.id}")
-            for rule in rules(entry):
-                put(f"  {rule.verdict:17}  {plain(rule.name)}: {plain(rule.reason)}")
+            checked.append((file, entry))
+    put_result(
+        [{"file": file, "id": entry.id, "rules": [as_value(rule) for rule in rules(entry)]} for file, entry in checked],
+        lambda: "\n".join(line for file, entry in checked for line in _checked(file, entry)),
+    )
     if failed:
         problems = [problem for error in failed for problem in error.problems]
         raise type(failed[0])(*problems[0], others=problems[1:])
+
+
+def _checked(file: str, entry: Entry) -> Iterator[str]:
+    result = entry.result
+    yield f"{file}: in order, {len(result.scores)} tasks, CORE {percent(result.core_v2)}, id {result.id}"
+    for rule in rules(entry):
+        yield f"  {rule.verdict:17}  {plain(rule.name)}: {plain(rule.reason)}"
 
 
 @board.command()
@@ -81,7 +94,7 @@ def upload(file: str, to: str, items: Path | None) -> None:
     """Check FILE and send it to a board. A board server requires your token in DCLM_BOARD_TOKEN."""
     receipt = send(file, to, items)
     said = ["new" if receipt.created else "already present", *(["re-scored from its items"] * receipt.rescored)]
-    put(f"{receipt.where} ({', '.join(said)})")
+    put_result(receipt._asdict(), lambda: f"{receipt.where} ({', '.join(said)})")
 
 
 @board.command()
@@ -99,6 +112,9 @@ def table(place: str, scale: str | None, published: int) -> None:
     fetched = _fetch(place)
     entries = [*fetched.entries, *some_published(published, scale)]
     shown = [e for e in entries if scale is None or e.result.training.scale == scale]
+    if wants_json():
+        put_result(rows(shown), str)
+        return
     open_console(None if sys.stdout.isatty() else 80).print(result_table(shown))
     for entry in shown:
         if entry.standing == "apart":

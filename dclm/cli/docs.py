@@ -108,12 +108,22 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+COMMON = """Every command takes `-v`, `-q` and `--json`. Results go to stdout and everything else to stderr; with
+`--json`, stdout gets exactly one JSON document. Exit codes: 2 configuration, 3 data, 4 incomplete, 1 a bug.
+
+For completion with the tab key, add `eval "$(_DCLM_COMPLETE=bash_source dclm)"` to `~/.bashrc`, or `zsh_source` to
+`~/.zshrc`, or `_DCLM_COMPLETE=fish_source dclm | source` to `~/.config/fish/completions/dclm.fish`.
+"""
+"""What all commands have in common."""
+
+
 def _commands() -> Iterator[str]:
     from dclm.cli.main import dclm, sections
 
     with click.Context(dclm, info_name="dclm", terminal_width=100, help_option_names=["-h", "--help"]) as context:
         for title, names in sections().items():
             yield f"**{title}**: {', '.join(f'[`{name}`](#dclm-{name})' for name in names)}\n"
+        yield COMMON
         for name in itertools.chain.from_iterable(sections().values()):
             command = dclm.get_command(context, name)
             assert command is not None

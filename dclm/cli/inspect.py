@@ -3,6 +3,7 @@ do."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dclm.cli.options import LOCAL_PATH, env_option, open_console, plain, put, trust_option
+from dclm.cli.options import LOCAL_PATH, env_option, open_console, plain, put, put_result, trust_option, wants_json
+from dclm.cli.output import as_value
 
 if TYPE_CHECKING:
     from dclm.documents.artifact import Artifact
@@ -37,7 +39,11 @@ def why(what: str, artifact: str) -> None:
     from dclm.documents.why import fates
     from dclm.recipe.layout import documents_in
 
-    for fate in fates(documents_in(artifact), what):
+    found = fates(documents_in(artifact), what)
+    if wants_json():
+        put_result([as_value(fate) for fate in found], str)
+        return
+    for fate in found:
         place = "" if fate.step_index is None or fate.step_index < 0 else f" (step {fate.step_index})"
         said = " ".join(f"{name}={value}" for name, value in {**fate.reasons, **fate.annotations}.items())
         fields = (f"{fate.outcome}{place}", fate.id, str(fate.url), fate.source, said)
@@ -46,7 +52,12 @@ def why(what: str, artifact: str) -> None:
 
 @click.command()
 @click.argument("artifact")
-@click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="Tokenizer for the token estimate.")
+@click.option(
+    "--tokenizer",
+    default="gpt-neox-20b",
+    show_default=True,
+    help="Tokenizer for the token estimate; none: no estimate.",
+)
 @click.option("--samples/--no-samples", default=True, help="Show some of the documents that each step dropped.")
 def show(artifact: str, tokenizer: str, samples: bool) -> None:
     """Show the kind and inputs of ARTIFACT and, for documents, the waterfall by step.
@@ -56,13 +67,26 @@ def show(artifact: str, tokenizer: str, samples: bool) -> None:
     from dclm.core.store import absolute
     from dclm.recipe.layout import artifacts_of_run
 
-    console = open_console()
     parts = artifacts_of_run(absolute(artifact))
+    if wants_json():
+        put_result({place: _record(address) for place, address in parts.items()} or _record(artifact), str)
+        return
+    console = open_console()
     if not parts:
         _show(console, artifact, tokenizer, samples)
     for place, address in parts.items():
         console.rule(f"[bold]{escape(place)}[/]", align="left")
         _show(console, address, tokenizer, samples)
+
+
+def _record(artifact: str) -> dict[str, object]:
+    """An artifact's record, and the waterfall of documents."""
+    from dclm.core.record import read_record
+    from dclm.documents.artifact import Artifact
+
+    record = read_record(artifact)
+    steps = {} if record.kind != "documents" else {"steps": [as_value(step) for step in Artifact(artifact).steps]}
+    return {**dataclasses.asdict(record), **steps}
 
 
 def _show(console: Console, artifact: str, tokenizer: str, samples: bool) -> None:
@@ -91,7 +115,9 @@ def _waterfall(console: Console, artifact: Artifact, tokenizer: str, dropped: Ma
     from dclm.documents.samples import kept_samples
     from dclm.documents.tokens import estimate_tokens
 
-    estimate = estimate_tokens(tokenizer, artifact.steps, kept_samples(artifact), dropped)
+    estimate = None
+    if tokenizer != "none":
+        estimate = estimate_tokens(tokenizer, artifact.steps, kept_samples(artifact), dropped)
     title = None
     if estimate is not None:
         rate = f"{estimate.tokens_per_byte:.3f} per byte of {estimate.documents:,} kept documents"
@@ -204,5 +230,5 @@ def plan(
         cores=cores,
         price=core_price,
     )
-    for line in plan_lines(load_recipe(recipe, variables, trust), out, hardware, curation):
-        put(line)
+    lines = list(plan_lines(load_recipe(recipe, variables, trust), out, hardware, curation))
+    put_result({"lines": lines}, lambda: "\n".join(lines))

@@ -9,8 +9,9 @@ import sys
 import click
 
 from dclm import __version__
+from dclm.cli.common import equip
 from dclm.cli.hints import active_command, fitted, nearest_command
-from dclm.cli.options import say
+from dclm.cli.output import complain
 from dclm.core import stopping
 from dclm.core.errors import ConfigError, DataError, DclmError
 from dclm.core.stopping import Stopped
@@ -92,7 +93,7 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"dclm.cli.{COMMANDS[cmd_name]}")
         command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
-        return command
+        return equip(command)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -111,24 +112,24 @@ def main(arguments: list[str] | None = None) -> None:
         dclm.main(args=arguments, standalone_mode=False)
     except DclmError as error:
         given = sys.argv[1:] if arguments is None else arguments
-        say(f"error: {fitted(error, active_command(dclm, given), dclm)}")
+        complain(f"error: {fitted(error, active_command(dclm, given), dclm)}")
         sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         if (hint := nearest_command(dclm, sys.argv[1:] if arguments is None else arguments)) is not None:
-            say(f"hint: {hint}")
+            complain(f"hint: {hint}")
         sys.exit(2)
     except (OSError, MemoryError, ImportError, RuntimeError) as error:
         known = _environment(error)
         if known is None:
             raise
-        say(f"error: {known}")
+        complain(f"error: {known}")
         sys.exit(known.exit_code)
     except Stopped as error:
-        say(str(error))
+        complain(str(error))
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        say("interrupted: run the same command again to continue from what is finished")
+        complain("interrupted: run the same command again to continue from what is finished")
         sys.exit(130)
     finally:
         stopping.uninstall()

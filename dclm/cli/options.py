@@ -1,18 +1,16 @@
-"""Options, progress display and console output shared by several commands."""
+"""Options and progress display shared by several commands."""
 
 from __future__ import annotations
 
 import atexit
 import datetime
-import sys
 import time
-import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,10 +21,14 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.segment import Segment
 
+from dclm.cli.output import current, open_console, plain, put, put_result, say, visible, wants_json
 from dclm.core.errors import ConfigError
 
+__all__ = [
+    "ADDRESS", "LOCAL_PATH", "ConsoleProgress", "engine_options", "env_option", "force_option", "named_models",
+    "open_console", "plain", "put", "put_result", "replace_option", "say", "trust_option", "visible", "wants_json",
+]  # fmt: skip
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -94,8 +96,8 @@ def named_models(models: Sequence[str]) -> dict[str, Path]:
     return named
 
 
-PLAIN_SECONDS = 60.0
-"""Seconds between log lines where progress cannot be drawn."""
+PLAIN_SECONDS, VERBOSE_SECONDS = 60.0, 5.0
+"""Seconds between log lines where progress cannot be drawn; the same with --verbose."""
 
 
 class ConsoleProgress:
@@ -107,6 +109,7 @@ class ConsoleProgress:
         self._task: TaskID | None = None
         self._label, self._unit = "", ""
         self._total: int | None = None
+        self._silent = False
         self._started = 0.0
         self._items = 0
         self._done = 0
@@ -116,6 +119,9 @@ class ConsoleProgress:
     def start(self, label: str, total: int | None, unit: str = "shards") -> None:
         """See `dclm.core.progress.Progress`."""
         self._started, self._items, self._done = time.monotonic(), 0, 0
+        self._silent = current().quiet or total == 0  # "0/0" helps nobody
+        if self._silent:
+            return
         if not self._console.is_terminal:
             self._label, self._unit, self._total, self._told = label, unit, total, (self._started, 0)
             return
@@ -137,6 +143,8 @@ class ConsoleProgress:
 
     def advance(self, units: int = 1, items: int = 0, note: str = "") -> None:
         """See `dclm.core.progress.Progress`."""
+        if self._silent:
+            return
         self._items += items
         self._done += units
         now = time.monotonic()
@@ -146,7 +154,10 @@ class ConsoleProgress:
             self._progress.update(self._task, advance=units, rate=rate)
         elif elapsed < 1.0:  # work finished before this run does not count toward its speed
             self._told = (now, self._done)
-        elif now - self._told[0] >= PLAIN_SECONDS and self._done > self._told[1]:
+        elif (
+            now - self._told[0] >= (VERBOSE_SECONDS if current().verbose else PLAIN_SECONDS)
+            and self._done > self._told[1]
+        ):
             self._write_line(now, rate)
 
     def _write_line(self, now: float, rate: str) -> None:
@@ -164,61 +175,3 @@ class ConsoleProgress:
             self._progress.stop()
             atexit.unregister(self.finish)
         self._progress, self._task = None, None
-
-
-def say(text: str) -> None:
-    """Print a line for the user on stderr; stdout is for data."""
-    print(visible(text), file=sys.stderr)
-
-
-def put(text: object) -> None:
-    """Print a line on stdout, for people and programs. All output of commands goes through here, `say` or
-    `open_console`."""
-    print(visible(str(text)))
-
-
-def visible(text: str) -> str:
-    """Untrusted text for a terminal: control and escape characters are shown instead of executed.
-
-    ESC becomes its symbol (U+241B) and so on; other invisible characters, which may change the text direction or cannot
-    be encoded, become U+FFFD; line ends and tabs stay.
-    """
-    return text if text.isprintable() else "".join(c if c in "\n\t" else _visible(c) for c in text)
-
-
-def plain(text: str) -> str:
-    """Same as `visible`, on one line."""
-    return "".join(map(_visible, text))
-
-
-def _visible(character: str) -> str:
-    if character.isprintable():
-        return character
-    if unicodedata.category(character) == "Zs":  # a space of another width
-        return " "
-    code = ord(character)
-    return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
-
-
-def open_console(width: int | None = None) -> Console:
-    """A console for tables and styles on stdout; untrusted text in cells and lines is made visible."""
-    console = Console(width=width)
-    console.push_render_hook(_VisibleText())
-    return console
-
-
-class _VisibleText(RenderHook):
-    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        """See rich's `RenderHook`."""
-        return [_Shown(each) for each in renderables]
-
-
-class _Shown:
-    """A renderable of rich whose text is made visible piece by piece; the styles stay rich's own."""
-
-    def __init__(self, inner: ConsoleRenderable) -> None:
-        self._inner = inner
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for segment in console.render(self._inner, options):
-            yield segment if segment.control else Segment(visible(segment.text), segment.style)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, plain, put, replace_option, say
+from dclm.cli.options import LOCAL_PATH, plain, put, put_result, replace_option, say
 from dclm.core.errors import ConfigError, DataError
 from dclm.pool.files import InputFile
 
@@ -142,6 +142,19 @@ def commoncrawl(
 
 
 def _print(files: Sequence[InputFile]) -> None:
-    for file in files:
-        parts = f"\t{len(file.ranges)} records" if file.ranges else ""
-        put(f"{file.kind}\t{file.size}\t{file.name}\t{file.path}{parts}")
+    values = [
+        {
+            "kind": file.kind,
+            "bytes": file.size,
+            "name": file.name,
+            "path": file.path,
+            "records": len(file.ranges) or None,
+        }
+        for file in files
+    ]
+    put_result(values, lambda: "\n".join(map(_line, files)))
+
+
+def _line(file: InputFile) -> str:
+    parts = f"\t{len(file.ranges)} records" if file.ranges else ""
+    return f"{file.kind}\t{file.size}\t{file.name}\t{file.path}{parts}"

@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 import click
 
-from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put, replace_option, say
+from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put_result, replace_option, say
 from dclm.core.config import build, load_yaml
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
@@ -213,6 +213,6 @@ def _phase(text: str) -> Phase:
 
 
 def _account(record: Record) -> None:
-    for name, value in record.counts.items():
-        if isinstance(value, int):
-            put(f"{name.replace('_', ' '):<16} {value:>18,}")
+    counts = {name: value for name, value in record.counts.items() if isinstance(value, int)}
+    lines = (f"{name.replace('_', ' '):<16} {value:>18,}" for name, value in counts.items())
+    put_result(counts, lambda: "\n".join(lines))

@@ -127,7 +127,7 @@ def test_the_page_escapes_names_and_the_command_writes_all(tmp_path: Path, found
     assert page.count("<rect") > 4
     files = [tmp_path / "out.json", tmp_path / "out.html"]
     arguments = [str(tmp_path / "pipeline.yaml"), "--pool", str(tmp_path / "pool"), "--workers", "1"]
-    result = CliRunner().invoke(command, [*arguments, "--json", str(files[0]), "--html", str(files[1])])
+    result = CliRunner().invoke(command, [*arguments, "--numbers", str(files[0]), "--html", str(files[1])])
     assert result.exit_code == 0, result.output
     assert "threshold" in result.output
     assert json.loads(files[0].read_text())["overlap"] == [list(row) for row in found.overlap]
