@@ -15,7 +15,7 @@ UV := .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/pyt
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test test-network check fix docs site bench bench-peers bench-gpu pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
+.PHONY: help setup lock demo test test-network check fix docs site screenshots bench bench-peers bench-gpu pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,8 @@ docs: setup  ## Generate the reference pages in docs/ from the code
 	$(DCLM) docs docs
 site: setup  ## Build the documentation site in out/docs-site; broken links are errors
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
+screenshots: setup  ## Take the screenshots in docs/ (needs Chromium)
+	.venv/bin/python -m tests.screenshots
 bench: setup  ## Measure every stage, compared with common alternatives
 	.venv/bin/python -m tests.bench
 bench-peers: setup .peers/datatrove/ready .peers/dolma/ready  ## Compare with datatrove and dolma, each in its own environment
