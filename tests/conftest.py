@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.browser import CHROMIUM, Browser
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("DCLM_SHARED", ROOT.parent / "shared"))
 
@@ -90,3 +92,13 @@ def storm(s3_server: tuple[str, Storms]) -> Callable[[int], None]:
         s3_server[1].every = number
 
     return every
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Chromium, with a profile of its own."""
+    if CHROMIUM is None:
+        pytest.skip("needs chromium (apt-get install chromium)")
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()

@@ -18,6 +18,7 @@ LAYERS = (
     {"core.names"},
     {"core.config", "core.storage", "core.progress", "core.engine", "documents.schema"},
     {"core"},
+    {"charts"},
     {"curate.step"},
     {"assets"},
     {"text"},

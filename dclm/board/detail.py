@@ -15,6 +15,8 @@ from dclm.board.result import Link, Measure, Result
 from dclm.board.taskplot import render_tasks
 from dclm.board.tracks import rules
 from dclm.board.uncertainty import core_error, task_error
+from dclm.charts.scroll import scrolled
+from dclm.charts.svg import attributes, words
 from dclm.eval.statistics.continuous import METRICS
 from dclm.eval.suite import load_suite
 
@@ -34,7 +36,9 @@ def render_detail(entry: Entry, json_link: str | None = None, home: str = "../")
 
 
 def _heading(entry: Entry) -> str:
-    return "Published, for reference" if entry.published else "Not ranked"
+    if entry.published:
+        return "Published, for reference"
+    return "Evaluation only" if entry.standing == "evaluated" else "Not ranked"
 
 
 def _numbers(entry: Entry, json_link: str | None) -> str:
@@ -60,7 +64,7 @@ def _numbers(entry: Entry, json_link: str | None) -> str:
             (f"Bits per byte, {n}", _measure(Measure(value=t.bits_per_byte, stderr=t.stderr)))
             for n, t in result.perplexity.items()
         ),
-        ("Track", None if result.imported is not None else result.track),
+        ("Track", None if result.imported is not None or result.evaluation_only else result.track),
         ("Suite", f"{result.suite.name} {result.suite.version}"),
         ("Corpus", ", ".join(result.data.pools) or None),
         ("Pipeline", result.data.pipeline),
@@ -88,12 +92,12 @@ def _tasks(entry: Entry, near: Neighbors) -> str:
     said = f"<p>Gray: {_escape(near.why)}: {links}.</p>" if near.entries else ""
     rows = "".join(_task_row(entry.result, task, near.entries) for task in load_suite("extended").labels)
     head = '<tr class="head"><th>Task</th><th>Score</th><th>±</th><th>Items</th><th>Clean</th><th>Published</th></tr>'
+    table = scrolled(f'<table class="plain">{head}{rows}</table>', "Scores per task")
     return f"""<section class="panel"><h2>Scores per task</h2>
 {render_tasks(entry.result, [other.result for other in near.entries])}
 {said}<p class="note">Bars are one standard error; hollow dots have a binomial error, estimated from the number of
 items. The tick marks random guessing.</p>
-<details><summary>All scores as a table</summary><div class="scroll"><table class="plain">{head}{rows}</table></div>
-</details>{_continuous(entry.result)}</section>"""
+<details><summary>All scores as a table</summary>{table}</details>{_continuous(entry.result)}</section>"""
 
 
 def _task_row(result: Result, task: str, others: Sequence[Entry]) -> str:
@@ -126,10 +130,8 @@ def _continuous(result: Result) -> str:
         + "</tr>"
         for task, score in known.items()
     )
-    return (
-        f'<details><summary>Continuous scores</summary><div class="scroll"><table class="plain">'
-        f'<tr class="head"><th>Task</th>{titles}</tr>{rows}</table></div></details>'
-    )
+    body = f'<table class="plain"><tr class="head"><th>Task</th>{titles}</tr>{rows}</table>'
+    return f"<details><summary>Continuous scores</summary>{scrolled(body, 'Continuous scores', far=True)}</details>"
 
 
 def _measure(measure: Measure | None) -> str:
@@ -180,8 +182,8 @@ def _waterfall(name: str, counts: Mapping[str, object]) -> str:
         more = f"<details><summary>Decisions of its steps</summary><pre>{_escape(text)}</pre></details>"
     return (
         f"<h3>{_escape(name)}: {read:,} read</h3>"
-        '<svg class="bar-chart" viewBox="0 0 960 18" preserveAspectRatio="none" role="img"'
-        f' aria-label="{_escape(said)}">{"".join(rects)}</svg>'
+        f'<svg class="bar-chart" viewBox="0 0 960 18" preserveAspectRatio="none" {attributes(said)}>'
+        f"{words(said)}{''.join(rects)}</svg>"
         f"<p>{_escape(said)}</p>{more}"
     )
 
@@ -195,7 +197,7 @@ def _rules(entry: Entry) -> str:
         for rule in rules(entry)
     )
     title = f"Rules of the track “{_escape(entry.result.track)}”"
-    table = f'<div class="scroll"><table class="plain">{rows}</table></div>'
+    table = scrolled(f'<table class="plain">{rows}</table>', "Rules")
     return f'<section class="panel"><h2>{title}</h2>{table}</section>'
 
 
@@ -228,6 +230,9 @@ def _reproduce(entry: Entry) -> str:
         shown = _escape(json.dumps(recipe, indent=1, ensure_ascii=False)[:20_000])
         text = f"<p>Save this as <code>recipe.json</code>:</p><pre>{shown}</pre>"
     last = result.chain[-1].fingerprint[:16] if result.chain else ""
+    if result.evaluation_only:
+        command = f"dclm evaluate {result.provenance.get('model', 'MODEL')} --suite {result.suite.name} --out out/again"
+        return f'<section class="panel"><h2>How to reproduce it</h2>{made}<pre>{_escape(command)}</pre></section>'
     name = "recipe.json" if recipe is not None else "RECIPE.yaml"
     return (
         f'<section class="panel"><h2>How to reproduce it</h2>{made}{text}'

@@ -7,6 +7,9 @@ import hashlib
 import html
 from importlib import resources
 
+from dclm.charts import scroll
+from dclm.charts.palette import variables
+
 
 def _asset(name: str) -> str:
     return resources.files("dclm.board").joinpath(f"site/{name}").read_text(encoding="utf-8")
@@ -16,7 +19,8 @@ def _hash(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
-STYLE, SCRIPT = _asset("board.css"), _asset("board.js")
+STYLE = variables() + scroll.STYLE + _asset("board.css")
+SCRIPT = _asset("board.js")
 POLICY = (
     f"default-src 'none'; style-src {_hash(STYLE)}; script-src {_hash(SCRIPT)}; base-uri 'none'; form-action 'none'"
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dclm.board.detail import render_detail
-from dclm.board.entry import Broken, Entry, Standing
+from dclm.board.entry import NUMBERED, Broken, Entry, Standing
 from dclm.board.frame import POLICY, SCRIPT, frame
 from dclm.board.known.published import LICENSE, SOURCE, published_entries
 from dclm.board.listing import to_csv, to_json
@@ -23,6 +23,7 @@ from dclm.board.plot import render_plot
 from dclm.board.rank import rank_entries, tones
 from dclm.board.result import Result, write_result
 from dclm.board.uncertainty import core_error, task_error
+from dclm.charts.scroll import scrolled
 from dclm.core.storage import write_atomic
 from dclm.eval.suite import load_suite
 
@@ -100,6 +101,7 @@ _COLUMNS = (
 _TEXT = ("Name", "Scale", "Track")
 _GROUPS: tuple[tuple[Standing, str], ...] = (
     ("ranked", "Ranked: complete runs of the benchmark, with scores recomputed from their items"),
+    ("evaluated", "Evaluated only: nothing is known about how these models were trained"),
     ("apart", "Not ranked: the tags say why"),
     ("published", "Published results of DCLM, for reference"),
 )
@@ -118,6 +120,8 @@ def render_page(
     bodies = "\n".join(_group(standing, label, ordered, tone, details) for standing, label in _GROUPS)
     missing = "".join(f"<li>{_escape(b.id)}: {_escape(b.problem)}</li>" for b in broken)
     lost = f'<section class="panel warn"><h2>Not shown</h2><ul>{missing}</ul></section>' if broken else ""
+    first = '<th class="pick"><span class="only-read">Compare</span></th><th class="place">#</th>'
+    table = scrolled(f"<table>\n<thead><tr>{first}{heads}</tr></thead>\n{bodies}\n</table>", "Table of results")
     return frame(
         title,
         f"""<header><h1>{_escape(title)}</h1>
@@ -148,10 +152,8 @@ Select two to compare them.
 <span class="actions"><button type="button" id="csv" hidden>CSV of these</button>
 <button type="button" id="json" hidden>JSON of these</button>
 <button type="button" id="reset" hidden>Clear filters</button></span></p>
-<div class="scroll" tabindex="0" role="region" aria-label="Table of results"><table>
-<thead><tr><th class="pick"><span class="only-read">Compare</span></th><th class="place">#</th>{heads}</tr></thead>
-{bodies}
-</table></div></section>
+<p class="note phone">The page of each result has all of its numbers.</p>
+{table}</section>
 {lost}</main>
 <footer><p>Click a column header to sort by it. All results with the score of every task:
 <a href="results.csv">CSV</a>, <a href="results.json">JSON</a>. Published results: {_escape(SOURCE)}, license
@@ -192,7 +194,7 @@ def _group(standing: Standing, label: str, entries: Sequence[Entry], tone: dict[
     mine = [entry for entry in entries if entry.standing == standing]
     head = f'<tr class="group"><th colspan="{len(_COLUMNS) + 2}" scope="rowgroup">{_escape(label)}</th></tr>'
     rows = "\n".join(
-        _row(entry, number if standing == "ranked" else None, tone[entry.result.training.scale], details)
+        _row(entry, number if standing in NUMBERED else None, tone[entry.result.training.scale], details)
         for number, entry in enumerate(mine, 1)
     )
     hidden = "" if mine else " hidden"
@@ -242,7 +244,7 @@ def _spread(entry: Entry) -> str:
 
 
 def _tags(entry: Entry) -> str:
-    tags = ["re-scored"] if entry.standing == "ranked" else list(entry.reasons)
+    tags = ["re-scored"] if entry.standing == "ranked" else [*entry.reasons]
     kind = "tag plainly" if entry.published else "tag"
     return "".join(f' <span class="{kind}">{_escape(tag)}</span>' for tag in tags)
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from dclm.board.entry import Entry
 from dclm.board.uncertainty import core_error
+from dclm.charts.scroll import scrolled
+from dclm.charts.svg import attributes, words
 
 _WIDTH, _HEIGHT = 960, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 12, 44
@@ -47,12 +49,12 @@ def render_plot(entries: Sequence[Entry], tone: Mapping[str, int]) -> str:
     y = _Axis(*_bounds(ends, step), _HEIGHT - _BOTTOM, _TOP)
     points.sort(key=lambda p: not p.entry.published)  # own results are drawn on top
     shapes = [*_grid(x, y, step), *_frontier(points, x, y), *(_point(p, x, y, tone) for p in points)]
-    label = f"Scatter plot of CORE against training FLOPs, {len(points)} results"
-    body = "\n".join(shapes)
-    return (
-        f'<div class="scroll"><svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">\n'
-        f"{body}\n</svg></div>"
-    )
+    title = f"CORE against training FLOPs, {len(points)} results"
+    best = max(points, key=lambda p: p.core)
+    said = f"The best is {best.entry.shown} with {best.core:.2f}; the table below has all numbers."
+    body = "\n".join([words(title, said), *shapes])
+    view = f'<svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" {attributes(title)}>'
+    return scrolled(f"{view}\n{body}\n</svg>", title, far=True)
 
 
 def _point_of(entry: Entry) -> _Point | None:
@@ -68,7 +70,9 @@ def _frontier(points: Sequence[_Point], x: _Axis, y: _Axis) -> list[str]:
     """The best CORE up to each number of FLOPs, with a band of one standard error. Unverified and limited results do
     not count."""
     best: list[_Point] = []
-    for point in sorted((p for p in points if p.entry.standing != "apart"), key=lambda p: (p.power, -p.core)):
+    for point in sorted(
+        (p for p in points if p.entry.standing not in ("apart", "evaluated")), key=lambda p: (p.power, -p.core)
+    ):
         if not best or point.core > best[-1].core:
             best.append(point)
     if not best:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from dclm.board.result import Result
 from dclm.board.uncertainty import task_error
+from dclm.charts.scroll import scrolled
+from dclm.charts.svg import attributes, words
 from dclm.eval.suite import load_suite
 
-_WIDTH, _ROW, _LEFT, _RIGHT, _TOP = 960, 17, 268, 20, 22
+_WIDTH, _ROW, _LEFT, _RIGHT, _TOP = 960, 17, 268, 26, 22
 
 
 def render_tasks(result: Result, others: Sequence[Result]) -> str:
@@ -34,12 +36,11 @@ def render_tasks(result: Result, others: Sequence[Result]) -> str:
     if gap:
         y = _TOP + _ROW * (first_other + 0.72)
         shapes.append(f'<text x="{_LEFT - 12}" y="{y}" text-anchor="end">— EXTENDED only —</text>')
-    label = f"Scores of {len(tasks)} tasks with standard errors"
-    body = "\n".join(shapes)
-    return (
-        f'<div class="scroll"><svg class="plot tasks" viewBox="0 0 {_WIDTH} {height}" role="img"'
-        f' aria-label="{label}">\n{body}\n</svg></div>'
-    )
+    title = f"Scores of {len(tasks)} tasks with standard errors"
+    said = "; ".join(f"{task.task} {100 * result.scores[task.task].score:.1f} %" for task in tasks)
+    body = "\n".join([words(title, said), *shapes])
+    view = f'<svg class="plot tasks" viewBox="0 0 {_WIDTH} {height}" {attributes(title)}>'
+    return scrolled(f"{view}\n{body}\n</svg>", title, far=True)
 
 
 def _x(score: float) -> float:

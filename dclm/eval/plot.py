@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dclm.core.errors import ConfigError
-from dclm.core.storage import atomic_file
+from dclm.charts.figure import figure
+from dclm.charts.palette import LIGHT
 from dclm.eval.aggregate import centred
 from dclm.eval.statistics.compare import Comparison
 from dclm.eval.statistics.continuous import METRICS
@@ -16,10 +15,9 @@ from dclm.eval.statistics.difference import Difference
 from dclm.eval.suite import load_suite
 from dclm.eval.task import SUITE_DIR, load_task
 
-FORMATS = (".svg", ".png", ".pdf")
-BLUE, ORANGE, GREY = "#08519c", "#d95f0e", "#8c8c8c"
+BLUE, ORANGE, GREY, BLACK = (LIGHT[name] for name in ("accent", "cut", "other", "ink"))
 NORMAL_REACH = 1.96
-NAME_WIDTH = 90
+NAME_WIDTH = 76
 
 
 class _Line(NamedTuple):
@@ -49,7 +47,7 @@ def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path 
         color = BLUE if label in core else ORANGE
         groups.setdefault(load_task(label, folder).metadata.group, []).append(_Line(label, value, low, high, color))
     means = [
-        _Line(name.upper(), value, *_normal_ends(value, scores[f"{name}_v2_standard_error"]), "black", True)
+        _Line(name.upper(), value, *_normal_ends(value, scores[f"{name}_v2_standard_error"]), BLACK, True)
         for name in ("core", "extended")
         if (value := scores[f"{name}_v2"]) is not None
     ]
@@ -57,7 +55,7 @@ def draw_scores(path: Path, scores: Mapping[str, Any], title: str, folder: Path 
     for name, lines in sorted(groups.items()):
         ordered = sorted(lines, key=lambda line: -line.value)
         mean = scores["groups"].get(name, {}).get("v2")
-        head = [] if mean is None else [_Line(name, mean, mean, mean, "black", True)]
+        head = [] if mean is None else [_Line(name, mean, mean, mean, BLACK, True)]
         blocks.append(("", [*head, *ordered]) if head else (name, ordered))
     note = "" if scores["limited"] is None else f" (first {scores['limited']} rows of each task)"
     axis = "centered accuracy (0: published baseline v2, 1: no mistakes)\ntasks of CORE are blue, means are diamonds"
@@ -80,7 +78,7 @@ def draw_bits(path: Path, scores: Mapping[str, Any], title: str) -> None:
         low, high = (
             (None, None) if error is None else (max(0.0, mean - NORMAL_REACH * error), mean + NORMAL_REACH * error)
         )
-        lines.insert(0, _Line("CORE", mean, low, high, "black", True))
+        lines.insert(0, _Line("CORE", mean, low, high, BLACK, True))
     note = "" if scores["limited"] is None else f" (first {scores['limited']} rows of each task)"
     _draw(path, [("", lines)], f"{title}{note}", "bits per byte of the right answer (lower is better)")
 
@@ -132,48 +130,67 @@ def _forest_line(label: str, d: Difference, bold: bool, better: float = 1.0) -> 
 
 
 def _draw(path: Path, blocks: Sequence[tuple[str, Sequence[_Line]]], title: str, axis: str) -> None:
-    if path.suffix not in FORMATS:
-        raise ConfigError(str(path), f"found {path.suffix or 'no extension'!r}, allowed: {', '.join(FORMATS)}")
     rows = sum(len(lines) + bool(name) for name, lines in blocks)
-    with _axes(path, 1.4 + 0.17 * rows) as axes:
+    every = [line for _, lines in blocks for line in lines]
+    with figure(path, title, _said(every, axis), width=7, height=1.4 + 0.17 * rows) as drawn:
+        axes = drawn.add_subplot()
+        left, right = limits(every)
+        axes.set_xlim(left, right)
         place, labels = 0.0, []
         for name, lines in blocks:
             if name:
                 labels.append((place, name, "bold"))
                 place += 1.0
             for line in lines:
-                width = 1.8 if line.bold else 1.1
-                if line.low is not None:
-                    axes.plot([line.low, line.high], [place, place], color=line.color, linewidth=width)
-                marker = "D" if line.bold else "o"
-                axes.plot([line.value], [place], marker, color=line.color, markersize=5 if line.bold else 3.5)
+                _draw_line(axes, line, place, left, right)
                 labels.append((place, line.label, "bold" if line.bold else "normal"))
                 place += 1.0
-        axes.axvline(0.0, color="black", linewidth=0.8)
+        axes.axvline(0.0, color=BLACK, linewidth=0.8)
         axes.set_ylim(place - 0.4, -0.6)
         axes.set_yticks([at for at, _, _ in labels], [text for _, text, _ in labels], fontsize=7)
         for tick, (_, _, weight) in zip(axes.get_yticklabels(), labels, strict=True):
             tick.set_fontweight(weight)
+            tick.set_parse_math(False)
         axes.tick_params(axis="y", length=0)
         axes.tick_params(axis="x", labelsize=8)
-        axes.grid(axis="x", color="#e5e5e5", linewidth=0.6)
+        axes.grid(axis="x", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.set_title(title, fontsize=9, loc="left", parse_math=False)
+        drawn.suptitle(title, fontsize=9, x=0.01, horizontalalignment="left", parse_math=False)
         axes.set_xlabel(axis, fontsize=8)
 
 
-@contextmanager
-def _axes(path: Path, height: float) -> Iterator[Any]:
-    """Axes of a new figure that is written to `path` when the block ends; the same content gives the same bytes."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def _draw_line(axes: Any, line: _Line, place: float, left: float, right: float) -> None:
+    """A point with its interval; an arrowhead marks an end that is outside the chart."""
+    if line.low is not None and line.high is not None:
+        width = 1.8 if line.bold else 1.1
+        axes.plot([max(line.low, left), min(line.high, right)], [place, place], color=line.color, linewidth=width)
+        for beyond, end, marker in ((line.low < left, left, "<"), (line.high > right, right, ">")):
+            if beyond:
+                axes.plot([end], [place], marker, color=line.color, markersize=4, clip_on=False)
+    marker, size = ("D", 5.0) if line.bold else ("o", 3.5)
+    axes.plot([line.value], [place], marker, color=line.color, markersize=size)
 
-    with mpl.rc_context({"svg.hashsalt": "dclm"}):
-        figure = Figure(figsize=(7, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure.add_subplot()
-        date = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
-        with atomic_file(path) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:], dpi=150, metadata=date)
+
+def limits(lines: Sequence[_Line]) -> tuple[float, float]:
+    """The ends of the axis: zero and every point are inside, and nine of ten ends of intervals.
+
+    A few tasks with few items have intervals so wide that the others could not be told apart if all had to fit.
+    """
+    values = [0.0, *(line.value for line in lines)]
+    lows = sorted(line.low for line in lines if line.low is not None)
+    highs = sorted(line.high for line in lines if line.high is not None)
+    left = min([*values, *lows[len(lows) // 10 :][:1]])
+    right = max([*values, *highs[: len(highs) - len(highs) // 10][-1:]])
+    margin = 0.04 * (right - left) or 0.05
+    return left - margin, right + margin
+
+
+def _said(lines: Sequence[_Line], axis: str) -> str:
+    """The numbers of a chart as a sentence per line."""
+    parts = []
+    for line in lines:
+        known = line.low is not None and line.high is not None and line.low < line.high
+        ends = f" ({line.low:.3f} to {line.high:.3f})" if known else ""
+        parts.append(f"{line.label}: {line.value:.3f}{ends}")
+    return f"{' '.join(axis.split())}. {'; '.join(parts)}."

@@ -6,10 +6,11 @@ import difflib
 from collections.abc import Sequence
 
 from dclm import __version__
+from dclm.charts.escape import escape, span
+from dclm.charts.scroll import scrolled
 from dclm.documents.duplicates import Cluster, Member
 from dclm.report.duplicates import BINS, DuplicateReport
 from dclm.report.page import panel, render, tiles
-from dclm.report.pictures.escape import escape, span
 from dclm.report.pictures.svg import Part, bar
 
 MAX_WORDS = 1000
@@ -52,7 +53,7 @@ def _rows(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str], str]]) -
     )
     titles = "".join(f"<th>{title}</th>" for title in head[1:])
     head_row = f'<tr><th class="text">{head[0]}</th>{titles}<th></th></tr>'
-    return f'<div class="scroll"><table><thead>{head_row}</thead><tbody>{shown}</tbody></table></div>'
+    return scrolled(f"<table><thead>{head_row}</thead><tbody>{shown}</tbody></table>", head[0])
 
 
 def _sizes(report: DuplicateReport) -> str:

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dclm import __version__
+from dclm.charts.escape import escape, excerpt, span
+from dclm.charts.scroll import scrolled
 from dclm.documents.artifact import StepRow
 from dclm.documents.samples import Sample
 from dclm.report.alarms import RULES
 from dclm.report.build import Report, Table
 from dclm.report.groups import Group
-from dclm.report.pictures.escape import escape, excerpt, span
 from dclm.report.pictures.histogram import LENGTH, Histogram, totals
 from dclm.report.pictures.style import POLICY, STYLE
-from dclm.report.pictures.svg import Part, bar, draw_histogram, short
+from dclm.report.pictures.svg import Part, bar, draw_histogram, short, swatch
 from dclm.report.waterfall import render_waterfall
 
 EXCERPT = 500
 """Number of characters shown of a sample."""
 KEPT_SHOWN = 12
-_LEGEND = """<ul class="legend"><li><svg viewBox="0 0 1 1"><rect class="kept" width="1" height="1"/></svg>kept</li>
-<li><svg viewBox="0 0 1 1"><rect class="cut" width="1" height="1"/></svg>{cut}</li>
-<li><svg viewBox="0 0 1 1"><rect class="{other}" width="1" height="1"/></svg>{rest}</li></ul>"""
 
 
 def render(title: str, body: str, footer: str) -> str:
@@ -103,14 +101,19 @@ def _histograms(histograms: Sequence[Histogram]) -> str:
         "All records that had the value when they were dropped or kept; dashed lines are the thresholds of the run."
         " An axis that reaches 1,000 is logarithmic."
     )
-    legend = _LEGEND.format(cut="dropped by a cut on this number", other="other", rest="dropped at another step")
+    legend = _legend(kept="kept", cut="dropped by a cut on this number", other="dropped for another reason")
     return f'<p class="note">{note}</p>{legend}<div class="grid">{"".join(map(_figure, histograms))}</div>'
+
+
+def _legend(**names: str) -> str:
+    items = "".join(f"<li>{swatch(kind)}{name}</li>" for kind, name in names.items())
+    return f'<ul class="legend">{items}</ul>'
 
 
 def _figure(histogram: Histogram) -> str:
     name = "characters of text" if histogram.name == LENGTH else histogram.name
     counts = totals(histogram)
-    parts = [f"kept {counts['kept']:,}", f"cut {counts['cut']:,}", f"dropped elsewhere {counts['other']:,}"]
+    parts = [f"kept {counts['kept']:,}", f"cut {counts['cut']:,}", f"dropped for another reason {counts['other']:,}"]
     parts.append(f"no value {histogram.missing:,}")
     cuts = "; ".join(cut.label for cut in histogram.cuts)
     note = " · ".join(parts) + (f" · cut by {cuts}" if cuts else "")
@@ -124,7 +127,7 @@ def _table(table: Table) -> str:
     if table.undercount:
         note += f" There were too many to count exactly: a row may lack up to {table.undercount:,} records."
     lists = "".join(f"<div><h3>{title}</h3>{_groups(groups)}</div>" for title, groups in table.lists.items())
-    legend = _LEGEND.format(cut="dropped", other="reject", rest="rejected")
+    legend = _legend(kept="kept", cut="dropped", reject="rejected")
     return panel(f"By {span(table.title)}", f'<p class="note">{note}</p>{legend}<div class="grid">{lists}</div>')
 
 
@@ -142,7 +145,7 @@ def _groups(groups: Sequence[Group]) -> str:
         share = f"<td>{group.kept / group.read:.0%}</td>"
         rows.append(f'<tr><td class="text wide">{name}</td>{cells}{share}<td class="bar">{bar(parts, most)}</td></tr>')
     head = '<tr><th class="text"></th><th>read</th><th>kept</th><th></th><th></th></tr>'
-    return f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
+    return scrolled(f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>", "Records by group")
 
 
 def _by_step(report: Report) -> str:

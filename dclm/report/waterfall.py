@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dclm.charts.escape import excerpt, span
+from dclm.charts.scroll import scrolled
 from dclm.documents.artifact import StepRow
 from dclm.report.build import Report
-from dclm.report.pictures.escape import excerpt, span
 from dclm.report.pictures.svg import Part, bar, short
 
 _HEADS = (
@@ -17,7 +18,8 @@ def render_waterfall(report: Report) -> str:
     """The section. Documents and characters are exact; tokens are estimated, as explained below the table."""
     heads = "".join(f'<th class="{kind}">{name}</th>' if kind else f"<th>{name}</th>" for name, kind in _HEADS)
     rows = "".join(_row(step, report) for step in report.artifact.steps)
-    table = f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    body = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    table = scrolled(body, "Documents, characters and tokens after each step", far=True)
     return f'<section class="panel"><h2>Step by step</h2>{table}<p class="note">{_note(report)}</p></section>\n'
 
 

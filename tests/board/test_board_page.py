@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,111 +21,10 @@ from dclm.board.neighbors import neighbors
 from dclm.board.page import POLICY, export_site, render_page
 from dclm.board.plot import render_plot
 from dclm.board.result import Result
+from tests.browser import Browser, resize
 
 MakeResult = Callable[..., Result]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HOSTILE = '<img src=x onerror="document.title=1"></script><script>document.title="owned"</script>"\'&'
-
-
-class Browser:
-    """Chromium without a window, driven over its DevTools pipe (messages end with a NUL byte)."""
-
-    def __init__(self, profile: Path) -> None:
-        to_browser, self._out = os.pipe()
-        self._in, from_browser = os.pipe()
-        script = f'exec {CHROMIUM} "$@" 3<&{to_browser} 4>&{from_browser}'
-        options = [
-            "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-            "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-            f"--user-data-dir={profile}", "--remote-debugging-pipe", "--window-size=1280,900",
-        ]  # fmt: skip
-        self._process = subprocess.Popen(
-            ["bash", "-c", script, "bash", *options], pass_fds=(to_browser, from_browser),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        os.close(to_browser)
-        os.close(from_browser)
-        self._buffer, self._number, self._session = b"", 0, ""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        self.call("Page.enable")
-
-    def call(self, method: str, **parameters: object) -> Any:
-        """The result of one DevTools command."""
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._receive()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def open(self, page: Path, fragment: str = "") -> None:
-        """Load a file and wait until it is loaded."""
-        self.call("Page.navigate", url=page.as_uri() + fragment)
-        self.wait()
-
-    def wait(self) -> None:
-        """Wait until the page is loaded."""
-        while self._receive().get("method") != "Page.loadEventFired":
-            continue
-
-    def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression on the page."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def seconds(self, expression: str) -> float:
-        """Processor time that the page's thread spends on an expression."""
-
-        def spent() -> float:
-            metrics = {m["name"]: m["value"] for m in self.call("Performance.getMetrics")["metrics"]}
-            return float(metrics["TaskDuration"])
-
-        self.call("Performance.enable", timeDomain="threadTicks")
-        before = spent()
-        self.evaluate(expression)
-        after = spent()
-        self.call("Performance.disable")
-        assert after > before
-        return after - before
-
-    def click(self, selector: str) -> None:
-        """A real click in the middle of the element."""
-        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
-        place = f"(r => [r.x + r.width / 2, r.y + r.height / 2])({box})"
-        self.evaluate(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{block: 'center'}})")
-        x, y = self.evaluate(place)
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-
-    def close(self) -> None:
-        self._session = ""
-        self.call("Browser.close")
-        os.close(self._out)
-        os.close(self._in)
-        self._process.wait(30)
-
-    def _receive(self) -> Any:
-        while b"\0" not in self._buffer:
-            data = os.read(self._in, 1 << 16)
-            assert data, "the browser went away"
-            self._buffer += data
-        line, self._buffer = self._buffer.split(b"\0", 1)
-        return json.loads(line)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("needs chromium (apt-get install chromium)")
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture
@@ -174,12 +69,6 @@ def choose(browser: Browser, control: str, value: str) -> None:
     browser.evaluate(
         f"(c => {{ c.value = {json.dumps(value)}; c.dispatchEvent(new Event('{kind}')); }})"
         f"(document.getElementById('{control}'))"
-    )
-
-
-def resize(browser: Browser, width: int, height: int) -> None:
-    browser.call(
-        "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
     )
 
 

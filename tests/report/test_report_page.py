@@ -8,23 +8,26 @@ from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dclm.charts.escape import escape, excerpt
 from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate
+from dclm.documents.artifact import KEPT, Rows
 from dclm.engine.local import LocalEngine
 from dclm.pool.files import list_files
 from dclm.pool.sample.crawl import make_sample
 from dclm.report.ablation.passed import PASSED_SHOWN
 from dclm.report.build import Report, build_report
 from dclm.report.page import render_report
-from dclm.report.pictures.escape import escape, excerpt
+from dclm.report.pictures.histogram import Cut, _Maker, totals
 from dclm.report.pictures.style import POLICY
 
 PIPELINE = """
@@ -99,6 +102,18 @@ def test_histograms_count_every_record_and_show_the_literal_of_the_quantile(repo
     assert [cut.low for cut in words.cuts] == [decisions["4:quantile"]["cut"]]  # type: ignore[index]
     assert words.cut.sum() == next(s.dropped for s in report.artifact.steps if s.index == 4)
     assert f">{words.cuts[0].low:.6g}</text>" in render_report(report)
+
+
+def test_a_page_in_another_language_is_not_below_the_cut_of_the_language_score() -> None:
+    cut = Cut(step=2, column="language_score", label="step 2, language", low=0.65)
+    values = [0.9, 0.3, 0.99, 0.64, 0.5, 0.2]
+    steps = [KEPT, 2, 2, 2, 5, 2]
+    rows = Rows(
+        pa.record_batch({"language_score": values}), np.array(steps, np.int32), np.array([False] * 5 + [True], np.bool_)
+    )
+    maker = _Maker(0.0, 1.0, [cut])
+    maker.add(np.array(values), rows)
+    assert totals(maker.result("language_score", [cut])) == {"kept": 1, "cut": 2, "other": 3}
 
 
 def test_lists_add_up(report: Report) -> None:
@@ -187,7 +202,8 @@ def test_pages_can_do_nothing_to_the_report(tmp_path: Path) -> None:
     page = render_report(found)
     tags = Tags(page)
     assert not {"script", "img", "iframe", "a", "link", "base", "form"} & set(tags.seen)
-    assert tags.seen["style"] == tags.seen["title"] == tags.seen["body"] == 1
+    assert tags.seen["style"] == tags.seen["body"] == 1
+    assert tags.seen["title"] == 1 + page.count('role="img"')
     assert not any(name.startswith("on") or name in ("href", "src", "style") for name in tags.attributes)
     assert not re.search("[\0\x1b\u202a-\u202e\u2066-\u2069\u2028\ufffe\ud800-\udfff]", page)
     assert "default-src &#x27;none&#x27;" in page

@@ -135,6 +135,7 @@
     }).sort((p, q) => q.core - p.core || q.gap - p.gap);
     const widest = Math.max(1, ...found.map((f) => Math.abs(f.gap) + (f.error ?? 0)));
     for (const f of found) table.append(line(f, widest));
+    scroll.tabIndex = 0;
     scroll.append(table);
     panel.append(scroll);
     const absent = tasks.length - found.length;

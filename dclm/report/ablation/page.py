@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dclm import __version__
+from dclm.charts.escape import escape, span
+from dclm.charts.scroll import scrolled
+from dclm.charts.svg import attributes, shortened, words
 from dclm.report.ablation.run import Ablation, StepEffect
 from dclm.report.page import panel, render, tiles
-from dclm.report.pictures.escape import escape, span
-from dclm.report.pictures.svg import Part, bar, short
+from dclm.report.pictures.svg import Part, bar, short, swatch
 
 _CELL, _SIDE, _HEAD = 26, 190, 34
+_LABEL = 26  # characters next to a row of the matrix
+_OPAQUE = 0.5
+"""The darkest cells of the matrix: numbers have to stay legible on them."""
 _NOTE = (
     "Each row leaves out one step (and the steps that depend on it) and runs the rest on the same documents."
     " Drops: in the whole pipeline. Only here: documents that are kept only if the step is left out. Caught later: "
@@ -39,17 +44,15 @@ def _table(found: Ablation) -> str:
     heads = "".join(f"<th>{head}</th>" for head in _HEADS)
     most = max((e.dropped_alone + e.dropped for e in found.steps), default=0)
     rows = "".join(_row(effect, found, most) for effect in found.steps)
-    legend = (
-        '<ul class="legend"><li><svg viewBox="0 0 1 1"><rect class="cut" width="1" height="1"/></svg>only here</li>'
-        '<li><svg viewBox="0 0 1 1"><rect class="other" width="1" height="1"/></svg>caught later</li></ul>'
-    )
+    legend = f'<ul class="legend"><li>{swatch("cut")}only here</li><li>{swatch("other")}caught later</li></ul>'
     head = f'<tr><th></th><th class="text">step</th><th></th>{heads}</tr>'
-    table = f'<div class="scroll"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+    body = f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>"
+    table = scrolled(body, "The effect of each step", far=True)
     return f'<p class="note">{_NOTE}</p>{legend}{table}'
 
 
 def _row(effect: StepEffect, found: Ablation, most: int) -> str:
-    parts = (Part("cut", effect.only_here), Part("other", effect.caught_later))
+    parts = (Part("cut", effect.only_here, "only here"), Part("other", effect.caught_later, "caught later"))
     change = (effect.characters_without - found.characters) / max(1, found.characters)
     counts = (
         effect.dropped, effect.dropped_alone, effect.also_dropped_by_others, effect.only_here, effect.caught_later,
@@ -71,7 +74,7 @@ def _overlap(found: Ablation) -> str:
     shapes = []
     for y, i in enumerate(rows):
         middle = _HEAD + y * _CELL + 17
-        label = escape(f"{found.steps[i].index} {found.steps[i].step}")
+        label = escape(shortened(f"{found.steps[i].index} {found.steps[i].step}", _LABEL))
         shapes.append(f'<text x="{_SIDE - 8}" y="{middle}" text-anchor="end">{label}</text>')
         shapes.append(f'<text x="{_SIDE + y * _CELL + 13}" y="{_HEAD - 10}" text-anchor="middle">')
         shapes.append(f"{found.steps[i].index}</text>")
@@ -79,12 +82,14 @@ def _overlap(found: Ablation) -> str:
             share = found.overlap[i][j] / found.overlap[i][i]
             place = f'x="{_SIDE + x * _CELL}" y="{_HEAD + y * _CELL}"'
             title = f"<title>{found.overlap[i][j]:,} documents, {share:.0%}</title>"
-            size = f'width="{_CELL - 1}" height="{_CELL - 1}" fill-opacity="{share:.3f}"'
+            size = f'width="{_CELL - 1}" height="{_CELL - 1}" fill-opacity="{_OPAQUE * share:.3f}"'
             shapes.append(f'<rect class="{"other" if i == j else "cut"}" {place} {size}>{title}</rect>')
             if i != j and share >= 0.005:
                 at = f'x="{_SIDE + x * _CELL + 12}" y="{middle}"'
                 shapes.append(f'<text {at} text-anchor="middle">{100 * share:.0f}</text>')
     width, height = _SIDE + _CELL * len(rows), _HEAD + _CELL * len(rows)
     note = "Each step alone on the documents: percentage of the row's drops that the column's step also drops."
-    picture = f'<svg class="matrix" viewBox="0 0 {max(width, 900)} {height}" role="img" aria-label="overlap">'
-    return f'<p class="note">{note}</p>{picture}{"".join(shapes)}</svg>'
+    title = f"Overlap of {len(rows)} steps"
+    view = f'<svg class="matrix" viewBox="0 0 {max(width, 640)} {height}" {attributes(title)}>'
+    picture = f"{view}{words(title, note)}{''.join(shapes)}</svg>"
+    return f'<p class="note">{note}</p>{scrolled(picture, title)}'

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from dclm.report.pictures.escape import escape
+from dclm.charts.escape import escape
+from dclm.charts.svg import picture, shortened
 
 _SIDE, _GAP, _LEFT, _TOP, _BOTTOM = 260, 70, 60, 40, 48
-_STYLE = (
-    "text{font:12px system-ui,sans-serif;fill:#444}.head{font-size:14px;font-weight:600;fill:#1d2129}"
-    ".grid{stroke:#e4e1da}.curve{stroke:#1f5fa8;stroke-width:2;fill:none}.even{stroke:#999;stroke-dasharray:4 4}"
-    ".dot{fill:#d2691e}"
-)
+_FOOT = 120  # characters below the panels
 
 
 class _Panel(NamedTuple):
@@ -72,11 +69,13 @@ def draw_curves(summary: Mapping[str, object], curve: Sequence[Mapping[str, floa
         if row["documents"]:
             x, y = third.at(row["mean_score"], row["positive_fraction"])
             size = 3 + 9 * (row["documents"] / documents) ** 0.5
-            shapes.append(f'<circle class="dot" cx="{x}" cy="{y}" r="{size:.2f}"/>')
+            shapes.append(f'<circle class="f-c1" cx="{x}" cy="{y}" r="{size:.2f}"/>')
     width, height = _LEFT + 3 * _SIDE + 2 * _GAP + 20, _TOP + _SIDE + _BOTTOM + 22
-    what = f"{escape(title)}: {positives:,} good of {documents:,} documents"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-        f'<style>{_STYLE}</style><rect width="{width}" height="{height}" fill="#fff"/>{"".join(shapes)}'
-        f'<text x="{_LEFT}" y="{height - 8}">{what}</text></svg>\n'
-    )
+    what = _what(title, positives, documents)
+    shapes.append(f'<text x="{_LEFT}" y="{height - 8}">{escape(shortened(what, _FOOT))}</text>')
+    numbers = "; ".join(panel.title for panel in (first, second, third))
+    return picture(width, height, shapes, what, f"Curves of a classifier: {numbers}.")
+
+
+def _what(title: str, positives: int, documents: int) -> str:
+    return f"{title}: {positives:,} good of {documents:,} documents"

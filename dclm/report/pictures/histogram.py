@@ -84,7 +84,7 @@ def histograms(artifact: Artifact) -> list[Histogram]:
                 low, high = ranges.get(name, (np.inf, -np.inf))
                 ranges[name] = min(low, float(values.min())), max(high, float(values.max()))
     cuts = find_cuts(artifact)
-    makers = {name: _Maker(*ranges[name], {c.step for c in cuts if c.column == name}) for name in ranges}
+    makers = {name: _Maker(*ranges[name], [c for c in cuts if c.column == name]) for name in ranges}
     for rows in artifact.rows(*makers):
         for name, maker in makers.items():
             maker.add(numbers(rows.batch, name), rows)
@@ -94,8 +94,8 @@ def histograms(artifact: Artifact) -> list[Histogram]:
 class _Maker:
     """Counts of one annotation."""
 
-    def __init__(self, low: float, high: float, steps: set[int]) -> None:
-        self._low, self._high, self._steps = low, high, sorted(steps)
+    def __init__(self, low: float, high: float, cuts: Sequence[Cut]) -> None:
+        self._low, self._high, self._cuts = low, high, cuts
         self._logarithmic = low >= 0 and high >= _LOGARITHMIC_FROM
         self._counts = np.zeros((3, BINS), np.int64)
         self._missing = 0
@@ -106,7 +106,10 @@ class _Maker:
         places = position(values[there], self._low, self._high, self._logarithmic)
         bins = np.clip((places * BINS).astype(np.int64), 0, BINS - 1)
         step = rows.step[there]
-        cut = np.isin(step, self._steps) & ~rows.rejected[there]
+        cut = np.zeros(len(step), np.bool_)
+        for each in self._cuts:  # a step may also drop for other reasons, such as a page's language
+            beyond = _is_beyond(values[there], each)
+            cut |= (step == each.step) & ~rows.rejected[there] & beyond
         for kind, mask in enumerate((rows.kept[there], cut, ~rows.kept[there] & ~cut)):
             self._counts[kind] += np.bincount(bins[mask], minlength=BINS)
 
@@ -123,6 +126,12 @@ class _Maker:
             missing=self._missing,
             cuts=tuple(cuts),
         )
+
+
+def _is_beyond(values: Floats, cut: Cut) -> npt.NDArray[np.bool_]:
+    """Whether values are on the side of a cut on which documents are dropped."""
+    below = np.zeros(len(values), np.bool_) if cut.low is None else values < cut.low
+    return below if cut.high is None else below | (values > cut.high)
 
 
 def position(values: Floats, low: float, high: float, logarithmic: bool) -> Floats:

@@ -5,20 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 
-STYLE = """
-:root {
-  color-scheme: light dark;
-  --ground: #fbfaf7; --panel: #fff; --ink: #1d2129; --soft: #626a76; --line: #dfdcd4; --accent: #1f5fa8;
-  --kept: #2c7d6f; --cut: #d2691e; --other: #c3c8cf; --reject: #b03052; --alarm: #fbe9dd;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --ground: #14171c; --panel: #1b1f26; --ink: #e7e9ec; --soft: #9aa3b0; --line: #323842; --accent: #7db2ee;
-    --kept: #56b3a2; --cut: #ef9a5a; --other: #4a525d; --reject: #f088a4; --alarm: #3a2a20;
-  }
-}
+from dclm.charts import scroll
+from dclm.charts.palette import FONT, variables
+
+STYLE = (
+    variables()
+    + scroll.STYLE
+    + """
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
+body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 FONT; }
 main, header, footer { max-width: 80rem; margin: 0 auto; padding: 0 1.25rem; }
 header { padding-top: 2rem; }
 h1 { margin: 0; font-size: 1.7rem; letter-spacing: -.01em; overflow-wrap: anywhere; }
@@ -35,7 +30,6 @@ h3 { margin: .2rem 0 .4rem; font-size: .95rem; }
   min-width: 9rem; }
 .tile b { display: block; font-size: 1.45rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: .85rem; }
-.scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; border-bottom-width: 2px; }
@@ -45,7 +39,8 @@ td.wide small { display: block; color: var(--soft); font-size: .78rem; line-heig
 td.bar { width: 14rem; min-width: 8rem; }
 tbody tr:hover { background: color-mix(in srgb, var(--accent) 7%, transparent); }
 figure { margin: 0; }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: 1.25rem; }
+.grid > * { min-width: 0; }
+.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr)); gap: 1.25rem; }
 svg { width: 100%; height: auto; display: block; }
 svg.row { height: 1rem; }
 .kept { fill: var(--kept); } .cut { fill: var(--cut); } .other { fill: var(--other); } .reject { fill: var(--reject); }
@@ -67,7 +62,17 @@ summary .note { margin-left: .5rem; }
 .sample .url { color: var(--accent); font-size: .85rem; }
 .sample.good { border-color: var(--kept); }
 footer { padding-bottom: 2rem; }
-"""
+@media (max-width: 640px) {
+  main, header, footer { padding: 0 .75rem; }
+  header { padding-top: 1rem; }
+  .panel, .alarms { padding: .75rem; }
+  .tiles { gap: .5rem; } .tile { flex: 1 1 8rem; min-width: 0; padding: .5rem .7rem; }
+  .sample { margin-left: 0; } svg.matrix { min-width: 36rem; }
+  th, td { padding: .3rem .35rem; font-size: .88rem; }
+  td.bar { min-width: 4rem; width: 5rem; } td.wide { min-width: 9rem; }
+}
+""".replace("FONT", FONT)
+)
 POLICY = (
     "default-src 'none'; style-src 'sha256-"
     + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()

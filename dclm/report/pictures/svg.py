@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dclm.report.pictures.escape import escape
-from dclm.report.pictures.histogram import BINS, Histogram, position
+from dclm.charts.svg import attributes, words
+from dclm.report.pictures.histogram import BINS, Histogram, position, totals
 
 WIDTH, HEIGHT = 480, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 26, 24
@@ -21,10 +21,16 @@ class Part(NamedTuple):
     kind: str
     """Class in the style sheet: kept, cut, other, reject."""
     value: float
+    name: str = ""
+    """What it stands for, if the kind's own name does not say it."""
+
+
+_NAMES = {"kept": "kept", "cut": "dropped", "other": "other", "reject": "rejected"}
 
 
 def bar(parts: Sequence[Part], whole: float) -> str:
     """A bar one line high; its segments are drawn next to each other, and `whole` is its full width."""
+    said = ", ".join(f"{part.name or _NAMES[part.kind]} {part.value:,}" for part in parts)
     shapes, at = [], 0.0
     for part in parts:
         width = round(1000 * part.value / whole, 2) if whole else 0.0
@@ -32,7 +38,8 @@ def bar(parts: Sequence[Part], whole: float) -> str:
             shapes.append(f'<rect class="{part.kind}" x="{at:g}" width="{max(width, 2):g}" height="16"/>')
         at = round(at + width, 2)
     return (
-        f'<svg class="row" viewBox="0 0 1000 16" preserveAspectRatio="none" aria-hidden="true">{"".join(shapes)}</svg>'
+        f'<svg class="row" viewBox="0 0 1000 16" preserveAspectRatio="none" {attributes(said)}>'
+        f"{words(said)}{''.join(shapes)}</svg>"
     )
 
 
@@ -63,8 +70,15 @@ def draw_histogram(histogram: Histogram) -> str:
     shapes += _axes(histogram, highest)
     for cut in histogram.cuts:
         shapes += [line for value in (cut.low, cut.high) if value is not None for line in _mark(histogram, value)]
-    label = f"Histogram of {escape(histogram.name)}"
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(shapes)}</svg>'
+    title = f"Histogram of {histogram.name}"
+    said = ", ".join(f"{_NAMES[kind]} {number:,}" for kind, number in totals(histogram).items())
+    more = f"From {short(histogram.low)} to {short(histogram.high)}: {said}."
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" {attributes(title)}>{words(title, more)}{"".join(shapes)}</svg>'
+
+
+def swatch(kind: str) -> str:
+    """A colored square for a legend, next to the word for it."""
+    return f'<svg viewBox="0 0 1 1" aria-hidden="true"><rect class="{kind}" width="1" height="1"/></svg>'
 
 
 def _axes(histogram: Histogram, highest: int) -> list[str]:

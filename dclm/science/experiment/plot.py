@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dclm.core.storage import atomic_file
+from dclm.charts.figure import figure
+from dclm.charts.palette import LIGHT, SERIES
 from dclm.science.experiment.run import Point
 from dclm.science.experiment.statistics import Difference, Estimate, Mean, PowerLaw, estimate
 
@@ -24,75 +26,76 @@ def draw_order(
     path: Path, points: Sequence[Point], cells: Sequence[Mean], found: Sequence[Difference], title: str
 ) -> None:
     """Left: each recipe's seeds and their mean. Right: the gain of each recipe over the previous one."""
-    figure = _figure(title, width=10)
-    left, right = figure.subplots(1, 2)
-    recipes = list(dict.fromkeys(c.recipe for c in cells))
-    for index, (scale, tokens) in enumerate(dict.fromkeys((c.scale, c.tokens) for c in cells)):
-        style = {"color": f"C{index}", "label": f"{scale}, {tokens:,} tokens"}
-        here = [p for p in points if (p.scale, p.tokens) == (scale, tokens)]
-        for seed in dict.fromkeys(p.seed for p in here):
-            line = [p.bits_per_byte for p in here if p.seed == seed]
-            left.plot(recipes, line, "o-", color=f"C{index}", alpha=0.35, markersize=3, linewidth=0.8)
-        chosen = [c.bits for c in cells if (c.scale, c.tokens) == (scale, tokens)]
-        left.plot(recipes, [b.value for b in chosen], "_", markersize=22, markeredgewidth=2, **style)
-        gains = [d for d in found if (d.scale, d.tokens) == (scale, tokens)]
-        places = [place + 0.1 * index for place in range(len(gains))]
-        _error_bars(right, places, [d.bits for d in gains], "s", style)
-    left.set_ylabel(BITS)
-    left.margins(x=0.15)
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    right.axhline(0, color="gray", linewidth=0.8)
-    right.set_xticks(range(len(recipes) - 1), [f"{b}\nafter {a}" for a, b in itertools.pairwise(recipes)])
-    right.set_ylabel("bits per byte gained, seed by seed (95 %)")
-    right.margins(x=0.3)
-    _save(figure, path)
+    with _figure(path, title, _order_said(cells), width=10) as drawn:
+        left, right = drawn.subplots(1, 2)
+        recipes = list(dict.fromkeys(c.recipe for c in cells))
+        for index, (scale, tokens) in enumerate(dict.fromkeys((c.scale, c.tokens) for c in cells)):
+            style = {"color": _color(index), "label": f"{scale}, {tokens:,} tokens"}
+            here = [p for p in points if (p.scale, p.tokens) == (scale, tokens)]
+            for seed in dict.fromkeys(p.seed for p in here):
+                line = [p.bits_per_byte for p in here if p.seed == seed]
+                left.plot(recipes, line, "o-", color=_color(index), alpha=0.35, markersize=3, linewidth=0.8)
+            chosen = [c.bits for c in cells if (c.scale, c.tokens) == (scale, tokens)]
+            left.plot(recipes, [b.value for b in chosen], "_", markersize=22, markeredgewidth=2, **style)
+            gains = [d for d in found if (d.scale, d.tokens) == (scale, tokens)]
+            places = [place + 0.1 * index for place in range(len(gains))]
+            _error_bars(right, places, [d.bits for d in gains], "s", style)
+        left.set_ylabel(BITS)
+        left.margins(x=0.15)
+        drawn.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+        right.axhline(0, color=LIGHT["other"], linewidth=0.8)
+        right.set_xticks(range(len(recipes) - 1), [f"{b}\nafter {a}" for a, b in itertools.pairwise(recipes)])
+        right.set_ylabel("bits per byte gained, seed by seed (95 %)")
+        right.margins(x=0.3)
 
 
 def draw_rates(path: Path, points: Sequence[Point], title: str) -> None:
     """Bits per byte by multiple of the learning rate: a line per recipe, a panel per scale, budget and weight decay."""
     panels = list(dict.fromkeys((p.scale, p.tokens, p.weight_decay) for p in points))
-    figure = _figure(title, width=max(6, 4 * len(panels)))
-    for place, (scale, tokens, decay) in enumerate(panels, 1):
-        axes = figure.add_subplot(1, len(panels), place)
-        here = [p for p in points if (p.scale, p.tokens, p.weight_decay) == (scale, tokens, decay)]
-        rates = sorted({p.learning_rate for p in here})
-        for index, recipe in enumerate(dict.fromkeys(p.recipe for p in here)):
-            groups = [[p.bits_per_byte for p in here if (p.recipe, p.learning_rate) == (recipe, r)] for r in rates]
-            shift = [rate * 1.03**index for rate in rates]  # error bars next to each other
-            _error_bars(axes, shift, [estimate(g) for g in groups], "o-", {"color": f"C{index}", "label": recipe})
-        axes.set_xscale("log")
-        axes.set_xticks(rates, [f"×{rate:g}" for rate in rates])
-        axes.set_xticks([], minor=True)
-        axes.set_xlabel("learning rate, relative to the scale's own")
-        axes.set_ylabel(BITS)
-        axes.set_title(f"{scale}, {tokens:,} tokens, weight decay ×{decay:g}", fontsize="medium")
-        axes.legend(frameon=False)
-    _save(figure, path)
+    with _figure(path, title, _rates_said(points), width=max(6, 4 * len(panels))) as drawn:
+        for place, (scale, tokens, decay) in enumerate(panels, 1):
+            axes = drawn.add_subplot(1, len(panels), place)
+            here = [p for p in points if (p.scale, p.tokens, p.weight_decay) == (scale, tokens, decay)]
+            rates = sorted({p.learning_rate for p in here})
+            for index, recipe in enumerate(dict.fromkeys(p.recipe for p in here)):
+                groups = [[p.bits_per_byte for p in here if (p.recipe, p.learning_rate) == (recipe, r)] for r in rates]
+                shift = [rate * 1.03**index for rate in rates]  # error bars next to each other
+                _error_bars(axes, shift, [estimate(g) for g in groups], "o-", {"color": _color(index), "label": recipe})
+            axes.set_xscale("log")
+            axes.set_xticks(rates, [f"×{rate:g}" for rate in rates])
+            axes.set_xticks([], minor=True)
+            axes.set_xlabel("learning rate, relative to the scale's own")
+            axes.set_ylabel(BITS)
+            axes.set_title(f"{scale}, {tokens:,} tokens, weight decay ×{decay:g}", fontsize="medium")
+            axes.legend(frameon=False)
 
 
 def draw_power_law(path: Path, cells: Sequence[Mean], law: PowerLaw, title: str) -> None:
     """Loss by tokens, both logarithmic: measurements of each scale as a line, the fit dashed."""
-    figure = _figure(title, width=7)
-    axes = figure.add_subplot()
-    for index, scale in enumerate(dict.fromkeys(c.scale for c in cells)):
-        chosen = sorted((c for c in cells if c.scale == scale), key=lambda c: c.tokens)
-        tokens = [c.tokens for c in chosen]
-        style = {"color": f"C{index}", "label": f"{scale}: {chosen[0].parameters:,} parameters"}
-        _error_bars(axes, tokens, [c.bits for c in chosen], "o-", style)
-        line = np.geomspace(tokens[0], tokens[-1], 20)
-        axes.plot(line, [law.predict(chosen[0].parameters, t) for t in line], "--", color=f"C{index}", linewidth=1)
-    axes.plot([], [], "--", color="gray", label=f"fit: L ∝ N^-{law.size.value:.3f} · D^-{law.data.value:.3f}")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    budgets = sorted({c.tokens for c in cells})
-    axes.set_xticks(budgets, [f"{t:,}" for t in budgets])
-    axes.set_xticks([], minor=True)
-    axes.yaxis.set_major_formatter("{x:.2f}")
-    axes.yaxis.set_minor_formatter("{x:.2f}")
-    axes.set_xlabel("training tokens")
-    axes.set_ylabel(BITS)
-    axes.legend(frameon=False)
-    _save(figure, path)
+    with _figure(path, title, _law_said(cells, law), width=7) as drawn:
+        axes = drawn.add_subplot()
+        for index, scale in enumerate(dict.fromkeys(c.scale for c in cells)):
+            chosen = sorted((c for c in cells if c.scale == scale), key=lambda c: c.tokens)
+            tokens = [c.tokens for c in chosen]
+            style = {"color": _color(index), "label": f"{scale}: {chosen[0].parameters:,} parameters"}
+            _error_bars(axes, tokens, [c.bits for c in chosen], "o-", style)
+            line = np.geomspace(tokens[0], tokens[-1], 20)
+            axes.plot(
+                line, [law.predict(chosen[0].parameters, t) for t in line], "--", color=_color(index), linewidth=1
+            )
+        axes.plot(
+            [], [], "--", color=LIGHT["other"], label=f"fit: L ∝ N^-{law.size.value:.3f} · D^-{law.data.value:.3f}"
+        )
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        budgets = sorted({c.tokens for c in cells})
+        axes.set_xticks(budgets, [f"{t:,}" for t in budgets])
+        axes.set_xticks([], minor=True)
+        axes.yaxis.set_major_formatter("{x:.2f}")
+        axes.yaxis.set_minor_formatter("{x:.2f}")
+        axes.set_xlabel("training tokens")
+        axes.set_ylabel(BITS)
+        axes.legend(frameon=False)
 
 
 def _error_bars(
@@ -103,18 +106,28 @@ def _error_bars(
     axes.errorbar(places, [v.value for v in values], yerr=reach, fmt=marker, markersize=5, capsize=4, **style)
 
 
-def _figure(title: str, width: float) -> Figure:
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, 4), layout="constrained")
-    FigureCanvasSVG(figure)
-    figure.suptitle(title)
-    return figure
+def _color(index: int) -> str:
+    return LIGHT[SERIES[index % len(SERIES)]]
 
 
-def _save(figure: Figure, path: Path) -> None:
-    import matplotlib as mpl
+def _order_said(cells: Sequence[Mean]) -> str:
+    found = "; ".join(f"{c.recipe}, {c.scale}, {c.tokens:,} tokens: {c.bits.value:.4f}" for c in cells)
+    return f"Mean {BITS} by recipe. {found}."
 
-    with mpl.rc_context({"svg.hashsalt": "dclm"}), atomic_file(path) as temporary:  # the same bytes for the same points
-        figure.savefig(temporary, format="svg", metadata={"Date": None})
+
+def _rates_said(points: Sequence[Point]) -> str:
+    rates = ", ".join(f"×{rate:g}" for rate in sorted({p.learning_rate for p in points}))
+    recipes = ", ".join(dict.fromkeys(p.recipe for p in points))
+    return f"{BITS.capitalize()} of {recipes} at learning rates {rates}."
+
+
+def _law_said(cells: Sequence[Mean], law: PowerLaw) -> str:
+    found = "; ".join(f"{c.scale}, {c.tokens:,} tokens: {c.bits.value:.4f}" for c in cells)
+    return f"{BITS.capitalize()} falls as N^-{law.size.value:.3f} · D^-{law.data.value:.3f}. {found}."
+
+
+@contextmanager
+def _figure(path: Path, title: str, description: str, width: float) -> Iterator[Figure]:
+    with figure(path, title, description, width, 4) as drawn:
+        drawn.suptitle(title, parse_math=False)
+        yield drawn

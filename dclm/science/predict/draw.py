@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dclm.report.pictures.escape import escape
+from dclm.charts.escape import escape
+from dclm.charts.svg import picture
 from dclm.science.predict.backtest import Backtest
 
 _SIDE, _GAP, _LEFT, _TOP, _BOTTOM = 250, 70, 56, 44, 46
 _LOW = 0.5
 """Both axes run from even odds to certainty."""
-_STYLE = (
-    "text{font:12px system-ui,sans-serif;fill:#444}.head{font-size:14px;font-weight:600;fill:#1d2129}"
-    ".grid{stroke:#e4e1da}.even{stroke:#999;stroke-dasharray:4 4}.dot{fill:#1f5fa8}.few{fill:#9db9d8}"
-    ".error{stroke:#1f5fa8;stroke-width:1.5}"
-)
 _FEW = 20
 """Bins with fewer pairs say little: drawn pale."""
 
@@ -28,10 +24,8 @@ def draw_calibration(tests: Sequence[tuple[str, Backtest]]) -> str:
     width = _LEFT + len(tests) * _SIDE + (len(tests) - 1) * _GAP + 20
     height = _TOP + _SIDE + _BOTTOM
     shapes = [shape for place, (title, test) in enumerate(tests) for shape in _panel(place, title, test)]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-        f'<style>{_STYLE}</style><rect width="{width}" height="{height}" fill="#fff"/>{"".join(shapes)}</svg>\n'
-    )
+    said = "; ".join(f"{title}: {len(test.pairs)} pairs, {test.accuracy:.3f} right" for title, test in tests)
+    return picture(width, height, shapes, "Stated probabilities and outcomes", f"{said}.")
 
 
 def _panel(place: int, title: str, test: Backtest) -> Iterator[str]:

@@ -5,28 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from dclm.report.pictures.escape import escape
+from dclm.charts.escape import escape
+from dclm.charts.palette import SERIES
+from dclm.charts.svg import picture, shortened
 from dclm.science.scaling.fit import Observation, Scaling
 
 _WIDE, _HIGH, _LEFT, _TOP, _BOTTOM, _LEGEND = 460, 300, 64, 34, 46, 300
-_COLORS = (
-    "#1f5fa8",
-    "#d2691e",
-    "#2c7d6f",
-    "#b03052",
-    "#6b4fa0",
-    "#8a6d1d",
-    "#3c8dbc",
-    "#7a7f87",
-    "#d46a9f",
-    "#5f8f1f",
-    "#10596b",
-    "#a3682c",
-)
-_STYLE = (
-    "text{font:12px system-ui,sans-serif;fill:#444}.head{font-size:14px;font-weight:600;fill:#1d2129}"
-    ".grid{stroke:#e4e1da}"
-)
 _LABEL = 40
 
 
@@ -50,7 +34,7 @@ def draw_scaling(found: Scaling, observations: Sequence[Observation], label: str
     shapes.append(f'<text x="16" y="{_TOP + _HIGH / 2:g}" text-anchor="middle" {turn}>{escape(label)}</text>')
     shapes.append(f'<clipPath id="inside"><rect x="{_LEFT}" y="{_TOP}" width="{_WIDE}" height="{_HIGH}"/></clipPath>')
     for number, line in enumerate(found.lines):
-        color = _COLORS[number % len(_COLORS)]
+        color = SERIES[number % len(SERIES)]
         own = [o for o in observations if o.corpus == line.corpus]
         middle = sum(math.log10(o.flops) for o in own) / len(own)
         level = sum(o.value for o in own) / len(own) - found.slope * middle
@@ -58,19 +42,17 @@ def draw_scaling(found: Scaling, observations: Sequence[Observation], label: str
         for start, end, dash in ((left, low, "3 4"), (low, high, "none"), (high, right, "3 4")):
             y1, y2 = (y(level + found.slope * decade) for decade in (start, end))
             ends = f'x1="{x(start)}" y1="{y1}" x2="{x(end)}" y2="{y2}"'
-            shapes.append(f'<line {ends} stroke="{color}" stroke-dasharray="{dash}" clip-path="url(#inside)"/>')
+            shapes.append(f'<line {ends} class="s-{color}" stroke-dasharray="{dash}" clip-path="url(#inside)"/>')
         for o in own:
-            shapes.append(f'<circle cx="{x(math.log10(o.flops))}" cy="{y(o.value)}" r="3.5" fill="{color}"/>')
-        name = line.corpus if len(line.corpus) <= _LABEL else f"{line.corpus[: _LABEL - 13]}…{line.corpus[-12:]}"
+            shapes.append(f'<circle cx="{x(math.log10(o.flops))}" cy="{y(o.value)}" r="3.5" class="f-{color}"/>')
+        name = shortened(line.corpus, _LABEL)
         at = _TOP + 14 + 18 * number
-        shapes.append(f'<circle cx="{_LEFT + _WIDE + 18}" cy="{at - 4}" r="4" fill="{color}"/>')
+        shapes.append(f'<circle cx="{_LEFT + _WIDE + 18}" cy="{at - 4}" r="4" class="f-{color}"/>')
         shapes.append(f'<text x="{_LEFT + _WIDE + 28}" y="{at}">{escape(name)}</text>')
     width = _LEFT + _WIDE + _LEGEND
     height = max(_TOP + _HIGH + _BOTTOM, _TOP + 24 + 18 * len(found.lines))
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
-        f'<style>{_STYLE}</style><rect width="{width}" height="{height}" fill="#fff"/>{"".join(shapes)}</svg>\n'
-    )
+    said = f"{len(observations)} runs of {len(found.lines)} corpora: {label} over training compute, with a line each."
+    return picture(width, height, shapes, title, said)
 
 
 def _axes(

@@ -1,0 +1,1 @@
+"""The common look of every page and picture."""
