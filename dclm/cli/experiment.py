@@ -40,4 +40,4 @@ def experiment(
     loaded = load_experiment(file, variables, trust)
     with open_engine(on, workers) as engine:
         outcome = run_experiment(loaded, out, engine, force=force, make_progress=ConsoleProgress, say=say)
-    put(write_report(loaded.experiment.name, outcome, out))
+    put(write_report(loaded.experiment, outcome, out))

@@ -15,8 +15,8 @@ from dclm.core.errors import ConfigError, DataError
 from dclm.science.experiment.held_out import overlap, write_held_out
 from dclm.science.experiment.repeats import repeated_share
 from dclm.science.experiment.report import write_report
-from dclm.science.experiment.run import Outcome, run_experiment
-from dclm.science.experiment.spec import Cell, HeldOut, load_experiment
+from dclm.science.experiment.run import Outcome, Point, run_experiment
+from dclm.science.experiment.spec import Cell, Experiment, HeldOut, load_experiment
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.tokens.tokenizer import decode, encode
 from dclm.train.scale import find_scale
@@ -96,7 +96,7 @@ def test_a_grid_is_measured_and_reported_and_goes_on_after_a_kill(
     assert len({p["fingerprint"] for p in points}) == 8
     assert all(p["bits_per_byte"] < 8 for p in points)
     assert "| all → long | bytes-74k | 20,480 |" in said.out
-    text = write_report("small", run(folder), folder / "again")
+    text = write_report(load_experiment(folder / "e.yaml").experiment, run(folder), folder / "again")
     assert text + "\n" == said.out
     for name in ("points.json", "order.svg", "curve-all.svg", "curve-long.svg", "report.md"):
         assert (folder / "out" / name).read_bytes() == (folder / "again" / name).read_bytes()
@@ -109,10 +109,34 @@ def test_learning_rates_and_weight_decays_are_axes(folder: Path) -> None:
     assert [p.learning_rate for p in outcome.points] == [1, 1, 4, 4]
     assert len({p.fingerprint for p in outcome.points}) == 4
     assert (folder / "out" / "all" / "bytes-74k" / "20480" / "seed-1" / "train").is_dir()  # the path of earlier runs
-    report = write_report("rates", outcome, folder / "out")
+    report = write_report(load_experiment(folder / "e.yaml").experiment, outcome, folder / "out")
     assert "| rate ×1, decay ×1 | rate ×4, decay ×1 | verdict |" in report
     assert report.count("| all | bytes-74k") == 1  # only the scale's own rates are compared in the other tables
     assert (folder / "out" / "rates.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_recipes_are_compared_with_a_baseline_and_with_published_results(tmp_path: Path) -> None:
+    bits = {"none": (3.0, 3.1), "good": (2.8, 2.91), "bad": (3.4, 3.52), "unsure": (3.4, 2.7)}
+    points = [
+        Point(recipe=recipe, scale="s", seed=seed, parameters=9, tokens=99, bits_per_byte=value, train_loss=1.0,
+              repeated=0.0, fingerprint="f")
+        for recipe, values in bits.items() for seed, value in enumerate(values)
+    ]  # fmt: skip
+    experiment = Experiment(
+        name="cuts", recipes=dict.fromkeys(bits, "-"), scales=("s",), seeds=(0, 1), baseline="none",
+        held_out=HeldOut(path="-", documents=1), published_as="CORE",
+        published={"none": 0.28, "good": 0.3, "bad": 0.26},
+    )  # fmt: skip
+    report = write_report(experiment, Outcome(points=tuple(points), overlaps={}), tmp_path)
+    assert "| 95 % from | to | CORE |" in report
+    assert report.count("| 0.3000 |\n") == 1
+    assert report.count("| – |\n") == 1  # nothing is published about `unsure`
+    assert "Rank correlation with CORE at s, 99 tokens: +1.00." in report
+    verdicts = {line.split(" | ")[0]: line.rsplit("| ", 1)[1] for line in report.splitlines() if "→" in line}
+    assert verdicts == {
+        "| none → good": "better |", "| none → bad": "worse |", "| none → unsure": "not decided |",
+    }  # fmt: skip
+    assert (tmp_path / "gains.svg").read_bytes().startswith(b"<?xml")
 
 
 def test_a_cell_adapts_its_scale() -> None:
@@ -174,6 +198,8 @@ def test_what_was_read_before_is_measured_in_what_is_trained_on(tmp_path: Path) 
         ("all: all.yaml", "all: none.yaml", "no such file"),
         ("{all: all", "{../all: all", "a name is not a path"),
         ("path: held.jsonl", "path: 's3://b/held.jsonl'", "allowed: a local"),
+        ("seeds: [1]", "seeds: [1]\nbaseline: al", "found the recipe al, allowed: all, long"),
+        ("seeds: [1]", "seeds: [1]\npublished: {none: 0.3}", "found the recipe none, allowed: all, long"),
     ],
 )
 def test_a_wrong_experiment_is_told_before_anything_starts(folder: Path, old: str, new: str, message: str) -> None:
@@ -183,14 +209,15 @@ def test_a_wrong_experiment_is_told_before_anything_starts(folder: Path, old: st
         load_experiment(folder / "e.yaml")
 
 
-@pytest.mark.parametrize(
-    "name", sorted(p.name for p in BYTES.parent.glob("*.yaml") if "recipes:" in p.read_text("utf-8"))
-)
-def test_shipped_experiments_load_and_so_do_their_pipelines(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+SHIPPED = [*BYTES.parent.glob("*.yaml"), ROOT / "recipes" / "table4.yaml"]
+
+
+@pytest.mark.parametrize("path", sorted(p for p in SHIPPED if "recipes:" in p.read_text("utf-8")), ids=lambda p: p.name)
+def test_shipped_experiments_load_and_so_do_their_pipelines(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dclm.recipe.plan import plan_lines
 
     monkeypatch.delenv("DCLM_SHARED", raising=False)
-    loaded = load_experiment(BYTES.parent / name)
+    loaded = load_experiment(path)
     assert loaded.held_out.name.endswith(".jsonl.gz")
     assert len(loaded.cells()) in (9, 12, 18, 24, 27)
     for recipe in loaded.recipes.values():

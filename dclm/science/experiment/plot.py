@@ -49,6 +49,35 @@ def draw_order(
         right.margins(x=0.3)
 
 
+def draw_gains(
+    path: Path,
+    points: Sequence[Point],
+    cells: Sequence[Mean],
+    found: Sequence[Difference],
+    baseline: str,
+    title: str,
+) -> None:
+    """A row per recipe. Left: each seed, and their mean with its 95 % interval. Right: the gain over the baseline."""
+    recipes = list(dict.fromkeys(c.recipe for c in cells))
+    with _figure(path, title, _order_said(cells), width=10, height=1.5 + 0.35 * len(recipes)) as drawn:
+        left, right = drawn.subplots(1, 2, sharey=True)
+        for index, (scale, tokens) in enumerate(dict.fromkeys((c.scale, c.tokens) for c in cells)):
+            style = {"color": _color(index), "label": f"{scale}, {tokens:,} tokens"}
+            row = {recipe: place + 0.2 * index for place, recipe in enumerate(recipes)}
+            seeds = [(p.bits_per_byte, row[p.recipe]) for p in points if (p.scale, p.tokens) == (scale, tokens)]
+            left.plot(*zip(*seeds, strict=True), "o", color=_color(index), alpha=0.35, markersize=3)
+            means = [c for c in cells if (c.scale, c.tokens) == (scale, tokens)]
+            _error_bars(left, [row[c.recipe] for c in means], [c.bits for c in means], "s", style, across=True)
+            gains = [d for d in found if (d.scale, d.tokens) == (scale, tokens)]
+            _error_bars(right, [row[d.better] for d in gains], [d.bits for d in gains], "s", style, across=True)
+        left.set_yticks(range(len(recipes)), recipes)
+        left.invert_yaxis()
+        left.set_xlabel(f"{BITS} (95 %)")
+        right.axvline(0, color=LIGHT["other"], linewidth=0.8)
+        right.set_xlabel(f"bits per byte gained over {baseline}, seed by seed (95 %)")
+        drawn.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+
+
 def draw_rates(path: Path, points: Sequence[Point], title: str) -> None:
     """Bits per byte by multiple of the learning rate: a line per recipe, a panel per scale, budget and weight decay."""
     panels = list(dict.fromkeys((p.scale, p.tokens, p.weight_decay) for p in points))
@@ -99,11 +128,20 @@ def draw_power_law(path: Path, cells: Sequence[Mean], law: PowerLaw, title: str)
 
 
 def _error_bars(
-    axes: Axes, places: Sequence[float], values: Sequence[Estimate], marker: str, style: dict[str, Any]
+    axes: Axes,
+    places: Sequence[float],
+    values: Sequence[Estimate],
+    marker: str,
+    style: dict[str, Any],
+    across: bool = False,
 ) -> None:
-    """Values with their 95 % intervals, if they have any."""
+    """Values with their 95 % intervals, if they have any; `across`: along the x axis."""
     reach = [0.0 if v.high is None else v.high - v.value for v in values]
-    axes.errorbar(places, [v.value for v in values], yerr=reach, fmt=marker, markersize=5, capsize=4, **style)
+    shared: dict[str, Any] = {"fmt": marker, "markersize": 5, "capsize": 4, **style}
+    if across:
+        axes.errorbar([v.value for v in values], places, xerr=reach, **shared)
+    else:
+        axes.errorbar(places, [v.value for v in values], yerr=reach, **shared)
 
 
 def _color(index: int) -> str:
@@ -127,7 +165,7 @@ def _law_said(cells: Sequence[Mean], law: PowerLaw) -> str:
 
 
 @contextmanager
-def _figure(path: Path, title: str, description: str, width: float) -> Iterator[Figure]:
-    with figure(path, title, description, width, 4) as drawn:
+def _figure(path: Path, title: str, description: str, width: float, height: float = 4) -> Iterator[Figure]:
+    with figure(path, title, description, width, height) as drawn:
         drawn.suptitle(title, parse_math=False)
         yield drawn

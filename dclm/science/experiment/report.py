@@ -9,24 +9,36 @@ from pathlib import Path
 
 from dclm.core.storage import write_atomic
 from dclm.science.experiment.held_out import NGRAM, Overlap
-from dclm.science.experiment.plot import draw_order, draw_power_law, draw_rates
+from dclm.science.experiment.plot import draw_gains, draw_order, draw_power_law, draw_rates
 from dclm.science.experiment.robustness import Robustness, robustness
 from dclm.science.experiment.run import Outcome
-from dclm.science.experiment.statistics import Difference, Estimate, Mean, PowerLaw, differences, fit_power_law, means
+from dclm.science.experiment.spec import Experiment
+from dclm.science.experiment.statistics import (
+    Difference,
+    Estimate,
+    Mean,
+    PowerLaw,
+    agreement,
+    differences,
+    fit_power_law,
+    means,
+)
 
 
-def write_report(name: str, outcome: Outcome, out: Path) -> str:
+def write_report(experiment: Experiment, outcome: Outcome, out: Path) -> str:
     """Write all files to `out`; returns the text of report.md."""
+    name, baseline = experiment.name, experiment.baseline
     own = [p for p in outcome.points if (p.learning_rate, p.weight_decay) == (1.0, 1.0)] or list(outcome.points)
     cells = means(own)
     recipes = list(dict.fromkeys(c.recipe for c in cells))
     laws = [law for r in recipes if (law := fit_power_law([c for c in cells if c.recipe == r])) is not None]
-    ordered = differences(own)
+    ordered = differences(own, baseline)
     robust = robustness(outcome.points)
     text = "\n".join(
         [
             f"# {name}\n",
-            *_means(cells),
+            *_means(cells, experiment),
+            *_agreement(cells, experiment),
             *_differences(ordered),
             *_robustness(robust),
             *_laws(laws),
@@ -34,7 +46,9 @@ def write_report(name: str, outcome: Outcome, out: Path) -> str:
         ]
     )
     write_atomic(out / "points.json", (json.dumps(dataclasses.asdict(outcome), indent=1) + "\n").encode())
-    if len(recipes) > 1:
+    if baseline is not None:
+        draw_gains(out / "gains.svg", own, cells, ordered, baseline, name)
+    elif len(recipes) > 1:
         draw_order(out / "order.svg", own, cells, ordered, name)
     if robust:
         draw_rates(out / "rates.svg", outcome.points, name)
@@ -45,9 +59,11 @@ def write_report(name: str, outcome: Outcome, out: Path) -> str:
     return text
 
 
-def _means(cells: Sequence[Mean]) -> Iterator[str]:
-    titles = ("recipe", "scale", "parameters", "tokens", "read before", "seeds", "bits per byte", "standard error",
-              "95 % from", "to")  # fmt: skip
+def _means(cells: Sequence[Mean], experiment: Experiment) -> Iterator[str]:
+    titles = ["recipe", "scale", "parameters", "tokens", "read before", "seeds", "bits per byte", "standard error",
+              "95 % from", "to"]  # fmt: skip
+    published = experiment.published
+    titles += [experiment.published_as] if published else []
     yield f"| {' | '.join(titles)} |"
     yield "|---" * len(titles) + "|"
     for c in cells:
@@ -55,7 +71,17 @@ def _means(cells: Sequence[Mean]) -> Iterator[str]:
             f"| {c.recipe} | {c.scale} | {c.parameters:,} | {c.tokens:,} | {c.repeated:.1%} | {c.seeds} "
             f"| {c.bits.value:.4f} | {_or_dash(c.bits.standard_error)} "
             f"| {_or_dash(c.bits.low)} | {_or_dash(c.bits.high)} |"
+            + (f" {_or_dash(published.get(c.recipe))} |" if published else "")
         )
+
+
+def _agreement(cells: Sequence[Mean], experiment: Experiment) -> Iterator[str]:
+    """How far the order of the recipes is the published one."""
+    for scale, tokens in dict.fromkeys((c.scale, c.tokens) for c in cells):
+        here = [c for c in cells if (c.scale, c.tokens) == (scale, tokens)]
+        found = agreement(here, experiment.published)
+        if found is not None:
+            yield f"\nRank correlation with {experiment.published_as} at {scale}, {tokens:,} tokens: {found:+.2f}."
 
 
 def _differences(found: Sequence[Difference]) -> Iterator[str]:

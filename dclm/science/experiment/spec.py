@@ -31,7 +31,8 @@ class Experiment:
 
     name: str
     recipes: Mapping[Name, str]
-    """Name → recipe file, from the expected worst to the expected best: neighbors are compared.
+    """Name → recipe file, from the expected worst to the expected best: neighbors are compared, unless there is a
+    `baseline`.
 
     A recipe's own scale, tokens, training seed and validation text are overridden by the experiment's."""
     scales: tuple[str, ...]
@@ -45,11 +46,21 @@ class Experiment:
     weight_decays: tuple[float, ...] = (1.0,)
     """Multiples of each scale's weight decay."""
     held_out: HeldOut
+    baseline: Name | None = None
+    """The recipe that all others are compared with; null: each recipe is compared with the one before it."""
+    published: Mapping[Name, float] = dataclasses.field(default_factory=dict)
+    """Recipe → a published result of the same method, higher is better. The report prints it next to the measured one.
+    """
+    published_as: str = "published"
+    """Title of the column of published results."""
 
     def __post_init__(self) -> None:
         for field in ("recipes", "scales", "seeds", "learning_rates", "weight_decays"):
             if not getattr(self, field):
                 raise ValueError(f"`{field}` is empty, allowed: one or more")
+        unknown = sorted({*self.published, *([self.baseline] if self.baseline else [])} - set(self.recipes))
+        if unknown:
+            raise ValueError(f"found the recipe {unknown[0]}, allowed: {', '.join(self.recipes)}")
         for field in ("scales", "tokens", "seeds", "learning_rates", "weight_decays"):
             if len(set(getattr(self, field))) < len(getattr(self, field)):
                 raise ValueError(f"`{field}` has a value twice")

@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import stdtrit
+from scipy.stats import spearmanr
 
 from dclm.science.experiment.run import Point
 
@@ -53,14 +54,17 @@ class Difference:
     tokens: int
     each: tuple[float, ...]
     bits: Estimate
+    expected: bool = True
+    """Whether `better` is expected to be better, or only compared with a baseline."""
 
     @property
     def verdict(self) -> str:
-        """`as expected`, `the other way round`, or `not decided` if the interval contains zero or is unknown."""
+        """`as expected` and `the other way round`, or `better` and `worse` where nothing is expected; `not decided` if
+        the interval contains zero or is unknown."""
         if self.bits.low is not None and self.bits.low > 0:
-            return "as expected"
+            return "as expected" if self.expected else "better"
         if self.bits.high is not None and self.bits.high < 0:
-            return "the other way round"
+            return "the other way round" if self.expected else "worse"
         return "not decided"
 
 
@@ -121,19 +125,40 @@ def means(points: Sequence[Point]) -> list[Mean]:
     ]
 
 
-def differences(points: Sequence[Point]) -> list[Difference]:
-    """The comparison of each two neighbors in the order of the recipes, at each scale and budget."""
+def differences(points: Sequence[Point], baseline: str | None = None) -> list[Difference]:
+    """The comparison of each two neighbors in the order of the recipes, or of the baseline with every other recipe, at
+    each scale and budget."""
     recipes = list(dict.fromkeys(p.recipe for p in points))
+    pairs = list(itertools.pairwise(recipes))
+    if baseline is not None:
+        pairs = [(baseline, recipe) for recipe in recipes if recipe != baseline]
     bits = {(p.recipe, p.scale, p.tokens, p.seed): p.bits_per_byte for p in points}
     seeds = list(dict.fromkeys(p.seed for p in points))
     found = []
     for scale, tokens in dict.fromkeys((p.scale, p.tokens) for p in points):
-        for worse, better in itertools.pairwise(recipes):
+        for worse, better in pairs:
             each = tuple(bits[worse, scale, tokens, s] - bits[better, scale, tokens, s] for s in seeds)
-            found.append(
-                Difference(worse=worse, better=better, scale=scale, tokens=tokens, each=each, bits=estimate(each))
+            difference = Difference(
+                worse=worse,
+                better=better,
+                scale=scale,
+                tokens=tokens,
+                each=each,
+                bits=estimate(each),
+                expected=baseline is None,
             )
+            found.append(difference)
     return found
+
+
+def agreement(cells: Sequence[Mean], published: Mapping[str, float]) -> float | None:
+    """Rank correlation of the means, lower bits first, with published results, higher ones first; None for fewer than
+    three recipes or equal results."""
+    known = [cell for cell in cells if cell.recipe in published]
+    bits, theirs = [-cell.bits.value for cell in known], [published[cell.recipe] for cell in known]
+    if len(known) < 3 or len(set(bits)) == 1 or len(set(theirs)) == 1:
+        return None
+    return float(spearmanr(bits, theirs).statistic)
 
 
 def fit_power_law(cells: Sequence[Mean]) -> PowerLaw | None:
