@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.core.engine import SerialEngine
+from dclm.core.engine import Engine, SerialEngine
 from dclm.core.record import Record
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
@@ -31,10 +31,12 @@ def write_pool(root: Path, shards: Sequence[Sequence[dict[str, object]]]) -> Pat
     return root
 
 
-def run(steps: Sequence[Step], pool: Path, out: Path, workers: int = 1) -> tuple[Record, pa.Table]:
+def run(
+    steps: Sequence[Step], pool: Path, out: Path, workers: int = 1, engine: Engine | None = None
+) -> tuple[Record, pa.Table]:
     """The record and all documents of the pool that `steps` keep."""
     bound = bind(Pipeline(name="test", steps=tuple(steps)))
-    engine = SerialEngine() if workers == 1 else LocalEngine(workers)
+    engine = engine or (SerialEngine() if workers == 1 else LocalEngine(workers))
     record = curate(bound, list_files([str(pool)]), out, CurateOptions(unit_bytes=0, shard_bytes=0), engine)
     return record, pa.concat_tables([pq.read_table(path) for path in sorted((out / "documents").iterdir())])
 
@@ -43,9 +45,12 @@ def run_twice(steps: Sequence[Step], pool: Path, work: Path) -> tuple[Record, pa
     """Like `run`, after checking that a run in four workers gives the same files, byte for byte."""
     record, table = run(steps, pool, work / "one")
     run(steps, pool, work / "four", workers=4)
-    files = sorted(p.relative_to(work / "one") for p in (work / "one").rglob("*") if p.is_file())
-    assert files == sorted(p.relative_to(work / "four") for p in (work / "four").rglob("*") if p.is_file())
-    for name in files:
-        if name.name != "record.json" and not name.name.startswith("."):
-            assert (work / "one" / name).read_bytes() == (work / "four" / name).read_bytes(), name
+    assert artifact_bytes(work / "one") == artifact_bytes(work / "four")
     return record, table
+
+
+def artifact_bytes(out: Path) -> dict[str, bytes]:
+    """Path → content of every file of an artifact but its record, which states times."""
+    files = [path for path in sorted(out.rglob("*")) if path.is_file()]
+    kept = [path for path in files if path.name != "record.json" and not path.name.startswith(".")]
+    return {str(path.relative_to(out)): path.read_bytes() for path in kept}
