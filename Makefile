@@ -15,7 +15,7 @@ UV := .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/pyt
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test test-network check fix docs site screenshots bench bench-peers bench-gpu pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
+.PHONY: help setup lock demo test test-network check fix docs site screenshots bench bench-peers bench-gpu table4 pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,8 @@ bench-peers: setup .peers/datatrove/ready .peers/dolma/ready  ## Compare with da
 	@touch $@
 bench-gpu: setup  ## Measure training speed and MFU on one GPU
 	.venv/bin/python -m tests.bench.bench_gpu --steps 200 --plain
+table4: setup  ## Compare no cut and eight ways to choose pages (needs DCLM_SHARED)
+	$(DCLM) experiment recipes/table4.yaml --out out/table4
 
 run: setup  ## Run every stage of RECIPE
 	$(DCLM) run $(RECIPE) --out $(OUT) --on $(ON)

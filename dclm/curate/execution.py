@@ -70,7 +70,7 @@ class Execution:
         for segment in self.segments:
             units, decided = self._units(segment, prints, documents)
             outcomes = self._run_segment(segment, units)
-            if segment.head is None and self._mend_seams(outcomes):
+            if not segment.index and self._mend_seams(outcomes):
                 units, decided = self._units(segment, prints, documents)
                 outcomes = self._run_segment(segment, units)
             self.meter.look(outcomes.values())
@@ -123,11 +123,14 @@ class Execution:
     def _units(self, segment: Segment, prints: list[str], documents: list[str]) -> tuple[list[Unit], Decided | None]:
         """The segment's units; if its head is Global, its decision is made first."""
         root = join(self.space.work, f"segment-{segment.index}")
-        tail = self.bound.identity(segment.last, segment.last + 1)  # the unit also contains what it emits or measures
-        own = self.bound.identity(segment.first, segment.last)
-        identity = fingerprint([VERSION, own, tail, segment.tail is None, self._num_partitions(segment)])
-        if segment.head is None:
+        end = segment.last + (segment.tail is not None)  # a unit also contains what the tail emits or measures
+        own = self.bound.identity(segment.first, end)
+        identity = fingerprint([VERSION, own, segment.tail is None, self._num_partitions(segment)])
+        if not segment.index:
             return [self._input_unit(root, identity, i, files) for i, files in enumerate(self.inputs)], None
+        if segment.head is None:
+            read = [Shard(index=i, documents=d) for i, d in enumerate(documents)]
+            return [_unit(root, s, fingerprint([identity, prints[s.index]])) for s in read], None
         head = self.bound.identity(segment.first - 1, segment.first)
         if isinstance(segment.head, Ordered):
             return self._ordered_units(segment.head, root, [identity, head], prints, documents), None
@@ -189,6 +192,7 @@ class Execution:
             f"curate {segment.index + 1}/{len(self.segments)}: {label}",
             total=len(units),
             items=documents_in,
+            one_gpu_each=segment.wants_gpus(self.space.engine.gpus),
             need_consumed=isinstance(segment.tail, Global) and not self._is_decided(segment, units),
         )
         outcomes: Packed[int] = Packed()
@@ -248,8 +252,7 @@ class Execution:
         dropped, rejected = sum(c.dropped for c in counts), sum(c.rejected for c in counts)
         kept = sum(e.rows or 0 for e in files if e.path.startswith("documents/"))
         assert read == kept + dropped + rejected, f"{read} read, but {kept} + {dropped} + {rejected} accounted for"
-        skipped: Counter[str] = Counter()
-        partial: Counter[str] = Counter()
+        skipped, partial = Counter[str](), Counter[str]()
         for found in self.results[0].values():
             skipped.update(found["skipped"])
             partial.update(found["partial"])

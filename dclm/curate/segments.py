@@ -1,4 +1,8 @@
-"""From a pipeline to segments: the steps between two points at which all documents must be known."""
+"""From a pipeline to segments: the steps between two points at which all documents must be known.
+
+A step that runs a model also begins a segment, if other steps precede it: these run on all CPUs, even where the model
+runs on a few GPUs, and are not repeated where scoring is interrupted.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,8 @@ class Segment:
     """Index of the first local step in the pipeline."""
     steps: tuple[Map | Filter, ...]
     head: Global | Ordered | None
-    """The Global or Ordered step before this segment (its index is `first - 1`)."""
+    """The Global or Ordered step before this segment (its index is `first - 1`); None for the first segment, and for
+    one that begins with a model."""
     tail: Global | Ordered | None
     """The Global or Ordered step after it (its index is `first + len(steps)`)."""
 
@@ -25,6 +30,10 @@ class Segment:
     def last(self) -> int:
         """Index in the pipeline after this segment's last local step."""
         return self.first + len(self.steps)
+
+    def wants_gpus(self, gpus: int | None) -> bool:
+        """Whether one of its steps runs on GPUs; see `Step.wants_gpus`."""
+        return any(step.wants_gpus(gpus) for step in self.steps)
 
 
 def segments(steps: tuple[Step, ...]) -> tuple[Segment, ...]:
@@ -37,6 +46,9 @@ def segments(steps: tuple[Step, ...]) -> tuple[Segment, ...]:
     first = 0
     for place, step in enumerate(steps):
         if isinstance(step, Map | Filter):
+            if step.runs_model and local and not any(earlier.runs_model for earlier in local):
+                out.append(Segment(index=len(out), first=first, steps=tuple(local), head=head, tail=None))
+                local, head, first = [], None, place
             local.append(step)
             continue
         assert isinstance(step, Global | Ordered), f"found {type(step)}, allowed: Map, Filter, Global, Ordered"

@@ -97,6 +97,15 @@ class Step(ABC):
         return ()
 
     @property
+    def runs_model(self) -> bool:
+        """Whether a model takes most of its time: such a step begins a pass of its own, which `wants_gpus`."""
+        return False
+
+    def wants_gpus(self, gpus: int | None) -> bool:
+        """Whether the step runs on GPUs. gpus: how many the nodes that do the work have; None: look on this machine."""
+        return False
+
+    @property
     def memory(self) -> str:
         """Memory that grows with the size of the corpus, in words, for `dclm plan`; empty if no memory does."""
         return ""

@@ -208,7 +208,9 @@ def _input(
         yield from _read(shard, flow, stats)
         return
     assert shard.documents is not None
-    assert segment.head is not None
+    if segment.head is None:
+        yield from read_documents(shard.documents)
+        return
     name, index = segment.head.name, segment.first - 1
     drops = edits = None
     if shard.decision is not None:

@@ -1,4 +1,4 @@
-"""The Ray engine: the same units as Ray tasks, on a cluster that shares the output's storage."""
+"""The Ray engine: the same units as Ray tasks or actors, on a cluster that shares the output's storage."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from dclm.core import stopping
-from dclm.core.engine import WAIT_SECONDS, Done, Group, Groups, run_group
+from dclm.core.engine import WAIT_SECONDS, Group, Groups
 from dclm.core.errors import ConfigError, DataError, DclmError
+from dclm.engine.ray_workers import GpuActors, Tasks
 from dclm.engine.resources import Needs, needs_of
 
 U = TypeVar("U")
 R = TypeVar("R")
-IN_FLIGHT = 256
-"""Maximum number of groups submitted to Ray at once: enough to fill nodes that join later. `ray.wait` is slow with
-thousands."""
 POLL_SECONDS = 5.0
 START_ATTEMPTS = 3
 CONNECT_SECONDS = 5.0
@@ -84,39 +82,34 @@ class RayEngine:
     ) -> Iterator[tuple[int, R]]:
         """See `dclm.core.engine.Engine.map`. Ray retries a group whose worker or node dies.
 
-        Many groups are pending at any time, whatever the cluster's size: nodes that join later are used at once, and an
-        autoscaler sees the demand. A process on a GPU runs only one unit: this is how Ray makes sure that the GPU is
-        free again. Raises: ConfigError if nothing in the cluster can run the work for `WAIT_SECONDS`.
+        On GPUs, units run in actors: a process holds its GPU, and the models that it has loaded, until all units are
+        done. Raises: ConfigError if nothing in the cluster can run the work for `WAIT_SECONDS`.
         """
         needs = self._needs(one_gpu_each)
-        options = {"num_cpus": needs.cpus, "num_gpus": needs.gpus, "memory": needs.memory_bytes}
-        task = ray.remote(max_retries=5, **options)(_call)
-        shared = ray.put(function)
+        workers = (GpuActors if one_gpu_each else Tasks)(function, needs, self._limit)
         running: dict[Any, Group[U]] = {}
         groups = Groups(units, self.workers, single=one_gpu_each)
+        group = groups.draw()
         patience = _Patience(needs, self._say)
-        more = True
         try:
-            while True:
-                while more and len(running) < (self._limit or IN_FLIGHT):
+            while group is not None or running:
+                while group is not None and workers.can_take():
+                    running[workers.take(group)] = group
                     group = groups.draw()
-                    more = group is not None
-                    if group is not None:
-                        running[task.remote(shared, group)] = group
-                if not running:
-                    return
-                ready, _ = ray.wait(list(running), num_returns=1, timeout=POLL_SECONDS)
+                ready, _ = ray.wait(workers.pending(), num_returns=1, timeout=POLL_SECONDS)
                 if not ready:
                     patience.check()
                     continue
-                group = running.pop(ready[0])
-                done = _result(ready[0], group.first)
-                groups.learn(len(group.units), done.seconds)
+                workers.finish(ready[0])
+                ran = running.pop(ready[0], None)
+                done = _result(ready[0], 0 if ran is None else ran.first)
+                if ran is None:
+                    continue  # an actor has got its GPU
+                groups.learn(len(ran.units), done.seconds)
                 for offset, result in enumerate(done.results):
-                    yield group.first + offset, result
+                    yield ran.first + offset, result
         finally:
-            for reference in running:
-                ray.cancel(reference, force=True)
+            workers.close()
 
     def close(self) -> None:
         """Leave the cluster (and stop it, if this engine started it)."""
@@ -186,10 +179,3 @@ def _result(reference: Any, index: int) -> Any:
         raise
     except RayError as error:
         raise DataError(f"ray unit {index}", f"was lost: {error}", "check the cluster's logs") from error
-
-
-def _call(function: Callable[[U], R], group: Group[U]) -> Done[R]:
-    import pyarrow as pa
-
-    pa.set_cpu_count(1)
-    return run_group(function, group)

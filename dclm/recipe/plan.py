@@ -87,7 +87,7 @@ def _curate(
     """Steps and resources of one source's pipeline."""
     pipeline = loaded.pipeline(source)
     parts = segments(pipeline.steps)
-    between = ", ".join(s.head.name for s in parts if s.head is not None)
+    between = ", ".join((s.steps[0] if s.head is None else s.head).name for s in parts[1:])
     cuts = f" in {len(parts)} passes (cut by {between})" if between else ""
     target = layout.documents(source.name)
     steps = f"{pipeline.name}, {len(pipeline.steps)} steps{cuts}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 NOT_HERE = {
     "bench_components", "bench_large_file", "bench_pool", "bench_dedup_extremes", "bench_gpu", "bench_kills",
-    "bench_lost_node", "bench_peers", "bench_tokens_1b",
+    "bench_lost_node", "bench_peers", "bench_select_check", "bench_tokens_1b",
 }  # fmt: skip
 """Benchmarks that need many minutes, memory, disk, a GPU or other environments."""
 

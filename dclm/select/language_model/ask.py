@@ -10,7 +10,7 @@ import pyarrow as pa
 from dclm.core.config import Positive
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import with_columns
-from dclm.select.language_model.reference import model_file, model_path
+from dclm.select.language_model.reference import gpus_for_models, model_file, model_path
 from dclm.select.language_model.score import rounded
 
 PROMPT = """###
@@ -70,6 +70,15 @@ class AskLanguageModel(Map):
     def assets(self) -> tuple[str, ...]:
         """The model."""
         return (model_file(self.model),)
+
+    @property
+    def runs_model(self) -> bool:
+        """See `Step`."""
+        return True
+
+    def wants_gpus(self, gpus: int | None) -> bool:
+        """See `Step`."""
+        return gpus_for_models(gpus)
 
     @property
     def memory(self) -> str:

@@ -12,10 +12,10 @@ import torch
 from tokenizers import Tokenizer
 
 from dclm.core.errors import DataError
-from dclm.select.language_model.scorer import batches, one_thread
+from dclm.select.language_model.scorer import batches, kind_of, one_thread
 
 Vectors = npt.NDArray[np.float32]
-_BATCH_TOKENS = 4096
+_BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 
 
 class SentenceEncoder:
@@ -42,9 +42,10 @@ class SentenceEncoder:
     def encode(self, texts: Sequence[str]) -> tuple[Vectors, npt.NDArray[np.bool_]]:
         """[N, d], not normalized; and which texts have a token."""
         encoded = [found.ids for found in self._tokenizer.encode_batch_fast(list(texts))]
+        kind = kind_of(self._device)
         vectors = np.zeros((len(texts), self._model.config.hidden_size), np.float32)
         with torch.inference_mode(), one_thread(self._device):
-            for batch in batches([len(ids) for ids in encoded], _BATCH_TOKENS):
+            for batch in batches([len(ids) for ids in encoded], _BATCH_TOKENS[kind], kind):
                 if not encoded[batch[0]]:  # the longest of the batch
                     continue
                 longest = len(encoded[batch[0]])

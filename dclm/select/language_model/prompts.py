@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from dclm.core.errors import ConfigError, DataError
 from dclm.model.foreign import LOADING_FAULTS, first_line
 from dclm.model.load import HUGGING_FACE, load_model
-from dclm.select.language_model.scorer import batches, one_thread
+from dclm.select.language_model.scorer import batches, kind_of, one_thread
 
 Floats = npt.NDArray[np.float64]
 PLACE = "{text}"
@@ -67,8 +67,9 @@ class Prompter:
         prompts = [self._prompt(text) for text in texts]
         found = np.zeros((len(texts), len(ids)))
         device = self._model.device
+        kind = kind_of(device)
         with torch.inference_mode(), one_thread(device):
-            for batch in batches(list(map(len, prompts)), _BATCH_TOKENS["cpu" if device.type == "cpu" else "cuda"]):
+            for batch in batches(list(map(len, prompts)), _BATCH_TOKENS[kind], kind):
                 padded = torch.zeros(len(batch), len(prompts[batch[0]]), dtype=torch.long)
                 for row, place in enumerate(batch):
                     padded[row, : len(prompts[place])] = torch.tensor(prompts[place])

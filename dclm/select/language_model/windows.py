@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dclm.core.config import Positive
 from dclm.curate.step import Context, Map
-from dclm.select.language_model.reference import model_file, model_path
+from dclm.select.language_model.reference import gpus_for_models, model_file, model_path
 
 if TYPE_CHECKING:
     from dclm.select.language_model.scorer import LanguageModelScorer
@@ -28,6 +28,15 @@ class WindowStep(Map):
     def assets(self) -> tuple[str, ...]:
         """The model and the tokenizer."""
         return (model_file(self.model), *([] if self.tokenizer is None else [self.tokenizer]))
+
+    @property
+    def runs_model(self) -> bool:
+        """See `Step`."""
+        return True
+
+    def wants_gpus(self, gpus: int | None) -> bool:
+        """See `Step`."""
+        return gpus_for_models(gpus)
 
     @property
     def memory(self) -> str:

@@ -15,7 +15,7 @@ from dclm.core.config import Positive
 from dclm.core.errors import DataError
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import with_columns
-from dclm.select.language_model.reference import model_file, model_path
+from dclm.select.language_model.reference import gpus_for_models, model_file, model_path
 from dclm.select.llm_label.cache import AnswerCache, Request
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -84,6 +84,15 @@ class LlmLabel(Map):
     def assets(self) -> tuple[str, ...]:
         """The model, if one is loaded."""
         return () if self.endpoint is not None or self.replay else (model_file(self.model),)
+
+    @property
+    def runs_model(self) -> bool:
+        """See `Step`."""
+        return bool(self.assets)
+
+    def wants_gpus(self, gpus: int | None) -> bool:
+        """See `Step`."""
+        return bool(self.assets) and gpus_for_models(gpus)
 
     @property
     def memory(self) -> str:

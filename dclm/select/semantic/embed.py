@@ -16,6 +16,7 @@ from dclm.core.errors import AssetError
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.extract.wheels import unpack
 from dclm.filters.columns import with_columns
+from dclm.select.language_model.reference import gpus_for_models
 from dclm.select.semantic.vectors import Vectors, vector_array
 
 _WEIGHTS = "model.safetensors"
@@ -52,6 +53,15 @@ class Embed(Map):
     def assets(self) -> tuple[str, ...]:
         """The model."""
         return (self.model,)
+
+    @property
+    def runs_model(self) -> bool:
+        """See `Step`."""
+        return True
+
+    def wants_gpus(self, gpus: int | None) -> bool:
+        """See `Step`."""
+        return gpus_for_models(gpus)
 
     @property
     def memory(self) -> str:
