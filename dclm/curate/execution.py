@@ -123,8 +123,7 @@ class Execution:
     def _units(self, segment: Segment, prints: list[str], documents: list[str]) -> tuple[list[Unit], Decided | None]:
         """The segment's units; if its head is Global, its decision is made first."""
         root = join(self.space.work, f"segment-{segment.index}")
-        end = segment.last + (segment.tail is not None)  # a unit also contains what the tail emits or measures
-        own = self.bound.identity(segment.first, end)
+        own = self.bound.identity(segment.first, segment.last + (segment.tail is not None))  # with what the tail emits
         identity = fingerprint([VERSION, own, segment.tail is None, self._num_partitions(segment)])
         if not segment.index:
             return [self._input_unit(root, identity, i, files) for i, files in enumerate(self.inputs)], None
