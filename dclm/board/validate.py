@@ -124,8 +124,10 @@ def _chain_problems(result: Result, name: str) -> Iterator[Problem]:
     before = by_kind["pool"]
     for kind in _CHAIN:
         links = by_kind[kind]
-        used = {mark for link in links for mark in link.inputs.values()}
+        used = {mark for link in (*links, *before) for mark in link.inputs.values()}
         made = {link.fingerprint for link in before}
+        if made and kind == "documents":  # those of several sources, deduplicated together, are made from documents
+            made |= {link.fingerprint for link in links}
         for link in links:
             if made and made.isdisjoint(link.inputs.values()):
                 yield Problem(where, f"{kind} {shorten(link.name)} was not made from the previous artifact")

@@ -1,13 +1,14 @@
 """Indexes: a deduplication step's keys of one corpus, as an artifact against which other corpora are deduplicated.
 
-    OUT/record.json · keys/RUN/RELATION/PPPP.arrow · sets/RUN/UUUUU.arrow      (exact, minhash, substring)
-    OUT/record.json · filter.bin                                                (bloom)
+    exact, minhash, substring: OUT/record.json · keys/RUN/RELATION/PPPP.arrow, PPPP.blocks.arrow · sets/RUN/UUUUU.arrow
+    bloom: OUT/record.json · filter.bin
 
 The files of included indexes (`include`) are copied unchanged, as separate runs, so only new documents cost work.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -38,9 +39,11 @@ from dclm.curate.step import Context
 from dclm.dedup.bloom.step import Bloom
 from dclm.dedup.bloom.stored import FILTER
 from dclm.dedup.columns import U64, distinct
+from dclm.dedup.index.blocks import SUFFIX, block_sums
 from dclm.dedup.index.indexed import KIND, PARTITIONS, Indexed, KeyIndexed
 from dclm.dedup.index.relation import runs_of, set_path
 from dclm.pool.files import InputFile, file_identity
+from dclm.pool.recorded import check_recorded, pool_listing, require_unchanged, stamps
 
 
 def build_index(
@@ -61,7 +64,7 @@ def build_index(
     of n-grams that a filter must have room for; None: as many as these documents have. force: replace an index that
     other settings made.
     Raises: ConfigError if an included index has other settings or a filter is too small; DataError if there are no
-    documents.
+    documents or a file differs from the record of its artifact.
     """
     started = time.time()
     progress = progress or NullProgress()
@@ -73,11 +76,13 @@ def build_index(
     for address, record in zip(include, before, strict=True):
         step.accept(address, record)
     hashes = [""] * len(files)
+    stamped = stamps(files)
     progress.start("hash the documents", len(files), "files")
     for index, value in engine.map(file_identity, files):
         hashes[index] = value
         progress.advance()
     progress.finish()
+    check_recorded(files, hashes)
     pool = fingerprint([[f.name, h] for f, h in zip(files, hashes, strict=True)])
     included = [content_hash(record) for record in before]
     identity = fingerprint(["index", VERSION, step.name, step.stated(), pool, room, included])
@@ -87,6 +92,7 @@ def build_index(
         made = _keys(making, space) if isinstance(step, KeyIndexed) else _filter(making, space)
         if made.counts["documents"] == 0 and not before:
             raise DataError(files[0].name if files else out, "contains no documents", "are these the files you meant?")
+        require_unchanged(files, stamped, hashes)
         return Record(
             kind=KIND,
             name=step.name,
@@ -96,6 +102,7 @@ def build_index(
             counts={**made.counts, "bytes": sum(f.bytes for f in made.files)},
             files=tuple(sorted(made.files, key=lambda f: f.path)),
             missing=(*made.damage, *(m for record in before for m in record.missing)),
+            provenance={"pool": pool_listing(files, hashes)},
         )
 
     return run_stage(
@@ -168,9 +175,12 @@ def _keys(making: _Making, space: Workspace) -> _Made:
     keys = dict.fromkeys(relations, 0)
     for merged in space.run_units(run_merge, merges, "index: sort", total=len(merges)):
         relation = merged.unit.directory.rpartition("/")[2]
-        keys[relation] += cast(int, merged.outcome["keys"])
-        name, (size, digest) = next(iter(cast(dict[str, tuple[int, str]], merged.outcome[FILES]).items()))
-        entries.append(FileEntry(path=f"keys/{number:04d}/{relation}/{name}", sha256=digest, bytes=size))
+        count = cast(int, merged.outcome["keys"])
+        keys[relation] += count
+        for name, (size, digest) in cast(dict[str, tuple[int, str]], merged.outcome[FILES]).items():
+            path = f"keys/{number:04d}/{relation}/{name}"
+            rows = None if name.endswith(SUFFIX) else count
+            entries.append(FileEntry(path=path, sha256=digest, bytes=size, rows=rows))
     if has_sets:
         for unit, outcome in zip(units, outcomes, strict=True):
             size, digest = cast(dict[str, tuple[int, str]], outcome[FILES])["sets.arrow"]
@@ -196,7 +206,7 @@ def _copied_runs(making: _Making, out: str) -> tuple[list[FileEntry], list[dict[
             folder, run, rest = file.path.split("/", 2)
             path = f"{folder}/{len(runs) + int(run):04d}/{rest}"
             copy(join(address, file.path), join(out, path))
-            entries.append(FileEntry(path=path, sha256=file.sha256, bytes=file.bytes))
+            entries.append(dataclasses.replace(file, path=path))
         assert runs_of(record) == len(cast(list[Any], record.counts["runs"]))
         runs += cast(list[dict[str, Any]], record.counts["runs"])
     return entries, runs
@@ -240,10 +250,13 @@ def index_of_keys(step: KeyIndexed, relation: str, keys: U64, out: str, engine: 
     identity = fingerprint(["index of keys", VERSION, step.name, step.stated(), relation, digest])
 
     def make(space: Workspace) -> Record:
+        rows: dict[str, int] = {}
         with unit_files(join(space.out, "keys", "0000", relation)) as (directory, outcome):
             for partition in range(PARTITIONS):
-                mine = keys[keys % np.uint64(PARTITIONS) == partition]
-                write_tables(directory / f"{partition:04d}.arrow", [pa.table({"key": mine})])
+                mine = pa.table({"key": keys[keys % np.uint64(PARTITIONS) == partition]})
+                rows[f"{partition:04d}.arrow"] = mine.num_rows
+                write_tables(directory / f"{partition:04d}.arrow", [mine])
+                write_tables(directory / f"{partition:04d}{SUFFIX}", [block_sums(0, mine)])
         found = cast(dict[str, tuple[int, str]], outcome[FILES])
         return Record(
             kind=KIND,
@@ -258,7 +271,7 @@ def index_of_keys(step: KeyIndexed, relation: str, keys: U64, out: str, engine: 
                 "bytes": sum(size for size, _ in found.values()),
             },
             files=tuple(
-                FileEntry(path=f"keys/0000/{relation}/{name}", sha256=digest, bytes=size)
+                FileEntry(path=f"keys/0000/{relation}/{name}", sha256=digest, bytes=size, rows=rows.get(name))
                 for name, (size, digest) in sorted(found.items())
             ),
         )

@@ -25,7 +25,9 @@ from dclm.curate.step import Context
 from dclm.dedup.bloom.filter import Size, empty_filter, size_for
 from dclm.dedup.bloom.step import Bloom
 from dclm.dedup.bloom.stored import FILTER, merged, number, stored_size, write_filter
+from dclm.dedup.index.blocks import SUFFIX, block_sums, no_sums
 from dclm.dedup.index.indexed import PARTITIONS, KeyIndexed
+from dclm.dedup.index.relation import with_sums
 from dclm.pool.files import InputFile
 from dclm.pool.read import Tally, read_file
 
@@ -102,7 +104,7 @@ def run_index_unit(step: KeyIndexed, unit: IndexUnit) -> Outcome:
                 for writer in writers:
                     writer.write(batch)
                 if sets is not None and emit_sets is not None:
-                    sets.write(emit_sets(batch))
+                    sets.write(with_sums(emit_sets(batch)))
         outcome |= {"documents": documents, "rejected": tally.skipped.get("rejected", 0)}
         outcome["damage"] = [f"{unit.file.name}: {d}" for d in tally.damage]
     return consumed(outcome, ".keys")
@@ -142,21 +144,25 @@ class _SetWriter:
 def run_merge(unit: MergeUnit) -> Outcome:
     """Sort the keys of one partition; equal keys are merged unless they name their documents."""
     count = 0
+    sums = [no_sums()]
 
     def sorted_keys(near: Path) -> Iterator[pa.Table]:
         nonlocal count
-        for piece in pieces(map_partition(unit.sources, unit.partition, PARTITIONS, near)):
-            table = piece if unit.with_documents else _distinct(piece)
+        for place, piece in enumerate(pieces(map_partition(unit.sources, unit.partition, PARTITIONS, near))):
+            table = piece if unit.with_documents else distinct_keys(piece)
             count += table.num_rows
+            sums.append(block_sums(place, table))
             yield table
 
     with unit_files(unit.directory) as (directory, outcome), scratch_directory() as near:
         write_tables(directory / f"{unit.partition:04d}.arrow", sorted_keys(near))
+        write_tables(directory / f"{unit.partition:04d}{SUFFIX}", [pa.concat_tables(sums)])
         outcome["keys"] = count
     return outcome
 
 
-def _distinct(piece: pa.Table) -> pa.Table:
+def distinct_keys(piece: pa.Table) -> pa.Table:
+    """The different keys (and checks) of a table, in order, without the documents that have them."""
     names = [name for name in ("key", "check") if name in piece.column_names]
     values = [piece.column(name).to_numpy() for name in names]
     order = np.lexsort(values[::-1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dclm.core.engine import Engine
@@ -26,6 +26,18 @@ from dclm.pool.recorded import check_recorded, pool_listing, require_unchanged, 
 from dclm.pool.units import Unit, cut, survey
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where the files of a pool come from that is made of artifacts."""
+
+    inputs: Mapping[str, str]
+    """Role → fingerprint of the artifact."""
+    digests: Mapping[str, str]
+    """Role → digest of its record. Part of the fingerprint of what is made."""
+    count: Callable[[str, Record], Mapping[str, object]]
+    """Further counts for the record, from the address of the finished files and the record so far."""
+
+
 def curate(
     bound: BoundPipeline,
     files: Sequence[InputFile],
@@ -37,13 +49,14 @@ def curate(
     wait: bool = False,
     force: bool = False,
     say: Callable[[str], None] = lambda line: None,
+    origin: Origin | None = None,
 ) -> Record:
     """Run the pipeline over the pool and commit the documents artifact at `out`; reuse it if it already exists.
 
-    out: a local folder or a URL. force: replace a finished artifact that other settings made. The record names damaged
-    files in `missing`: later stages refuse the artifact unless allowed explicitly. Raises: DataError if the pool
-    contains no records or too many rejects, or if one of its files does not match its record or changes while it is
-    read; the errors of a step, with shard and rows noted.
+    out: a local folder or a URL. force: replace a finished artifact that other settings made. origin: the artifacts
+    that the files belong to, for the record. The record names damaged files in `missing`: later stages refuse the
+    artifact unless allowed explicitly. Raises: DataError if the pool contains no records or too many rejects, or if one
+    of its files does not match its record or changes while it is read; the errors of a step, with shard and rows noted.
     """
     started = time.time()
     require_directory(absolute(out), "documents", [f.path for f in files])  # check before a large pool is hashed
@@ -55,11 +68,19 @@ def curate(
     pool = fingerprint([[file.name, identity] for file, identity in zip(files, known, strict=True)])
     steps = bound.identity(0, len(bound.pipeline.steps))
     sizes = [options.unit_bytes, options.shard_bytes]
-    identity = fingerprint(["curate", VERSION, steps, pool, options.seed, options.limit, sizes])
+    parts = ["curate", VERSION, steps, pool, options.seed, options.limit, sizes]
+    identity = fingerprint(parts if origin is None else [*parts, origin.digests])
 
     def make(space: Workspace) -> Record:
         record = Execution(bound, files, hashes, inputs, options, space).run(identity, pool)
         require_unchanged(files, before, known)
+        if origin is not None:
+            record = dataclasses.replace(
+                record,
+                inputs={**record.inputs, **origin.inputs},
+                input_digests=origin.digests,
+                counts={**record.counts, **origin.count(space.out, record)},
+            )
         return dataclasses.replace(record, provenance={**record.provenance, "pool": pool_listing(files, known)})
 
     return run_stage(

@@ -40,6 +40,15 @@ class Rows(NamedTuple):
         return np.equal(self.step, KEPT)
 
 
+class Kept(NamedTuple):
+    """What identifies a record of the ledger."""
+
+    id: str
+    url: str | None
+    source_name: str | None = None
+    """The recipe's source that it comes from, where the artifact has several."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StepRow:
     """The effect of one step, according to the artifact's record."""
@@ -87,16 +96,17 @@ class Artifact:
         """The artifact's files in `documents`, `ledger` or `samples`, in order of their shards."""
         return [local_file(join(self.root, f.path)) for f in self.record.files if f.path.startswith(f"{folder}/")]
 
-    def record_at(self, shard: int, row: int) -> tuple[str, str | None]:
-        """Id and URL of the record at this row of a shard's ledger; drops refer to the kept document in this way."""
+    def record_at(self, shard: int, row: int) -> Kept:
+        """The record at this row of a shard's ledger; drops refer to the kept document in this way."""
         (name,) = [f.path for f in self.record.files if f.path == f"ledger/{shard:05d}.parquet"]
         with pq.ParquetFile(local_file(join(self.root, name))) as file:
             place = row
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
                 if place < rows:
-                    table = file.read_row_group(group, columns=["id", "url"], use_threads=False)
-                    return table["id"][place].as_py(), table["url"][place].as_py()
+                    columns = [name for name in Kept._fields if name in file.schema_arrow.names]
+                    found = file.read_row_group(group, columns=columns, use_threads=False).slice(place, 1).to_pylist()
+                    return Kept(**found[0])
                 place -= rows
         raise DataError(f"{self.root}/{name}", f"has no row {row}", "the artifact is damaged: rebuild it")
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+SOURCE_NAME = "source_name"
+"""Column of the name of a recipe's source, where documents of several sources were put together."""
+
 PAGE = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),  # WARC-Record-ID, or a hash of `source` if none exists

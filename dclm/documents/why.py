@@ -31,6 +31,8 @@ class Fate:
     kept_id: str | None = None
     """Id of the document that was kept instead, if it was dropped as a duplicate."""
     kept_url: str | None = None
+    kept_source: str | None = None
+    """The recipe's source that this document comes from, where there are several in the artifact."""
     similarity: float | None = None
     """Jaccard index of the two documents; 1 if they are equal, None if it was not computed."""
     annotations: Mapping[str, float | str | bool]
@@ -39,7 +41,7 @@ class Fate:
     @property
     def reasons(self) -> dict[str, float | str]:
         """The known facts about why it was dropped, by name."""
-        found = {name: getattr(self, name) for name in ("rule", "kept_id", "kept_url", "similarity")}
+        found = {name: getattr(self, name) for name in ("rule", "kept_id", "kept_url", "kept_source", "similarity")}
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -73,9 +75,9 @@ def _find(artifact: Artifact, path: Path, what: str) -> Iterator[Fate]:
                 elif row["step"] is not None:
                     outcome = f"dropped by {row['step']}"
                 said = {k: v for k, v in row.items() if k not in _PLACE and v is not None}
-                kept_id = kept_url = None
+                kept = None
                 if row.get("kept_shard") is not None:
-                    kept_id, kept_url = artifact.record_at(row["kept_shard"], row["kept_row"])
+                    kept = artifact.record_at(row["kept_shard"], row["kept_row"])
                 yield Fate(
                     id=row["id"],
                     url=row["url"],
@@ -83,8 +85,9 @@ def _find(artifact: Artifact, path: Path, what: str) -> Iterator[Fate]:
                     outcome=outcome,
                     step_index=row["step_index"],
                     rule=row.get("rule"),
-                    kept_id=kept_id,
-                    kept_url=kept_url,
+                    kept_id=None if kept is None else kept.id,
+                    kept_url=None if kept is None else kept.url,
+                    kept_source=None if kept is None else kept.source_name,
                     similarity=row.get("similarity"),
                     annotations=said,
                 )

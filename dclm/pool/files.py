@@ -77,6 +77,8 @@ class InputFile:
     """Identity of the file wherever it is stored, such as its path in Common Crawl; empty: the hash of its content."""
     artifact: bool = False
     """Whether the file belongs to the documents of an artifact, according to the record next to it."""
+    source_name: str = ""
+    """Value of the column `source_name` in its rows, with which `name` begins; empty: no such column is added."""
     fields: Fields = _USUAL
     """Fields of text, URL, id and date, and other fields to keep (JSON lines and Parquet)."""
 

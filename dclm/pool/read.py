@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.documents.schema import SOURCE_NAME
 from dclm.pool import arc, delimited, jsonl, parquet, warc
 from dclm.pool.files import ARC, PACKED, InputFile
 from dclm.pool.http import parse_response
@@ -71,13 +72,23 @@ def read_file(
     else:
         batches = to_batches(_warc_rows(file, tally), batch_rows, batch_bytes)
     seen = False
-    for batch in batches:
+    for batch in _with_source_name(batches, file.source_name):
         tally.records += batch.num_rows
         tally.look(batch)
         seen = True
         yield batch
     if not seen and not tally.skipped and _should_hold_records(file, tally):
         tally.damage.append("contains no records")
+
+
+def _with_source_name(batches: Iterator[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
+    """The batches with the column `source_name`, unless `name` is empty; a column of that name is replaced."""
+    for batch in batches:
+        if name:
+            if SOURCE_NAME in batch.schema.names:
+                batch = batch.drop_columns([SOURCE_NAME])
+            batch = batch.append_column(SOURCE_NAME, pa.repeat(pa.scalar(name, pa.string()), batch.num_rows))
+        yield batch
 
 
 def _should_hold_records(file: InputFile, tally: Tally) -> bool:

@@ -18,7 +18,7 @@ STAGES: tuple[StageName, ...] = ("pool", "curate", "tokenize", "train", "evaluat
 POOL_PREFIX = "pool:"
 DOCUMENTS_PREFIX = "documents:"
 RESULT = "result.json"
-_PLACES = ("classifiers/*", "documents/*", "tokens", "validation", "train", "scores")
+_PLACES = ("classifiers/*", "documents/*", "across", "tokens", "validation", "train", "scores")
 """Paths of a run's artifacts, relative to its directory."""
 
 
@@ -26,8 +26,8 @@ _PLACES = ("classifiers/*", "documents/*", "tokens", "validation", "train", "sco
 class Layout:
     """A run's directory.
 
-    OUT/pool/SOURCE · classifiers/NAME · models/NAME · documents/SOURCE · tokens · validation · train · scores ·
-    contamination.json · result.json
+    OUT/pool/SOURCE · classifiers/NAME · models/NAME · documents/SOURCE · across · tokens · validation · train ·
+    scores · contamination.json · result.json
     """
 
     out: str
@@ -46,6 +46,17 @@ class Layout:
 
     def documents(self, source: str) -> str:
         return join(self.out, "documents", source)
+
+    @property
+    def across(self) -> str:
+        """Documents of all sources without duplicates between them, if the recipe has `dedup_across`."""
+        return join(self.out, "across")
+
+    def trained_documents(self) -> dict[str, str]:
+        """Name → address of the artifacts that hold the documents to train on."""
+        if self.loaded.recipe.dedup_across is not None:
+            return {"across": self.across}
+        return {source.name: self.documents(source.name) for source in self.loaded.recipe.data}
 
     @property
     def tokens(self) -> str:
@@ -116,6 +127,10 @@ class SharingLayout(Layout):
     def documents(self, source: str) -> str:
         return self.shared.documents(source)
 
+    @property
+    def across(self) -> str:
+        return self.shared.across
+
 
 def artifacts_of_run(out: str) -> dict[str, str]:
     """Path of each finished artifact in a run's directory (`documents/web`, `train` …) → its address.
@@ -137,6 +152,6 @@ def artifacts_of_run(out: str) -> dict[str, str]:
 
 
 def documents_in(address: str) -> list[str]:
-    """The documents artifacts at an address: itself, or those of a run if it is a run's directory."""
+    """The documents artifacts at an address: itself, or those of a run if it is a run's directory (`across` last)."""
     parts = artifacts_of_run(absolute(address))
-    return [a for place, a in parts.items() if place.startswith("documents/")] or [address]
+    return [a for place, a in parts.items() if place == "across" or place.startswith("documents/")] or [address]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dclm.core.record import RECORD, read_record
@@ -12,10 +12,11 @@ from dclm.curate.cost import Curation, cost_lines, estimate_lines, measured_cost
 from dclm.curate.pipeline import Pipeline
 from dclm.curate.segments import segments
 from dclm.pool.spec import PoolMap, PoolSpec, pool_paths, resolve_pool
+from dclm.recipe.across import in_order
 from dclm.recipe.layout import Layout
 from dclm.recipe.mixing import mixture_line
 from dclm.recipe.needs import missing_files, needs_lines
-from dclm.recipe.recipe import DataSource, LoadedRecipe
+from dclm.recipe.recipe import DataSource, DedupAcross, LoadedRecipe
 from dclm.select.model_spec import LanguageModelSpec, Spec
 from dclm.select.ngram.train import NgramSpec
 from dclm.select.semantic.head import HeadSpec
@@ -57,6 +58,8 @@ def plan_lines(
         yield from (f"  {line}" for line in _of_model(model.spec))
     for source in recipe.data:
         yield from _curate("curate    ", source, loaded, layout, out, curation or Curation())
+    if recipe.dedup_across is not None:
+        yield from _across(recipe.dedup_across, [source.name for source in recipe.data], layout, out)
     scale = with_tokens(find_scale(recipe.scale), recipe.tokens)
     seq_len = scale.model.seq_len
     mixture = mixture_line(recipe)
@@ -94,6 +97,13 @@ def _curate(
     yield f"{what} {source.name}: {steps} → {target}{_there(out, target)}"
     yield from (f"  memory   {step.name}: {step.memory}" for step in pipeline.steps if step.memory)
     yield from (f"  {line}" for line in _cost(source.pool, pipeline, layout, curation))
+
+
+def _across(rule: DedupAcross, names: Sequence[str], layout: Layout, out: Path | None) -> Iterator[str]:
+    """Which duplicates between sources are dropped, and whose copy is kept."""
+    what = f"{', '.join(step.name for step in rule.steps)}, best source first: {', '.join(in_order(rule, names))}"
+    yield f"across     {what} → {layout.across}{_there(out, layout.across)}"
+    yield from (f"  memory   {step.name}: {step.memory}" for step in rule.steps if step.memory)
 
 
 def _of_model(spec: Spec) -> Iterator[str]:

@@ -18,6 +18,8 @@ from dclm.core.hub import HUB
 from dclm.core.names import Name
 from dclm.core.variables import fill_variables
 from dclm.curate.pipeline import Pipeline, load_pipeline
+from dclm.dedup.exact import Exact
+from dclm.dedup.minhash.step import MinHash
 from dclm.pool.lists import MARK
 from dclm.pool.spec import PoolSpec
 from dclm.select.classifier.spec import ClassifierSpec
@@ -54,6 +56,36 @@ class RecipePhase:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class DedupAcross:
+    """Which step finds duplicates between the sources of a recipe, and whose copy is kept.
+
+    The step runs over the documents that all pipelines kept, and also drops what it finds within one source. If both
+    steps are given, `exact` runs first.
+    """
+
+    exact: Exact | None = None
+    """Drop documents with equal texts or URLs."""
+    minhash: MinHash | None = None
+    """Drop documents with similar texts."""
+    prefer: tuple[Name, ...] = ()
+    """Sources, best first: the copy of the best source is kept. Others follow in the order of `data`. With another
+    `keep` than `first`, the order decides between copies of equal rank."""
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise ValueError("give `exact`, `minhash` or both")
+        if self.exact is not None and self.exact.of not in ("text", "url"):
+            raise ValueError(f"`exact` compares whole documents here: found of: {self.exact.of}, allowed: text, url")
+        if len(set(self.prefer)) < len(self.prefer):
+            raise ValueError(f"`prefer` names a source twice: {', '.join(self.prefer)}")
+
+    @property
+    def steps(self) -> tuple[Exact | MinHash, ...]:
+        """The steps in order."""
+        return tuple(step for step in (self.exact, self.minhash) if step is not None)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
     """An experiment."""
 
@@ -62,6 +94,8 @@ class Recipe:
     data: tuple[DataSource, ...]
     annotate: tuple[DataSource, ...] = ()
     """Samples to curate first, from which `classifiers` and `models` learn as `documents:NAME`; not training data."""
+    dedup_across: DedupAcross | None = None
+    """Find duplicates between the sources of `data`, and train on one copy of each. See docs/dedup.md."""
     classifiers: Mapping[Name, ClassifierSpec] = dataclasses.field(default_factory=dict)
     """fastText classifiers to train first; pipelines refer to them in `fasttext_score: {model: NAME}`."""
     phases: tuple[RecipePhase, ...] = ()
@@ -126,6 +160,10 @@ class Recipe:
             raise ValueError("give either weights, a temperature or phases")
         if not any(given) and any(s.max_repeats is not None for s in self.data):
             raise ValueError("`max_repeats` of a source needs weights, a temperature or phases")
+        wanted = () if self.dedup_across is None else self.dedup_across.prefer
+        if missing := [name for name in wanted if name not in [source.name for source in self.data]]:
+            allowed = ", ".join(source.name for source in self.data)
+            raise ValueError(f"`prefer` of `dedup_across` names {', '.join(missing)}, allowed: {allowed}")
         unknown = sorted({name for phase in self.phases for name in phase.weights} - set(names))
         if unknown:
             raise ValueError(f"phases name {', '.join(unknown)}, allowed: {', '.join(names)}")

@@ -14,6 +14,7 @@ from dclm.core.counts import CheckpointCounts, counts_of
 from dclm.core.errors import DataError
 from dclm.core.record import Record, read_record
 from dclm.core.store import join, local_file, put, read_bytes, verified_file
+from dclm.documents.overlaps import read_overlaps
 from dclm.eval.contamination import contamination
 from dclm.eval.run.stage import SCORES_FILE
 from dclm.eval.suite import Suite
@@ -138,15 +139,19 @@ def text_scores(scores: Mapping[str, Any]) -> dict[str, TextScore]:
 
 
 def source_counts(names: Sequence[str], documents: Sequence[Record], tokens: Record) -> dict[str, object]:
-    """By source: the fate of its records, and how many sequences it had and contributed."""
+    """By source: the fate of its records, what it shares with other sources (if the documents end with those of
+    `dedup_across`), and how many sequences it had and contributed."""
+    across = read_overlaps(documents[-1]) if len(documents) == len(names) + 1 else None
+    shared = {} if across is None else {n: {"across": across.of_source(i)} for i, n in enumerate(across.sources)}
     found = tokens.counts.get("sources")
     taken = found if isinstance(found, list) and len(found) == len(names) else [{}] * len(names)
     return {
         name: {
             **{k: record.counts[k] for k in ("read", "kept", "dropped", "rejected", "decisions")},
+            **shared.get(name, {}),
             **{k: part[k] for k in ("sequences", "taken") if k in part},
         }
-        for name, record, part in zip(names, documents, taken, strict=True)
+        for name, record, part in zip(names, documents[: len(names)], taken, strict=True)
     }
 
 

@@ -34,6 +34,7 @@ from dclm.pool.files import InputFile
 from dclm.pool.lists import MARK as LIST
 from dclm.pool.recognize import describe_pool
 from dclm.pool.spec import PoolSpec, pool_paths, resolve_pool
+from dclm.recipe.across import dedup_across, training_documents
 from dclm.recipe.layout import POOL_PREFIX, STAGES, Layout, StageName
 from dclm.recipe.mixing import repeats_declared, tokens_config
 from dclm.recipe.models import Means, train_models
@@ -50,7 +51,7 @@ from dclm.recipe.result_scores import (
     training_summary,
     verified_records,
 )
-from dclm.tokens.documents import DocumentSource, files_of_texts
+from dclm.tokens.documents import DocumentSource, Part, files_of_texts
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.train.launch import launch
 from dclm.train.launch_ray import cluster_has_gpus, launch_ray
@@ -144,7 +145,7 @@ class Run:
         return resolve_pool(spec, self.layout.pool(name), self.layout.path)
 
     def curate(self) -> str:
-        """Train the classifiers and models, then run every source through its pipeline."""
+        """Train the classifiers and models, run every source through its pipeline, and deduplicate between sources."""
         for source in self.recipe.annotate:
             self._curate(source, {})
         o, models = self.options, dict[str, str]()
@@ -154,6 +155,8 @@ class Run:
             self.records.append(trained.record)
         for source in self.recipe.data:
             self.records.append(self._curate(source, models))
+        if self.recipe.dedup_across is not None:
+            self.records.append(dedup_across(self.recipe, self.layout, self.engine, self.progress, o.say))
         return join(self.layout.out, "documents")
 
     def _curate(self, source: DataSource, models: Mapping[str, str]) -> Record:
@@ -171,7 +174,7 @@ class Run:
 
     def tokenize(self) -> str:
         """Tokenize the documents (mixed, if there are several sources) and the held-out text."""
-        inputs = [self.layout.documents(s.name) for s in self.recipe.data]
+        inputs = training_documents(self.layout, [s.name for s in self.recipe.data])
         record = self._tokenize(inputs, self.layout.tokens, tokens_config(self.recipe, self.scale))
         self.records.append(record)
         counts = counts_of(record, TokensCounts)
@@ -185,7 +188,7 @@ class Run:
             self.options.say(f"held-out tokens: {counts_of(held_out, TokensCounts).tokens:,}")
         return self.layout.tokens
 
-    def _tokenize(self, inputs: Sequence[str | DocumentSource], out: str, config: TokenizeConfig) -> Record:
+    def _tokenize(self, inputs: Sequence[str | Part | DocumentSource], out: str, config: TokenizeConfig) -> Record:
         name = self.recipe.tokenizer
         tokenizer = self.layout.path(name) if name.endswith(".json") else name
         return tokenize(
@@ -260,9 +263,12 @@ class Run:
     def _contamination(self) -> Mapping[str, Mapping[str, Any]]:
         if not self.recipe.contamination or not self.suite.tasks:
             return {}
-        documents = {source.name: self.layout.documents(source.name) for source in self.recipe.data}
         return find_contamination(
-            self.layout.contamination, documents, self.suite, self.layout.scores, self.recipe.allow_incomplete
+            self.layout.contamination,
+            self.layout.trained_documents(),
+            self.suite,
+            self.layout.scores,
+            self.recipe.allow_incomplete,
         )
 
     def _result(self, scores: Mapping[str, Any]) -> Result:

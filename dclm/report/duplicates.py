@@ -22,6 +22,8 @@ from dclm.dedup.index.indexed import IN_INDEX
 from dclm.dedup.keep import place_in
 from dclm.dedup.minhash.pairs import dropped_at
 from dclm.documents.duplicates import Cluster, Member, largest_clusters, members
+from dclm.documents.overlaps import read_overlaps
+from dclm.documents.schema import SOURCE_NAME
 from dclm.pool.files import InputFile
 from dclm.text.hosts import hosts
 
@@ -78,6 +80,7 @@ class DuplicateReport:
             "largest_clusters": [dataclasses.asdict(cluster) for cluster, _ in self.largest],
             "domains": [list(pair) for pair in self.domains],
             "overlaps": {"sources": list(self.sources), "dropped_by_kept": self.overlaps.tolist()},
+            "source_overlaps": None if (found := read_overlaps(self.record)) is None else found.to_json(),
             "thresholds": [dataclasses.asdict(threshold) for threshold in self.thresholds],
         }
 
@@ -137,7 +140,7 @@ def _gone(artifact: Path, record: Record, step: int | None) -> pa.Table:
     """The ledger's rows of documents dropped as duplicates by one step; at least one."""
     found = []
     for path in _ledgers(artifact, record):
-        table = pq.read_table(path, columns=_COLUMNS)
+        table = _ledger(path, _COLUMNS)
         table = table.append_column("shard", pa.array(np.full(table.num_rows, int(path.stem), np.int32)))
         mine = pc.or_kleene(pc.is_valid(table.column("kept_row")), pc.equal(table.column("rule"), IN_INDEX))
         found.append(table.filter(pc.fill_null(mine, False)))
@@ -160,6 +163,17 @@ def _ledgers(artifact: Path, record: Record) -> list[Path]:
     return [artifact / f.path for f in record.files if f.path.startswith("ledger/")]
 
 
+def _ledger(path: Path, columns: list[str]) -> pa.Table:
+    """Columns of a ledger; the names of a recipe's sources, where there are several, become folders of `source`."""
+    with pq.ParquetFile(path) as file:
+        named = SOURCE_NAME in file.schema_arrow.names
+        table = file.read([*columns, SOURCE_NAME] if named else columns)
+    if not named:
+        return table
+    source = pc.binary_join_element_wise(table.column(SOURCE_NAME), table.column("source"), "/")
+    return table.set_column(table.column_names.index("source"), "source", source).select(columns)
+
+
 def _of_documents(artifact: Path, documents: npt.NDArray[np.int64]) -> pa.Table:
     """URL and source of documents (packed), from the ledgers."""
     shard, row = shard_of(documents), row_of(documents)
@@ -167,7 +181,7 @@ def _of_documents(artifact: Path, documents: npt.NDArray[np.int64]) -> pa.Table:
     places = [np.zeros(0, np.int64)]
     for number in np.unique(shard).tolist():
         mine = np.flatnonzero(shard == number)
-        ledger = pq.read_table(artifact / "ledger" / f"{number:05d}.parquet", columns=["url", "source"])
+        ledger = _ledger(artifact / "ledger" / f"{number:05d}.parquet", ["url", "source"])
         found.append(ledger.take(pa.array(row[mine])).cast(found[0].schema))
         places.append(mine)
     order = np.argsort(np.concatenate(places))

@@ -9,7 +9,9 @@ from dclm import __version__
 from dclm.charts.escape import escape, span
 from dclm.charts.scroll import scrolled
 from dclm.documents.duplicates import Cluster, Member
+from dclm.documents.overlaps import read_overlaps
 from dclm.report.duplicates import BINS, DuplicateReport
+from dclm.report.overlaps import render_overlaps
 from dclm.report.page import panel, render, tiles
 from dclm.report.pictures.svg import Part, bar
 
@@ -20,6 +22,7 @@ CONTEXT_WORDS = 8
 
 def render_duplicates(report: DuplicateReport) -> str:
     """The page. The same report gives the same bytes."""
+    overlaps = read_overlaps(report.record)
     sections = [
         tiles(
             [
@@ -31,7 +34,8 @@ def render_duplicates(report: DuplicateReport) -> str:
         panel("Cluster sizes", _sizes(report)),
         panel("Similarity at the cut", _similarities(report)),
         panel("Other thresholds", _thresholds(report)),
-        panel("Overlap of sources", _overlaps(report)),
+        "" if overlaps is None else panel("Overlap of sources", render_overlaps(overlaps)),
+        panel("Dropped by source", _overlaps(report)),
         panel("Domains that copy each other", _domains(report)),
         panel("Largest clusters", _clusters(report)),
     ]

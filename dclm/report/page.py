@@ -8,10 +8,12 @@ from dclm import __version__
 from dclm.charts.escape import escape, excerpt, span
 from dclm.charts.scroll import scrolled
 from dclm.documents.artifact import StepRow
+from dclm.documents.overlaps import read_overlaps
 from dclm.documents.samples import Sample
 from dclm.report.alarms import RULES
 from dclm.report.build import Report, Table
 from dclm.report.groups import Group
+from dclm.report.overlaps import render_overlaps
 from dclm.report.pictures.histogram import LENGTH, Histogram, totals
 from dclm.report.pictures.style import POLICY, STYLE
 from dclm.report.pictures.svg import Part, bar, draw_histogram, short, swatch
@@ -45,10 +47,12 @@ def render(title: str, body: str, footer: str) -> str:
 def render_report(report: Report) -> str:
     """The page. The same artifact gives the same bytes."""
     record = report.artifact.record
+    overlaps = read_overlaps(record)
     sections = [
         _tiles(report),
         _alarms(report),
         render_waterfall(report),
+        "" if overlaps is None else panel("Overlap of sources", render_overlaps(overlaps)),
         panel("Annotations", _histograms(report.histograms)),
         *map(_table, report.tables),
         panel("What each step dropped and let through", _by_step(report)),

@@ -58,11 +58,27 @@ class DocumentSource:
     """Digest of the artifact's record; None for plain files, which the fingerprint describes in full."""
 
 
-def find_documents(address: str | Path, allow_missing: bool = False) -> DocumentSource:
-    """A documents artifact, or the files of texts that `list_files` finds at a path or URL.
+class Part(NamedTuple):
+    """Some of the files of a documents artifact, as an input of its own: one of several sources in the artifact."""
+
+    address: str
+    """Of the artifact."""
+    name: str
+    files: tuple[str, ...]
+    """Their paths in the artifact's record."""
+
+
+def find_documents(place: str | Path | Part, allow_missing: bool = False) -> DocumentSource:
+    """A documents artifact, a part of one, or the files of texts that `list_files` finds at a path or URL.
 
     Raises: DataError if there is nothing of this kind; IncompleteError if the artifact lacks parts.
     """
+    if isinstance(place, Part):
+        whole = find_documents(place.address, allow_missing)
+        wanted = {join(place.address, path) for path in place.files}
+        files = tuple(file for file in whole.files if file.address in wanted)
+        return replace(whole, name=place.name, files=files)
+    address = place
     name = str(address).rstrip("/").rpartition("/")[2]
     if exists(join(address, RECORD)):
         record = require_complete(address, "documents", allow_missing)

@@ -19,7 +19,7 @@ from dclm.core.store import join
 from dclm.tokens.account import SourceRows, token_account
 from dclm.tokens.config import TokenizeConfig
 from dclm.tokens.curriculum import phase_rows
-from dclm.tokens.documents import DocumentSource, find_documents
+from dclm.tokens.documents import DocumentSource, Part, find_documents
 from dclm.tokens.job import Job
 from dclm.tokens.manifest import write_manifest
 from dclm.tokens.mixture import copies_of, plan_copies, write_copies
@@ -34,7 +34,7 @@ VERSION = 3
 
 
 def tokenize(
-    documents: Sequence[Path | str | DocumentSource],
+    documents: Sequence[Path | str | Part | DocumentSource],
     out: Path | str,
     *,
     tokenizer: str = "gpt-neox-20b",
@@ -47,7 +47,7 @@ def tokenize(
     force: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Record:
-    """Make the tokens artifact `out` from documents artifacts, files of texts, or folders of them.
+    """Make the tokens artifact `out` from documents artifacts, parts of them, files of texts, or folders of them.
 
     out: a local folder or a URL; documents artifacts may also be either. The bytes depend only on the inputs, the
     tokenizer and `config`. A finished artifact with the same fingerprint is returned unchanged; finished units of a
@@ -61,8 +61,10 @@ def tokenize(
         given if isinstance(given, DocumentSource) else find_documents(given, allow_missing) for given in documents
     )
     inputs = {f"source {i}": source.fingerprint for i, source in enumerate(sources)}
+    parts = {f"source {i}": list(part.files) for i, part in enumerate(documents) if isinstance(part, Part)}
     identity = fingerprint(
         {"stage": "tokenize", "version": VERSION, "config": config, "tokenizer": file.sha256, "inputs": inputs}
+        | ({"parts": parts} if parts else {})
     )
 
     def make(space: Workspace) -> Record:
@@ -98,16 +100,19 @@ def tokenize(
         make=make,
         engine=engine or SerialEngine(),
         progress=progress or NullProgress(),
-        inputs=[
-            place
-            for given in documents
-            for place in ([f.address for f in given.files] if isinstance(given, DocumentSource) else [given])
-        ],
+        inputs=[place for given in documents for place in _places(given)],
         started=started,
         wait=wait,
         force=force,
         say=say,
     )
+
+
+def _places(given: Path | str | Part | DocumentSource) -> list[Path | str]:
+    """Where an input is."""
+    if isinstance(given, DocumentSource):
+        return [file.address for file in given.files]
+    return [given.address if isinstance(given, Part) else given]
 
 
 def _cpu_seconds(space: Workspace) -> float:

@@ -67,6 +67,8 @@ class Indexed(Step):
 class KeyIndexed(Indexed):
     """A step whose index consists of sorted keys."""
 
+    index_version: ClassVar[int] = 2
+
     @abstractmethod
     def index_keys(self, context: Context) -> Mapping[str, MapFunction]:
         """Name of each relation → function that emits a batch's keys: `key` (uint64), `row`, optionally `check`

@@ -1,10 +1,10 @@
 """Sorted keys on disk; a lookup reads only the pages that its searches touch.
 
     INDEX/keys/RUN/RELATION/PPPP.arrow      tables in order of key: key, check (if any), shard, row
-    INDEX/sets/RUN/UUUUU.arrow              row, shingles: sets of the documents of one file
+    INDEX/sets/RUN/UUUUU.arrow              row, shingles, sum: sets of the documents of one file
 
 A run holds the keys of one corpus. An index of several corpora has a run for each, so the cost of adding a corpus
-depends only on that corpus.
+depends only on that corpus. What a search reads is compared with sums when it is first read (`dclm.dedup.index.blocks`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from numba import njit
 
 from dclm.core.errors import DataError
 from dclm.core.record import Record, read_record
-from dclm.core.store import join, local_file
+from dclm.core.store import join
 from dclm.dedup.columns import I64, U64, Bool
+from dclm.dedup.index.blocks import SUFFIX, CheckedTable, checked_tables, mapped, row_sums
 from dclm.dedup.index.indexed import PARTITIONS
 
 
@@ -57,7 +58,10 @@ class Relation:
             [join(address, key_path(run, relation, partition)) for partition in range(PARTITIONS)]
             for address, run in _runs(indexes)
         ]
-        self._open: dict[str, list[pa.Table]] = {}
+        self._hashes = {
+            join(address, file.path): file.sha256 for address in indexes for file in read_record(address).files
+        }
+        self._open: dict[str, list[CheckedTable]] = {}
 
     def holds(self, keys: U64, checks: U64 | None = None) -> Bool:
         """Whether an index has each key (with the same check)."""
@@ -96,17 +100,33 @@ class Relation:
             places = places[np.argsort(keys[places], kind="stable")]
             mine = keys[places]
             for run in range(self.num_runs) if runs is None else runs:
-                for table in self._tables_at(self._parts[run][number]):
-                    stored = table.column("key").to_numpy()
-                    if len(stored):
-                        low, high = np.searchsorted(mine, stored[0]), np.searchsorted(mine, stored[-1], "right")
-                        if low < high:
-                            yield places[low:high], table
+                for checked in self._tables_at(self._parts[run][number]):
+                    low, high = checked.range_of(mine)
+                    if low < high:
+                        checked.check(mine[low:high])
+                        yield places[low:high], checked.table
 
-    def _tables_at(self, address: str) -> list[pa.Table]:
+    def _tables_at(self, address: str) -> list[CheckedTable]:
         if address not in self._open:
-            self._open[address] = mapped(address)
+            sums = address.removesuffix(".arrow") + SUFFIX
+            self._open[address] = checked_tables(address, self._hashes.get(sums))
         return self._open[address]
+
+
+class _SetTable(NamedTuple):
+    """The sets of some documents of a file."""
+
+    rows: I64
+    offsets: I64
+    values: U64
+    sums: U64
+
+
+def with_sums(sets: pa.RecordBatch) -> pa.RecordBatch:
+    """Columns row and `shingles`, with the sums that `Sets` compares."""
+    lists = sets.column("shingles")
+    sums = row_sums(sets.column("row").to_numpy(), lists.offsets.to_numpy(), lists.values.to_numpy())
+    return sets.append_column("sum", pa.array(sums))
 
 
 class Sets:
@@ -114,32 +134,30 @@ class Sets:
 
     def __init__(self, indexes: Sequence[str]) -> None:
         self._runs = list(_runs(indexes))
-        self._open: dict[tuple[int, int], list[tuple[I64, I64, U64]]] = {}
+        self._open: dict[tuple[int, int], list[_SetTable]] = {}
 
     def get(self, run: int, shard: int, row: int) -> U64:
-        """Sorted distinct shingle hashes of a document."""
-        for rows, offsets, values in self._tables(run, shard):
+        """Sorted distinct shingle hashes of a document. Raises: DataError if they are not what was written."""
+        for rows, offsets, values, sums in self._tables(run, shard):
             place = int(np.searchsorted(rows, row))
             if place < len(rows) and rows[place] == row:
+                mine = slice(place, place + 1)
+                if row_sums(rows[mine], offsets[place : place + 2], values)[0] != sums[place]:
+                    where = join(self._runs[run][0], set_path(self._runs[run][1], shard))
+                    raise DataError(where, f"found another set of document {row} than was written", "make it again")
                 return values[offsets[place] : offsets[place + 1]]
         raise DataError(self._runs[run][0], f"has no set for document {row} of its file {shard}", "rebuild the index")
 
-    def _tables(self, run: int, shard: int) -> list[tuple[I64, I64, U64]]:
+    def _tables(self, run: int, shard: int) -> list[_SetTable]:
         if (run, shard) not in self._open:
             address, number = self._runs[run]
             tables = []
             for table in mapped(join(address, set_path(number, shard))):
                 sets = table.column("shingles").chunk(0)
-                tables.append((table.column("row").to_numpy(), sets.offsets.to_numpy(), sets.values.to_numpy()))
+                row, sums = table.column("row").to_numpy(), table.column("sum").to_numpy()
+                tables.append(_SetTable(row, sets.offsets.to_numpy(), sets.values.to_numpy(), sums))
             self._open[run, shard] = tables
         return self._open[run, shard]
-
-
-def mapped(address: str) -> list[pa.Table]:
-    """The tables of a file, memory-mapped for as long as they are used."""
-    with pa.memory_map(str(local_file(address))) as source:
-        file = pa.ipc.open_file(source)
-        return [pa.Table.from_batches([file.get_batch(index)]) for index in range(file.num_record_batches)]
 
 
 def _runs(indexes: Sequence[str]) -> Iterator[tuple[str, int]]:

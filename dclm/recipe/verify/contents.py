@@ -39,6 +39,8 @@ def content_problems(address: str, record: Record) -> Iterator[str]:
         numbers = [part for part in parts if isinstance(part, int)]
         if len(numbers) < len(parts) or counts.get("read") != sum(numbers):
             yield f"states that {counts.get('read')} records were read, but accounts for {parts}"
+    elif record.kind == "index":
+        yield from _index_problems(record)
     elif record.kind == "tokens" and "sequences" in counts:
         if counts["sequences"] != rows["tokens"]:
             yield f"states that there are {counts['sequences']} sequences, but its files contain {rows['tokens']}"
@@ -48,6 +50,21 @@ def content_problems(address: str, record: Record) -> Iterator[str]:
         loss, said = sum(last) / len(last) if last else None, counts.get("final_loss")
         if loss is None or not isinstance(said, float) or abs(loss - said) > _TOLERANCE:
             yield f"states that the training loss is {said}, but {METRICS} gives {loss}"
+
+
+def _index_problems(record: Record) -> Iterator[str]:
+    """Numbers of keys of each corpus and relation that differ from those of its files."""
+    runs = record.counts.get("runs")
+    found: dict[str, int] = {}
+    for entry in record.files:
+        if entry.path.startswith("keys/"):
+            place = entry.path.rpartition("/")[0].removeprefix("keys/")
+            found[place] = found.get(place, 0) + (entry.rows or 0)
+    for number, run in enumerate(runs if isinstance(runs, list) else ()):
+        for relation, keys in run["keys"].items():
+            held = found.get(f"{number:04d}/{relation}")
+            if held != keys:
+                yield f"states that corpus {number} has {keys} keys in {relation}, but its files contain {held}"
 
 
 def _rows(record: Record) -> dict[str, int]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from dclm.core.errors import DclmError
-from dclm.core.record import RECORD, Record, fingerprint, read_record
+from dclm.core.record import RECORD, Record, content_hash, fingerprint, read_record
 from dclm.core.storage import is_local
 from dclm.core.store import absolute, join
 from dclm.recipe.verify.contents import content_problems, result_problems
@@ -15,7 +15,7 @@ from dclm.recipe.verify.files import Found, compare_files, find_artifacts
 from dclm.recipe.verify.findings import Report, Verified
 from dclm.recipe.verify.links import checkpoint_model, plain_inputs, pool_file_identity
 
-_STAGES = ("documents", "tokens", "validation", "train", "scores", "classifiers", "pool")
+_STAGES = ("documents", "across", "tokens", "validation", "train", "scores", "classifiers", "pool")
 """Folders of a run in which every artifact has a record."""
 
 
@@ -97,6 +97,7 @@ class _Verification:
     def _links(self, name: str, record: Record) -> None:
         """Check that each input that is part of the run is the one that was used."""
         here = {other.fingerprint: (place, other) for place, other in self.records.items()}
+        here |= {content_hash(other): found for found in list(here.values()) if (other := found[1]).kind == "index"}
         plain = plain_inputs(self.records.values())
         for role, mark in sorted(record.inputs.items()):
             where = _below(name, RECORD)
@@ -108,7 +109,7 @@ class _Verification:
                         f"was made from a {role} with the digest {digest[:12]}…, but {place} has {other.digest[:12]}…"
                     )
                     self.report.add("differs", where, what)
-            elif record.kind == "documents" and role == "pool":
+            elif (record.kind, role) in (("documents", "pool"), ("index", "documents")):
                 self._pool(name, record, mark)
             elif record.kind == "scores" and role == "model":
                 self._model(where, record, mark)
@@ -143,14 +144,14 @@ class _Verification:
                 place = self._moved(place)
             size, found = pool_file_identity(place, file)
             if size is None:
-                self.report.add("missing", place, f"no such file, but documents were made from it ({file['name']})")
+                self.report.add("missing", place, f"no such file, but the {record.kind} artifact was made from it")
             elif found is None:
                 self.report.add("outside", place, "is on an external server and is not downloaded")
             elif found == file["identity"]:
                 verified.files += 1
                 verified.bytes += size
             else:
-                what = f"found {found[:12]}…, allowed: {file['identity'][:12]}…, from which the documents were made"
+                what = f"found {found[:12]}…, allowed: {file['identity'][:12]}…, as when it was read"
                 self.report.add("differs", place, what)
         self.report.verified.append(verified)
 

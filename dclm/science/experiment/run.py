@@ -77,7 +77,7 @@ def run_experiment(
         options = RunOptions(until="curate", force=force, make_progress=make_progress, say=_prefixed(say, name))
         run = Run(recipe, out / name, engine, options)
         run.execute()
-        overlaps[name] = overlap([Path(run.layout.documents(s.name)) for s in recipe.recipe.data], held_out)
+        overlaps[name] = overlap([Path(place) for place in run.layout.trained_documents().values()], held_out)
     options = RunOptions(until="train", force=force, make_progress=make_progress)
     cells = loaded.cells()
     points = []

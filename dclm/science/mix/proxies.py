@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dclm.core.engine import Engine, SerialEngine
@@ -14,7 +14,7 @@ from dclm.core.record import fingerprint, read_record
 from dclm.core.storage import write_atomic
 from dclm.core.store import absolute
 from dclm.recipe.layout import Layout, SharingLayout
-from dclm.recipe.recipe import LoadedRecipe
+from dclm.recipe.recipe import DedupAcross, LoadedRecipe
 from dclm.recipe.run import Run, RunOptions
 from dclm.science.experiment.held_out import write_held_out
 from dclm.science.mix.swarm import LoadedSwarm, propose
@@ -102,6 +102,11 @@ def train_proxy(proxy: Proxy) -> dict[str, float]:
     return losses
 
 
+def _among(rule: DedupAcross | None, names: Sequence[str]) -> DedupAcross | None:
+    """The rule without the sources that a proxy does not read."""
+    return None if rule is None else dataclasses.replace(rule, prefer=tuple(n for n in rule.prefer if n in names))
+
+
 def _proxy(loaded: LoadedSwarm, out: Path, shares: Mapping[str, float], held_out: Mapping[str, Path]) -> Proxy:
     recipe, swarm = loaded.recipe.recipe, loaded.swarm
     data = tuple(
@@ -110,6 +115,7 @@ def _proxy(loaded: LoadedSwarm, out: Path, shares: Mapping[str, float], held_out
     changed = dataclasses.replace(
         recipe,
         data=data,
+        dedup_across=_among(recipe.dedup_across, [source.name for source in data]),
         phases=(),
         temperature=None,
         scale=swarm.scale,
@@ -117,13 +123,14 @@ def _proxy(loaded: LoadedSwarm, out: Path, shares: Mapping[str, float], held_out
         seed=swarm.seed,
         validation=None,
     )
-    layout = Layout(out=absolute(out), loaded=loaded.recipe)
+    layout = Layout(out=absolute(out), loaded=dataclasses.replace(loaded.recipe, recipe=changed))
+    documents = layout.trained_documents()
     identity = fingerprint(
         {
             "stage": "proxy",
             "version": VERSION,
             "shares": {source.name: source.weight for source in data},
-            "documents": {source.name: read_record(layout.documents(source.name)).fingerprint for source in data},
+            "documents": {name: read_record(place).fingerprint for name, place in documents.items()},
             "tokenizer": recipe.tokenizer,
             "scale": find_scale(swarm.scale),
             "tokens": swarm.tokens,
