@@ -189,7 +189,7 @@ class Exchange:
         decision = self._decide(step, keys, 0)
         with unit_files(unit.directory) as (directory, outcome):
             for name, tables in (
-                (DROPS, [decision.drops]),
+                (DROPS, decision.drop_tables or [decision.drops]),
                 (EDITS, decision.edits),
                 (COLUMNS, [] if decision.columns is None else [decision.columns]),
             ):

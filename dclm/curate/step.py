@@ -178,6 +178,11 @@ class Decision:
 
     drops: pa.Table
     """Columns shard (int32), row (int64), sorted by both, and the reasons for the ledger: any of `REASONS`."""
+    drop_tables: Iterable[pa.Table] = ()
+    """Instead of `drops`, which is then empty: tables of the same columns, in any order, such as `reduced`.
+
+    Read once, one table at a time, so that no process has to hold all drops of a decision that has many.
+    """
     edits: Iterable[pa.Table] = ()
     """Tables with columns shard (int32), row, start, end (int64): bytes start … end of a document's `text` are removed.
 
@@ -194,6 +199,13 @@ class Decision:
     """Tables stored in the artifact in addition to the documents, such as `clusters`: each in parts, at least one."""
     then: Round | IterativeReduce | None = None
     """Set if more work is needed before the decision is final; then only `then` counts."""
+
+    def all_drops(self) -> pa.Table:
+        """The drops in one table, sorted by shard and row, whichever way they were given."""
+        tables = list(self.drop_tables)
+        return (
+            pa.concat_tables(tables).sort_by([("shard", "ascending"), ("row", "ascending")]) if tables else self.drops
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -83,7 +83,9 @@ class Exact(KeyIndexed, Global):
     def memory(self) -> str:
         if self.of in _UNITS:
             return f"a worker needs 1 GB and 36 B per {self.of} removed from its shard"
-        return "a worker needs 1 GB; the deciding worker: 24 B per duplicate"
+        if not self.carry:
+            return "a worker needs 1 GB"
+        return "a worker needs 1 GB; with carry, the deciding worker: 100 B per duplicate"
 
     def index_settings(self) -> Mapping[str, object]:
         return {"of": self.of, "normalize": self.normalize, "min_length": self.min_length}
@@ -156,13 +158,29 @@ class Exact(KeyIndexed, Global):
         if self.of in _UNITS:
             duplicates = sum(edits.num_rows for edits in reduced)
             return Decision(drops=no_drops(), edits=reduced, info={"duplicates": duplicates})
-        drops = pa.concat_tables(reduced).sort_by([("shard", "ascending"), ("row", "ascending")])
-        if self.of == "text":
-            drops = drops.append_column("similarity", pa.array(np.ones(drops.num_rows)))
-        info = {"duplicates": drops.num_rows - drops.column("kept_row").null_count}
+        total, in_index = 0, 0
+        for table in reduced:
+            total += table.num_rows
+            in_index += table.column("kept_row").null_count
+        info = {"duplicates": total - in_index}
         if self.against:
-            info["in_index"] = drops.column("kept_row").null_count
+            info["in_index"] = in_index
+        tables = _Equal(reduced) if self.of == "text" else reduced
+        if not self.carry:
+            return Decision(drops=no_drops(), drop_tables=tables, info=info)
+        drops = pa.concat_tables(tables).sort_by([("shard", "ascending"), ("row", "ascending")])
         return with_copies(Decision(drops=drops, info=info), self.carry)
+
+
+class _Equal:
+    """Tables of drops, with the similarity of equal texts."""
+
+    def __init__(self, reduced: Iterable[pa.Table]) -> None:
+        self._reduced = reduced
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        for table in self._reduced:
+            yield table.append_column("similarity", pa.array(np.ones(table.num_rows)))
 
 
 class _Values(NamedTuple):

@@ -53,8 +53,9 @@ def partitions(keys: pa.Table, count: int) -> list[pa.Table]:
 def drop(decision: Decision, shards: Shards) -> list[list[pa.RecordBatch]]:
     """`shards` without the documents that the decision drops."""
     kept = []
+    drops = decision.all_drops()
     for shard, batches in enumerate(shards):
-        rows = decision.drops.filter(pc.equal(decision.drops["shard"], shard))["row"].combine_chunks()
+        rows = drops.filter(pc.equal(drops["shard"], shard))["row"].combine_chunks()
         kept.append([b.filter(pc.invert(pc.is_in(b.column("_row"), rows))) for b in batches])
     return kept
 

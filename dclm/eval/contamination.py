@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -94,13 +95,8 @@ def contamination(
     IncompleteError; DataError if the scores belong to other data.
     """
     records = [require_complete(path, "documents", allow_missing) for path in documents]
-    missing: dict[str, str] = {}
-    rows: dict[str, dict[int, Row]] = {
-        task.task: {n: row for part in parts for n, row in zip(part.row_numbers, part.originals, strict=True)}
-        for task, parts in available_parts(suite, missing)
-    }
-    tasks = [task for task in suite.tasks if task.task in rows]
-    texts = {task.task: item_texts(task, rows[task.task]) for task in tasks}
+    found_items = _items(suite)
+    tasks, rows, texts, missing = found_items.tasks, found_items.rows, found_items.texts, found_items.missing
     batches = _batches(documents, records)
     overlap = item_overlap([[text] for each in texts.values() for text in each], batches, ngram)
     found: dict[str, TaskContamination] = {}
@@ -127,6 +123,43 @@ def contamination(
         tasks=found,
         missing=missing,
     )
+
+
+class _Items(NamedTuple):
+    """The items of the tasks of a suite whose data is available."""
+
+    tasks: list[Task]
+    rows: dict[str, dict[int, Row]]
+    """Task → number of each row of its data → the row."""
+    texts: dict[str, list[str]]
+    """Task → the text of each row, in order of row."""
+    missing: dict[str, str]
+    """Task → why its data is not available."""
+
+
+def _items(suite: Suite) -> _Items:
+    missing: dict[str, str] = {}
+    rows: dict[str, dict[int, Row]] = {
+        task.task: {n: row for part in parts for n, row in zip(part.row_numbers, part.originals, strict=True)}
+        for task, parts in available_parts(suite, missing)
+    }
+    tasks = [task for task in suite.tasks if task.task in rows]
+    texts = {task.task: item_texts(task, rows[task.task]) for task in tasks}
+    return _Items(tasks, rows, texts, missing)
+
+
+def item_documents(suite: Suite) -> tuple[list[dict[str, str]], Mapping[str, str]]:
+    """The items of a suite as documents with an `id` (`TASK#ROW`) and a `text`; and task → why its data is missing.
+
+    `dclm dedup index` makes an index of them, against which the steps of a pipeline can be run.
+    """
+    items = _items(suite)
+    documents = [
+        {"id": f"{task.task}#{row}", "text": text}
+        for task in items.tasks
+        for row, text in zip(sorted(items.rows[task.task]), items.texts[task.task], strict=True)
+    ]
+    return documents, items.missing
 
 
 def item_texts(task: Task, rows: Mapping[int, Row]) -> list[str]:

@@ -49,5 +49,5 @@ def replaced(decision: Decision, shards: Shards) -> dict[int, int]:
         for batch in batches
         for row, name in zip(batch.column("_row").to_pylist(), batch.column("id").to_pylist(), strict=True)
     }
-    rows = decision.drops.to_pylist()
+    rows = decision.all_drops().to_pylist()
     return {place[r["shard"], r["row"]]: place[r["kept_shard"], r["kept_row"]] for r in rows}

@@ -32,9 +32,9 @@ def keep_index(step: KeyIndexed, shards: Shards, out: Path) -> Path:
     keys = {}
     for relation, emit in step.index_keys(context).items():
         emitted = [
-            emit(batch).append_column("shard", pa.array([shard] * emit(batch).num_rows, pa.int32()))
+            found.append_column("shard", pa.array([shard] * found.num_rows, pa.int32()))
             for shard, batches in enumerate(shards)
-            for batch in batches
+            for found in map(emit, batches)
         ]
         tables = partitions(pa.Table.from_batches(emitted), PARTITIONS)
         tables = tables if emit_sets is not None else list(map(distinct_keys, tables))

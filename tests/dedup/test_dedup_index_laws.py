@@ -110,7 +110,7 @@ def test_exact_lines(a: list[str], b: list[str], c: list[str], shards: int) -> N
         *lines, last = text.split("\n")
         left, cut = "", False
         for line, end in [*((line, "\n") for line in lines), (last, "")]:
-            cut |= line in seen
+            cut |= line in seen and bool(line + end)
             left += "" if line in seen else line + end
             seen.add(line)
         if left.strip() or not cut:

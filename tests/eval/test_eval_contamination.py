@@ -10,15 +10,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from dclm.cli.main import main
+from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import FileEntry, Record, write_record
 from dclm.core.storage import sha256_file
+from dclm.curate.options import CurateOptions
+from dclm.curate.pipeline import Pipeline, bind
+from dclm.curate.stage import curate
+from dclm.dedup.substring.step import Substring
 from dclm.eval.contamination import contamination, item_texts
 from dclm.eval.data.load import Part
 from dclm.eval.data.rows import Row
 from dclm.eval.run.unit import ITEMS
 from dclm.eval.suite import Suite, suite_of
 from dclm.eval.task import load_task
+from dclm.pool.files import list_files
 
 
 def long_row(number: int) -> Row:
@@ -110,3 +116,48 @@ def test_the_command_prints_and_writes_and_refuses(
     write_record(tmp_path / "d", Record(kind="tokens", name="t", fingerprint="f", config={}))
     with pytest.raises(ConfigError, match="kind tokens"):
         contamination([where], suite)
+
+
+def test_an_index_of_items_finds_them_in_documents_as_plain_python_does(suite: Suite, tmp_path: Path) -> None:
+    """`dclm dedup items` and `dclm dedup index`, then a step against the index, on planted spans of items."""
+    main(["dedup", "items", "--tasks", "boolq", "--out", str(tmp_path / "items.jsonl")])
+    items = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [item["id"] for item in items] == ["boolq#0", "boolq#1", "boolq#2", "boolq#3"]
+    length = 8
+    step = f"substring: {{min_tokens: {length}}}"
+    main(["dedup", "index", str(tmp_path / "items.jsonl"), "--step", step, "--out", str(tmp_path / "index")])
+    words = [item["text"].split() for item in items]
+    copied = "the same words twice in this corpus and nothing of any item"
+    texts = [
+        "clean text " * 5,
+        f"before {' '.join(words[1][2:12])} after",  # 10 words of an item
+        f"before {' '.join(words[2][:7])} after",  # one word too few
+        copied,
+        copied,
+        " ".join([*words[0][5:13], "between", *words[2][1:9]]),
+    ]
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    known = Substring(min_tokens=length, keep="all", against=(str(tmp_path / "index"),), action="report")
+    pipeline = bind(Pipeline(name="contamination", steps=(known,)))
+    files = list_files([str(tmp_path / "corpus.jsonl")])
+    record = curate(pipeline, files, tmp_path / "out", CurateOptions(), SerialEngine())
+    assert record.counts["kept"] == len(texts)
+    windows = {tuple(item[i : i + length]) for item in words for i in range(len(item) - length + 1)}
+    expected = set()
+    for row, text in enumerate(texts):
+        found = text.split()
+        for i in range(len(found) - length + 1):
+            if tuple(found[i : i + length]) in windows:
+                expected |= {(row, place) for place in range(i, i + length)}
+    spans = pq.read_table(tmp_path / "out" / "tables" / "00-substring.spans.parquet").to_pylist()
+    told = {
+        (span["row"], place)
+        for span in spans
+        for place in range(
+            len(texts[span["row"]][: span["start"]].split()), len(texts[span["row"]][: span["end"]].split())
+        )
+    }
+    assert told == expected
+    assert {row for row, _ in expected} == {1, 5}
+    with pytest.raises(ValueError, match="finds nothing without `against`"):
+        Substring(keep="all")

@@ -4,7 +4,7 @@
     INDEX/sets/RUN/UUUUU.arrow              row, shingles, sum: sets of the documents of one file
 
 A run holds the keys of one corpus. An index of several corpora has a run for each, so the cost of adding a corpus
-depends only on that corpus. What a search reads is compared with sums when it is first read (`dclm.dedup.index.blocks`).
+depends only on that corpus. Whatever a search reads is compared with sums the first time (`dclm.dedup.index.blocks`).
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ _ANCHOR_BYTES = 64  # per repeated anchor, while anchors are sorted by document
 
 ANCHORS, SPANS = "anchors", "spans"
 """The relations of an index: hashes of the anchors, and 128-bit hashes of all spans of `min_tokens` tokens."""
-Keep = Literal["first", "none"]
+Keep = Literal["first", "none", "all"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,11 +53,16 @@ class Substring(KeyIndexed, Global):
     min_tokens: Annotated[int, Range(2, 1_000_000)] = 50
     """Length of the shortest span."""
     keep: Keep = "first"
-    """Whether the first copy in document order is kept, or none."""
+    """Which copies are kept: the first in document order, none, or all. With `all`, only spans that `against` contains
+    are cut out, such as those of evaluation items."""
     against: tuple[str, ...] = ()
     """Indexes of other documents, made by `dclm dedup index`: every copy of a span that they contain is cut out."""
     action: Literal["remove", "report"] = "remove"
     """Whether spans are cut out, or only listed in the table `spans` (shard, row, start, end; bytes of the text)."""
+
+    def __post_init__(self) -> None:
+        if self.keep == "all" and not self.against:
+            raise ValueError("keep: all finds nothing without `against`")
 
     @property
     def memory(self) -> str:
@@ -69,7 +74,7 @@ class Substring(KeyIndexed, Global):
         return {"min_tokens": self.min_tokens}
 
     def index_keys(self, context: Context) -> Mapping[str, MapFunction]:
-        anchors = dataclasses.replace(self, against=()).open(context)
+        anchors = dataclasses.replace(self, keep="first", against=()).open(context)
         return {ANCHORS: lambda batch: anchors(batch).select(["key", "row"]), SPANS: self._all_spans}
 
     def _all_spans(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -97,7 +102,7 @@ class Substring(KeyIndexed, Global):
         return emit
 
     def reduce(self, keys: pa.Table) -> pa.Table:
-        repeated = _repeated(hashes(keys, "key"))
+        repeated = np.zeros(keys.num_rows, np.bool_) if self.keep == "all" else _repeated(hashes(keys, "key"))
         if self.against:
             repeated |= keys.column("known").to_numpy() != 0
         return keys.select(["shard", "row", "token"]).filter(pa.array(repeated))
@@ -167,7 +172,8 @@ class RepeatedSpans(Global):
         key, check = key[order], check[order]
         same = (key[1:] == key[:-1]) & (check[1:] == check[:-1])  # same as the previous one
         gone = np.zeros(len(key), np.bool_)
-        gone[1:] = same
+        if self.keep != "all":
+            gone[1:] = same
         if self.keep == "none":
             gone[:-1] |= same
         if self.against:
