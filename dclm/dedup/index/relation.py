@@ -54,13 +54,13 @@ class Relation:
     """One relation of several indexes."""
 
     def __init__(self, indexes: Sequence[str], relation: str) -> None:
+        records = {address: read_record(address) for address in indexes}
         self._parts = [
             [join(address, key_path(run, relation, partition)) for partition in range(PARTITIONS)]
-            for address, run in _runs(indexes)
+            for address, record in records.items()
+            for run in range(runs_of(record))
         ]
-        self._hashes = {
-            join(address, file.path): file.sha256 for address in indexes for file in read_record(address).files
-        }
+        self._hashes = {join(address, f.path): f.sha256 for address, record in records.items() for f in record.files}
         self._open: dict[str, list[CheckedTable]] = {}
 
     def holds(self, keys: U64, checks: U64 | None = None) -> Bool:
