@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -87,6 +89,28 @@ def test_the_order_in_which_partitions_are_reduced_does_not_matter() -> None:
     keys = _keys(step, documents)
     tables = [step.reduce(part) for part in keys]
     assert step.decide(tables).all_drops().equals(step.decide(tables[::-1]).all_drops())
+
+
+def test_drops_are_read_one_partition_at_a_time_unless_copies_are_carried() -> None:
+    documents = make_shards([str(i % 37) for i in range(200)])
+    step = Exact()
+    tables = [step.reduce(part) for part in _keys(step, documents)]
+    read: list[int] = []
+
+    class Reduced:
+        def __iter__(self) -> Iterator[pa.Table]:
+            for number, table in enumerate(tables):
+                read.append(number)
+                yield table
+
+    decision = step.decide(Reduced())
+    read.clear()
+    first = next(iter(decision.drop_tables))
+    assert read == [0]
+    assert first.column_names[-1] == "similarity"
+    assert decision.drops.num_rows == 0
+    assert decision.all_drops().num_rows == decision.info["duplicates"] == 163
+    assert not Exact(carry=("size",)).decide(tables).drop_tables
 
 
 def _keys(step: Exact, documents: list[list[pa.RecordBatch]]) -> list[pa.Table]:
