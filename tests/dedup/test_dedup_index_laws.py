@@ -6,10 +6,11 @@ Each step is tested for the documents for which docs/dedup.md says that the law 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 from dedup_documents import Shards, ids, make_shards
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,19 @@ from dclm.dedup.serial import apply, decide
 from dclm.dedup.substring.step import Substring
 
 LAW = settings(max_examples=50, deadline=None)
+PARTITIONS = 2
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_partitions() -> Iterator[None]:
+    """An example takes as long as it writes files; the number of partitions is tested with the engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for place in ("dclm.dedup.index.relation.PARTITIONS", "index_in_process.PARTITIONS"):
+            patch.setattr(place, PARTITIONS)
+        patch.setattr(Global, "num_partitions", PARTITIONS)
+        yield
+
+
 WORDS = ["red", "green", "blue", "Red", "old", ""]
 LINES = st.lists(st.sampled_from(WORDS), max_size=5).map(" ".join)
 CORPUS = st.lists(st.lists(LINES, max_size=3).map("\n".join), max_size=7)
@@ -109,8 +123,8 @@ def test_exact_lines(a: list[str], b: list[str], c: list[str], shards: int) -> N
     for number, text in enumerate(a + b + c):
         *lines, last = text.split("\n")
         left, cut = "", False
-        for line, end in [*((line, "\n") for line in lines), (last, "")]:
-            cut |= line in seen and bool(line + end)
+        for line, end in [*((line, "\n") for line in lines), *([(last, "")] if last else [])]:
+            cut |= line in seen
             left += "" if line in seen else line + end
             seen.add(line)
         if left.strip() or not cut:
