@@ -33,11 +33,16 @@ def in_order(rule: DedupAcross, names: Sequence[str]) -> list[str]:
 
 
 def dedup_across(
-    recipe: Recipe, layout: Layout, engine: Engine, progress: Progress, say: Callable[[str], None]
+    recipe: Recipe,
+    layout: Layout,
+    engine: Engine,
+    progress: Progress,
+    say: Callable[[str], None],
+    force: bool = False,
 ) -> Record:
     """Deduplicate the documents of all sources together into OUT/across, or reuse it.
 
-    Raises: the errors of `curate`; IncompleteError if the documents of a source lack parts that the recipe needs.
+    force: replace what an earlier version of the recipe made. Raises: the errors of `curate`; IncompleteError if the documents of a source lack parts that the recipe needs.
     """
     rule = recipe.dedup_across
     assert rule is not None
@@ -57,7 +62,7 @@ def dedup_across(
     )
     bound = bind(Pipeline(name=NAME, steps=rule.steps))
     options = CurateOptions(seed=recipe.seed, unit_bytes=0, shard_bytes=0)  # so that each shard is of one source
-    record = curate(bound, files, layout.across, options, engine, progress, say=say, origin=origin)
+    record = curate(bound, files, layout.across, options, engine, progress, say=say, force=force, origin=origin)
     found = read_overlaps(record)
     assert found is not None
     for line in overlap_lines(found):

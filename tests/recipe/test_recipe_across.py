@@ -85,9 +85,9 @@ def write(root: Path, rule: str, documents: dict[str, list[tuple[int, str]]]) ->
     return path
 
 
-def run(path: Path, engine: Engine | None = None, until: str = "curate") -> tuple[Path, list[str]]:
+def run(path: Path, engine: Engine | None = None, until: str = "curate", force: bool = False) -> tuple[Path, list[str]]:
     said: list[str] = []
-    options = RunOptions(until=until, say=said.append)  # type: ignore[arg-type]
+    options = RunOptions(until=until, say=said.append, force=force)  # type: ignore[arg-type]
     out = path.parent / f"out-{path.stem}"
     Run(load_recipe(path), out, engine or SerialEngine(), options).execute()
     return out, said
@@ -178,7 +178,7 @@ def test_tokens_are_made_from_what_stays_source_by_source(tmp_path: Path) -> Non
     assert not [finding for finding in verify(str(out)).findings if finding[0] != "outside"]
     before = read_record(out / "tokens").fingerprint
     path.write_text(path.read_text().replace("prefer: [wiki, books]", "prefer: [crawl]"))
-    run(path, until="tokenize")
+    run(path, until="tokenize", force=True)
     found = read_overlaps(read_record(out / "across"))
     assert found is not None
     assert found.sources == ("crawl", "books", "wiki")
