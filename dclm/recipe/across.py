@@ -42,7 +42,8 @@ def dedup_across(
 ) -> Record:
     """Deduplicate the documents of all sources together into OUT/across, or reuse it.
 
-    force: replace what an earlier version of the recipe made. Raises: the errors of `curate`; IncompleteError if the documents of a source lack parts that the recipe needs.
+    force: replace what an earlier version of the recipe made. Raises: the errors of `curate`; IncompleteError if the
+    documents of a source lack parts that the recipe needs.
     """
     rule = recipe.dedup_across
     assert rule is not None

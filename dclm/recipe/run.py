@@ -263,13 +263,8 @@ class Run:
     def _contamination(self) -> Mapping[str, Mapping[str, Any]]:
         if not self.recipe.contamination or not self.suite.tasks:
             return {}
-        return find_contamination(
-            self.layout.contamination,
-            self.layout.trained_documents(),
-            self.suite,
-            self.layout.scores,
-            self.recipe.allow_incomplete,
-        )
+        where, documents = self.layout.contamination, self.layout.trained_documents()
+        return find_contamination(where, documents, self.suite, self.layout.scores, self.recipe.allow_incomplete)
 
     def _result(self, scores: Mapping[str, Any]) -> Result:
         trained = next(r for r in self.records if r.kind == "checkpoint")
