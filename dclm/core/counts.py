@@ -62,6 +62,8 @@ class DocumentsCounts(Counts):
     """Index and name of a step that decides over all documents → what it found."""
     pool_bytes: int
     """Size of the pool's files."""
+    overlaps: Names | None = None
+    """What the sources of a recipe have in common, as `dclm.documents.overlaps.Overlaps`; null for a single source."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

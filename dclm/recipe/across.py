@@ -39,14 +39,15 @@ def dedup_across(
     progress: Progress,
     say: Callable[[str], None],
     force: bool = False,
-) -> Record:
-    """Deduplicate the documents of all sources together into OUT/across, or reuse it.
+) -> list[Record]:
+    """Deduplicate the documents of all sources together into OUT/across, or reuse it; nothing without `dedup_across`.
 
     force: replace what an earlier version of the recipe made. Raises: the errors of `curate`; IncompleteError if the
     documents of a source lack parts that the recipe needs.
     """
     rule = recipe.dedup_across
-    assert rule is not None
+    if rule is None:
+        return []
     names = in_order(rule, [source.name for source in recipe.data])
     records = {name: read_record(layout.documents(name)) for name in names}
     files = [file for name in names for file in _files(name, layout.documents(name), records[name])]
@@ -68,7 +69,7 @@ def dedup_across(
     assert found is not None
     for line in overlap_lines(found):
         say(line)
-    return require_complete(layout.across, "documents", recipe.allow_incomplete)
+    return [require_complete(layout.across, "documents", recipe.allow_incomplete)]
 
 
 def _files(name: str, address: str, record: Record) -> list[InputFile]:

@@ -155,8 +155,7 @@ class Run:
             self.records.append(trained.record)
         for source in self.recipe.data:
             self.records.append(self._curate(source, models))
-        if self.recipe.dedup_across is not None:
-            self.records.append(dedup_across(self.recipe, self.layout, self.engine, self.progress, o.say, o.force))
+        self.records += dedup_across(self.recipe, self.layout, self.engine, self.progress, o.say, o.force)
         return join(self.layout.out, "documents")
 
     def _curate(self, source: DataSource, models: Mapping[str, str]) -> Record:
