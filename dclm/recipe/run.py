@@ -153,8 +153,7 @@ class Run:
         for trained in train_models(self.recipe, self.layout, means):
             models[trained.name] = trained.address
             self.records.append(trained.record)
-        for source in self.recipe.data:
-            self.records.append(self._curate(source, models))
+        self.records += [self._curate(source, models) for source in self.recipe.data]
         self.records += dedup_across(self.recipe, self.layout, self.engine, self.progress, o.say, o.force)
         return join(self.layout.out, "documents")
 

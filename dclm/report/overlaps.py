@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dclm.charts.escape import escape, span
+from dclm.charts.scroll import scrolled
 from dclm.documents.overlaps import Overlaps
 
 _CELL, _LINE, _LEFT = 90, 26, 180
@@ -18,7 +19,7 @@ def render_overlaps(overlaps: Overlaps) -> str:
         " diagonal: that have another copy in their own source. The share of the text is in code points."
     )
     tables = "".join(
-        f"<h3>{title}</h3>{_table(overlaps, cell)}"
+        f"<h3>{title}</h3>{scrolled(_table(overlaps, cell), title)}"
         for title, cell in (
             ("Share of the documents", _share(overlaps.share)),
             ("Share of the text", _share(overlaps.share_of_characters)),
@@ -75,4 +76,4 @@ def _table(overlaps: Overlaps, cell: Callable[[int, int], str]) -> str:
         for row in places
     )
     first = '<th class="text">source</th><th>documents</th><th>characters</th>'
-    return f'<div class="scroll"><table><thead><tr>{first}{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return f"<table><thead><tr>{first}{head}</tr></thead><tbody>{rows}</tbody></table>"
