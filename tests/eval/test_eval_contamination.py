@@ -17,6 +17,7 @@ from dclm.core.storage import sha256_file
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import curate
+from dclm.curate.step import Context
 from dclm.dedup.substring.step import Substring
 from dclm.eval.contamination import contamination, item_texts
 from dclm.eval.data.load import Part
@@ -159,5 +160,5 @@ def test_an_index_of_items_finds_them_in_documents_as_plain_python_does(suite: S
     }
     assert told == expected
     assert {row for row, _ in expected} == {1, 5}
-    with pytest.raises(ValueError, match="finds nothing without `against`"):
-        Substring(keep="all")
+    with pytest.raises(ConfigError, match="finds nothing without `against`"):
+        Substring(keep="all").open(Context())

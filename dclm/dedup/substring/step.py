@@ -60,10 +60,6 @@ class Substring(KeyIndexed, Global):
     action: Literal["remove", "report"] = "remove"
     """Whether spans are cut out, or only listed in the table `spans` (shard, row, start, end; bytes of the text)."""
 
-    def __post_init__(self) -> None:
-        if self.keep == "all" and not self.against:
-            raise ValueError("keep: all finds nothing without `against`")
-
     @property
     def memory(self) -> str:
         anchors = 2 / (self.min_tokens - anchor_length(self.min_tokens) + 2)
@@ -85,6 +81,8 @@ class Substring(KeyIndexed, Global):
         )
 
     def open(self, context: Context) -> MapFunction:
+        if self.keep == "all" and not self.against:
+            raise ConfigError(self.name, "keep: all finds nothing without `against`", "name an index in `against`")
         index = Relation(addresses(self.against, context), ANCHORS) if self.against else None
 
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
