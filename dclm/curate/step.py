@@ -179,10 +179,7 @@ class Decision:
     drops: pa.Table
     """Columns shard (int32), row (int64), sorted by both, and the reasons for the ledger: any of `REASONS`."""
     drop_tables: Iterable[pa.Table] = ()
-    """Instead of `drops`, which is then empty: tables of the same columns, in any order, such as `reduced`.
-
-    Read once, one table at a time, so that no process has to hold all drops of a decision that has many.
-    """
+    """Instead of `drops`, which is then empty: such tables in any order. Read once, one table at a time."""
     edits: Iterable[pa.Table] = ()
     """Tables with columns shard (int32), row, start, end (int64): bytes start … end of a document's `text` are removed.
 
@@ -201,11 +198,8 @@ class Decision:
     """Set if more work is needed before the decision is final; then only `then` counts."""
 
     def all_drops(self) -> pa.Table:
-        """The drops in one table, sorted by shard and row, whichever way they were given."""
-        tables = list(self.drop_tables)
-        return (
-            pa.concat_tables(tables).sort_by([("shard", "ascending"), ("row", "ascending")]) if tables else self.drops
-        )
+        order = [("shard", "ascending"), ("row", "ascending")]
+        return pa.concat_tables(list(self.drop_tables) or [self.drops]).sort_by(order)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
