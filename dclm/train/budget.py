@@ -24,6 +24,8 @@ BYTES_PER_PARAMETER = 12
 """Of a checkpoint: weights and two moments, float32."""
 CHUNK_LOGITS = 1 << 28  # dclm.model.loss.CHUNK_ELEMENTS_GPU, which would import torch
 CHUNK_BYTES = 6  # per logit of the chunk in bfloat16, its softmax, and that of the previous chunk
+SPARE = 0.15
+"""Share of a GPU's free memory that no micro-batch is planned for."""
 HEAD_BYTES = 6  # per weight of the head: its gradient in float32, and in bfloat16 what a chunk adds to it
 
 
@@ -97,6 +99,24 @@ def estimate_memory(scale: Scale, hardware: Hardware) -> Memory:
         activations=kept if hardware.checkpoint_activations else block * model.num_layers,
         working=2 * whole + CHUNK_BYTES * logits + HEAD_BYTES * head,
     )
+
+
+def largest_micro_batch(scale: Scale, hardware: Hardware, free_bytes: int) -> int | None:
+    """The largest power of two of sequences whose estimated memory fits into `free_bytes` of each GPU; None if not even
+    one fits.
+
+    It is at most a GPU's share of a batch. `SPARE` is reserved for what the estimate does not include: fragmentation
+    and the buffers of libraries.
+    """
+    share = -(-scale.batch_sequences // hardware.num_gpus)
+    room = (1 - SPARE) * free_bytes
+    sizes = [1 << power for power in range(share.bit_length())]
+    fitting = [
+        size
+        for size in sizes
+        if estimate_memory(dataclasses.replace(scale, micro_batch_sequences=size), hardware).total <= room
+    ]
+    return fitting[-1] if fitting else None
 
 
 def check_hardware(scale: Scale, hardware: Hardware) -> None:

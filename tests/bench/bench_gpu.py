@@ -118,34 +118,83 @@ def measure(scale: Scale, steps: int, device: torch.device, plain: bool) -> Meas
     return Measured(losses, tokens / statistics.median(seconds[WARM_UP:]), peak)
 
 
-def profile(scale: Scale, device: torch.device) -> None:
-    """Print the kernels that take most of an update."""
+KINDS = (
+    ("attention", "flash fmha attention"), ("products", "gemm nvjet cutlass cublas aten::mm aten::addmm mkl"),
+    ("optimizer", "adam multi_tensor foreach"), ("communication", "nccl"), ("copies", "memcpy memset copy_"),
+    ("norms", "layer_norm layernorm"), ("loss", "softmax logsumexp"), ("compiled", "triton"),
+)  # fmt: skip
+"""Kinds of kernels → parts of their names, the first match counts; what torch.compile fuses is called triton_…"""
+
+
+def breakdown(scale: Scale, device: torch.device, table: bool = True) -> dict[str, float]:
+    """Shares of one update's time by kind of kernel, and `idle`, when none runs; `table` also prints the longest."""
     trainer = make_trainer(scale, device, plain=False)
     for step in range(WARM_UP):
-        trainer.update(step)
+        float(trainer.update(step)[0])
+    started = time.perf_counter()
     with torch.profiler.profile() as profiler:
         float(trainer.update(WARM_UP)[0])
-    order = f"self_{device.type}_time_total"
-    print(profiler.key_averages().table(sort_by=order, row_limit=KERNELS, max_name_column_width=60))
+        wall = 1e6 * (time.perf_counter() - started)
+    rows = profiler.key_averages()
+    if table:
+        order = f"self_{device.type}_time_total"
+        print(rows.table(sort_by=order, row_limit=KERNELS, max_name_column_width=60))
+    spent: dict[str, float] = {}
+    for row in rows:
+        on_device = device.type == "cpu" or row.device_type == torch.autograd.DeviceType.CUDA
+        time_of = row.self_cpu_time_total if device.type == "cpu" else row.self_device_time_total
+        if on_device and time_of > 0:
+            kind = next((kind for kind, parts in KINDS if any(p in row.key.lower() for p in parts.split())), "other")
+            spent[kind] = spent.get(kind, 0.0) + time_of / wall
+    return spent | {"idle": max(0.0, 1 - sum(spent.values()))}
+
+
+def waits(scale: Scale, device: torch.device) -> str | None:
+    """What makes the host wait for the GPU within an update; None: nothing, as it should be."""
+    trainer = make_trainer(scale, device, plain=False)
+    for step in range(WARM_UP):
+        float(trainer.update(step)[0])
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.update(WARM_UP)
+    except RuntimeError as error:
+        return str(error)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return None
+
+
+def utilization(scale: Scale, measured: Measured, peak: float | None) -> float | None:
+    """MFU, where the peak is known."""
+    if peak is None:
+        return None
+    return model_flops_utilization(measured.tokens_per_second, scale.model.flops_per_token, peak, 1)
 
 
 def report(scale: Scale, kind: str, measured: Measured, peak: float | None) -> None:
     speed = measured.tokens_per_second
     line = f"{scale.name} {kind}: {speed:,.0f} tokens/s, {measured.peak_gib:.1f} GiB, last {measured.losses[-1]:.4f}"
-    if peak is not None:
-        share = model_flops_utilization(speed, scale.model.flops_per_token, peak, 1)
+    share = utilization(scale, measured, peak)
+    if share is not None:
         line += f", MFU {share:.1%}" + ("" if kind == "plain" else f" (goal {GOAL:.0%}: {verdict(share >= GOAL)})")
     print(line, flush=True)
+
+
+def gap(ours: Measured, plain: Measured) -> float:
+    """The largest difference between means of `WINDOW` losses."""
+    count = min(len(ours.losses), len(plain.losses))
+    gaps = np.subtract(ours.losses[:count], plain.losses[:count])
+    return max(abs(float(gaps[start : start + WINDOW].mean())) for start in range(0, count, WINDOW))
 
 
 def compare(scale: Scale, ours: Measured, plain: Measured) -> None:
     """How far the two loss curves are apart."""
     gaps = np.subtract(ours.losses, plain.losses)
-    windows = [abs(float(gaps[start : start + WINDOW].mean())) for start in range(0, len(gaps), WINDOW)]
+    window = gap(ours, plain)
     ratio = ours.tokens_per_second / plain.tokens_per_second
     print(
         f"{scale.name}: {ratio:.2f}× plain; of {len(gaps)} losses the largest difference is {abs(gaps).max():.4f},"
-        f" that of means of {WINDOW} {max(windows):.4f} (goal {NOISE}: {verdict(max(windows) <= NOISE)})",
+        f" that of means of {WINDOW} {window:.4f} (goal {NOISE}: {verdict(window <= NOISE)})",
         flush=True,
     )
 
@@ -174,7 +223,7 @@ def main() -> None:
         ours = measure(cut, arguments.steps, device, plain=False)
         report(cut, "ours", ours, peak)
         if arguments.profile:
-            profile(cut, device)
+            breakdown(cut, device)
         if arguments.plain:
             small = dataclasses.replace(cut, micro_batch_sequences=max(1, micro // PLAIN_PARTS))
             plain = measure(small, arguments.steps, device, plain=True)
