@@ -15,7 +15,7 @@ UV := .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/pyt
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test test-network check fix docs site screenshots bench bench-peers bench-gpu table4 pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
+.PHONY: help setup lock demo test test-network check fix docs site screenshots bench bench-compare bench-peers bench-gpu table4 pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,16 +56,18 @@ site: setup  ## Build the documentation site in out/docs-site; broken links are 
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
 screenshots: setup  ## Take the screenshots in docs/ (needs Chromium)
 	.venv/bin/python -m tests.screenshots
-bench: setup  ## Measure every stage, compared with common alternatives
-	.venv/bin/python -m tests.bench
+bench: setup  ## Measure every stage, compared with common alternatives; writes out/bench.json
+	.venv/bin/python -m tests.bench --out out/bench.json
+bench-compare: setup  ## Say what changed beyond noise between two results of make bench, A and B
+	.venv/bin/python -m tests.bench.compare $(A) $(B)
 bench-peers: setup .peers/datatrove/ready .peers/dolma/ready  ## Compare with datatrove and dolma, each in its own environment
 	.venv/bin/python -m tests.bench.bench_peers
 .peers/%/ready: tests/bench/peers/%.txt
 	.venv/bin/uv venv --quiet --clear --python .venv/bin/python .peers/$*
 	.venv/bin/uv pip install --quiet --python .peers/$*/bin/python -r $<
 	@touch $@
-bench-gpu: setup  ## Measure training speed and MFU on one GPU
-	.venv/bin/python -m tests.bench.bench_gpu --steps 200 --plain
+bench-gpu: setup  ## Check and measure everything that needs a GPU, in eight minutes; writes out/gpu_check.json
+	tests/bench/gpu_check.sh
 table4: setup  ## Compare no cut and eight ways to choose pages (needs DCLM_SHARED)
 	$(DCLM) experiment recipes/table4.yaml --out out/table4
 

@@ -30,6 +30,7 @@ from dclm.dedup.minhash.signatures import Bits, permutations, signatures
 from dclm.dedup.minhash.step import MinHash
 from dclm.dedup.serial import decide, run_ordered
 from dclm.text.buffers import utf8
+from tests.bench.rows import report
 
 FILES = ("newsgroups20", "instruct_small", "reddit_questions")
 Shards = list[list[pa.RecordBatch]]
@@ -39,8 +40,22 @@ class Row(NamedTuple):
     """One measurement."""
 
     what: str
-    documents_per_second: float
-    megabytes_per_second: float
+    documents: int
+    megabytes: float
+    seconds: tuple[float, ...]
+
+    @property
+    def documents_per_second(self) -> float:
+        return self.documents / statistics.median(self.seconds)
+
+    @property
+    def megabytes_per_second(self) -> float:
+        return self.megabytes / statistics.median(self.seconds)
+
+    @property
+    def rates(self) -> list[float]:
+        """Documents per second of each run."""
+        return [self.documents / seconds for seconds in self.seconds]
 
 
 def load_texts(shared: Path, limit: int | None = None) -> list[str]:
@@ -71,9 +86,7 @@ def timed(
         start = time.process_time()
         function()
         seconds.append(time.process_time() - start)
-    median = statistics.median(seconds)
-    size = sum(len(text.encode()) for text in texts) / 1e6
-    return Row(what, len(texts) / median, size / median)
+    return Row(what, len(texts), sum(len(text.encode()) for text in texts) / 1e6, tuple(seconds))
 
 
 def grams(text: str) -> set[str]:
@@ -130,16 +143,12 @@ def whole_steps(texts: Sequence[str]) -> list[Row]:
     return found + [timed_step(f"whole step: bloom {m}, 13-grams, count and pass", Bloom(mode=m), texts) for m in modes]
 
 
-def ratios(found: Sequence[Row]) -> dict[str, float]:
-    """Speed of ours (64 bits) relative to rensa and datasketch, for the same number of permutations."""
-    rate = {row.what: row.documents_per_second for row in found}
-    ours = {what: value for what, value in rate.items() if what.endswith("dclm, 64 bits")}
-    return {
-        other: value / rate[other]
-        for what, value in ours.items()
-        for other in rate
-        if other.startswith(what.partition(":")[0]) and "dclm" not in other
-    }
+def peers(row: Row, found: Sequence[Row]) -> list[Row]:
+    """The rows of other tools for as many permutations, if `row` is ours with 64 bits."""
+    what, _, tool = row.what.partition(": ")
+    return [
+        other for other in found if tool == "dclm, 64 bits" and other.what.startswith(what) and "dclm" not in other.what
+    ]
 
 
 def rows(shared: Path, limit: int | None = None) -> list[Row]:
@@ -155,11 +164,13 @@ def main() -> None:
     """Print the table; an argument bounds the number of documents."""
     shared = Path(os.environ.get("DCLM_SHARED", "../shared"))
     found = rows(shared, int(sys.argv[1]) if len(sys.argv) > 1 else None)
-    beside = ratios(found)
     for row in found:
-        ratio = f"  dclm: {beside[row.what]:.1f}×" if row.what in beside else ""
-        rate = f"{row.documents_per_second:>10,.0f} documents/s {row.megabytes_per_second:>8.1f} MB/s"
-        print(f"{row.what:<60} {rate}{ratio}")
+        others = peers(row, found)
+        for other in others:
+            name = other.what.partition(": ")[2]
+            report(f"{row.what}, beside {name}", "documents/s", row.rates, beside=name, theirs=other.rates)
+        if (not others and "dclm" in row.what) or row.what.startswith("whole"):
+            report(row.what, "documents/s", row.rates)
 
 
 if __name__ == "__main__":

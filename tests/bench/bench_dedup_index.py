@@ -32,6 +32,7 @@ from dclm.dedup.exact import Exact
 from dclm.dedup.index.indexed import Indexed
 from dclm.dedup.minhash.step import MinHash
 from dclm.pool.files import list_files
+from tests.bench.rows import report
 
 BANDS, ROWS = 14, 8
 MOST_WITH_OTHERS = 40_000
@@ -77,11 +78,8 @@ def ours(name: str, plain: Indexed, known: Callable[[Path], Indexed], root: Path
     add = timed(lambda: build_index(plain, new, str(both), engine, include=[str(index)]))
     whole = timed(lambda: run(plain, [a, b], root / f"{name}-all"))
     size = sum(p.stat().st_size for p in index.rglob("*") if p.is_file()) / 1e6
-    print(
-        f"  {name:8} index of A {made:7.1f} s, {size:,.0f} MB · B against it {against:6.1f} s · B into it {add:6.1f} s"
-        f" · all again {whole:7.1f} s ({whole / (against + add):.1f} times)",
-        flush=True,
-    )
+    report(f"{name}: index of A, {size:,.0f} MB", "CPU s", made)
+    report(f"{name}: B against A's index and into it", "CPU s", against + add, beside="all again", theirs=whole)
     return against + add
 
 
@@ -156,8 +154,8 @@ def main(b: int, sizes: list[int]) -> None:
                 ("rensa, in memory", lambda a: with_rensa(a, b)),
             ):
                 first, second = function(a)
-                said = f"A = {a:,} {first:.1f} s · B against it and into it {second:.1f} s"
-                print(f"  {name:22} {said} ({second / mine[a]:.2f} times ours)", flush=True)
+                report(f"{name}: A = {a:,}", "CPU s", first)
+                report(f"minhash: B against A = {a:,} and into it", "CPU s", mine[a], beside=name, theirs=second)
 
 
 if __name__ == "__main__":

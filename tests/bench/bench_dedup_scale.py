@@ -32,6 +32,7 @@ from dclm.dedup.exact import Exact
 from dclm.dedup.minhash.step import MinHash
 from dclm.filters.rules.length import PageLength
 from dclm.pool.files import list_files
+from tests.bench.rows import report
 
 WORDS = 60
 SHARD = 5_000
@@ -95,15 +96,16 @@ def main(sizes: Sequence[int], chosen: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as directory:
         few = str(write_pool(Path(directory) / "few", SHARD))
         pools = [str(write_pool(Path(directory) / str(size), size)) for size in sizes]
-        print("| step | documents | documents/s | of the first | peak | kept |\n|---|---|---|---|---|---|")
         for name in chosen:
             rates: list[float] = []
             for pool, size in zip(pools, sizes, strict=True):
                 with spawn.Pool(1) as worker:
                     cost = worker.apply(run, (STEPS[name], pool, few))
                 rates.append(size / cost.seconds)
-                row = f"{size:,} | {rates[-1]:,.0f} | {rates[-1] / rates[0]:.0%} | {cost.peak_bytes / 1e6:,.0f} MB"
-                print(f"| {name} | {row} | {cost.kept:,} |", flush=True)
+                what = f"{name} at {size:,} documents"
+                smallest = {} if size == sizes[0] else {"beside": f"{sizes[0]:,} documents", "theirs": rates[0]}
+                report(what, "documents/s", rates[-1], **smallest)  # type: ignore[arg-type]
+                report(f"{what}, {cost.kept:,} kept, peak", "MiB", cost.peak_bytes / 2**20)
 
 
 if __name__ == "__main__":

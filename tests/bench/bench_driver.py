@@ -19,6 +19,7 @@ from dclm.core.progress import NullProgress
 from dclm.core.record import Record, fingerprint
 from dclm.core.stage import Workspace, run_stage
 from dclm.engine import open_engine
+from tests.bench.rows import report
 
 
 class Nothing(NamedTuple):
@@ -74,7 +75,10 @@ def main() -> None:
         seconds = once(out, given.units, given.on, given.workers, stop=True)
         restart = once(out, given.units, given.on, given.workers, stop=False)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"units {given.units} seconds {seconds:.1f} peak_mb {peak:.0f} restart_seconds {restart:.1f} on {given.on}")
+    what = f"{given.units:,} empty units on {given.on}"
+    report(what, "s", seconds)
+    report(f"{what}, restart", "s", restart)
+    report(f"{what}, peak", "MiB", peak)
 
 
 if __name__ == "__main__":

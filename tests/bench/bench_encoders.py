@@ -23,6 +23,7 @@ import numpy as np
 
 from dclm.assets import fetch
 from dclm.tokens.tokenizer import BATTERY, Encoded, encode
+from tests.bench.rows import report
 
 Encode = Callable[[Sequence[str]], Encoded]
 BATCH = 1024
@@ -100,14 +101,16 @@ def main() -> None:
     ):
         megabytes = sum(len(text.encode()) for text in texts) / 1e6
         judge: list[bytes] = []
+        times: dict[str, float] = {}
         for name, function in encoders(path).items():
             ids, seconds = run(function, texts)
             judge = judge or ids
             different = sum(a != b for a, b in zip(ids, judge, strict=True))
-            print(
-                f"{what:<15}{name:<14}{megabytes / seconds:8.1f} MB/s   ids differ in {different:,} of {len(texts):,}",
-                flush=True,
-            )
+            times[name] = seconds
+            report(
+                f"{name} on {what}, {different:,} of {len(texts):,} with other ids", "MB/s", megabytes / seconds,
+                beside=next(iter(times)), theirs=megabytes / next(iter(times.values())),
+            )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from dclm.eval.run.tree import least_tokens
 from dclm.eval.task import load_task
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.load import load_model
+from tests.bench.rows import report
 
 WINDOW = 2048
 ITEMS = {
@@ -58,18 +59,21 @@ class Line(NamedTuple):
     reference: int
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """CPU seconds of one call."""
-    started = time.process_time()
+def seconds(work: Callable[[], object], device: str = "cpu") -> float:
+    """CPU seconds of one call; seconds, where a GPU does the work."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    started = clock()
     work()
-    return time.process_time() - started
+    return clock() - started
 
 
-def random_model(folder: Path) -> str:
-    """A Llama of 12M parameters and as many in its head, with GPT-NeoX's vocabulary."""
+def random_model(folder: Path, width: int = 384, layers: int = 7) -> str:
+    """A Llama with GPT-NeoX's vocabulary; by default of 12M parameters and as many in its head."""
     torch.manual_seed(0)
+    heads = max(1, width // 64)
     config = LlamaConfig(
-        hidden_size=384, intermediate_size=1024, num_hidden_layers=7, num_attention_heads=6, num_key_value_heads=6,
+        hidden_size=width, intermediate_size=width * 8 // 3, num_hidden_layers=layers, num_attention_heads=heads,
+        num_key_value_heads=heads,
         vocab_size=50_432, max_position_embeddings=WINDOW, bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
     disable_progress_bar()
@@ -77,20 +81,25 @@ def random_model(folder: Path) -> str:
     return str(folder)
 
 
-def measure(label: str, count: int, directory: str, tokenizer: Tokenizer) -> Line:
+def measure(
+    label: str, count: int, directory: str, tokenizer: Tokenizer, device: str = "cpu",
+    batch_sizes: Sequence[int] = BATCH_SIZES,
+) -> Line:  # fmt: skip
     """Score the first `count` rows of one task both ways, and check that the scores agree."""
     task = load_task(label)
     items = build_items(task, load_parts(task), tokenizer, WINDOW, span=Span(0, count))
-    scorer = Scorer(load_model(f"hf:{directory}").model, BATCH_TOKENS["cpu"])
+    scorer = Scorer(load_model(f"hf:{directory}", device).model, BATCH_TOKENS[device])
     pairs = [item.pairs for item in items]
     requests = [(("", ""), list(context), list(answer)) for item in items for context, answer in item.pairs]
     results: list[list[tuple[float, bool]]] = []
     times = []
-    for lm in stock_models(directory, BATCH_SIZES):
-        times.append(seconds(lambda lm=lm: results.append(lm._loglikelihood_tokens(requests, disable_tqdm=True))))
+    for lm in stock_models(directory, batch_sizes, device):
+        times.append(
+            seconds(lambda lm=lm: results.append(lm._loglikelihood_tokens(requests, disable_tqdm=True)), device)
+        )
     scores = scorer.score(pairs)
     counts = scorer.counts.forwarded + scorer.counts.padding
-    ours = seconds(lambda: scorer.score(pairs))
+    ours = seconds(lambda: scorer.score(pairs), device)
     flat = [score for answers in scores for score in answers]
     worst = max(abs(float(s.logprobs.sum()) - r[0]) for s, r in zip(flat, results[0], strict=True))
     assert worst < 0.01, f"{label}: scores differ by {worst}"
@@ -118,13 +127,13 @@ def measure_generation(label: str, count: int, directory: str, tokenizer: Tokeni
     return Line(label, ours, min(times), counts, sum(prompts) + new, theirs, count * (WINDOW - 1))
 
 
-def stock_models(directory: str, batch_sizes: Sequence[int]) -> list[HFLM]:
-    """lm-eval's backend, one per batch size."""
-    backend = LlamaForCausalLM.from_pretrained(directory, dtype=torch.float32)
+def stock_models(directory: str, batch_sizes: Sequence[int], device: str = "cpu") -> list[HFLM]:
+    """lm-eval's backend, once per batch size."""
+    backend = LlamaForCausalLM.from_pretrained(directory, dtype=torch.float32).to(device)
     stock = PreTrainedTokenizerFast(tokenizer_file=str(fetch("gpt-neox-20b")), eos_token="<|endoftext|>")
     stock.pad_token = stock.eos_token
     return [
-        HFLM(pretrained=backend, tokenizer=stock, batch_size=size, max_length=WINDOW, device="cpu")
+        HFLM(pretrained=backend, tokenizer=stock, batch_size=size, max_length=WINDOW, device=device)
         for size in batch_sizes
     ]
 
@@ -141,16 +150,19 @@ def main() -> None:
     tokenizer = Tokenizer(fetch("gpt-neox-20b"))
     with tempfile.TemporaryDirectory() as folder:
         directory = sys.argv[1] if len(sys.argv) > 1 else random_model(Path(folder))
-        names = ("ours s", "lm-eval s", "faster", "tokens", "least", "lm-eval", "reference")
-        print(f"{'task':16}" + "".join(f"{name:>11}" for name in names))
         for label, count in (ITEMS | GENERATED).items():
             line = (measure_generation if label in GENERATED else measure)(label, count, directory, tokenizer)
-            faster = line.theirs_seconds / line.ours_seconds
-            print(
-                f"{line.task:16}{line.ours_seconds:11.2f}{line.theirs_seconds:11.2f}{faster:10.1f}x"
-                f"{line.forwarded:11}{line.least:11}{line.theirs:11}{line.reference:11}",
-                flush=True,
+            report(
+                f"evaluate {label}",
+                "CPU s",
+                line.ours_seconds,
+                beside="lm-eval's HF backend",
+                theirs=line.theirs_seconds,
             )
+            report(
+                f"tokens forwarded, {label}", "tokens", line.forwarded, beside="lm-eval's HF backend",
+                theirs=line.theirs, limit=line.least, limit_name="least possible",
+            )  # fmt: skip
     print(
         "Where lm-eval forwards no more than the least (answers of one token), it reads a context once, as we do: what "
         "is gained there is its head, which it applies to every token, and we where a score is read."

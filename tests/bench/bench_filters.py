@@ -23,10 +23,12 @@ from dclm.curate.batches import Flow, Opened
 from dclm.curate.pipeline import Pipeline, bind, load_pipeline
 from dclm.curate.step import Context, Filter, Map, Step
 from dclm.filters.language.fasttext import Language
+from tests.bench.rows import report
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("DCLM_SHARED", ROOT.parent / "shared"))
 ROWS = 1024
+RUNS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,24 +78,27 @@ def run(steps: Sequence[Step], documents: pa.RecordBatch) -> Outcome:
 def speed(documents: pa.RecordBatch) -> Iterator[str]:
     """Microseconds per page by step, and language identification compared with fastText's own batch predict."""
     steps = load_pipeline(ROOT / "pipelines" / "dclm_refinedweb_open.yaml").steps
-    runs = [run(steps, documents).seconds for _ in range(4)][1:]
+    runs = [run(steps, documents).seconds for _ in range(RUNS + 1)][1:]
     best = {key: min(seconds[key] for seconds in runs) for key in runs[0]}
     count = documents.num_rows
     yield "| step | µs a page read |\n|---|---|"
     yield from (f"| {key} | {1e6 * seconds / count:.1f} |" for key, seconds in best.items())
-    total, language = sum(best.values()), next(s for key, s in best.items() if key.endswith(" language"))
-    rates = f"{count / total:,.0f} pages/s; without language: {count / (total - language):,.0f}"
-    yield f"| all: {rates} | {1e6 * total / count:.1f} |"
+    total = sum(best.values())
+    yield f"| all | {1e6 * total / count:.1f} |\n"
+    totals = [(sum(run.values()), next(s for key, s in run.items() if key.endswith(" language"))) for run in runs]
+    report("filters", "pages/s", [count / total for total, _ in totals])
+    report("filters without language id", "pages/s", [count / (total - language) for total, language in totals])
     model = fasttext.load_model(str(fetch("lid.176.ftz")))
     lines = [text.replace("\n", "") for text in documents.column("text").to_pylist()]
-    started = time.process_time()
-    model.predict(lines)
-    theirs = time.process_time() - started
     ours = Language().open(Context(files={"lid.176.ftz": str(fetch("lid.176.ftz"))}))
     ours(documents.slice(0, 1))
-    started = time.process_time()
-    ours(documents)
-    yield f"\nlanguage of all pages: {time.process_time() - started:.2f} s, fastText's batch predict: {theirs:.2f} s"
+    times: dict[str, list[float]] = {"ours": [], "theirs": []}
+    for _ in range(RUNS):
+        for name, work in (("ours", lambda: ours(documents)), ("theirs", lambda: model.predict(lines))):
+            started = time.process_time()
+            work()
+            times[name].append(count / (time.process_time() - started))
+    report("language id", "pages/s", times["ours"], beside="fastText's batch predict", theirs=times["theirs"])
 
 
 def main() -> None:

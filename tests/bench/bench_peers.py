@@ -30,6 +30,7 @@ from dclm.dedup.minhash.step import MinHash
 from dclm.extract.step import Extract
 from dclm.pool.files import list_files
 from tests.bench.bench_dedup import load_texts
+from tests.bench.rows import report
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = Path(os.environ.get("DCLM_SHARED", ROOT.parent / "shared"))
@@ -148,28 +149,27 @@ def crawl(work: Path) -> list[Measured]:
     ]
 
 
-def report(found: list[Measured], count: int, size: float) -> None:
-    """Lines of a table; the last one is what the others are compared with."""
-    for row in found:
-        ratio = found[-1].seconds / row.seconds
-        rates = f"{count / row.seconds:,.0f} | {size / row.seconds / 1e6:.1f}"
-        print(f"| {row.what} | {rates} | {ratio:.1f}× | {row.kept} | {row.parts} |", flush=True)
+def show(found: list[Measured], count: int, size: float) -> None:
+    """Rows; the last one is what the others are compared with."""
+    for row in found[:-1]:
+        print(f"{row.what}: {count / row.seconds:,.0f} documents/s, {row.kept} kept; parts, s: {row.parts}", flush=True)
+        peer = found[-1]
+        report(row.what, "MB/s", size / row.seconds / 1e6, beside=peer.what, theirs=size / peer.seconds / 1e6)
 
 
 def main() -> None:
     """Print the table."""
-    print("| what | documents/s | MB/s | ratio | kept | parts, s |\n|---|---|---|---|---|---|")
     texts = load_texts(SHARED)
     size = sum(len(text.encode()) for text in texts)
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         write_documents(work / "all" / "documents" / "all.jsonl.gz", texts)
         write_documents(work / "few" / "documents" / "few.jsonl.gz", texts[:100])
-        report(bloom(work, texts), len(texts), size)
-        report(bloom_paragraphs(work, texts), len(texts), size)
-        report(minhash(work), len(texts), size)
+        show(bloom(work, texts), len(texts), size)
+        show(bloom_paragraphs(work, texts), len(texts), size)
+        show(minhash(work), len(texts), size)
         found = list_files([str(SHARED / "web" / "crawl-*.warc.gz")])
-        report(crawl(work), 2_299, sum(file.size for file in found))
+        show(crawl(work), 2_299, sum(file.size for file in found))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ process and of the one that parses risky pages, which other work on the machine 
 from __future__ import annotations
 
 import os
-import statistics
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,21 +21,18 @@ from dclm.curate.stage import curate
 from dclm.extract.guard import cpu_seconds
 from dclm.pool.files import InputFile, list_files
 from dclm.pool.read import Tally, read_file
+from tests.bench.rows import report
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = Path(os.environ.get("DCLM_SHARED", ROOT.parent / "shared"))
 RUNS = 3
 
 
-def seconds(work: Callable[[], int]) -> tuple[float, int]:
-    """Median CPU seconds over `RUNS` runs, and the count returned by the work."""
-    times = []
-    count = 0
-    for _ in range(RUNS):
-        started = cpu_seconds()
-        count = work()
-        times.append(cpu_seconds() - started)
-    return statistics.median(times), count
+def rate(work: Callable[[], int]) -> float:
+    """What the work counted, per CPU second."""
+    started = cpu_seconds()
+    count = work()
+    return count / (cpu_seconds() - started)
 
 
 def read(files: tuple[InputFile, ...]) -> int:
@@ -74,11 +69,19 @@ def main() -> None:
     """Print the table."""
     found = list_files([str(SHARED / "web" / "crawl-*.warc.gz")])
     pipeline(found[:1])  # compiles
-    print("| work | documents/s | CPU s |\n|---|---|---|")
-    for label, work in (("read", read), ("read + resiliparse", parse), ("whole pipeline, 24 steps", pipeline)):
-        taken, count = seconds(lambda work=work: work(found))  # type: ignore[misc]
-        print(f"| {label} | {count / taken:,.0f} | {taken:.2f} |")
-        sys.stdout.flush()
+    works = {"read": read, "parse": parse, "pipeline": pipeline}
+    rates: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(RUNS):  # in turns, so that each run of one has a neighbor of the others
+        for name, work in works.items():
+            rates[name].append(rate(lambda work=work: work(found)))  # type: ignore[misc]
+    report(
+        "WARC to filtered documents, 24 steps",
+        "documents/s",
+        rates["pipeline"],
+        beside="reading + Resiliparse alone",
+        theirs=rates["parse"],
+    )
+    report("reading alone", "documents/s", rates["read"])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tests.bench.bench_filters import ROOT, SHARED
+from tests.bench.rows import report
 
 _POLL_SECONDS = 0.05
 _PIPELINE = ROOT / "pipelines" / "dclm_refinedweb_open.yaml"
@@ -89,6 +90,10 @@ def scaling() -> Iterator[str]:
             for workers in costs:
                 costs[workers].append(curate(_PIPELINE, pool, workers))
     best = {workers: min(found) for workers, found in costs.items()}
+    one, two = ([cost.seconds for cost in costs[workers]] for workers in (1, 2))
+    report(
+        "two workers", "s", two, beside="one worker", theirs=one, limit=min(one) / 2, limit_name="half of one worker's"
+    )
     yield "| workers | seconds | times one | peak of a process |\n|---|---|---|---|"
     for workers, cost in best.items():
         ratio = best[1].seconds / cost.seconds

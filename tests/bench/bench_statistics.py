@@ -24,6 +24,7 @@ from dclm.filters.rules.length import PageLength, WordLength
 from dclm.filters.rules.repetition import Repetition
 from dclm.filters.rules.words import WordCount
 from dclm.text.features import FEATURES
+from tests.bench.rows import report
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS = 5
@@ -60,9 +61,8 @@ def main() -> None:
     megabytes = sum(len(page.encode()) for page in text.to_pylist()) / 1e6
 
     def show(name: str, seconds: float) -> None:
-        print(f"{name:44}{len(text) / seconds:12,.0f}{megabytes / seconds:8.0f}")
+        report(f"{name}, alone", "MB/s", megabytes / seconds)
 
-    print(f"{'alone, on all pages':44}{'documents/s':>12}{'MB/s':>8}")
     for step in STEPS:
         show(step.name, median_seconds(lambda step=step: run_alone(step, text)))
     for name in FEATURES:

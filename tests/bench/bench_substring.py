@@ -22,6 +22,7 @@ from dclm.dedup.substring.step import Substring
 from dclm.dedup.substring.winnow import choose_anchors
 from dclm.text.buffers import utf8
 from tests.bench.bench_dedup import Row, Shards, load_texts, make_shards, timed
+from tests.bench.rows import report
 
 _KEY_BYTES = 24  # key, shard, row, token
 
@@ -56,6 +57,10 @@ def keys_per_byte(texts: list[str]) -> float:
     return _KEY_BYTES * len(anchors.hashes) / sum(len(t.encode()) for t in texts)
 
 
+def _speeds(row: Row) -> list[float]:
+    return [row.megabytes / seconds for seconds in row.seconds]
+
+
 def main() -> int:
     """Print the table."""
     shared = Path(os.environ.get("DCLM_SHARED", Path(__file__).resolve().parents[3] / "shared"))
@@ -66,13 +71,10 @@ def main() -> int:
         ours("exact, lines, stripped and lower-cased", Exact(of="line", normalize="whitespace_and_lowercase"), texts),
     ]
     peer = suffix_array(texts)
-    rows += [peer] if peer else []
     print(f"{len(texts):,} documents, {sum(len(t.encode()) for t in texts) / 1e6:.0f} MB\n")
-    print("| | documents/s | MB/s |\n|---|---:|---:|")
-    for row in rows:
-        print(f"| {row.what} | {row.documents_per_second:,.0f} | {row.megabytes_per_second:.1f} |")
-    if peer:
-        print(f"\nsubstring ÷ suffix array: {rows[0].megabytes_per_second / peer.megabytes_per_second:.1f}")
+    beside = {"beside": "suffix array alone", "theirs": _speeds(peer)} if peer else {}
+    for number, row in enumerate(rows):
+        report(row.what, "MB/s", _speeds(row), **(beside if number == 0 else {}))
     print(f"keys of the first round: {keys_per_byte(texts):.2f} bytes a byte of text")
     return 0
 

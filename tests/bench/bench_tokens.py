@@ -6,9 +6,11 @@ Seconds are CPU seconds of this process. The encoders start cold. Whether their 
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,17 +27,20 @@ from dclm.tokens import tokenizer
 from dclm.tokens.documents import find_documents, read_texts
 from dclm.tokens.stage import tokenize
 from dclm.tokens.tokenizer import Encoder, encode
+from tests.bench.rows import report
 
 FILES = ("newsgroups20", "instruct_small", "reddit_questions", "openstax_cnxml", "novels_100")
 SAMPLE = 10  # Hugging Face gets every tenth document
 SHARDS = 8
+RUNS = 3
 
 
 class Row(NamedTuple):
     """One measurement."""
 
     what: str
-    megabytes_per_second: float
+    speeds: tuple[float, ...]
+    """MB/s of each run."""
 
 
 def write_documents(shared: Path, folder: Path, every: int) -> Path:
@@ -92,12 +97,18 @@ def measure(shared: Path, work: Path) -> list[Row]:
     path = str(fetch("gpt-neox-20b"))
     everything, sample = write_documents(shared, work / "all", 1), write_documents(shared, work / "sample", SAMPLE)
     large, small = megabytes(everything), megabytes(sample)
-    return [
-        Row("encode: Hugging Face", small / cold(lambda: encode_all(sample, path, "hf"))),
-        Row("encode: fastokens", large / cold(lambda: encode_all(everything, path, "fast"))),
-        Row("whole: plain Hugging Face", small / cold(lambda: plain(sample, work / "plain", path))),
-        Row("whole: dclm tokenize", large / cold(lambda: tokenize([everything], work / "out"))),
-    ]
+    outs = (work / f"out-{number}" for number in itertools.count())
+    works: dict[str, Callable[[], float]] = {
+        "encode: Hugging Face": lambda: small / cold(lambda: encode_all(sample, path, "hf")),
+        "encode: fastokens": lambda: large / cold(lambda: encode_all(everything, path, "fast")),
+        "whole: plain Hugging Face": lambda: small / cold(lambda: plain(sample, work / "plain", path)),
+        "whole: dclm tokenize": lambda: large / cold(lambda: tokenize([everything], next(outs))),
+    }
+    found: dict[str, list[float]] = {what: [] for what in works}
+    for _ in range(RUNS):
+        for what, measured in works.items():
+            found[what].append(measured())
+    return [Row(what, tuple(speeds)) for what, speeds in found.items()]
 
 
 def main() -> None:
@@ -109,9 +120,17 @@ def main() -> None:
     work = Path(tempfile.mkdtemp(prefix="bench-tokens-"))
     try:
         rows = measure(shared, work)
-        for row in rows:
-            base = rows[0] if row.what.startswith("encode") else rows[2]
-            print(f"{row.what:<28}{row.megabytes_per_second:8.1f} MB/s{row.megabytes_per_second / base[1]:8.1f}×")
+        theirs, encoder, plain_rows, ours = rows
+        report("encode alone", "MB/s", encoder.speeds, beside="Hugging Face", theirs=theirs.speeds)
+        report(
+            "tokenize → pack → shuffle",
+            "MB/s",
+            ours.speeds,
+            beside="plain Hugging Face pipeline",
+            theirs=plain_rows.speeds,
+            limit=statistics.median(encoder.speeds),
+            limit_name="encoder alone",
+        )
     finally:
         shutil.rmtree(work)
 

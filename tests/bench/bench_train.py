@@ -24,6 +24,7 @@ from dclm.train.optim import MAX_GRAD_NORM, make_optimizer
 from dclm.train.options import DTYPES
 from dclm.train.parallel import LossModel
 from dclm.train.scale import Scale, find_scale
+from tests.bench.rows import report
 
 GOAL = 1.15
 
@@ -84,12 +85,34 @@ def measure(library: str, scale: Scale, precision: str, steps: int, threads: int
         "tokens_per_second": tokens / statistics.median(wall[1:]),
         "tokens_per_cpu_second": tokens / statistics.median(cpu[1:]),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "matmul_flops": matmul_flops(precision),
     }
 
 
+def matmul_flops(precision: str) -> float:
+    """Floating-point operations per CPU second of a large matrix product: what no update can exceed."""
+    size = 2048
+    left, right = (torch.randn(size, size, dtype=DTYPES[precision]) for _ in range(2))
+    least = float("inf")
+    for _ in range(4):
+        started = time.process_time()
+        torch.mm(left, right)
+        least = min(least, time.process_time() - started)
+    return 2 * size**3 / least
+
+
 def in_process(library: str, scale: str, precision: str, steps: int, threads: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--child", library, "--scales", scale, "--precisions", precision]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.bench_train",
+        "--child",
+        library,
+        "--scales",
+        scale,
+        "--precisions",
+        precision,
+    ]
     done = subprocess.run(
         [*command, "--steps", str(steps), "--threads", str(threads)], check=True, stdout=subprocess.PIPE, text=True
     )
@@ -103,12 +126,14 @@ def compare(scale: str, precision: str, arguments: argparse.Namespace) -> None:
         for library, results in turns.items():
             results.append(in_process(library, scale, precision, arguments.steps, arguments.threads))
     best = {library: {key: max(r[key] for r in results) for key in results[0]} for library, results in turns.items()}
-    for library, result in best.items():
-        print(
-            f"{scale:>5} {precision} {library:>5}  {result['tokens_per_second']:8,.0f} tokens/s"
-            f"  {result['tokens_per_cpu_second']:8,.0f} tokens/CPU-s  {result['peak_mib']:7,.0f} MiB"
-            f"  {result['parameters'] / 1e6:.1f} M parameters"
-        )
+    speeds = {library: [r["tokens_per_cpu_second"] for r in results] for library, results in turns.items()}
+    peak = max(r["matmul_flops"] for results in turns.values() for r in results)
+    report(
+        f"train {scale}, {precision}", "tokens/CPU s", speeds["dclm"], beside="transformers' Llama",
+        theirs=speeds["llama"], limit=peak / find_scale(scale).model.flops_per_token, limit_name="matmul peak",
+    )  # fmt: skip
+    peaks = {library: [r["peak_mib"] for r in results] for library, results in turns.items()}
+    report(f"memory of {scale}, {precision}", "MiB", peaks["dclm"], beside="transformers' Llama", theirs=peaks["llama"])
     ours, theirs = best["dclm"], best["llama"]
     ratio = ours["tokens_per_cpu_second"] / theirs["tokens_per_cpu_second"]
     verdict = "met" if ratio >= GOAL and ours["peak_mib"] <= theirs["peak_mib"] else "MISSED"

@@ -17,6 +17,7 @@ from dclm.core.storage import sha256_file
 from dclm.recipe.recipe import load_recipe
 from dclm.recipe.run import Run, RunOptions
 from dclm.recipe.verify.run import verify
+from tests.bench.rows import report
 
 RECIPE = """
 name: verify
@@ -56,7 +57,6 @@ def main(documents: int) -> None:
             "train": _files(out / "tokens", records["tokens"], ""),
             "scores": _files(out / "train", records["train"], f"checkpoints/{checkpoint}/"),
         }
-        print("| stage | input MB | CPU s to hash it | CPU s of the stage | share |\n|---|---|---|---|---|")
         for name, paths in inputs.items():
             size = sum(path.stat().st_size for path in paths)
             started = time.process_time()
@@ -65,13 +65,12 @@ def main(documents: int) -> None:
             spent = time.process_time() - started
             whole = records[name].provenance["cpu_seconds"]
             assert isinstance(whole, int | float)
-            print(f"| {name} | {size / 1e6:.1f} | {spent:.3f} | {whole:.1f} | {spent / whole:.2%} |")
+            report(f"hash the input of {name}, {size / 1e6:.1f} MB", "CPU s", spent, beside="the stage", theirs=whole)
         started = time.process_time()
-        report = verify(str(out))
+        found = verify(str(out))
         spent = time.process_time() - started
-        assert report.exit_code == 0, report.findings
-        cost = f"{report.bytes / 1e6:.1f} MB, {spent:.2f} CPU s, {report.seconds:.2f} s"
-        print(f"\n`dclm verify` of the whole run: {cost}")
+        assert found.exit_code == 0, found.findings
+        report(f"dclm verify of the whole run, {found.bytes / 1e6:.1f} MB", "CPU s", spent)
 
 
 def _files(root: Path, record: Record, prefix: str) -> list[Path]:
