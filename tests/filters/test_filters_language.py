@@ -19,6 +19,7 @@ from dclm.curate.step import Context
 from dclm.filters.language.fasttext import Language
 from dclm.filters.language.kernel import predict
 from dclm.filters.language.model import load_lid_model
+from dclm.filters.language.subwords import remainder
 from dclm.text.buffers import utf8
 
 SYLLABLES = {
@@ -42,14 +43,18 @@ def made_up_pages(count: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Small models: `dense` and `quantized` as lid.176 is made, `softmax` of another kind."""
+    """Small models: `dense` and `quantized` as lid.176 is made, two with other n-grams, `softmax` of another kind."""
     folder = tmp_path_factory.mktemp("models")
     training = folder / "train.txt"
     training.write_text("\n".join(made_up_pages(1500)) + "\n", encoding="utf-8")
     shape = {"dim": 16, "minn": 2, "maxn": 4, "bucket": 5000, "minCount": 3, "thread": 1, "verbose": 0, "epoch": 3}
     paths = {}
-    for name, loss in (("dense", "hs"), ("softmax", "softmax"), ("quantized", "hs")):
-        model = fasttext.train_supervised(str(training), loss=loss, **shape)
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("dense", {}), ("quantized", {}), ("softmax", {"loss": "softmax"}),
+        ("letters", {"minn": 1, "maxn": 3, "dim": 5}), ("long", {"minn": 3, "maxn": 5, "bucket": 1}),
+    ]  # fmt: skip
+    for name, own in kinds:
+        model = fasttext.train_supervised(str(training), **{"loss": "hs", **shape, **own})
         if name == "quantized":
             model.quantize(input=str(training), cutoff=2000, qnorm=True, retrain=False, thread=1, verbose=0)
         paths[name] = folder / f"{name}.bin"
@@ -66,7 +71,7 @@ ODD = ["</s>", "__label__en", "__label__zz", "\0", "\t", "\r", "the", "derung", 
 WORDS = st.sampled_from(ODD) | st.text(max_size=12)
 
 
-@pytest.mark.parametrize("name", ["dense", "quantized"])
+@pytest.mark.parametrize("name", ["dense", "quantized", "letters", "long"])
 def test_the_kernel_is_fasttext(models: dict[str, Path], name: str) -> None:
     library, ours = fasttext.load_model(str(models[name])), load_lid_model(models[name])
     assert ours is not None
@@ -79,6 +84,23 @@ def test_the_kernel_is_fasttext(models: dict[str, Path], name: str) -> None:
         assert ([ours.labels[label] for label in labels], scores.tolist()) == expected(library, texts)
 
     check()
+    pages = [
+        "ab cd " * 3000 + "the",
+        "x" * 30_000,
+        "é" * 9000,
+        " ".join(map(str, range(4000))),
+        "的 " * 5000 + "</s> b",
+    ]
+    labels, scores = predict(*utf8(pa.array(pages)), ours.arrays)
+    assert ([ours.labels[label] for label in labels], scores.tolist()) == expected(library, pages)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 2**26) | st.integers(1, 5))
+def test_a_remainder_needs_no_division(value: int, divisor: int) -> None:
+    near = [value, divisor * (value // divisor), max(0, divisor * (value // divisor) - 1), 2**32 - 1]
+    inverse = np.uint64((1 << 32) // divisor)
+    assert [remainder(np.uint32(n), np.uint32(divisor), inverse) for n in near] == [n % divisor for n in near]
 
 
 @pytest.mark.shared

@@ -18,6 +18,8 @@ _ANY = rf"[{_IGNORABLE}\x{{200C}}\x{{200D}}]"
 
 def without_invisible(text: pa.StringArray) -> pa.StringArray:
     """The texts without invisible characters; joiners stay in scripts that need them."""
-    if not pc.any(pc.match_substring_regex(text, _ANY), min_count=0).as_py():
+    affected = pc.match_substring_regex(text, _ANY)
+    if not pc.any(affected, min_count=0).as_py():
         return text
-    return pc.replace_substring_regex(pc.replace_substring_regex(text, _INVISIBLE, ""), _JOINED, r"\1")
+    shortened = pc.replace_substring_regex(text.filter(affected), _INVISIBLE, "")
+    return pc.replace_with_mask(text, affected, pc.replace_substring_regex(shortened, _JOINED, r"\1"))

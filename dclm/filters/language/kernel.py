@@ -14,13 +14,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Bytes = NDArray[np.uint8]
-Ints = NDArray[np.int32]
+from dclm.filters.language.subwords import SEED, Bytes, Ints, ascii_buckets, mix, rank, subword_buckets
+
 Floats = NDArray[np.float32]
 _LESS, _GREATER = 60, 62
 _LABEL = np.frombuffer(b"__label__", np.uint8)
 _END_OF_LINE = np.frombuffer(b"</s>", np.uint8)
-_SEED, _PRIME = np.uint32(2166136261), np.uint32(16777619)
+_FULL = 4096  # rows that are collected before they are added
 
 
 class LidArrays(NamedTuple):
@@ -34,12 +34,12 @@ class LidArrays(NamedTuple):
     word_rows: Ints
     word_first: NDArray[np.int64]
     """The rows of word w are `word_rows[word_first[w]:word_first[w + 1]]`."""
-    buckets: Ints
-    """Bucket → row minus V, or -1 for most; `present` is checked first because it fits into the cache."""
     present: NDArray[np.uint64]
-    """Bit b of word w: whether bucket 64 w + b has a row."""
+    """Bit b of word w: whether bucket 64 w + b has a row. Pruned models have rows for a few percent of the buckets."""
+    before: Ints
+    """Number of buckets with a row before bucket 64 w."""
     rows: Floats
-    """[rows, D]: first the words', then the buckets'."""
+    """[rows, D]: first the words', then those of the buckets that have one, in their order."""
     output: Floats
     """[L, D]: one row for each inner node of the tree."""
     left: Ints
@@ -47,133 +47,97 @@ class LidArrays(NamedTuple):
     minn: int
     maxn: int
     num_buckets: np.uint32
+    inverse: np.uint64
+    """2³² // `num_buckets`, which is used instead of dividing."""
     end_of_line: int
     """The word `</s>`, which ends every text, or -1."""
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _mix(value: np.uint32, byte: int) -> np.uint32:
-    """One step of FNV-1a over signed bytes."""
-    signed = np.uint32(byte) if byte < 128 else np.uint32(byte) | np.uint32(0xFFFFFF00)
-    return np.uint32((value ^ signed) * _PRIME)
-
-
-@njit(cache=True, nogil=True)
-def hash_bytes(data: Bytes, start: int, end: int) -> np.uint32:
-    """fastText's hash of a word."""
-    value = _SEED
-    for place in range(start, end):
-        value = _mix(value, data[place])
-    return value
-
-
-@njit(cache=True, nogil=True)
-def subword_rows(
-    data: Bytes,
-    start: int,
-    end: int,
-    buckets: Ints,
-    present: NDArray[np.uint64],
-    minn: int,
-    maxn: int,
-    num_buckets: np.uint32,
-    found: Ints,
-) -> int:
-    """Writes the buckets' rows of the n-grams of `data[start:end]` (with its marks) to `found`; returns their
-    number."""
-    count = 0
-    for first in range(start, end):
-        if (data[first] & 0xC0) == 0x80:
-            continue
-        value, place, n = _SEED, first, 0
-        while place < end and n < maxn:
-            value = _mix(value, data[place])
-            place += 1
-            while place < end and (data[place] & 0xC0) == 0x80:
-                value = _mix(value, data[place])
-                place += 1
-            n += 1
-            if n >= minn and not (n == 1 and (first == start or place == end)):
-                bucket = value % num_buckets
-                if (present[bucket >> np.uint32(6)] >> np.uint64(bucket & np.uint32(63))) & np.uint64(1):
-                    found[count] = buckets[bucket]
-                    count += 1
-    return count
-
-
-@njit(cache=True, nogil=True)
 def _is_separator(byte: int) -> bool:
-    return byte == 32 or 9 <= byte <= 13 or byte == 0
+    return byte <= 32 and (byte == 32 or byte == 0 or 9 <= byte <= 13)
 
 
-@njit(cache=True, nogil=True)
-def _starts_with(data: Bytes, start: int, end: int, prefix: Bytes) -> bool:
-    if end - start < len(prefix):
-        return False
+@njit(cache=True, nogil=True, inline="always")
+def _starts_with(marked: Bytes, prefix: Bytes) -> bool:
+    """Whether a word begins with `prefix` after its mark; its buffer is longer than any prefix."""
     same = True
     for place in range(len(prefix)):
-        same &= data[start + place] == prefix[place]
+        same &= marked[place + 1] == prefix[place]
     return same
 
 
 @njit(cache=True, nogil=True)
-def _find_word(data: Bytes, start: int, end: int, model: LidArrays) -> int:
-    """The number of the word `data[start:end]` in the vocabulary, or -1."""
-    mask = len(model.slots) - 1
-    slot = np.int64(hash_bytes(data, start, end)) & mask
-    while model.slots[slot] >= 0:
-        word = model.slots[slot]
-        first, last = model.word_ends[word], model.word_ends[word + 1]
-        if last - first == end - start and _starts_with(data, start, end, model.word_bytes[first:last]):
-            return int(word)
-        slot = (slot + 1) & mask
-    return -1
-
-
-@njit(cache=True, nogil=True)
-def _add_rows(hidden: Floats, rows: Floats, wanted: Ints, first: int, last: int, shift: int) -> None:
+def _add_rows(hidden: Floats, rows: Floats, wanted: Ints, count: int) -> None:
     flat, dim = rows.reshape(-1), np.uint64(len(hidden))
-    for at in range(first, last):
-        row = np.uint64(wanted[at] + shift) * dim  # unsigned, so that the inner loop is vectorized
+    for at in range(count):
+        row = np.uint64(wanted[at]) * dim  # unsigned, so that the inner loop is vectorized
         for d in range(dim):
             hidden[d] += flat[row + d]
 
 
 @njit(cache=True, nogil=True)
-def _sum_text(data: Bytes, start: int, end: int, model: LidArrays, hidden: Floats) -> int:
-    """Adds the vectors of all words of a line, and of its end, to `hidden`; returns the number of vectors."""
-    marked = np.empty(64, np.uint8)
-    found = np.empty(64 * model.maxn, np.int32)
-    num_words = len(model.word_ends) - 1
-    inputs, place, ended = 0, start, False
+def _sum_text(data: Bytes, start: int, end: int, model: LidArrays, hidden: Floats, marked: Bytes, found: Ints) -> int:
+    """Adds the vectors of all words of a line, and of its end, to `hidden`; returns the number of vectors.
+
+    Arrays are taken out of the model once: each use of a field costs two atomic operations, which is most of the time
+    if it is done for every word.
+    """
+    slots, word_bytes, word_ends = model.slots, model.word_bytes, model.word_ends
+    word_rows, word_first, present, before, rows = (
+        model.word_rows, model.word_first, model.present, model.before, model.rows,
+    )  # fmt: skip
+    minn, maxn, num_buckets, inverse = model.minn, model.maxn, model.num_buckets, model.inverse
+    num_words, mask = len(word_ends) - 1, np.uint32(len(slots) - 1)
+    count, inputs, place, ended = 0, 0, start, False
     while place < end and not ended:
         if _is_separator(data[place]):
             place += 1
             continue
-        first = place
+        size, value, bits = 1, SEED, 0
+        marked[0] = _LESS
         while place < end and not _is_separator(data[place]):
+            marked[size] = data[place]
+            bits |= data[place]
+            value = mix(value, data[place])
+            size += 1
             place += 1
-        length = place - first
-        ended = length == len(_END_OF_LINE) and _starts_with(data, first, place, _END_OF_LINE)
-        word = _find_word(data, first, place, model)
+        slot, word = value & mask, -1
+        while slots[slot] >= 0:
+            known = slots[slot]
+            at = word_ends[known]
+            if word_ends[known + 1] - at == size - 1:
+                same = True
+                for letter in range(size - 1):
+                    same &= word_bytes[at + letter] == marked[letter + 1]
+                if same:
+                    word = known
+                    break
+            slot = (slot + np.uint32(1)) & mask
+        marked[size], marked[size + 1], marked[size + 2] = _GREATER, 0, 0
+        size += 1
+        ended = size == len(_END_OF_LINE) + 2 and _starts_with(marked, _END_OF_LINE)
         if word >= 0:
-            _add_rows(hidden, model.rows, model.word_rows, model.word_first[word], model.word_first[word + 1], 0)
-            inputs += model.word_first[word + 1] - model.word_first[word]
-        elif not ended and not _starts_with(data, first, place, _LABEL):
-            if length + 2 > len(marked):
-                marked = np.empty(2 * length + 2, np.uint8)
-                found = np.empty(model.maxn * len(marked), np.int32)
-            marked[0], marked[length + 1] = _LESS, _GREATER
-            marked[1 : length + 1] = data[first:place]
-            count = subword_rows(
-                marked, 0, length + 2, model.buckets, model.present, model.minn, model.maxn, model.num_buckets, found
-            )
-            _add_rows(hidden, model.rows, found, 0, count, num_words)
-            inputs += count
+            for at in range(word_first[word], word_first[word + 1]):
+                found[count] = word_rows[at]
+                count += 1
+        elif not ended and not _starts_with(marked, _LABEL):
+            if bits < 128 and minn == 2 and maxn == 4:
+                more = ascii_buckets(marked, size, present, num_buckets, inverse, found, count)
+            else:
+                more = subword_buckets(marked, size, present, minn, maxn, num_buckets, inverse, found, count)
+            for at in range(count, more):
+                found[at] = num_words + rank(present, before, np.uint32(found[at]))
+            count = more
+        if count > _FULL:
+            _add_rows(hidden, rows, found, count)
+            inputs, count = inputs + count, 0
+    _add_rows(hidden, rows, found, count)
+    inputs += count
     if not ended and model.end_of_line >= 0:
         inputs += 1
         for d in range(len(hidden)):
-            hidden[d] += model.rows[model.end_of_line, d]
+            hidden[d] += rows[model.end_of_line, d]
     return inputs
 
 
@@ -215,9 +179,14 @@ def predict(data: Bytes, offsets: Ints, model: LidArrays) -> tuple[Ints, Floats]
     stack = np.empty(2 * len(model.left), np.int32)
     scores = np.empty(2 * len(model.left), np.float32)
     hidden = np.empty(model.rows.shape[1], np.float32)
+    longest = 0
+    for text in range(texts):
+        longest = max(longest, offsets[text + 1] - offsets[text])
+    marked = np.empty(longest + 16, np.uint8)
+    found = np.empty(_FULL + model.maxn * (longest + 3) + 1, np.int32)
     for text in range(texts):
         hidden[:] = 0
-        inputs = _sum_text(data, offsets[text], offsets[text + 1], model, hidden)
+        inputs = _sum_text(data, offsets[text], offsets[text + 1], model, hidden, marked, found)
         if inputs:
             hidden *= np.float32(1.0 / inputs)
             label, score = _best_label(hidden, model, stack, scores)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from dclm.core.errors import AssetError
 from dclm.filters.fasttext_file import require_fasttext
-from dclm.filters.language.kernel import LidArrays, hash_bytes, subword_rows
+from dclm.filters.language.kernel import LidArrays
+from dclm.filters.language.subwords import hash_bytes, subword_buckets
 
 _MAGIC, _VERSION = 793712314, 12
 _SUPERVISED, _HIERARCHICAL_SOFTMAX = 3, 1
@@ -176,9 +177,12 @@ def _arrays(
     slots = 1 << (2 * len(words) + 1).bit_length()
     table = np.full(slots, -1, np.int32)
     own_rows: list[NDArray[np.int32]] = []
-    bits = np.packbits(np.pad(dictionary.pruned >= 0, (0, -arguments.bucket % 64)), bitorder="little")
+    has_row = dictionary.pruned >= 0
+    bits = np.packbits(np.pad(has_row, (0, -arguments.bucket % 64)), bitorder="little")
     present = bits.view("<u8").astype(np.uint64)
-    scale = (arguments.minn, arguments.maxn, np.uint32(arguments.bucket))
+    rank = np.cumsum(has_row, dtype=np.int32) - np.int32(1)
+    before = np.concatenate([np.zeros(1, np.int32), rank[63::64] + np.int32(1)])[: len(present)]
+    scale = (arguments.minn, arguments.maxn, np.uint32(arguments.bucket), np.uint64((1 << 32) // arguments.bucket))
     for number, word in enumerate(words):
         raw = np.frombuffer(word, np.uint8)
         slot = int(hash_bytes(raw, 0, len(raw))) & (slots - 1)
@@ -186,30 +190,27 @@ def _arrays(
             slot = (slot + 1) & (slots - 1)
         table[slot] = number
         marked = np.frombuffer(b"<" + word + b">", np.uint8)
-        found = np.empty(arguments.maxn * len(marked), np.int32)
-        count = (
-            0 if word == b"</s>" else subword_rows(marked, 0, len(marked), dictionary.pruned, present, *scale, found)
-        )
-        own_rows.append(np.concatenate([[number], found[:count] + len(words)]).astype(np.int32))
+        found = np.empty(arguments.maxn * len(marked) + 1, np.int32)
+        count = 0 if word == b"</s>" else subword_buckets(marked, len(marked), present, *scale, found, 0)
+        own_rows.append(np.concatenate([[number], rank[found[:count]] + len(words)]).astype(np.int32))
     first = np.cumsum([0, *map(len, own_rows)], dtype=np.int64)
     left, right = _huffman(dictionary.label_counts)
     subwords = np.concatenate(own_rows) if own_rows else np.zeros(0, np.int32)
-    matrix = np.array(rows, np.float32, order="C")  # always writable, so that the kernel compiles once
+    order = np.concatenate([np.arange(len(words)), len(words) + dictionary.pruned[has_row]])
+    matrix = rows[order]  # a copy, and therefore writable: otherwise the kernel would be compiled twice
     return LidArrays(
         text,
         lengths,
         table,
         subwords,
         first,
-        dictionary.pruned,
         present,
+        before,
         matrix,
         output,
         left,
         right,
-        arguments.minn,
-        arguments.maxn,
-        np.uint32(arguments.bucket),
+        *scale,
         words.index(b"</s>") if b"</s>" in words else -1,
     )
 
