@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from dclm.filters.columns import with_edits
 from dclm.filters.lines.keep import Choose, LineFilter
 from dclm.filters.lines.table import Lines
 from dclm.filters.url.places import is_word
+from dclm.text.scan import Probe, literal_probe, make_probe, matching_rows
 from dclm.text.segments import strip
 from dclm.text.unicode import DIGIT, character_before, class_table, decode
 
@@ -135,13 +137,14 @@ class SubstringLines(LineFilter):
         words = "|".join(literal(word, self.dot_matches_any) for word in wanted)
         other_case = _MORE_CASES if words.isascii() else "[^\\x00-\\x7f]"
         anywhere = words if self.case_sensitive else f"(?i:{words})|{other_case}"
+        probes = self._probes(wanted)
         pattern = re.compile(
             {"prefix": rf"^(?:{words})\s?", "suffix": rf"\s?(?:{words})$"}.get(self.location, rf"\s?(?:{words})"),
             0 if self.case_sensitive else re.IGNORECASE,
         )
 
         def edit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            found = pc.match_substring_regex(batch["text"], anywhere)
+            found = matching_rows(batch["text"], anywhere, probes)
             edited = plain(batch)
             if not pc.any(found, min_count=0).as_py():
                 return edited
@@ -151,6 +154,17 @@ class SubstringLines(LineFilter):
             return with_edits(batch, text, edits, pc.equal(pc.binary_length(text), 0))
 
         return edit
+
+    def _probes(self, words: Sequence[str]) -> list[Probe] | None:
+        """What a page with one of `words` has; None if nothing is specific enough."""
+        found = [
+            literal_probe(word, ignore_case=not self.case_sensitive, dot_matches_any=self.dot_matches_any)
+            for word in words
+        ]
+        probes = [probe for probe in found if probe is not None]
+        if len(probes) < len(words) or len(words) > _MOST_PROBES or not "".join(words).isascii():
+            return None
+        return probes if self.case_sensitive else [*probes, _DOTTED_OR_DOTLESS_I]
 
     def _edit_page(self, page: str, pattern: re.Pattern[str]) -> tuple[str, int]:
         kept, edits = [], 0
@@ -171,6 +185,8 @@ class SubstringLines(LineFilter):
 
 
 _MORE_CASES = "[\u0130\u0131]"  # matches i under re.IGNORECASE, but not in RE2
+_DOTTED_OR_DOTLESS_I = make_probe((0, 0xC4, 0xC4), (0, 0xB0, 0xB1))
+_MOST_PROBES = 4  # with more, one pass of a regular expression is faster
 
 
 def literal(word: str, dot_matches_any: bool) -> str:

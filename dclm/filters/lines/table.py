@@ -50,6 +50,18 @@ def split_lines(data: Bytes, offsets: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 @njit(cache=True, nogil=True)
+def any_to_strip(data: Bytes, offsets: Ints, classes: Classes) -> bool:
+    """Whether any text begins or ends with whitespace."""
+    for row in range(len(offsets) - 1):
+        start, end = offsets[row], offsets[row + 1]
+        if start < end:
+            left, right = strip(data, start, end, classes)
+            if left > start or right < end:
+                return True
+    return False
+
+
+@njit(cache=True, nogil=True)
 def join_lines(
     data: Bytes, starts: Ints, ends: Ints, first: Ints, keep: NDArray[np.bool_], strips: bool, classes: Classes
 ) -> tuple[Bytes, Ints, NDArray[np.int64]]:
