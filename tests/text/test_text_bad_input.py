@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import tracemalloc
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
 from dclm.text.features import FEATURES
-from dclm.text.kernel_cache import sources_digest
 
 MILLION = 1_000_000
 
@@ -83,10 +81,3 @@ def test_features_do_not_depend_on_what_else_is_in_the_batch() -> None:
     for name, compute in FEATURES.items():
         alone = [compute(pa.array([text])).to_pylist()[0] for text in texts]
         assert compute(together).to_pylist() == alone, name
-
-
-def test_kernels_are_kept_by_the_state_of_their_sources() -> None:
-    digest = sources_digest()
-    assert digest == sources_digest()
-    assert len(digest) == 16
-    assert np.all([c in "0123456789abcdef" for c in digest])
