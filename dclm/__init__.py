@@ -53,16 +53,16 @@ if TYPE_CHECKING:
     from dclm.api.stages import evaluate as evaluate
     from dclm.api.stages import own as own
     from dclm.api.stages import run as run
-    from dclm.api.stages import tokenize as tokenize
-    from dclm.api.stages import train as train
     from dclm.api.table import Table as Table
+    from dclm.api.training import tokenize as tokenize
+    from dclm.api.training import train as train
     from dclm.core.errors import DclmError as DclmError
     from dclm.curate.pipeline import Pipeline as Pipeline
 
 _WHERE = {
     "curate": "dclm.api.stages",
-    "tokenize": "dclm.api.stages",
-    "train": "dclm.api.stages",
+    "tokenize": "dclm.api.training",
+    "train": "dclm.api.training",
     "evaluate": "dclm.api.stages",
     "run": "dclm.api.stages",
     "own": "dclm.api.stages",

@@ -1,6 +1,7 @@
 """The interface of `import dclm` for notebooks and scripts.
 
-stages.py curate, tokenize, train, evaluate, run: make an artifact and return it opened
+stages.py      curate, evaluate, run: make an artifact and return it opened
+training.py    tokenize and train
 artifacts.py   opened artifacts: documents with their ledger, tokens, checkpoints, scores, run directories
 judgments.py   compare and predict
 table.py       rows as Arrow, pandas, polars or datasets

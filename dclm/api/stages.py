@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from dclm.api.artifacts import Artifact, Checkpoint, Documents, RunDirectory, Scores, Tokens, expect
+from dclm.api.artifacts import Artifact, Checkpoint, Documents, RunDirectory, Scores, expect
 from dclm.core.config import build, parse_yaml
 from dclm.core.errors import ConfigError
 from dclm.core.ownership import require_directory
@@ -21,16 +21,13 @@ from dclm.curate.step import Step
 from dclm.engine import open_engine
 from dclm.pool.files import list_files
 from dclm.recipe.layout import StageName
-from dclm.tokens.pack import Packing
-
-if TYPE_CHECKING:
-    from dclm.train.ranks import Device
 
 Path_ = str | Path
 Say = Callable[[str], None]
 
 
-def _silent(line: str) -> None: ...
+def silent(line: str) -> None:
+    """Say nothing."""
 
 
 def own(what: str, *, directory: Path_ = ".", **fields: object) -> Step:
@@ -62,7 +59,7 @@ def curate(
     workers: int = 1,
     on: str = "local",
     progress: Progress | None = None,
-    say: Say = _silent,
+    say: Say = silent,
 ) -> Documents:
     """Run a pipeline over a pool.
 
@@ -84,91 +81,6 @@ def curate(
     return Documents(out)
 
 
-def tokenize(
-    documents: Documents | Path_ | Sequence[Documents | Path_],
-    out: Path_,
-    *,
-    tokenizer: str = "gpt-neox-20b",
-    seq_len: int = 2048,
-    seed: int = 0,
-    packing: Packing = "stream",
-    weights: Sequence[float] | None = None,
-    num_tokens: int | None = None,
-    max_repeats: float = 1.0,
-    allow_incomplete: bool = False,
-    force: bool = False,
-    workers: int = 1,
-    on: str = "local",
-    progress: Progress | None = None,
-    say: Say = _silent,
-) -> Tokens:
-    """Tokenize, pack and shuffle documents.
-
-    documents: artifacts, or JSON lines or Parquet files with a column `text`; several are mixed by `weights`.
-    tokenizer: an asset's name, or a tokenizer.json. seq_len: context length of the model; rows have one more token.
-    force: replace finished tokens that other settings made. Raises: ConfigError, DataError, IncompleteError.
-    """
-    from dclm.tokens.stage import TokenizeConfig
-    from dclm.tokens.stage import tokenize as run_tokenization
-
-    given = [documents] if isinstance(documents, str | Path | Documents) else list(documents)
-    config = TokenizeConfig(
-        seq_len=seq_len,
-        seed=seed,
-        packing=packing,
-        weights=tuple(weights) if weights else None,
-        num_tokens=num_tokens,
-        max_repeats=max_repeats,
-    )
-    with open_engine(on, workers, say) as engine:
-        run_tokenization(
-            [expect(Documents, d) for d in given],
-            out,
-            tokenizer=tokenizer,
-            config=config,
-            engine=engine,
-            progress=progress,
-            say=say,
-            allow_missing=allow_incomplete,
-            force=force,
-        )
-    return Tokens(out)
-
-
-def train(
-    tokens: Tokens | Path_,
-    out: Path_,
-    *,
-    scale: str,
-    seed: int = 0,
-    epochs: int = 1,
-    num_tokens: int | None = None,
-    validation: Tokens | Path_ | None = None,
-    device: Device = "auto",
-    num_ranks: int = 1,
-    force: bool = False,
-) -> Checkpoint:
-    """Train a model at a fixed scale (docs/scales.md), or continue from its last checkpoint.
-
-    epochs: maximum number of passes over the tokens; num_tokens: overrides the scale's token budget, which leaves the
-    benchmark. validation: tokens of a held-out text. force: replace a run that other settings made. Raises:
-    ConfigError, DataError (too few tokens).
-    """
-    from dclm.train.launch import launch
-    from dclm.train.options import TrainOptions
-
-    options = TrainOptions(
-        validation=None if validation is None else expect(Tokens, validation),
-        epochs=epochs,
-        num_tokens=num_tokens,
-        resume=True,
-        force=force,
-        device=device,
-    )
-    launch(expect(Tokens, tokens), str(out), scale=scale, seed=seed, options=options, num_ranks=num_ranks)
-    return Checkpoint(out)
-
-
 def evaluate(
     model: Checkpoint | Path_,
     out: Path_,
@@ -182,7 +94,7 @@ def evaluate(
     workers: int = 1,
     on: str = "local",
     progress: Progress | None = None,
-    say: Say = _silent,
+    say: Say = silent,
 ) -> Scores:
     """Score a model on a suite (`core`, `extended`, `mmlu`) or on tasks, and on texts by their bits per byte.
 
@@ -222,7 +134,7 @@ def run(
     on: str | Literal["local", "ray"] = "local",
     num_ranks: int = 1,
     make_progress: Callable[[], Progress] = NullProgress,
-    say: Say = _silent,
+    say: Say = silent,
 ) -> RunDirectory:
     """Run a recipe file from its pool up to a stage (`pool`, `curate`, `tokenize`, `train`, `evaluate`).
 
@@ -248,4 +160,4 @@ def run(
     return RunDirectory(out)
 
 
-__all__ = ["Artifact", "curate", "evaluate", "own", "run", "tokenize", "train"]
+__all__ = ["Artifact", "curate", "evaluate", "own", "run"]
