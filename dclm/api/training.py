@@ -133,6 +133,7 @@ def train(
     on: str = "local",
     num_ranks: int = 1,
     min_ranks: int | None = None,
+    force: bool = False,
     say: Say = silent,
 ) -> Checkpoint:
     """Train a model at a scale (docs/scales.md, or a .yaml file), or continue from its last checkpoint in `out`.
@@ -142,8 +143,8 @@ def train(
     open_lm_order: the settings of an open_lm run whose order to read the rows in. epochs: maximum number of passes over
     the tokens; num_tokens: overrides the scale's token budget, which leaves the benchmark. validation: tokens of a
     held-out text. num_ranks: processes, one per GPU; min_ranks: on Ray, the number to continue with. shard_over: ranks
-    that share one copy of the parameters. timeout: seconds that a rank may stall. Raises: ConfigError, DataError (too
-    few tokens).
+    that share one copy of the parameters. timeout: seconds that a rank may stall. force: replace a run that other
+    settings made. Raises: ConfigError, DataError (too few tokens).
     """
     from dclm.train.launch import launch
     from dclm.train.launch_ray import launch_ray
@@ -163,6 +164,7 @@ def train(
         epochs=epochs,
         num_tokens=num_tokens,
         resume=True,
+        force=force,
         device=device,
         precision=precision,
         threads=threads,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dclm.core.config import Count, Fraction, NonNegative, Positive, Range, build, load_yaml
+from dclm.core.errors import ConfigError
 from dclm.core.hub import HUB
 from dclm.core.names import Name
 from dclm.core.variables import fill_variables
@@ -24,6 +25,7 @@ from dclm.pool.lists import MARK
 from dclm.pool.spec import PoolSpec
 from dclm.select.classifier.spec import ClassifierSpec
 from dclm.select.model_spec import ModelMap
+from dclm.select.quantile import Quantile
 from dclm.tokens.repeats import DocumentRepeats
 from dclm.train.trackers import TrackerName
 
@@ -179,10 +181,13 @@ class LoadedRecipe:
     """Environment variables that the user allowed with `--env`."""
     trust: bool = False
     """Whether the user allowed the pipelines' own code with `--trust`."""
+    keep_top: float | None = None
+    """Replaces the share that the pipelines' `quantile` steps keep; None: as they say."""
 
     def pipeline(self, source: DataSource) -> Pipeline:
         """The pipeline of one of the recipe's sources. Raises: ConfigError with every error in it."""
-        return load_pipeline(self.path(source.pipeline), self.trust or self.recipe.trust)
+        loaded = load_pipeline(self.path(source.pipeline), self.trust or self.recipe.trust)
+        return loaded if self.keep_top is None else with_share_kept(loaded, self.keep_top)
 
     def path(self, text: str) -> str:
         """`text` with environment variables inserted; relative paths start from the recipe's directory."""
@@ -211,3 +216,16 @@ def load_recipe(path: Path, variables: Collection[str] = (), trust: bool = False
     source = load_yaml(path)
     recipe = build(Recipe, source)
     return LoadedRecipe(recipe=recipe, directory=path.resolve().parent, variables=frozenset(variables), trust=trust)
+
+
+def with_share_kept(pipeline: Pipeline, share: float) -> Pipeline:
+    """`pipeline` with another share in its step with `keep_top`.
+
+    Raises: ConfigError if it does not have exactly one such step.
+    """
+    found = [step for step in pipeline.steps if isinstance(step, Quantile) and step.keep_top is not None]
+    if len(found) != 1:
+        what = f"found {len(found)} steps `quantile` with `keep_top`, allowed: one, whose share is varied"
+        raise ConfigError(f"pipeline {pipeline.name}", what)
+    steps = tuple(dataclasses.replace(s, keep_top=share) if s is found[0] else s for s in pipeline.steps)
+    return dataclasses.replace(pipeline, steps=steps)

@@ -13,6 +13,7 @@ import numpy as np
 from dclm.charts.figure import figure
 from dclm.charts.palette import LIGHT, SERIES
 from dclm.science.experiment.run import Point
+from dclm.science.experiment.share import ShareFit, base_name
 from dclm.science.experiment.statistics import Difference, Estimate, Mean, PowerLaw, estimate
 
 if TYPE_CHECKING:
@@ -125,6 +126,36 @@ def draw_power_law(path: Path, cells: Sequence[Mean], law: PowerLaw, title: str)
         axes.set_xlabel("training tokens")
         axes.set_ylabel(BITS)
         axes.legend(frameon=False)
+
+
+def draw_share(path: Path, points: Sequence[Point], fit: ShareFit, title: str) -> None:
+    """Left: loss by the share that was kept, the fit dashed. Right: the best share by compute, and its interval."""
+    figure = _figure(title, width=10)
+    left, right = figure.subplots(1, 2)
+    for index, cell in enumerate(fit.cells):
+        here = [p for p in points if base_name(p) == fit.recipe and (p.scale, p.tokens) == (cell.scale, cell.tokens)]
+        groups = [[p.bits_per_byte for p in here if p.share_kept == share] for share in fit.shares]
+        label = f"{cell.scale}, {cell.tokens:,} tokens, {cell.passes:.2g} passes"
+        style = {"color": f"C{index}", "label": label, "linestyle": "none"}
+        _error_bars(left, fit.shares, [estimate(g) for g in groups], "o", style)
+        line = np.geomspace(fit.shares[0], fit.shares[-1], 40)
+        left.plot(line, [fit.predict(cell, share) for share in line], "--", color=f"C{index}", linewidth=1)
+        if cell.fitted is not None and cell.low is not None and cell.high is not None:
+            left.plot([cell.fitted], [fit.predict(cell, cell.fitted)], "v", color=f"C{index}", markersize=8)
+            reach = [[max(0.0, cell.fitted - cell.low)], [max(0.0, cell.high - cell.fitted)]]
+            right.errorbar([cell.compute], [cell.fitted], yerr=reach, fmt="v", color=f"C{index}", capsize=4)
+    for axes, name in ((left, "share of the documents that is kept"), (right, "training FLOPs (6 · N · D)")):
+        axes.set_xscale("log")
+        axes.set_xlabel(name)
+    left.set_xticks(fit.shares, [f"{share:g}" for share in fit.shares])
+    left.set_xticks([], minor=True)
+    left.set_ylabel(BITS)
+    right.set_yscale("log")
+    right.set_yticks(fit.shares, [f"{share:g}" for share in fit.shares])
+    right.set_yticks([], minor=True)
+    right.set_ylabel("best share by the fit (95 %)")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    _save(figure, path)
 
 
 def _error_bars(

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from dclm.core.storage import write_atomic
 from dclm.science.experiment.held_out import NGRAM, Overlap
-from dclm.science.experiment.plot import draw_gains, draw_order, draw_power_law, draw_rates
+from dclm.science.experiment.plot import draw_gains, draw_order, draw_power_law, draw_rates, draw_share
 from dclm.science.experiment.robustness import Robustness, robustness
 from dclm.science.experiment.run import Outcome
+from dclm.science.experiment.share import ShareFit, fit_share
 from dclm.science.experiment.spec import Experiment
 from dclm.science.experiment.statistics import (
     Difference,
@@ -34,6 +35,7 @@ def write_report(experiment: Experiment, outcome: Outcome, out: Path) -> str:
     laws = [law for r in recipes if (law := fit_power_law([c for c in cells if c.recipe == r])) is not None]
     ordered = differences(own, baseline)
     robust = robustness(outcome.points)
+    filters = fit_share(own)
     text = "\n".join(
         [
             f"# {name}\n",
@@ -42,6 +44,7 @@ def write_report(experiment: Experiment, outcome: Outcome, out: Path) -> str:
             *_differences(ordered),
             *_robustness(robust),
             *_laws(laws),
+            *(line for fit in filters for line in _shares(fit)),
             *_overlaps(outcome.overlaps),
         ]
     )
@@ -52,6 +55,9 @@ def write_report(experiment: Experiment, outcome: Outcome, out: Path) -> str:
         draw_order(out / "order.svg", own, cells, ordered, name)
     if robust:
         draw_rates(out / "rates.svg", outcome.points, name)
+    for fit in filters:
+        several = len(filters) > 1
+        draw_share(out / (f"share-{fit.recipe}.svg" if several else "share.svg"), own, fit, f"{name}: {fit.recipe}")
     for law in laws:
         picture = out / ("curve.svg" if len(recipes) == 1 else f"curve-{law.recipe}.svg")
         draw_power_law(picture, [c for c in cells if c.recipe == law.recipe], law, f"{name}: {law.recipe}")
@@ -122,6 +128,26 @@ def _laws(laws: Sequence[PowerLaw]) -> Iterator[str]:
                 f"Largest cell: measured {law.largest_measured:.4f}, predicted from the others "
                 f"{law.largest_predicted:.4f} ({error:+.2%})."
             )
+
+
+def _shares(fit: ShareFit) -> Iterator[str]:
+    yield f"\nHow hard to filter {fit.recipe} (standard deviation about the fit {fit.residual:.2%}):\n"
+    yield "| scale | tokens | FLOPs | passes over the pool | best share that was run | by the fit | 95 % from | to |"
+    yield "|---" * 8 + "|"
+    for c in fit.cells:
+        yield (
+            f"| {c.scale} | {c.tokens:,} | {c.compute:.2g} | {c.passes:.2f} | {c.measured:g} | {_or_dash(c.fitted)} "
+            f"| {_or_dash(c.low)} | {_or_dash(c.high)} |"
+        )
+    if fit.by_compute is None or fit.by_passes is None:
+        yield "\nThe fit has no lowest point between these shares: the best one is at an end, or not decided."
+        return
+    for what, (value, low, high) in (("compute", fit.by_compute), ("passes over the pool", fit.by_passes)):
+        verdict = "grows" if low > 0 else "shrinks" if high < 0 else "not decided"
+        yield (
+            f"\nThe best share is in proportion to {what} to the power {value:+.3f} "
+            f"(95 % {low:+.3f} to {high:+.3f}): {verdict}."
+        )
 
 
 def _overlaps(overlaps: Mapping[str, Overlap]) -> Iterator[str]:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from dclm.core.counts import CheckpointCounts, counts_of
+from dclm.core.counts import CheckpointCounts, TokensCounts, counts_of
 from dclm.core.engine import Engine
 from dclm.core.ownership import claim_folder
 from dclm.core.progress import NullProgress, Progress
@@ -43,6 +43,10 @@ class Point:
     """Multiple of the scale's own learning rate."""
     weight_decay: float = 1.0
     """Multiple of the scale's own weight decay."""
+    share_kept: float | None = None
+    """Fraction of the documents that were kept, if it was varied."""
+    passes: float | None = None
+    """Training tokens relative to the tokens that the recipe had."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,6 +112,7 @@ def _measure(
     counts = counts_of(record, CheckpointCounts)
     assert counts.validation_bits_per_byte is not None
     trained = counts.tokens // run.scale.model.seq_len
+    sources = counts_of(read_record(layout.tokens), TokensCounts).sources
     return Point(
         recipe=cell.recipe,
         scale=cell.scale,
@@ -120,4 +125,6 @@ def _measure(
         fingerprint=record.fingerprint,
         learning_rate=cell.learning_rate,
         weight_decay=cell.weight_decay,
+        share_kept=loaded.keep_top,
+        passes=trained / sum(int(str(source["sequences"])) for source in sources),
     )

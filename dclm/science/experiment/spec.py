@@ -45,6 +45,9 @@ class Experiment:
     and the report says whether the order of the recipes stays the same."""
     weight_decays: tuple[float, ...] = (1.0,)
     """Multiples of each scale's weight decay."""
+    share_kept: tuple[float, ...] = ()
+    """Fractions of the documents to keep, instead of the `keep_top` of the recipes' `quantile` step: each recipe is run
+    with each of them, and the best one is fitted over compute and repeats. None: as the pipelines say."""
     held_out: HeldOut
     baseline: Name | None = None
     """The recipe that all others are compared with; null: each recipe is compared with the one before it."""
@@ -61,13 +64,16 @@ class Experiment:
         unknown = sorted({*self.published, *([self.baseline] if self.baseline else [])} - set(self.recipes))
         if unknown:
             raise ValueError(f"found the recipe {unknown[0]}, allowed: {', '.join(self.recipes)}")
-        for field in ("scales", "tokens", "seeds", "learning_rates", "weight_decays"):
+        for field in ("scales", "tokens", "seeds", "learning_rates", "weight_decays", "share_kept"):
             if len(set(getattr(self, field))) < len(getattr(self, field)):
                 raise ValueError(f"`{field}` has a value twice")
         for field in ("learning_rates", "weight_decays"):
             wrong = [x for x in getattr(self, field) if not (math.isfinite(x) and x > 0)]
             if wrong:
                 raise ValueError(f"`{field}` has {wrong[0]:g}, allowed: positive multiples of the scale's own")
+        outside = [x for x in self.share_kept if not 0 < x <= 1]
+        if outside:
+            raise ValueError(f"`share_kept` has {outside[0]:g}, allowed: above 0, at most 1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,13 +117,14 @@ class LoadedExperiment:
 
     experiment: Experiment
     recipes: Mapping[str, LoadedRecipe]
+    """Name → recipe; with `share_kept`, one for each share, named NAME-keep-SHARE."""
     held_out: Path
 
     def cells(self) -> tuple[Cell, ...]:
         """The grid, seed by seed, so that an interrupted run has complete comparisons."""
         e = self.experiment
         budgets: tuple[int | None, ...] = e.tokens or (None,)
-        axes = itertools.product(e.seeds, e.scales, budgets, e.learning_rates, e.weight_decays, e.recipes)
+        axes = itertools.product(e.seeds, e.scales, budgets, e.learning_rates, e.weight_decays, self.recipes)
         return tuple(
             Cell(recipe=recipe, scale=scale, tokens=tokens, seed=seed, learning_rate=rate, weight_decay=decay)
             for seed, scale, tokens, rate, decay, recipe in axes
@@ -140,6 +147,16 @@ def load_experiment(path: Path, variables: Collection[str] = (), trust: bool = F
         name: load_recipe(Path(resolve_path(file, directory, variables)), variables, trust)
         for name, file in experiment.recipes.items()
     }
+    if experiment.share_kept:
+        recipes = {
+            f"{name}-keep-{share:g}": dataclasses.replace(recipe, keep_top=share)
+            for name, recipe in recipes.items()
+            for share in experiment.share_kept
+        }
+    for recipe in recipes.values():
+        if recipe.keep_top is not None:  # a pipeline without a share to vary is reported now
+            for source in recipe.recipe.data:
+                recipe.pipeline(source)
     held_out = resolve_path(experiment.held_out.path, directory, variables)
     if "://" in held_out:
         raise ConfigError("held_out.path", f"found {held_out}, allowed: a local JSONL or Parquet file")
