@@ -47,10 +47,11 @@ def mix() -> None:
 @click.option("--first", type=click.IntRange(1), help="Use only the first N proxies.")
 @click.option(
     "--model",
-    type=click.Choice(("log-linear", "trees")),
+    type=click.Choice(("log-linear", "log-quadratic", "trees")),
     default="log-linear",
     show_default=True,
-    help="`log-linear` extrapolates beyond the proxies; `trees` (boosted) may be more accurate among them.",
+    help="`log-linear` extrapolates beyond the proxies; `log-quadratic` does, too, and has a term for every pair of "
+    "sources; `trees` (boosted) may be more accurate among them.",
 )
 @click.option(
     "--resamples",

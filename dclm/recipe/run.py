@@ -65,7 +65,8 @@ _OF_A_RUN = ("result.json", "*/record.json", "*/*/record.json", "pool/*/*/record
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Options of one call, in addition to the recipe; only `limit` changes any output."""
+    """Options of one call, in addition to the recipe; only `limit` changes any output by more than
+    rounding."""
 
     limit: int | None = None
     """Maximum number of records to read from each source."""
@@ -73,6 +74,8 @@ class RunOptions:
     """Last stage to run."""
     num_ranks: int = 1
     """Number of training processes (one per GPU)."""
+    threads: int = 2
+    """CPU threads per training process. See `TrainOptions.threads`."""
     min_ranks: int | None = None
     """On Ray: minimum number of workers to continue with while no more are available."""
     on_ray: bool = False
@@ -211,6 +214,7 @@ class Run:
             resume=True,
             force=self.options.force,
             device=self.options.device,
+            threads=self.options.threads,
             track=self.recipe.track,
         )
         wants_gpu = self.options.device == "cuda" or (self.options.device == "auto" and cluster_has_gpus())

@@ -14,6 +14,8 @@ from dclm.tokens.dataset import TokenDataset
 from dclm.train.report import bits_per_byte
 
 _BATCH = 16
+_BATCH_TOKENS = 4096
+"""Short rows are read in larger batches."""
 
 
 def held_out_bits(model: Path, tokens: Path) -> float:
@@ -24,8 +26,9 @@ def held_out_bits(model: Path, tokens: Path) -> float:
     data = TokenDataset(tokens)
     loaded = load_model(model).model
     total, counted = 0.0, 0
-    for start in range(0, data.num_sequences, _BATCH):
-        rows = torch.from_numpy(data.rows(np.arange(start, min(start + _BATCH, data.num_sequences))))
+    batch = max(_BATCH, _BATCH_TOKENS // data.seq_len)
+    for start in range(0, data.num_sequences, batch):
+        rows = torch.from_numpy(data.rows(np.arange(start, min(start + batch, data.num_sequences))))
         with torch.no_grad():
             logits = loaded.head(loaded.forward_hidden(rows[:, :-1]))
         total += float(cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten(), reduction="sum"))

@@ -1,8 +1,11 @@
-"""Loss as a function of the mixture: a log-linear law, and boosted trees as a check on it.
+"""Loss as a function of the mixture: two laws, and boosted trees as a check on them.
 
-    log-linear: loss = c + exp(k + a · w)         (RegMix, data mixing laws, Olmix)
+    log-linear:    loss = c + exp(k + a · w)                     (RegMix, data mixing laws, Olmix)
+    log-quadratic: loss = c + exp(k + a · w + Σ b_ij w_i w_j)    over pairs of sources
 
-The law has one number per source, so it can extrapolate beyond the proxies; trees cannot. The uncertainty of either
+A law has one number per source (or pair of sources), so it can extrapolate beyond the proxies; trees cannot. The
+log-linear law only depends on one direction of the mixture. It cannot express that two sources complement each other,
+and then states a wrong best mixture with a narrow interval; the log-quadratic one can. The uncertainty of each model
 comes from refitting it on resampled proxies.
 """
 
@@ -17,11 +20,15 @@ from scipy.optimize import minimize
 from dclm.core.errors import ConfigError
 from dclm.science.mix.table import Array
 
-ModelName = Literal["log-linear", "trees"]
+LawName = Literal["log-linear", "log-quadratic"]
+ModelName = Literal["log-linear", "log-quadratic", "trees"]
+LAWS: tuple[LawName, ...] = ("log-linear", "log-quadratic")
 MIN_PROXIES = 8
 _RIDGE = 3e-4
-"""Weight of mean a² in the objective; losses are in standard deviations. It matters only where the proxies do not
-decide."""
+"""Weight of mean a² in the objective; losses are in standard deviations. It matters only for effects that the proxies
+cannot determine."""
+_PAIR_RIDGE = 3e-4
+"""The same for the sum of b² over the pairs."""
 _HUBER = 1.0
 """Residual, in standard deviations of the losses, beyond which a proxy counts linearly: runs that failed."""
 _NORMAL = 1.4826
@@ -41,11 +48,11 @@ class Model(Protocol):
         """Loss [n] of the mixtures [n, sources]."""
 
 
-class LogLinear:
-    """loss = mean + scale · (c + exp(k + a · w)); c, k and a are in `theta`."""
+class Law:
+    """loss = mean + scale · (c + exp(k + a · w + b · pairs)); c, k, a and b are in `theta`."""
 
-    def __init__(self, mean: float, scale: float, theta: Array) -> None:
-        self.mean, self.scale, self.theta = mean, scale, theta
+    def __init__(self, name: LawName, mean: float, scale: float, theta: Array) -> None:
+        self.name, self.mean, self.scale, self.theta = name, mean, scale, theta
 
     def predict(self, weights: Array) -> Array:
         """See `Model.predict`."""
@@ -54,12 +61,27 @@ class LogLinear:
 
     def gradient(self, weights: Array) -> Array:
         """Derivative of the loss with respect to each share [sources], at one mixture [sources]."""
-        gradient: Array = self.scale * self._exponential(weights[None])[0] * self.theta[2:]
+        count = len(weights)
+        slopes = self.theta[2 : 2 + count].copy()
+        if self.name == "log-quadratic":
+            first, second = np.triu_indices(count, 1)
+            np.add.at(slopes, first, self.theta[2 + count :] * weights[second])
+            np.add.at(slopes, second, self.theta[2 + count :] * weights[first])
+        gradient: Array = self.scale * self._exponential(weights[None])[0] * slopes
         return gradient
 
     def _exponential(self, weights: Array) -> Array:
-        exponential: Array = np.exp(np.minimum(self.theta[1] + weights @ self.theta[2:], _MAX_EXPONENT))
+        exponent = self.theta[1] + design(self.name, weights) @ self.theta[2:]
+        exponential: Array = np.exp(np.minimum(exponent, _MAX_EXPONENT))
         return exponential
+
+
+def design(name: LawName, weights: Array) -> Array:
+    """What the exponent is linear in: the shares, and for `log-quadratic` also their products by pairs [n, terms]."""
+    if name == "log-linear":
+        return weights
+    first, second = np.triu_indices(weights.shape[1], 1)
+    return np.concatenate([weights, weights[:, first] * weights[:, second]], axis=1)
 
 
 class Trees:
@@ -83,30 +105,53 @@ class Trees:
         return np.asarray(self._model.predict(weights), dtype=np.float64)
 
 
-def fit_log_linear(weights: Array, losses: Array, start: LogLinear | None = None) -> LogLinear:
+def fit_law(
+    weights: Array,
+    losses: Array,
+    name: LawName = "log-linear",
+    start: Law | None = None,
+    emphasis: Array | None = None,
+) -> Law:
     """The law with the smallest Huber loss over the proxies, from several starting points, or only from `start`.
 
-    Raises: ConfigError for fewer than eight proxies.
+    emphasis: how much each proxy counts [n]; None: all the same. Raises: ConfigError for fewer than eight proxies.
     """
     _check(weights)
     mean = float(np.median(losses))
     scale = float(np.median(np.abs(losses - mean))) * _NORMAL or float(losses.std()) or 1.0
+    if start is not None:
+        mean, scale = start.mean, start.scale
     targets = (losses - mean) / scale
-    starts = [start.theta] if start is not None else [_start(weights, targets, floor) for floor in _FLOORS]
+    counts = np.full(len(losses), 1 / len(losses)) if emphasis is None else emphasis / emphasis.sum()
+    terms = design(name, weights)
+    ridge = np.full(terms.shape[1], _PAIR_RIDGE)
+    ridge[: weights.shape[1]] = _RIDGE / weights.shape[1]
+    none = np.zeros(terms.shape[1] - weights.shape[1])
+    starts = (
+        [start.theta]
+        if start is not None
+        else [np.concatenate([_start(weights, targets, floor), none]) for floor in _FLOORS]
+    )
     options = {"maxiter": 500 if start is None else 100}
     found = [
-        minimize(_objective, theta, args=(weights, targets), jac=True, method="L-BFGS-B", options=options)
+        minimize(_objective, theta, args=(terms, targets, counts, ridge), jac=True, method="L-BFGS-B", options=options)
         for theta in starts
     ]
-    return LogLinear(mean, scale, np.asarray(min(found, key=lambda f: f.fun).x))
+    return Law(name, mean, scale, np.asarray(min(found, key=lambda f: f.fun).x))
 
 
 def fit(name: ModelName, weights: Array, losses: Array, start: Model | None = None, seed: int = _SEED) -> Model:
-    """Fit the model named `name`; see `fit_log_linear`."""
+    """Fit the model named `name`; see `fit_law`."""
     _check(weights)
     if name == "trees":
         return Trees(weights, losses, seed)
-    return fit_log_linear(weights, losses, start if isinstance(start, LogLinear) else None)
+    return fit_law(weights, losses, name, start if isinstance(start, Law) else None)
+
+
+def choose_law(weights: Array, losses: Array) -> LawName:
+    """The law that predicts each proxy best from the others, by its mean absolute error."""
+    errors = {name: float(np.abs(cross_validated(name, weights, losses) - losses).mean()) for name in LAWS}
+    return min(LAWS, key=errors.__getitem__)
 
 
 def resampled(name: ModelName, weights: Array, losses: Array, count: int, first: Model) -> list[Model]:
@@ -158,14 +203,13 @@ def _start(weights: Array, targets: Array, floor: float) -> Array:
     return np.concatenate([[c], np.linalg.solve(design.T @ design + penalty, design.T @ logs)])
 
 
-def _objective(theta: Array, weights: Array, targets: Array) -> tuple[float, Array]:
-    count, sources = weights.shape
-    exponential = np.exp(np.clip(theta[1] + weights @ theta[2:], -30.0, _MAX_EXPONENT))
+def _objective(theta: Array, terms: Array, targets: Array, counts: Array, ridge: Array) -> tuple[float, Array]:
+    exponential = np.exp(np.clip(theta[1] + terms @ theta[2:], -30.0, _MAX_EXPONENT))
     rest = theta[0] + exponential - targets
     size = np.abs(rest)
     losses = np.where(size <= _HUBER, rest**2 / 2, _HUBER * (size - _HUBER / 2))
-    value = float(losses.mean() + _RIDGE * (theta[2:] @ theta[2:]) / sources / 2)
-    by_loss = np.clip(rest, -_HUBER, _HUBER) / count
+    value = float(counts @ losses + (ridge * theta[2:]) @ theta[2:] / 2)
+    by_loss = np.clip(rest, -_HUBER, _HUBER) * counts
     by_exponent = by_loss * exponential
-    by_source = weights.T @ by_exponent + _RIDGE * theta[2:] / sources
-    return value, np.concatenate([[by_loss.sum(), by_exponent.sum()], by_source])
+    by_term = terms.T @ by_exponent + ridge * theta[2:]
+    return value, np.concatenate([[by_loss.sum(), by_exponent.sum()], by_term])

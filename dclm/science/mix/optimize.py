@@ -3,6 +3,10 @@
 A mixture that was chosen because a fit prefers it looks better to that fit than it is. The gain is therefore measured
 across halves: proxies are split in two at random, the best mixture is found with one half, and its gain over the
 natural mix is predicted by the other half, which had no part in the choice.
+
+No law is exactly right everywhere, and an error far from the best mixture moves it. The laws are therefore fitted again
+with more emphasis on the proxies near the mixture that they prefer, as in local regression. The intervals contain the
+best mixtures by both fits, and are wider by how much these differ.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from scipy.optimize import minimize
 
 from dclm.core.errors import ConfigError
 from dclm.science.mix.constraints import Feasible, into_bounds
-from dclm.science.mix.models import MIN_PROXIES, LogLinear, fit_log_linear
+from dclm.science.mix.models import MIN_PROXIES, Law, choose_law, fit_law
 from dclm.science.mix.table import Array, Proxies
 
 Rows = npt.NDArray[np.int64]
@@ -25,6 +29,7 @@ SPLITS = 60
 MIN_PROXIES_HALVED = 2 * MIN_PROXIES
 _SEED = 20240702
 _SUGGESTED = 5
+_LOCAL_FITS = 2
 _NOTHING = 1e-6
 """Shares below this are rounding errors of the solver."""
 
@@ -36,8 +41,9 @@ class Share:
     source: str
     best: float
     low: float
-    """Ends of the interval that contains the best shares by resampled proxies: 95 % for all sources at once
-    (Bonferroni)."""
+    """Ends of the interval that contains the best shares by resampled proxies, 95 % for all sources at once
+    (Bonferroni), widened by how much the local fit moved the share: the laws' own error, which resampling cannot
+    show."""
     high: float
     natural: float
     largest: float
@@ -86,18 +92,23 @@ def best_mixture(
     if len(weights) < MIN_PROXIES_HALVED:
         what = f"found {len(weights)} proxies with losses, allowed: {MIN_PROXIES_HALVED} or more"
         raise ConfigError("dclm mix best", what, "train more: `dclm mix swarm`")
-    laws = [fit_log_linear(weights, column) for column in losses.T]
+    laws = [fit_law(weights, column, choose_law(weights, column)) for column in losses.T]
     start = into_bounds(allowed.natural, allowed.low, allowed.high)
-    best = minimize_loss(laws, importance, allowed, [start, *_promising(laws, importance, allowed, weights)])
+    first = minimize_loss(laws, importance, allowed, [start, *_promising(laws, importance, allowed, weights)])
+    best = _local_optimum(proxies, importance, allowed, laws, [first, start])
     generator = np.random.default_rng(_SEED)
     optima = []
     for _ in range(resamples):
         rows = generator.integers(len(weights), size=len(weights))
-        members = [fit_log_linear(weights[rows], c[rows], law) for c, law in zip(losses.T, laws, strict=True)]
-        optima.append(minimize_loss(members, importance, allowed, [start, best]))
+        drawn = dataclasses.replace(proxies, weights=weights[rows], losses=losses[rows])
+        members = [fit_law(drawn.weights, c, law.name, law) for c, law in zip(drawn.losses.T, laws, strict=True)]
+        globally = minimize_loss(members, importance, allowed, [start, first])
+        optima += [globally, _local_optimum(drawn, importance, allowed, members, [globally, best])]
     gains = [_half_gain(proxies, importance, allowed, generator.permutation(len(weights)), laws) for _ in range(splits)]
     tail = 0.025 / len(proxies.sources)
     low, high = np.quantile(optima, [tail, 1 - tail], axis=0)
+    moved = np.abs(best - first)
+    low, high = np.maximum(low - moved, allowed.low), np.minimum(high + moved, allowed.high)
     gain_low, gain_high = np.quantile(gains, [0.025, 0.975])
     inverse = np.linalg.pinv(weights.T @ weights)
     leverage = float(best @ inverse @ best / np.einsum("ij,jk,ik->i", weights, inverse, weights).max())
@@ -124,15 +135,18 @@ def best_mixture(
     )
 
 
-def total_loss(laws: Sequence[LogLinear], importance: Sequence[float], weights: Array) -> float:
+def total_loss(laws: Sequence[Law], importance: Sequence[float], weights: Array) -> float:
     """The weighted sum of the targets' losses at one mixture [sources]."""
     return float(sum(i * law.predict(weights[None])[0] for i, law in zip(importance, laws, strict=True)))
 
 
 def minimize_loss(
-    laws: Sequence[LogLinear], importance: Sequence[float], allowed: Feasible, starts: Sequence[Array]
+    laws: Sequence[Law], importance: Sequence[float], allowed: Feasible, starts: Sequence[Array]
 ) -> Array:
-    """The mixture with the smallest `total_loss`. The problem is convex if no importance is negative."""
+    """The mixture with the smallest `total_loss` that is reached from `starts`.
+
+    With log-linear laws, and no negative importance, the problem is convex and one start is enough.
+    """
     scale = sum(abs(i) * law.scale for i, law in zip(importance, laws, strict=True)) or 1.0
 
     def loss(weights: Array) -> float:
@@ -173,21 +187,38 @@ def minimize_loss(
     return min(found or [starts[0]], key=loss)
 
 
-def _promising(
-    laws: Sequence[LogLinear], importance: Sequence[float], allowed: Feasible, weights: Array
-) -> list[Array]:
+def _local_optimum(
+    proxies: Proxies, importance: Sequence[float], allowed: Feasible, laws: Sequence[Law], starts: Sequence[Array]
+) -> Array:
+    """The best mixture by laws that are fitted again with emphasis on the proxies near `starts[0]`.
+
+    Half of the proxies are nearer than the distance (total variation) at which the emphasis has fallen to 1/e.
+    """
+    found = starts[0]
+    for _ in range(_LOCAL_FITS):
+        distances = np.abs(proxies.weights - found).sum(axis=1)
+        emphasis = np.exp(-((distances / max(float(np.median(distances)), _NOTHING)) ** 2))
+        near = [
+            fit_law(proxies.weights, column, law.name, law, emphasis)
+            for column, law in zip(proxies.losses.T, laws, strict=True)
+        ]
+        found = minimize_loss(near, importance, allowed, [found, *starts])
+    return found
+
+
+def _promising(laws: Sequence[Law], importance: Sequence[float], allowed: Feasible, weights: Array) -> list[Array]:
     """The proxy that the laws prefer, moved into the bounds, as another starting point."""
     losses = [total_loss(laws, importance, row) for row in weights]
     return [into_bounds(weights[int(np.argmin(losses))], allowed.low, allowed.high)]
 
 
 def _half_gain(
-    proxies: Proxies, importance: Sequence[float], allowed: Feasible, order: Rows, laws: Sequence[LogLinear]
+    proxies: Proxies, importance: Sequence[float], allowed: Feasible, order: Rows, laws: Sequence[Law]
 ) -> float:
     """The second half's prediction for the mixture chosen by the first half."""
     chosen, judged = (
         [
-            fit_log_linear(proxies.weights[rows], column[rows], law)
+            fit_law(proxies.weights[rows], column[rows], law.name, law)
             for column, law in zip(proxies.losses.T, laws, strict=True)
         ]
         for rows in np.array_split(order, 2)

@@ -21,10 +21,10 @@ from dclm.science.mix.swarm import LoadedSwarm, propose
 from dclm.science.mix.table import read_table, write_table
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.train.held_out import held_out_bits
-from dclm.train.scale import find_scale
+from dclm.train.scale import Scale
 
 MIXTURES, LOSSES = "mixtures.csv", "losses.csv"
-VERSION = 2
+VERSION = 3
 """Part of a proxy's identity: raise it when the same mixture gives other measurements."""
 
 
@@ -34,6 +34,7 @@ class Proxy:
 
     recipe: LoadedRecipe
     """Only the sources that have a share, and their weights."""
+    scale: Scale
     shared: str
     """Directory of the documents."""
     out: str
@@ -94,7 +95,10 @@ def train_proxy(proxy: Proxy) -> dict[str, float]:
             return known
     shared = Layout(out=absolute(proxy.shared), loaded=proxy.recipe)
     layout = SharingLayout(out=absolute(out), loaded=proxy.recipe, shared=shared)
-    run = Run(proxy.recipe, out, SerialEngine(), RunOptions(until="train"), layout)
+    run = Run(
+        proxy.recipe, out, SerialEngine(), RunOptions(until="train", threads=1), layout
+    )  # proxies run next to each other
+    run.scale = proxy.scale
     run.tokenize()
     model = run.train()
     losses = {name: held_out_bits(Path(model), Path(tokens)) for name, tokens in proxy.held_out.items()}
@@ -118,7 +122,6 @@ def _proxy(loaded: LoadedSwarm, out: Path, shares: Mapping[str, float], held_out
         dedup_across=_among(recipe.dedup_across, [source.name for source in data]),
         phases=(),
         temperature=None,
-        scale=swarm.scale,
         tokens=swarm.tokens,
         seed=swarm.seed,
         validation=None,
@@ -132,7 +135,7 @@ def _proxy(loaded: LoadedSwarm, out: Path, shares: Mapping[str, float], held_out
             "shares": {source.name: source.weight for source in data},
             "documents": {name: read_record(place).fingerprint for name, place in documents.items()},
             "tokenizer": recipe.tokenizer,
-            "scale": find_scale(swarm.scale),
+            "scale": loaded.scale,
             "tokens": swarm.tokens,
             "epochs": recipe.epochs,
             "max_repeats": {source.name: source.max_repeats for source in data},
@@ -144,6 +147,7 @@ def _proxy(loaded: LoadedSwarm, out: Path, shares: Mapping[str, float], held_out
     )
     return Proxy(
         recipe=dataclasses.replace(loaded.recipe, recipe=changed),
+        scale=loaded.scale,
         shared=str(out.resolve()),
         out=str((out / "proxies" / identity[:16]).resolve()),
         held_out={name: str(path.resolve()) for name, path in held_out.items()},
@@ -154,7 +158,7 @@ def _held_out(loaded: LoadedSwarm, out: Path, engine: Engine, force: bool) -> di
     """Name → tokens artifact of each held-out text."""
     name = loaded.recipe.recipe.tokenizer
     tokenizer = loaded.recipe.path(name) if name.endswith(".json") else name
-    config = TokenizeConfig(seq_len=find_scale(loaded.swarm.scale).model.seq_len)
+    config = TokenizeConfig(seq_len=loaded.scale.model.seq_len)
     made = {}
     for text, spec in loaded.swarm.held_out.items():
         chosen = out / "held-out" / f"{text}.jsonl"

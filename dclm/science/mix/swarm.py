@@ -17,7 +17,8 @@ from dclm.recipe.recipe import LoadedRecipe, load_recipe, resolve_path
 from dclm.science.experiment.spec import HeldOut
 from dclm.science.mix.table import Table
 from dclm.tokens.mixture import apportion
-from dclm.train.scale import find_scale
+from dclm.train.scale import Scale
+from dclm.train.scale_file import ENDINGS, open_scale
 
 STEPS = 1000
 """Shares are multiples of 1 / STEPS, so that a table states exactly what was trained on."""
@@ -31,7 +32,7 @@ class Swarm:
     recipe: str
     """Recipe file whose sources are mixed. Its scale, tokens, seed, weights and validation text are overridden."""
     scale: str
-    """Scale of the proxies."""
+    """Scale of the proxies: a name, or a .yaml file that declares one."""
     tokens: Positive | None = None
     """Training tokens per proxy; null: the scale's own."""
     proxies: Positive
@@ -60,6 +61,7 @@ class LoadedSwarm:
     swarm: Swarm
     recipe: LoadedRecipe
     held_out: Mapping[str, Path]
+    scale: Scale
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -75,12 +77,14 @@ def load_swarm(path: Path, variables: Collection[str] = (), trust: bool = False)
     """
     swarm = build(Swarm, load_yaml(path))
     directory = path.resolve().parent
-    find_scale(swarm.scale)
+    in_file = swarm.scale.endswith(ENDINGS)
+    scale = open_scale(resolve_path(swarm.scale, directory, variables) if in_file else swarm.scale)
     recipe = load_recipe(Path(resolve_path(swarm.recipe, directory, variables)), variables, trust)
     loaded = LoadedSwarm(
         swarm=swarm,
         recipe=recipe,
         held_out={name: Path(resolve_path(text.path, directory, variables)) for name, text in swarm.held_out.items()},
+        scale=scale,
     )
     if len(loaded.sources) < 2:
         raise ConfigError(str(path), f"{swarm.recipe} has one source, allowed: two or more to mix")
