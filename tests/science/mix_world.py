@@ -1,10 +1,10 @@
 """A world whose best mixture is known: three sources of generated text, for `dclm mix` to find it in by training.
 
-Letters come in three groups, with a space after each. A text of one source takes `OWN` of its letters from the source's
-own group and the rest from the others in equal parts, each document exactly, in random order. Models read one token
-before they predict the next. So they know nothing before a letter, and can only learn how frequent each letter is in
-their training text. If held-out texts of the sources have the importance v, the loss is the cross-entropy of letters in
-the mixture v under those frequencies, and it is lowest for the model that was trained on the mixture v itself (Gibbs).
+Letters come in three groups, with a space before each. A text of one source takes `OWN` of its letters from its own
+group and the rest from the others in equal parts, each document exactly, in random order. Models read one token to
+predict the next, and every row is a space and a letter, so they can only learn how frequent each letter is in their
+training text. If held-out texts of the sources have the importance v, the loss is the cross-entropy of letters in the
+mixture v under those frequencies, and it is lowest for the model that was trained on the mixture v itself (Gibbs).
 In an equal world all sources have the same letters, and no mixture is better than another.
 """
 
@@ -24,17 +24,17 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SOURCES = ("one", "two", "three")
 IMPORTANCE = (0.55, 0.3, 0.15)
 """Of the held-out texts; also the best mixture."""
-PROXIES = 28
+PROXIES = 24
 OWN = 0.6
 GROUP = 4
 LENGTH = 320
 """Letters in a document: a multiple of 20 · GROUP, so that all numbers of letters are whole."""
-DOCUMENTS = 160
-HELD_OUT = 3
+DOCUMENTS = 110
+HELD_OUT = 2
 SCALE = """
 name: letters
-model: {hidden_dim: 32, num_layers: 1, num_heads: 1, seq_len: 1, vocab_size: 257}
-tokens: 51200
+model: {hidden_dim: 16, num_layers: 1, num_heads: 1, seq_len: 1, vocab_size: 257}
+tokens: 30720
 batch_sequences: 512
 micro_batch_sequences: 512
 warmup_steps: 5
@@ -59,7 +59,9 @@ def write_world(folder: Path, seed: int, equal: bool = False) -> Path:
     for index, source in enumerate(SOURCES):
         text = list(letters(index, equal))
         for name, count in ((source, DOCUMENTS), (f"held-{source}", HELD_OUT)):
-            lines = [json.dumps({"text": " ".join(rng.permutation(text))}) + "\n" for _ in range(count)]
+            lines = [
+                json.dumps({"text": "".join(f" {c}" for c in rng.permutation(text)) + " "}) + "\n" for _ in range(count)
+            ]
             (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
     (folder / "steps.yaml").write_text("name: all\nsteps:\n  - page_length: {of: word, min: 1}\n", encoding="utf-8")
     (folder / "scale.yaml").write_text(SCALE, encoding="utf-8")

@@ -15,7 +15,17 @@ from dclm.cli.main import dclm
 from dclm.core.errors import ConfigError, DataError
 from dclm.science.mix import models
 from dclm.science.mix.constraints import Constraints, SourceLimits, feasible, into_bounds
-from dclm.science.mix.models import cross_validated, fit, fit_log_linear, interval, pairs_right, resampled, spearman
+from dclm.science.mix.models import (
+    LawName,
+    choose_law,
+    cross_validated,
+    fit,
+    fit_law,
+    interval,
+    pairs_right,
+    resampled,
+    spearman,
+)
 from dclm.science.mix.optimize import Best, best_mixture
 from dclm.science.mix.table import Array, Proxies, join, read_mixtures, read_table
 
@@ -43,27 +53,57 @@ def true_best() -> Array:
 
 
 def solve(proxies: Proxies, constraints: Constraints | None = None) -> Best:
-    return best_mixture(proxies, IMPORTANCE, feasible(constraints or Constraints(), SOURCES), 24, 20)
+    return best_mixture(proxies, IMPORTANCE, feasible(constraints or Constraints(), SOURCES), 16)
 
 
 def test_a_planted_law_is_recovered_although_some_runs_went_wrong() -> None:
     proxies = world(0, count=120, noise=0.0)
     losses = proxies.losses[:, 0].copy()
     losses[:4] += 3.0
-    law = fit_log_linear(proxies.weights, losses)
+    law = fit_law(proxies.weights, losses)
     at = np.random.default_rng(1).dirichlet(np.ones(3), 50)
     assert np.abs(law.predict(at) - truth(at)[:, 0]).max() < 0.05
     least_squares = np.linalg.lstsq(proxies.weights, losses)[0]
     assert np.abs(at @ least_squares - truth(at)[:, 0]).max() > 0.1
 
 
-def test_the_gradient_is_that_of_the_prediction() -> None:
-    law = fit_log_linear(*(lambda p: (p.weights, p.losses[:, 0]))(world(0)))
+@pytest.mark.parametrize("name", models.LAWS)
+def test_the_gradient_is_that_of_the_prediction(name: LawName) -> None:
+    law = fit_law(*(lambda p: (p.weights, p.losses[:, 0]))(world(0)), name)
     at, step = np.array([0.2, 0.5, 0.3]), 1e-6
     for i in range(3):
         moved = at + step * np.eye(3)[i]
         slope = (law.predict(moved[None]) - law.predict(at[None]))[0] / step
-        assert law.gradient(at)[i] == pytest.approx(slope, rel=1e-3)
+        assert law.gradient(at)[i] == pytest.approx(slope, rel=1e-3, abs=1e-5)
+
+
+LETTERS = np.full((3, 3), 0.2) + 0.4 * np.eye(3)
+"""Frequencies of three groups of letters in three sources."""
+
+
+def letters_world(seed: int) -> Proxies:
+    """Losses are cross-entropies under a mixture's frequencies, so that its best mixture is `SHARES`."""
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.full(3, 2.0), 24)
+    losses = -np.log2(weights @ LETTERS) @ LETTERS.T
+    return Proxies(sources=SOURCES, weights=weights, losses=losses + rng.normal(0, 0.01, losses.shape))
+
+
+SHARES = (0.55, 0.3, 0.15)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sources_that_complement_each_other_need_the_other_law(seed: int) -> None:
+    proxies = letters_world(seed)
+    assert [choose_law(proxies.weights, column) for column in proxies.losses.T].count("log-quadratic") >= 2
+    found = best_mixture(proxies, SHARES, feasible(Constraints(), SOURCES), 20)
+    assert found.decided
+    for share, true in zip(found.shares, SHARES, strict=True):
+        assert share.low <= true <= share.high, share
+    laws = [fit_law(proxies.weights, column, "log-linear") for column in proxies.losses.T]
+    grid = np.array([(x / 20, y / 20, 1 - (x + y) / 20) for x in range(21) for y in range(21 - x)])
+    total = sum(share * law.predict(grid) for share, law in zip(SHARES, laws, strict=True))
+    assert np.abs(grid[np.argmin(total)] - SHARES).max() > 0.08  # the log-linear law alone goes wrong
 
 
 @pytest.mark.parametrize("model", ["log-linear", "trees"])

@@ -7,12 +7,17 @@ natural mix is predicted by the other half, which had no part in the choice.
 No law is exactly right everywhere, and an error far from the best mixture moves it. The laws are therefore fitted again
 with more emphasis on the proxies near the mixture that they prefer, as in local regression. The intervals contain the
 best mixtures by both fits, and are wider by how much these differ.
+
+Intervals come from the halves, too: a half's answer differs from that of all proxies about as much as the latter from
+the truth (half-sampling). With few proxies per parameter, resampling them with replacement gave intervals of half the
+right width.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +29,6 @@ from dclm.science.mix.models import MIN_PROXIES, Law, choose_law, fit_law
 from dclm.science.mix.table import Array, Proxies
 
 Rows = npt.NDArray[np.int64]
-RESAMPLES = 100
 SPLITS = 60
 MIN_PROXIES_HALVED = 2 * MIN_PROXIES
 _SEED = 20240702
@@ -41,9 +45,8 @@ class Share:
     source: str
     best: float
     low: float
-    """Ends of the interval that contains the best shares by resampled proxies, 95 % for all sources at once
-    (Bonferroni), widened by how much the local fit moved the share: the laws' own error, which resampling cannot
-    show."""
+    """Ends of the interval that contains the best shares by halves of the proxies, 95 % for all sources at once
+    (Bonferroni), widened by how much the local fit moved the share: the laws' own error, which halves cannot show."""
     high: float
     natural: float
     largest: float
@@ -78,12 +81,10 @@ class Best:
     usual_distance: float
     """Median total variation from a proxy to its nearest neighbor."""
     add: tuple[dict[str, float], ...]
-    """Mixtures of proxies to add: best mixtures by resampled proxies, chosen as far apart as possible."""
+    """Mixtures of proxies to add: best mixtures by halves of the proxies, chosen as far apart as possible."""
 
 
-def best_mixture(
-    proxies: Proxies, importance: Sequence[float], allowed: Feasible, resamples: int = RESAMPLES, splits: int = SPLITS
-) -> Best:
+def best_mixture(proxies: Proxies, importance: Sequence[float], allowed: Feasible, splits: int = SPLITS) -> Best:
     """Minimize the sum of the targets' predicted losses times `importance` [targets].
 
     Raises: ConfigError for fewer than sixteen proxies, which halves need.
@@ -97,14 +98,13 @@ def best_mixture(
     first = minimize_loss(laws, importance, allowed, [start, *_promising(laws, importance, allowed, weights)])
     best = _local_optimum(proxies, importance, allowed, laws, [first, start])
     generator = np.random.default_rng(_SEED)
-    optima = []
-    for _ in range(resamples):
-        rows = generator.integers(len(weights), size=len(weights))
-        drawn = dataclasses.replace(proxies, weights=weights[rows], losses=losses[rows])
-        members = [fit_law(drawn.weights, c, law.name, law) for c, law in zip(drawn.losses.T, laws, strict=True)]
-        globally = minimize_loss(members, importance, allowed, [start, first])
-        optima += [globally, _local_optimum(drawn, importance, allowed, members, [globally, best])]
-    gains = [_half_gain(proxies, importance, allowed, generator.permutation(len(weights)), laws) for _ in range(splits)]
+    halves = [
+        half
+        for _ in range(splits)
+        for half in _halves(proxies, importance, allowed, generator.permutation(len(weights)), laws, first)
+    ]
+    optima = [optimum for half in halves for optimum in (half.globally, half.locally)]
+    gains = [half.gain for half in halves]
     tail = 0.025 / len(proxies.sources)
     low, high = np.quantile(optima, [tail, 1 - tail], axis=0)
     moved = np.abs(best - first)
@@ -212,20 +212,41 @@ def _promising(laws: Sequence[Law], importance: Sequence[float], allowed: Feasib
     return [into_bounds(weights[int(np.argmin(losses))], allowed.low, allowed.high)]
 
 
-def _half_gain(
-    proxies: Proxies, importance: Sequence[float], allowed: Feasible, order: Rows, laws: Sequence[Law]
-) -> float:
-    """The second half's prediction for the mixture chosen by the first half."""
-    chosen, judged = (
-        [
-            fit_law(proxies.weights[rows], column[rows], law.name, law)
-            for column, law in zip(proxies.losses.T, laws, strict=True)
-        ]
-        for rows in np.array_split(order, 2)
-    )
+class _Half(NamedTuple):
+    """What one half of the proxies finds, and what the other says of it."""
+
+    globally: Array
+    """The best mixture by its laws."""
+    locally: Array
+    """The best mixture after the local fits."""
+    gain: float
+    """The gain of the former over the natural mix, as the other half predicts it."""
+
+
+def _halves(
+    proxies: Proxies,
+    importance: Sequence[float],
+    allowed: Feasible,
+    order: Rows,
+    laws: Sequence[Law],
+    first: Array,
+) -> Iterator[_Half]:
+    """Both halves of the proxies in this order."""
     start = into_bounds(allowed.natural, allowed.low, allowed.high)
-    best = minimize_loss(chosen, importance, allowed, [start])
-    return total_loss(judged, importance, start) - total_loss(judged, importance, best)
+    parts = [
+        dataclasses.replace(proxies, weights=proxies.weights[rows], losses=proxies.losses[rows])
+        for rows in np.array_split(order, 2)
+    ]
+    fits = [
+        [fit_law(part.weights, c, law.name, law) for c, law in zip(part.losses.T, laws, strict=True)] for part in parts
+    ]
+    for part, own, other in zip(parts, fits, reversed(fits), strict=True):
+        globally = minimize_loss(own, importance, allowed, [start, first])
+        yield _Half(
+            globally=globally,
+            locally=_local_optimum(part, importance, allowed, own, [globally, first]),
+            gain=total_loss(other, importance, start) - total_loss(other, importance, globally),
+        )
 
 
 def _spread_out(optima: Sequence[Array], best: Array) -> list[Array]:
