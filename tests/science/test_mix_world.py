@@ -25,8 +25,3 @@ def test_trained_proxies_find_the_known_best_mixture(tmp_path: Path) -> None:
     best = find_best(write_world(tmp_path / "world", seed=0), tmp_path / "out")
     assert is_inside(best)
     assert best["decided"]
-
-
-@pytest.mark.slow
-def test_with_equal_sources_nothing_is_decided(tmp_path: Path) -> None:
-    assert not find_best(write_world(tmp_path / "world", seed=0, equal=True), tmp_path / "out")["decided"]
