@@ -130,32 +130,33 @@ def draw_power_law(path: Path, cells: Sequence[Mean], law: PowerLaw, title: str)
 
 def draw_share(path: Path, points: Sequence[Point], fit: ShareFit, title: str) -> None:
     """Left: loss by the share that was kept, the fit dashed. Right: the best share by compute, and its interval."""
-    figure = _figure(title, width=10)
-    left, right = figure.subplots(1, 2)
-    for index, cell in enumerate(fit.cells):
-        here = [p for p in points if base_name(p) == fit.recipe and (p.scale, p.tokens) == (cell.scale, cell.tokens)]
-        groups = [[p.bits_per_byte for p in here if p.share_kept == share] for share in fit.shares]
-        label = f"{cell.scale}, {cell.tokens:,} tokens, {cell.passes:.2g} passes"
-        style = {"color": f"C{index}", "label": label, "linestyle": "none"}
-        _error_bars(left, fit.shares, [estimate(g) for g in groups], "o", style)
-        line = np.geomspace(fit.shares[0], fit.shares[-1], 40)
-        left.plot(line, [fit.predict(cell, share) for share in line], "--", color=f"C{index}", linewidth=1)
-        if cell.fitted is not None and cell.low is not None and cell.high is not None:
-            left.plot([cell.fitted], [fit.predict(cell, cell.fitted)], "v", color=f"C{index}", markersize=8)
-            reach = [[max(0.0, cell.fitted - cell.low)], [max(0.0, cell.high - cell.fitted)]]
-            right.errorbar([cell.compute], [cell.fitted], yerr=reach, fmt="v", color=f"C{index}", capsize=4)
-    for axes, name in ((left, "share of the documents that is kept"), (right, "training FLOPs (6 · N · D)")):
-        axes.set_xscale("log")
-        axes.set_xlabel(name)
-    left.set_xticks(fit.shares, [f"{share:g}" for share in fit.shares])
-    left.set_xticks([], minor=True)
-    left.set_ylabel(BITS)
-    right.set_yscale("log")
-    right.set_yticks(fit.shares, [f"{share:g}" for share in fit.shares])
-    right.set_yticks([], minor=True)
-    right.set_ylabel("best share by the fit (95 %)")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    _save(figure, path)
+    with _figure(path, title, _share_said(fit), width=10) as drawn:
+        left, right = drawn.subplots(1, 2)
+        for index, cell in enumerate(fit.cells):
+            here = [
+                p for p in points if base_name(p) == fit.recipe and (p.scale, p.tokens) == (cell.scale, cell.tokens)
+            ]
+            groups = [[p.bits_per_byte for p in here if p.share_kept == share] for share in fit.shares]
+            label = f"{cell.scale}, {cell.tokens:,} tokens, {cell.passes:.2g} passes"
+            style = {"color": _color(index), "label": label, "linestyle": "none"}
+            _error_bars(left, fit.shares, [estimate(g) for g in groups], "o", style)
+            line = np.geomspace(fit.shares[0], fit.shares[-1], 40)
+            left.plot(line, [fit.predict(cell, share) for share in line], "--", color=_color(index), linewidth=1)
+            if cell.fitted is not None and cell.low is not None and cell.high is not None:
+                left.plot([cell.fitted], [fit.predict(cell, cell.fitted)], "v", color=_color(index), markersize=8)
+                reach = [[max(0.0, cell.fitted - cell.low)], [max(0.0, cell.high - cell.fitted)]]
+                right.errorbar([cell.compute], [cell.fitted], yerr=reach, fmt="v", color=_color(index), capsize=4)
+        for axes, name in ((left, "share of the documents that is kept"), (right, "training FLOPs (6 · N · D)")):
+            axes.set_xscale("log")
+            axes.set_xlabel(name)
+        left.set_xticks(fit.shares, [f"{share:g}" for share in fit.shares])
+        left.set_xticks([], minor=True)
+        left.set_ylabel(BITS)
+        right.set_yscale("log")
+        right.set_yticks(fit.shares, [f"{share:g}" for share in fit.shares])
+        right.set_yticks([], minor=True)
+        right.set_ylabel("best share by the fit (95 %)")
+        drawn.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
 
 
 def _error_bars(
@@ -193,6 +194,14 @@ def _rates_said(points: Sequence[Point]) -> str:
 def _law_said(cells: Sequence[Mean], law: PowerLaw) -> str:
     found = "; ".join(f"{c.scale}, {c.tokens:,} tokens: {c.bits.value:.4f}" for c in cells)
     return f"{BITS.capitalize()} falls as N^-{law.size.value:.3f} · D^-{law.data.value:.3f}. {found}."
+
+
+def _share_said(fit: ShareFit) -> str:
+    best = [f"{c.scale}, {c.tokens:,} tokens: {c.fitted:.3g}" for c in fit.cells if c.fitted is not None]
+    found = "; ".join(best) or "no cell has a lowest point"
+    return (
+        f"{BITS.capitalize()} by the share of documents of {fit.recipe} that is kept. Best share by the fit: {found}."
+    )
 
 
 @contextmanager
