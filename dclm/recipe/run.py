@@ -9,12 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dclm.board.result import (
-    DataSummary,
-    Result,
-    make_result,
-    write_result,
-)
+from dclm.board.result import DataSummary, Result, make_result, write_result
 from dclm.core.counts import CheckpointCounts, DocumentsCounts, TokensCounts, counts_of
 from dclm.core.engine import Engine
 from dclm.core.errors import ConfigError
