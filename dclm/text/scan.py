@@ -85,11 +85,13 @@ def _probe_rows(
     l0, l1, l2, l3, l4, l5 = low[0], low[1], low[2], low[3], low[4], low[5]
     s0, s1, s2, s3, s4, s5 = span[0], span[1], span[2], span[3], span[4], span[5]
     one, two, three, four, five = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(5)
-    vectors_end = max(np.int64(len(data)) - 5, 0)
+    vectors_end = np.int64(max(len(data) - 5, 0))
     for row in range(len(offsets) - 1):
         start, end = np.int64(offsets[row]), np.int64(offsets[row + 1])
         hit = False
-        for at in range(np.uint64(start), np.uint64(max(start, min(end, vectors_end)))):  # unsigned: no index wraps
+        stop = end if end < vectors_end else vectors_end
+        stop = stop if stop > start else start
+        for at in range(np.uint64(start), np.uint64(stop)):  # unsigned: no index wraps
             hit |= (
                 (np.uint8(np.uint8(data[at] | f0) - l0) <= s0)
                 & (np.uint8(np.uint8(data[at + one] | f1) - l1) <= s1)
@@ -98,5 +100,6 @@ def _probe_rows(
                 & (np.uint8(np.uint8(data[at + four] | f4) - l4) <= s4)
                 & (np.uint8(np.uint8(data[at + five] | f5) - l5) <= s5)
             )
-        hit |= end > vectors_end  # the last bytes of all: whoever checks what is found finds out
+        if end > vectors_end:  # the last bytes of all are not probed
+            hit = True
         found[row] |= hit
