@@ -29,7 +29,7 @@ def words(title: str, description: str = "") -> str:
 
 
 def shortened(text: str, characters: int) -> str:
-    """At most so many characters of `text`: an ellipsis stands for what is left out before its last twelve."""
+    """At most this many characters of `text`: an ellipsis stands for what is left out before its last twelve."""
     return text if len(text) <= characters else f"{text[: characters - 13]}…{text[-12:]}"
 
 

@@ -23,14 +23,14 @@ class Counts:
     """Base of the counts of all kinds."""
 
     def plain(self) -> dict[str, object]:
-        """The counts as they stand in a record."""
+        """The counts as a record has them."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoolCounts(Counts):
-    """Of a pool that was generated or published."""
+    """Counts of a pool that was generated or published."""
 
     records: int
     without_page: int | None = None
@@ -39,7 +39,7 @@ class PoolCounts(Counts):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DocumentsCounts(Counts):
-    """Of documents: read = kept + dropped + rejected."""
+    """Counts of documents: read = kept + dropped + rejected."""
 
     read: int
     """Records of the pool that could be a document."""
@@ -49,7 +49,7 @@ class DocumentsCounts(Counts):
     rejected: int
     """Records that could not be read or processed."""
     skipped: Mapping[str, int]
-    """Kind of record that is no document (`warcinfo`, `request`, …) → how many."""
+    """Kind of record that is not a document (`warcinfo`, `request`, …) → how many."""
     partial: Mapping[str, int]
     """Reason → documents of which only a part could be read."""
     fields: Mapping[str, int]
@@ -68,7 +68,7 @@ class DocumentsCounts(Counts):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TokensCounts(Counts):
-    """Of tokens: ids of BOS + text + EOT + padding + repeated - unused = `ids` = sequences × (context length + 1).
+    """Counts of tokens: ids of BOS + text + EOT + padding + repeated - unused = sequences × (context length + 1).
 
     Tokens that were imported state only what their files show.
     """
@@ -104,7 +104,7 @@ class TokensCounts(Counts):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointCounts(Counts):
-    """Of a training run."""
+    """Counts of a training run."""
 
     params: int
     """Trainable parameters."""
@@ -131,7 +131,7 @@ class CheckpointCounts(Counts):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScoresCounts(Counts):
-    """Of an evaluation."""
+    """Counts of an evaluation."""
 
     tokens_forwarded: int
     """Tokens that went through the model, without padding."""
@@ -171,7 +171,7 @@ def counts_of(record: Record, kind: type[C]) -> C:
         elif field.default is dataclasses.MISSING:
             raise _foreign(record, f"its counts have no `{field.name}`")
     if unknown := sorted(record.counts.keys() - values.keys()):
-        raise _foreign(record, f"`{unknown[0]}` is no count of this version")
+        raise _foreign(record, f"this version has no count `{unknown[0]}`")
     return kind(**values)
 
 

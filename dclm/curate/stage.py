@@ -28,7 +28,7 @@ from dclm.pool.units import Unit, cut, survey
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where the files of a pool come from that is made of artifacts."""
+    """The artifacts to which the files of a pool belong."""
 
     inputs: Mapping[str, str]
     """Role → fingerprint of the artifact."""

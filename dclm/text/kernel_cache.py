@@ -22,6 +22,7 @@ from numba.core import caching
 
 KERNEL_FOLDERS = ("text", "filters", "dedup", "tokens", "select/semantic")
 _PACKAGE = Path(__file__).resolve().parent.parent
+_MEMBER = re.compile(r"(\w+)(?:\s+as\s+\w+)?")
 _IMPORT = re.compile(r"^\s*(?:from (dclm[.\w]*) import ([^(\n]+|\([^)]*\))|import (dclm[.\w]*))", re.MULTILINE)
 
 
@@ -31,7 +32,7 @@ def imported(path: Path) -> frozenset[Path]:
     found: set[Path] = set()
     for source, names, module in _IMPORT.findall(path.read_text(encoding="utf-8")):
         parts = (source or module).split(".")[1:]
-        members = re.findall(r"(\w+)(?:\s+as\s+\w+)?", names)
+        members = _MEMBER.findall(names)
         for place in ("/".join(parts), *("/".join([*parts, member]) for member in members)):
             found |= {file for file in (_PACKAGE / f"{place}.py", _PACKAGE / place / "__init__.py") if file.is_file()}
     folders = [_PACKAGE / folder for folder in KERNEL_FOLDERS]

@@ -7,7 +7,7 @@ result is a superset of the rows that match.
 
 from __future__ import annotations
 
-import re
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -48,8 +48,8 @@ def literal_probe(word: str, *, ignore_case: bool, dot_matches_any: bool = False
     With `ignore_case`, `word` is in lower case, and letters that others fold to are left out.
     """
     unsafe = (_FOLDED_FROM_ELSEWHERE if ignore_case else "") + ("." if dot_matches_any else "")
-    parts = re.split(f"[^\\x00-\\x7f]|[{re.escape(unsafe)}]" if unsafe else r"[^\x00-\x7f]", word)
-    part = max(parts, key=len)[:WIDTH]
+    runs = itertools.groupby(word, lambda character: character.isascii() and character not in unsafe)
+    part = max(("".join(run) for safe, run in runs if safe), key=len, default="")[:WIDTH]
     if len(part) < _LEAST:
         return None
     return make_probe(

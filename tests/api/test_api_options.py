@@ -22,13 +22,14 @@ BYTES = Path(__file__).resolve().parents[2] / "recipes" / "experiments" / "bytes
 RENAMED = {"nproc": "num_ranks", "min_nproc": "min_ranks", "compile_": "compile"}
 ALWAYS = {"resume"}
 """Options of a command that a function always has: it continues what is there."""
+OF_A_TERMINAL = {"help", "_json", "quiet", "verbose"}
 OF_PYTHON = {"progress", "say"}
 
 
 @pytest.mark.parametrize(("function", "command"), [(tokenize, tokenize_command), (train, train_command)])
 def test_a_function_has_the_options_and_defaults_of_its_command(function: Any, command: click.Command) -> None:
     own = inspect.signature(function).parameters
-    given = {RENAMED.get(str(p.name), str(p.name)): p for p in command.params if p.name not in ALWAYS | {"help"}}
+    given = {RENAMED.get(str(p.name), str(p.name)): p for p in command.params if p.name not in ALWAYS | OF_A_TERMINAL}
     assert given.keys() - own.keys() == set()
     assert own.keys() - given.keys() - OF_PYTHON == set()
     for name, parameter in given.items():

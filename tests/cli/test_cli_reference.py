@@ -19,7 +19,13 @@ SCHEMAS = {name.partition(".")[0]: json.loads(text) for name, text in schemas().
 
 def kind_of(path: Path) -> str:
     value: Any = load_yaml(path).value
-    for name, field in (("experiment", "recipes"), ("recipe", "data"), ("pipeline", "steps"), ("swarm", "proxies")):
+    for name, field in (
+        ("experiment", "recipes"),
+        ("recipe", "data"),
+        ("pipeline", "steps"),
+        ("swarm", "proxies"),
+        ("constraints", "budget"),
+    ):
         if field in value:
             return name
     return "classifier"

@@ -33,7 +33,7 @@ def test_counts_are_read_as_they_were_written() -> None:
         ({"tokens": True}, "its count `tokens` is True"),
         ({"tokens": 8.5}, "its count `tokens` is 8.5"),
         ({"sources": {}}, "its count `sources` is {}"),
-        ({"eot_tokens": 3}, "`eot_tokens` is no count of this version"),
+        ({"eot_tokens": 3}, "this version has no count `eot_tokens`"),
     ],
 )
 def test_other_counts_are_refused_by_name(change: Mapping[str, object], what: str) -> None:

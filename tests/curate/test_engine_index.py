@@ -59,14 +59,15 @@ def write(folder: Path, texts: list[str], shards: int = 1) -> Path:
 def index(step: Indexed, pool: Path, out: Path, engine: Engine | None = None, include: tuple[Path, ...] = ()) -> Record:
     room = ROOM if isinstance(step, Bloom) and not include else None
     files = list_files([str(pool)])
-    return build_index(step, files, str(out), engine or SerialEngine(), include=[str(i) for i in include], room=room)
+    names = [str(i) for i in include]
+    return build_index(step, files, str(out), engine or SerialEngine(), include=names, room=room, force=True)
 
 
 def run(step: Indexed, pools: list[Path], out: Path, engine: Engine | None = None) -> list[list[str]]:
     """The remaining documents of each pool, in order."""
     files = list_files([str(pool) for pool in pools])
     options = CurateOptions(max_reject_fraction=1.0)
-    curate(bind(Pipeline(name="test", steps=(step,))), files, out, options, engine or SerialEngine())
+    curate(bind(Pipeline(name="test", steps=(step,))), files, out, options, engine or SerialEngine(), force=True)
     kept = [row for path in sorted((out / "documents").iterdir()) for row in pq.read_table(path).to_pylist()]
     return [[row["text"] for row in kept if row["id"].startswith(f"{pool.name}-")] for pool in pools]
 
@@ -211,7 +212,9 @@ def test_indexes_that_a_step_cannot_use_are_refused_by_name(tmp_path: Path) -> N
         with pytest.raises(ConfigError, match=match):
             bind(Pipeline(name="test", steps=(step,)))
 
-    refused(against(MinHash(bands=5, seed=2), tmp_path / "minhash"), r"bands: 93, allowed: 5 .*\(and seed\)")
+    refused(
+        against(MinHash(bands=5, seed=2), tmp_path / "minhash"), r"bands: 93, allowed: 5, as in the step \(and seed\)"
+    )
     refused(against(MinHash(verify=0.8), tmp_path / "minhash"), "verify: False, allowed: True")
     refused(against(Exact(), tmp_path / "minhash"), "an index for `minhash`, allowed: one for `exact`")
     with pytest.raises(ConfigError, match="with ngram: 5, allowed: 6"):

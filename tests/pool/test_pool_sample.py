@@ -146,7 +146,7 @@ def test_a_pool_that_is_there_is_reused(tmp_path: Path) -> None:
     before = (root / "record.json").stat().st_mtime_ns
     make_sample(root, documents=20, files=1)
     assert (root / "record.json").stat().st_mtime_ns == before
-    make_sample(root, documents=21, files=1)
+    make_sample(root, documents=21, files=1, force=True)
     assert read_record(root).counts["records"] == 21
 
 

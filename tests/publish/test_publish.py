@@ -152,7 +152,7 @@ def test_tokens_and_a_model_are_published(folder: Path, tmp_path: Path) -> None:
     model = dclm.train(tokens, folder / "train", scale="bytes-74k", num_tokens=8192, epochs=9)
     publish_model(model.path, str(tmp_path / "model"), license_="apache-2.0")
     assert front(tmp_path / "model" / "README.md")["pipeline_tag"] == "text-generation"
-    assert "train loss" in (tmp_path / "model" / "README.md").read_text().replace("_", " ")
+    assert "final loss" in (tmp_path / "model" / "README.md").read_text().replace("_", " ")
     loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert loaded.config.vocab_size > 256
 

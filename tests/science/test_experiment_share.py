@@ -16,7 +16,7 @@ from dclm.core.record import read_record
 from dclm.science.experiment.report import write_report
 from dclm.science.experiment.run import Outcome, Point, run_experiment
 from dclm.science.experiment.share import fit_share
-from dclm.science.experiment.spec import load_experiment
+from dclm.science.experiment.spec import Experiment, HeldOut, load_experiment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 POOL = 1_000_000
@@ -88,12 +88,14 @@ def test_without_an_effect_nothing_is_decided_and_without_a_lowest_point_nothing
 
 def test_the_report_has_the_fit_and_its_picture(tmp_path: Path) -> None:
     outcome = Outcome(points=tuple(planted(noise=0.003)), overlaps={})
-    report = write_report("cuts", outcome, tmp_path)
+    held_out = HeldOut(path="held.jsonl", documents=1)
+    experiment = Experiment(name="cuts", recipes={"cut": "r.yaml"}, scales=("tiny",), seeds=(1,), held_out=held_out)
+    report = write_report(experiment, outcome, tmp_path)
     assert "How hard to filter cut" in report
     assert "The best share is in proportion to compute to the power +0.2" in report
     assert (tmp_path / "share.svg").read_bytes().startswith(b"<?xml")
     first = (tmp_path / "share.svg").read_bytes()
-    write_report("cuts", outcome, tmp_path)
+    write_report(experiment, outcome, tmp_path)
     assert (tmp_path / "share.svg").read_bytes() == first
 
 

@@ -80,7 +80,7 @@ def test_nothing_is_left_of_an_import_before(tmp_path: Path) -> None:
     folder = write_set(tmp_path / "set", None)
     import_webdataset(folder, tmp_path / "out", seq_len=3, vocab_size=50432)
     (folder / "00000001.tar").unlink()
-    record = import_webdataset(folder, tmp_path / "out", seq_len=3, vocab_size=50432)
+    record = import_webdataset(folder, tmp_path / "out", seq_len=3, vocab_size=50432, force=True)
     left = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert left == {"record.json", *(f.path for f in record.files)}
 
