@@ -139,7 +139,10 @@ def test_documents_with_truth_high_are_mostly_kept_and_spam_is_not(run: Path) ->
     assert kept.count("high") > 4 * kept.count("spam")
 
 
-@pytest.mark.parametrize("recipe", sorted(p.name for p in (ROOT / "recipes").glob("*.yaml")))
+@pytest.mark.parametrize(
+    "recipe", sorted(p.name for p in (ROOT / "recipes").glob("*.yaml") if "\ndata:" in p.read_text())
+)
 def test_every_shipped_recipe_can_be_planned(recipe: str) -> None:
     lines = list(plan_lines(load_recipe(ROOT / "recipes" / recipe)))
-    assert lines[-1].startswith("result")
+    assert any(line.startswith("result") for line in lines)
+    assert lines[-1].startswith("disk")
