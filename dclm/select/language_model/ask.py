@@ -8,9 +8,10 @@ from typing import ClassVar
 import pyarrow as pa
 
 from dclm.core.config import Positive
-from dclm.curate.step import Context, Map, MapFunction
+from dclm.curate.step import Context, MapFunction
 from dclm.filters.columns import with_columns
-from dclm.select.language_model.reference import gpus_for_models, model_file, model_path
+from dclm.select.language_model.model_step import ModelStep
+from dclm.select.language_model.reference import model_path
 from dclm.select.language_model.score import rounded
 
 PROMPT = """###
@@ -28,7 +29,7 @@ OPTIONS:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AskLanguageModel(Map):
+class AskLanguageModel(ModelStep):
     """Adds the probability that a language model answers yes, as a float64 column.
 
     The document is inserted into a prompt, in the model's chat template if it has one; the score is the total
@@ -43,8 +44,6 @@ class AskLanguageModel(Map):
 
     name: ClassVar[str] = "ask_llm"
 
-    model: str
-    """hf:DIRECTORY, gguf:FILE (also an asset's name), or a checkpoint or training run of ours."""
     prompt: str = PROMPT
     """The prompt, with `{text}` once, where the document is inserted."""
     answers: tuple[str, ...] = ("Yes", "yes")
@@ -65,25 +64,6 @@ class AskLanguageModel(Map):
             raise ValueError("give at least one of `answers`")
         if set(self.answers) & set(self.against):
             raise ValueError("an answer is both in `answers` and in `against`")
-
-    @property
-    def assets(self) -> tuple[str, ...]:
-        """The model."""
-        return (model_file(self.model),)
-
-    @property
-    def runs_model(self) -> bool:
-        """See `Step`."""
-        return True
-
-    def wants_gpus(self, gpus: int | None) -> bool:
-        """See `Step`."""
-        return gpus_for_models(gpus)
-
-    @property
-    def memory(self) -> str:
-        """See `Step`."""
-        return f"each worker holds the weights of {self.model}, 4 bytes per parameter"
 
     def open(self, context: Context) -> MapFunction:
         """See the class. Raises: ConfigError if an answer is not a single token."""

@@ -34,12 +34,3 @@ def model_path(model: str, context: Context) -> str:
 
         return HUGGING_FACE + str(cached_huggingface(path))
     return HUGGING_FACE + str(path) if model.startswith(HUGGING_FACE) else str(path)
-
-
-def gpus_for_models(gpus: int | None) -> bool:
-    """Whether models run on GPUs. gpus: how many the nodes that do the work have; None: look on this machine."""
-    if gpus is None:
-        import torch
-
-        gpus = torch.cuda.device_count()
-    return gpus > 0

