@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dclm.api.artifacts import Artifact, Checkpoint, Documents, Tokens, expect
+from dclm.api.artifacts import Checkpoint, Documents, Tokens, expect
 from dclm.api.stages import Path_, Say, silent
 from dclm.core.config import build, load_yaml, parse_yaml
 from dclm.core.errors import ConfigError
@@ -193,5 +193,3 @@ def train(
             launch(read, str(out), scale=chosen, seed=seed, options=options, num_ranks=num_ranks)
     return Checkpoint(out)
 
-
-__all__ = ["Artifact", "tokenize", "train"]

@@ -100,6 +100,9 @@ def test_sources_that_complement_each_other_need_the_other_law(seed: int) -> Non
     for share, true in zip(found.shares, SHARES, strict=True):
         assert share.low <= true <= share.high, share
         assert share.high - share.low < 0.6, share
+    losses = [-np.log2(np.array(mixture) @ LETTERS) @ LETTERS.T @ SHARES for mixture in ((1 / 3,) * 3, SHARES)]
+    assert found.gain_low < losses[0] - losses[1]  # a half's mixture is a little worse than the best one
+    assert 0.01 < found.gain < 0.03
     laws = [fit_law(proxies.weights, column, "log-linear") for column in proxies.losses.T]
     grid = np.array([(x / 20, y / 20, 1 - (x + y) / 20) for x in range(21) for y in range(21 - x)])
     total = sum(share * law.predict(grid) for share, law in zip(SHARES, laws, strict=True))
