@@ -1,4 +1,4 @@
-"""A chart as an SVG file: its title, its description for those who cannot see it, and the common look."""
+"""A chart as an SVG file: its title, its description for people who cannot see it, and the common look."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def words(title: str, description: str = "") -> str:
 
 
 def shortened(text: str, characters: int) -> str:
-    """At most this many characters of `text`: an ellipsis stands for what is left out before its last twelve."""
+    """At most this many characters of `text`: an ellipsis replaces the part before its last twelve."""
     return text if len(text) <= characters else f"{text[: characters - 13]}…{text[-12:]}"
 
 

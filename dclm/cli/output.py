@@ -132,7 +132,7 @@ def _visible(character: str) -> str:
 
 
 def open_console(width: int | None = None) -> Console:
-    """A console for tables and styles on stdout; text in cells and lines is made visible, whoever wrote it."""
+    """A console for tables and styles on stdout; text in cells and lines is made visible."""
     console = Console(file=_current.printed, width=_WIDTH) if _current.as_json else Console(width=width)
     console.push_render_hook(_VisibleText())
     return console

@@ -12,7 +12,6 @@ MARK = "@"
 COMMON_CRAWL = "https://data.commoncrawl.org/"
 _OF_COMMON_CRAWL = ("crawl-data/", "contrib/", "cc-index/")
 """How paths begin that Common Crawl's own lists name without a server."""
-_MAX_LINES = 20_000_000
 
 
 def expanded(paths: Iterable[str]) -> Iterator[str]:
@@ -36,7 +35,7 @@ def read_list(path: str) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         hint = f"after {MARK} give a text file with one path or URL per line"
         raise DataError(f"{MARK}{path}", f"cannot be read as a list: {error}", hint) from None
-    lines = [line.strip() for line in text.splitlines()[:_MAX_LINES]]
+    lines = [line.strip() for line in text.splitlines()]
     found = [_address(line, path) for line in lines if line and not line.startswith("#")]
     if not found:
         raise DataError(f"{MARK}{path}", "the list names no file", "allowed: one path or URL per line")

@@ -36,7 +36,7 @@ class Row(NamedTuple):
     kept: tuple[object, ...] = ()
     """Values of the fields to keep; empty in rejects."""
     rights: str | None = None
-    """Of a page: the fields of its HTTP header about its use, as lines."""
+    """For a page, the fields of its HTTP header about its use, as lines."""
 
 
 class Record(NamedTuple):

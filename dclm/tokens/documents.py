@@ -62,7 +62,7 @@ class Part(NamedTuple):
     """Some of the files of a documents artifact, as an input of its own: one of several sources in the artifact."""
 
     address: str
-    """Of the artifact."""
+    """The address of the artifact."""
     name: str
     files: tuple[str, ...]
     """Their paths in the artifact's record."""

@@ -109,7 +109,7 @@ def tokenize(
 
 
 def _places(given: Path | str | Part | DocumentSource) -> list[Path | str]:
-    """Where an input is."""
+    """The address of an input."""
     if isinstance(given, DocumentSource):
         return [file.address for file in given.files]
     return [given.address if isinstance(given, Part) else given]

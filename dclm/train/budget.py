@@ -21,7 +21,7 @@ DCLM_UTILIZATION = MappingProxyType({"411m_1x": 0.22, "1b_1x": 0.29, "3b_1x": 0.
 """MFU on H100 derived from the GPU-hours that DCLM's paper states for its own runs (6ND / 989e12)."""
 STATE_BYTES = 16  # per parameter: itself, its gradient and two moments, float32
 BYTES_PER_PARAMETER = 12
-"""Of a checkpoint: weights and two moments, float32."""
+"""Bytes per parameter in a checkpoint: weights and two moments, float32."""
 CHUNK_LOGITS = 1 << 28  # dclm.model.loss.CHUNK_ELEMENTS_GPU, which would import torch
 CHUNK_BYTES = 6  # per logit of the chunk in bfloat16, its softmax, and that of the previous chunk
 SPARE = 0.15

@@ -98,7 +98,7 @@ def ascii_buckets(
 ) -> int:
     """`subword_buckets` of an ASCII word for n-grams of 2 to 4 letters; `marked` continues for 2 bytes after it.
 
-    Every candidate is written and only counted if it is present: branches on what a hash says are mispredicted.
+    Every candidate is written and only counted if it is present: branches that depend on a hash are mispredicted.
     """
     first, second, third = marked[0], marked[1], marked[2]
     for place in range(length - 1):

@@ -18,11 +18,11 @@ _VERSION = re.compile(r" \d\.\d$")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Rights(Map):
-    """Adds what a page and its HTTP header say about their own use; put it before `extract`.
+    """Adds the statements of a page and its HTTP header about their own use; put it before `extract`.
 
     Columns of text, null where nothing is said: `rights_tdm` (`reserved`, `not reserved`: TDM Reservation Protocol),
     `rights_robots` (restricting directives for all robots, such as `noai,noindex`), `rights_license` (Creative Commons,
-    such as `CC BY-SA 4.0`). Nothing is dropped: `rights_filter` does that. Documents that are no pages get nulls.
+    such as `CC BY-SA 4.0`). Nothing is dropped: `rights_filter` does that. Documents that do not come from pages get nulls.
     """
 
     name: ClassVar[str] = "rights"

@@ -8,7 +8,7 @@ with a parabola over the share whose lowest point moves with compute and with pa
 x: ln of the share, N: parameters, D: training tokens, C = 6 · N · D, R: passes over the whole pool, D / (its tokens).
 Passes over what was kept are R / share. The best share is exp(-(slope + compute · ln C + passes · ln R) / (2 · curve)),
 at most 1. Intervals are 95 %, from refits on the fit's values with its residuals in other places (residual bootstrap).
-They contain both the noise of the seeds and what the fit cannot express.
+They contain both the noise of the seeds and the error of the fit.
 """
 
 from __future__ import annotations

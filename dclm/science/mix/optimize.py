@@ -213,7 +213,7 @@ def _promising(laws: Sequence[Law], importance: Sequence[float], allowed: Feasib
 
 
 class _Half(NamedTuple):
-    """What one half of the proxies finds, and what the other says of it."""
+    """The finding of one half of the proxies, judged by the other half."""
 
     globally: Array
     """The best mixture by its laws."""
