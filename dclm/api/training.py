@@ -192,4 +192,3 @@ def train(
         else:
             launch(read, str(out), scale=chosen, seed=seed, options=options, num_ranks=num_ranks)
     return Checkpoint(out)
-

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, parent_process
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -74,7 +75,7 @@ class LocalEngine:
 
         again: units that were running when a process died, each to be run alone; finished ones are removed.
         """
-        context = get_context("spawn")
+        context = _WorkerContext()
         started = context.Value("i", 0)
         pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(started, gpus))
         running: dict[Future[Done[R]], Group[U]] = {}
@@ -144,6 +145,21 @@ def visible_gpus() -> tuple[str, ...]:
     if allowed is not None:
         return tuple(name for name in allowed.split(",") if name)
     return tuple(map(str, range(len(list(Path("/dev").glob("nvidia[0-9]*"))))))
+
+
+class _WorkerProcess(SpawnProcess):
+    """A worker, which ignores SIGTERM (see `_start_worker`): the pool must end it by SIGKILL.
+
+    When a worker dies, the pool terminates the others and waits for them. They may wait forever for a lock of the
+    queue that the dead one held.
+    """
+
+    def terminate(self) -> None:
+        self.kill()
+
+
+class _WorkerContext(SpawnContext):
+    Process = _WorkerProcess
 
 
 def _start_worker(started: Any, gpus: tuple[str, ...]) -> None:

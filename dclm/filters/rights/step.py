@@ -22,7 +22,8 @@ class Rights(Map):
 
     Columns of text, null where nothing is said: `rights_tdm` (`reserved`, `not reserved`: TDM Reservation Protocol),
     `rights_robots` (restricting directives for all robots, such as `noai,noindex`), `rights_license` (Creative Commons,
-    such as `CC BY-SA 4.0`). Nothing is dropped: `rights_filter` does that. Documents that do not come from pages get nulls.
+    such as `CC BY-SA 4.0`). Nothing is dropped: `rights_filter` does that. Documents that do not come from pages get
+    nulls.
     """
 
     name: ClassVar[str] = "rights"
