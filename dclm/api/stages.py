@@ -56,6 +56,7 @@ def curate(
     allow_incomplete: bool = False,
     trust: bool = False,
     force: bool = False,
+    cache: Path_ | None = None,
     workers: int = 1,
     on: str = "local",
     progress: Progress | None = None,
@@ -67,6 +68,7 @@ def curate(
     lines or Parquet. out: a directory or URL for the documents. limit: read at most this many records. models: files
     for steps that refer to them by name, such as a classifier. trust: allow a pipeline file to run the code of its own
     steps. Steps made with `own` need no permission. force: replace finished documents that other settings made.
+    cache: a directory for work that later calls reuse, so that a change of a step costs only what comes after it.
     workers: processes; on: `local`, `ray` or `ray:ADDRESS`. Neither changes the output. say: called with a message when
     an artifact is reused. Raises: ConfigError, DataError; IncompleteError if files are damaged, unless
     `allow_incomplete`.
@@ -76,7 +78,17 @@ def curate(
     options = CurateOptions(seed=seed, limit=limit, max_reject_fraction=max_reject_fraction)
     require_directory(out, "documents", paths)
     with open_engine(on, workers, say) as engine:
-        run_curation(bind(loaded, models), list_files(paths), out, options, engine, progress, say=say, force=force)
+        run_curation(
+            bind(loaded, models),
+            list_files(paths),
+            out,
+            options,
+            engine,
+            progress,
+            say=say,
+            force=force,
+            cache=None if cache is None else str(cache),
+        )
     require_complete(out, "documents", allow_incomplete)
     return Documents(out)
 

@@ -10,6 +10,7 @@ from dclm.cli.options import (
     ADDRESS,
     LOCAL_PATH,
     ConsoleProgress,
+    cache_option,
     engine_options,
     named_models,
     replace_option,
@@ -39,6 +40,7 @@ _SHARD_BYTES = "Size of a documents file; 0: one per unit. Default: follows the 
 @click.option("--max-reject-fraction", type=click.FloatRange(0, 1), default=0.5, show_default=True)
 @click.option("--allow-incomplete", is_flag=True, help="Succeed even if files of the pool are damaged.")
 @trust_option
+@cache_option
 @engine_options
 @replace_option
 def curate(
@@ -54,6 +56,7 @@ def curate(
     max_reject_fraction: float,
     allow_incomplete: bool,
     trust: bool,
+    cache: str | None,
     on: str,
     workers: int | None,
     force: bool,
@@ -86,7 +89,7 @@ def curate(
     for line in describe_pool(files)[0 if files.unread else 1 :]:
         say(f"pool: {line}")
     with open_engine(on, workers) as engine:
-        record = run(bound, files, out, options, engine, ConsoleProgress(), force=force, say=say)
+        record = run(bound, files, out, options, engine, ConsoleProgress(), force=force, cache=cache, say=say)
     counts = counts_of(record, DocumentsCounts)
     say(
         f"{out}: read {counts.read:,} = kept {counts.kept:,} + dropped {counts.dropped:,}"

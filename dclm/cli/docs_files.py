@@ -172,6 +172,7 @@ def file_lines() -> Iterator[str]:
 
 
 def _tables() -> Mapping[str, tuple[pa.Schema, str]]:
+    from dclm.curate.quantity import QUANTITIES
     from dclm.documents.schema import DOCUMENT, LEDGER
     from dclm.eval.run.unit import ITEMS
 
@@ -183,6 +184,10 @@ def _tables() -> Mapping[str, tuple[pa.Schema, str]]:
         "ledger/NNNNN.parquet": (
             LEDGER,
             "One row for every record that was read, in order; `step` is null for what was kept. Annotations follow.",
+        ),
+        "quantities/NNNNN.parquet": (
+            QUANTITIES,
+            "What filters measured: for each rule, documents per bin of its value, for `dclm.documents.cuts`.",
         ),
         "items.parquet": (ITEMS, "One row for every item that `dclm evaluate` scored."),
     }

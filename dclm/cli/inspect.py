@@ -59,7 +59,8 @@ def why(what: str, artifact: str) -> None:
     help="Tokenizer for the token estimate; none: no estimate.",
 )
 @click.option("--samples/--no-samples", default=True, help="Show some of the documents that each step dropped.")
-def show(artifact: str, tokenizer: str, samples: bool) -> None:
+@click.option("--cuts", is_flag=True, help="Show what each filter measured, and what other cuts would drop, instead.")
+def show(artifact: str, tokenizer: str, samples: bool, cuts: bool) -> None:
     """Show the kind and inputs of ARTIFACT and, for documents, the waterfall by step.
 
     ARTIFACT may also be the directory of a run, to show each of its artifacts.
@@ -73,10 +74,10 @@ def show(artifact: str, tokenizer: str, samples: bool) -> None:
         return
     console = open_console()
     if not parts:
-        _show(console, artifact, tokenizer, samples)
+        _show(console, artifact, tokenizer, samples, cuts)
     for place, address in parts.items():
         console.rule(f"[bold]{escape(place)}[/]", align="left")
-        _show(console, address, tokenizer, samples)
+        _show(console, address, tokenizer, samples, cuts)
 
 
 def _record(artifact: str) -> dict[str, object]:
@@ -89,7 +90,8 @@ def _record(artifact: str) -> dict[str, object]:
     return {**dataclasses.asdict(record), **steps}
 
 
-def _show(console: Console, artifact: str, tokenizer: str, samples: bool) -> None:
+def _show(console: Console, artifact: str, tokenizer: str, samples: bool, cuts: bool) -> None:
+    from dclm.cli.cuts import print_cuts
     from dclm.core.record import read_record
     from dclm.documents.artifact import Artifact
     from dclm.documents.samples import dropped_samples
@@ -105,6 +107,9 @@ def _show(console: Console, artifact: str, tokenizer: str, samples: bool) -> Non
             console.print(f"  {name}: {value}", highlight=False)
         return
     documents = Artifact(artifact)
+    if cuts:
+        print_cuts(console, documents)
+        return
     dropped = dropped_samples(documents)
     _waterfall(console, documents, tokenizer, dropped)
     if samples:

@@ -80,6 +80,12 @@ trust_option = click.option(
     "--trust", is_flag=True, help="Allow the pipeline to run the code of its own steps (FILE:NAME)."
 )
 force_option = click.option("--force", is_flag=True, help="Replace an existing file.")
+cache_option = click.option(
+    "--cache",
+    type=ADDRESS,
+    help="Directory for work that later runs reuse: after a change of a step, what lies before it is not done again. "
+    "Never changes the output.",
+)
 replace_option = click.option(
     "--force", is_flag=True, help="Replace a finished artifact in --out that was made with other settings."
 )

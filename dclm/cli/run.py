@@ -11,6 +11,7 @@ from dclm.cli.options import (
     ADDRESS,
     LOCAL_PATH,
     ConsoleProgress,
+    cache_option,
     engine_options,
     env_option,
     put,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 )
 @env_option
 @trust_option
+@cache_option
 @engine_options
 @replace_option
 def run(
@@ -67,6 +69,7 @@ def run(
     device: Device,
     variables: tuple[str, ...],
     trust: bool,
+    cache: str | None,
     on: str,
     workers: int | None,
     force: bool,
@@ -88,6 +91,7 @@ def run(
         on_ray=on.startswith("ray"),
         device=device,
         force=force,
+        cache=cache,
         make_progress=ConsoleProgress,
         say=say,
     )

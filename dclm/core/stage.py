@@ -7,15 +7,14 @@ stage continues. The record is written last; without it, the artifact does not e
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from dclm.core.cache import scratch_directory
 from dclm.core.engine import Engine
+from dclm.core.errors import DataError
 from dclm.core.journal import Journal, Outcome
 from dclm.core.lease import Lease, held
 from dclm.core.ownership import WORK, mark_directory, require_directory
@@ -23,15 +22,9 @@ from dclm.core.packed import Packed
 from dclm.core.progress import Progress
 from dclm.core.record import RECORD, Kind, Record, provenance, write_record
 from dclm.core.replaced import note_replaced, replaced_files, reused
-from dclm.core.storage import is_local, remove_temporary, sha256_file
-from dclm.core.store import absolute, delete_tree, join, local_file, open_store, split
-
-FILES = "files"
-"""Key of an outcome: name of each file that a unit left → [bytes, sha256]."""
-CONSUMED = "consumed"
-"""The same for files that are deleted once later work has consumed them."""
-VERSIONS = "versions"
-"""Name of a file in an object store → the version that the store gave it, which shows whether it has changed."""
+from dclm.core.storage import is_local, remove_temporary
+from dclm.core.store import absolute, delete_tree, join, open_store
+from dclm.core.unit_files import CONSUMED, FILES, VERSIONS, consumed, files_are_intact, publish, unit_files
 
 
 class Unit(Protocol):
@@ -75,6 +68,10 @@ class Workspace:
     """Units finished by an earlier run whose files have not been verified yet."""
     used: Packed[str] = dataclasses.field(default_factory=Packed)
     """The finished units that make up this artifact."""
+    say: Callable[[str], None] = lambda line: None
+    """Called with a message about each finished unit whose files have changed."""
+    num_reused: int = 0
+    """Number of units that `run_units` found finished."""
 
     @property
     def work(self) -> str:
@@ -108,6 +105,7 @@ class Workspace:
                 todo.append(index)
                 continue
             self.used.share(unit.fingerprint, self.finished)
+            self.num_reused += 1
             self.progress.advance()
             yield Finished(index=index, unit=unit, outcome=outcome)
         running: dict[int, U] = {}
@@ -141,7 +139,22 @@ class Workspace:
         if unit.fingerprint not in self.unchecked:
             return True
         self.unchecked.discard(unit.fingerprint)
-        return files_are_intact(unit.directory, outcome, consumed)
+        if files_are_intact(unit.directory, outcome, consumed):
+            return True
+        if not files_are_intact(unit.directory, outcome):
+            self.say(f"{unit.directory}: has changed since it was written, and is made again")
+        return False
+
+    def require_intact(self, unit: Unit) -> bool:
+        """Whether a unit is finished that cannot run again, because what it was made from is gone.
+
+        Raises: DataError if its files have changed since.
+        """
+        outcome = self.finished.get(unit.fingerprint)
+        if outcome is not None and not self._is_intact(unit, outcome):
+            hint = f"delete {self.work}, from which it was reused, and run again"
+            raise DataError(unit.directory, "has changed since it was written", hint)
+        return outcome is not None
 
     def run_one(self, function: Callable[[U], Outcome], unit: U) -> Outcome:
         """Run one unit in this process, or reuse it if it is finished."""
@@ -212,6 +225,7 @@ def run_stage(
             journal=journal,
             finished=finished,
             unchecked=set(finished),
+            say=say,
         )
         try:
             record = make(space)
@@ -226,63 +240,16 @@ def run_stage(
     return record
 
 
-def _versions(outcome: Outcome) -> Mapping[str, str]:
-    versions = outcome.get(VERSIONS)
-    return versions if isinstance(versions, Mapping) else {}
-
-
-@contextlib.contextmanager
-def unit_files(address: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """A local folder to work in, and the unit's outcome; at the end, the files in it are published below `address`.
-
-    The outcome records the CPU seconds that this process used in the meantime, and the bytes and sha256 of each file.
-    """
-    before = time.process_time()
-    near = address if is_local(address) else None
-    outcome: dict[str, Any] = {}
-    with scratch_directory(near) as directory:
-        yield directory, outcome
-        versions: dict[str, str] = {}
-        outcome[FILES] = publish(directory, address, versions)
-        if versions:
-            outcome[VERSIONS] = versions
-    outcome.setdefault("cpu_seconds", round(time.process_time() - before, 3))
-
-
-def publish(directory: Path, address: str, versions: dict[str, str] | None = None) -> dict[str, list[Any]]:
-    """Move or upload every file of a folder to an address; returns `name → [bytes, sha256]`.
-
-    versions: is filled with the version of each file that an object store now has.
-    """
-    found: dict[str, list[Any]] = {}
-    for path in sorted(p for p in directory.rglob("*") if p.is_file()):
-        name = path.relative_to(directory).as_posix()
-        found[name] = [path.stat().st_size, sha256_file(path)]
-        store, key = split(join(address, name))
-        store.put(key, path)
-        if versions is not None and (version := store.version(key)) is not None:
-            versions[name] = version
-    return found
-
-
-def consumed(outcome: dict[str, Any], suffix: str = "") -> dict[str, Any]:
-    """The outcome of a unit whose files (those with this suffix) are deleted once later work has consumed them."""
-    files = outcome[FILES]
-    names = [name for name in files if name.endswith(suffix)]
-    lasting = {name: file for name, file in files.items() if name not in names}
-    return {**outcome, CONSUMED: {name: files[name] for name in names}, FILES: lasting}
-
-
-def files_are_intact(address: str, outcome: Outcome, with_consumed: bool = False) -> bool:
-    """Whether a unit's files are unchanged: compares the content on a disk, the version in an object store."""
-    files = [outcome.get(key, {}) for key in ((FILES, CONSUMED) if with_consumed else (FILES,))]
-    for name, (size, digest) in (item for found in files if isinstance(found, Mapping) for item in found.items()):
-        store, key = split(join(address, name))
-        if store.size(key) != size:
-            return False
-        version = _versions(outcome).get(name)
-        if version is not None and store.version(key) != version:
-            return False
-        if is_local(address) and sha256_file(local_file(join(address, name))) != digest:
-            return False
-    return True
+__all__ = [
+    "CONSUMED",
+    "FILES",
+    "VERSIONS",
+    "Finished",
+    "Unit",
+    "Workspace",
+    "consumed",
+    "files_are_intact",
+    "publish",
+    "run_stage",
+    "unit_files",
+]

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.errors import ConfigError
-from dclm.curate.step import REASONS, Context, Filter, FilterFunction, Map, MapFunction, RuleFunction
+from dclm.curate.quantity import Quantities, Rule
+from dclm.curate.step import REASONS, Context, Filter, FilterFunction, JudgeFunction, Map, MapFunction, RuleFunction
 from dclm.curate.tally import READER, Ledger, Size, StepCount, text_size
 from dclm.text.features import FEATURES
 
@@ -29,14 +30,22 @@ class Opened:
     function: MapFunction | FilterFunction
     rules: RuleFunction | None = None
     """For a Filter: the function that finds the rule that dropped rows broke."""
+    judge: JudgeFunction | None = None
+    """For a Filter that measures something: called instead of `function`."""
 
     @staticmethod
     def all(steps: Sequence[Map | Filter], first: int, context: Context) -> list[Opened]:
         """Open `steps`, the first of which has the index `first` in the pipeline."""
-        return [
-            Opened(step, first + i, step.open(context), step.open_rules(context) if isinstance(step, Filter) else None)
-            for i, step in enumerate(steps)
-        ]
+        return [_opened(step, first + i, context) for i, step in enumerate(steps)]
+
+
+def _opened(step: Map | Filter, index: int, context: Context) -> Opened:
+    if isinstance(step, Map):
+        return Opened(step, index, step.open(context))
+    judge, rules = step.open_judge(context), step.open_rules(context)
+    if judge is None:
+        return Opened(step, index, step.open(context), rules)
+    return Opened(step, index, lambda batch: judge(batch)[0], rules, judge)
 
 
 class Flow:
@@ -45,6 +54,7 @@ class Flow:
     def __init__(self, opened: Sequence[Opened], seed: int) -> None:
         self._opened = opened
         self.ledger = Ledger(seed)
+        self.quantities = Quantities()
         self.counts: dict[int, StepCount] = {}
         self._measured: tuple[pa.RecordBatch | None, Size] = (None, Size(0, 0))
 
@@ -93,7 +103,11 @@ class Flow:
             if f"_{feature}" not in batch.schema.names:
                 batch = batch.append_column(f"_{feature}", FEATURES[feature](batch.column("text")))
         if isinstance(opened.step, Filter):
-            keep = opened.function(batch)
+            if opened.judge is None:
+                keep = opened.function(batch)
+            else:
+                keep, measured = opened.judge(batch)
+                self.quantities.add(opened.step.name, opened.index, measured)
             assert len(keep) == batch.num_rows, (
                 f"{opened.step.name} returned {len(keep)} answers for {batch.num_rows} rows"
             )
@@ -102,9 +116,20 @@ class Flow:
             why = None if rules is None else lambda gone: {"rule": rules(gone)}
             batch = self.drop(batch, pc.invert(keep), opened.step.name, count, why)
         else:
-            batch = self.mapped(batch, opened.function(batch), opened.step.name, count)
+            after = self._counted(opened.function(batch), opened.step, opened.index)
+            batch = self.mapped(batch, after, opened.step.name, count)
         count.exit(self.size(batch))
         return batch
+
+    def _counted(self, after: pa.RecordBatch, step: Map, index: int) -> pa.RecordBatch:
+        """The output of a Map without what it measured, which is counted."""
+        if "_measured" not in after.schema.names:
+            return after
+        assert step.cut is not None, f"{step.name} measures something, but states no cut"
+        drop = pc.fill_null(after.column("_drop"), False).to_numpy(zero_copy_only=False)
+        values = after.column("_measured").to_numpy(zero_copy_only=False)
+        self.quantities.add(step.name, index, [Rule(step.cut.rule, ~drop, values, step.cut.value, step.cut.side)])
+        return after.drop_columns(["_measured"])
 
     def mapped(self, before: pa.RecordBatch, after: pa.RecordBatch, name: str, count: StepCount) -> pa.RecordBatch:
         """The output of a Map, without its drops and rejects and without stale features."""

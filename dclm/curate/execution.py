@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import cast
 
-from dclm.core.counts import DocumentsCounts
-from dclm.core.errors import DataError
 from dclm.core.journal import Outcome
 from dclm.core.packed import Packed
-from dclm.core.record import FileEntry, Record, canonical, fingerprint
+from dclm.core.record import Record, fingerprint
 from dclm.core.stage import FILES, Workspace
 from dclm.core.storage import is_local
-from dclm.core.store import copy, join, local_file
+from dclm.core.store import copy, join
+from dclm.curate.account import Account
 from dclm.curate.cost import Meter
 from dclm.curate.exchange import Decided, Exchange
 from dclm.curate.gather import Parts, assemble
 from dclm.curate.keys import partitions_for
-from dclm.curate.nulls import require_fields, sum_fields
 from dclm.curate.options import VERSION, CurateOptions
 from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.segments import Segment, segments
 from dclm.curate.step import Context, Global, Ordered
-from dclm.curate.tally import READER, StepCount, sum_counts
+from dclm.curate.tally import READER
 from dclm.curate.worker import KEYS, Job, Shard, Unit, documents_in, run_unit, shard_prints
 from dclm.dedup.memory import check_together
-from dclm.documents.ledger import reasons
-from dclm.pool.files import InputFile, PoolFiles
+from dclm.pool.files import InputFile
 from dclm.pool.units import Unit as Input
 from dclm.pool.units import without_bad_seams
 from dclm.pool.warc_part import Seam
@@ -50,15 +46,21 @@ class Execution:
         inputs: Sequence[Input],
         options: CurateOptions,
         space: Workspace,
+        kept: Workspace | None = None,
+        cuts: Collection[int] = (),
     ) -> None:
-        """hashes: identity of each file, by its name. inputs: the input of each unit of the first segment."""
+        """hashes: identity of each file, by its name. inputs: the input of each unit of the first segment.
+
+        kept: a cache for the units of all segments but the last. cuts: see `segments`.
+        """
         self.bound, self.files, self.hashes, self.options, self.space = bound, files, hashes, options, space
+        self.kept = kept
         self.inputs = list(inputs)
-        self.segments = segments(bound.pipeline.steps)
+        self.segments = segments(bound.pipeline.steps, cuts)
         self.context = Context(seed=options.seed, files=self._shipped_files(), hashes=bound.hashes)
-        self.results: list[Packed[int]] = []
-        """Outcomes of each segment: shard → outcome."""
-        self.info: dict[str, object] = {}
+        self.account = Account(bound=bound, files=files, options=options)
+        self.results = self.account.results
+        self.info = self.account.info
         self.tables: dict[str, str] = {}
         self.meter = Meter()
 
@@ -70,7 +72,7 @@ class Execution:
         for segment in self.segments:
             units, decided = self._units(segment, prints, documents)
             outcomes = self._run_segment(segment, units)
-            if not segment.index and self._mend_seams(outcomes):
+            if segment.index == 0 and self._mend_seams(outcomes):
                 units, decided = self._units(segment, prints, documents)
                 outcomes = self._run_segment(segment, units)
             self.meter.look(outcomes.values())
@@ -85,10 +87,17 @@ class Execution:
             parts = [p.plus(stem) for p, stem in zip(parts, stems, strict=True)]
             if segment is self.segments[-1]:
                 parts = [self._part(part, prints[i], i, outcomes[owner[i]]) for i, part in enumerate(parts)]
-            self._check_read(stems)
+            self.account.check(self.space.out, stems)
             if decided is not None:
                 self.info[f"{segment.first - 1}:{segment.head.name if segment.head else ''}"] = decided.info
-        return self._record(assemble(self.space, parts, self.tables, self.options.shard_bytes), identity, pool)
+        files = assemble(self.space, parts, self.tables, self.options.shard_bytes)
+        used = [space.used for space in (self.space, self.kept) if space is not None]
+        cost = self.meter.cost(outcome for units in used for outcome in units.values())
+        return self.account.record(files, identity, pool, cost)
+
+    def _space(self, segment: Segment) -> Workspace:
+        """Where the units of a segment go: the last segment's are part of the artifact."""
+        return self.space if self.kept is None or segment is self.segments[-1] else self.kept
 
     def _mend_seams(self, outcomes: Packed[int]) -> bool:
         """Read whole archives that turned out not to be divided between two records; returns whether there were any."""
@@ -122,14 +131,17 @@ class Execution:
 
     def _units(self, segment: Segment, prints: list[str], documents: list[str]) -> tuple[list[Unit], Decided | None]:
         """The segment's units; if its head is Global, its decision is made first."""
-        root = join(self.space.work, f"segment-{segment.index}")
-        own = self.bound.identity(segment.first, segment.last + (segment.tail is not None))  # with what the tail emits
-        identity = fingerprint([VERSION, own, segment.tail is None, self._num_partitions(segment)])
-        if not segment.index:
+        space = self._space(segment)
+        root = join(space.work, "units" if space is self.kept else f"segment-{segment.index}")
+        own = self.bound.identity(segment.first, segment.last)
+        tail = "" if segment.tail is None else self.bound.identity(segment.last, segment.last + 1)  # emits or measures
+        final = segment is self.segments[-1]
+        identity = fingerprint([VERSION, segment.first, own, tail, final, self._num_partitions(segment)])
+        if segment.index == 0:
             return [self._input_unit(root, identity, i, files) for i, files in enumerate(self.inputs)], None
         if segment.head is None:
-            read = [Shard(index=i, documents=d) for i, d in enumerate(documents)]
-            return [_unit(root, s, fingerprint([identity, prints[s.index]])) for s in read], None
+            found = [Shard(index=i, documents=d) for i, d in enumerate(documents)]
+            return [_unit(root, s, fingerprint([identity, prints[s.index]])) for s in found], None
         head = self.bound.identity(segment.first - 1, segment.first)
         if isinstance(segment.head, Ordered):
             return self._ordered_units(segment.head, root, [identity, head], prints, documents), None
@@ -150,9 +162,12 @@ class Execution:
 
     def _exchange(self, segment: int, index: int, prints: list[str], documents: list[str]) -> Exchange:
         identity = fingerprint([self.bound.identity(index, index + 1), prints])
+        space, folder = self.space, f"segment-{segment}"
+        if self.kept is not None:
+            space, folder = self.kept, "units"
         return Exchange(
-            space=self.space,
-            directory=join(self.space.work, f"segment-{segment}", f"exchange-{identity[:16]}"),
+            space=space,
+            directory=join(space.work, folder, f"exchange-{identity[:16]}"),
             fingerprint=identity,
             documents=tuple(documents),
             context=self.context,
@@ -181,11 +196,13 @@ class Execution:
             final=segment is self.segments[-1],
             identity=fingerprint([segment.first, self.bound.identity(segment.first, segment.last), self.options.seed]),
         )
-        if isinstance(segment.head, Ordered) and self.space.engine.on_this_machine:
-            needs = [segment.head.holds(u.total) for u in units if u.fingerprint not in self.space.finished]
-            check_together(segment.head.name, needs, self.space.engine.workers)
+        space = self._space(segment)
+        if isinstance(segment.head, Ordered) and space.engine.on_this_machine:
+            needs = [segment.head.holds(u.total) for u in units if u.fingerprint not in space.finished]
+            check_together(segment.head.name, needs, space.engine.workers)
         label = " → ".join(s.name for s in segment.steps[:1] + segment.steps[-1:]) or "apply"
-        done = self.space.run_units(
+        reused = space.num_reused
+        done = space.run_units(
             partial(run_unit, job),
             units,
             f"curate {segment.index + 1}/{len(self.segments)}: {label}",
@@ -197,6 +214,8 @@ class Execution:
         outcomes: Packed[int] = Packed()
         for finished in done:
             outcomes[finished.index] = finished.outcome
+        if space is self.kept and (reused := space.num_reused - reused):
+            space.say(f"{space.out}: reused {reused:,} of {len(units):,} units, steps {_range(segment)}")
         return outcomes.in_order()
 
     def _num_partitions(self, segment: Segment) -> int:
@@ -206,7 +225,7 @@ class Execution:
         """Whether the decision on the keys of these units is made. If so, their keys are gone, otherwise they are
         needed."""
         exchange = self._exchange(segment.index + 1, segment.last, shard_prints(units), [])
-        return exchange.fingerprint in self.space.finished
+        return exchange.space.require_intact(exchange.decision)
 
     @functools.cached_property
     def _limits(self) -> dict[str, int]:
@@ -216,77 +235,12 @@ class Execution:
         each, rest = divmod(self.options.limit, len(self.files))
         return {file.name: each + (i < rest) for i, file in enumerate(self.files)}
 
-    def _counts(self) -> list[StepCount]:
-        shards = (found["counts"] for result in self.results for found in result.values())
-        return sum_counts([StepCount(**c) for c in counts] for counts in shards)
 
-    def _check_read(self, stems: Iterable[str]) -> None:
-        counts = self._counts()
-        read = next(c.documents_in for c in counts if c.index == READER)
-        rejected = sum(c.rejected for c in counts)
-        if read == 0:
-            damage = [d for found in self.results[0].values() for d in found["damage"]]
-            names = ", ".join(f.name for f in self.files[:3])
-            raise DataError(names, damage[0] if damage else "contains no records", "is this the file you meant?")
-        require_fields(self.bound.pipeline.steps, self._fields())
-        if rejected > self.options.max_reject_fraction * read:
-            allowed = f"allowed: {self.options.max_reject_fraction:.0%}"
-            what = f"{rejected:,} of {read:,} records were rejected ({rejected / read:.0%}, {allowed})"
-            first = next((r for stem in stems for r in reasons(local_file(f"{stem}.ledger.parquet"))), "")
-            what = f"{what}; first: {' '.join(first.split())}" if first else what
-            raise DataError(self.space.out, what, "fix the pool, or pass --max-reject-fraction")
-
-    def _fields(self) -> dict[str, int]:
-        """Column → documents of the pool with a value in it; `documents`: all of them."""
-        return sum_fields([found.get("fields", {}) for found in self.results[0].values()])
-
-    def _unread(self) -> dict[str, object]:
-        """Number of files next to those of the pool that were not read, and the names of the first."""
-        unread = self.files.unread if isinstance(self.files, PoolFiles) else ()
-        return {"files": len(unread), "names": list(unread[:_NAMED])}
-
-    def _record(self, files: list[FileEntry], identity: str, pool: str) -> Record:
-        counts = self._counts()
-        read = next(c.documents_in for c in counts if c.index == READER)
-        dropped, rejected = sum(c.dropped for c in counts), sum(c.rejected for c in counts)
-        kept = sum(e.rows or 0 for e in files if e.path.startswith("documents/"))
-        assert read == kept + dropped + rejected, f"{read} read, but {kept} + {dropped} + {rejected} accounted for"
-        skipped, partial = Counter[str](), Counter[str]()
-        for found in self.results[0].values():
-            skipped.update(found["skipped"])
-            partial.update(found["partial"])
-        seconds = {f"{c.index}:{c.step}": round(c.seconds, 3) for c in counts}
-        steps = [{k: v for k, v in dataclasses.asdict(c).items() if k != "seconds"} for c in counts]
-        pipeline = self.bound.pipeline
-        return Record(
-            kind="documents",
-            name=pipeline.name,
-            fingerprint=identity,
-            config={
-                "steps": canonical(pipeline.steps),
-                "files": dict(self.bound.hashes),
-                "seed": self.options.seed,
-                "limit": self.options.limit,
-                "names": [s.name for s in pipeline.steps],
-            },
-            inputs={"pool": pool},
-            counts=DocumentsCounts(
-                read=read,
-                kept=kept,
-                dropped=dropped,
-                rejected=rejected,
-                skipped=dict(skipped),
-                partial=dict(partial),
-                fields=self._fields(),
-                unread=self._unread(),
-                steps=tuple(steps),
-                decisions=self.info,
-                pool_bytes=sum(f.size for f in self.files),
-            ).plain(),
-            files=tuple(files),
-            missing=tuple(d for found in self.results[0].values() for d in found["damage"]),
-            provenance=self.meter.cost(self.space.used.values()) | {"step_seconds": seconds},
-        )
+def _range(segment: Segment) -> str:
+    """The steps of a segment, as `dclm show` numbers them; its head decides in it."""
+    first = segment.first - (segment.head is not None)
+    last = segment.last - 1
+    return f"{first} to {last}" if last > first else str(first)
 
 
 def _unit(root: str, shard: Shard, key: str) -> Unit:

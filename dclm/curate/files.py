@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from dclm.core.storage import is_local
 from dclm.core.store import RemoteFile, local_file
 from dclm.curate.step import KEY_FIELDS
+from dclm.text.features import FEATURES
 
 _FETCH_BYTES = 16 << 20
 ROW_GROUP_ROWS = 1024
@@ -27,12 +28,14 @@ ROW_GROUP_BYTES = 32 << 20
 class DocumentWriter:
     """Writes batches to one Parquet file; row groups depend only on the rows, not on how they were batched.
 
-    Use as a context manager. Columns that start with "_" are left out, except `_row` if `keep_row` is set.
+    Use as a context manager. Columns that start with "_" are left out, except `_row` if `keep_row` is set. With
+    `whole`, each batch with rows is one row group instead, and columns of a step's own that start with "_" are kept,
+    too: the steps after a cut see the batches that they would have seen without it.
     """
 
-    def __init__(self, path: Path, keep_row: bool) -> None:
+    def __init__(self, path: Path, keep_row: bool, whole: bool = False) -> None:
         self._path = path
-        self._keep_row = keep_row
+        self._keep_row, self._whole = keep_row, whole
         self._writer: pq.ParquetWriter | None = None
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
@@ -46,12 +49,15 @@ class DocumentWriter:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Write a batch. The first one, which may be empty, determines the schema."""
-        scratch = [n for n in batch.schema.names if n.startswith("_") and not (n == "_row" and self._keep_row)]
+        scratch = [n for n in batch.schema.names if n.startswith("_") and not self._keeps(n)]
         batch = batch.drop_columns(scratch) if scratch else batch
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, batch.schema, compression="zstd", use_dictionary=False)
             self.schema_print = hashlib.sha256(batch.schema.to_string().encode()).hexdigest()[:16]
         self.rows += batch.num_rows
+        if self._whole and batch.num_rows:
+            self._writer.write_table(pa.Table.from_batches([batch]), row_group_size=batch.num_rows)
+            return
         while batch.num_rows:
             room = ROW_GROUP_ROWS - self._pending_rows
             part, batch = batch.slice(0, room), batch.slice(room)
@@ -60,6 +66,11 @@ class DocumentWriter:
             self._pending_bytes += part.nbytes
             if self._pending_rows >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
                 self._flush()
+
+    def _keeps(self, column: str) -> bool:
+        if column == "_row":
+            return self._keep_row
+        return self._whole and column.removeprefix("_") not in FEATURES
 
     def _flush(self) -> None:
         if self._pending and self._writer is not None:

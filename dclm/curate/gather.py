@@ -19,6 +19,7 @@ from dclm.core.store import copy, join, local_file
 from dclm.curate.files import DocumentWriter, read_documents
 from dclm.curate.options import VERSION
 from dclm.curate.places import Places
+from dclm.curate.quantity import sum_quantities
 from dclm.documents.ledger import merge
 
 LARGEST_SHARD_BYTES = 256 << 20
@@ -94,7 +95,7 @@ def gather_shard(shard: OutputShard) -> Outcome:
     name, parts = shard.name, shard.parts
     places = Places() if shard.places is None else Places.read(shard.places)
     with unit_files(shard.directory) as (folder, outcome):
-        for kind in ("documents", "ledger", "samples"):
+        for kind in ("documents", "ledger", "samples", "quantities"):
             (folder / kind).mkdir()
         files = {}
         if len(parts) == 1:
@@ -106,10 +107,14 @@ def gather_shard(shard: OutputShard) -> Outcome:
         records = merge(ledgers, folder / "ledger" / name, places.of_kept)
         samples = [pq.read_table(local_file(f"{stem}.samples.parquet")) for part in parts for stem in part.stems]
         pq.write_table(pa.concat_tables(samples), folder / "samples" / name, compression="zstd")
+        stems = [stem for part in parts for stem in part.stems]
+        quantities = sum_quantities([pq.read_table(local_file(f"{stem}.quantities.parquet")) for stem in stems])
+        pq.write_table(quantities, folder / "quantities" / name, compression="zstd")
         outcome["rows"] = {
             f"documents/{name}": sum(part.rows for part in parts),
             f"ledger/{name}": records,
             f"samples/{name}": sum(map(len, samples)),
+            f"quantities/{name}": len(quantities),
         }
     outcome[FILES] = {**files, **outcome[FILES]}
     return outcome
@@ -160,7 +165,7 @@ def assemble(
     for done in space.run_units(gather_shard, shards, "gather", total=len(shards)):
         found.extend(_entries(done.outcome))
     found += [_table(space.out, name, table, places) for name, table in tables.items()]
-    space.sweep(("documents", "ledger", "samples", "tables"), {entry.path for entry in found})
+    space.sweep(("documents", "ledger", "samples", "quantities", "tables"), {entry.path for entry in found})
     return sorted(found, key=lambda e: e.path)
 
 

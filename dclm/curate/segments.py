@@ -7,6 +7,7 @@ runs on a few GPUs, and are not repeated where scoring is interrupted.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 from dclm.core.errors import ConfigError
 from dclm.curate.step import Filter, Global, Map, Ordered, Step
@@ -21,10 +22,10 @@ class Segment:
     """Index of the first local step in the pipeline."""
     steps: tuple[Map | Filter, ...]
     head: Global | Ordered | None
-    """The Global or Ordered step before this segment (its index is `first - 1`); None for the first segment, and for
-    one that begins with a model."""
+    """The Global or Ordered step before this segment (its index is `first - 1`); None at the start, after a cut, and
+    for a segment that begins with a model."""
     tail: Global | Ordered | None
-    """The Global or Ordered step after it (its index is `first + len(steps)`)."""
+    """The Global or Ordered step after it (its index is `first + len(steps)`); None at the end and before a cut."""
 
     @property
     def last(self) -> int:
@@ -36,8 +37,11 @@ class Segment:
         return any(step.wants_gpus(gpus) for step in self.steps)
 
 
-def segments(steps: tuple[Step, ...]) -> tuple[Segment, ...]:
-    """Split the steps at every Global and Ordered one."""
+def segments(steps: tuple[Step, ...], cuts: Collection[int] = ()) -> tuple[Segment, ...]:
+    """Split the steps at every Global and Ordered one, and before those whose index is in `cuts`.
+
+    Where a pipeline is cut never changes what comes out of it.
+    """
     if not steps:
         raise ConfigError("pipeline", "has no steps", "name at least one, such as `extract`")
     out: list[Segment] = []
@@ -45,6 +49,9 @@ def segments(steps: tuple[Step, ...]) -> tuple[Segment, ...]:
     head: Global | Ordered | None = None
     first = 0
     for place, step in enumerate(steps):
+        if place in cuts and (local or head is not None):
+            out.append(Segment(index=len(out), first=first, steps=tuple(local), head=head, tail=None))
+            local, head, first = [], None, place
         if isinstance(step, Map | Filter):
             if step.runs_model and local and not any(earlier.runs_model for earlier in local):
                 out.append(Segment(index=len(out), first=first, steps=tuple(local), head=head, tail=None))

@@ -1,6 +1,7 @@
 """The curate stage: a pool through a pipeline to a documents artifact, resumable by unit of work.
 
-    OUT/record.json · documents/NNNNN.parquet · ledger/NNNNN.parquet · samples/NNNNN.parquet · tables/STEP.NAME.parquet
+    OUT/record.json · documents/NNNNN.parquet · ledger/NNNNN.parquet · samples/NNNNN.parquet
+    quantities/NNNNN.parquet · tables/STEP.NAME.parquet
 
 Units work below OUT/.work; the artifact's files are published at the end.
 """
@@ -13,11 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dclm.core.engine import Engine
+from dclm.core.kept import open_cache
 from dclm.core.ownership import require_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, fingerprint
 from dclm.core.stage import Workspace, run_stage
 from dclm.core.store import absolute
+from dclm.curate.cuts import choose_cuts, remember
 from dclm.curate.execution import Execution
 from dclm.curate.options import VERSION, CurateOptions
 from dclm.curate.pipeline import BoundPipeline
@@ -48,15 +51,18 @@ def curate(
     *,
     wait: bool = False,
     force: bool = False,
+    cache: str | None = None,
     say: Callable[[str], None] = lambda line: None,
     origin: Origin | None = None,
 ) -> Record:
     """Run the pipeline over the pool and commit the documents artifact at `out`; reuse it if it already exists.
 
-    out: a local folder or a URL. force: replace a finished artifact that other settings made. origin: the artifacts
-    that the files belong to, for the record. The record names damaged files in `missing`: later stages refuse the
-    artifact unless allowed explicitly. Raises: DataError if the pool contains no records or too many rejects, or if one
-    of its files does not match its record or changes while it is read; the errors of a step, with shard and rows noted.
+    out: a local folder or a URL. force: replace a finished artifact that other settings made. cache: a folder or URL in
+    which the work before the last cut stays (see `dclm.curate.cuts`), and where work on the same files by the same
+    steps is found. It changes no byte of the artifact. origin: the artifacts that the files belong to, for the record.
+    The record names damaged files in `missing`: later stages refuse the artifact unless allowed explicitly. Raises:
+    DataError if the pool contains no records or too many rejects, or if one of its files does not match its record or
+    changes while it is read; the errors of a step, with shard and rows noted.
     """
     started = time.time()
     require_directory(absolute(out), "documents", [f.path for f in files])  # check before a large pool is hashed
@@ -72,7 +78,15 @@ def curate(
     identity = fingerprint(parts if origin is None else [*parts, origin.digests])
 
     def make(space: Workspace) -> Record:
-        record = Execution(bound, files, hashes, inputs, options, space).run(identity, pool)
+        if cache is None:
+            record = Execution(bound, files, hashes, inputs, options, space).run(identity, pool)
+        else:
+            work = fingerprint([VERSION, pool, options.seed, options.limit, sizes])
+            apart = [*(f.path for f in files), space.out]
+            with open_cache(cache, space.engine, space.progress, inputs=apart, say=say) as kept:
+                cuts = choose_cuts(bound, files, kept, work)
+                record = Execution(bound, files, hashes, inputs, options, space, kept, cuts).run(identity, pool)
+                remember(bound, kept, work)
         require_unchanged(files, before, known)
         if origin is not None:
             record = dataclasses.replace(

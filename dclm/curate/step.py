@@ -6,6 +6,7 @@ Columns that have a meaning for the engine; any step may add them, and they are 
     _drop    bool    set by a Map: True drops the document as this step's decision
     _reject  string  set by a Map: non-null makes the row a reject, with this reason
     _rule    string  set by a Map next to `_drop`: the rule that decided, for the ledger
+    _measured float64 set by a Map next to `_drop`: what it compared with its `cut`, NaN where that did not decide
     _edits   int64   set by a Map: how many lines (or spans) it removed from the document; summed in the counts
 
 Other columns starting with "_" are features (see `dclm.text.features`): computed once per batch when a step names them
@@ -27,11 +28,13 @@ import pyarrow as pa
 
 from dclm.core.record import Record
 from dclm.core.store import local_file, verified_file
+from dclm.curate.quantity import Cut, Rule, judged
 
 Bools = npt.NDArray[np.bool_]
 MapFunction = Callable[[pa.RecordBatch], pa.RecordBatch]
 FilterFunction = Callable[[pa.RecordBatch], pa.BooleanArray]
 RuleFunction = Callable[[pa.RecordBatch], pa.StringArray]
+JudgeFunction = Callable[[pa.RecordBatch], tuple[pa.BooleanArray, list[Rule]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,6 +120,11 @@ class Map(Step):
     unless_column: ClassVar[str | None] = None
     """The step is skipped for batches that already have this column: `extract` for pools that contain text."""
 
+    @property
+    def cut(self) -> Cut | None:
+        """What `_measured` is compared with, if the step adds it."""
+        return None
+
     @abstractmethod
     def open(self, context: Context) -> MapFunction:
         """The function from a batch to a batch with the same rows in the same order."""
@@ -137,30 +145,37 @@ class Filter(Step):
         """
         return None
 
+    def open_judge(self, context: Context) -> JudgeFunction | None:
+        """Replaces `open` if the step measures something: its answers, and the rules behind them with their values."""
+        return None
+
 
 class RuleFilter(Filter):
     """Keeps the documents that pass all of its rules; the ledger names the first rule that a dropped document broke."""
 
     @abstractmethod
-    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
-        """Name of each rule, in order, and the documents that pass it. Later rules may rely on earlier ones."""
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools] | Rule]:
+        """Name of each rule, in order, and the documents that pass it. Later rules may rely on earlier ones.
+
+        A `Rule` also has what was measured (`at_least`, `at_most`).
+        """
 
     def open(self, context: Context) -> FilterFunction:
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            kept = np.ones(batch.num_rows, np.bool_)
-            for _, passes in self.answers(batch):
-                kept &= passes
-            return pa.array(kept)
+        return lambda batch: self._judge(batch)[0]
 
-        return keep
+    def open_judge(self, context: Context) -> JudgeFunction | None:
+        return self._judge if type(self).open is RuleFilter.open else None
+
+    def _judge(self, batch: pa.RecordBatch) -> tuple[pa.BooleanArray, list[Rule]]:
+        return judged(self.answers(batch), batch.num_rows)
 
     def open_rules(self, context: Context) -> RuleFunction | None:
         def rule_of(batch: pa.RecordBatch) -> pa.StringArray:
             first = np.full(batch.num_rows, -1, np.int32)
             names = []
-            for place, (name, passes) in enumerate(self.answers(batch)):
-                names.append(name)
-                first[(first < 0) & ~passes] = place
+            for place, answer in enumerate(self.answers(batch)):
+                names.append(answer[0])
+                first[(first < 0) & ~answer[1]] = place
             return pa.array(names, pa.string()).take(pa.array(first, mask=first < 0))
 
         return rule_of

@@ -2,7 +2,8 @@
 
 A unit is a pure function of its input files and the segment's steps. It publishes, below its own address:
 
-    00012.documents.parquet · 00012.ledger.parquet · 00012.samples.parquet · 00012.keys.arrow (before a Global step)
+    00012.documents.parquet · 00012.ledger.parquet · 00012.samples.parquet · 00012.quantities.parquet
+    00012.keys.arrow (before a Global step)
 
 Its outcome has the counts and damage of each shard, CPU seconds, and bytes and sha256 of each file.
 """
@@ -86,6 +87,11 @@ class Job:
     final: bool
     """The last segment: its output is kept, and `_row` is not written."""
 
+    @property
+    def cut(self) -> bool:
+        """Whether the pipeline was cut after this segment, which no step there needs."""
+        return self.segment.tail is None and not self.final
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Unit:
@@ -160,7 +166,7 @@ def _run_shard(
     prefix = directory / f"{shard.index:05d}"
     with (
         _key_writer(job, prefix.with_suffix(KEYS), shard.index) as keys,
-        DocumentWriter(prefix.with_suffix(".documents.parquet"), keep_row=not job.final) as writer,
+        DocumentWriter(prefix.with_suffix(".documents.parquet"), keep_row=not job.final, whole=job.cut) as writer,
         LedgerWriter(prefix.with_suffix(".ledger.parquet")) as ledger,
     ):
         for batch in _input(shard, flow, stats, segment, head):
@@ -177,6 +183,7 @@ def _run_shard(
                 ledger.write(flow.ledger.take())
         ledger.write(flow.ledger.take())
     pq.write_table(flow.ledger.samples(), prefix.with_suffix(".samples.parquet"), compression="zstd")
+    pq.write_table(flow.quantities.table(), prefix.with_suffix(".quantities.parquet"), compression="zstd")
     counts = [dataclasses.asdict(c) for _, c in sorted(flow.counts.items())]
     return {
         "documents": writer.rows,
@@ -208,7 +215,7 @@ def _input(
         yield from _read(shard, flow, stats)
         return
     assert shard.documents is not None
-    if segment.head is None:
+    if segment.head is None:  # after a cut
         yield from read_documents(shard.documents)
         return
     name, index = segment.head.name, segment.first - 1

@@ -75,6 +75,8 @@ class RunOptions:
     """On Ray: minimum number of workers to continue with while no more are available."""
     on_ray: bool = False
     """Train on workers of the Ray cluster that the engine is connected to, if several are requested or it has GPUs."""
+    cache: str | None = None
+    """Directory or URL for work of curation that later runs reuse."""
     force: bool = False
     """Replace finished artifacts that an earlier version of the recipe made."""
     device: Device = "auto"
@@ -156,16 +158,13 @@ class Run:
         return join(self.layout.out, "documents")
 
     def _curate(self, source: DataSource, models: Mapping[str, str]) -> Record:
-        r, target = self.recipe, self.layout.documents(source.name)
-        options = CurateOptions(seed=r.seed, limit=self.options.limit, max_reject_fraction=r.max_reject_fraction)
+        r, o, target = self.recipe, self.options, self.layout.documents(source.name)
+        options = CurateOptions(seed=r.seed, limit=o.limit, max_reject_fraction=r.max_reject_fraction)
         files, bound = self._pool(source.pool, source.name), bind(self.pipelines[source.name], models)
-        say, force = self.options.say, self.options.force
-        record = curate(bound, files, target, options, self.engine, self.progress, say=say, force=force)
-        c = counts_of(record, DocumentsCounts)
-        self.options.say(
-            f"documents {source.name}: read {c.read:,} = kept {c.kept:,} + dropped {c.dropped:,}"
-            f" + rejected {c.rejected:,}"
-        )
+        how = (bound, files, target, options, self.engine, self.progress)
+        c = counts_of(curate(*how, say=o.say, force=o.force, cache=o.cache), DocumentsCounts)
+        numbers = f"read {c.read:,} = kept {c.kept:,} + dropped {c.dropped:,} + rejected {c.rejected:,}"
+        o.say(f"documents {source.name}: {numbers}")
         return require_complete(target, "documents", r.allow_incomplete)
 
     def tokenize(self) -> str:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.documents.artifact import Artifact, Rows
+from dclm.documents.cuts import Measured, measured
 from dclm.documents.samples import Sample, dropped_samples, kept_samples
 from dclm.documents.tokens import TokenEstimate, estimate_tokens
 from dclm.filters.rights.step import COLUMNS as RIGHTS
@@ -48,6 +49,7 @@ class Report:
     artifact: Artifact
     tokens: TokenEstimate | None
     alarms: tuple[str, ...]
+    cuts: tuple[Measured, ...]
     histograms: tuple[Histogram, ...]
     tables: tuple[Table, ...]
     kept: tuple[Sample, ...]
@@ -88,6 +90,7 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
         artifact=artifact,
         tokens=None if tokenizer is None else estimate_tokens(tokenizer, artifact.steps, kept, dropped),
         alarms=tuple(alarms),
+        cuts=tuple(measured(artifact)),
         histograms=tuple(histograms(artifact)),
         tables=tuple(tables),
         kept=tuple(kept),

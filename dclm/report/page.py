@@ -12,6 +12,7 @@ from dclm.documents.overlaps import read_overlaps
 from dclm.documents.samples import Sample
 from dclm.report.alarms import RULES
 from dclm.report.build import Report, Table
+from dclm.report.cuts import render_cuts
 from dclm.report.groups import Group
 from dclm.report.overlaps import render_overlaps
 from dclm.report.pictures.histogram import LENGTH, Histogram, totals
@@ -53,6 +54,7 @@ def render_report(report: Report) -> str:
         _alarms(report),
         render_waterfall(report),
         "" if overlaps is None else panel("Overlap of sources", render_overlaps(overlaps)),
+        panel("Cuts", render_cuts(report.cuts)),
         panel("Annotations", _histograms(report.histograms)),
         *map(_table, report.tables),
         panel("What each step dropped and let through", _by_step(report)),

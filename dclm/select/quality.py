@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.errors import ConfigError
+from dclm.curate.quantity import Rule, at_least, at_most
 from dclm.curate.step import Bools, RuleFilter
 from dclm.select.groups import DOMAIN, group_name, group_names
 
@@ -54,7 +55,7 @@ class Threshold(RuleFilter):
     def reads(self) -> tuple[str, ...]:
         return (self.column, *(("url",) if self.per == DOMAIN else ()))
 
-    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools] | Rule]:
         """See `RuleFilter`."""
         values = numeric_column(batch, self.column, self.name)
         low = -math.inf if self.min is None else self.min
@@ -63,11 +64,11 @@ class Threshold(RuleFilter):
             groups = group_names(batch, self.per, self.name).to_pylist()
             bounds = {group_name(group, self.per): bound for group, bound in self.min_by.items()}
             lows = np.array([bounds.get(group, low) for group in groups], np.float64)
-            yield "min_by", values >= lows
+            yield at_least("min_by", values, lows)
         elif self.min is not None:
-            yield "min", values >= low
+            yield at_least("min", values, low)
         if self.max is not None:
-            yield "max", values <= self.max
+            yield at_most("max", values, self.max)
 
 
 def numeric_column(batch: pa.RecordBatch, column: str, step: str) -> Values:

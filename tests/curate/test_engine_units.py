@@ -113,7 +113,9 @@ def test_shards_of_the_artifact_are_of_even_size(pool: Path, tmp_path: Path) -> 
     assert len(sizes) > 3
     assert max(sizes) <= 6000
     small = run(pool, tmp_path / "small", bound(Edit()))
-    assert [f.path for f in small.files] == [f"{kind}/00000.parquet" for kind in ("documents", "ledger", "samples")]
+    assert [f.path for f in small.files] == [
+        f"{kind}/00000.parquet" for kind in ("documents", "ledger", "quantities", "samples")
+    ]
 
 
 def test_what_a_failed_run_did_of_a_large_file_is_not_done_again(pool: Path, tmp_path: Path) -> None:

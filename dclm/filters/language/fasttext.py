@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dclm.core.config import Fraction
 from dclm.core.errors import AssetError
+from dclm.curate.quantity import Cut
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import with_columns
 from dclm.filters.language.invisible import without_invisible
@@ -59,6 +60,10 @@ class Language(Map):
     def assets(self) -> tuple[str, ...]:
         return (self.model,)
 
+    @property
+    def cut(self) -> Cut:
+        return Cut("min_score", self.min_score, "above")
+
     def open(self, context: Context) -> MapFunction:
         identify = _open_model(context.file(self.model))
 
@@ -86,12 +91,19 @@ def with_language(
     score: Scores,
     kept: pa.BooleanArray | None,
     keep: tuple[str, ...],
+    compared: NDArray[np.float64] | None = None,
 ) -> pa.RecordBatch:
-    """The batch with `language` and `language_score`, and the decision if there is one."""
+    """The batch with `language` and `language_score`, and the decision if there is one.
+
+    compared: what decided on pages in a language to keep, NaN for others; None: the score.
+    """
     columns = {"language": language, "language_score": pa.array(score, pa.float32())}
     if kept is not None:
         wanted = pc.is_in(language, value_set=pa.array(keep, pa.string()))
+        if compared is None:
+            compared = np.where(wanted.to_numpy(zero_copy_only=False), score.astype(np.float64), np.nan)
         columns |= {"_drop": pc.invert(kept), "_rule": pc.if_else(wanted, "min_score", "keep")}
+        columns["_measured"] = pa.array(compared)
     return with_columns(batch, columns)
 
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from dclm.core.config import NonNegative
 from dclm.core.errors import ConfigError
+from dclm.curate.quantity import Cut
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.language.fasttext import with_language
 from dclm.filters.language.invisible import without_invisible
@@ -44,6 +45,10 @@ class Heliport(Map):
     @property
     def libraries(self) -> tuple[str, ...]:
         return ("heliport",)
+
+    @property
+    def cut(self) -> Cut:
+        return Cut("min_score", float(np.float32(self.min_score)), "min")
 
     def open(self, context: Context) -> MapFunction:
         identify = _open_identifier()

@@ -13,6 +13,7 @@ from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
 from langdetect.lang_detect_exception import LangDetectException
 
 from dclm.core.config import Count, Fraction
+from dclm.curate.quantity import Cut
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.language.fasttext import with_language
 
@@ -46,6 +47,10 @@ class Langdetect(Map):
     seed: Count = 0
     """Seed for langdetect's random choice of letters."""
 
+    @property
+    def cut(self) -> Cut:
+        return Cut("min_score", self.min_score, "above")
+
     def open(self, context: Context) -> MapFunction:
         guess = open_langdetect(self.seed)
 
@@ -55,7 +60,9 @@ class Langdetect(Map):
             score = np.array([g[0].probability if g else 0.0 for g in guesses], np.float32)
             kept = [any(one.language in self.keep and one.probability > self.min_score for one in g) for g in guesses]
             decision = pa.array(kept, pa.bool_()) if self.keep else None
-            return with_language(batch, language, score, decision, self.keep)
+            wanted = [[one.probability for one in g if one.language in self.keep] for g in guesses]
+            compared = np.array([max(each, default=np.nan) for each in wanted], np.float64)
+            return with_language(batch, language, score, decision, self.keep, compared)
 
         return annotate
 

@@ -10,14 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.config import Count
-from dclm.curate.step import Context, Filter, FilterFunction, RuleFunction
+from dclm.curate.quantity import Rule, at_least, at_most, judged
+from dclm.curate.step import Context, Filter, FilterFunction, JudgeFunction, RuleFunction
 from dclm.filters.lines.table import split_lines
 from dclm.text.buffers import utf8
 from dclm.text.punkt.model import load_punkt
 from dclm.text.punkt.sentences import count_sentences
 from dclm.text.unicode import class_table
-
-_UNLIMITED = (1 << 62) - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,10 +48,13 @@ class Sentences(Filter):
         return (self.model,)
 
     def open(self, context: Context) -> FilterFunction:
-        model = load_punkt(context.file(self.model))
-        classes, most = class_table(), _UNLIMITED if self.max is None else self.max
+        judge = self.open_judge(context)
+        return lambda batch: judge(batch)[0]
 
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+    def open_judge(self, context: Context) -> JudgeFunction:
+        model, classes = load_punkt(context.file(self.model)), class_table()
+
+        def judge(batch: pa.RecordBatch) -> tuple[pa.BooleanArray, list[Rule]]:
             data, offsets = utf8(batch["text"])
             if self.by_line:
                 starts, _, first = split_lines(data, offsets)
@@ -60,12 +62,14 @@ class Sentences(Filter):
                 found = np.diff(np.append(0, np.cumsum(in_lines))[first])
             else:
                 found = count_sentences(data, offsets, classes, model)
-            return pa.array((found >= self.min) & (found <= most))
+            rules = [at_least("min", found, self.min)]
+            rules += [] if self.max is None else [at_most("max", found, self.max)]
+            return judged(rules, batch.num_rows)
 
-        return keep
+        return judge
 
     def open_rules(self, context: Context) -> RuleFunction | None:
         if self.max is None:
             return lambda batch: pa.repeat("min", batch.num_rows)
-        at_least = dataclasses.replace(self, max=None).open(context)
-        return lambda batch: pc.if_else(at_least(batch), "max", "min")
+        enough = dataclasses.replace(self, max=None).open(context)
+        return lambda batch: pc.if_else(enough(batch), "max", "min")

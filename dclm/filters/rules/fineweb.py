@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.core.config import Count, Fraction, NonNegative
+from dclm.curate.quantity import Rule, at_least, at_most
 from dclm.curate.step import Bools, RuleFilter
 from dclm.filters.lines.table import split_lines
 from dclm.filters.rules.by_language import LimitsByLanguage, check_column, check_limits, limit
@@ -105,7 +106,7 @@ class FinewebQuality(RuleFilter):
     def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the definition of a word
         return (WORD_FEATURES[self.words, False][0],)
 
-    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools] | Rule]:
         if self.by_language:
             check_column(batch, self.name)
         limits = {name: limit(batch, self.by_language, name, getattr(self, name)) for name in _LIMITS}
@@ -116,8 +117,10 @@ class FinewebQuality(RuleFilter):
         some = np.maximum(lines, 1)
         newlines = np.diff(first) - 1
         yield "empty", lines > 0
-        yield "min_punctuated_lines", punctuated / some >= limits["min_punctuated_lines"]
-        yield "max_short_lines", short / some <= limits["max_short_lines"]
-        yield "max_duplicate_chars", repeated / np.maximum(characters, 1) <= limits["max_duplicate_chars"]
+        yield at_least("min_punctuated_lines", punctuated / some, limits["min_punctuated_lines"])
+        yield at_most("max_short_lines", short / some, limits["max_short_lines"])
+        yield at_most("max_duplicate_chars", repeated / np.maximum(characters, 1), limits["max_duplicate_chars"])
         words = counts(batch, *WORD_FEATURES[self.words, False])
-        yield "max_newlines_per_word", newlines <= limits["max_newlines_per_word"] * words
+        most = limits["max_newlines_per_word"]
+        passes = np.asarray(newlines <= most * words, np.bool_)  # by a product, as in the reference
+        yield at_most("max_newlines_per_word", newlines / np.maximum(words, 1), most)._replace(passes=passes)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from dclm.core.config import Count, Fraction, NonNegative
-from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.curate.measured import MeasuringFilter
+from dclm.curate.quantity import Rule, at_least, at_most, unless, where
+from dclm.curate.step import Context
 from dclm.filters.rules.by_language import LimitsByLanguage, check_column, check_limits, limit
 from dclm.filters.rules.length import WORD_FEATURES, WordKind
 from dclm.filters.rules.stop_words import BY_LANGUAGE, StopWordKind, check_list, count_stop_words
@@ -18,7 +21,7 @@ from dclm.text.features import counts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SymbolRatio(Filter):
+class SymbolRatio(MeasuringFilter):
     """Keeps documents with at most `max` symbols ("#", "...", ". . .", "…") per word; drops documents without words.
 
     Source: DCLM `symbol_ratio_filter` (max_symbol_to_word_ratio); Gopher (Rae et al. 2021), A1.1.
@@ -36,17 +39,17 @@ class SymbolRatio(Filter):
     def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the definition of a word
         return ("symbols", WORD_FEATURES[self.words, False][0])
 
-    def open(self, context: Context) -> FilterFunction:
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+    def open_rule(self, context: Context) -> Callable[[pa.RecordBatch], Rule]:
+        def rule(batch: pa.RecordBatch) -> Rule:
             words = counts(batch, *WORD_FEATURES[self.words, False])
             symbols = sum((counts(batch, "symbols", name) for name in SYMBOLS), np.zeros(len(words), np.int64))
-            return pa.array((words > 0) & (symbols / np.maximum(words, 1) <= self.max))
+            return where(words > 0, at_most("max", symbols / np.maximum(words, 1), self.max))
 
-        return keep
+        return rule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BulletLines(Filter):
+class BulletLines(MeasuringFilter):
     """Keeps documents in which at most `max_fraction` of the lines start with a bullet (● • * -).
 
     Source: DCLM `bullet_count_filter` (max_bullet_start_ratio); Gopher (Rae et al. 2021), A1.1.
@@ -58,12 +61,12 @@ class BulletLines(Filter):
     max_fraction: Fraction = 0.9
     """Maximum fraction of the nonblank lines."""
 
-    def open(self, context: Context) -> FilterFunction:
+    def open_rule(self, context: Context) -> Callable[[pa.RecordBatch], Rule]:
         return lambda batch: _at_most_of_lines(batch, "bullet_lines", self.max_fraction)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EllipsisLines(Filter):
+class EllipsisLines(MeasuringFilter):
     """Keeps documents in which at most `max_fraction` of the lines end with an ellipsis ("...", ". . .", "…").
 
     Source: DCLM `ellipsis_count_filter` (max_ellipsis_end_ratio); Gopher (Rae et al. 2021), A1.1.
@@ -75,12 +78,12 @@ class EllipsisLines(Filter):
     max_fraction: Fraction = 0.3
     """Maximum fraction of the nonblank lines."""
 
-    def open(self, context: Context) -> FilterFunction:
+    def open_rule(self, context: Context) -> Callable[[pa.RecordBatch], Rule]:
         return lambda batch: _at_most_of_lines(batch, "ellipsis_lines", self.max_fraction)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AlphabeticWords(Filter):
+class AlphabeticWords(MeasuringFilter):
     """Keeps documents in which at most `max_other_fraction` of the words contain no letter; drops documents without
     words.
 
@@ -104,22 +107,22 @@ class AlphabeticWords(Filter):
     def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the definition of a word
         return (WORD_FEATURES[self.words, False][0],)
 
-    def open(self, context: Context) -> FilterFunction:
+    def open_rule(self, context: Context) -> Callable[[pa.RecordBatch], Rule]:
         feature, number = WORD_FEATURES[self.words, False]
 
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+        def rule(batch: pa.RecordBatch) -> Rule:
             if self.by_language:
                 check_column(batch, self.name)
             most = limit(batch, self.by_language, "max_other_fraction", self.max_other_fraction)
             words = counts(batch, feature, number)
             others = words - counts(batch, feature, "alphabetic_words")
-            return pa.array((words > 0) & (others / np.maximum(words, 1) <= most))
+            return where(words > 0, at_most("max_other_fraction", others / np.maximum(words, 1), most))
 
-        return keep
+        return rule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StopWords(Filter):
+class StopWords(MeasuringFilter):
     """Keeps documents with at least `min_count` stop words, by default the, be, to, of, and, that, have, with.
 
     By default a whitespace-separated word counts if its lowercase form is one of them, punctuation included ("the,"
@@ -155,21 +158,22 @@ class StopWords(Filter):
     def _is_reference(self) -> bool:
         return self.stop_words == "en" and self.words == "whitespace"
 
-    def open(self, context: Context) -> FilterFunction:
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+    def open_rule(self, context: Context) -> Callable[[pa.RecordBatch], Rule]:
+        def rule(batch: pa.RecordBatch) -> Rule:
             if self.by_language or self.stop_words == BY_LANGUAGE:
                 check_column(batch, self.name)
             least = limit(batch, self.by_language, "min_count", self.min_count)
             if self._is_reference:
-                return pa.array(counts(batch, "words", "stop_word_kinds" if self.unique else "stop_words") >= least)
+                number = counts(batch, "words", "stop_word_kinds" if self.unique else "stop_words")
+                return at_least("min_count", number, least)
             found = count_stop_words(batch, self.stop_words, self.words, lower_case=True)
-            return pa.array(((found.kinds if self.unique else found.words) >= least) | ~found.known)
+            return unless(~found.known, at_least("min_count", found.kinds if self.unique else found.words, least))
 
-        return keep
+        return rule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AlphanumericRatio(Filter):
+class AlphanumericRatio(MeasuringFilter):
     """Keeps documents in which at least `min_fraction` of the characters, including whitespace, are alphanumeric.
 
     Empty documents are dropped.
@@ -184,14 +188,16 @@ class AlphanumericRatio(Filter):
     min_fraction: Fraction = 0.25
     """Minimum fraction of the code points."""
 
-    def open(self, context: Context) -> FilterFunction:
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+    def open_rule(self, context: Context) -> Callable[[pa.RecordBatch], Rule]:
+        def rule(batch: pa.RecordBatch) -> Rule:
             chars = counts(batch, "words", "chars")
             fraction = counts(batch, "words", "alnum_chars") / np.maximum(chars, 1)
-            return pa.array((chars > 0) & (fraction >= self.min_fraction))
+            return where(chars > 0, at_least("min_fraction", fraction, self.min_fraction))
 
-        return keep
+        return rule
 
 
-def _at_most_of_lines(batch: pa.RecordBatch, number: str, fraction: float) -> pa.BooleanArray:
-    return pa.array(counts(batch, "lines", number) <= fraction * counts(batch, "lines", "lines"))
+def _at_most_of_lines(batch: pa.RecordBatch, number: str, fraction: float) -> Rule:
+    found, lines = counts(batch, "lines", number), counts(batch, "lines", "lines")
+    passes = np.asarray(found <= fraction * lines, np.bool_)  # by a product, as in the reference
+    return Rule("max_fraction", passes, found / np.maximum(lines, 1), fraction, "max")

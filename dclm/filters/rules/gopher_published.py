@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dclm.core.config import Count, Fraction, NonNegative
+from dclm.curate.quantity import Rule, at_least, at_most, unless
 from dclm.curate.step import Bools, RuleFilter
 from dclm.filters.rules.by_language import LimitsByLanguage, check_column, check_limits, limit
 from dclm.filters.rules.repetition import REPEATED_NGRAMS, TOP_NGRAMS, check_sizes
@@ -75,7 +76,7 @@ class GopherQuality(RuleFilter):
     def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the definition of a word
         return (f"{self.words}_words", "symbols", "lines")
 
-    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools] | Rule]:
         if self.by_language or self.stop_words == BY_LANGUAGE:
             check_column(batch, self.name)
         feature = f"{self.words}_words"
@@ -86,21 +87,21 @@ class GopherQuality(RuleFilter):
         dots = counts(batch, "symbols", "dots") + counts(batch, "symbols", "ellipsis_signs")
         alphabetic = _share(counts(batch, feature, "alphabetic_words"), words)
         yield "empty", words > 0
-        yield "min_words", plain >= limits["min_words"]
-        yield "max_words", plain <= limits["max_words"]
-        yield "min_word_length", length >= limits["min_word_length"]
-        yield "max_word_length", length <= limits["max_word_length"]
+        yield at_least("min_words", plain, limits["min_words"])
+        yield at_most("max_words", plain, limits["max_words"])
+        yield at_least("min_word_length", length, limits["min_word_length"])
+        yield at_most("max_word_length", length, limits["max_word_length"])
         for signs in (counts(batch, "symbols", "hash_signs"), dots):
-            yield "max_symbols_per_word", _share(signs, words) <= limits["max_symbols_per_word"]
+            yield at_most("max_symbols_per_word", _share(signs, words), limits["max_symbols_per_word"])
         bullets, ellipses = (counts(batch, "lines", f"gopher_{of}_lines") for of in ("bullet", "ellipsis"))
-        yield "max_bullet_lines", _share(bullets, lines) <= limits["max_bullet_lines"]
-        yield "max_ellipsis_lines", _share(ellipses, lines) <= limits["max_ellipsis_lines"]
-        yield "min_alphabetic_words", alphabetic >= limits["min_alphabetic_words"]
+        yield at_most("max_bullet_lines", _share(bullets, lines), limits["max_bullet_lines"])
+        yield at_most("max_ellipsis_lines", _share(ellipses, lines), limits["max_ellipsis_lines"])
+        yield at_least("min_alphabetic_words", alphabetic, limits["min_alphabetic_words"])
         if self.stop_words == "en":
-            yield "min_stop_words", counts(batch, feature, "stop_word_kinds") >= limits["min_stop_words"]
+            yield at_least("min_stop_words", counts(batch, feature, "stop_word_kinds"), limits["min_stop_words"])
         else:
             found = count_stop_words(batch, self.stop_words, self.words, lower_case=False)
-            yield "min_stop_words", (found.kinds >= limits["min_stop_words"]) | ~found.known
+            yield unless(~found.known, at_least("min_stop_words", found.kinds, limits["min_stop_words"]))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,13 +142,13 @@ class GopherRepetition(RuleFilter):
         top, duplicate = ([f"{of}_{n}_grams" for n in getattr(self, f"{of}_ngrams")] for of in ("top", "duplicate"))
         check_limits(self.by_language, (*fractions, *top, *duplicate))
 
-    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools] | Rule]:
         if self.by_language:
             check_column(batch, self.name)
         yield "empty", counts(batch, "gopher_copies", "chars") > 0
         for rule, name, fraction, most in self._fractions(batch):
             if most is not None:
-                yield rule, fraction <= limit(batch, self.by_language, name, most)
+                yield at_most(rule, fraction, limit(batch, self.by_language, name, most))
 
     def _fractions(self, batch: pa.RecordBatch) -> Iterator[tuple[str, str, NDArray[np.float64], float | None]]:
         """Rule, name of its limit, fraction of each document, the limit."""

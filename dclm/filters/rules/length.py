@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dclm.core.config import Count, NonNegative, Range
-from dclm.curate.step import Bools, Context, Filter, FilterFunction, RuleFilter
+from dclm.curate.measured import MeasuringFilter
+from dclm.curate.quantity import Rule, at_least, at_most, where
+from dclm.curate.step import Bools, Context, RuleFilter
 from dclm.filters.rules.by_language import LimitsByLanguage, check_column, check_limits, limit
 from dclm.text.features import counts
 
@@ -72,14 +74,14 @@ class PageLength(RuleFilter):
             return WORD_FEATURES[self.words, self.ignore_punctuation]
         return {"char": ("words", "chars"), "line": ("lines", "lines"), "paragraph": ("lines", "paragraphs")}[self.of]
 
-    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools] | Rule]:
         if self.count_blank:
             found = _num_pieces(batch["text"], "\n" if self.of == "line" else "\n\n")
         else:
             found = counts(batch, *self._count)
-        yield "min", found >= self.min
+        yield at_least("min", found, self.min)
         if self.max is not None:
-            yield "max", found <= self.max
+            yield at_most("max", found, self.max)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,7 +112,7 @@ class WordLength(RuleFilter):
     def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on the definition of a word
         return (WORD_FEATURES[self.words, False][0],)
 
-    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools] | Rule]:
         if self.by_language:
             check_column(batch, self.name)
         plain = self.words == "whitespace"
@@ -118,13 +120,13 @@ class WordLength(RuleFilter):
         words = counts(batch, feature, number)
         mean = counts(batch, feature, "word_chars" if plain else "alnum_word_chars") / np.maximum(words, 1)
         yield "empty", words > 0
-        yield "min", mean >= limit(batch, self.by_language, "min", self.min)
+        yield at_least("min", mean, limit(batch, self.by_language, "min", self.min))
         if self.max is not None:
-            yield "max", mean <= limit(batch, self.by_language, "max", self.max)
+            yield at_most("max", mean, limit(batch, self.by_language, "max", self.max))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LineLength(Filter):
+class LineLength(MeasuringFilter):
     """Keeps documents whose longest (or mean) line has at most `max` code points; drops empty documents.
 
     Lines are those of `str.splitlines`, which also end at "\\r", U+2028 and others. Blank ones count.
@@ -141,14 +143,17 @@ class LineLength(Filter):
     max: Annotated[float, Range(0)] = 1000.0
     """Maximum number of code points."""
 
-    def open(self, context: Context) -> FilterFunction:
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+    def open_rule(self, context: Context) -> Callable[[pa.RecordBatch], Rule]:
+        def measure(batch: pa.RecordBatch) -> Rule:
             lines = counts(batch, "split_lines", "lines")
             if self.of == "max":
-                return pa.array((lines > 0) & (counts(batch, "split_lines", "longest") <= self.max))
-            return pa.array((lines > 0) & (counts(batch, "split_lines", "chars") / np.maximum(lines, 1) <= self.max))
+                rule = at_most("max", counts(batch, "split_lines", "longest"), self.max)
+            else:
+                mean = counts(batch, "split_lines", "chars") / np.maximum(lines, 1)
+                rule = at_most("max", mean, self.max)
+            return where(lines > 0, rule)
 
-        return keep
+        return measure
 
 
 def _check_order(low: float, high: float | None) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dclm.core.config import NonNegative
+from dclm.curate.quantity import Rule, at_most, unless, where
 from dclm.curate.step import Bools, RuleFilter
 from dclm.text.buffers import utf8
 from dclm.text.features import counts
@@ -71,7 +72,7 @@ class Repetition(RuleFilter):
     def _feature(self, name: str) -> str:
         return f"lower_{name}" if self.ignore_case else name
 
-    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools]]:
+    def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools] | Rule]:
         yield "empty", np.diff(utf8(batch["text"]).offsets) > 0
         for of, limit, char_limit in (
             ("line", self.max_line_fraction, self.max_line_char_fraction),
@@ -85,12 +86,12 @@ class Repetition(RuleFilter):
                 if most is not None:
                     num = counts(batch, feature, "segments")
                     fraction = _fraction(counts(batch, feature, part), counts(batch, feature, whole))
-                    yield rule, (num == 1) | ((num > 0) & (fraction <= most))
+                    yield unless(num == 1, where(num > 0, at_most(rule, fraction, most)))
         feature = self._feature("ngrams")
         for kind, limits in (("top", self.top_ngrams), ("repeated", self.repeated_ngrams)):
             for n, most in limits.items():
                 chars = counts(batch, feature, f"{kind}_{n}_gram_chars")
-                yield f"{kind}_ngrams: {n}", _fraction(chars, counts(batch, feature, "word_chars")) <= most
+                yield at_most(f"{kind}_ngrams: {n}", _fraction(chars, counts(batch, feature, "word_chars")), most)
 
 
 def check_sizes(*limits: Mapping[str, float]) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from typing import ClassVar
 
+import numpy as np
 import pyarrow as pa
 from tokenizers import Tokenizer
 
 from dclm.core.config import NonNegative
-from dclm.curate.step import Context, Filter, FilterFunction
+from dclm.curate.measured import MeasuringFilter
+from dclm.curate.quantity import Rule, at_least
+from dclm.curate.step import Context
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AlphabeticTokenRatio(Filter):
+class AlphabeticTokenRatio(MeasuringFilter):
     """Keeps documents with at least `min_ratio` letters per token; drops documents without tokens.
 
     Source: DCLM `alphabetic_characters_to_tokens_filter` (min ratio 1.5, Pythia's tokenizer, which is GPT-NeoX's),
@@ -31,16 +36,19 @@ class AlphabeticTokenRatio(Filter):
     def assets(self) -> tuple[str, ...]:
         return (self.tokenizer,)
 
-    def open(self, context: Context) -> FilterFunction:
+    def open_rule(self, context: Context) -> Callable[[pa.RecordBatch], Rule]:
         tokenizer = Tokenizer.from_file(str(context.file(self.tokenizer)))
 
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+        def rule(batch: pa.RecordBatch) -> Rule:
             texts: list[str] = batch.column("text").to_pylist()
             encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
             pairs = zip(texts, encoded, strict=True)
-            return pa.array([self._passes(text, len(tokens.ids)) for text, tokens in pairs], pa.bool_())
+            ratios = np.array([_letters_per_token(text, len(tokens.ids)) for text, tokens in pairs], np.float64)
+            return at_least("min_ratio", ratios, self.min_ratio)
 
-        return keep
+        return rule
 
-    def _passes(self, text: str, num_tokens: int) -> bool:
-        return num_tokens > 0 and sum(map(str.isalpha, text)) / num_tokens >= self.min_ratio
+
+def _letters_per_token(text: str, num_tokens: int) -> float:
+    """NaN, which is never enough, for a text without tokens."""
+    return sum(map(str.isalpha, text)) / num_tokens if num_tokens else math.nan

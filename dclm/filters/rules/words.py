@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,9 @@ import pyarrow as pa
 
 from dclm.core.config import Fraction
 from dclm.core.errors import ConfigError
-from dclm.curate.step import Context, Filter, FilterFunction, Map, MapFunction
+from dclm.curate.measured import MeasuringFilter
+from dclm.curate.quantity import Rule, at_most, where
+from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.rules.length import WORD_FEATURES, WordKind
 from dclm.text.features import counts
 
@@ -51,7 +54,7 @@ class WordCount(Map):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WordRemovalRatio(Filter):
+class WordRemovalRatio(MeasuringFilter):
     """Keeps documents that lost at most `max_fraction` of the words that `column` counted; drops those that had none.
 
     Source: DCLM `word_removal_ratio_filter` (prev_word_count_key, max_removed_ratio, model, ignore_punctuation).
@@ -73,10 +76,10 @@ class WordRemovalRatio(Filter):
     def features(self) -> tuple[str, ...]:  # type: ignore[override]  # depends on what is counted
         return (WORD_FEATURES[self.words, self.ignore_punctuation][0],)
 
-    def open(self, context: Context) -> FilterFunction:
+    def open_rule(self, context: Context) -> Callable[[pa.RecordBatch], Rule]:
         feature, number = WORD_FEATURES[self.words, self.ignore_punctuation]
 
-        def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
+        def rule(batch: pa.RecordBatch) -> Rule:
             if self.column not in batch.schema.names:
                 hint = "put `word_count` with this column before the editing steps"
                 raise ConfigError(
@@ -84,6 +87,6 @@ class WordRemovalRatio(Filter):
                 )
             before = batch.column(self.column).to_numpy(zero_copy_only=False)
             lost = (before - counts(batch, feature, number)) / np.maximum(before, 1)
-            return pa.array((before > 0) & (lost <= self.max_fraction))
+            return where(before > 0, at_most("max_fraction", lost, self.max_fraction))
 
-        return keep
+        return rule

@@ -52,8 +52,11 @@ def short(number: float) -> str:
     return f"{number:.3g}{unit}"
 
 
-def draw_histogram(histogram: Histogram) -> str:
-    """Stacked bars (kept, cut, other), with a line at each literal value of a cut."""
+def draw_histogram(histogram: Histogram, description: str | None = None) -> str:
+    """Stacked bars (kept, cut, other), with a line at each literal value of a cut.
+
+    description: what is read to those who do not see the picture.
+    """
     stacks = np.cumsum([histogram.kept, histogram.cut, histogram.other], axis=0)
     highest = max(1, int(stacks[-1].max()))
     width = (WIDTH - _LEFT - _RIGHT) / BINS
@@ -72,7 +75,7 @@ def draw_histogram(histogram: Histogram) -> str:
         shapes += [line for value in (cut.low, cut.high) if value is not None for line in _mark(histogram, value)]
     title = f"Histogram of {histogram.name}"
     said = ", ".join(f"{_NAMES[kind]} {number:,}" for kind, number in totals(histogram).items())
-    more = f"From {short(histogram.low)} to {short(histogram.high)}: {said}."
+    more = description or f"From {short(histogram.low)} to {short(histogram.high)}: {said}."
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" {attributes(title)}>{words(title, more)}{"".join(shapes)}</svg>'
 
 
