@@ -16,11 +16,10 @@ in `features`, filtered along with the rows, discarded as soon as a step changes
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +27,7 @@ import pyarrow as pa
 
 from dclm.core.record import Record
 from dclm.core.store import local_file, verified_file
+from dclm.curate.passes import Pass
 from dclm.curate.quantity import Cut, Rule, judged
 
 Bools = npt.NDArray[np.bool_]
@@ -234,15 +234,6 @@ class Round:
     """Called in the process that called `decide`; never pickled."""
 
 
-class Pass(NamedTuple):
-    """The output of one step of an iterative reduction for some rows."""
-
-    rows: pa.Table
-    """Rows for the next round, in any order: column `key` (uint64) and others, the same in every round."""
-    num_changed: int
-    """Number of changed rows; 0 everywhere means that this step has converged."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class IterativeReduce:
     """Rounds over tables only, on all workers, for data that no single worker could hold.
@@ -307,9 +298,3 @@ class Ordered(Step):
     @abstractmethod
     def begin(self, context: Context, total: int, partition: int) -> MapFunction:
         """A function with state, called on the partition's batches in document order. Behaves like a Map's."""
-
-
-def random_fraction(seed: int, step: str, document_id: str) -> float:
-    """A number in [0, 1) that depends only on these three values: the only source of randomness in a pipeline."""
-    digest = hashlib.blake2b(f"{seed}\0{step}\0{document_id}".encode(errors="surrogatepass"), digest_size=8).digest()
-    return (int.from_bytes(digest, "little") >> 11) / float(1 << 53)

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.curate.step import REASONS, random_fraction
+from dclm.core.draw import random_fraction
+from dclm.curate.step import REASONS
 from dclm.documents.schema import DOCUMENT, LEDGER, PAGE
 from dclm.text.buffers import utf8
 

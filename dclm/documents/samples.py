@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from dclm.curate.step import random_fraction
+from dclm.core.draw import random_fraction
 from dclm.curate.tally import SAMPLES
 from dclm.documents.artifact import Artifact
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 import pyarrow as pa
 
 from dclm.core.config import Fraction
-from dclm.curate.step import Context, Filter, FilterFunction, random_fraction
+from dclm.core.draw import random_fraction
+from dclm.curate.step import Context, Filter, FilterFunction
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.draw import random_fraction
 from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.progress import NullProgress
 from dclm.core.record import Kind, Record, describe_files, fingerprint
 from dclm.core.stage import Workspace, run_stage, unit_files
 from dclm.core.storage import sha256_file
-from dclm.curate.step import random_fraction
 from dclm.pool.files import list_files
 from dclm.pool.read import Tally, read_file
 from dclm.select.classifier.spec import TextSource

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from dclm.curate.step import Pass
+from dclm.curate.passes import Pass
 from dclm.dedup.columns import I64, distinct, ints
 from dclm.dedup.groups.components import Components
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.curate.step import random_fraction
+from dclm.core.draw import random_fraction
 from dclm.documents.artifact import Artifact, numbers
 from dclm.documents.samples import Sample
 from dclm.report.pictures.histogram import Cut, find_cuts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from dclm.curate.step import random_fraction
+from dclm.core.draw import random_fraction
 from dclm.select.artifact import draw_texts
 from dclm.select.classifier.spec import ClassifierSpec, TextSource
 from dclm.select.fasttext_score import as_line
