@@ -19,7 +19,7 @@ LAYERS = (
     {"core.config", "core.storage", "core.progress", "core.engine", "documents.schema"},
     {"core"},
     {"charts"},
-    {"curate.quantity"},
+    {"curate.quantity", "curate.passes"},
     {"curate.step"},
     {"curate.measured"},
     {"assets"},

@@ -142,6 +142,7 @@ def run(
     variables: Sequence[str] = (),
     trust: bool = False,
     force: bool = False,
+    cache: Path_ | None = None,
     workers: int = 1,
     on: str | Literal["local", "ray"] = "local",
     num_ranks: int = 1,
@@ -151,8 +152,8 @@ def run(
     """Run a recipe file from its pool up to a stage (`pool`, `curate`, `tokenize`, `train`, `evaluate`).
 
     variables: environment variables that the recipe may use, as with `--env`. trust: allow the recipe's pipelines to
-    run the code of their own steps. force: replace artifacts that an earlier version of the recipe made. Raises: the
-    errors of the stages.
+    run the code of their own steps. force: replace artifacts that an earlier version of the recipe made. cache: as for
+    `curate`. Raises: the errors of the stages.
     """
     from dclm.recipe.recipe import load_recipe
     from dclm.recipe.run import Run, RunOptions
@@ -161,6 +162,7 @@ def run(
         limit=limit,
         until=until,
         force=force,
+        cache=None if cache is None else str(cache),
         num_ranks=num_ranks,
         on_ray=on.startswith("ray"),
         make_progress=make_progress,

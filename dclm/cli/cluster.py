@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, env_option, put, replace_option, say, trust_option, visible
+from dclm.cli.options import LOCAL_PATH, cache_option, env_option, put, replace_option, say, trust_option, visible
 from dclm.engine.cluster import LocalCluster, cluster_down, cluster_status, cluster_up
 
 _STATE = click.option("--state", type=LOCAL_PATH, help="Directory of the cluster's state file. Default: one per user.")
@@ -96,6 +96,7 @@ def _may_stop() -> bool:
 )
 @env_option
 @trust_option
+@cache_option
 @replace_option
 def submit(
     recipe: Path,
@@ -108,6 +109,7 @@ def submit(
     follow: bool,
     variables: tuple[str, ...],
     trust: bool,
+    cache: str | None,
     force: bool,
 ) -> None:
     """Run RECIPE on a Ray cluster through its job API. Exits with the job's exit code.
@@ -115,6 +117,7 @@ def submit(
     RECIPE may be anywhere: it is uploaded with the pipelines that it names and their own steps. `dclm jobs` shows,
     follows and stops jobs.
     """
+    from dclm.core.store import absolute
     from dclm.curate.pipeline import pipeline_files
     from dclm.engine.jobs import project_root
     from dclm.engine.jobs import submit as submit_job
@@ -128,6 +131,7 @@ def submit(
     arguments = [f"--{name}={value}" for name, value in given.items() if value]
     arguments += [f"--env={name}" for name in variables]
     arguments += ["--trust"] if trust else []
+    arguments += [] if cache is None else [f"--cache={absolute(cache)}"]
     arguments += ["--force"] if force else []
     code = submit_job(
         recipe,

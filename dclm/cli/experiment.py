@@ -9,6 +9,7 @@ import click
 from dclm.cli.options import (
     LOCAL_PATH,
     ConsoleProgress,
+    cache_option,
     engine_options,
     env_option,
     put,
@@ -23,10 +24,18 @@ from dclm.cli.options import (
 @click.option("--out", type=LOCAL_PATH, required=True, help="Directory for the experiment.")
 @env_option
 @trust_option
+@cache_option
 @engine_options
 @replace_option
 def experiment(
-    file: Path, out: Path, variables: tuple[str, ...], trust: bool, on: str, workers: int | None, force: bool
+    file: Path,
+    out: Path,
+    variables: tuple[str, ...],
+    trust: bool,
+    cache: str | None,
+    on: str,
+    workers: int | None,
+    force: bool,
 ) -> None:
     """Run every cell of the grid in FILE, and write OUT/report.md with its charts. Finished cells are reused.
 
@@ -39,5 +48,5 @@ def experiment(
 
     loaded = load_experiment(file, variables, trust)
     with open_engine(on, workers) as engine:
-        outcome = run_experiment(loaded, out, engine, force=force, make_progress=ConsoleProgress, say=say)
+        outcome = run_experiment(loaded, out, engine, force=force, cache=cache, make_progress=ConsoleProgress, say=say)
     put(write_report(loaded.experiment, outcome, out))

@@ -13,6 +13,7 @@ import click
 from dclm.cli.options import (
     LOCAL_PATH,
     ConsoleProgress,
+    cache_option,
     engine_options,
     env_option,
     force_option,
@@ -155,6 +156,7 @@ def best(
 @click.option("--propose-only", is_flag=True, help="Only write OUT/mixtures.csv; train nothing.")
 @env_option
 @trust_option
+@cache_option
 @engine_options
 @replace_option
 def swarm(
@@ -163,6 +165,7 @@ def swarm(
     propose_only: bool,
     variables: tuple[str, ...],
     trust: bool,
+    cache: str | None,
     on: str,
     workers: int | None,
     force: bool,
@@ -181,7 +184,7 @@ def swarm(
         say(f"{len(write_mixtures(loaded, out))} mixtures: {out / MIXTURES}")
         return
     with open_engine(on, workers) as engine:
-        train_swarm(loaded, out, engine, force=force, make_progress=ConsoleProgress, say=say)
+        train_swarm(loaded, out, engine, force=force, cache=cache, make_progress=ConsoleProgress, say=say)
     targets = " ".join(f"--target {name}" for name in loaded.held_out)
     say(f"next: dclm mix best --mixtures {out / MIXTURES} --losses {out / LOSSES} {targets}")
 

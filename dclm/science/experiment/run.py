@@ -64,12 +64,14 @@ def run_experiment(
     engine: Engine,
     *,
     force: bool = False,
+    cache: str | None = None,
     make_progress: Callable[[], Progress] = NullProgress,
     say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Run all cells into OUT/RECIPE/SCALE/TOKENS/seed-N; documents are in OUT/RECIPE/documents.
 
-    force: replace artifacts that earlier versions of the recipes made. Raises: the errors of the stages; a run that was
+    force: replace artifacts that earlier versions of the recipes made. cache: directory or URL for work of curation
+    that later runs reuse. Raises: the errors of the stages; a run that was
     killed continues where it stopped.
     """
     known = ("points.json", "held-out.jsonl", "*/documents/*/record.json")
@@ -78,7 +80,8 @@ def run_experiment(
     write_held_out(loaded.experiment.held_out, loaded.held_out, held_out)
     overlaps = {}
     for name, recipe in loaded.recipes.items():
-        options = RunOptions(until="curate", force=force, make_progress=make_progress, say=_prefixed(say, name))
+        said = _prefixed(say, name)
+        options = RunOptions(until="curate", force=force, cache=cache, make_progress=make_progress, say=said)
         run = Run(recipe, out / name, engine, options)
         run.execute()
         overlaps[name] = overlap([Path(place) for place in run.layout.trained_documents().values()], held_out)

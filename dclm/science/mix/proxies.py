@@ -58,17 +58,20 @@ def train_swarm(
     engine: Engine,
     *,
     force: bool = False,
+    cache: str | None = None,
     make_progress: Callable[[], Progress] = NullProgress,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Write OUT/mixtures.csv and OUT/losses.csv. Finished proxies are kept; raises the errors of the stages.
 
-    force: replace documents and held-out tokens that an earlier version of the recipe made.
+    force: replace documents and held-out tokens that an earlier version of the recipe made. cache: directory or URL for
+    work of curation that later runs reuse.
+
     A proxy is identified by its mixture, the documents of the sources it reads, and how it is trained: when a source is
     added, proxies that never read it stay valid.
     """
     mixtures = write_mixtures(loaded, out)
-    options = RunOptions(until="curate", force=force, make_progress=make_progress, say=say)
+    options = RunOptions(until="curate", force=force, cache=cache, make_progress=make_progress, say=say)
     Run(loaded.recipe, out, engine, options).execute()
     held_out = _held_out(loaded, out, engine, force)
     proxies = {name: _proxy(loaded, out, shares, held_out) for name, shares in mixtures.items()}
