@@ -10,15 +10,14 @@ from dclm.charts.escape import escape
 from dclm.curate.quantity import Counts, Values
 from dclm.documents.cuts import Measured, is_wide, spread
 from dclm.report.pictures.histogram import BINS, Cut, Histogram
-from dclm.report.pictures.svg import draw_histogram
+from dclm.report.pictures.svg import draw_histogram, swatch
 
 _NOTE = (
     "What each filter measured on the documents that entered its step; the dashed line is the cut of the run. The"
-    " tables say what another cut would drop: documents that pass all other rules of the step, so that this rule"
-    " decides. Steps after it see what it keeps, so the final number also depends on them. An axis may be logarithmic."
+    " tables show what another cut would drop: documents that pass all other rules of the step, so that this rule"
+    " decides. Later steps may drop some of the documents that a milder cut keeps. Some axes are logarithmic."
 )
-_LEGEND = """<ul class="legend"><li><svg viewBox="0 0 1 1"><rect class="kept" width="1" height="1"/></svg>passes</li>
-<li><svg viewBox="0 0 1 1"><rect class="cut" width="1" height="1"/></svg>fails</li></ul>"""
+_LEGEND = f'<ul class="legend"><li>{swatch("kept")}passes</li><li>{swatch("cut")}fails</li></ul>'
 
 
 def render_cuts(rules: Sequence[Measured]) -> str:
