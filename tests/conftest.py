@@ -15,6 +15,9 @@ import pytest
 
 from tests.browser import CHROMIUM, Browser
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+for _name in THREADS:  # before torch is imported, and also for the processes that tests start
+    os.environ.setdefault(_name, "1")  # more processes than cores run at once: threads would only wait for each other
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("DCLM_SHARED", ROOT.parent / "shared"))
 
