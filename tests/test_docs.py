@@ -55,3 +55,13 @@ def test_local_links_lead_somewhere() -> None:
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             assert (path.parent / link).exists(), f"{path.name} links to {link}"
+
+
+def test_every_picture_has_words_and_follows_dark_mode() -> None:
+    for path in sorted((ROOT / "docs").glob("*.svg")):
+        text = path.read_text(encoding="utf-8")
+        for part in ("<title", "<desc", 'role="img"', "prefers-color-scheme"):
+            assert part in text, f"docs/{path.name} has no {part}: draw it again with the command that the page names"
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for words in re.findall(r"!\[([^]]*)\]\(", path.read_text(encoding="utf-8")):
+            assert words.strip(), f"{path.name} has a picture without words"
