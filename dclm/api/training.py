@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +10,7 @@ from dclm.api.artifacts import Checkpoint, Documents, Tokens, expect
 from dclm.api.stages import Path_, Say, silent
 from dclm.core.config import build, load_yaml, parse_yaml
 from dclm.core.errors import ConfigError
-from dclm.core.progress import Progress
+from dclm.core.progress import NullProgress, Progress
 from dclm.engine import open_engine
 from dclm.tokens.config import Phase, TokenizeConfig
 from dclm.tokens.pack import Packing
@@ -133,7 +133,9 @@ def train(
     on: str = "local",
     num_ranks: int = 1,
     min_ranks: int | None = None,
+    resume: bool = True,
     force: bool = False,
+    make_progress: Callable[[], Progress] = NullProgress,
     say: Say = silent,
 ) -> Checkpoint:
     """Train a model at a scale (docs/scales.md, or a .yaml file), or continue from its last checkpoint in `out`.
@@ -143,7 +145,8 @@ def train(
     open_lm_order: the settings of an open_lm run whose order to read the rows in. epochs: maximum number of passes over
     the tokens; num_tokens: overrides the scale's token budget, which leaves the benchmark. validation: tokens of a
     held-out text. num_ranks: processes, one per GPU; min_ranks: on Ray, the number to continue with. shard_over: ranks
-    that share one copy of the parameters. timeout: seconds that a rank may stall. force: replace a run that other
+    that share one copy of the parameters. timeout: seconds that a rank may stall. resume: continue from the last
+    checkpoint in `out`; False: refuse if there is one. force: replace a run that other
     settings made. Raises: ConfigError, DataError (too few tokens).
     """
     from dclm.train.launch import launch
@@ -152,18 +155,18 @@ def train(
     from dclm.train.options import TrainOptions
     from dclm.train.scale_file import open_scale
 
+    given = parse_yaml("{}", "open_lm_order")
+    order = None if open_lm_order is None else build(OpenLmOrder, given, open_lm_order)
     options = TrainOptions(
         validation=None if validation is None else expect(Tokens, validation),
         init=None if init is None else init.path if isinstance(init, Checkpoint) else str(init),
         keep_moments=keep_moments,
         schedule=schedule,
-        open_lm_order=None
-        if open_lm_order is None
-        else build(OpenLmOrder, parse_yaml("{}", "open_lm_order"), open_lm_order),
+        open_lm_order=order,
         weight_decay=weight_decay,
         epochs=epochs,
         num_tokens=num_tokens,
-        resume=True,
+        resume=resume,
         force=force,
         device=device,
         precision=precision,
@@ -187,8 +190,17 @@ def train(
                 options=options,
                 num_ranks=num_ranks,
                 min_ranks=min_ranks,
+                make_progress=make_progress,
                 say=say,
             )
         else:
-            launch(read, str(out), scale=chosen, seed=seed, options=options, num_ranks=num_ranks)
+            launch(
+                read,
+                str(out),
+                scale=chosen,
+                seed=seed,
+                options=options,
+                num_ranks=num_ranks,
+                make_progress=make_progress,
+            )
     return Checkpoint(out)

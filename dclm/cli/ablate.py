@@ -21,7 +21,6 @@ from dclm.cli.options import (
     put,
     put_result,
     trust_option,
-    wants_json,
 )
 
 if TYPE_CHECKING:
@@ -88,10 +87,7 @@ def ablate(
         write_atomic(json_file, (json.dumps(dataclasses.asdict(found), indent=1) + "\n").encode())
     if html_file is not None:
         write_atomic(html_file, render_ablation(found).encode())
-    if wants_json():
-        put_result(dataclasses.asdict(found), str)
-        return
-    _print(found)
+    put_result(found, lambda: _print(found))
 
 
 def _print(found: Ablation) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 from rich.table import Table
 
 from dclm.assets import CATALOG, Asset, check_asset, find_asset, get_asset
-from dclm.cli.options import open_console, put_result, wants_json
+from dclm.cli.options import open_console, put_result
 from dclm.core.errors import AssetError
 
 
@@ -20,11 +22,17 @@ def assets() -> None:
 @assets.command("list")
 def list_() -> None:
     """Show every asset: name, license, sha256 and source."""
-    table = _table("name", "license", "sha256", "description", "sources")
-    for asset in CATALOG:
-        sources = "\n".join(source.describe() for source in asset.sources)
-        table.add_row(asset.name, asset.licence, (asset.sha256 or "not pinned")[:12], asset.description, sources)
-    _show(table)
+    values = [
+        {
+            "name": asset.name,
+            "license": asset.licence,
+            "sha256": asset.sha256,
+            "description": asset.description,
+            "sources": [source.describe() for source in asset.sources],
+        }
+        for asset in CATALOG
+    ]
+    put_result(values, lambda: _show(values))
 
 
 @assets.command("fetch")
@@ -42,14 +50,21 @@ def fetch(names: tuple[str, ...]) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]…")
 def check(names: tuple[str, ...]) -> None:
     """Show which assets this machine already has, without using the network. Exit 3 if a named asset is missing."""
-    table = _table("name", "found", "sha256", "license")
-    absent = []
-    for asset in _chosen(names):
-        found = check_asset(asset)
-        absent += [] if found else [asset.name]
-        where = f"{found.source}: {found.path}" if found else "missing: dclm assets fetch " + asset.name
-        table.add_row(asset.name, where, _verdict(asset) if found else "—", asset.licence)
-    _show(table)
+    chosen = _chosen(names)
+    found = {asset.name: check_asset(asset) for asset in chosen}
+    values = [
+        {
+            "name": asset.name,
+            "path": None if at is None else at.path,
+            "source": None if at is None else at.source,
+            "sha256": asset.sha256,
+            "license": asset.licence,
+        }
+        for asset in chosen
+        for at in (found[asset.name],)
+    ]
+    put_result(values, lambda: _show_found(values))
+    absent = [name for name, at in found.items() if at is None]
     if names and absent:
         raise AssetError(", ".join(absent), "not on this machine", f"dclm assets fetch {' '.join(absent)}")
 
@@ -58,8 +73,22 @@ def _chosen(names: tuple[str, ...]) -> list[Asset]:
     return [get_asset(name) for name in names] if names else list(CATALOG)
 
 
-def _verdict(asset: Asset) -> str:
-    return "ok" if asset.sha256 is not None else "not pinned"
+def _show(values: Sequence[Mapping[str, Any]]) -> None:
+    table = _table("name", "license", "sha256", "description", "sources")
+    for asset in values:
+        pinned = (asset["sha256"] or "not pinned")[:12]
+        table.add_row(asset["name"], asset["license"], pinned, asset["description"], "\n".join(asset["sources"]))
+    _print(table)
+
+
+def _show_found(values: Sequence[Mapping[str, Any]]) -> None:
+    table = _table("name", "found", "sha256", "license")
+    for asset in values:
+        name, path = asset["name"], asset["path"]
+        where = f"missing: dclm assets fetch {name}" if path is None else f"{asset['source']}: {path}"
+        verdict = "—" if path is None else "ok" if asset["sha256"] is not None else "not pinned"
+        table.add_row(name, where, verdict, asset["license"])
+    _print(table)
 
 
 def _table(*columns: str) -> Table:
@@ -69,9 +98,5 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _show(table: Table) -> None:
-    if wants_json():
-        columns = {str(column.header): list(map(str, column.cells)) for column in table.columns}
-        put_result([dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)], str)
-        return
+def _print(table: Table) -> None:
     open_console(None if sys.stdout.isatty() else 200).print(table)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from dclm.cli.options import put
+from dclm.cli.options import put_result
 from dclm.core import store
 from dclm.core.errors import ConfigError
 from dclm.core.ownership import claim_folder
@@ -27,7 +27,7 @@ def print_audit(suite: str | None, labels: tuple[str, ...], out: Path | str | No
     found = audit(load_suite(suite) if suite is not None else suite_of(labels))
     if out is not None:
         store.put(join(out, "audit.json"), (json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
-    put(_table(found))
+    put_result(found.to_json(), lambda: _table(found))
 
 
 def _table(found: Audit) -> str:

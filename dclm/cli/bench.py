@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, put, say
+from dclm.cli.options import LOCAL_PATH, put, put_result, say
 
 if TYPE_CHECKING:
     from dclm.extract.quality import Quality
@@ -48,7 +48,8 @@ def extract(gold: tuple[Path, ...], pages: int | None, versions: tuple[EarlierVe
     from dclm.report.extraction import compare_extractors, generated_pages, marked_pages, thinned
 
     known = [page for file in gold for page in marked_pages(file)] or generated_pages(GENERATED)
-    print_qualities(compare_extractors(thinned(known, pages), lambda name: say(f"… {name}"), versions))
+    found = compare_extractors(thinned(known, pages), lambda name: say(f"… {name}"), versions)
+    put_result(found, lambda: print_qualities(found))
 
 
 def print_qualities(rows: list[Quality]) -> None:

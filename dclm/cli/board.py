@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -28,8 +29,7 @@ from dclm.board.upload import remove as take_off
 from dclm.board.upload import upload as send
 from dclm.board.validate import validate
 from dclm.cli.board_table import percent, result_table, some_published
-from dclm.cli.options import LOCAL_PATH, force_option, open_console, plain, put, put_result, say, wants_json
-from dclm.cli.output import as_value
+from dclm.cli.options import LOCAL_PATH, force_option, open_console, plain, put, put_result, say
 from dclm.core.errors import ConfigError, DclmError
 from dclm.core.ownership import claim_file, claim_folder
 from dclm.core.storage import open_input, write_atomic
@@ -37,6 +37,9 @@ from dclm.core.storage import open_input, write_atomic
 database = click.option(
     "--db", required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False), help="The board's SQLite file."
 )
+
+if TYPE_CHECKING:
+    from dclm.board.submitters import Submitter
 
 
 @click.group()
@@ -65,7 +68,7 @@ def check(files: tuple[str, ...]) -> None:
         else:
             checked.append((file, entry))
     put_result(
-        [{"file": file, "id": entry.id, "rules": [as_value(rule) for rule in rules(entry)]} for file, entry in checked],
+        [{"file": file, "id": entry.id, "rules": rules(entry)} for file, entry in checked],
         lambda: "\n".join(line for file, entry in checked for line in _checked(file, entry)),
     )
     if failed:
@@ -94,7 +97,7 @@ def upload(file: str, to: str, items: Path | None) -> None:
     """Check FILE and send it to a board. A board server requires your token in DCLM_BOARD_TOKEN."""
     receipt = send(file, to, items)
     said = ["new" if receipt.created else "already present", *(["re-scored from its items"] * receipt.rescored)]
-    put_result(receipt._asdict(), lambda: f"{receipt.where} ({', '.join(said)})")
+    put_result(receipt, f"{receipt.where} ({', '.join(said)})")
 
 
 @board.command()
@@ -112,9 +115,10 @@ def table(place: str, scale: str | None, published: int) -> None:
     fetched = _fetch(place)
     entries = [*fetched.entries, *some_published(published, scale)]
     shown = [e for e in entries if scale is None or e.result.training.scale == scale]
-    if wants_json():
-        put_result(rows(shown), str)
-        return
+    put_result(rows(shown), lambda: _print_table(shown))
+
+
+def _print_table(shown: list[Entry]) -> None:
     open_console(None if sys.stdout.isatty() else 80).print(result_table(shown))
     for entry in shown:
         if entry.standing == "apart":
@@ -129,7 +133,8 @@ def site(place: str, out: Path, published: bool) -> None:
     """Write the leaderboard as a static site, with one page per result."""
     fetched = _fetch(place)
     claim_folder(out, "site", [place], known=("results/*.json",))
-    put(export_site(fetched.entries, out, published=published, broken=fetched.broken))
+    page = export_site(fetched.entries, out, published=published, broken=fetched.broken)
+    put_result({"page": page, "results": len(fetched.entries), "not_shown": [each.id for each in fetched.broken]}, page)
 
 
 @board.command()
@@ -147,7 +152,7 @@ def convert(file: str, out: Path, force: bool) -> None:
     else:
         text = json.dumps(to_dclm(parse_result(data, file)), indent=4, ensure_ascii=False)
         write_atomic(out, f"{text}\n".encode())
-    put(out)
+    put_result({"path": out}, out)
 
 
 @board.command()
@@ -170,6 +175,7 @@ def serve(db: Path, host: str, port: int, max_mb: int) -> None:
         what = f"the token is shorter than {MIN_TOKEN_LENGTH} characters"
         raise ConfigError(TOKEN_VARIABLE, what, "openssl rand -hex 32")
     uvicorn.Server(configure(make_app(db, token, max_mb << 20), host, port)).run()
+    put_result({"address": f"http://{host}:{port}"}, None)
 
 
 @board.command()
@@ -183,15 +189,15 @@ def remove(identity: str, place: str, reason: str) -> None:
         take_off(identity, place, reason)
     else:
         _open(place).remove(identity, KEEPER, reason)
-    put(f"removed {plain(identity)}")
+    put_result({"removed": identity}, f"removed {plain(identity)}")
 
 
 @board.command()
 @database
 def audit(db: Path) -> None:
     """Print the audit log of a board: one line for each entry added, re-scored or removed."""
-    for line in Store(db).audit():
-        put("\t".join(map(plain, line)))
+    lines = Store(db).audit()
+    put_result(lines, lambda: "\n".join("\t".join(map(plain, line)) for line in lines) or None)
 
 
 @board.group()
@@ -204,7 +210,8 @@ def token() -> None:
 @click.option("--db", required=True, type=LOCAL_PATH, help="SQLite file, created if it does not exist.")
 def add_token(name: str, db: Path) -> None:
     """Print a new token for the submitter NAME. It is shown only once: the board stores its hash."""
-    put(Submitters(Store(db)).create(name))
+    new = Submitters(Store(db)).create(name)
+    put_result({"name": name, "token": new}, new)
 
 
 @token.command("revoke")
@@ -213,15 +220,19 @@ def add_token(name: str, db: Path) -> None:
 def revoke_token(name: str, db: Path) -> None:
     """Revoke the token of the submitter NAME. Existing entries remain."""
     Submitters(Store(db)).revoke(name)
-    put(f"revoked {name}")
+    put_result({"revoked": name}, f"revoked {name}")
 
 
 @token.command("list")
 @database
 def list_tokens(db: Path) -> None:
     """Print all submitters, including those with revoked tokens."""
-    for name, created, revoked in Submitters(Store(db)).all():
-        put(f"{name}\t{created}\t{'active' if revoked is None else f'revoked {revoked}'}")
+    known = Submitters(Store(db)).all()
+    put_result(known, lambda: "\n".join(map(_submitter, known)) or None)
+
+
+def _submitter(known: Submitter) -> str:
+    return f"{known.name}\t{known.created}\t{'active' if known.revoked is None else f'revoked {known.revoked}'}"
 
 
 @board.command("published")
@@ -230,7 +241,7 @@ def list_tokens(db: Path) -> None:
 def write_published(table: Path, out: Path) -> None:
     """Rewrite the reference rows of every board from TABLE, DCLM's published table of evaluations (CSV)."""
     write_atomic(out, make_published(table))
-    put(out)
+    put_result({"path": out}, out)
 
 
 def _fetch(place: str) -> Fetched:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, ConsoleProgress, env_option, replace_option, say
+from dclm.cli.options import LOCAL_PATH, ConsoleProgress, env_option, put_artifact, replace_option, say
 
 
 @click.group()
@@ -28,4 +28,6 @@ def train(spec: Path, out: Path, variables: tuple[str, ...], force: bool) -> Non
 
     read = build(ClassifierSpec, load_yaml(spec))
     declared = read.with_paths(lambda path: resolve_path(path, spec.parent, variables))
-    say(f"{out}: {describe(train_classifier(declared, out, ConsoleProgress(), force=force).counts)}")
+    record = train_classifier(declared, out, ConsoleProgress(), force=force)
+    say(f"{out}: {describe(record.counts)}")
+    put_artifact(out, record)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, cache_option, env_option, put, replace_option, say, trust_option, visible
+from dclm.cli.options import LOCAL_PATH, cache_option, env_option, put_result, replace_option, say, trust_option
+from dclm.cli.output import Forwarded
 from dclm.engine.cluster import LocalCluster, cluster_down, cluster_status, cluster_up
 
 _STATE = click.option("--state", type=LOCAL_PATH, help="Directory of the cluster's state file. Default: one per user.")
@@ -32,7 +33,8 @@ def cluster() -> None:
 @_STATE
 def up(workers: int | None, port: int, state: Path | None) -> None:
     """Start the cluster unless it is already running."""
-    put(cluster_up(workers, port, state).address)
+    address = cluster_up(workers, port, state).address
+    put_result({"address": address}, address)
 
 
 @cluster.command()
@@ -41,6 +43,7 @@ def down(state: Path | None) -> None:
     """Stop the cluster that `up` started, and no other process."""
     stopped = cluster_down(state)
     say("stopped" if stopped else "no cluster was running")
+    put_result({"stopped": stopped}, None)
 
 
 @cluster.command()
@@ -48,10 +51,11 @@ def down(state: Path | None) -> None:
 def status(state: Path | None) -> None:
     """Print the cluster's address; exit 1 if no cluster is running."""
     running = cluster_status(state)
-    if running is None:
+    address = None if running is None else running.address
+    put_result({"address": address}, address)
+    if address is None:
         say("no cluster is running")
         sys.exit(1)
-    put(running.address)
 
 
 def usual_address(running: LocalCluster | None = None) -> str:
@@ -133,20 +137,17 @@ def submit(
     arguments += ["--trust"] if trust else []
     arguments += [] if cache is None else [f"--cache={absolute(cache)}"]
     arguments += ["--force"] if force else []
+    output = Forwarded()
     code = submit_job(
         recipe,
         chosen,
         out or str(project_root() / "out" / recipe.stem),
         arguments=arguments,
-        write=_write,
+        write=output.write,
         follow=follow,
         in_place=running is not None and chosen == running.address,
         may_stop=_may_stop,
         files=[file for source in loaded.recipe.data for file in pipeline_files(loaded.path(source.pipeline))],
     )
+    put_result({"exit_code": code if follow else None, "output": output.text}, None)
     sys.exit(code)
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(visible(text))
-    sys.stdout.flush()

@@ -25,27 +25,22 @@ def equip(command: click.Command) -> click.Command:
     known = {name for parameter in command.params for name in parameter.opts}
     if command.callback is None or "--quiet" in known:
         return command
-    own_json = next((p.name for p in command.params if "--json" in p.opts), None)
     command.params += [
         click.Option(["-v", "--verbose"], is_flag=True, help="Also show times, memory, and where an error arises."),
         click.Option(["-q", "--quiet"], is_flag=True, help="Print only results and errors: no progress, no notes."),
+        click.Option(["--json", "_json"], is_flag=True, help="Print the result as one JSON document."),
     ]
-    if own_json is None:
-        command.params.append(
-            click.Option(["--json", "_json"], is_flag=True, help="Print results as one JSON document.")
-        )
-    command.callback = _with_output(command.callback, own_json)
+    command.callback = _with_output(command.callback)
     return command
 
 
-def _with_output(callback: Any, own_json: str | None) -> Any:
-    """`callback`, printing as the options say. `own_json`: the command's own parameter for --json."""
+def _with_output(callback: Any) -> Any:
+    """`callback`, printing as the options say."""
 
     @functools.wraps(callback)
     def call(*arguments: Any, **values: Any) -> Any:
         verbose, quiet = values.pop("verbose"), values.pop("quiet")
-        as_json = bool(values.pop("_json") if own_json is None else values[own_json])
-        with printing(verbose=verbose, quiet=quiet, as_json=as_json):
+        with printing(verbose=verbose, quiet=quiet, as_json=values.pop("_json")):
             started = time.monotonic()
             try:
                 result = callback(*arguments, **values)

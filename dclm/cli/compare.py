@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, force_option, put
+from dclm.cli.options import LOCAL_PATH, force_option, put_result
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,7 +47,6 @@ class _SeveralAfterAgainst(click.Command):
     metavar="DIFFERENCE",
     help="Show how many items or seeds are needed to detect a true difference of this size.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @force_option
 def compare(
     scores: tuple[Path, ...],
@@ -57,7 +54,6 @@ def compare(
     plot: Path | None,
     metric: str,
     power: float | None,
-    as_json: bool,
     force: bool,
 ) -> None:
     """Show how much better the scores of B are than those of A, with confidence intervals (paired, item by item).
@@ -84,13 +80,8 @@ def compare(
 
         draw_forest(plot, found, _name(scores), _name(against), None if metric == "accuracy" else metric)
     takes = {} if power is None else _power(found, metric, power)
-    if as_json:
-        content = found.to_json() if power is None else {**found.to_json(), "power": _plain_power(takes)}
-        put(json.dumps(content, indent=1))
-        return
-    put(_table(found, metric))
-    if power is not None:
-        put(_power_table(takes, power, found.num_runs))
+    table = _table(found, metric) + ("" if power is None else f"\n{_power_table(takes, power, found.num_runs)}")
+    put_result({**found.to_json(), "power": None if power is None else takes}, table)
 
 
 def _power(found: Comparison, metric: str, difference: float) -> dict[str, Needed]:
@@ -109,10 +100,6 @@ def _power(found: Comparison, metric: str, difference: float) -> dict[str, Neede
         name: needed(each, difference, num_items=items, num_runs=found.num_runs)
         for name, (each, items) in scores.items()
     }
-
-
-def _plain_power(takes: Mapping[str, Needed]) -> dict[str, object]:
-    return {name: dataclasses.asdict(each) for name, each in takes.items()}
 
 
 def _power_table(takes: Mapping[str, Needed], difference: float, num_runs: tuple[int, int]) -> str:

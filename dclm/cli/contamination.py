@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, force_option, put
+from dclm.cli.options import LOCAL_PATH, force_option, put_result
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def contamination(
     found = run(documents, chosen, scores=scores, ngram=ngram, allow_missing=allow_incomplete)
     if out is not None:
         write_atomic(out, (json.dumps(found.to_json(), indent=1) + "\n").encode())
-    put(_table(found))
+    put_result(found.to_json(), lambda: _table(found))
 
 
 def _table(found: Contamination) -> str:

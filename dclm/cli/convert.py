@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
+import yaml
 
-from dclm.cli.options import visible
+from dclm.cli.options import put_result
 from dclm.core.errors import ConfigError
 from dclm.curate.convert import convert_pipeline as convert
 
@@ -20,4 +19,6 @@ def convert_pipeline(file: str, source: str | None, partial: bool) -> None:
     conversion = convert(file, source)
     if conversion.problems and not partial:
         raise ConfigError(*conversion.problems[0], others=conversion.problems[1:])
-    sys.stdout.write(visible(conversion.as_yaml()))
+    text = conversion.as_yaml()
+    problems = [{"where": each.where, "what": each.what} for each in conversion.problems]
+    put_result({**yaml.safe_load(text), "notes": conversion.notes, "problems": problems}, text.rstrip("\n"))

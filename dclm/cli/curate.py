@@ -13,6 +13,7 @@ from dclm.cli.options import (
     cache_option,
     engine_options,
     named_models,
+    put_artifact,
     replace_option,
     say,
     trust_option,
@@ -97,6 +98,7 @@ def curate(
     )
     cost = Cost.of(out, record)
     say(f"{cost.cpu_seconds:,.1f} CPU seconds, {cost.documents_per_second:,.0f} documents/s per core")
+    put_artifact(out, record)
     if record.missing and not allow_incomplete:
         what = f"{len(record.missing)} damaged inputs, first: {record.missing[0]}"
         raise IncompleteError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,14 @@ from dclm.cli.options import (
     force_option,
     open_console,
     put,
+    put_artifact,
+    put_result,
     replace_option,
     say,
 )
 
 if TYPE_CHECKING:
+    from dclm.dedup.minhash.bands import Bands
     from dclm.documents.duplicates import Member
 
 MAX_WORDS = 2000
@@ -69,14 +73,34 @@ def bands(threshold: float, permutations: int, recall_weight: float, ratio: floa
 
     chosen = best_bands(threshold, permutations, recall_weight)
     used = chosen.bands * chosen.rows
+    similarities = sorted({*(n / 20 for n in range(6, 20)), threshold})
+    inside = {} if ratio is None else {value: chosen.found_contained(value, ratio) for value in similarities}
+    values = {
+        "bands": chosen.bands,
+        "rows": chosen.rows,
+        "permutations": used,
+        "threshold": chosen.threshold,
+        "pairs": [
+            {"similarity": value, "found": chosen.found(value), "contained": inside.get(value)}
+            for value in similarities
+        ],
+    }
+    put_result(values, lambda: _print_bands(chosen, permutations, similarities, inside))
+
+
+def _print_bands(
+    chosen: Bands, permutations: int, similarities: Sequence[float], inside: Mapping[float, float]
+) -> None:
+    """inside: similarity → probability that a contained page is found; empty if not asked for."""
+    used = chosen.bands * chosen.rows
     put(f"minhash: {{bands: {chosen.bands}, rows: {chosen.rows}}}  # {used:,} of {permutations:,} permutations")
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("Jaccard" if ratio is None else "Jaccard or containment", justify="right")
+    table.add_column("Jaccard or containment" if inside else "Jaccard", justify="right")
     table.add_column("found", justify="right")
-    if ratio is not None:
+    if inside:
         table.add_column("contained", justify="right")
-    for value in sorted({*(n / 20 for n in range(6, 20)), threshold}):
-        more = () if ratio is None else (f"{chosen.found_contained(value, ratio):.2%}",)
+    for value in similarities:
+        more = (f"{inside[value]:.2%}",) if inside else ()
         table.add_row(f"{value:.2f}", f"{chosen.found(value):.2%}", *more)
     open_console().print(table)
     put(f"half of the pairs are found at {chosen.threshold:.3f}")
@@ -141,6 +165,7 @@ def index(
     size = record.counts["bytes"]
     assert isinstance(size, int)
     say(f"{out}: {record.counts['documents']:,} documents, {show_bytes(size)}")
+    put_artifact(out, record)
     if record.missing and not allow_incomplete:
         what = f"{len(record.missing)} damaged inputs, first: {record.missing[0]}"
         raise IncompleteError(out, what, "steps refuse an index with missing parts: fix the files and rebuild it")
@@ -157,9 +182,10 @@ def clusters(artifact: Path, step: int | None, limit: int) -> None:
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     for name in ("cluster", "documents", "kept"):
         table.add_column(name, justify="right")
-    for cluster in largest_clusters(tables_of(artifact, step), limit):
+    found = largest_clusters(tables_of(artifact, step), limit)
+    for cluster in found:
         table.add_row(str(cluster.number), f"{cluster.documents:,}", f"{cluster.kept:,}")
-    open_console().print(table)
+    put_result(found, table)
 
 
 @dedup.command()
@@ -183,8 +209,12 @@ def show(artifact: Path, cluster: int, step: int | None, limit: int, pool: tuple
     from dclm.documents.duplicates import members, tables_of
     from dclm.pool.files import list_files
 
-    console = open_console()
     found = members(artifact, tables_of(artifact, step), cluster, limit, list_files(pool) if pool else ())
+    put_result(found, lambda: _print_members(found))
+
+
+def _print_members(found: Sequence[Member]) -> None:
+    console = open_console()
     for number, member in enumerate(found):
         console.print(_headline(number, member))
     readable = [m for m in found if m.text is not None]
@@ -249,7 +279,6 @@ def _shortened(words: list[str]) -> Text:
     "--clusters", "count", type=click.IntRange(0), default=10, show_default=True, help="Number of clusters to show."
 )
 @click.option("--out", type=LOCAL_PATH, help="File to write. Default: duplicates.html in ARTIFACT.")
-@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON instead of writing a page.")
 @force_option
 def report(
     artifact: Path,
@@ -258,7 +287,6 @@ def report(
     sources: tuple[str, ...],
     count: int,
     out: Path | None,
-    as_json: bool,
     force: bool,
 ) -> None:
     """Write one HTML page on the duplicates that a step of the documents ARTIFACT dropped.
@@ -266,20 +294,15 @@ def report(
     Shows cluster sizes, similarities at the cut, the effect of other thresholds (with `pairs_from`), overlaps of
     sources, domains that copy each other, and the largest clusters with diffs of their members.
     """
-    import json
-
     from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic
     from dclm.pool.files import list_files
     from dclm.report.duplicates import build_duplicate_report
     from dclm.report.duplicates_page import render_duplicates
 
-    if out is not None and not as_json:
+    if out is not None:
         claim_file(out, force=force)
     found = build_duplicate_report(artifact, step, list_files(pool) if pool else (), sources, count)
-    if as_json:
-        put(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
-        return
     target = out or artifact / "duplicates.html"
     write_atomic(target, render_duplicates(found).encode("utf-8", "replace"))
-    put(target)
+    put_result({"page": target, **found.to_json()}, target)

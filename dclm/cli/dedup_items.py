@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, force_option, put, say
+from dclm.cli.options import LOCAL_PATH, force_option, put_result, say
 
 
 @click.command()
@@ -36,4 +36,4 @@ def items(suite: str | None, tasks: str | None, out: Path, force: bool) -> None:
     write_atomic(out, lines.encode("utf-8", "replace"))
     for label, reason in missing.items():
         say(f"missing: {label}: {reason}")
-    put(f"{out}: {len(documents):,} items")
+    put_result({"path": out, "items": len(documents), "missing": missing}, f"{out}: {len(documents):,} items")

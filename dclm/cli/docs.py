@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
+from dclm.cli.answers import answers
 from dclm.cli.docs_files import COMMENT, file_lines, schemas, step_lines
 from dclm.cli.docs_python import python_lines
-from dclm.cli.options import LOCAL_PATH
+from dclm.cli.options import LOCAL_PATH, put_result
 
 HEADER = f"<!-- {COMMENT} -->\n\n"
 
@@ -22,10 +23,12 @@ def docs(directory: Path) -> None:
     from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic
 
-    for name, text in pages().items():
+    found = pages()
+    for name, text in found.items():
         hint = "it is not a generated page: choose another directory, or move the file away"
         claim_file(directory / name, ours=lambda content: COMMENT.encode() in content[:200], hint=hint)
         write_atomic(directory / name, text.encode())
+    put_result({"pages": [directory / name for name in found]}, None)
 
 
 def pages() -> dict[str, str]:
@@ -109,7 +112,9 @@ def _cell(text: str) -> str:
 
 
 COMMON = """Every command takes `-v`, `-q` and `--json`. Results go to stdout and everything else to stderr; with
-`--json`, stdout gets exactly one JSON document. Exit codes: 2 configuration, 3 data, 4 incomplete, 1 a bug.
+`--json`, stdout gets exactly one JSON document, whose fields are listed below each command: numbers in full precision,
+null for unknown ones. A name in *italics* stands for any number of fields. Exit codes: 2 configuration, 3 data, 4
+incomplete, 1 a bug.
 
 For completion with the tab key, add `eval "$(_DCLM_COMPLETE=bash_source dclm)"` to `~/.bashrc`, or `zsh_source` to
 `~/.zshrc`, or `_DCLM_COMPLETE=fish_source dclm | source` to `~/.config/fish/completions/dclm.fish`.
@@ -137,3 +142,14 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
             child = command.get_command(context, name)
             assert child is not None
             yield from _command(child, click.Context(child, info_name=name, parent=context, terminal_width=100))
+        return
+    for answer in answers()[context.command_path.partition(" ")[2]]:
+        of = "an object" if answer.each is None else f"a list with one object per {answer.each}"
+        yield f"`--json`{'' if answer.when is None else f', {answer.when}'}: {of}\n"
+        yield from (f"- {_named(name)}: {meaning}" for name, meaning in answer.fields.items())
+        yield ""
+
+
+def _named(field: str) -> str:
+    """A field of a JSON document; a kind of fields is set in italics."""
+    return f"*{field[1:-1]}*" if field.startswith("{") else f"`{field}`"

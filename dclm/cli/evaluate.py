@@ -13,7 +13,6 @@ from dclm.cli.options import (
     LOCAL_PATH,
     ConsoleProgress,
     engine_options,
-    put,
     put_result,
     replace_option,
     say,
@@ -167,7 +166,8 @@ def aggregate(scores: Path) -> None:
     SCORES is a JSON file: `{"task": accuracy, …}`, or the scores.json that `dclm evaluate` writes.
     """
     accuracies, limited = _accuracies(scores)
-    put(json.dumps({**aggregate_scores(accuracies).to_json(), "limited": limited}, indent=1))
+    value = {**aggregate_scores(accuracies).to_json(), "limited": limited}
+    put_result(value, lambda: json.dumps(value, indent=1))
 
 
 def _accuracies(path: Path) -> tuple[dict[str, float], int | None]:

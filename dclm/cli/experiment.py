@@ -12,7 +12,7 @@ from dclm.cli.options import (
     cache_option,
     engine_options,
     env_option,
-    put,
+    put_result,
     replace_option,
     say,
     trust_option,
@@ -49,4 +49,5 @@ def experiment(
     loaded = load_experiment(file, variables, trust)
     with open_engine(on, workers) as engine:
         outcome = run_experiment(loaded, out, engine, force=force, cache=cache, make_progress=ConsoleProgress, say=say)
-    put(write_report(loaded.experiment, outcome, out))
+    report = write_report(loaded.experiment, outcome, out)
+    put_result({"report": report, "points": outcome.points, "overlaps": outcome.overlaps}, report)

@@ -1,5 +1,4 @@
-"""`dclm show`, `dclm why`, `dclm plan`: what an artifact contains, why a document was dropped, what a recipe would
-do."""
+"""`dclm show`, `dclm why`, `dclm plan`: the content of an artifact, the fate of a document, the plan of a recipe."""
 
 from __future__ import annotations
 
@@ -14,12 +13,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from dclm.cli.options import LOCAL_PATH, env_option, open_console, plain, put, put_result, trust_option, wants_json
-from dclm.cli.output import as_value
+from dclm.cli.options import LOCAL_PATH, env_option, open_console, plain, put, put_result, trust_option
 
 if TYPE_CHECKING:
     from dclm.documents.artifact import Artifact
     from dclm.documents.samples import Sample
+    from dclm.documents.tokens import TokenEstimate
+    from dclm.documents.why import Fate
 
 EXCERPT = 240
 """Number of characters of a dropped document that `show` prints."""
@@ -40,9 +40,10 @@ def why(what: str, artifact: str) -> None:
     from dclm.recipe.layout import documents_in
 
     found = fates(documents_in(artifact), what)
-    if wants_json():
-        put_result([as_value(fate) for fate in found], str)
-        return
+    put_result(found, lambda: _print_fates(found))
+
+
+def _print_fates(found: Sequence[Fate]) -> None:
     for fate in found:
         place = "" if fate.step_index is None or fate.step_index < 0 else f" (step {fate.step_index})"
         said = " ".join(f"{name}={value}" for name, value in {**fate.reasons, **fate.annotations}.items())
@@ -69,9 +70,15 @@ def show(artifact: str, tokenizer: str, samples: bool, cuts: bool) -> None:
     from dclm.recipe.layout import artifacts_of_run
 
     parts = artifacts_of_run(absolute(artifact))
-    if wants_json():
-        put_result({place: _record(address) for place, address in parts.items()} or _record(artifact), str)
-        return
+
+    def values() -> dict[str, object]:
+        found: dict[str, object] = {place: _value(address, tokenizer) for place, address in parts.items()}
+        return found or _value(artifact, tokenizer)
+
+    put_result(values, lambda: _print_parts(artifact, parts, tokenizer, samples, cuts))
+
+
+def _print_parts(artifact: str, parts: Mapping[str, str], tokenizer: str, samples: bool, cuts: bool) -> None:
     console = open_console()
     if not parts:
         _show(console, artifact, tokenizer, samples, cuts)
@@ -80,14 +87,28 @@ def show(artifact: str, tokenizer: str, samples: bool, cuts: bool) -> None:
         _show(console, address, tokenizer, samples, cuts)
 
 
-def _record(artifact: str) -> dict[str, object]:
-    """An artifact's record, and the waterfall of documents."""
+def _value(artifact: str, tokenizer: str) -> dict[str, object]:
+    """An artifact's record; for documents, also their steps, estimated tokens, and what filters compared with cuts."""
     from dclm.core.record import read_record
     from dclm.documents.artifact import Artifact
+    from dclm.documents.cuts import as_json, measured
+    from dclm.documents.samples import dropped_samples
 
     record = read_record(artifact)
-    steps = {} if record.kind != "documents" else {"steps": [as_value(step) for step in Artifact(artifact).steps]}
-    return {**dataclasses.asdict(record), **steps}
+    if record.kind != "documents":
+        return {**dataclasses.asdict(record), "steps": None, "tokens": None, "cuts": None}
+    documents = Artifact(artifact)
+    tokens = _estimate(documents, tokenizer, dropped_samples(documents))
+    cuts = [as_json(rule) for rule in measured(documents)]
+    return {**dataclasses.asdict(record), "steps": documents.steps, "tokens": tokens, "cuts": cuts}
+
+
+def _estimate(artifact: Artifact, tokenizer: str, dropped: Mapping[int, Sequence[Sample]]) -> TokenEstimate | None:
+    """The tokens after each step; None for the tokenizer `none`, or if no text was kept."""
+    from dclm.documents.samples import kept_samples
+    from dclm.documents.tokens import estimate_tokens
+
+    return None if tokenizer == "none" else estimate_tokens(tokenizer, artifact.steps, kept_samples(artifact), dropped)
 
 
 def _show(console: Console, artifact: str, tokenizer: str, samples: bool, cuts: bool) -> None:
@@ -117,12 +138,9 @@ def _show(console: Console, artifact: str, tokenizer: str, samples: bool, cuts: 
 
 
 def _waterfall(console: Console, artifact: Artifact, tokenizer: str, dropped: Mapping[int, Sequence[Sample]]) -> None:
-    from dclm.documents.samples import kept_samples
-    from dclm.documents.tokens import estimate_tokens
+    from dclm.report.pictures.svg import short
 
-    estimate = None
-    if tokenizer != "none":
-        estimate = estimate_tokens(tokenizer, artifact.steps, kept_samples(artifact), dropped)
+    estimate = _estimate(artifact, tokenizer, dropped)
     title = None
     if estimate is not None:
         rate = f"{estimate.tokens_per_byte:.3f} per byte of {estimate.documents:,} kept documents"
@@ -132,20 +150,11 @@ def _waterfall(console: Console, artifact: Artifact, tokenizer: str, dropped: Ma
         table.add_column(name, justify="left" if name == "step" else "right", no_wrap=True)
     for step in artifact.steps:
         numbers = (step.documents_in, step.dropped, step.rejected, step.edits, step.documents_out)
-        tokens = "" if estimate is None else _short(estimate.out[step.index])
+        tokens = "" if estimate is None else short(estimate.out[step.index])
         index = "" if step.index < 0 else str(step.index)
         cells = ("" if n == 0 and i in (1, 2, 3) else f"{n:,}" for i, n in enumerate(numbers))
-        table.add_row(index, step.name, *cells, _short(step.bytes_out), tokens)
+        table.add_row(index, step.name, *cells, short(step.bytes_out), tokens)
     console.print(table)
-
-
-def _short(number: float) -> str:
-    """Three significant digits and a unit: 1.43M."""
-    for unit in ("", "k", "M", "G", "T"):
-        if number < 999.5 or unit == "T":
-            break
-        number /= 1000
-    return f"{number:.3g}{unit}"
 
 
 def _samples(console: Console, artifact: Artifact, dropped: Mapping[int, Sequence[Sample]]) -> None:
@@ -217,7 +226,7 @@ def plan(
 ) -> None:
     """Print the stages of RECIPE in order, with the resources each needs. Runs and downloads nothing."""
     from dclm.curate.cost import Curation, parse_size
-    from dclm.recipe.plan import plan_lines
+    from dclm.recipe.plan import plan_lines, plan_value
     from dclm.recipe.recipe import load_recipe
     from dclm.train.budget import Hardware
 
@@ -236,4 +245,4 @@ def plan(
         price=core_price,
     )
     lines = list(plan_lines(load_recipe(recipe, variables, trust), out, hardware, curation))
-    put_result({"lines": lines}, lambda: "\n".join(lines))
+    put_result(plan_value(lines), "\n".join(lines))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import click
@@ -11,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from dclm.cli.cluster import usual_address
-from dclm.cli.options import open_console, put, say, visible
+from dclm.cli.options import put_result, say
+from dclm.cli.output import Forwarded
 
 _ADDRESS = click.option("--address", help="Dashboard of the cluster. Default: as for `dclm submit`.")
 
@@ -23,21 +23,17 @@ def jobs() -> None:
 
 @jobs.command("list")
 @_ADDRESS
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def list_(address: str | None, as_json: bool) -> None:
+def list_(address: str | None) -> None:
     """List the cluster's jobs, the newest first."""
     from dclm.engine.jobs import list_jobs
 
     found = list_jobs(address or usual_address())
-    if as_json:
-        put(json.dumps([job._asdict() for job in found], indent=1))
-        return
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0))
     for name in ("job", "status", "started", "ended", "command"):
         table.add_column(name, no_wrap=name != "command")
     for job in found:
         table.add_row(job.id, job.status, job.started or "", job.ended or "", escape(job.command))
-    open_console().print(table)
+    put_result(found, table)
 
 
 @jobs.command()
@@ -49,9 +45,13 @@ def logs(job: str, address: str | None, follow: bool) -> None:
     from dclm.engine.jobs import follow_job, job_logs
 
     where = address or usual_address()
-    if follow:
-        sys.exit(follow_job(job, where, write))
-    write(job_logs(job, where))
+    output = Forwarded()
+    code = follow_job(job, where, output.write) if follow else None
+    if code is None:
+        output.write(job_logs(job, where))
+    put_result({"job": job, "exit_code": code, "output": output.text}, None)
+    if code is not None:
+        sys.exit(code)
 
 
 @jobs.command()
@@ -63,9 +63,4 @@ def stop(job: str, address: str | None) -> None:
 
     stopped = stop_job(job, address or usual_address())
     say(f"job {job} is stopped" if stopped else f"job {job} had already ended")
-
-
-def write(text: str) -> None:
-    """Forward a job's output."""
-    sys.stdout.write(visible(text))
-    sys.stdout.flush()
+    put_result({"job": job, "stopped": stopped}, None)

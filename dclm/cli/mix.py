@@ -17,11 +17,12 @@ from dclm.cli.options import (
     engine_options,
     env_option,
     force_option,
-    put,
+    put_result,
     replace_option,
     say,
     trust_option,
 )
+from dclm.cli.output import as_value
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -97,12 +98,24 @@ def fit(
     error = float(((inside - values) ** 2).mean() ** 0.5)
     said = f"Spearman {spearman(inside, values):.4f}, error {error:.4f}"
     say(f"{len(values)} proxies, {len(proxies.sources)} sources; cross-validated among the proxies: {said}")
+    held = None
     if truth is not None:
         known = join(wanted, [read_table(truth)], [target])
         true = known.losses[:, 0]
         found = fitted.predict(arrange(dataclasses.replace(wanted, values=known.weights), proxies.sources))
         held = {"runs": len(true), "spearman": spearman(found, true), "pairs_right": pairs_right(found, true)}
-        put(json.dumps(held))
+    result = {
+        "proxies": len(values),
+        "sources": proxies.sources,
+        "spearman": spearman(inside, values),
+        "error": error,
+        "truth": held,
+        "predicted": [
+            {"run": name, "predicted": at, "low": least, "high": most}
+            for name, at, least, most in zip(wanted.names, predicted, low, high, strict=True)
+        ],
+    }
+    put_result(result, None if held is None else json.dumps(held))
 
 
 @mix.command()
@@ -126,14 +139,12 @@ def fit(
     metavar="SOURCE=PART:SHARE,PART:SHARE",
     help="SOURCE has since been split into parts; runs on it read them in these proportions.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def best(
     mixtures: tuple[Path, ...],
     losses: tuple[Path, ...],
     targets: tuple[str, ...],
     constraints: Path | None,
     splits: tuple[str, ...],
-    as_json: bool,
 ) -> None:
     """Find the mixture with the lowest predicted loss, its gain over the natural mix, and how certain both are.
 
@@ -147,7 +158,7 @@ def best(
     columns, importance = _targets(targets)
     proxies = join(read_mixtures(mixtures, _splits(splits)), [read_table(path) for path in losses], columns)
     found = best_mixture(proxies, importance, feasible(load_constraints(constraints), proxies.sources))
-    put(json.dumps(dataclasses.asdict(found), indent=1) if as_json else _best_table(found, len(proxies.weights)))
+    put_result({**as_value(found), "proxies": len(proxies.weights)}, lambda: _best_table(found, len(proxies.weights)))
 
 
 @mix.command()
@@ -181,12 +192,15 @@ def swarm(
 
     loaded = load_swarm(file, variables, trust)
     if propose_only:
-        say(f"{len(write_mixtures(loaded, out))} mixtures: {out / MIXTURES}")
+        proposed = write_mixtures(loaded, out)
+        say(f"{len(proposed)} mixtures: {out / MIXTURES}")
+        put_result({"mixtures": out / MIXTURES, "losses": None, "sources": loaded.sources}, None)
         return
     with open_engine(on, workers) as engine:
         train_swarm(loaded, out, engine, force=force, cache=cache, make_progress=ConsoleProgress, say=say)
     targets = " ".join(f"--target {name}" for name in loaded.held_out)
     say(f"next: dclm mix best --mixtures {out / MIXTURES} --losses {out / LOSSES} {targets}")
+    put_result({"mixtures": out / MIXTURES, "losses": out / LOSSES, "sources": loaded.sources}, None)
 
 
 def _targets(texts: Sequence[str]) -> tuple[list[str], list[float]]:

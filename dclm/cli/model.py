@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, env_option, say
+from dclm.cli.options import LOCAL_PATH, env_option, put_artifact, put_result, say
 
 if TYPE_CHECKING:
     from dclm.model.convert import Format
@@ -36,6 +36,7 @@ def export(checkpoint: str, to: Format, out: Path) -> None:
     from dclm.model.convert import export_model
 
     export_model(checkpoint, to, out)
+    put_result({"path": out}, None)
 
 
 @model.command("import")
@@ -54,6 +55,7 @@ def import_(source: Path, out: Path, seq_len: int, tokenizer: Path | None) -> No
     from dclm.model.convert import import_model
 
     import_model(source, out, seq_len=seq_len, tokenizer=tokenizer)
+    put_result({"path": out}, None)
 
 
 @model.command()
@@ -65,6 +67,7 @@ def average(checkpoints: tuple[str, ...], weights: tuple[float, ...], out: Path)
     from dclm.model.convert import average_models
 
     average_models(checkpoints, out, weights)
+    put_result({"path": out}, None)
 
 
 @model.command()
@@ -85,3 +88,4 @@ def train_ngram(spec: Path, out: Path, variables: tuple[str, ...]) -> None:
     read = build(NgramSpec, load_yaml(spec))
     record = train(read.with_paths(lambda path: resolve_path(path, spec.parent, variables)), out)
     say(f"{out}: {record.counts['words']:,} words, n-grams by order: {record.counts['ngrams']}")
+    put_artifact(out, record)

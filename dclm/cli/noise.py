@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import plain, put
+from dclm.cli.options import plain, put_result
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ _TASKS = 12
     show_default=True,
     help="Score in the table. JSON has all scores.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def noise(corpora: tuple[str, ...], checkpoints: tuple[str, ...], metric: str, as_json: bool) -> None:
+def noise(corpora: tuple[str, ...], checkpoints: tuple[str, ...], metric: str) -> None:
     """Measure how much each task's scores vary, and which tasks can distinguish the corpora.
 
     Each corpus is given as NAME=RUN,RUN,... with one run per seed. A run is an output of `dclm evaluate` or `dclm run`;
@@ -52,7 +50,7 @@ def noise(corpora: tuple[str, ...], checkpoints: tuple[str, ...], metric: str, a
             raise ConfigError(f"corpus {corpus}", "allowed: NAME=RUN,RUN,... with different names")
         named[name] = _paths(paths)
     found = measure_noise(named, [_paths(text) for text in checkpoints])
-    put(json.dumps(found.to_json(), indent=1) if as_json else _table(found, metric))
+    put_result(found.to_json(), lambda: _table(found, metric))
 
 
 def _paths(text: str) -> list[Path]:

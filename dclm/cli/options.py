@@ -22,12 +22,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from dclm.cli.output import current, open_console, plain, put, put_result, say, visible, wants_json
+from dclm.cli.answers import put_artifact
+from dclm.cli.output import current, open_console, plain, put, put_result, say, visible
 from dclm.core.errors import ConfigError
 
 __all__ = [
     "ADDRESS", "LOCAL_PATH", "ConsoleProgress", "engine_options", "env_option", "force_option", "named_models",
-    "open_console", "plain", "put", "put_result", "replace_option", "say", "trust_option", "visible", "wants_json",
+    "open_console", "plain", "put", "put_artifact", "put_result", "replace_option", "say", "trust_option", "visible",
 ]  # fmt: skip
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,26 +1,28 @@
-"""What a command prints, and how much: `say` for people, `put` for results, JSON instead of both on request.
+"""What a command prints, and how much: `say` for people, `put_result` for results.
 
-Results go to stdout, everything else to stderr. With `--json`, stdout gets exactly one JSON document: the value that
-the command gives, JSON that it prints itself, or the lines of its tables.
+Results go to stdout, everything else to stderr. A command calls `put_result` once, with its result as a value and as
+text. With `--json`, stdout gets the value as exactly one JSON document, and the text is not made. `dclm.cli.answers`
+describes the documents.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
+import math
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook, RenderResult
 from rich.segment import Segment
+from rich.table import Table
 
 _NOTHING = object()
-_WIDTH = 200
-"""Of tables whose lines become part of a JSON document."""
+_LEFT_TO_OTHERS = object()
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -31,21 +33,14 @@ class Output:
     quiet: bool = False
     as_json: bool = False
     value: object = _NOTHING
-    printed: io.StringIO = dataclasses.field(default_factory=io.StringIO)
-    """What `put` and consoles wrote, with `as_json`."""
+    """The result, with `as_json`."""
 
     def document(self) -> str | None:
-        """The JSON document; None if the command printed nothing."""
-        text = self.printed.getvalue().rstrip("\n")
-        if self.value is not _NOTHING:
-            return json.dumps(self.value, indent=1, ensure_ascii=False, default=str)
-        if not text:
+        """The JSON document; None if another process of the command prints it."""
+        assert self.value is not _NOTHING, "the command has not called put_result"
+        if self.value is _LEFT_TO_OTHERS:
             return None
-        try:
-            json.loads(text)
-        except ValueError:
-            return json.dumps({"lines": text.split("\n")}, indent=1, ensure_ascii=False)
-        return text
+        return json.dumps(as_value(self.value), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 _current = Output()
@@ -58,26 +53,20 @@ def current() -> Output:
 
 @contextmanager
 def printing(*, verbose: bool = False, quiet: bool = False, as_json: bool = False) -> Iterator[Output]:
-    """Print like this inside the block. Unless it fails, the JSON document is printed, if one was requested."""
+    """Print like this inside the block. Its JSON document, if requested, is printed even if the block fails later."""
     global _current
     before, _current = _current, Output(verbose=verbose, quiet=quiet, as_json=as_json)
-    finished = False
+    found = None
     try:
         yield _current
-        finished = True
-    except SystemExit:  # the verdict of a command that has printed its result
-        finished = True
+        found = _current.document() if as_json else None
+    except BaseException:
+        found = _current.document() if as_json and _current.value is not _NOTHING else None
         raise
     finally:
-        found = _current.document() if as_json and finished else None
         _current = before
         if found is not None:
             put(found)
-
-
-def wants_json() -> bool:
-    """Whether the command that runs was asked for JSON."""
-    return _current.as_json
 
 
 def complain(text: str) -> None:
@@ -92,20 +81,47 @@ def say(text: str) -> None:
 
 
 def put(text: object) -> None:
-    """Print a line on stdout, for people and programs. All output of commands goes through here, `put_result`, `say` or
-    `open_console`."""
-    if _current.as_json:
-        _current.printed.write(f"{text}\n")
-    else:
-        print(visible(str(text)))
+    """Print a line on stdout: part of the text of a result. All output of commands goes through here, `put_result`,
+    `say` or `open_console`."""
+    assert not _current.as_json, f"printed outside of put_result: {text}"
+    print(visible(str(text)))
 
 
-def put_result(value: object, text: Callable[[], object]) -> None:
-    """Print the result of a command: `value` as JSON if that was requested, otherwise what `text` returns."""
+def put_result(value: object, text: object) -> None:
+    """Print the result of a command: `value` as JSON if that was requested, otherwise `text`.
+
+    value: see `as_value`; a function if making it takes time. text: a string or a table of rich, or a function that
+    returns one or prints it itself.
+    """
     if _current.as_json:
-        _current.value = value
-    else:
-        put(text())
+        assert _current.value is _NOTHING, "a command has one result"
+        _current.value = value() if callable(value) else value
+        return
+    shown = text() if callable(text) else text
+    if isinstance(shown, Table):
+        open_console().print(shown)
+    elif shown is not None:
+        put(shown)
+
+
+def leave_result() -> None:
+    """Print no result: another process of the same command does."""
+    _current.value = _LEFT_TO_OTHERS
+
+
+class Forwarded:
+    """Output of a job: shown as it arrives, or collected for a JSON document."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        """Forward some text."""
+        if _current.as_json:
+            self.text += text
+        else:
+            sys.stdout.write(visible(text))
+            sys.stdout.flush()
 
 
 def visible(text: str) -> str:
@@ -133,7 +149,8 @@ def _visible(character: str) -> str:
 
 def open_console(width: int | None = None) -> Console:
     """A console for tables and styles on stdout; text in cells and lines is made visible."""
-    console = Console(file=_current.printed, width=_WIDTH) if _current.as_json else Console(width=width)
+    assert not _current.as_json, "printed outside of put_result"
+    console = Console(width=width)
     console.push_render_hook(_VisibleText())
     return console
 
@@ -156,7 +173,24 @@ class _Shown:
 
 
 def as_value(value: Any) -> Any:
-    """Dataclasses and named tuples as plain values for JSON."""
+    """`value` for JSON: dataclasses and named tuples become objects, paths text, sets sorted lists, and numbers that
+    are not finite null. Raises: TypeError for anything else that JSON lacks."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return value._asdict() if hasattr(value, "_asdict") else value
+        return {field.name: as_value(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if hasattr(value, "_asdict"):
+        return as_value(value._asdict())
+    if isinstance(value, Mapping):
+        return {str(key): as_value(each) for key, each in value.items()}
+    if isinstance(value, Set):
+        return [as_value(each) for each in sorted(value)]
+    if isinstance(value, list | tuple):
+        return [as_value(each) for each in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item"):  # a scalar of NumPy
+        return as_value(value.item())
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

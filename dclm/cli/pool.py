@@ -5,13 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, plain, put, put_result, replace_option, say
+from dclm.cli.options import LOCAL_PATH, plain, put_artifact, put_result, replace_option, say
 from dclm.core.errors import ConfigError, DataError
+from dclm.core.record import read_record
 from dclm.pool.files import InputFile
+
+if TYPE_CHECKING:
+    from dclm.pool.check import Check
 
 
 @click.group()
@@ -35,7 +39,8 @@ def sample(out: Path, seed: int, documents: int, files: int, force: bool) -> Non
     """Generate a crawl in real WARC files, with a table of the true properties of each page."""
     from dclm.pool.sample.crawl import make_sample
 
-    put(make_sample(out, seed, documents, files, force=force))
+    made = make_sample(out, seed, documents, files, force=force)
+    put_artifact(made, read_record(made), made)
 
 
 @pool.command("list")
@@ -58,17 +63,19 @@ def check(paths: tuple[str, ...]) -> None:
     from dclm.pool.check import check_archive
     from dclm.pool.files import list_files
 
-    bad = 0
+    found: list[Check] = []
     files = [file for file in list_files(paths) if file.kind == "warc"]
     if not files:
         raise DataError(paths[0], "found no archive, allowed: WARC, WET, WAT and ARC files", "check the path")
     for file in files:
-        found = check_archive(file)
-        bad += bool(found.problems)
-        word = "agree" if not found.problems else f"{len(found.problems)} problems"
-        say(f"{found.name}\t{found.records} records\t{found.digests} digests\t{word}")
-        for problem in found.problems:
+        checked = check_archive(file)
+        found.append(checked)
+        word = "agree" if not checked.problems else f"{len(checked.problems)} problems"
+        say(f"{checked.name}\t{checked.records} records\t{checked.digests} digests\t{word}")
+        for problem in checked.problems:
             say(f"  {plain(problem)}")
+    put_result(found, None)
+    bad = sum(bool(each.problems) for each in found)
     if bad:
         raise DataError(f"{bad} of {len(files)} archives", "are damaged, or the two readers disagree about them")
 

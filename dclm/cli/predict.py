@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, force_option, plain, put, say
+from dclm.cli.options import LOCAL_PATH, force_option, plain, put_result, say
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from dclm.core.ownership import claim_file
     from dclm.science.predict.backtest import Backtest
     from dclm.science.predict.design import Designs
     from dclm.science.predict.forecast import Forecast
@@ -48,7 +45,6 @@ _WIDTH = 58
     "predicted, given how they were trained; `equal`: only equally trained runs count; `ignored`: all are averaged.",
 )
 @click.option("--plot", type=LOCAL_PATH, help="Backtest: write the calibration plot to this SVG file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @force_option
 def predict(
     results: tuple[Path, ...],
@@ -59,7 +55,6 @@ def predict(
     backtest: bool,
     designs: Designs,
     plot: Path | None,
-    as_json: bool,
     force: bool,
 ) -> None:
     """Predict which corpus is better at a large scale, with what certainty, and which run would be most informative.
@@ -67,6 +62,7 @@ def predict(
     Ranks the corpora of the RESULT.json files and those named with --corpus; without either, all corpora in the records
     that were run at the small scale but not at the large one. How it works: docs/predict.md.
     """
+    from dclm.core.ownership import claim_file
     from dclm.science.predict.backtest import backtest as run_backtest
     from dclm.science.predict.forecast import forecast
     from dclm.science.predict.records import at_scale, distinct, find_published, read_result, read_table
@@ -87,7 +83,7 @@ def predict(
             from dclm.science.predict.draw import draw_calibration
 
             write_atomic(plot, draw_calibration([(f"{small} → {large}", outcome)]).encode())
-        put(json.dumps(outcome.to_json(), indent=1) if as_json else _backtest_table(outcome))
+        put_result(outcome.to_json(), lambda: _backtest_table(outcome))
         return
     own = [read_result(path) for path in results]
     done = {run.corpus for run in at_scale(runs, large)}
@@ -95,8 +91,8 @@ def predict(
         run.corpus for run in at_scale(runs, small) if run.corpus not in done
     ]
     found = forecast([*runs, *own], small, large, names)
-    put(json.dumps(dataclasses.asdict(found), indent=1) if as_json else _forecast_table(found))
-    if not as_json and all(pair.verdict == "too close to say" for pair in found.pairs):
+    put_result(found, lambda: _forecast_table(found))
+    if all(pair.verdict == "too close to say" for pair in found.pairs):
         say("no pair is decided: see the next runs")
 
 

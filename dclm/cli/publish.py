@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ADDRESS, put, say
+from dclm.cli.options import ADDRESS, put_result, say
 from dclm.core.errors import ConfigError
 
 _TO = click.option(
@@ -44,16 +44,16 @@ def documents(artifact: str, form: str, to: str, license_: str, url: str | None,
     `dclm curate --pool` reads. The same artifact gives the same bytes.
     """
     if form == "warc":
-        _warc(artifact, to, allow_incomplete)
+        rows = _warc(artifact, to, allow_incomplete)
     else:
         from dclm.publish.documents import publish_documents
 
         rows = publish_documents(artifact, to, license_=license_, url=url, allow_missing=allow_incomplete)
         say(f"{rows:,} documents")
-    put(to)
+    put_result({"to": to, "as": form, "documents": rows}, to)
 
 
-def _warc(artifact: str, to: str, allow_incomplete: bool) -> None:
+def _warc(artifact: str, to: str, allow_incomplete: bool) -> int:
     from dclm.documents.warc import publish_warc
 
     if "://" in to:
@@ -65,6 +65,7 @@ def _warc(artifact: str, to: str, allow_incomplete: bool) -> None:
             f"{found.without_page:,} of them do not refer to a page, because their documents do not come from WARC "
             "files"
         )
+    return found.records
 
 
 @publish.command()
@@ -77,7 +78,7 @@ def tokens(artifact: str, to: str, license_: str, allow_incomplete: bool) -> Non
     from dclm.publish.others import publish_tokens
 
     publish_tokens(artifact, to, license_=license_, allow_missing=allow_incomplete)
-    put(to)
+    put_result({"to": to}, to)
 
 
 @publish.command()
@@ -89,7 +90,7 @@ def model(checkpoint: str, to: str, license_: str) -> None:
     from dclm.publish.others import publish_model
 
     publish_model(checkpoint, to, license_=license_)
-    put(to)
+    put_result({"to": to}, to)
 
 
 @publish.command()
@@ -101,4 +102,4 @@ def result(path: str, to: str, license_: str) -> None:
     from dclm.publish.others import publish_result
 
     publish_result(path, to, license_=license_)
-    put(to)
+    put_result({"to": to}, to)

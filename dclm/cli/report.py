@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, force_option, put, say
+from dclm.cli.options import LOCAL_PATH, force_option, put_result, say
 from dclm.core.errors import ConfigError
 
 
@@ -35,11 +35,11 @@ def report(artifact: Path, out: Path | None, tokenizer: str, force: bool) -> Non
     if len(places) > 1 and out is not None:
         hint = f"name one of them, such as {places[0]}"
         raise ConfigError(str(artifact), f"--out is one page, and this run has {len(places)} sources", hint)
-    for place in map(Path, places):
-        _report(place, out, tokenizer)
+    pages = [_report(place, out, tokenizer) for place in map(Path, places)]
+    put_result(pages, lambda: "\n".join(str(page["page"]) for page in pages))
 
 
-def _report(artifact: Path, out: Path | None, tokenizer: str) -> None:
+def _report(artifact: Path, out: Path | None, tokenizer: str) -> dict[str, object]:
     from dclm.core.storage import write_atomic
     from dclm.report.build import build_report
     from dclm.report.page import render_report
@@ -49,4 +49,4 @@ def _report(artifact: Path, out: Path | None, tokenizer: str) -> None:
     write_atomic(target, render_report(found).encode("utf-8", "replace"))
     for alarm in found.alarms:
         say(f"alarm: {alarm}")
-    put(target)
+    return {"artifact": artifact, "page": target, "alarms": found.alarms}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from dclm.cli.answers import artifact_value
 from dclm.cli.options import (
     ADDRESS,
     LOCAL_PATH,
@@ -14,13 +16,14 @@ from dclm.cli.options import (
     cache_option,
     engine_options,
     env_option,
-    put,
+    put_result,
     replace_option,
     say,
     trust_option,
 )
 
 if TYPE_CHECKING:
+    from dclm.recipe.layout import StageName
     from dclm.train.ranks import Device
 
 
@@ -97,4 +100,19 @@ def run(
     )
     loaded = load_recipe(recipe, variables, trust)
     with open_engine(on, workers) as engine:
-        put(Run(loaded, out, engine, options).execute())
+        made = Run(loaded, out, engine, options).execute()
+    put_result(_value(out, made, stage), made)
+
+
+def _value(out: str, made: str, stage: StageName) -> dict[str, object]:
+    """The artifacts of the run, and its result if all stages have run."""
+    from dclm.core.record import read_record
+    from dclm.core.store import absolute, local_file
+    from dclm.recipe.layout import artifacts_of_run
+
+    artifacts = {
+        place: artifact_value(address, read_record(address))
+        for place, address in artifacts_of_run(absolute(out)).items()
+    }
+    result = json.loads(local_file(made).read_text(encoding="utf-8")) if stage == "evaluate" else None
+    return {"made": made, "until": stage, "artifacts": artifacts, "result": result}

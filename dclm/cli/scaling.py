@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, force_option, plain, put
+from dclm.cli.options import LOCAL_PATH, force_option, plain, put_result
+from dclm.cli.output import as_value
 from dclm.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ _PATH = LOCAL_PATH
     help="For each pair of corpora, predict which is better at this much compute.",
 )
 @click.option("--plot", type=_PATH, help="Write the chart to this SVG file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 @force_option
 def scaling(
     baseline: str,
@@ -58,7 +56,6 @@ def scaling(
     hold_out: bool,
     at_flops: float | None,
     plot: Path | None,
-    as_json: bool,
     force: bool,
 ) -> None:
     """Fit scores as a function of compute, and give each corpus's compute multiplier over a baseline.
@@ -91,15 +88,10 @@ def scaling(
         from dclm.core.storage import write_atomic
 
         write_atomic(plot, draw_scaling(found, runs, label, f"{label} over compute").encode())
-    if as_json:
-        pairs = {"held_out": [*map(dataclasses.asdict, held)], "projected": [*map(dataclasses.asdict, projected)]}
-        put(json.dumps({**dataclasses.asdict(found), **pairs}, indent=1))
-        return
-    put(_table(found))
-    if hold_out:
-        put(_pairs_table(held, "largest runs, A minus B"))
-    if at_flops is not None:
-        put(_pairs_table(projected, f"at {at_flops:.2g} FLOPs, A minus B"))
+    tables = [_table(found)]
+    tables += [_pairs_table(held, "largest runs, A minus B")] if hold_out else []
+    tables += [] if at_flops is None else [_pairs_table(projected, f"at {at_flops:.2g} FLOPs, A minus B")]
+    put_result({**as_value(found), "held_out": held, "projected": projected}, "\n".join(tables))
 
 
 def _table(found: Scaling) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, force_option, put, say
+from dclm.cli.options import LOCAL_PATH, force_option, put_result, say
 
 
 @click.command()
@@ -53,7 +53,7 @@ def score(
         found = judge_column(model, column, labels, against, lower_is_better)
         for alarm in found["alarms"]:
             say(f"alarm: {alarm}")
-        put(json.dumps(found, indent=1, ensure_ascii=False))
+        put_result(found, lambda: json.dumps(found, indent=1, ensure_ascii=False))
         return
     if not labels:
         raise click.UsageError("give LABELS, or --column to judge a column of a documents artifact")
@@ -62,11 +62,10 @@ def score(
     if picture is not None:
         claim_file(picture, [model, *labels], force=force)
     judgement = judge(model, labels, positive)
-    if curve:
-        for point in judgement.curve:
-            put(json.dumps(point))
-    else:
-        put(json.dumps(judgement.summary, indent=1))
     if picture is not None:
         write_atomic(picture, draw_curves(judgement.summary, judgement.curve, model.name).encode("utf-8", "replace"))
         say(f"{picture}")
+    if curve:
+        put_result(judgement.curve, lambda: "\n".join(map(json.dumps, judgement.curve)))
+    else:
+        put_result(judgement.summary, lambda: json.dumps(judgement.summary, indent=1))

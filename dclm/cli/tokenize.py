@@ -7,7 +7,16 @@ from typing import Literal, cast
 
 import click
 
-from dclm.cli.options import ADDRESS, LOCAL_PATH, ConsoleProgress, engine_options, put_result, replace_option, say
+from dclm.cli.options import (
+    ADDRESS,
+    LOCAL_PATH,
+    ConsoleProgress,
+    engine_options,
+    put_artifact,
+    put_result,
+    replace_option,
+    say,
+)
 from dclm.core.config import build, load_yaml
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
@@ -156,7 +165,7 @@ def tokenize(
             force=force,
             allow_missing=allow_incomplete,
         )
-    _account(record)
+    _account(out, record)
     say(f"{out}: encoded by {record.provenance['encoder']}, {record.provenance['wall_seconds']} s")
 
 
@@ -191,7 +200,7 @@ def import_(
         record = import_webdataset(
             folder, out, seq_len=seq_len, vocab_size=vocab_size, engine=engine, progress=ConsoleProgress(), force=force
         )
-    _account(record)
+    _account(str(out), record)
 
 
 @tokens.command("export")
@@ -202,6 +211,7 @@ def export(artifact: Path, out: Path, on: str, workers: int | None) -> None:
     """Write the tokens ARTIFACT in the format that open_lm's training reads."""
     with open_engine(on, workers) as engine:
         export_webdataset(artifact, out, engine=engine, progress=ConsoleProgress())
+    put_result({"path": out}, None)
 
 
 def _phase(text: str) -> Phase:
@@ -212,7 +222,7 @@ def _phase(text: str) -> Phase:
         raise ConfigError(f"--phase {text}", str(error), "allowed: SHARE:WEIGHT,WEIGHT, such as 0.8:3,1") from None
 
 
-def _account(record: Record) -> None:
+def _account(out: str, record: Record) -> None:
     counts = {name: value for name, value in record.counts.items() if isinstance(value, int)}
     lines = (f"{name.replace('_', ' '):<16} {value:>18,}" for name, value in counts.items())
-    put_result(counts, lambda: "\n".join(lines))
+    put_artifact(out, record, "\n".join(lines))

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dclm.cli.options import ADDRESS, ConsoleProgress, replace_option, say
-from dclm.core.config import build, parse_yaml
+from dclm.cli.options import ADDRESS, ConsoleProgress, put_artifact, replace_option, say
+from dclm.cli.output import leave_result
+from dclm.core.config import parse_yaml
 from dclm.core.counts import CheckpointCounts, counts_of
 from dclm.core.record import Record
 
 if TYPE_CHECKING:
-    from dclm.train.open_lm_order import OpenLmOrder
-    from dclm.train.optim import Schedule
-    from dclm.train.options import Precision, TrainOptions
-    from dclm.train.ranks import Device
-    from dclm.train.scale import Scale
-    from dclm.train.trackers import TrackerName
+    pass
 
 
 @click.command()
@@ -54,10 +50,16 @@ if TYPE_CHECKING:
 @click.option("--validation", type=ADDRESS, help="Tokens artifact of held-out text.")
 @click.option("--on", default="local", show_default=True, metavar="local|ray[:ADDRESS]", help="Where to run the ranks.")
 @click.option(
-    "--nproc", type=click.IntRange(1), default=1, show_default=True, help="Number of processes (one per GPU)."
+    "--nproc",
+    "num_ranks",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of processes (one per GPU).",
 )
 @click.option(
     "--min-nproc",
+    "min_ranks",
     type=click.IntRange(1),
     help="On Ray: minimum number of workers to continue with while no more are available.",
 )
@@ -89,9 +91,7 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="CPU threads per process.")
 @click.option("--checkpoint-every", type=click.IntRange(1), metavar="STEPS", help="Default: a fifth of the run.")
 @click.option("--keep-checkpoints", type=click.IntRange(1), default=2, show_default=True)
-@click.option(
-    "--compile/--no-compile", "compile_", default=None, help="Use torch.compile for blocks and loss. Default: on GPUs."
-)
+@click.option("--compile/--no-compile", default=None, help="Use torch.compile for blocks and loss. Default: on GPUs.")
 @click.option(
     "--checkpoint-activations", is_flag=True, help="Save memory by recomputing activations, which takes more time."
 )
@@ -102,98 +102,20 @@ if TYPE_CHECKING:
     help="Also send metrics to this tracker; repeatable.",
 )
 @replace_option
-def train(
-    tokens: str,
-    scale: str,
-    init: str | None,
-    keep_moments: bool,
-    schedule: Schedule,
-    open_lm_order: str | None,
-    weight_decay: float | None,
-    seed: int,
-    out: str,
-    resume: bool,
-    validation: str | None,
-    on: str,
-    nproc: int,
-    min_nproc: int | None,
-    shard_over: int | None,
-    timeout: int,
-    device: Device,
-    precision: Precision,
-    epochs: int,
-    num_tokens: int | None,
-    threads: int,
-    checkpoint_every: int | None,
-    keep_checkpoints: int,
-    compile_: bool | None,
-    checkpoint_activations: bool,
-    track: tuple[TrackerName, ...],
-    force: bool,
-) -> None:
+def train(tokens: str, out: str, open_lm_order: str | None, **settings: Any) -> None:
     """Train a model on TOKENS, the output of `dclm tokenize`.
 
     On several machines without Ray, run `torchrun --nnodes … --nproc-per-node … -m dclm.cli.main train …` on each.
     """
-    from dclm.train.options import TrainOptions
-    from dclm.train.scale_file import open_scale
+    from dclm.api.training import train as run
 
-    options = TrainOptions(
-        validation=validation,
-        init=init,
-        keep_moments=keep_moments,
-        schedule=schedule,
-        open_lm_order=None if open_lm_order is None else _order(open_lm_order),
-        weight_decay=weight_decay,
-        epochs=epochs,
-        num_tokens=num_tokens,
-        resume=resume,
-        force=force,
-        device=device,
-        precision=precision,
-        threads=threads,
-        checkpoint_every=checkpoint_every,
-        keep_checkpoints=keep_checkpoints,
-        compile=compile_,
-        checkpoint_activations=checkpoint_activations,
-        shard_over=shard_over,
-        timeout_seconds=timeout,
-        track=track,
-    )
-    record = _launch(on, tokens, out, open_scale(scale), seed, options, nproc, min_nproc)
+    order: Any = None if open_lm_order is None else parse_yaml("{" + open_lm_order + "}", "--open-lm-order").value
+    model = run(tokens, out, open_lm_order=order, make_progress=ConsoleProgress, say=say, **settings)
     if os.environ.get("RANK", "0") == "0":  # torchrun starts this command once per rank
-        _tell(record, out)
-
-
-def _order(text: str) -> OpenLmOrder:
-    from dclm.train.open_lm_order import OpenLmOrder
-
-    return build(OpenLmOrder, parse_yaml("{" + text + "}", "--open-lm-order"))
-
-
-def _launch(
-    on: str, tokens: str, out: str, scale: Scale, seed: int, options: TrainOptions, nproc: int, min_nproc: int | None
-) -> Record:
-    from dclm.engine import open_engine
-    from dclm.train.launch import launch
-    from dclm.train.launch_ray import launch_ray
-
-    with open_engine(on):
-        if on.startswith("ray"):
-            return launch_ray(
-                tokens,
-                out,
-                scale=scale,
-                seed=seed,
-                options=options,
-                num_ranks=nproc,
-                min_ranks=min_nproc,
-                make_progress=ConsoleProgress,
-                say=say,
-            )
-        return launch(
-            tokens, out, scale=scale, seed=seed, options=options, num_ranks=nproc, make_progress=ConsoleProgress
-        )
+        _tell(model.record, out)
+        put_artifact(out, model.record)
+    else:
+        leave_result()
 
 
 def _tell(record: Record, out: str) -> None:

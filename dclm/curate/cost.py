@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from dclm.core.errors import ConfigError
 from dclm.core.journal import Outcome
+from dclm.core.line import Line
 from dclm.core.record import Record, canonical, require_complete
 from dclm.core.stage import CONSUMED, FILES
 from dclm.curate.pipeline import Pipeline
@@ -111,17 +112,30 @@ def measured_cost(artifact: Path, pipeline: Pipeline | None = None) -> Cost:
     return Cost.of(artifact, record)
 
 
-def cost_lines(cost: Cost, pool_bytes: int, plan: Curation) -> Iterator[str]:
+def cost_lines(cost: Cost, pool_bytes: int, plan: Curation) -> Iterator[Line]:
     """The cost of a whole pool, in proportion to the measured one."""
     times = pool_bytes / cost.pool_bytes
     hours = cost.cpu_seconds * times / 3600
     price = "" if plan.price is None else f", cost {hours * plan.price:,.2f} at {plan.price:g} per core-hour"
     rate = f"{cost.documents_per_second:,.0f} documents/s, {size_text(cost.pool_bytes / cost.cpu_seconds)}/s per core"
-    yield f"measured {rate} ({cost.artifact}: {size_text(cost.pool_bytes)} in {cost.cpu_seconds:,.0f} CPU seconds)"
+    basis = f"{cost.artifact}: {size_text(cost.pool_bytes)} in {cost.cpu_seconds:,.0f} CPU seconds"
+    yield Line(f"measured {rate} ({basis})", measured=True, documents_per_core_second=cost.documents_per_second)
     wall = f"{_number(hours / plan.cores)} h on {plan.cores:,} {'core' if plan.cores == 1 else 'cores'}"
-    yield f"time     {size_text(pool_bytes)}: {_number(hours)} core-hours, {wall}{price}"
-    most = cost.work_bytes + cost.kept_bytes
-    yield f"disk     {size_text(cost.kept_bytes * times)} at the end, at most {size_text(most * times)} while it runs"
+    text = f"time     {size_text(pool_bytes)}: {_number(hours)} core-hours, {wall}{price}"
+    yield Line(text, **_time(pool_bytes, hours, plan))
+    least, most = cost.kept_bytes * times, (cost.work_bytes + cost.kept_bytes) * times
+    text = f"disk     {size_text(least)} at the end, at most {size_text(most)} while it runs"
+    yield Line(text, disk_bytes=round(least), most_disk_bytes=round(most))
+
+
+def _time(pool_bytes: int, hours: float, plan: Curation) -> dict[str, object]:
+    return {
+        "pool_bytes": pool_bytes,
+        "core_hours": hours,
+        "cores": plan.cores,
+        "hours": hours / plan.cores,
+        "cost": None if plan.price is None else hours * plan.price,
+    }
 
 
 class Rate(NamedTuple):
@@ -140,15 +154,16 @@ RATES: Mapping[str, Rate] = {
 """Kind of pool → the rate by which curation is estimated if no part of it was measured."""
 
 
-def estimate_lines(kind: str, pool_bytes: int, plan: Curation) -> Iterator[str]:
+def estimate_lines(kind: str, pool_bytes: int, plan: Curation) -> Iterator[Line]:
     """The time for a whole pool by the rate of a benchmark: only its order of magnitude is to be relied on."""
     rate = RATES[kind]
     hours = pool_bytes / rate.bytes_per_page / rate.pages_per_second / 3600
     price = "" if plan.price is None else f", cost {hours * plan.price:,.2f} at {plan.price:g} per core-hour"
     wall = f"{_number(hours / plan.cores)} h on {plan.cores:,} {'core' if plan.cores == 1 else 'cores'}"
-    yield f"time     estimate for {size_text(pool_bytes)}: about {_number(hours)} core-hours, {wall}{price}"
+    text = f"time     estimate for {size_text(pool_bytes)}: about {_number(hours)} core-hours, {wall}{price}"
+    yield Line(text, measured=False, **_time(pool_bytes, hours, plan))
     basis = f"{rate.pages_per_second:,g} pages/s per core: {rate.what}"
-    yield f"         ({basis}; models in steps take more; --measured gives the real rate)"
+    yield Line(f"         ({basis}; models in steps take more; --measured gives the real rate)")
 
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15}

@@ -93,6 +93,29 @@ class Measured:
         return [other for other in found if other.cut != self.cut]
 
 
+def as_json(rule: Measured) -> dict[str, object]:
+    """The rule, its other cuts and its distribution as plain values; bins without documents are left out."""
+    there = rule.bins != NO_VALUE
+    bins = rule.bins[there]
+    columns = (_LOWS[bins], _HIGHS[bins], rule.passes[there], rule.fails[there])
+    return {
+        "index": rule.index,
+        "step": rule.step,
+        "rule": rule.rule,
+        "side": rule.side,
+        "cut": rule.cut,
+        "documents": rule.num_documents,
+        "fails": int(rule.fails.sum()),
+        "dropped": rule.dropped,
+        "no_value": rule.no_value,
+        "others": [other._asdict() for other in rule.others()],
+        "distribution": [
+            dict(zip(("low", "high", "passes", "fails"), row, strict=True))
+            for row in zip(*(column.tolist() for column in columns), strict=True)
+        ],
+    }
+
+
 def _roundest(edges: Counts) -> int:
     """Of edges that drop the same documents, one with a single digit if there is any: 2 rather than 1.1."""
     values = np.abs(EDGES[edges])

@@ -58,7 +58,7 @@ class TaskContamination:
 
     @property
     def fraction(self) -> float:
-        """Accuracy on the items that occur."""
+        """Fraction of the items that occur."""
         return self.contaminated / self.n
 
 

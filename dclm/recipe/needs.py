@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dclm.assets import CATALOG, Asset, LocalFile, check_asset
+from dclm.core.line import Line
 from dclm.core.storage import is_local
 from dclm.core.store import exists
 from dclm.curate.pipeline import Pipeline
@@ -27,13 +28,13 @@ _NAMED = 8
 """Maximum number of tasks of a kind to name."""
 
 
-def needs_lines(layout: Layout, pipelines: Iterable[Pipeline]) -> Iterator[str]:
+def needs_lines(layout: Layout, pipelines: Iterable[Pipeline]) -> Iterator[Line]:
     """One line for each file that is not on this machine, with the consequences for the scores."""
     recipe = layout.loaded.recipe
     for source in (*recipe.data, *recipe.annotate):
         for path in missing_files(pool_paths(source.pool), layout):
             if is_local(path):
-                yield f"missing    {path} for the pool {source.name}: no such file; the run will stop there"
+                yield _line("missing", path, f"the pool {source.name}", "no such file; the run will stop there")
     named = {asset.name: asset for asset in CATALOG}
     wanted = {name: step.name for pipeline in pipelines for step in pipeline.steps for name in step.assets}
     if not recipe.tokenizer.endswith(".json"):
@@ -43,10 +44,16 @@ def needs_lines(layout: Layout, pipelines: Iterable[Pipeline]) -> Iterator[str]:
             continue
         if name in named:
             if (line := _asset_line(named[name])) is not None:
-                yield f"needs      {name} for {step}: {line}"
+                yield _line("needs", name, step, line)
         elif not (Path(name).exists() or exists(name)):
-            yield f"missing    {name} for {step}: no such asset and no such file; the run will stop there"
+            yield _line("missing", name, step, "no such asset and no such file; the run will stop there")
     yield from _task_lines(layout)
+
+
+def _line(kind: str, what: str, by: str, then: str, names: Sequence[str] | None = None) -> Line:
+    """names: those that `what` lists, if it may abbreviate them."""
+    value = {"what": what if names is None else list(names), "for": by, "then": then}
+    return Line(f"{kind:<10} {what} for {by}: {then}", missing=[value])
 
 
 def missing_files(paths: Iterable[str], layout: Layout) -> list[str]:
@@ -67,21 +74,23 @@ def _asset_line(asset: Asset) -> str | None:
     return f"not available for download: put it into the folder that DCLM_ASSETS names, as {asset.name}"
 
 
-def _task_lines(layout: Layout) -> Iterator[str]:
+def _task_lines(layout: Layout) -> Iterator[Line]:
     """The tasks whose data is missing, and the means that are null without the data that cannot be downloaded."""
     recipe = layout.loaded.recipe
     own = tuple(task for task in recipe.tasks if not task.startswith(LM_EVAL))
     suite = suite_of(own) if recipe.suite is None else load_suite(recipe.suite)
     later, gone = _without_data(suite)
     if later:
-        yield f"needs      data of {_listed(later)} for evaluate: will be downloaded"
+        yield _line("needs", f"data of {_listed(later)}", "evaluate", "will be downloaded", later)
     if not gone:
         return
-    yield f"missing    data of {_listed(gone)} for evaluate: not available for download"
+    yield _line("missing", f"data of {_listed(gone)}", "evaluate", "not available for download", gone)
     for name in ("core", "extended"):
         if (hit := [task for task in load_suite(name).labels if task in gone]) and set(hit) <= set(suite.labels):
             verb = "has" if len(hit) == 1 else "have"
-            yield f"           {name.upper()} will be null: {_listed(hit)} {verb} no data"
+            then = f"{name.upper()} will be null"
+            value = {"what": hit, "for": "evaluate", "then": then}
+            yield Line(f"           {then}: {_listed(hit)} {verb} no data", missing=[value])
 
 
 def _without_data(suite: Suite) -> tuple[list[str], list[str]]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from dclm.core.line import Line
 from dclm.core.record import RECORD, read_record
 from dclm.core.store import exists, join
 from dclm.curate.cost import Curation, cost_lines, estimate_lines, measured_cost, size_text
 from dclm.curate.pipeline import Pipeline
 from dclm.curate.segments import segments
+from dclm.curate.step import Step
 from dclm.pool.spec import PoolMap, PoolSpec, pool_paths, resolve_pool
 from dclm.recipe.across import in_order
 from dclm.recipe.layout import Layout
@@ -37,7 +40,7 @@ from dclm.train.scale import Scale, find_scale, with_tokens, with_vocabulary
 
 def plan_lines(
     loaded: LoadedRecipe, out: Path | None = None, hardware: Hardware | None = None, curation: Curation | None = None
-) -> Iterator[str]:
+) -> Iterator[Line]:
     """One line per stage, the resources of curation and training, and the files that are not on this machine.
 
     Reads the recipe and its pipelines (reporting all their errors), the tokens and timings in `out`, and the records
@@ -46,47 +49,88 @@ def plan_lines(
     """
     recipe = loaded.recipe
     layout = Layout(out=str(out or "OUT"), loaded=loaded)
-    yield f"recipe {recipe.name}, seed {recipe.seed}"
+    yield Line(f"recipe {recipe.name}, seed {recipe.seed}", recipe=recipe.name, seed=recipe.seed)
     for source in (*recipe.data, *recipe.annotate):
-        yield f"pool       {source.name}: {_pool(source.pool)}"
+        pool = _pool(source.pool)
+        yield Line(f"pool       {source.name}: {pool}", stage="pool", source=source.name, pool=pool)
     for source in recipe.annotate:
-        yield from _curate("annotate  ", source, loaded, layout, out, curation or Curation())
+        yield from _curate("annotate", source, loaded, layout, out, curation or Curation())
     for name in recipe.classifiers:
-        yield f"classifier {name} → {layout.classifier(name)}{_there(out, layout.classifier(name))}"
+        target = layout.classifier(name)
+        made = _made(out, target)
+        yield Line(f"classifier {name} → {target}{_there(made)}", stage="classifier", name=name, **made)
     for name, model in recipe.models.items():
-        yield f"model      {name}: {model.kind} → {layout.model(name)}{_there(out, layout.model(name))}"
-        yield from (f"  {line}" for line in _of_model(model.spec))
+        made = _made(out, layout.model(name))
+        text = f"model      {name}: {model.kind} → {layout.model(name)}{_there(made)}"
+        yield Line(text, stage="model", name=name, model=model.kind, **made)
+        yield from (line.indented() for line in _of_model(model.spec))
     for source in recipe.data:
-        yield from _curate("curate    ", source, loaded, layout, out, curation or Curation())
+        yield from _curate("curate", source, loaded, layout, out, curation or Curation())
     if recipe.dedup_across is not None:
         yield from _across(recipe.dedup_across, [source.name for source in recipe.data], layout, out)
     scale = with_tokens(find_scale(recipe.scale), recipe.tokens)
     seq_len = scale.model.seq_len
     mixture = mixture_line(recipe)
     if mixture is not None:
-        yield f"mix        {mixture}"
-    yield f"tokenize   {recipe.tokenizer}, rows of {seq_len} + 1 → {layout.tokens}{_there(out, layout.tokens)}"
+        yield Line(f"mix        {mixture}", stage="mix", mixture=mixture)
+    made = _made(out, layout.tokens)
+    text = f"tokenize   {recipe.tokenizer}, rows of {seq_len} + 1 → {layout.tokens}{_there(made)}"
+    yield Line(text, stage="tokenize", tokenizer=recipe.tokenizer, seq_len=seq_len, **made)
     changed = "" if recipe.tokens is None else " (not the scale's number: leaves the benchmark)"
     batch = f"{scale.num_steps:,} updates of {scale.batch_sequences} × {seq_len:,}"
     what = f"{scale.name}: {scale.trained_tokens:,} tokens{changed} in {batch}, {scale.flops_6nd:.3g} FLOPs (6ND)"
-    yield f"train      {what} → {layout.train}{_there(out, layout.train)}"
-    yield f"  tokens   {_tokens(scale, recipe.epochs, layout.tokens if out else None)}"
+    made = _made(out, layout.train)
+    yield Line(
+        f"train      {what} → {layout.train}{_there(made)}",
+        stage="train",
+        scale=scale.name,
+        tokens=scale.trained_tokens,
+        of_the_scale=recipe.tokens is None,
+        updates=scale.num_steps,
+        batch_sequences=scale.batch_sequences,
+        flops=scale.flops_6nd,
+        **made,
+    )
+    yield _tokens(scale, recipe.epochs, layout.tokens if out else None)
     yield from _training(scale, hardware or Hardware(), layout.train if out else None)
     what = recipe.suite or ", ".join(recipe.tasks)
     limit = f", {recipe.limit} items per task (not a benchmark score)" if recipe.limit else ""
-    yield f"evaluate   {what}{limit} → {layout.scores}{_there(out, layout.scores)}"
+    made = _made(out, layout.scores)
+    yield Line(
+        f"evaluate   {what}{limit} → {layout.scores}{_there(made)}",
+        stage="evaluate",
+        suite=recipe.suite,
+        tasks=recipe.tasks,
+        limit=recipe.limit,
+        **made,
+    )
     for text in recipe.perplexity:
-        yield f"perplexity {text} → {layout.scores}"
+        yield Line(f"perplexity {text} → {layout.scores}", stage="perplexity", text=text, artifact=layout.scores)
     if recipe.contamination:
-        yield f"contamination of the tasks by the documents → {layout.contamination}"
-    yield f"result     {layout.result}"
+        text = f"contamination of the tasks by the documents → {layout.contamination}"
+        yield Line(text, stage="contamination", path=layout.contamination)
+    yield Line(f"result     {layout.result}", stage="result", path=layout.result)
     yield _disk(scale)
     yield from needs_lines(layout, [loaded.pipeline(source) for source in recipe.data])
 
 
+def plan_value(lines: Iterable[Line]) -> dict[str, object]:
+    """The lines of a plan as one object: its stages in order, each with the values of the lines below it."""
+    plan: dict[str, Any] = {"recipe": None, "seed": None, "stages": [], "disk": None, "missing": []}
+    for line in lines:
+        found = dict(line.values)
+        if "stage" in found:
+            plan["stages"].append(found)
+            continue
+        target = plan if found.keys() <= plan.keys() else plan["stages"][-1]
+        for name, value in found.items():
+            target[name] = [*target.get(name, ()), *value] if isinstance(value, list) else value
+    return plan
+
+
 def _curate(
-    what: str, source: DataSource, loaded: LoadedRecipe, layout: Layout, out: Path | None, curation: Curation
-) -> Iterator[str]:
+    stage: str, source: DataSource, loaded: LoadedRecipe, layout: Layout, out: Path | None, curation: Curation
+) -> Iterator[Line]:
     """Steps and resources of one source's pipeline."""
     pipeline = loaded.pipeline(source)
     parts = segments(pipeline.steps)
@@ -94,30 +138,50 @@ def _curate(
     cuts = f" in {len(parts)} passes (cut by {between})" if between else ""
     target = layout.documents(source.name)
     steps = f"{pipeline.name}, {len(pipeline.steps)} steps{cuts}"
-    yield f"{what} {source.name}: {steps} → {target}{_there(out, target)}"
-    yield from (f"  memory   {step.name}: {step.memory}" for step in pipeline.steps if step.memory)
-    yield from (f"  {line}" for line in _cost(source.pool, pipeline, layout, curation))
+    made = _made(out, target)
+    yield Line(
+        f"{stage:<10} {source.name}: {steps} → {target}{_there(made)}",
+        stage=stage,
+        source=source.name,
+        pipeline=pipeline.name,
+        steps=len(pipeline.steps),
+        passes=len(parts),
+        **made,
+    )
+    yield from _memory(pipeline.steps)
+    yield from (line.indented() for line in _cost(source.pool, pipeline, layout, curation))
 
 
-def _across(rule: DedupAcross, names: Sequence[str], layout: Layout, out: Path | None) -> Iterator[str]:
+def _memory(steps: Sequence[Step]) -> Iterator[Line]:
+    for step in steps:
+        if step.memory:
+            yield Line(f"  memory   {step.name}: {step.memory}", memory=[{"step": step.name, "takes": step.memory}])
+
+
+def _across(rule: DedupAcross, names: Sequence[str], layout: Layout, out: Path | None) -> Iterator[Line]:
     """Which duplicates between sources are dropped, and whose copy is kept."""
-    what = f"{', '.join(step.name for step in rule.steps)}, best source first: {', '.join(in_order(rule, names))}"
-    yield f"across     {what} → {layout.across}{_there(out, layout.across)}"
-    yield from (f"  memory   {step.name}: {step.memory}" for step in rule.steps if step.memory)
+    steps, prefer = [step.name for step in rule.steps], list(in_order(rule, names))
+    what, made = f"{', '.join(steps)}, best source first: {', '.join(prefer)}", _made(out, layout.across)
+    yield Line(f"across     {what} → {layout.across}{_there(made)}", stage="across", steps=steps, prefer=prefer, **made)
+    yield from _memory(rule.steps)
 
 
-def _of_model(spec: Spec) -> Iterator[str]:
+def _of_model(spec: Spec) -> Iterator[Line]:
     """Resources for training a model, if known. Raises: ConfigError for an unknown scale."""
     if isinstance(spec, LanguageModelSpec):
         scale = with_tokens(find_scale(spec.scale), spec.tokens)
-        yield f"train    {scale.name}: {scale.trained_tokens:,} tokens, {scale.flops_6nd:.3g} FLOPs (6ND)"
-        yield f"memory   about {estimate_memory(scale, Hardware()).total / 1e9:.1f} GB"
+        tokens, flops, memory = scale.trained_tokens, scale.flops_6nd, estimate_memory(scale, Hardware()).total
+        text = f"train    {scale.name}: {tokens:,} tokens, {flops:.3g} FLOPs (6ND)"
+        yield Line(text, scale=scale.name, tokens=tokens, flops=flops)
+        yield Line(f"memory   about {memory / 1e9:.1f} GB", memory_bytes=memory)
     elif isinstance(spec, NgramSpec):
-        yield f"memory   about {100 * spec.order} bytes per token of the texts"
+        bytes_ = 100 * spec.order
+        yield Line(f"memory   about {bytes_} bytes per token of the texts", memory_bytes_per_token=bytes_)
     elif isinstance(spec, HeadSpec):
-        yield "memory   8 bytes per document and dimension, and the encoder's weights"
+        text = "memory   8 bytes per document and dimension, and the encoder's weights"
+        yield Line(text, memory_bytes_per_number=8)
     else:
-        yield "memory   about 200 bytes per link between two hosts"
+        yield Line("memory   about 200 bytes per link between two hosts", memory_bytes_per_link=200)
 
 
 def _pool(spec: PoolSpec) -> str:
@@ -133,7 +197,7 @@ def _pool(spec: PoolSpec) -> str:
     return f"{key} ({', '.join(f'{name} {v}' for name, v in given if v not in (None, ()))})"
 
 
-def _cost(spec: PoolSpec, pipeline: Pipeline, layout: Layout, curation: Curation) -> Iterator[str]:
+def _cost(spec: PoolSpec, pipeline: Pipeline, layout: Layout, curation: Curation) -> Iterator[Line]:
     """Time and disk space of one source's curation. Raises: the errors of `measured_cost` and of listing the pool's
     files."""
     measured = [artifact for artifact in curation.measured if read_record(artifact).name == pipeline.name]
@@ -142,7 +206,7 @@ def _cost(spec: PoolSpec, pipeline: Pipeline, layout: Layout, curation: Curation
         made = isinstance(spec, PoolMap) and (spec.sample is not None or spec.commoncrawl is not None)
         listed = not made and (measured or not missing_files(pool_paths(spec), layout))
         if not listed:
-            yield "time     unknown: pass --pool-size"
+            yield Line("time     unknown: pass --pool-size", pool_bytes=None, core_hours=None)
             return
         size = sum(file.size for file in resolve_pool(spec, layout.out, layout.path))
     if measured:
@@ -152,16 +216,19 @@ def _cost(spec: PoolSpec, pipeline: Pipeline, layout: Layout, curation: Curation
         yield from estimate_lines("warc" if extracts else "text", size, curation)
 
 
-def _tokens(scale: Scale, epochs: int, artifact: str | None) -> str:
+def _tokens(scale: Scale, epochs: int, artifact: str | None) -> Line:
     passes = f" in up to {epochs} passes" if epochs > 1 else ""
+    needed = f"  tokens   {scale.trained_tokens:,} needed{passes}"
     if artifact is None or not exists(join(artifact, RECORD)):
-        return f"{scale.trained_tokens:,} needed{passes}; the number available is known after `run --until tokenize`"
+        text = f"{needed}; the number available is known after `run --until tokenize`"
+        return Line(text, max_passes=epochs, available_tokens=None)
     data = TokenDataset(artifact)
     check_data(data, with_vocabulary(scale, data.vocab_size), epochs, str(artifact))
-    return f"{scale.trained_tokens:,} needed{passes}, {data.num_sequences * data.seq_len:,} available"
+    available = data.num_sequences * data.seq_len
+    return Line(f"{needed}, {available:,} available", max_passes=epochs, available_tokens=available)
 
 
-def _training(scale: Scale, hardware: Hardware, measured: str | None) -> Iterator[str]:
+def _training(scale: Scale, hardware: Hardware, measured: str | None) -> Iterator[Line]:
     """Memory, and hours and cost if a speed is known."""
     check_hardware(scale, hardware)
     memory, room = estimate_memory(scale, hardware), GIGABYTES[hardware.gpu]
@@ -170,26 +237,45 @@ def _training(scale: Scale, hardware: Hardware, measured: str | None) -> Iterato
     )
     tight = "" if memory.total < room * 1e9 else ": may not fit, try --checkpoint-activations or more GPUs"
     machine = f"{hardware.num_gpus} × {hardware.gpu}"
-    yield f"  memory   about {memory.total / 1e9:.1f} GB of {room} on each of {machine} ({parts}){tight}"
+    yield Line(
+        f"  memory   about {memory.total / 1e9:.1f} GB of {room} on each of {machine} ({parts}){tight}",
+        gpu=hardware.gpu,
+        gpus=hardware.num_gpus,
+        memory_bytes=memory.total,
+        gpu_memory_bytes=room * 10**9,
+        fits=not tight,
+    )
     speed = estimate_speed(scale, hardware, None if measured is None else Path(measured))
     if speed is None:
-        yield "  time     unknown: not measured by a run here; pass --mfu"
+        text = "  time     unknown: not measured by a run here; pass --mfu"
+        yield Line(text, tokens_per_second=None, gpu_hours=None, hours=None, cost=None)
         return
     hours = gpu_hours(scale, hardware, speed)
     on = "" if speed.measured else f" on {machine} = {hours:,.4g} GPU-hours"
     cost = "" if hardware.price is None else f", cost {hours * hardware.price:,.2f} at {hardware.price:g} per GPU-hour"
     rate = f"{speed.tokens_per_second:,.0f} tokens/s {speed.source}"
-    yield f"  time     {hours / hardware.num_gpus:,.4g} h{on}, {rate}{cost}"
+    yield Line(
+        f"  time     {hours / hardware.num_gpus:,.4g} h{on}, {rate}{cost}",
+        tokens_per_second=speed.tokens_per_second,
+        gpu_hours=hours,
+        hours=hours / hardware.num_gpus,
+        cost=None if hardware.price is None else hours * hardware.price,
+    )
 
 
-def _disk(scale: Scale) -> str:
+def _disk(scale: Scale) -> Line:
     """What tokens and checkpoints take; documents are in the estimates of curation."""
     tokens = scale.num_sequences * (scale.model.seq_len + 1) * (2 if scale.model.vocab_size <= 1 << 16 else 4)
     one = scale.model.num_parameters * BYTES_PER_PARAMETER
     states = (TrainOptions().keep_checkpoints + 1) * one
-    return f"disk       at least {size_text(tokens)} of tokens, at most {size_text(states)} of checkpoints"
+    text = f"disk       at least {size_text(tokens)} of tokens, at most {size_text(states)} of checkpoints"
+    return Line(text, disk={"tokens_bytes": tokens, "checkpoints_bytes": states})
 
 
-def _there(out: Path | None, artifact: str) -> str:
-    made = out is not None and exists(join(artifact, RECORD))
-    return " [exists; reused if none of its inputs has changed]" if made else ""
+def _made(out: Path | None, artifact: str) -> dict[str, object]:
+    """The address of an artifact, and whether it exists."""
+    return {"artifact": artifact, "exists": out is not None and exists(join(artifact, RECORD))}
+
+
+def _there(made: Mapping[str, object]) -> str:
+    return " [exists; reused if none of its inputs has changed]" if made["exists"] else ""

@@ -19,23 +19,22 @@ from dclm.core.errors import ConfigError
 from dclm.core.record import read_record
 
 BYTES = Path(__file__).resolve().parents[2] / "recipes" / "experiments" / "bytes.json"
-RENAMED = {"nproc": "num_ranks", "min_nproc": "min_ranks", "compile_": "compile"}
-ALWAYS = {"resume"}
-"""Options of a command that a function always has: it continues what is there."""
+OTHER_DEFAULTS = {"workers", "resume"}
+"""A function uses one process unless a script asks for more, and continues what is there."""
 OF_A_TERMINAL = {"help", "_json", "quiet", "verbose"}
-OF_PYTHON = {"progress", "say"}
+OF_PYTHON = {"progress", "make_progress", "say"}
 
 
 @pytest.mark.parametrize(("function", "command"), [(tokenize, tokenize_command), (train, train_command)])
 def test_a_function_has_the_options_and_defaults_of_its_command(function: Any, command: click.Command) -> None:
     own = inspect.signature(function).parameters
-    given = {RENAMED.get(str(p.name), str(p.name)): p for p in command.params if p.name not in ALWAYS | OF_A_TERMINAL}
+    given = {str(p.name): p for p in command.params if p.name not in OF_A_TERMINAL}
     assert given.keys() - own.keys() == set()
     assert own.keys() - given.keys() - OF_PYTHON == set()
     for name, parameter in given.items():
         if own[name].default is inspect.Parameter.empty:
             assert parameter.required
-        elif name != "workers":  # one process, unless a script asks for more
+        elif name not in OTHER_DEFAULTS:
             stated = parameter.to_info_dict().get("default")
             assert (own[name].default or None) == (stated or None), name
 

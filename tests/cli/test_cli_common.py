@@ -6,18 +6,25 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import click
+import numpy as np
 import pytest
 
 from dclm.board.result import write_result
 from dclm.cli.common import FLAGS
 from dclm.cli.main import dclm, main
 from dclm.cli.options import ConsoleProgress
-from dclm.cli.output import current, open_console, printing, put, put_result, say
+from dclm.cli.output import as_value, current, leave_result, open_console, printing, put, put_result, say
+from dclm.core.errors import DataError
 from tests.board.conftest import build_result
 
 Capture = pytest.CaptureFixture[str]
+
+
+class Fields(NamedTuple):
+    field: float | None
 
 
 def leaves(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -65,7 +72,7 @@ def files(tmp_path: Path) -> dict[str, str]:
         "assets list",
         "assets check",
         "plan TMP/r.yaml",
-        "show TMP/d --no-samples",
+        "show TMP/d --no-samples --tokenizer none",
         "why d1 --in TMP/d",
         "aggregate TMP/scores.json",
         "pool sample --out TMP/sample --documents 3 --files 1",
@@ -93,7 +100,7 @@ def test_documents_say_what_the_tables_say(files: dict[str, str], capsys: Captur
     main(["board", "table", f"{folder}/board", "--json"])
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["name"], row["standing"]) == ("baseline", "apart")
-    main(["show", f"{folder}/d", "--json"])
+    main(["show", f"{folder}/d", "--tokenizer", "none", "--json"])
     shown = json.loads(capsys.readouterr().out)
     assert shown["kind"] == "documents"
     assert shown["steps"][-1]["name"] == "page_length"
@@ -132,24 +139,53 @@ def test_a_failed_command_prints_no_document(files: dict[str, str], capsys: Capt
     assert capsys.readouterr().out == ""
 
 
-def test_whatever_is_printed_becomes_one_document(capsys: Capture) -> None:
+def test_a_command_has_one_result(capsys: Capture) -> None:
     with printing(as_json=True):
-        put("a")
-        open_console().print("b [bold]c[/]")
+        put_result({"value": None}, "text")
         say("for people")
     captured = capsys.readouterr()
-    assert json.loads(captured.out) == {"lines": ["a", "b c"]}
+    assert json.loads(captured.out) == {"value": None}
     assert captured.err == "for people\n"
+    with pytest.raises(AssertionError, match="outside of put_result"), printing(as_json=True):
+        put("a line")
+    with pytest.raises(AssertionError, match="outside of put_result"), printing(as_json=True):
+        open_console()
     with printing(as_json=True):
-        put('{"own": 1}')
-    assert json.loads(capsys.readouterr().out) == {"own": 1}
-    with printing(as_json=True):
-        put("before")
-        put_result({"value": None}, lambda: "text")
-    assert json.loads(capsys.readouterr().out) == {"value": None}
-    with printing(as_json=True):
+        put_result(1, "text")
+        with pytest.raises(AssertionError, match="one result"):
+            put_result(2, "text")
+    capsys.readouterr()
+    with pytest.raises(AssertionError, match="has not called put_result"), printing(as_json=True):
         pass
+    with printing(as_json=True):
+        leave_result()
     assert capsys.readouterr().out == ""
+
+
+def test_a_result_that_an_error_follows_is_printed(capsys: Capture) -> None:
+    def fail() -> None:
+        with printing(as_json=True):
+            put_result([1], "text")
+            raise DataError("a", "b")
+
+    with pytest.raises(DataError):
+        fail()
+    assert json.loads(capsys.readouterr().out) == [1]
+
+
+def test_what_is_unknown_is_null_and_numbers_keep_their_digits() -> None:
+    values = {
+        "a": float("nan"),
+        "b": 1 / 3,
+        "c": np.float32(0.5),
+        "d": Path("x"),
+        "e": {"z", "y"},
+        "f": (Fields(None),),
+    }
+    expected = {"a": None, "b": 1 / 3, "c": 0.5, "d": "x", "e": ["y", "z"], "f": [{"field": None}]}
+    assert as_value(values) == expected
+    with pytest.raises(TypeError, match="object has no form in JSON"):
+        as_value(object())
 
 
 def test_no_progress_for_no_work(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import dclm.documents.tokens
 from dclm.charts.escape import escape, excerpt
+from dclm.cli.main import main
 from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
@@ -29,6 +32,7 @@ from dclm.report.build import Report, build_report
 from dclm.report.page import render_report
 from dclm.report.pictures.histogram import Cut, _Maker, totals
 from dclm.report.pictures.style import POLICY
+from dclm.report.pictures.svg import short
 
 PIPELINE = """
 name: small
@@ -262,3 +266,22 @@ def test_a_file_and_a_domain_that_lose_nearly_everything_raise_alarms(tmp_path: 
 def test_another_artifact_is_refused(sample: Path) -> None:
     with pytest.raises(ConfigError, match="kind pool, allowed: documents"):
         build_report(sample / "pool", None)
+
+
+def test_show_and_report_give_the_same_token_numbers(
+    sample: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bytes_ = Path(__file__).resolve().parents[2] / "recipes" / "experiments" / "bytes.json"
+    monkeypatch.setattr(dclm.documents.tokens, "resolve", lambda name: SimpleNamespace(path=bytes_))
+    estimate = build_report(sample / "out", "bytes").tokens
+    assert estimate is not None
+    capsys.readouterr()
+    main(["show", str(sample / "out"), "--tokenizer", "bytes", "--json"])
+    shown = json.loads(capsys.readouterr().out)
+    assert {int(step): tokens for step, tokens in shown["tokens"]["out"].items()} == dict(estimate.out)
+    main(["show", str(sample / "out"), "--tokenizer", "bytes", "--no-samples"])
+    printed = capsys.readouterr().out
+    page = render_report(build_report(sample / "out", "bytes"))
+    for tokens in estimate.out.values():
+        assert short(tokens) in printed
+        assert short(tokens) in page
