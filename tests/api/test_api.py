@@ -13,6 +13,7 @@ import pytest
 
 import dclm
 from dclm.api import table
+from dclm.cli.main import main
 from dclm.core.errors import ConfigError, IncompleteError
 from dclm.steps import Exact, PageLength, by_name
 
@@ -233,27 +234,27 @@ def test_comparisons_show_themselves() -> None:
 
 
 @pytest.mark.shared
-def test_a_prediction_is_that_of_the_command(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from click.testing import CliRunner
-
-    from dclm.cli.predict import predict
+def test_a_prediction_is_that_of_the_command(
+    shared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from dclm.science.predict.records import find_published, read_table
 
     monkeypatch.setenv("DCLM_SHARED", str(shared))
     corpora = sorted({run.corpus for run in read_table(find_published())})[:2]
     chosen = [word for corpus in corpora for word in ("--corpus", corpus)]
-    printed = CliRunner().invoke(predict, ["--from", "400m", "--to", "1b", "--json", *chosen])
-    if printed.exit_code:
+    command_line = ["predict", "--from", "400m", "--to", "1b", "--json", *chosen]
+    try:
+        main(command_line)
+    except SystemExit:
         with pytest.raises(ConfigError):
             dclm.predict(small="400m", large="1b", corpora=corpora)
         return
     found = dclm.predict(small="400m", large="1b", corpora=corpora)
-    assert found.order.to_arrow().to_pylist() == json.loads(printed.output)["order"]
+    assert found.order.to_arrow().to_pylist() == json.loads(capsys.readouterr().out)["order"]
     assert corpora[0] in found._repr_html_()
 
 
 def test_commands_that_look_take_the_directory_of_a_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from dclm.cli.main import main
 
     (folder / "p.yaml").write_text("name: p\nsteps:\n  - page_length: {of: word, min: 9}\n")
     source = "  - {{name: {}, pool: pool, pipeline: p.yaml}}\n"
