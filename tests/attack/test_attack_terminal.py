@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dclm.cli.ablate import _print
-from dclm.cli.dedup import _difference, _headline
+from dclm.cli.dedup_members import _difference, _headline
 from dclm.cli.main import main
 from dclm.cli.options import open_console, plain, put, say, visible
 from dclm.core.record import Record, write_record
