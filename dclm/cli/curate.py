@@ -17,6 +17,7 @@ from dclm.cli.options import (
     replace_option,
     say,
     trust_option,
+    wait_option,
 )
 from dclm.core.counts import DocumentsCounts, counts_of
 
@@ -44,6 +45,7 @@ _SHARD_BYTES = "Size of a documents file; 0: one per unit. Default: follows the 
 @cache_option
 @engine_options
 @replace_option
+@wait_option
 def curate(
     pipeline: Path,
     more: tuple[str, ...],
@@ -61,6 +63,7 @@ def curate(
     on: str,
     workers: int | None,
     force: bool,
+    wait: bool,
 ) -> None:
     """Run PIPELINE over the records of --pool.
 
@@ -90,7 +93,9 @@ def curate(
     for line in describe_pool(files)[0 if files.unread else 1 :]:
         say(f"pool: {line}")
     with open_engine(on, workers) as engine:
-        record = run(bound, files, out, options, engine, ConsoleProgress(), force=force, cache=cache, say=say)
+        record = run(
+            bound, files, out, options, engine, ConsoleProgress(), wait=wait, force=force, cache=cache, say=say
+        )
     counts = counts_of(record, DocumentsCounts)
     say(
         f"{out}: read {counts.read:,} = kept {counts.kept:,} + dropped {counts.dropped:,}"

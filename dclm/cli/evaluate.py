@@ -16,6 +16,7 @@ from dclm.cli.options import (
     put_result,
     replace_option,
     say,
+    wait_option,
 )
 from dclm.core.errors import ConfigError, DataError
 from dclm.eval.aggregate import aggregate as aggregate_scores
@@ -50,6 +51,7 @@ from dclm.eval.aggregate import centred
 @click.option("--name", help="Name of the result on boards. [default: the model's]")
 @engine_options
 @replace_option
+@wait_option
 def evaluate(
     model: str | None,
     suite: str | None,
@@ -67,6 +69,7 @@ def evaluate(
     on: str,
     workers: int | None,
     force: bool,
+    wait: bool,
 ) -> None:
     """Score MODEL on a suite of tasks.
 
@@ -108,6 +111,7 @@ def evaluate(
             engine=engine,
             progress=ConsoleProgress(),
             say=say,
+            wait=wait,
             force=force,
             include_path=include_path,
         )

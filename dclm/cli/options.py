@@ -29,6 +29,7 @@ from dclm.core.errors import ConfigError
 __all__ = [
     "ADDRESS", "LOCAL_PATH", "ConsoleProgress", "engine_options", "env_option", "force_option", "named_models",
     "open_console", "plain", "put", "put_artifact", "put_result", "replace_option", "say", "trust_option", "visible",
+    "wait_option",
 ]  # fmt: skip
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -89,6 +90,9 @@ cache_option = click.option(
 )
 replace_option = click.option(
     "--force", is_flag=True, help="Replace a finished artifact in --out that was made with other settings."
+)
+wait_option = click.option(
+    "--wait", is_flag=True, help="Wait while another run writes to --out, instead of ending with exit code 4."
 )
 
 

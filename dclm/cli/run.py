@@ -20,6 +20,7 @@ from dclm.cli.options import (
     replace_option,
     say,
     trust_option,
+    wait_option,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
 @cache_option
 @engine_options
 @replace_option
+@wait_option
 def run(
     recipe: Path,
     out: str,
@@ -76,6 +78,7 @@ def run(
     on: str,
     workers: int | None,
     force: bool,
+    wait: bool,
 ) -> None:
     """Run RECIPE from pool to OUT/result.json. Finished stages are reused.
 
@@ -93,6 +96,7 @@ def run(
         min_ranks=min_nproc,
         on_ray=on.startswith("ray"),
         device=device,
+        wait=wait,
         force=force,
         cache=cache,
         make_progress=ConsoleProgress,

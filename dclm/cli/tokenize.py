@@ -16,6 +16,7 @@ from dclm.cli.options import (
     put_result,
     replace_option,
     say,
+    wait_option,
 )
 from dclm.core.config import build, load_yaml
 from dclm.core.errors import ConfigError
@@ -107,6 +108,7 @@ from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import
 @click.option("--allow-incomplete", is_flag=True, help="Accept artifacts with missing parts.")
 @engine_options
 @replace_option
+@wait_option
 def tokenize(
     documents: tuple[str, ...],
     tokenizer: str,
@@ -130,6 +132,7 @@ def tokenize(
     on: str,
     workers: int | None,
     force: bool,
+    wait: bool,
 ) -> None:
     """Tokenize, pack and shuffle DOCUMENTS (artifacts, JSONL, Parquet) into OUT."""
     rule = None if repeats is None else build(DocumentRepeats, load_yaml(repeats))
@@ -162,6 +165,7 @@ def tokenize(
             engine=engine,
             progress=ConsoleProgress(),
             say=say,
+            wait=wait,
             force=force,
             allow_missing=allow_incomplete,
         )

@@ -70,7 +70,8 @@ class InputFile:
     ranges: tuple[ByteRange, ...] = ()
     """Read only these, each a whole compressed record; empty: the whole file."""
     part: ByteRange | None = None
-    """Read only the records that begin in these bytes; None: all of them."""
+    """Read only the records that begin in these bytes (of the uncompressed content, for JSON lines); None: all of
+    them."""
     first_line: int = 0
     """For JSON lines: the number of lines that begin before `part`."""
     identity: str = ""
@@ -102,6 +103,11 @@ def kind_of(path: str) -> PoolKind | None:
     """How a file of this name is read; None for an unknown extension."""
     name = path.lower()
     return next((kind for ending, kind in ENDINGS.items() if name.endswith(ending)), None)
+
+
+def is_packed(path: str) -> bool:
+    """Whether a file is compressed, according to its name."""
+    return path.lower().endswith(PACKED)
 
 
 def list_files(paths: Sequence[str]) -> PoolFiles:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 
-from dclm.pool.files import ByteRange, InputFile
+from dclm.pool.files import ByteRange, InputFile, is_packed
 from dclm.pool.layout import Fields, kept_value, look_up
 from dclm.pool.packing import detect
 from dclm.pool.rows import MAX_FIELD_BYTES, MAX_PAGE_BYTES, Row
-from dclm.pool.streams import is_utf16, open_stream, utf8_text
+from dclm.pool.streams import GuardedStream, is_utf16, open_stream, utf8_text
 
 _ID_PREFIX = "<urn:uuid:"
 _READ_BYTES = 1 << 18
@@ -92,16 +92,36 @@ def _string(value: Mapping[str, object], paths: tuple[str, ...]) -> str | None:
 
 def read_objects(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
     """The lines of the file, or the objects of a `.json` file whose first line is not a complete object."""
-    lines = _lines(file, damage) if file.part is None else _lines_of_part(file, file.part, damage)
-    if ".json" not in file.path.lower().removesuffix(".jsonl").rpartition("/")[2]:
+    part, named = file.part, ".json" in file.path.lower().removesuffix(".jsonl").rpartition("/")[2]
+    if part is not None and named:
+        with contextlib.closing(_lines(file, [])) as whole:
+            spread = _is_spread(_head(whole))
+        if spread and part.offset > 0:
+            return  # objects on several lines are read with the first part
+        part = None if spread else part
+    lines = _lines(file, damage) if part is None else _lines_of_part(file, part, damage)
+    if part is not None or not named:
         yield from lines
         return
-    first = next((line for line in lines if line is None or line.strip()), b"")
-    if first is None or not (first.strip() == b"{" or first.lstrip().startswith(b"[")):
-        yield first
-        yield from lines
-        return
-    yield from _values(itertools.chain([first], lines))
+    head = _head(lines)
+    objects = itertools.chain(head, lines)
+    yield from _values(objects) if _is_spread(head) else objects
+
+
+def _head(lines: Iterator[bytes | None]) -> list[bytes | None]:
+    """The lines up to the first that is not blank."""
+    head: list[bytes | None] = []
+    for line in lines:
+        head.append(line)
+        if line is None or line.strip():
+            break
+    return head
+
+
+def _is_spread(head: list[bytes | None]) -> bool:
+    """Whether a file that begins with these lines holds an array, or objects that are spread over several lines."""
+    first = head[-1] if head else None
+    return first is not None and (first.strip() == b"{" or first.lstrip().startswith(b"["))
 
 
 def _values(lines: Iterable[bytes | None]) -> Iterator[bytes | None]:
@@ -125,16 +145,21 @@ def _values(lines: Iterable[bytes | None]) -> Iterator[bytes | None]:
         yield held.encode("utf-8", "replace")
 
 
-def _lines(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
+def _lines(file: InputFile, damage: list[str]) -> Generator[bytes | None, None, None]:
     """Lines without their ends; None for a line that is too long."""
     with contextlib.closing(open_stream(file.path)) as stream:
         yield from _split(utf8_text(stream, file.path, damage))
 
 
 def _lines_of_part(file: InputFile, part: ByteRange, damage: list[str]) -> Iterator[bytes | None]:
-    """The lines that begin in a part of the file. Compressed files and UTF-16 are read completely with the first
-    part."""
+    """The lines that begin in a part of the file; if it is compressed, in a part of its content.
+
+    Compressed files and UTF-16 under the name of plain files are read completely with the first part.
+    """
     with contextlib.closing(open_stream(file.path)) as stream:
+        if is_packed(file.path):
+            yield from _packed_lines(stream, file.path, part, damage)
+            return
         if detect(stream, stream.path).kind != "plain" or is_utf16(stream):
             if part.offset == 0:
                 yield from _split(utf8_text(stream, file.path, damage))
@@ -143,6 +168,22 @@ def _lines_of_part(file: InputFile, part: ByteRange, damage: list[str]) -> Itera
         stream.seek(start)
         chunks = iter(lambda: stream.read(_READ_BYTES), b"")
         yield from _split(chunks, start, part.offset, part.offset + part.length)
+
+
+def _packed_lines(stream: GuardedStream, path: str, part: ByteRange, damage: list[str]) -> Iterator[bytes | None]:
+    """The lines that begin in a part of the content. Each damage is reported by the part in which it is."""
+    position = 0
+    found: list[str] = []
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal position
+        for data in utf8_text(stream, path, found):
+            position += len(data)
+            yield data
+
+    yield from _split(chunks(), 0, part.offset, part.offset + part.length)
+    if part.offset <= position < part.offset + part.length:
+        damage.extend(found)
 
 
 def _split(chunks: Iterable[bytes], at: int = 0, first: int = 0, end: int | None = None) -> Iterator[bytes | None]:

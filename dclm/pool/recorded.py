@@ -10,9 +10,9 @@ from functools import cache
 
 from dclm.core.errors import DataError, IncompleteError
 from dclm.core.record import RECORD, fingerprint, read_record
-from dclm.core.storage import is_local
+from dclm.core.storage import is_local, sha256_file
 from dclm.core.store import exists, join
-from dclm.pool.files import InputFile, file_identity
+from dclm.pool.files import InputFile, file_identity, is_http
 from dclm.pool.layout import Fields
 
 Stamp = tuple[int, int, int, int]
@@ -63,9 +63,21 @@ def check_recorded(files: Sequence[InputFile], hashes: Sequence[str]) -> None:
         if file.fields != _USUAL:
             expected = fingerprint([expected, asdict(file.fields)])
         if found != expected:
-            actual = file_identity(replace(file, fields=_USUAL))
-            hint = "the file has changed: rebuild it, or restore an intact copy"
-            raise DataError(file.path, f"found sha256 {actual[:12]}…, which differs from {RECORD}", hint)
+            raise _changed(file.path, file_identity(replace(file, fields=_USUAL)))
+
+
+def intact_hash(path: str) -> str:
+    """sha256 of a file's content, also of a remote file. Raises: DataError if its artifact's record has another."""
+    found = sha256_file(path)
+    expected = None if is_http(path) else _recorded_hash(path, _record)
+    if expected not in (None, found):
+        raise _changed(path, found)
+    return found
+
+
+def _changed(path: str, found: str) -> DataError:
+    hint = "the file has changed: rebuild it, or restore an intact copy"
+    return DataError(path, f"found sha256 {found[:12]}…, which differs from {RECORD}", hint)
 
 
 def _recorded_hash(path: str, find: Callable[[str], Mapping[str, str]]) -> str | None:

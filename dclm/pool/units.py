@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dclm.pool.files import ARC, ByteRange, InputFile, file_identity
-from dclm.pool.streams import open_stream
+from dclm.pool.files import ARC, PACKED, ByteRange, InputFile, file_identity, is_packed
+from dclm.pool.streams import open_stream, utf8_text
 from dclm.pool.warc_part import Seam, seams_meet
 
 LARGEST_UNIT_BYTES = 256 << 20
@@ -25,8 +25,14 @@ _OPENING_BYTES = 16 << 10
 _MOST_FILES = 1000
 _CUTTABLE = (
     *(f".{stem}{packed}" for stem in ("warc", "wet", "wat") for packed in ("", ".gz", ".zst", ".zstd")),
-    *(".jsonl", ".ndjson", ".jl", ".parquet"),
-)  # fmt: skip
+    *(f".{stem}{packed}" for stem in ("jsonl", "ndjson", "jl") for packed in ("", *PACKED)),
+    ".parquet",
+)
+_EXPANSION = 3
+"""Compressed JSON lines are assumed to hold this many times their size; the last part holds whatever is beyond."""
+_MOST_PACKED_PARTS = 16
+"""Each part of compressed JSON lines is reached by decompressing everything before it."""
+_ENDLESS = 1 << 60
 _READ_BYTES = 1 << 20
 
 Unit = tuple[InputFile, ...]
@@ -78,16 +84,23 @@ def _alike(one: InputFile, other: InputFile) -> bool:
 
 
 def _parts(file: InputFile, size: int) -> list[InputFile]:
-    """The file in even parts of about `size` bytes, if it can be divided and is large enough for two."""
+    """The file in even parts of about `size` bytes, if it can be divided and is large enough for two.
+
+    The parts of compressed JSON lines are ranges of their content, whose size the listing does not tell.
+    """
     count = file.size // size
     if count < 2 or file.ranges or file.part is not None or not _can_be_cut(file):
         return [file]
-    edges = [file.size * i // count for i in range(count + 1)]
+    if file.kind == "jsonl" and is_packed(file.path):
+        count = min(count, _MOST_PACKED_PARTS)
+        edges = [*(_EXPANSION * file.size * i // count for i in range(count)), _ENDLESS]
+    else:
+        edges = [file.size * i // count for i in range(count + 1)]
     return [replace(file, part=ByteRange(start, end - start)) for start, end in itertools.pairwise(edges)]
 
 
 def _can_be_cut(file: InputFile) -> bool:
-    """Whether reading can begin in the middle: at a member, a row group or a line."""
+    """Whether the file has places at which a part can begin: members, row groups or lines."""
     name = file.path.lower()
     return name.endswith(_CUTTABLE) and not name.endswith(ARC)
 
@@ -107,12 +120,14 @@ def survey(files: Sequence[InputFile]) -> tuple[str, tuple[int, ...]]:
 
 def _lines_before(parts: Sequence[ByteRange], path: str) -> Iterator[int]:
     """The number of lines that begin before each of the parts that a file consists of."""
-    ends, last = 0, b""
+    ends, last, rest = 0, b"", b""
     with contextlib.closing(open_stream(path)) as stream:
+        content = utf8_text(stream, path, []) if is_packed(path) else iter(lambda: stream.read(_READ_BYTES), b"")
         for part in parts:
             yield ends + (last not in (b"", b"\n"))
             left = part.length
-            while left > 0 and (data := stream.read(min(left, _READ_BYTES))):
+            while left > 0 and (data := rest or next(content, b"")):
+                data, rest = data[:left], data[left:]
                 ends, last = ends + data.count(b"\n"), data[-1:]
                 left -= len(data)
 

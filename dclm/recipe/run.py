@@ -60,8 +60,7 @@ _OF_A_RUN = ("result.json", "*/record.json", "*/*/record.json", "pool/*/*/record
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Options of one call, in addition to the recipe; only `limit` changes any output by more than
-    rounding."""
+    """Options of one call, in addition to the recipe; only `limit` changes any output by more than rounding."""
 
     limit: int | None = None
     """Maximum number of records to read from each source."""
@@ -79,6 +78,8 @@ class RunOptions:
     """Directory or URL for work of curation that later runs reuse."""
     force: bool = False
     """Replace finished artifacts that an earlier version of the recipe made."""
+    wait: bool = False
+    """Wait while another run writes to the directory."""
     device: Device = "auto"
     """For training and evaluation: `auto` uses a GPU if the machine that does the work has one."""
     make_progress: Callable[[], Progress] = NullProgress
@@ -116,7 +117,7 @@ class Run:
         stages = (self.make_pools, self.curate, self.tokenize, self.train, self.evaluate)
         claim_folder(self.layout.out, "run", self._given(), known=_OF_A_RUN)
         made = self.layout.out
-        with held(self.layout.out, say=self.options.say):
+        with held(self.layout.out, wait=self.options.wait, say=self.options.say):
             for stage in stages[: STAGES.index(self.options.until) + 1]:
                 made = stage()
         return made

@@ -17,9 +17,9 @@ from dclm.core.errors import ConfigError, DataError
 from dclm.core.progress import NullProgress
 from dclm.core.record import Kind, Record, describe_files, fingerprint
 from dclm.core.stage import Workspace, run_stage, unit_files
-from dclm.core.storage import sha256_file
-from dclm.pool.files import list_files
+from dclm.pool.files import InputFile, list_files
 from dclm.pool.read import Tally, read_file
+from dclm.pool.recorded import intact_hash, require_unchanged, stamps
 from dclm.select.classifier.spec import TextSource
 
 
@@ -31,21 +31,28 @@ def make_artifact(
     fit: Callable[[Path], Mapping[str, object]],
     inputs: Mapping[str, str] | None = None,
     *,
+    missing: Sequence[str] | None = None,
     force: bool = False,
 ) -> Record:
     """Make the artifact at `out`, or reuse one of the same fingerprint; returns its record.
 
     config: everything that determines the bytes, without paths. inputs: role → sha256 of each input besides `sources`.
     fit: writes the files into a directory and returns the counts for the record. force: replace an artifact that other
-    settings made.
+    settings made. missing: what `fit` could not read, filled by it.
+
+    Raises: DataError if a file of the sources differs from the record of its artifact, or changes while it is read.
     """
     started, cpu = time.time(), time.process_time()
-    hashes = {**_hashes(sources), **(inputs or {})}
+    read = _files(sources)
+    before = stamps(list(read.values()))
+    content = {role: intact_hash(file.path) for role, file in read.items()}
+    hashes = {**content, **(inputs or {})}
     identity = fingerprint({"config": config, "inputs": hashes})
 
     def make(space: Workspace) -> Record:
         with unit_files(space.out) as (directory, _):
             counts = fit(directory)
+            require_unchanged(list(read.values()), before, list(content.values()))
             files = describe_files(directory)
         space.sweep(("",), {entry.path for entry in files})
         return Record(
@@ -56,6 +63,7 @@ def make_artifact(
             inputs=hashes,
             counts=counts,
             files=files,
+            missing=tuple(missing or ()),
             provenance={"cpu_seconds": round(time.process_time() - cpu, 3)},
         )
 
@@ -72,27 +80,34 @@ def make_artifact(
     )
 
 
-def _hashes(sources: Mapping[str, Sequence[TextSource]]) -> dict[str, str]:
-    """Role → sha256 of every file of every source."""
-    found = {}
-    for side, some in sources.items():
-        for number, source in enumerate(some):
-            for file in list_files([source.path]):
-                found[f"{side}[{number}]/{file.name}"] = sha256_file(file.path)
-    return found
+def _files(sources: Mapping[str, Sequence[TextSource]]) -> dict[str, InputFile]:
+    """Role → each file of every source."""
+    return {
+        f"{side}[{number}]/{file.name}": file
+        for side, some in sources.items()
+        for number, source in enumerate(some)
+        for file in list_files([source.path])
+    }
 
 
 def _read_texts(source: TextSource, where: str) -> Iterator[tuple[str, str]]:
-    """Location and text of each document that has text."""
+    """Location and text of each document that has text. Raises: DataError for a damaged file or a bad record."""
     for file in list_files([source.path]):
-        for batch in read_file(file, Tally()):
+        tally = Tally()
+        for batch in read_file(file, tally):
             if "text" not in batch.schema.names:
                 hint = "curate the pool first and use its documents"
                 raise ConfigError(f"{where}: {source.path}", f"{file.name} contains pages, allowed: text", hint)
+            reject = batch.column("_reject")
+            if reject.null_count < len(reject):
+                row = int(pc.index(pc.is_valid(reject), pa.scalar(True)).as_py())
+                raise DataError(file.path, f"{batch.column('source')[row]}: {reject[row]}", "fix the file")
             batch = _selected(batch, source, f"{where}: {source.path}")
             for place, text in zip(batch.column("source").to_pylist(), batch.column("text").to_pylist(), strict=True):
                 if text and not text.isspace():
                     yield place, text
+        if tally.damage:
+            raise DataError(file.path, tally.damage[0], "fix the file, or copy it again if it was truncated")
 
 
 def _selected(batch: pa.RecordBatch, source: TextSource, where: str) -> pa.RecordBatch:

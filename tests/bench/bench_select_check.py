@@ -144,7 +144,7 @@ def ranks() -> None:
     from scipy.sparse.linalg import spsolve
 
     pages = tuple(str(path) for path in sorted(Path(SHARED, "web").glob("crawl-*.warc.gz")))
-    names, sources, targets = host_graph(pages)
+    names, sources, targets = host_graph(pages, [])
     count, damping = len(names), 0.85
     degree = np.bincount(sources, minlength=count)
     links = csr_matrix((damping / degree[sources], (targets, sources)), shape=(count, count))

@@ -114,6 +114,54 @@ def test_parts_of_json_lines_hold_its_lines(
     assert damage == []
 
 
+PACKED = {
+    "gz": gzip.compress,
+    "members.gz": lambda data: gzip.compress(data[:50]) + gzip.compress(data[50:]),
+    "zst": zstandard.ZstdCompressor().compress,
+    "plain.gz": lambda data: data,
+    "utf-16.gz": lambda data: gzip.compress(codecs.BOM_UTF16_LE + data.decode().encode("utf-16-le")),
+    "cut.gz": lambda data: gzip.compress(data, mtime=0)[: -8 if len(data) < 20 else -len(data) // 8],
+}  # fmt: skip
+"""How JSON lines are compressed, well or badly."""
+
+
+@pytest.mark.parametrize("form", PACKED)
+@given(
+    lines=st.lists(st.text(max_size=6).map(lambda text: json.dumps({"text": text})) | st.sampled_from(["", "{", " "])),
+    ending=st.sampled_from(["", "\n", "\n\n"]),
+    edges=st.lists(st.integers(1, 300), max_size=4, unique=True),
+)
+@settings(max_examples=25)
+def test_parts_of_compressed_json_lines_hold_its_lines(
+    form: str, lines: list[str], ending: str, edges: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Parts are ranges of the content; damage is reported by one of them."""
+    data = ("\n".join(lines) + ending).encode() or b"\n"
+    file = put(tmp_path_factory.mktemp("lines") / f"a.jsonl.{form.rpartition('.')[2]}", PACKED[form](data))
+    rows, tally = rows_of(file)
+    bounds = [0, *sorted(edges), 1 << 60]
+    parts = [replace(file, part=ByteRange(a, b - a)) for a, b in itertools.pairwise(bounds)]
+    _, before = survey(parts)
+    parts = [replace(part, first_line=n) for part, n in zip(parts, before, strict=True)]
+    assert read_parts(parts) == (rows, [line for line in tally.damage if line != "contains no records"])
+
+
+def test_compressed_objects_on_several_lines_are_read_with_the_first_part(tmp_path: Path) -> None:
+    data = json.dumps([{"text": f"t{i}"} for i in range(50)], indent=1).encode()
+    file = put(tmp_path / "a.jsonl.gz", gzip.compress(data))
+    rows, _ = rows_of(file)
+    assert len(rows) == 50
+    assert read_parts([replace(file, part=ByteRange(a, 300)) for a in range(0, 900, 300)]) == (rows, [])
+
+
+def test_large_compressed_json_lines_are_cut_into_at_most_sixteen_parts() -> None:
+    units = cut([sized("a.jsonl.zst", 1 << 30)], 128 << 20)
+    bounds = [unit[0].part for unit in units]
+    assert [part and part.offset for part in bounds] == [3 * i << 27 for i in range(8)]
+    assert all(a and b and a.offset + a.length == b.offset for a, b in itertools.pairwise(bounds))
+    assert len(cut([sized("a.jsonl.gz", 1 << 40)], 128 << 20)) == 16
+
+
 HIDDEN = {
     "gzip": gzip.compress,
     "utf-16-le": lambda data: codecs.BOM_UTF16_LE + data.decode().encode("utf-16-le"),
@@ -181,7 +229,7 @@ def test_the_largest_pools_are_cut_into_a_million_units_at_most() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a.jsonl.gz", "a.json", "a.arc.gz", "a.warc.lz4", "a.jsonl.zst"], ids=lambda name: str(name)
+    "name", ["a.json.gz", "a.json", "a.arc.gz", "a.warc.lz4", "a.csv.zst"], ids=lambda name: str(name)
 )
 def test_what_cannot_be_read_from_the_middle_is_not_cut(name: str) -> None:
     assert cut([sized(name, 1 << 30)]) == [(sized(name, 1 << 30),)]

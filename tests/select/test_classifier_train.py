@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import fasttext
@@ -16,7 +18,9 @@ from dclm.cli.score import score
 from dclm.core import stage
 from dclm.core.config import build, parse_yaml
 from dclm.core.errors import ConfigError, DataError, IncompleteError
-from dclm.core.record import read_record
+from dclm.core.record import FileEntry, Record, read_record, write_record
+from dclm.core.storage import sha256_file
+from dclm.select.classifier import train as training
 from dclm.select.classifier.examples import read_examples
 from dclm.select.classifier.score import judge
 from dclm.select.classifier.spec import ClassifierSpec, TextSource
@@ -135,6 +139,51 @@ def test_a_source_without_text_is_named(spec: ClassifierSpec, tmp_path: Path) ->
     with pytest.raises(DataError, match=r"negatives\[1\]"):
         train_classifier(spec, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == [".work"]
+
+
+def damaged(path: Path) -> None:
+    path.write_bytes(gzip.compress(path.read_bytes())[:-4])
+
+
+def with_a_bad_line(path: Path) -> None:
+    path.write_text(path.read_text() + "{no JSON\n")
+
+
+def with_another_byte(path: Path) -> None:
+    """A file of a finished artifact, changed afterwards."""
+    entry = FileEntry(path=path.name, sha256=sha256_file(path), bytes=path.stat().st_size)
+    record = Record(kind="pool", name="p", fingerprint="f", config={}, inputs={}, counts={}, files=(entry,))
+    write_record(path.parent, record)
+    path.write_bytes(path.read_bytes().replace(b"buy", b"bye"))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (damaged, "truncated gzip at byte"),
+        (with_a_bad_line, "worse.jsonl#100: line 101: not JSON"),
+        (with_another_byte, "which differs from record.json"),
+    ],
+)
+def test_no_example_is_lost_unsaid(
+    harm: Callable[[Path], None], message: str, spec: ClassifierSpec, tmp_path: Path
+) -> None:
+    harm(tmp_path / "worse.jsonl")
+    with pytest.raises(DataError, match=message):
+        train_classifier(spec, tmp_path / "out")
+    assert not (tmp_path / "out" / "record.json").exists()
+
+
+def test_examples_that_change_while_they_are_read_are_named(
+    spec: ClassifierSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(*given: object) -> object:
+        (tmp_path / "bad.jsonl").write_text('{"text": "other"}\n')
+        return read_examples(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "read_examples", changed)
+    with pytest.raises(DataError, match="was changed while being read"):
+        train_classifier(spec, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def write_warc(path: Path) -> None:
 
 def test_links_between_hosts_count_once(tmp_path: Path) -> None:
     write_warc(tmp_path / "p.warc.gz")
-    names, sources, targets = host_graph((str(tmp_path / "p.warc.gz"),))
+    names, sources, targets = host_graph((str(tmp_path / "p.warc.gz"),), [])
     assert names.to_pylist() == ["org.a", "org.b", "org.c"]
     assert list(zip(sources.tolist(), targets.tolist(), strict=True)) == [(0, 1), (0, 2), (1, 2)]
 
@@ -147,6 +147,14 @@ def test_ranks_of_the_pools_own_links_are_a_file_like_common_crawls(tmp_path: Pa
     assert (np.diff(ranks) > 0).all()
     assert ranks.sum() == pytest.approx(1)
     assert rank_hosts(spec, tmp_path / "two").files == record.files
+    assert record.missing == ()
+
+
+def test_pages_that_cannot_be_read_are_named_in_the_record(tmp_path: Path) -> None:
+    write_warc(tmp_path / "p.warc.gz")
+    (tmp_path / "p.warc.gz").write_bytes((tmp_path / "p.warc.gz").read_bytes()[:-9])
+    (missing,) = rank_hosts(HostGraphSpec(pages=(str(tmp_path / "p.warc.gz"),)), tmp_path / "out").missing
+    assert missing.startswith("p.warc.gz: truncated")
 
 
 def test_text_has_no_links(tmp_path: Path) -> None:

@@ -56,8 +56,10 @@ def rank_hosts(spec: HostGraphSpec, out: Path | str, *, force: bool = False) -> 
     config = canonical(spec.with_paths(lambda path: ""))
     assert isinstance(config, dict)
 
+    missing: list[str] = []
+
     def fit(directory: Path) -> dict[str, object]:
-        names, sources, targets = host_graph(spec.pages)
+        names, sources, targets = host_graph(spec.pages, missing)
         if not len(names):
             raise DataError("pages", "found no page with a host", "check the files")
         rank, rounds = pagerank(len(names), sources, targets, spec.damping, spec.tolerance)
@@ -70,17 +72,18 @@ def rank_hosts(spec: HostGraphSpec, out: Path | str, *, force: bool = False) -> 
         return {"hosts": len(names), "links": len(sources), "rounds": rounds}
 
     pages = [TextSource(path=path) for path in spec.pages]
-    return make_artifact(out, "model", config, {"pages": pages}, fit, force=force)
+    return make_artifact(out, "model", config, {"pages": pages}, fit, missing=missing, force=force)
 
 
-def host_graph(pages: tuple[str, ...]) -> tuple[pa.StringArray, Ints, Ints]:
+def host_graph(pages: tuple[str, ...], missing: list[str]) -> tuple[pa.StringArray, Ints, Ints]:
     """Names of the hosts (reversed, sorted), and the links between their indices, each pair once.
 
+    missing: gets a line for everything that could not be read.
     Raises: ConfigError if the files contain text instead of pages.
     """
     known: dict[str, int] = {}
     pairs: set[tuple[int, int]] = set()
-    for sources, targets in _links(pages):
+    for sources, targets in _links(pages, missing):
         own = [known.setdefault(name, len(known)) for name in reversed_hosts(sources).to_pylist()]
         for source, linked in zip(own, targets, strict=True):
             for name in reversed_hosts(hosts(pa.array(sorted(linked), pa.string()))).to_pylist():
@@ -96,10 +99,11 @@ def host_graph(pages: tuple[str, ...]) -> tuple[pa.StringArray, Ints, Ints]:
     return pa.array(names, pa.string()), edges[:, 0], edges[:, 1]
 
 
-def _links(pages: tuple[str, ...]) -> Iterator[tuple[pa.StringArray, list[set[str]]]]:
+def _links(pages: tuple[str, ...], missing: list[str]) -> Iterator[tuple[pa.StringArray, list[set[str]]]]:
     """Batches of the host of each page, and the addresses that it links to."""
     for file in list_files(list(pages)):
-        for batch in read_file(file, Tally()):
+        tally = Tally()
+        for batch in read_file(file, tally):
             if "body" not in batch.schema.names:
                 raise ConfigError(file.path, "contains text, allowed: WARC files of pages")
             own = hosts(batch.column("url"))
@@ -109,6 +113,7 @@ def _links(pages: tuple[str, ...]) -> Iterator[tuple[pa.StringArray, list[set[st
                 {link.decode("utf-8", "replace") for link in _LINK.findall(body)} if body else set() for body in bodies
             ]
             yield own.filter(own.is_valid()), targets
+        missing += [f"{file.name}: {damage}" for damage in tally.damage]
 
 
 def pagerank(count: int, sources: Ints, targets: Ints, damping: float, tolerance: float) -> tuple[Floats, int]:
