@@ -24,7 +24,16 @@ from dclm.core.record import RECORD, Kind, Record, provenance, write_record
 from dclm.core.replaced import note_replaced, replaced_files, reused
 from dclm.core.storage import is_local, remove_temporary
 from dclm.core.store import absolute, delete_tree, join, open_store
-from dclm.core.unit_files import CONSUMED, FILES, VERSIONS, consumed, files_are_intact, publish, unit_files
+from dclm.core.unit_files import (
+    CONSUMED,
+    FILES,
+    VERSIONS,
+    consumed,
+    files_are_intact,
+    present_files_are_intact,
+    publish,
+    unit_files,
+)
 
 
 class Unit(Protocol):
@@ -95,6 +104,7 @@ class Workspace:
         need_consumed: files that later work consumes must still exist, or else their unit runs again.
 
         Files left by an earlier run are first compared with their hashes; units whose files have changed are run again.
+        Raises: DataError if files that later work consumes have changed, and what they were made from may be gone.
         """
         self.progress.start(label, total)
         todo: list[int] = []
@@ -140,6 +150,8 @@ class Workspace:
             return True
         self.unchecked.discard(unit.fingerprint)
         if files_are_intact(unit.directory, outcome, consumed):
+            if not consumed and not present_files_are_intact(unit.directory, outcome):
+                raise self._changed(unit)  # what they were made from may be gone
             return True
         if not files_are_intact(unit.directory, outcome):
             self.say(f"{unit.directory}: has changed since it was written, and is made again")
@@ -152,9 +164,12 @@ class Workspace:
         """
         outcome = self.finished.get(unit.fingerprint)
         if outcome is not None and not self._is_intact(unit, outcome):
-            hint = f"delete {self.work}, from which it was reused, and run again"
-            raise DataError(unit.directory, "has changed since it was written", hint)
+            raise self._changed(unit)
         return outcome is not None
+
+    def _changed(self, unit: Unit) -> DataError:
+        hint = f"delete {self.work}, from which it was reused, and run again"
+        return DataError(unit.directory, "has changed since it was written", hint)
 
     def run_one(self, function: Callable[[U], Outcome], unit: U) -> Outcome:
         """Run one unit in this process, or reuse it if it is finished."""

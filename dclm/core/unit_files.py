@@ -65,10 +65,23 @@ def consumed(outcome: dict[str, Any], suffix: str = "") -> dict[str, Any]:
 
 def files_are_intact(address: str, outcome: Outcome, with_consumed: bool = False) -> bool:
     """Whether a unit's files are unchanged: compares the content on a disk, the version in an object store."""
-    files = [outcome.get(key, {}) for key in ((FILES, CONSUMED) if with_consumed else (FILES,))]
+    return _are_intact(address, outcome, (FILES, CONSUMED) if with_consumed else (FILES,))
+
+
+def present_files_are_intact(address: str, outcome: Outcome) -> bool:
+    """Whether those of a unit's consumed files that still exist are unchanged."""
+    return _are_intact(address, outcome, (CONSUMED,), missing=True)
+
+
+def _are_intact(address: str, outcome: Outcome, keys: tuple[str, ...], missing: bool = False) -> bool:
+    """missing: whether files may be missing."""
+    files = [outcome.get(key, {}) for key in keys]
     for name, (size, digest) in (item for found in files if isinstance(found, Mapping) for item in found.items()):
         store, key = split(join(address, name))
-        if store.size(key) != size:
+        found_size = store.size(key)
+        if found_size is None and missing:
+            continue
+        if found_size != size:
             return False
         version = _versions(outcome).get(name)
         if version is not None and store.version(key) != version:

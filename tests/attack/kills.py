@@ -197,10 +197,10 @@ class Harness:
             if flipped:
                 self.tally.outcomes["made again or without effect"] += 1
             return
-        said = "\n".join([child.output(), *(f"differs: {key}" for key in differing)])
+        said = "\n".join([f"flipped: {flipped}", child.output(), *(f"differs: {key}" for key in differing)])
         assert flipped is not None, f"ended with {code} though nothing was flipped: {said}"
         if code == 0:
-            self._verify(out, 3)
+            assert self._verify(out, None) == 3, f"nothing noticed the flipped bit: {said}"
             self.tally.outcomes["not read any more, named by `dclm verify`"] += 1
         else:
             assert code in (2, 3, 4), f"{flipped}: exit code {code}: {said}"
