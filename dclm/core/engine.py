@@ -36,7 +36,11 @@ class Engine(Protocol):
         """Number of GPUs on the nodes that run units now; None for this machine's, which torch knows."""
 
     def for_stage(self, kind: str) -> Engine:
-        """This engine with the resource requests of the stage that makes artifacts of this kind."""
+        """This engine with the resource requests of the stage that makes artifacts of this kind. It may keep
+        processes for later calls of `map` until `end_stage`."""
+
+    def end_stage(self) -> None:
+        """End the processes that are kept for further work of the stage."""
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
@@ -61,6 +65,9 @@ class SerialEngine:
 
     def for_stage(self, kind: str) -> Engine:
         return self
+
+    def end_stage(self) -> None:
+        pass
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False

@@ -245,6 +245,7 @@ def run_stage(
         try:
             record = make(space)
         finally:
+            space.engine.end_stage()
             journal.flush()
         lease.check()
         assert record.kind == kind

@@ -35,13 +35,25 @@ class LocalEngine:
 
     def __init__(self, workers: int | None = None) -> None:
         self._workers = workers or os.cpu_count() or 1
+        self._keeps = False
+        self._kept: ProcessPoolExecutor | None = None
 
     @property
     def workers(self) -> int:
         return self._workers
 
     def for_stage(self, kind: str) -> Engine:
-        return self
+        """An engine whose processes serve all calls of `map` until `end_stage`, so that they import libraries once."""
+        if self._workers == 1:
+            return self
+        engine = LocalEngine(self._workers)
+        engine._keeps = True
+        return engine
+
+    def end_stage(self) -> None:
+        if self._kept is not None:
+            self._kept.shutdown()
+            self._kept = None
 
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
@@ -70,14 +82,13 @@ class LocalEngine:
         workers: int,
         gpus: tuple[str, ...],
     ) -> Generator[tuple[int, R], None, bool]:
-        """The lifetime of one process pool: until all units are done, or one has killed its process. False when none is
-        left.
+        """Work with one process pool until all units are done, or one has killed its process. False when none is left.
 
         again: units that were running when a process died, each to be run alone; finished ones are removed.
         """
-        context = _WorkerContext()
-        started = context.Value("i", 0)
-        pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(started, gpus))
+        pool = self._take_pool(workers, gpus)
+        drawn: Group[U] | None = None
+        finished = False
         running: dict[Future[Done[R]], Group[U]] = {}
         patience = _Patience()
         alone = iter([Group(index, [attempt.unit]) for index, attempt in sorted(again.items())])
@@ -87,8 +98,11 @@ class LocalEngine:
                     group = next(alone, None) or groups.draw()
                     if group is None:
                         break
+                    drawn = group
                     running[pool.submit(run_group, function, group)] = group
+                    drawn = None
                 if not running:
+                    finished = not stopping.requested()
                     return False
                 for future in wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED).done:
                     done = future.result()
@@ -101,6 +115,9 @@ class LocalEngine:
         except BrokenProcessPool as error:
             if stopping.requested():
                 return False
+            if drawn is not None:  # a worker died before the pool took it
+                for offset, unit in enumerate(drawn.units):
+                    again.setdefault(drawn.first + offset, _Attempt(unit))
             for group in running.values():
                 for offset, unit in enumerate(group.units):
                     index = group.first + offset
@@ -111,7 +128,19 @@ class LocalEngine:
                         raise DataError("worker", what, "use fewer --workers, or check `dmesg`") from error
             return True
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            if finished and self._keeps and not gpus and self._kept is None:
+                self._kept = pool
+            else:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _take_pool(self, workers: int, gpus: tuple[str, ...]) -> ProcessPoolExecutor:
+        """The processes that an earlier call has left, or new ones. Those with a GPU are always new."""
+        if self._kept is not None and not gpus:
+            pool, self._kept = self._kept, None
+            return pool
+        context = _WorkerContext()
+        started = context.Value("i", 0)
+        return ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(started, gpus))
 
 
 class _Patience:

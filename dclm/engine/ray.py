@@ -70,6 +70,9 @@ class RayEngine:
         engine._owned, engine._kind = False, kind
         return engine
 
+    def end_stage(self) -> None:
+        """Nothing to do: Ray ends its idle processes."""
+
     def _needs(self, on_gpu: bool) -> Needs:
         """The resources that a unit requests from Ray. A cluster started by this engine has only this machine, so a
         unit requests only CPUs."""

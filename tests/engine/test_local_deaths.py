@@ -1,10 +1,12 @@
-"""A worker that dies: the others may wait for what it held, and the run continues without it."""
+"""Workers that die, or are kept for further work: the run continues without a dead one, and no unit is lost."""
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
+from multiprocessing import active_children
 from pathlib import Path
 
 from dclm.engine.local import LocalEngine
@@ -28,3 +30,44 @@ def test_a_worker_that_waits_for_a_dead_one_does_not_stop_the_run(tmp_path: Path
     units = [(number, str(tmp_path)) for number in range(6)]
     assert sorted(LocalEngine(3).map(wait_or_die, units)) == [(number, number) for number in range(6)]
     assert (tmp_path / "died").exists()
+
+
+def process(unit: int) -> int:
+    return os.getpid()
+
+
+def kill(number: int) -> None:
+    """Kill a process and wait until it has ended."""
+    ended = os.pidfd_open(number)
+    os.kill(number, signal.SIGKILL)
+    select.select([ended], [], [])
+    os.close(ended)
+
+
+def test_a_worker_that_dies_while_results_are_read_costs_no_unit() -> None:
+    """The pool breaks between two units: what it has not taken yet is run by the next pool."""
+    found = {}
+    for index, worker in LocalEngine(2).map(process, range(20)):
+        if not found:
+            kill(worker)
+        found[index] = worker
+    assert sorted(found) == [*range(20)]
+    assert len(set(found.values())) > 1
+
+
+def test_a_stage_keeps_its_workers_until_it_ends() -> None:
+    engine = LocalEngine(2).for_stage("documents")
+    first = {worker for _, worker in engine.map(process, range(20))}
+    second = {worker for _, worker in engine.map(process, range(20))}
+    assert {child.pid for child in active_children()} >= first | second
+    assert len(first | second) <= 2
+    engine.end_stage()
+    assert not {child.pid for child in active_children()} & (first | second)
+
+
+def test_a_worker_that_dies_while_it_is_idle_costs_no_unit() -> None:
+    engine = LocalEngine(2).for_stage("documents")
+    kill(next(worker for index, worker in list(engine.map(process, range(20)))))
+    found = dict(engine.map(process, range(20)))
+    engine.end_stage()
+    assert sorted(found) == [*range(20)]
