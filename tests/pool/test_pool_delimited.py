@@ -20,6 +20,8 @@ from dclm.core.errors import DataError
 from dclm.pool.files import list_files
 from dclm.pool.read import Tally, read_file
 from dclm.pool.spec import PoolMap, resolve_pool
+from dclm.select.classifier.examples import read_examples
+from dclm.select.classifier.spec import ClassifierSpec, TextSource
 
 
 def rows(path: Path, **fields: object) -> list[dict[str, object]]:
@@ -134,3 +136,14 @@ def test_a_recipe_names_it_so_too(hub: Path, tmp_path: Path) -> None:
 def test_nothing_is_downloaded_unasked(hub: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)no such dataset in .*hf download me/other --repo-type data"):
         list_files(["hf:me/other"])
+
+
+def test_classifiers_take_examples_from_csv_and_the_hub(hub: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.csv").write_text("id,text\n1,three\n2,four\n")
+    spec = ClassifierSpec(
+        positives=(TextSource(path="hf:me/set"),),
+        negatives=(TextSource(path=str(tmp_path / "bad.csv")),),
+        held_out_fraction=0.5,
+    )
+    train, held_out = read_examples(spec)
+    assert {example.text.split()[-1] for example in (*train, *held_out)} == {"one", "two", "three", "four"}
