@@ -153,10 +153,10 @@ class Run:
         return {f.path: f.sha256 for f in read_record(self.out).files}
 
 
-def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
-    """None if it is still running after a moment."""
+def exit_code(process: subprocess.Popen[bytes], wait: float = 0.05) -> int | None:
+    """None if it is still running after `wait` seconds."""
     try:
-        return process.wait(timeout=0.05)
+        return process.wait(timeout=wait)
     except subprocess.TimeoutExpired:
         return None
 
@@ -171,7 +171,7 @@ def run_with_kills(run: Run, nodes: Nodes, draw: random.Random, most: int, strid
     restarts, hurt = 0, False
     victim, at = draw.choice(VICTIMS), draw.randint(0, stride)
     while True:
-        code = _exit_code(process)
+        code = exit_code(process)
         if code == 0:
             return killed
         if code is not None:

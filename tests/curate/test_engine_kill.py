@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from engine_kills import Run, write_pipeline
+from engine_kills import Run, exit_code, write_pipeline
 from engine_steps import write_lines
 
 from dclm.core.engine import SerialEngine
@@ -32,7 +32,7 @@ def calm_run(work: Path) -> Run:
 def kill_after(run: Run, units: int, workers: int) -> bool:
     """SIGKILL the whole group once this many units are committed; False if the run ended first."""
     process = run.start("local", workers)
-    while process.poll() is None:
+    while exit_code(process, wait=0.01) is None:
         if run.committed() >= units:
             os.killpg(process.pid, signal.SIGKILL)
             break
