@@ -78,6 +78,8 @@ def _fold(point: int) -> list[int] | None:
         return None
     if _is_deleted(point, category):
         return []
+    if unicodedata.is_normalized("NFKD", char) and char.casefold() == char:
+        return [point]  # as most characters do, and the rest takes longer
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", char).casefold())
     if any(c.isspace() for c in apart):
         return [point]
