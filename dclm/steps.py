@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from dclm.curate.catalog import SHIPPED
 from dclm.curate.catalog import STEPS as by_name
-from dclm.curate.step import Filter, Global, Map, Ordered, Step
+from dclm.curate.global_step import Global
+from dclm.curate.step import Filter, Map, Ordered, Step
 
 if TYPE_CHECKING:
     from dclm.curate.catalog import *  # noqa: F403

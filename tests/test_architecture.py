@@ -22,6 +22,7 @@ LAYERS = (
     {"curate.quantity", "curate.passes"},
     {"curate.step"},
     {"curate.measured"},
+    {"curate.global_step"},
     {"assets"},
     {"text"},
     {"pool", "extract", "filters", "dedup", "model"},

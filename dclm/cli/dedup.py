@@ -10,20 +10,15 @@ import click
 from rich.box import SIMPLE
 from rich.table import Table
 
+from dclm.cli.dedup_index import index
 from dclm.cli.dedup_items import items
 from dclm.cli.dedup_members import print_members
 from dclm.cli.options import (
-    ADDRESS,
     LOCAL_PATH,
-    ConsoleProgress,
-    engine_options,
     force_option,
     open_console,
     put,
-    put_artifact,
     put_result,
-    replace_option,
-    say,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +36,7 @@ def dedup() -> None:
     """Index documents to deduplicate others against, inspect clusters of near-duplicates, and choose bands."""
 
 
+dedup.add_command(index)
 dedup.add_command(items)
 
 
@@ -99,71 +95,6 @@ def _print_bands(
         table.add_row(f"{value:.2f}", f"{chosen.found(value):.2%}", *more)
     open_console().print(table)
     put(f"half of the pairs are found at {chosen.threshold:.3f}")
-
-
-@dedup.command()
-@click.argument("documents", nargs=-1, required=True, metavar="DOCUMENTS...")
-@click.option(
-    "--step",
-    "text",
-    required=True,
-    metavar="STEP",
-    help="exact, minhash, bloom or substring; with settings in YAML: 'minhash: {bands: 14, rows: 8}'.",
-)
-@click.option("--include", multiple=True, metavar="INDEX", help="Existing index to include in the new one; repeatable.")
-@click.option("--room", type=click.IntRange(1), help="bloom: number of n-grams that the filter must have room for.")
-@click.option("--out", type=ADDRESS, required=True, help="Directory or URL of the index.")
-@click.option("--allow-incomplete", is_flag=True, help="Succeed even if some files are damaged.")
-@engine_options
-@replace_option
-def index(
-    documents: tuple[str, ...],
-    text: str,
-    include: tuple[str, ...],
-    room: int | None,
-    out: str,
-    allow_incomplete: bool,
-    on: str,
-    workers: int | None,
-    force: bool,
-) -> None:
-    """Index DOCUMENTS for a deduplication step: pipelines name the index in `against:` to deduplicate other documents
-    against it.
-
-    DOCUMENTS are artifacts of `dclm curate` or text files, in the state in which the step would see them. docs/dedup.md
-    lists the steps for which a run against an index keeps exactly the same as a single run over everything.
-    """
-    from dclm.core.errors import ConfigError, IncompleteError
-    from dclm.core.ownership import require_directory
-    from dclm.curate.index import build_index
-    from dclm.curate.index_estimate import estimate
-    from dclm.curate.pipeline import parse_step
-    from dclm.dedup.index.indexed import KIND, Indexed
-    from dclm.dedup.memory import show_bytes
-    from dclm.engine import open_engine
-    from dclm.pool.files import list_files
-
-    step = parse_step(text)
-    if not isinstance(step, Indexed):
-        raise ConfigError("--step", f"`{step.name}` has no index, allowed: exact, minhash, bloom, substring")
-    require_directory(out, KIND, (*documents, *include))
-    files = list_files(documents)
-    expected = estimate(step, files, room)
-    say(
-        f"about {expected.documents:,} documents: an index of about {show_bytes(expected.bytes)}, "
-        f"{expected.seconds:,.0f} CPU seconds"
-    )
-    with open_engine(on, workers) as engine:
-        record = build_index(
-            step, files, out, engine, ConsoleProgress(), include=include, room=room, force=force, say=say
-        )
-    size = record.counts["bytes"]
-    assert isinstance(size, int)
-    say(f"{out}: {record.counts['documents']:,} documents, {show_bytes(size)}")
-    put_artifact(out, record)
-    if record.missing and not allow_incomplete:
-        what = f"{len(record.missing)} damaged inputs, first: {record.missing[0]}"
-        raise IncompleteError(out, what, "steps refuse an index with missing parts: fix the files and rebuild it")
 
 
 @dedup.command()

@@ -72,7 +72,7 @@ def _if_of_kind(kind: str, counts: type) -> dict[str, Any]:
 
 
 def _pipeline_schema() -> dict[str, Any]:
-    from dclm.curate.catalog import STEPS
+    from dclm.curate.catalog import SPELLINGS, STEPS
 
     own = {"type": "object", "patternProperties": {"^.+:[A-Za-z_]+$": {"type": ["object", "null"]}}}
     steps: list[dict[str, Any]] = [{"type": "string"}, own | {"additionalProperties": False, "maxProperties": 1}]
@@ -80,7 +80,8 @@ def _pipeline_schema() -> dict[str, Any]:
         {"type": "object", "properties": {"include": {"type": "string"}}, "required": ["include"]}
         | {"additionalProperties": False}
     )
-    for name, step in STEPS.items():
+    spelled = {name: STEPS[step] for name, (step, _) in SPELLINGS.items()}
+    for name, step in (STEPS | spelled).items():
         fields = {"anyOf": [json_schema(step), {"type": "null"}]}
         one = {"type": "object", "properties": {name: fields}, "required": [name], "additionalProperties": False}
         steps.append(one)
@@ -96,7 +97,8 @@ def _pipeline_schema() -> dict[str, Any]:
 def step_lines() -> Iterator[str]:
     """The page of steps, by family."""
     from dclm.curate.catalog import SHIPPED
-    from dclm.curate.step import Filter, Global, Map, Step
+    from dclm.curate.global_step import Global
+    from dclm.curate.step import Filter, Map, Step
 
     yield "The steps that a pipeline file can name, in the form `- name: {field: value}`. Custom filters: "
     yield "[own_filters.md](own_filters.md).\n"

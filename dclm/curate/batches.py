@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.errors import ConfigError
+from dclm.curate.global_step import REASONS
 from dclm.curate.quantity import Quantities, Rule
-from dclm.curate.step import REASONS, Context, Filter, FilterFunction, JudgeFunction, Map, MapFunction, RuleFunction
+from dclm.curate.step import Context, Filter, FilterFunction, JudgeFunction, Map, MapFunction, RuleFunction
 from dclm.curate.tally import READER, Ledger, Size, StepCount, text_size
 from dclm.text.features import FEATURES
 

@@ -73,3 +73,5 @@ SHIPPED: tuple[type[Step], ...] = (
 
 STEPS = {step.name: step for step in SHIPPED}
 assert len(STEPS) == len(SHIPPED), "two steps share a name"
+SPELLINGS: dict[str, tuple[str, dict[str, object]]] = {"url": ("exact", {"of": "url"})}
+"""Other names in a pipeline file → the step and the settings that the name stands for."""

@@ -1,86 +1,35 @@
 """Between segments: keys from all shards → reduce per partition → one decision → drops and edits per shard.
 
-A decision may request another round over some documents (see `dclm.curate.step.Round`): their keys are emitted, reduced
-and decided on in the same way before the first decision is final. Or it may request rounds over tables (see
-`dclm.curate.iterate`).
+A decision may request more work before it is final (see `dclm.curate.global_step`): a round over some documents, whose
+keys are emitted, reduced and decided on in the same way, or work on tables (see `dclm.curate.iterate`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar, cast
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from dclm.core.cache import scratch_directory
 from dclm.core.journal import Outcome
 from dclm.core.record import fingerprint
-from dclm.core.stage import FILES, Workspace, consumed, unit_files
+from dclm.core.stage import FILES, Workspace, unit_files
 from dclm.core.store import delete, split
-from dclm.curate.files import map_tables, read_documents, read_table, read_tables, write_parquet, write_tables
-from dclm.curate.iterate import IterationUnit, iterate
-from dclm.curate.keys import MOST_FILES, KeyWriter, map_partition, partitions_for
+from dclm.curate.exchange_units import Emission, Merging, Reduction, run_emission, run_merging, run_reduction
+from dclm.curate.files import write_parquet
+from dclm.curate.global_step import Decision, Global, IterativeReduce, Regroup, Round
+from dclm.curate.iterate import IterationUnit, StoredTables, iterate, regroup
+from dclm.curate.keys import MOST_FILES, partitions_for
 from dclm.curate.own.blame import blamed
-from dclm.curate.pieces import pieces
 from dclm.curate.routing import Block, BlockWriter, blocks, run_block, shards_per_block
-from dclm.curate.step import Context, Decision, Global, IterativeReduce, Round
+from dclm.curate.step import Context
 
-U = TypeVar("U", "Merging", "Reduction", "Emission", IterationUnit, Block)
+U = TypeVar("U", Merging, Reduction, Emission, IterationUnit, Block)
+T = TypeVar("T", Decision, StoredTables)
 DROPS, EDITS, COLUMNS = "drops.arrow", "edits.arrow", "columns.arrow"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Reduction:
-    """One partition of a Global step's keys."""
-
-    fingerprint: str
-    directory: str
-    partition: int
-    num_partitions: int
-    keys: tuple[str, ...]
-    """The key files of all shards, or of several shards each, in order."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Merging:
-    """The key files of some shards, which are merged so that no reducer reads too many files."""
-
-    fingerprint: str
-    directory: str
-    num_partitions: int
-    keys: tuple[str, ...]
-
-
-def run_merging(unit: Merging) -> Outcome:
-    """Merge several key files."""
-    with unit_files(unit.directory) as (directory, outcome), scratch_directory() as near:
-        parts = [map_tables(address, slice(None), near) for address in unit.keys]
-        merged = (
-            pa.concat_tables(pieces([part.of(slice(p, None, unit.num_partitions)) for part in parts]))
-            for p in range(unit.num_partitions)
-        )
-        write_tables(directory / "keys.arrow", merged)
-    return consumed(outcome)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Emission:
-    """The keys of one shard's documents in a further round."""
-
-    fingerprint: str
-    directory: str
-    shard: int
-    documents: str
-    num_partitions: int
-    rows: str
-    """File of row tables; table number `shard` is this shard's."""
+ROWS = "rows.arrow"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,33 +38,6 @@ class _Making:
 
     fingerprint: str
     directory: str
-
-
-def run_reduction(step: Global, unit: Reduction) -> Outcome:
-    """Reduce one partition."""
-    with blamed(), unit_files(unit.directory) as (directory, outcome), scratch_directory() as near:
-        parts = map_partition(unit.keys, unit.partition, unit.num_partitions, near)
-        rows = sum(table.num_rows for part in parts for table in part.tables)
-        write_tables(directory / "reduced.arrow", map(step.reduce, pieces(parts)))
-        outcome["keys"] = rows
-    return consumed(outcome)
-
-
-def run_emission(job: tuple[Global, Context], unit: Emission) -> Outcome:
-    """Emit the keys of the documents that a round requested."""
-    step, context = job
-    with blamed(), unit_files(unit.directory) as (directory, outcome):
-        wanted = read_table(unit.rows, unit.shard).combine_chunks()
-        rows, extra = wanted.column("row").combine_chunks(), wanted.drop_columns(["shard", "row"])
-        with KeyWriter(directory / "keys.arrow", unit.shard, step.open(context), unit.num_partitions) as keys:
-            for batch in read_documents(unit.documents):
-                index = pc.index_in(batch.column("_row"), rows)
-                batch = batch.filter(pc.is_valid(index))
-                index = index.drop_null()
-                for name in extra.column_names:
-                    batch = batch.append_column(name, extra.column(name).combine_chunks().take(index))
-                keys.write(batch)
-    return consumed(outcome)
 
 
 class ShardDecision(NamedTuple):
@@ -186,12 +108,12 @@ class Exchange:
         )
 
     def _make(self, step: Global, keys: Sequence[str], unit: _Making) -> Outcome:
-        decision = self._decide(step, keys, 0)
+        decision = self._decide(step, keys)
         with unit_files(unit.directory) as (directory, outcome):
             for name, tables in (
                 (DROPS, decision.drop_tables or [decision.drops]),
                 (EDITS, decision.edits),
-                (COLUMNS, [] if decision.columns is None else [decision.columns]),
+                (COLUMNS, decision.columns),
             ):
                 with BlockWriter(directory / name, len(self.documents)) as writer:
                     for table in tables:
@@ -208,7 +130,9 @@ class Exchange:
         below = store.list(f"{folder}/rounds/")
         delete([*keys, *(f"{store.url}/{key}" for key in below)])
 
-    def _decide(self, step: Global, keys: Sequence[str], depth: int) -> Decision:
+    def _decide(self, step: Global, keys: Sequence[str]) -> Decision:
+        """The final decision of a step: reduce its keys, decide, and do whatever more work the decision requests."""
+        depth = self._depth
         directory = f"{self.directory}/rounds/{depth}"
         num_partitions = partitions_for(step, len(self.documents))
         keys = self._merged(keys, step.name, num_partitions, depth)
@@ -223,16 +147,31 @@ class Exchange:
             for p in range(num_partitions)
         ]
         self._run(f"{step.name}: reduce", partial(run_reduction, step), units)
-        reduced = [f"{u.directory}/reduced.arrow" for u in units]
+        decision = self._timed(step.decide, StoredTables([f"{u.directory}/reduced.arrow" for u in units]))
+        while decision.then is not None:
+            decision = self._further(decision.then)
+        return decision
+
+    @property
+    def _depth(self) -> int:
+        """The number of decisions made so far: further work may follow in any way."""
+        return len(self.deciding)
+
+    def _timed(self, decide: Callable[[T], Decision], found: T) -> Decision:
         started = time.process_time()
         with blamed():
-            decision = step.decide(_Reduced(reduced))
+            decision = decide(found)
         self.deciding.append(time.process_time() - started)
-        if isinstance(decision.then, IterativeReduce):
-            identity = fingerprint([self.fingerprint, depth, "iterate"])
-            decision = decision.then.finish(iterate(decision.then, reduced, directory, identity, self._run))
-        assert not isinstance(decision.then, IterativeReduce), "one iterative reduction per round"
-        return decision if decision.then is None else self._again(decision.then)
+        return decision
+
+    def _further(self, work: Round | IterativeReduce | Regroup) -> Decision:
+        if isinstance(work, Round):
+            return self._timed(work.finish, self._decide(work.step, self._emitted(work)))
+        directory = f"{self.directory}/rounds/{self._depth}"
+        identity = fingerprint([self.fingerprint, self._depth, "tables"])
+        if isinstance(work, IterativeReduce):
+            return self._timed(work.finish, iterate(work, directory, identity, self._run))
+        return self._timed(work.finish, regroup(work, directory, identity, self._run))
 
     def _merged(self, keys: Sequence[str], name: str, num_partitions: int, depth: int) -> Sequence[str]:
         """The key files, merged if there are too many of them."""
@@ -251,46 +190,32 @@ class Exchange:
         self._run(f"{name}: merge keys", run_merging, units)
         return [f"{unit.directory}/keys.arrow" for unit in units]
 
-    def _again(self, again: Round) -> Decision:
-        depth = len(self.deciding)  # decisions made so far: rounds may follow rounds in any way
+    def _emitted(self, again: Round) -> Sequence[str]:
+        """The key files of a further round, one per shard."""
+        depth = self._depth
         directory = f"{self.directory}/rounds/{depth}"
-        with unit_files(directory) as (folder, _):
-            write_tables(folder / "rows.arrow", _by_shard(again.rows, len(self.documents)))
+        with unit_files(f"{directory}/rows") as (folder, _), BlockWriter(folder / ROWS, len(self.documents)) as writer:
+            for table in again.rows:
+                writer.write(table)
+        identity, sources = fingerprint([self.fingerprint, depth, "rows"]), {ROWS: f"{directory}/rows/{ROWS}"}
+        shares = blocks(directory, identity, len(self.documents), sources)
+        self._run(f"{again.step.name}: hand out", run_block, shares)
+        size = shards_per_block(len(self.documents))
         units = [
             Emission(
                 fingerprint=fingerprint([self.fingerprint, depth, "shard", i]),
                 shard=i,
                 documents=address,
                 num_partitions=partitions_for(again.step, len(self.documents)),
-                rows=f"{directory}/rows.arrow",
+                rows=f"{shares[i // size].directory}/{ROWS}",
+                place=i % size,
                 directory=f"{directory}/shard-{i:05d}",
             )
             for i, address in enumerate(self.documents)
         ]
         self._run(f"{again.step.name}: verify", partial(run_emission, (again.step, self.context)), units)
-        decision = again.finish(self._decide(again.step, [f"{u.directory}/keys.arrow" for u in units], depth))
-        assert not isinstance(decision.then, IterativeReduce), "rounds over tables come before those over documents"
-        return decision if decision.then is None else self._again(decision.then)
+        return [f"{u.directory}/keys.arrow" for u in units]
 
     def _run(self, label: str, function: Callable[[U], Outcome], units: Sequence[U]) -> list[Outcome]:
         done = {d.index: d.outcome for d in self.space.run_units(function, units, label, total=len(units))}
         return [done[index] for index in range(len(units))]
-
-
-class _Reduced:
-    """The reduced tables in order of partition and key, loaded one at a time, as often as needed."""
-
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
-
-    def __iter__(self) -> Iterator[pa.Table]:
-        return (table for address in self._addresses for table in read_tables(address))
-
-
-def _by_shard(rows: pa.Table, num_shards: int) -> list[pa.Table]:
-    shard = rows.column("shard").to_numpy()
-    if np.any(shard[1:] < shard[:-1]):
-        rows = rows.sort_by([("shard", "ascending"), ("row", "ascending")])
-        shard = rows.column("shard").to_numpy()
-    edges = np.searchsorted(shard, np.arange(num_shards + 1))
-    return [rows.slice(a, b - a) for a, b in itertools.pairwise(edges)]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
 
@@ -19,11 +18,12 @@ from dclm.curate.account import Account
 from dclm.curate.cost import Meter
 from dclm.curate.exchange import Decided, Exchange
 from dclm.curate.gather import Parts, assemble
+from dclm.curate.global_step import Global
 from dclm.curate.keys import partitions_for
 from dclm.curate.options import VERSION, CurateOptions
 from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.segments import Segment, segments
-from dclm.curate.step import Context, Global, Ordered
+from dclm.curate.step import Context, Ordered
 from dclm.curate.tally import READER
 from dclm.curate.worker import KEYS, Job, Shard, Unit, documents_in, run_unit, shard_prints
 from dclm.dedup.memory import check_together
@@ -227,7 +227,7 @@ class Execution:
         exchange = self._exchange(segment.index + 1, segment.last, shard_prints(units), [])
         return exchange.space.require_intact(exchange.decision)
 
-    @functools.cached_property
+    @cached_property
     def _limits(self) -> dict[str, int]:
         """Name of each file → maximum number of records to read from it; empty: everything."""
         if self.options.limit is None:

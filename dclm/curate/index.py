@@ -69,7 +69,7 @@ def build_index(
     started = time.time()
     progress = progress or NullProgress()
     if not isinstance(step, KeyIndexed | Bloom):
-        raise ConfigError(step.name, "has no index, allowed: exact, minhash, bloom, substring")
+        raise ConfigError(step.name, "has no index, allowed: exact, url, minhash, bloom, substring")
     if room is not None and not isinstance(step, Bloom):
         raise ConfigError("room", f"found {room:,} for `{step.name}`, allowed only for `bloom`")
     before = [read_record(address) for address in include]

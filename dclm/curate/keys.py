@@ -14,7 +14,8 @@ from types import TracebackType
 import pyarrow as pa
 
 from dclm.curate.files import Mapped, map_tables, one_batch, partitioned
-from dclm.curate.step import Global, MapFunction
+from dclm.curate.global_step import Global
+from dclm.curate.step import MapFunction
 
 KEY_BYTES = 64 << 20
 """Bytes of keys in memory before they are written; sorting them takes about as much again."""

@@ -1,4 +1,4 @@
-"""The unit of an iterative reduction (see `dclm.curate.step.IterativeReduce`)."""
+"""The unit of an iterative reduction (see `dclm.curate.global_step.IterativeReduce`)."""
 
 from __future__ import annotations
 

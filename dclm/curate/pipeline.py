@@ -16,7 +16,7 @@ from dclm.core.errors import ConfigError, DclmError, Problem
 from dclm.core.record import canonical, content_hash, fingerprint, read_record, require_recorded
 from dclm.core.storage import is_local
 from dclm.core.store import absolute, local_file
-from dclm.curate.catalog import STEPS
+from dclm.curate.catalog import SPELLINGS, STEPS
 from dclm.curate.own.code import find_code
 from dclm.curate.own.load import code_of, own_step
 from dclm.curate.step import Step
@@ -162,14 +162,24 @@ def _step(item: object, key: Key, source: Source, problems: list[Problem], trust
     if not isinstance(item, dict) or len(item) != 1:
         problems.append(Problem(source.where(key), "a step is a name, or a map whose only key is its name"))
         return None
-    name, fields = next(iter(item.items()))
+    given, fields = next(iter(item.items()))
+    name, fixed = SPELLINGS.get(given, (given, {}))
+    if fixed and (fields is None or isinstance(fields, dict)):
+        twice = [field for field in fixed if field in (fields or {})]
+        if twice:
+            what = f"`{given}` is `{name}` with {twice[0]}: {fixed[twice[0]]}, and takes no other"
+            problems.append(
+                Problem(source.where((*key, given, twice[0])), what, f"write `{name}` to choose `{twice[0]}`")
+            )
+            return None
+        fields = {**fixed, **(fields or {})}
     kind = _own_step(name, key, source, problems, trust) if ":" in name else STEPS.get(name)
     if kind is None:
         if ":" not in name:
-            hint = suggest(name, list(STEPS)) or "`docs/steps.md` lists them all"
+            hint = suggest(name, [*STEPS, *SPELLINGS]) or "`docs/steps.md` lists them all"
             problems.append(Problem(source.where((*key, name)), f"unknown step `{name}`", hint))
         return None
-    step = convert(kind, fields, (*key, name), source, problems)
+    step = convert(kind, fields, (*key, given), source, problems)
     return step if isinstance(step, Step) else None
 
 

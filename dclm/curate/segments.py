@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Collection
 
 from dclm.core.errors import ConfigError
-from dclm.curate.step import Filter, Global, Map, Ordered, Step
+from dclm.curate.global_step import Global
+from dclm.curate.step import Filter, Map, Ordered, Step
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

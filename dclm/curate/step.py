@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -27,7 +27,6 @@ import pyarrow as pa
 
 from dclm.core.record import Record
 from dclm.core.store import local_file, verified_file
-from dclm.curate.passes import Pass
 from dclm.curate.quantity import Cut, Rule, judged
 
 Bools = npt.NDArray[np.bool_]
@@ -181,104 +180,8 @@ class RuleFilter(Filter):
         return rule_of
 
 
-REASONS = ("rule", "kept_shard", "kept_row", "similarity")
-"""Columns of the ledger that a decision may fill to explain why a document was dropped (see `documents.schema`)."""
 KEY_FIELDS = (pa.field("key", pa.uint64()), pa.field("shard", pa.int32()), pa.field("row", pa.int64()))
 """Columns that every key table starts with: what to group by, and the document (shard, row) it belongs to."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Decision:
-    """The decision of a Global step over all documents."""
-
-    drops: pa.Table
-    """Columns shard (int32), row (int64), sorted by both, and the reasons for the ledger: any of `REASONS`."""
-    drop_tables: Iterable[pa.Table] = ()
-    """Instead of `drops`, which is then empty: such tables in any order. Read once, one table at a time."""
-    edits: Iterable[pa.Table] = ()
-    """Tables with columns shard (int32), row, start, end (int64): bytes start … end of a document's `text` are removed.
-
-    In any order; overlapping spans are merged. A document left with only whitespace is dropped. Read once, one table at
-    a time, so that a decision with many edits may pass on `reduced` unchanged.
-    """
-    columns: pa.Table | None = None
-    """Columns shard (int32), row (int64), sorted by both, and columns to add to these documents. They are null for all
-    other documents, unless these already had the column. None: no column is added.
-    """
-    info: Mapping[str, object] = dataclasses.field(default_factory=dict)
-    """Numbers for the record: cluster counts, the literal value of a quantile cut …"""
-    tables: Mapping[str, Iterable[pa.Table]] = dataclasses.field(default_factory=dict)
-    """Tables stored in the artifact in addition to the documents, such as `clusters`: each in parts, at least one."""
-    then: Round | IterativeReduce | None = None
-    """Set if more work is needed before the decision is final; then only `then` counts."""
-
-    def all_drops(self) -> pa.Table:
-        order = [("shard", "ascending"), ("row", "ascending")]
-        return pa.concat_tables(list(self.drop_tables) or [self.drops]).sort_by(order)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Round:
-    """One more round of a Global step over some of its documents, such as the verification of candidate pairs.
-
-    The engine runs `step` (emit, reduce, decide; it may request a further round) on the documents in `rows` only, as
-    they were in the first round, and uses `finish(its decision)` as the decision.
-    """
-
-    step: Global
-    """A small picklable step; large data goes into `rows` or stays in `finish`."""
-    rows: pa.Table
-    """Columns shard (int32), row (int64), sorted by both; other columns are added to the batches that `step` opens
-    on."""
-    finish: Callable[[Decision], Decision]
-    """Called in the process that called `decide`; never pickled."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class IterativeReduce:
-    """Rounds over tables only, on all workers, for data that no single worker could hold.
-
-    Rows are partitioned by their key. In each round the next of `steps` receives all rows of some keys, sorted by key,
-    and returns rows for the following round. The rounds end when each step in turn has changed nothing.
-    """
-
-    start: Callable[[pa.Table], pa.Table]
-    """Rows for the first round from a reduced table."""
-    steps: tuple[Callable[[pa.Table], Pass], ...]
-    """Module-level functions, like `start`: workers import them."""
-    finish: Callable[[Iterable[pa.Table]], Decision]
-    """Called with the last rows, all rows of a key in one table, in the process that called `decide`; never pickled."""
-
-
-class Global(Step):
-    """Needs all documents: emit keys per shard → reduce per partition → decide once → drop and edit per shard."""
-
-    num_partitions: ClassVar[int] = 16
-    """Number of partitions over which keys are spread, by `key % num_partitions`; affects the output, unlike the number
-    of workers."""
-
-    @abstractmethod
-    def open(self, context: Context) -> MapFunction:
-        """The function from a batch to a batch of keys: `key` (uint64), `row` (int64, from `_row`), more if needed.
-
-        Any number of keys per document. The engine adds `shard`, sorts by (key, shard, row) and partitions.
-        """
-
-    @abstractmethod
-    def reduce(self, keys: pa.Table) -> pa.Table:
-        """The information that `decide` needs about some keys: `keys` contains all their rows, sorted by (key, shard,
-        row).
-
-        Called for each partition, or piece by piece if it is large: the result for a key must not depend on the rows of
-        other keys.
-        """
-
-    @abstractmethod
-    def decide(self, reduced: Iterable[pa.Table]) -> Decision:
-        """The decision, from the reduced tables in order of partition. Runs once, on one worker.
-
-        `reduced` may be iterated more than once and loads one table at a time.
-        """
 
 
 class Ordered(Step):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.draw import random_fraction
-from dclm.curate.step import REASONS
+from dclm.curate.global_step import REASONS
 from dclm.documents.schema import DOCUMENT, LEDGER, PAGE
 from dclm.text.buffers import utf8
 

@@ -25,10 +25,11 @@ from dclm.core.stage import consumed, unit_files
 from dclm.curate.batches import Drops, Flow, Opened, require_text, with_columns
 from dclm.curate.exchange import ShardDecision
 from dclm.curate.files import DocumentWriter, read_documents, read_table
+from dclm.curate.global_step import Global
 from dclm.curate.keys import KeyWriter
 from dclm.curate.own.blame import blamed
 from dclm.curate.segments import Segment
-from dclm.curate.step import Context, Global, MapFunction, Ordered
+from dclm.curate.step import Context, MapFunction, Ordered
 from dclm.documents.ledger import LedgerWriter
 from dclm.documents.schema import DOCUMENT
 from dclm.extract.guard import cpu_seconds

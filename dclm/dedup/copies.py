@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.curate.step import Context, Decision, Global, MapFunction, Round
+from dclm.curate.global_step import Decision, Global, IterativeReduce, Regroup, Round
+from dclm.curate.step import Context, MapFunction
 from dclm.dedup.columns import distinct, documents_of, hashes, no_drops, row_of, shard_of
 from dclm.text.hosts import hosts
 
@@ -22,28 +23,29 @@ COLUMNS: dict[Carry, str] = {"size": "copies", "dates": "copy_dates", "domains":
 def with_copies(decision: Decision, carry: tuple[Carry, ...]) -> Decision:
     """The decision with one more round that gives kept documents the properties of their dropped copies.
 
-    The columns are null if a document has no copy. Memory: 32 bytes per document of a cluster, plus the values carried.
+    The columns are null if a document has no copy. All drops with the same kept document must be in one table.
     """
     if not carry:
         return decision
-    again = decision.then
-    if again is None:
-        again = Round(step=Copies(carry=carry), rows=_rows(decision.drops), finish=_Finish(decision))
+    work = decision.then
+    if work is None:
+        then: Round | IterativeReduce | Regroup = Round(
+            step=Copies(carry=carry), rows=_Rows(decision), finish=_Finish(decision)
+        )
     else:
-        assert isinstance(again, Round)
-        again = dataclasses.replace(again, finish=_After(again, carry))
-    return dataclasses.replace(decision, then=again)
+        finish = _After(work.finish, carry)
+        then = dataclasses.replace(work, finish=finish)
+    return dataclasses.replace(decision, then=then)
 
 
 class _After:
-    """Finish an earlier round and request one more."""
+    """Finish earlier work and request one more round."""
 
-    def __init__(self, before: Round, carry: tuple[Carry, ...]) -> None:
-        self._finish: Callable[[Decision], Decision] = before.finish
-        self._carry = carry
+    def __init__(self, finish: Callable[[Any], Decision], carry: tuple[Carry, ...]) -> None:
+        self._finish, self._carry = finish, carry
 
-    def __call__(self, decision: Decision) -> Decision:
-        return with_copies(self._finish(decision), self._carry)
+    def __call__(self, found: Any) -> Decision:
+        return with_copies(self._finish(found), self._carry)
 
 
 class _Finish:
@@ -54,21 +56,25 @@ class _Finish:
         return dataclasses.replace(self._decision, columns=found.columns)
 
 
-def _rows(drops: pa.Table) -> pa.Table:
+class _Rows:
     """The dropped documents and those kept instead, each with the number of the kept one as `_cluster`."""
-    drops = drops.filter(pc.is_valid(drops.column("kept_row")))
-    gone, kept = documents_of(drops), documents_of(drops, "kept_")
-    stay = distinct(kept)
-    document = np.concatenate([gone, stay])
-    cluster = np.concatenate([kept, stay])
-    order = np.argsort(document, kind="stable")
-    return pa.table(
-        {
-            "shard": pa.array(shard_of(document[order]), pa.int32()),
-            "row": pa.array(row_of(document[order]), pa.int64()),
-            "_cluster": pa.array(cluster[order].astype(np.uint64)),
-        }
-    )
+
+    def __init__(self, decision: Decision) -> None:
+        self._decision = decision
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        for drops in self._decision.drop_tables or [self._decision.drops]:
+            drops = drops.filter(pc.is_valid(drops.column("kept_row")))
+            gone, kept = documents_of(drops), documents_of(drops, "kept_")
+            stay = distinct(kept)
+            document = np.concatenate([gone, stay])
+            yield pa.table(
+                {
+                    "shard": pa.array(shard_of(document), pa.int32()),
+                    "row": pa.array(row_of(document), pa.int64()),
+                    "_cluster": pa.array(np.concatenate([kept, stay]).astype(np.uint64)),
+                }
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,8 +106,7 @@ class Copies(Global):
         return pa.table(found)
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
-        columns = pa.concat_tables(reduced).sort_by([("shard", "ascending"), ("row", "ascending")])
-        return Decision(drops=no_drops(), columns=columns)
+        return Decision(drops=no_drops(), columns=reduced)
 
 
 def _carried(batch: pa.RecordBatch, carry: Carry) -> pa.Array:

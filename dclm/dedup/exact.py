@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.config import Count
-from dclm.curate.step import Context, Decision, Global, MapFunction
+from dclm.curate.global_step import Decision, Global
+from dclm.curate.step import Context, MapFunction
 from dclm.dedup.columns import documents_of, drops_by, drops_table, edits_table, hashes, ints, no_drops
 from dclm.dedup.copies import Carry, with_copies
 from dclm.dedup.hashing import hash_values
@@ -83,9 +84,7 @@ class Exact(KeyIndexed, Global):
     def memory(self) -> str:
         if self.of in _UNITS:
             return f"a worker needs 1 GB and 36 B per {self.of} removed from its shard"
-        if not self.carry:
-            return "a worker needs 1 GB"
-        return "a worker needs 1 GB; with carry, the deciding worker: 100 B per duplicate"
+        return "a worker needs 1 GB"
 
     def index_settings(self) -> Mapping[str, object]:
         return {"of": self.of, "normalize": self.normalize, "min_length": self.min_length}
@@ -166,10 +165,7 @@ class Exact(KeyIndexed, Global):
         if self.against:
             info["in_index"] = in_index
         tables = _Equal(reduced) if self.of == "text" else reduced
-        if not self.carry:
-            return Decision(drops=no_drops(), drop_tables=tables, info=info)
-        drops = pa.concat_tables(tables).sort_by([("shard", "ascending"), ("row", "ascending")])
-        return with_copies(Decision(drops=drops, info=info), self.carry)
+        return with_copies(Decision(drops=no_drops(), drop_tables=tables, info=info), self.carry)
 
 
 class _Equal:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.curate.step import Context, Decision, Global, IterativeReduce, Ordered
+from dclm.curate.global_step import Decision, Global, IterativeReduce, Regroup, Round
+from dclm.curate.step import Context, Ordered
 from dclm.text.spans import Spans, without_spans
 
 Shards = Sequence[Sequence[pa.RecordBatch]]
@@ -22,25 +24,41 @@ def decide(step: Global, shards: Shards, context: Context | None = None) -> Deci
     parts = [_with_shard(emit(batch), shard) for shard, batches in enumerate(shards) for batch in batches]
     keys = pa.concat_tables([pa.Table.from_batches([part]) for part in parts])
     reduced = [step.reduce(part) for part in partitions(keys, step.num_partitions)]
-    decision = step.decide(reduced)
-    if isinstance(decision.then, IterativeReduce):
-        decision = decision.then.finish([iterated(decision.then, reduced)])
-    while (again := decision.then) is not None:
-        assert not isinstance(again, IterativeReduce)
-        chosen = [list(_select(again.rows, i, s)) for i, s in enumerate(shards)]
-        decision = again.finish(decide(again.step, chosen, context))
+    decision = step.decide(Listed(reduced))
+    while (work := decision.then) is not None:
+        if isinstance(work, Round):
+            rows = pa.concat_tables(work.rows)
+            chosen = [list(_select(rows, i, s)) for i, s in enumerate(shards)]
+            decision = work.finish(decide(work.step, chosen, context))
+        else:
+            decision = work.finish(iterated(work) if isinstance(work, IterativeReduce) else regrouped(work))
     return decision
 
 
-def iterated(iteration: IterativeReduce, reduced: Sequence[pa.Table]) -> pa.Table:
+class Listed(list[pa.Table]):
+    """Tables in memory (see `Tables`)."""
+
+    def by_key(self) -> Iterator[pa.Table]:
+        """All rows in one table."""
+        yield pa.concat_tables(self).sort_by("key")
+
+
+def iterated(iteration: IterativeReduce) -> Listed:
     """The final rows of an iteration, in one table."""
-    rows, quiet = pa.concat_tables([iteration.start(table) for table in reduced]), 0
+    rows, quiet = pa.concat_tables(map(iteration.start, iteration.source)), 0
     for step in itertools.cycle(iteration.steps):
         passed = step(rows.sort_by("key"))
         rows, quiet = passed.rows, 0 if passed.num_changed else quiet + 1
         if quiet == len(iteration.steps):
-            return rows.sort_by("key")
+            return Listed([rows.sort_by("key")])
     raise AssertionError
+
+
+def regrouped(work: Regroup) -> Listed:
+    """The reduced tables."""
+    rows = pa.concat_tables([source.rows(table) for source in work.sources for table in source.tables])
+    order = np.argsort(rows.column("key").to_numpy(), kind="stable")
+    return Listed([work.reduce(rows.take(pa.array(order)))])
 
 
 def partitions(keys: pa.Table, count: int) -> list[pa.Table]:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.core.errors import DataError
-from dclm.curate.step import REASONS
+from dclm.curate.global_step import REASONS
 from dclm.documents.artifact import Artifact
 
 _PLACE = ("id", "url", "source", "step", "step_index", "reason", *REASONS)

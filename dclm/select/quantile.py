@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.config import Fraction, Range
-from dclm.curate.step import Bools, Context, Decision, Global, MapFunction
+from dclm.curate.global_step import Decision, Global
+from dclm.curate.step import Bools, Context, MapFunction
 from dclm.select.groups import DOMAIN, group_keys, group_names
 from dclm.select.quality import Values, numeric_column
 

@@ -22,7 +22,8 @@ import pyarrow as pa
 from datasketch import MinHash as DatasketchMinHash
 from rensa import RMinHash
 
-from dclm.curate.step import Global, Ordered
+from dclm.curate.global_step import Global
+from dclm.curate.step import Ordered
 from dclm.dedup.bloom.step import Bloom, Mode
 from dclm.dedup.exact import Exact
 from dclm.dedup.minhash.alphabet import alphabet

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dclm.curate.step import Global
+from dclm.curate.global_step import Global
 from dclm.dedup.exact import Exact
 from dclm.dedup.serial import apply, decide
 from dclm.dedup.substring.step import Substring

@@ -15,19 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.curate.global_step import Decision, Global, Round
 from dclm.curate.pipeline import BoundPipeline, Pipeline
-from dclm.curate.step import (
-    Context,
-    Decision,
-    Filter,
-    FilterFunction,
-    Global,
-    Map,
-    MapFunction,
-    Ordered,
-    Round,
-    Step,
-)
+from dclm.curate.step import Context, Filter, FilterFunction, Map, MapFunction, Ordered, Step
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +73,7 @@ class FirstOfLength(Global):
         drops = pa.concat_tables(reduced).sort_by([("shard", "ascending"), ("row", "ascending")])
         if self.verify:
             rows = drops.append_column("even", pc.equal(pc.bit_wise_and(drops.column("row"), 1), 0))
-            return Decision(drops=drops, then=Round(step=KeepOdd(), rows=rows, finish=lambda d: d))
+            return Decision(drops=drops, then=Round(step=KeepOdd(), rows=[rows], finish=lambda d: d))
         return Decision(drops=drops, info={"dropped": drops.num_rows}, tables={"drops": [drops]})
 
 

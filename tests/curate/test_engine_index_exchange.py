@@ -88,7 +88,7 @@ def test_the_command_says_what_it_costs_and_makes_the_same(tmp_path: Path, capsy
     assert read_record(tmp_path / "both").counts["documents"] == 48
     with pytest.raises(SystemExit, match="2"):
         main(["dedup", "index", "--step", "threshold: {column: a, min: 1}", str(a), "--out", str(tmp_path / "x")])
-    assert "has no index, allowed: exact, minhash, bloom, substring" in capsys.readouterr().err
+    assert "has no index, allowed: exact, url, minhash, bloom, substring" in capsys.readouterr().err
 
 
 def test_an_index_of_nothing_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from dclm.curate.step import Decision
+from dclm.curate.global_step import Decision
 
 Shards = list[list[pa.RecordBatch]]
 

@@ -11,7 +11,8 @@ from dedup_documents import ids, make_shards, table
 
 from dclm.core.config import build, parse_yaml
 from dclm.core.errors import ConfigError
-from dclm.curate.step import Context, Decision
+from dclm.curate.global_step import Decision
+from dclm.curate.step import Context
 from dclm.dedup.decontaminate.step import Decontaminate
 from dclm.dedup.serial import apply, decide
 

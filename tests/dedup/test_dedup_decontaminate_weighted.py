@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dclm.core.errors import ConfigError
-from dclm.curate.step import Context, Decision
+from dclm.curate.global_step import Decision
+from dclm.curate.step import Context
 from dclm.dedup.decontaminate.step import Decontaminate
 from dclm.dedup.decontaminate.weighted_step import DecontaminateWeighted
 from dclm.dedup.serial import Shards, apply, decide

@@ -19,7 +19,8 @@ from test_dedup_bloom import TEXTS, expected, outcome
 from test_dedup_brute_force import clusters
 from test_dedup_substring import brute_force
 
-from dclm.curate.step import Context, Global
+from dclm.curate.global_step import Global
+from dclm.curate.step import Context
 from dclm.dedup.bloom.step import Bloom
 from dclm.dedup.exact import Exact
 from dclm.dedup.index.indexed import KeyIndexed

@@ -11,7 +11,6 @@ from dedup_documents import ids, make_shards, table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.core.errors import ConfigError
 from dclm.dedup.serial import apply, decide
 from dclm.dedup.substring import step as substring
 from dclm.dedup.substring.step import Substring
@@ -117,12 +116,16 @@ def test_a_document_that_repeats_itself_keeps_the_first_of_its_tokens() -> None:
     assert left[0][0]["text"].to_pylist() == ["ha"]
 
 
-def test_too_little_memory_is_refused_with_what_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    documents = make_shards([" ".join(f"w{i}" for i in range(80))] * 9)
-    monkeypatch.setattr(substring, "room_bytes", lambda: 900)
-    with pytest.raises(ConfigError, match=r"repeated positions need .* available") as caught:
-        decide(Substring(), documents)
-    assert "exact" in str(caught.value)
+@pytest.mark.parametrize("keep", ["first", "none"])
+def test_anchors_sorted_on_all_workers_change_nothing(monkeypatch: pytest.MonkeyPatch, keep: str) -> None:
+    step = Substring(min_tokens=5, keep=keep)  # type: ignore[arg-type]
+    documents = make_shards([" ".join(f"w{i % (3 + d % 7)}" for i in range(40)) for d in range(30)])
+    one = decide(step, documents)
+    monkeypatch.setattr(substring, "ANCHORS_IN_MEMORY", 0)
+    many = decide(step, documents)
+    assert pa.concat_tables(one.edits).num_rows > 100
+    assert pa.concat_tables(one.edits).equals(pa.concat_tables(many.edits))
+    assert one.info == many.info
 
 
 def test_spans_that_share_only_half_of_the_hash_stay() -> None:

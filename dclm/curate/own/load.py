@@ -19,10 +19,11 @@ from typing import Any
 from dclm.core.errors import ConfigError
 from dclm.core.names import is_name
 from dclm.core.schema import json_schema
+from dclm.curate.global_step import Global
 from dclm.curate.own.blame import blamed, syntax_error
 from dclm.curate.own.code import MARK, OwnCode
 from dclm.curate.own.function import TYPES, step_of_function
-from dclm.curate.step import Filter, Global, Map, Ordered, Step
+from dclm.curate.step import Filter, Map, Ordered, Step
 
 _STEPS: dict[tuple[str, str], type[Step]] = {}
 
@@ -117,7 +118,7 @@ def _is_offered(value: object, module: ModuleType) -> bool:
 
 def _checked(kind: type[Step], where: str) -> type[Step]:
     """Raises: ConfigError for a class that would fail later."""
-    allowed = "a subclass of Map, Filter, Global or Ordered (dclm.curate.step)"
+    allowed = "a subclass of Map, Filter, Global or Ordered (dclm.steps)"
     if not issubclass(kind, Map | Filter | Global | Ordered):
         raise ConfigError(where, f"found a subclass of Step itself, allowed: {allowed}")
     parameters = vars(kind).get("__dataclass_params__")

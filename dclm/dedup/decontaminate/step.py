@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from dclm.core.config import Positive
 from dclm.core.errors import ConfigError
-from dclm.curate.step import Context, Decision, Global, MapFunction
+from dclm.curate.global_step import Decision, Global
+from dclm.curate.step import Context, MapFunction
 from dclm.dedup.columns import I64, distinct, documents_of, edits_table, ints, no_drops, row_of, shard_of
 from dclm.dedup.decontaminate.item_index import SharedNgrams, build_index
 from dclm.dedup.decontaminate.items import Item, read_items

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from dclm.core.config import Fraction, NonNegative, Positive
 from dclm.core.errors import ConfigError
-from dclm.curate.step import Context, Decision, Global, MapFunction
+from dclm.curate.global_step import Decision, Global
+from dclm.curate.step import Context, MapFunction
 from dclm.dedup.columns import (
     F64,
     I64,

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from dclm.dedup.columns import F64, I64, U32, drops_table, row_of, shard_of
+from dclm.dedup.columns import F64, I64, drops_table, row_of, shard_of
 
+Part = TypeVar("Part")
 ROWS = 1 << 20
 """Rows of a table in memory at a time: a row group of its file."""
 
 
-class Parts:
+class Parts(Generic[Part]):
     """A table in parts that are generated on demand, as often as needed."""
 
-    def __init__(self, make: Callable[[], Iterator[pa.Table]]) -> None:
+    def __init__(self, make: Callable[[], Iterator[Part]]) -> None:
         self._make = make
 
-    def __iter__(self) -> Iterator[pa.Table]:
+    def __iter__(self) -> Iterator[Part]:
         return self._make()
 
 
@@ -41,7 +42,7 @@ class Clusters(NamedTuple):
     """The measure of similarity, which is also the name of its column in `edges`."""
 
     def drops(self) -> pa.Table:
-        """All documents that are not kept (see `dclm.curate.step.Decision`)."""
+        """All documents that are not kept (see `dclm.curate.global_step.Decision`)."""
         gone = np.flatnonzero(self.kept != np.arange(len(self.kept)))
         drops = drops_table(self.documents[gone], self.documents[self.kept[gone]])
         return drops if self.similarity is None else drops.append_column("similarity", pa.array(self.similarity[gone]))
@@ -55,54 +56,70 @@ class Clusters(NamedTuple):
         return {"clusters": clusters, "duplicates": members - clusters, "largest_cluster": _largest(size)}
 
     def members(self) -> Iterator[pa.Table]:
-        """Columns cluster, shard, row, kept: members of clusters of two or more, by cluster and document order."""
-        for rows, number in self._in_clusters():
-            yield pa.table(
-                {
-                    "cluster": pa.array(number),
-                    "shard": pa.array(shard_of(self.documents[rows]), pa.int32()),
-                    "row": pa.array(row_of(self.documents[rows]), pa.int64()),
-                    "kept": pa.array(self.kept[rows] == rows),
-                }
-            )
+        """See `members_table`."""
+        return map(members_table, self.parts())
 
     def edges(self) -> Iterator[pa.Table]:
-        """Columns cluster, shard, row, kept_shard, kept_row, jaccard: each dropped document with the one that is kept.
+        """See `edges_table`."""
+        return (edges_table(part, self.measure) for part in self.parts())
 
-        In the order of `members`. If the index was not computed, the column is null: the two were linked by shared
-        keys, or through other documents, and not compared. With another measure, the last column has its name.
-        """
-        for members, numbers in self._in_clusters():
-            gone = self.kept[members] != members
-            rows, number = members[gone], numbers[gone]
-            documents, kept = self.documents[rows], self.documents[self.kept[rows]]
-            yield pa.table(
-                {
-                    "cluster": pa.array(number),
-                    "shard": pa.array(shard_of(documents), pa.int32()),
-                    "row": pa.array(row_of(documents), pa.int64()),
-                    "kept_shard": pa.array(shard_of(kept), pa.int32()),
-                    "kept_row": pa.array(row_of(kept), pa.int64()),
-                    self.measure: pa.nulls(len(rows), pa.float64())
-                    if self.similarity is None
-                    else pa.array(self.similarity[rows]),
-                }
-            )
-
-    def _in_clusters(self) -> Iterator[tuple[U32, I64]]:
-        """Indices of the documents in clusters of two or more, cluster after cluster, and the cluster numbers.
-
-        Yielded in parts, at least one.
-        """
+    def parts(self) -> Iterator[Members]:
+        """Members of clusters of two or more, by cluster and document order: in parts of `ROWS`, at least one."""
         order = _by_cluster(self.kept)
         last, number = -1, -1
         for start in range(0, max(1, len(order)), ROWS):
             rows = order[start : start + ROWS]
             kept = self.kept[rows]
             numbers = number + np.cumsum(np.diff(kept, prepend=last) != 0)
-            yield rows, numbers
+            similarity = None if self.similarity is None else self.similarity[rows]
+            yield Members(numbers, self.documents[rows], self.documents[kept], similarity)
             if len(rows):
                 last, number = kept[-1], numbers[-1]
+
+
+class Members(NamedTuple):
+    """Some documents in clusters of two or more."""
+
+    cluster: I64
+    """Number of the cluster, in the order of the kept documents."""
+    document: I64
+    kept: I64
+    similarity: F64 | None
+    """None: not computed."""
+
+
+def members_table(part: Members) -> pa.Table:
+    """Columns cluster, shard, row, kept: members of clusters of two or more, by cluster and document order."""
+    return pa.table(
+        {
+            "cluster": pa.array(part.cluster),
+            "shard": pa.array(shard_of(part.document), pa.int32()),
+            "row": pa.array(row_of(part.document), pa.int64()),
+            "kept": pa.array(part.kept == part.document),
+        }
+    )
+
+
+def edges_table(part: Members, measure: str) -> pa.Table:
+    """Columns cluster, shard, row, kept_shard, kept_row, jaccard: each dropped document with the one that is kept.
+
+    In the order of `members_table`. If the index was not computed, the column is null: the two were linked by shared
+    keys, or through other documents, and not compared. With another measure, the last column has its name.
+    """
+    gone = part.kept != part.document
+    documents, kept = part.document[gone], part.kept[gone]
+    return pa.table(
+        {
+            "cluster": pa.array(part.cluster[gone]),
+            "shard": pa.array(shard_of(documents), pa.int32()),
+            "row": pa.array(row_of(documents), pa.int64()),
+            "kept_shard": pa.array(shard_of(kept), pa.int32()),
+            "kept_row": pa.array(row_of(kept), pa.int64()),
+            measure: pa.nulls(len(documents), pa.float64())
+            if part.similarity is None
+            else pa.array(part.similarity[gone]),
+        }
+    )
 
 
 @njit(cache=True, nogil=True)

@@ -11,14 +11,11 @@ piece.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pyarrow as pa
 
 from dclm.curate.passes import Pass
-from dclm.dedup.columns import I64, distinct, ints
-from dclm.dedup.groups.components import Components
+from dclm.dedup.columns import I64, ints
 
 
 def edges_of(links: pa.Table) -> pa.Table:
@@ -40,21 +37,6 @@ def small_star(rows: pa.Table) -> Pass:
     more = other != least
     low = np.concatenate([least[starts], least[more]])
     return Pass(rows=_both(np.concatenate([key[starts], other[more]]), low), num_changed=int(more.sum()))
-
-
-def components_of(tables: Iterable[pa.Table]) -> Components:
-    """The components that finished stars represent; each of `tables` contains all edges of its documents."""
-    first, second = [], []
-    for table in tables:
-        key, other, _, _ = _neighbours(table)
-        first.append(other[other < key])
-        second.append(key[other < key])
-    leaf, root = np.concatenate(second), np.concatenate(first)
-    roots = distinct(root)
-    documents = np.concatenate([roots, leaf])
-    order = np.argsort(documents)
-    documents = documents[order]
-    return Components(documents, np.searchsorted(documents, np.concatenate([roots, root])[order]), 0)
 
 
 def _neighbours(rows: pa.Table) -> tuple[I64, I64, I64, I64]:

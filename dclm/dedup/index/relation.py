@@ -18,7 +18,7 @@ from numba import njit
 
 from dclm.core.errors import DataError
 from dclm.core.record import Record, read_record
-from dclm.core.store import join
+from dclm.core.store import join, verified_file
 from dclm.dedup.columns import I64, U64, Bool
 from dclm.dedup.index.blocks import SUFFIX, CheckedTable, checked_tables, mapped, row_sums
 from dclm.dedup.index.indexed import PARTITIONS
@@ -158,6 +158,15 @@ class Sets:
                 tables.append(_SetTable(row, sets.offsets.to_numpy(), sets.values.to_numpy(), sums))
             self._open[run, shard] = tables
         return self._open[run, shard]
+
+
+def sets_of_index(address: str) -> Iterator[pa.Table]:
+    """All tables of sets of an index, by run, file and row. Raises: DataError if a file is not what was recorded."""
+    for entry in sorted(read_record(address).files, key=lambda file: file.path):
+        if entry.path.startswith("sets/"):
+            path = join(address, entry.path)
+            verified_file(path, entry.sha256)
+            yield from mapped(path)
 
 
 def _runs(indexes: Sequence[str]) -> Iterator[tuple[str, int]]:

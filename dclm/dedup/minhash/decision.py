@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dclm.core.errors import ConfigError
-from dclm.curate.step import Decision
+from dclm.curate.global_step import Decision
 from dclm.dedup.columns import I64, U64, documents_of, ints, row_of, shard_of
 from dclm.dedup.groups.clusters import Clusters, Parts
 from dclm.dedup.groups.components import Components, Links
@@ -85,7 +85,7 @@ def rows_to_verify(found: Components, best: I64) -> pa.Table:
         {
             "shard": pa.array(shard_of(documents), pa.int32()),
             "row": pa.array(row_of(documents), pa.int64()),
-            "_cluster": pa.array(found.root[chosen].astype(np.uint64)),
+            "_cluster": pa.array(found.documents[found.root[chosen]].astype(np.uint64)),
         }
     )
 
@@ -97,11 +97,12 @@ class Finish:
         self._documents, self._best, self._info, self._measure = documents, best, info, measure
 
     def __call__(self, verified: Decision) -> Decision:
-        dropped = np.searchsorted(self._documents, documents_of(verified.drops))
+        drops = verified.all_drops()
+        dropped = np.searchsorted(self._documents, documents_of(drops))
         kept = np.arange(len(self._documents))
-        kept[dropped] = np.searchsorted(self._documents, documents_of(verified.drops, "kept_"))
+        kept[dropped] = np.searchsorted(self._documents, documents_of(drops, "kept_"))
         similarity = np.ones(len(self._documents), np.float64)  # copies of a kept document
-        similarity[dropped] = verified.drops.column("similarity").to_numpy()
+        similarity[dropped] = drops.column("similarity").to_numpy()
         clusters = Clusters(self._documents, kept[self._best], similarity[self._best], self._measure)
         decision = decision_of(clusters, self._info)
         return dataclasses.replace(decision, tables={**decision.tables, **verified.tables})

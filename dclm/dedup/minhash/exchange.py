@@ -52,11 +52,44 @@ def to_lsh(step: MinHash, ids: Iterable[str], texts: Sequence[str]) -> MinHashLS
     return lsh
 
 
+def values_of_lean(step: MinHash, signed: Iterable[LeanMinHash]) -> U64:
+    """The signatures of datasketch as an array of shape (documents, permutations), for
+    `dclm.curate.index_signatures.index_of_signatures`. Those of empty sets are left out.
+
+    Raises: ConfigError if a signature has a different seed, scheme or number of permutations.
+    """
+    rows = _rows_of_lean(step, signed)
+    return np.stack(rows).astype(np.uint64) if rows else np.zeros((0, step.bands * step.rows), np.uint64)
+
+
+def lean_of_values(step: MinHash, values: U64) -> list[LeanMinHash]:
+    """datasketch's signatures from those that an index keeps (`dclm.curate.index_signatures.stored_signatures`)."""
+    from datasketch import LeanMinHash
+
+    kind = np.uint64 if step.bits == 64 else np.uint32
+    return [LeanMinHash(seed=step.seed, hashvalues=row, scheme=scheme_of(step)) for row in values.astype(kind)]
+
+
+def lsh_of_values(step: MinHash, batches: Iterable[U64]) -> MinHashLSH:
+    """An in-memory datasketch index of such signatures, whose names are 0, 1, …, with the step's bands and rows."""
+    from datasketch import MinHashLSH
+
+    lsh = MinHashLSH(num_perm=step.bands * step.rows, params=(step.bands, step.rows))
+    leans = (lean for values in batches for lean in lean_of_values(step, values))
+    for number, lean in enumerate(leans):
+        lsh.insert(number, lean)
+    return lsh
+
+
 def keys_of_lean(step: MinHash, signed: Iterable[LeanMinHash]) -> U64:
     """The band keys of signatures made by datasketch, for an index (see `dclm.curate.index.index_of_keys`).
 
     Raises: ConfigError if a signature has a different seed, scheme or number of permutations.
     """
+    return _keys(step, _rows_of_lean(step, signed))
+
+
+def _rows_of_lean(step: MinHash, signed: Iterable[LeanMinHash]) -> list[np.ndarray]:
     wanted = (step.seed, scheme_of(step), step.bands * step.rows)
     rows = []
     for lean in signed:
@@ -66,7 +99,7 @@ def keys_of_lean(step: MinHash, signed: Iterable[LeanMinHash]) -> U64:
             raise ConfigError("LeanMinHash", what, "use the settings that the signatures were made with")
         if not _is_empty(lean.hashvalues):
             rows.append(lean.hashvalues)
-    return _keys(step, rows)
+    return rows
 
 
 def keys_of_lsh(step: MinHash, lsh: MinHashLSH) -> U64:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pyarrow as pa
 
-from dclm.curate.step import Decision, Round
+from dclm.curate.global_step import Decision, Round
 from dclm.dedup.columns import F64, I64, U64, Bool, distinct, documents_of, drops_by, ints
 from dclm.dedup.groups.components import Components
 from dclm.dedup.index.indexed import IN_INDEX

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from dclm.core.config import Count, Fraction, Positive, Range
-from dclm.curate.step import Context, Decision, Global, IterativeReduce, MapFunction, Round
+from dclm.curate.global_step import Decision, Global, Round
+from dclm.curate.step import Context, MapFunction
 from dclm.dedup.columns import no_drops
 from dclm.dedup.copies import Carry, with_copies
 from dclm.dedup.groups.clusters import Clusters
 from dclm.dedup.groups.components import Components, components
-from dclm.dedup.groups.stars import components_of, edges_of, large_star, small_star
 from dclm.dedup.index.indexed import KeyIndexed, addresses
 from dclm.dedup.keep import Keep, check_keep, order_of
-from dclm.dedup.minhash.alphabet import Normalization, alphabet
+from dclm.dedup.memory import show_bytes
+from dclm.dedup.minhash.alphabet import Normalization
 from dclm.dedup.minhash.decision import (
     DECISION_BYTES,
     Finish,
@@ -29,13 +30,14 @@ from dclm.dedup.minhash.decision import (
     decision_of,
     rows_to_verify,
 )
+from dclm.dedup.minhash.groups import Grouping
 from dclm.dedup.minhash.known import BANDS, AndInIndex, Known, gone_for_index, with_documents, with_lone, without
 from dclm.dedup.minhash.leaders import Measure, containment_index, jaccard_index
 from dclm.dedup.minhash.lsh import band_keys, candidate_links
-from dclm.dedup.minhash.shingles import UNITS, Unit
-from dclm.dedup.minhash.signatures import Bits, permutations, signatures
+from dclm.dedup.minhash.shingles import Unit
+from dclm.dedup.minhash.signatures import Bits
+from dclm.dedup.minhash.signed import Signing, equal_share
 from dclm.dedup.minhash.verify import Verify
-from dclm.text.buffers import utf8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ class MinHash(KeyIndexed, Global):
     """
 
     name: ClassVar[str] = "minhash"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
 
     ngram: Positive = 5
     """Number of units in a shingle."""
@@ -76,6 +78,9 @@ class MinHash(KeyIndexed, Global):
     """Width of the hashes; 32 is faster and enough below about 1e8 shingles per document."""
     verify: Fraction | None = None
     """Minimum exact Jaccard index of a dropped document with the one kept instead; null: none is computed."""
+    verify_by: Literal["shingles", "signatures"] = "shingles"
+    """What `verify` compares: all shingles, or signatures, whose fraction of equal values estimates the Jaccard index
+    with a standard error of at most 0.5 / √(bands · rows). An index for `signatures` keeps them."""
     keep: Keep = "first"
     """Which document of a cluster is kept: the first in document order; the newest by `date` (ISO 8601); the longest
     text; the one whose id has the smallest hash; the one with the highest value in `keep_by`; or the one whose source
@@ -102,29 +107,39 @@ class MinHash(KeyIndexed, Global):
     other thresholds, from this one up, would drop. At most `verify`."""
     max_cluster: Count | None = None
     """Links that would make a candidate cluster of more documents are not followed; null: no limit."""
-    links_in_memory: Count = 200_000_000
-    """More candidate links than this are joined in rounds on all workers instead of at once on one, with the same
-    result. With `max_cluster` their order matters, and one worker joins them all."""
+    links_in_memory: Count = 10_000_000
+    """Up to this many candidate links are joined and decided on by one process, which needs at most 200 bytes for each.
+    More are partitioned: all workers join and decide, with the same result, and no process holds all candidates. With
+    `max_cluster` the order of links matters, and one process joins them all."""
 
     def __post_init__(self) -> None:
         if self.verify == 0:
             raise ValueError("verify: 0 would verify nothing; omit it")
         if self.measure == "containment" and self.verify is None:
             raise ValueError("measure: containment needs `verify`: bands find candidates by their Jaccard index")
+        if self.verify_by == "signatures" and (self.verify is None or self.measure != "jaccard"):
+            raise ValueError("verify_by: signatures needs `verify`, and estimates only the Jaccard index")
         if self.pairs_from is not None and (self.verify is None or self.pairs_from > self.verify):
             raise ValueError("pairs_from: needs `verify`, and may not exceed it")
         check_keep(self.keep, self.keep_by, self.prefer)
 
     @property
     def memory(self) -> str:
-        found = f"a worker needs 1 GB; the deciding worker: {DECISION_BYTES} B"
-        verified = "; with verify: 8 B per distinct shingle of the largest candidate cluster" if self.verify else ""
-        verified += "" if self.pairs_from is None else f", and 40 B per pair from {self.pairs_from:g} up"
-        return f"{found} per candidate document{verified}"
+        if self.max_cluster is not None:
+            found = f"the deciding worker: {DECISION_BYTES} B per candidate document, for `max_cluster`"
+        else:
+            bound = show_bytes(1_000_000_000 + 2 * DECISION_BYTES * self.links_in_memory)
+            found = f"the deciding process at most {bound}, however many candidates there are"
+        parts = ["a worker needs 1 GB", f"and {DECISION_BYTES} B per document of the largest cluster", found]
+        if self.verify is not None:
+            pairs = "" if self.pairs_from is None else f", and 40 B per pair from {self.pairs_from:g} up"
+            parts.append(f"with verify: 8 B per distinct shingle of the largest candidate cluster{pairs}")
+        return "; ".join([f"{parts[0]} {parts[1]}", *parts[2:]])
 
     def index_settings(self) -> Mapping[str, object]:
         names = ("ngram", "unit", "normalize", "bands", "rows", "seed", "bits")
-        return {name: getattr(self, name) for name in names} | {"verify": self.verify is not None}
+        kept = self.verify is not None and (True if self.verify_by == "shingles" else self.verify_by)
+        return {name: getattr(self, name) for name in names} | {"verify": kept}
 
     def index_keys(self, context: Context) -> Mapping[str, MapFunction]:
         bare = dataclasses.replace(self, keep="first", keep_by=None, prefer=(), against=())
@@ -135,14 +150,14 @@ class MinHash(KeyIndexed, Global):
         return None if self.verify is None else self._verify_step().sets
 
     def open(self, context: Context) -> MapFunction:
-        table = alphabet(self.normalize)
-        draw = permutations(self.bands * self.rows, self.seed, self.bits)
+        signing = self.signing
         similarity = jaccard_index if self.measure == "jaccard" else containment_index
+        similarity = similarity if self.verify_by == "shingles" else equal_share
         known = Known(addresses(self.against, context), self.verify, similarity) if self.against else None
         sets = self._verify_step().sets_of if self.verify else None
 
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            found = signatures(utf8(batch.column("text")), table, UNITS[self.unit], self.ngram, draw)
+            found = signing.of(batch.column("text"))
             keys, places = band_keys(found, self.bands, self.rows)
             rows = batch.column("_row").to_numpy()[places]
             columns = {"key": pa.array(keys), "row": pa.array(rows, pa.int64()), "whole": pa.array(found.whole[places])}
@@ -162,14 +177,13 @@ class MinHash(KeyIndexed, Global):
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
         if self.max_cluster is not None or sum(table.num_rows for table in reduced) <= self.links_in_memory:
             return self._decision_on(components(LinksOf(reduced), self.max_cluster), reduced)
-        return Decision(
-            drops=no_drops(),
-            then=IterativeReduce(
-                start=edges_of,
-                steps=(large_star, small_star),
-                finish=lambda rows: self._decision_on(components_of(rows), reduced),
-            ),
+        grouping = Grouping(
+            ordered=self.keep != "first",
+            against=bool(self.against),
+            verify=None if self.verify is None else self._verify_step(),
+            measure=self.measure,
         )
+        return with_copies(grouping.decide(reduced), self.carry)
 
     def _decision_on(self, found: Components, reduced: Iterable[pa.Table]) -> Decision:
         if not self.against:
@@ -190,7 +204,7 @@ class MinHash(KeyIndexed, Global):
             kept = found.root if order is None else best_of((found.root,), order)
             return decision_of(Clusters(found.documents, kept), info)
         best = best_of((column_of(found.documents, reduced, "whole", np.uint64), found.root), order)
-        rows = rows_to_verify(found, best)
+        rows = [rows_to_verify(found, best)]
         finish = Finish(found.documents, best, info, self.measure)
         return Decision(drops=no_drops(), then=Round(step=self._verify_step(), rows=rows, finish=finish))
 
@@ -206,4 +220,17 @@ class MinHash(KeyIndexed, Global):
             prefer=self.prefer,
             measure=self.measure,
             pairs_from=self.pairs_from,
+            signing=None if self.verify_by == "shingles" else self.signing,
+        )
+
+    @property
+    def signing(self) -> Signing:
+        """How documents are signed."""
+        return Signing(
+            unit=self.unit,
+            ngram=self.ngram,
+            normalize=self.normalize,
+            permutations=self.bands * self.rows,
+            seed=self.seed,
+            bits=self.bits,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -12,13 +12,16 @@ import pyarrow.compute as pc
 from numba import njit
 
 from dclm.core.config import Fraction
-from dclm.curate.step import Context, Decision, Global, MapFunction
-from dclm.dedup.columns import I64, U64, documents_of, drops_table, hashes, ints
+from dclm.curate.global_step import Decision, Global
+from dclm.curate.step import Context, MapFunction
+from dclm.dedup.columns import F64, I64, U64, documents_of, drops_table, hashes, ints, no_drops
+from dclm.dedup.groups.clusters import ROWS, Parts
 from dclm.dedup.keep import Keep, order_of
 from dclm.dedup.minhash.alphabet import Normalization, alphabet
 from dclm.dedup.minhash.leaders import Measure, containments, find_leaders, jaccards
 from dclm.dedup.minhash.pairs import find_pairs, pair_table
 from dclm.dedup.minhash.shingles import UNITS, Unit, shingles
+from dclm.dedup.minhash.signed import Signing
 from dclm.text.buffers import utf8
 
 
@@ -46,25 +49,33 @@ class Verify(Global):
     prefer: tuple[str, ...] = ()
     measure: Measure = "jaccard"
     pairs_from: Fraction | None = None
+    signing: Signing | None = None
+    """Compare signatures instead of shingles."""
 
     def sets(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Columns row and `shingles`: the sorted distinct shingle hashes of each document."""
-        return pa.RecordBatch.from_pydict({"row": batch.column("_row"), "shingles": self._lists(batch.column("text"))})
+        """Columns row and `shingles`: what an index keeps of each document, its sorted distinct shingle hashes or its
+        signature."""
+        return pa.RecordBatch.from_pydict({"row": batch.column("_row"), "shingles": self._kept(batch.column("text"))})
 
     def sets_of(self, texts: pa.StringArray) -> Callable[[int], U64]:
-        """A function that returns the set of one of the texts; all sets are made at its first call."""
+        """A function that returns what an index keeps of one of the texts; all are made at its first call."""
         found: list[tuple[I64, U64]] = []
 
         def get(place: int) -> U64:
             if not found:
-                lists = self._lists(texts)
+                lists = self._kept(texts)
                 found.append((lists.offsets.to_numpy(), lists.values.to_numpy()))
             offsets, values = found[0]
             return values[offsets[place] : offsets[place + 1]]
 
         return get
 
+    def _kept(self, texts: pa.StringArray) -> pa.LargeListArray:
+        return self._lists(texts) if self.signing is None else self.signing.lists(texts)
+
     def _lists(self, texts: pa.StringArray) -> pa.LargeListArray:
+        if self.signing is not None:
+            return self.signing.sets(texts)
         offsets, values = _shingle_sets(*utf8(texts), alphabet(self.normalize), UNITS[self.unit], self.ngram)
         return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
 
@@ -84,18 +95,25 @@ class Verify(Global):
         offsets = np.zeros(len(sets) + 1, np.int64)
         np.cumsum(sets.value_lengths(), out=offsets[1:])
         values = sets.flatten().to_numpy()
-        leaders = find_leaders(hashes(keys, "key"), offsets, values, self.threshold, self.measure)
+        leaders = find_leaders(hashes(keys, "key"), offsets, values, self._least(self.threshold), self.measure)
         documents = documents_of(keys)
         dropped = np.flatnonzero(leaders != np.arange(len(leaders)))
         dropped = dropped[np.argsort(documents[dropped], kind="stable")]
         measured = jaccards if self.measure == "jaccard" else containments
         near = measured(offsets, values, dropped, leaders[dropped])
         drops = drops_table(documents[dropped], documents[leaders[dropped]])
-        drops = drops.append_column("similarity", pa.array(near))
+        drops = drops.append_column("similarity", pa.array(self._similarity(near)))
         if self.pairs_from is None:
             return drops
-        pairs = find_pairs(hashes(keys, "key"), offsets, values, self.pairs_from, self.measure)
+        pairs = find_pairs(hashes(keys, "key"), offsets, values, self._least(self.pairs_from), self.measure)
+        pairs = pairs._replace(similarity=self._similarity(pairs.similarity))
         return pa.concat_tables([drops, pair_table(pairs, documents)], promote_options="default")
+
+    def _least(self, similarity: float) -> float:
+        return similarity if self.signing is None else self.signing.set_threshold(similarity)
+
+    def _similarity(self, of_sets: F64) -> F64:
+        return of_sets if self.signing is None else self.signing.shares(of_sets)
 
     def _in_order(self, keys: pa.Table) -> pa.Table:
         """Each cluster's documents in processing order."""
@@ -109,14 +127,37 @@ class Verify(Global):
         return keys.take(pa.array(np.lexsort((*ranks, hashes(keys, "key")))))
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
-        found = pa.concat_tables(reduced)
-        if self.pairs_from is None:
-            return Decision(drops=found.sort_by([("shard", "ascending"), ("row", "ascending")]))
-        is_pair = pc.is_valid(found.column("other_row"))
-        pairs = found.filter(is_pair).drop_columns(["kept_shard", "kept_row"])
-        drops = found.filter(pc.invert(is_pair)).drop_columns(["other_shard", "other_row"])
-        drops = drops.sort_by([("shard", "ascending"), ("row", "ascending")])
-        return Decision(drops=drops, tables={"pairs": [pairs]})
+        tables = {} if self.pairs_from is None else {"pairs": Parts(lambda: _pairs(reduced))}
+        return Decision(drops=no_drops(), drop_tables=VerifiedDrops(reduced), tables=tables)
+
+
+class VerifiedDrops:
+    """The drops in reduced tables, one table at a time."""
+
+    def __init__(self, tables: Iterable[pa.Table]) -> None:
+        self.tables = tables
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        return map(self.of, self.tables)
+
+    @staticmethod
+    def of(table: pa.Table) -> pa.Table:
+        """The drops in one table, without the pairs that may follow them."""
+        if "other_row" not in table.column_names:
+            return table
+        return table.filter(pc.is_null(table.column("other_row"))).drop_columns(["other_shard", "other_row"])
+
+
+def _pairs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The pairs in reduced tables, in parts of `ROWS`, at least one."""
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table.filter(pc.is_valid(table.column("other_row"))).drop_columns(["kept_shard", "kept_row"]))
+        while sum(part.num_rows for part in held) >= ROWS:
+            whole = pa.concat_tables(held)
+            yield whole.slice(0, ROWS)
+            held = [whole.slice(ROWS)]
+    yield pa.concat_tables(held)
 
 
 @njit(cache=True, nogil=True)

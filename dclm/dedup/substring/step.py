@@ -11,16 +11,18 @@ import pyarrow as pa
 
 from dclm.core.config import Range
 from dclm.core.errors import ConfigError
-from dclm.curate.step import Context, Decision, Global, MapFunction, Round
+from dclm.curate.global_step import Decision, Global, Regroup, Round, Source
+from dclm.curate.step import Context, MapFunction
 from dclm.dedup.columns import I64, documents_of, edits_table, hashes, ints, no_drops, row_of, shard_of
 from dclm.dedup.index.indexed import KeyIndexed, addresses
 from dclm.dedup.index.relation import Relation
-from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
-from dclm.dedup.substring.winnow import all_windows, anchor_length, choose_anchors, windows_near
+from dclm.dedup.memory import show_bytes
+from dclm.dedup.substring.winnow import all_windows, choose_anchors, windows_near
 from dclm.text.buffers import utf8
 
 _ANCHOR_BYTES = 64  # per repeated anchor, while anchors are sorted by document
-
+ANCHORS_IN_MEMORY = 10_000_000
+"""More repeated anchors than this are sorted by document on all workers instead of by the deciding process."""
 ANCHORS, SPANS = "anchors", "spans"
 """The relations of an index: hashes of the anchors, and 128-bit hashes of all spans of `min_tokens` tokens."""
 Keep = Literal["first", "none", "all"]
@@ -62,8 +64,7 @@ class Substring(KeyIndexed, Global):
 
     @property
     def memory(self) -> str:
-        anchors = 2 / (self.min_tokens - anchor_length(self.min_tokens) + 2)
-        decides = f"the deciding worker: {_ANCHOR_BYTES * anchors:.2g} B per repeated token"
+        decides = f"the deciding process at most {show_bytes(_ANCHOR_BYTES * ANCHORS_IN_MEMORY)}"
         return f"a worker needs 1 GB and 44 B per repeated token of its shard; {decides}"
 
     def index_settings(self) -> Mapping[str, object]:
@@ -107,23 +108,25 @@ class Substring(KeyIndexed, Global):
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
         count = sum(table.num_rows for table in reduced)
-        self._check_memory(count)
+        if count <= ANCHORS_IN_MEMORY:
+            table = pa.concat_tables(reduced)
+            return self._round([_anchors_by_document(documents_of(table), ints(table, "token"))], count)
+
+        def finish(tables: Iterable[pa.Table]) -> Decision:
+            return self._round(tables, count)
+
+        sources = (Source(reduced, _keyed_by_document),)
+        work = Regroup(label="substring: gather", sources=sources, reduce=_anchors_of_keys, finish=finish)
+        return Decision(drops=no_drops(), then=work)
+
+    def _round(self, rows: Iterable[pa.Table], count: int) -> Decision:
+        """The second round, over the documents in `rows`."""
         step = RepeatedSpans(min_tokens=self.min_tokens, keep=self.keep, action=self.action, against=self.against)
 
         def finish(decision: Decision) -> Decision:
             return dataclasses.replace(decision, info={"repeated_anchors": count, **decision.info})
 
-        return Decision(drops=no_drops(), then=Round(step=step, rows=_anchors_by_document(reduced), finish=finish))
-
-    def _check_memory(self, anchors: int) -> None:
-        need, room = anchors * _ANCHOR_BYTES, room_bytes()
-        if need > room:
-            machine = show_bytes(int(need / FRACTION))
-            raise ConfigError(
-                self.name,
-                f"{anchors:,} repeated positions need {show_bytes(need)}; {show_bytes(room)} available",
-                f"put `exact` or `minhash` before it, raise `min_tokens`, or use a machine with {machine} free",
-            )
+        return Decision(drops=no_drops(), then=Round(step=step, rows=rows, finish=finish))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -196,10 +199,18 @@ def _repeated(keys: np.ndarray) -> np.ndarray:
     return repeated
 
 
-def _anchors_by_document(reduced: Iterable[pa.Table]) -> pa.Table:
+def _keyed_by_document(table: pa.Table) -> pa.Table:
+    """Anchors by document."""
+    return pa.table({"key": pa.array(documents_of(table).astype(np.uint64)), "token": table.column("token")})
+
+
+def _anchors_of_keys(table: pa.Table) -> pa.Table:
+    return _anchors_by_document(ints(table, "key"), ints(table, "token"))
+
+
+def _anchors_by_document(documents: I64, tokens: I64) -> pa.Table:
     """Columns shard, row and `_anchors`: the sorted tokens of the anchors of each document that has any."""
-    table = pa.concat_tables(reduced)
-    documents, tokens = documents_of(table), ints(table, "token").astype(np.int32)
+    tokens = tokens.astype(np.int32)
     order = np.lexsort((tokens, documents))
     documents, tokens = documents[order], tokens[order]
     first = np.flatnonzero(np.append(True, documents[1:] != documents[:-1])[: len(documents)])

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from dclm.core.config import Positive, Range
 from dclm.core.errors import ConfigError
-from dclm.curate.step import Context, Decision, Global, MapFunction, Round
+from dclm.curate.global_step import Decision, Global, Round
+from dclm.curate.step import Context, MapFunction
 from dclm.dedup import keep
 from dclm.dedup.columns import documents_of, ints, no_drops, row_of, shard_of
 from dclm.dedup.copies import Carry, with_copies
@@ -127,7 +128,7 @@ class SemDedup(Global):
             return Decision(drops=drops, info={**info, **decision.info}, tables={"clusters": [table]})
 
         return with_copies(
-            Decision(drops=rows.slice(0, 0), then=Round(step=step, rows=rows, finish=finish)), self.carry
+            Decision(drops=rows.slice(0, 0), then=Round(step=step, rows=[rows], finish=finish)), self.carry
         )
 
 
