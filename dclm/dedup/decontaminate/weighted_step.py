@@ -103,9 +103,7 @@ class DecontaminateWeighted(Global):
 
     @property
     def memory(self) -> str:
-        return (
-            "40 B per word of the questions; the deciding worker: 24 B per word of a question half found in a document"
-        )
+        return "40 B per word of the questions; the deciding worker: 24 B per word of one half found in a document"
 
     @property
     def tasks(self) -> tuple[str, ...]:
