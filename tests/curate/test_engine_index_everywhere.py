@@ -42,7 +42,7 @@ def everything(a: Path, b: Path, out: str, engine: Engine) -> None:
     """The index of A for each step, and B against it."""
     for name, step in STEPS.items():
         index = f"{out}/{name}-index"
-        build_index(step, list_files([str(a)]), index, engine)
+        build_index(step, list_files([str(a)]), index, engine, room=10_000 if isinstance(step, Bloom) else None)
         known = step.__class__(**(vars(step) | {"against": (index,)}))
         options = CurateOptions(unit_bytes=0, shard_bytes=0)
         curate(bind(Pipeline(name="all", steps=(known,))), list_files([str(b)]), f"{out}/{name}", options, engine)

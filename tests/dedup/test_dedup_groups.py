@@ -79,7 +79,7 @@ def test_partitions_decide_what_one_process_decides(
 def test_long_tables_have_the_same_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (clusters, groups, verify):
         monkeypatch.setattr(module, "ROWS", 5)
-    made = make_shards([f"{text_of(Row(i % 9, 0, None, '', None))} {'more ' * (i % 3)}" for i in range(60)])
+    made = make_shards([f"{text_of(Row(i % 9, 0, None, '', None))} {'more ' * (i % 4)}" for i in range(60)])
     for name in ("linked", "verified"):
         one, many = decide(STEPS[name], made), decide(dataclasses.replace(STEPS[name], links_in_memory=0), made)
         for table_name in one.tables:
