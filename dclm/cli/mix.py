@@ -197,8 +197,10 @@ def swarm(
         put_result({"mixtures": out / MIXTURES, "losses": None, "sources": loaded.sources}, None)
         return
     with open_engine(on, workers) as engine:
-        train_swarm(loaded, out, engine, force=force, cache=cache, make_progress=ConsoleProgress, say=say)
-    targets = " ".join(f"--target {name}" for name in loaded.held_out)
+        splits = train_swarm(loaded, out, engine, force=force, cache=cache, make_progress=ConsoleProgress, say=say)
+    targets = " ".join(f"--target {name}" for name in (*loaded.held_out, *loaded.swarm.tasks))
+    for source, parts in splits.items():
+        targets += f" --split {source}=" + ",".join(f"{part}:{share:.4g}" for part, share in parts.items())
     say(f"next: dclm mix best --mixtures {out / MIXTURES} --losses {out / LOSSES} {targets}")
     put_result({"mixtures": out / MIXTURES, "losses": out / LOSSES, "sources": loaded.sources}, None)
 
@@ -240,6 +242,7 @@ def _best_table(found: Best, proxies: int) -> str:
         lines.append(f"{s.source:{width}}{s.best:8.3f}{s.low:8.3f}{s.high:8.3f}{s.natural:9.3f}{s.largest:9.3f}")
     verdict = "decided" if found.decided else "not decided: the natural mix may be as good"
     lines += [
+        "(from, to: 99 % for all sources at once)",
         "",
         f"predicted loss {found.predicted:.4f}, natural mix {found.natural:.4f} ({proxies} proxies)",
         f"gain {found.gain:+.4f} (95 % {found.gain_low:+.4f} to {found.gain_high:+.4f}): {verdict}",

@@ -42,6 +42,7 @@ from dclm.filters.url.blocklist import UrlBlocklist
 from dclm.filters.url.removal import UrlRemoval
 from dclm.select.fasttext_score import FastTextScore
 from dclm.select.hosts.step import HostRank
+from dclm.select.labels import Labels
 from dclm.select.language_model.ask import AskLanguageModel
 from dclm.select.language_model.machine_text import MachineText
 from dclm.select.language_model.score import LanguageModelScore
@@ -68,7 +69,7 @@ SHIPPED: tuple[type[Step], ...] = (
     Decontaminate, DecontaminateWeighted,
     FastTextScore, LanguageModelScore, KenlmScore, AskLanguageModel, MachineText, LlmLabel, HostRank,
     Embed, EmbeddingClassifier, SemDedup,
-    Threshold, Quantile,
+    Threshold, Quantile, Labels,
 )  # fmt: skip
 
 STEPS = {step.name: step for step in SHIPPED}

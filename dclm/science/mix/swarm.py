@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
-from fractions import Fraction
+from fractions import Fraction as Ratio
 from pathlib import Path
 
 import numpy as np
 
-from dclm.core.config import Count, Positive, build, load_yaml, suggest
+from dclm.core.config import Count, Fraction, NonNegative, Positive, build, load_yaml, suggest
 from dclm.core.errors import ConfigError
 from dclm.core.names import Name
+from dclm.eval.task import load_task
 from dclm.recipe.recipe import LoadedRecipe, load_recipe, resolve_path
 from dclm.science.experiment.spec import HeldOut
 from dclm.science.mix.table import Table
@@ -20,6 +21,7 @@ from dclm.tokens.mixture import apportion
 from dclm.train.scale import Scale
 from dclm.train.scale_file import ENDINGS, open_scale
 
+Splits = Mapping[str, Mapping[str, float]]
 STEPS = 1000
 """Shares are multiples of 1 / STEPS, so that a table states exactly what was trained on."""
 
@@ -44,12 +46,31 @@ class Swarm:
     closer to the natural mix."""
     natural: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Source → its share in the natural mix, in any unit; empty: equal shares."""
-    held_out: Mapping[Name, HeldOut]
+    held_out: Mapping[Name, HeldOut] = dataclasses.field(default_factory=dict)
     """Name → a text on which no proxy trains. Each gives a column of the losses: bits per byte."""
+    tasks: tuple[str, ...] = ()
+    """Tasks on which to evaluate each proxy. Each gives a column of the losses: bits per byte of its right answers."""
+    limit: Positive | None = None
+    """Maximum number of items per task."""
+    averages: Mapping[Name, Mapping[str, NonNegative]] = dataclasses.field(default_factory=dict)
+    """Name → weight of each text and task in a mean, such as one like CORE; each gives a column of the losses."""
+    by: Mapping[Name, str | tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Source → column of labels, or several: the source is mixed label by label, as `SOURCE.LABEL`."""
+    min_label_share: Fraction = 0.01
+    """Labels with less of the source's text are put together as `SOURCE.other`."""
 
     def __post_init__(self) -> None:
-        if not self.held_out:
-            raise ValueError("`held_out` is empty, allowed: one text or more")
+        if not (self.held_out or self.tasks):
+            raise ValueError("`held_out` and `tasks` are empty, allowed: one text or task, or more")
+        columns = [*self.held_out, *self.tasks, *self.averages]
+        if len(set(columns)) < len(columns):
+            raise ValueError(f"texts, tasks and averages need different names, found {', '.join(columns)}")
+        for name, weights in self.averages.items():
+            known = (*self.held_out, *self.tasks)
+            if unknown := [part for part in weights if part not in known]:
+                raise ValueError(f"`averages.{name}` names {', '.join(unknown)}, allowed: {', '.join(known)}")
+            if not sum(weights.values()) > 0:
+                raise ValueError(f"`averages.{name}` has no weight above 0")
         if not (math.isfinite(self.spread) and self.spread > 0):
             raise ValueError(f"`spread` is {self.spread:g}, allowed: a positive number")
 
@@ -86,8 +107,16 @@ def load_swarm(path: Path, variables: Collection[str] = (), trust: bool = False)
         held_out={name: Path(resolve_path(text.path, directory, variables)) for name, text in swarm.held_out.items()},
         scale=scale,
     )
-    if len(loaded.sources) < 2:
+    if len(loaded.sources) < 2 and not swarm.by:
         raise ConfigError(str(path), f"{swarm.recipe} has one source, allowed: two or more to mix")
+    for task in swarm.tasks:
+        load_task(task)
+    for name in swarm.by:
+        if name not in loaded.sources:
+            raise ConfigError(f"by.{name}", f"no source of {swarm.recipe}", suggest(name, loaded.sources))
+    if swarm.by and recipe.recipe.dedup_across is not None:
+        what = "a source is split before duplicates between sources are found, allowed: `by` or `dedup_across`"
+        raise ConfigError("by", what, "find duplicates in the pipeline")
     for name, share in swarm.natural.items():
         if name not in loaded.sources:
             raise ConfigError(f"natural.{name}", f"no source of {swarm.recipe}", suggest(name, loaded.sources))
@@ -99,13 +128,25 @@ def load_swarm(path: Path, variables: Collection[str] = (), trust: bool = False)
     return loaded
 
 
-def propose(loaded: LoadedSwarm, earlier: Table | None = None) -> dict[str, dict[str, float]]:
+def propose(
+    loaded: LoadedSwarm, earlier: Table | None = None, splits: Splits | None = None
+) -> dict[str, dict[str, float]]:
     """Name of each proxy → the share of each source, including shares of 0.
 
-    Proxies of `earlier` that read no other sources come first, under their names. The others are drawn from a Dirichlet
-    distribution around the natural mix. Raises: ConfigError if earlier proxies read a source that no longer exists.
+    splits: source → the shares of the parts that it is split into, each of which is a source.
+    Proxies of `earlier` that read no other sources come first, under their names. If they read a source that has since
+    been split, as a whole, it stays a column. The others are drawn from a Dirichlet distribution around the natural
+    mix. Raises: ConfigError if earlier proxies read a source that no longer exists.
     """
-    swarm, sources = loaded.swarm, loaded.sources
+    swarm, splits = loaded.swarm, splits or {}
+    natural = {
+        part: swarm.natural.get(source, 1.0) * share
+        for source in loaded.sources
+        for part, share in splits.get(source, {source: 1.0}).items()
+    }
+    drawn_from = tuple(natural)
+    whole = [] if earlier is None else [n for n in splits if n in earlier.columns and earlier.column(n).any()]
+    sources = (*whole, *drawn_from)
     found: dict[str, dict[str, float]] = {}
     if earlier is not None:
         gone = [name for name in earlier.columns if name not in sources and earlier.column(name).any()]
@@ -115,13 +156,13 @@ def propose(loaded: LoadedSwarm, earlier: Table | None = None) -> dict[str, dict
             )
         for name, row in zip(earlier.names, earlier.values, strict=True):
             found[name] = {s: float(row[earlier.columns.index(s)]) if s in earlier.columns else 0.0 for s in sources}
-    weights = np.array([swarm.natural.get(source, 1.0) for source in sources])
-    concentration = swarm.spread * len(sources) * weights / weights.sum()
+    weights = np.array(list(natural.values()))
+    concentration = swarm.spread * len(weights) * weights / weights.sum()
     number = 0
     while len(found) < swarm.proxies:
         number += 1
-        drawn = np.random.default_rng((swarm.seed, len(sources), number)).dirichlet(concentration)
-        shares = rounded(sources, drawn)
+        drawn = np.random.default_rng((swarm.seed, len(weights), number)).dirichlet(concentration)
+        shares = dict.fromkeys(whole, 0.0) | rounded(drawn_from, drawn)
         if shares not in found.values():
             found[f"{len(found):04d}"] = shares
     return found
@@ -129,5 +170,5 @@ def propose(loaded: LoadedSwarm, earlier: Table | None = None) -> dict[str, dict
 
 def rounded(sources: Sequence[str], weights: Sequence[float] | np.ndarray) -> dict[str, float]:
     """Shares in thousandths that sum to exactly 1 (largest remainder)."""
-    parts = apportion([Fraction(float(w)) for w in weights], STEPS)
+    parts = apportion([Ratio(float(w)) for w in weights], STEPS)
     return {source: part / STEPS for source, part in zip(sources, parts, strict=True)}

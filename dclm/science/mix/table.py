@@ -145,15 +145,15 @@ def write_table(path: Path, first: str, names: Sequence[str], columns: Mapping[s
 
 
 def _split(table: Table, splits: Mapping[str, Mapping[str, float]]) -> Table:
+    """The table without the sources that have been split; a part's share is added to what the runs read of it alone."""
     for source, parts in splits.items():
         if source not in table.columns:
             continue
-        shares = np.array(list(parts.values())) / sum(parts.values())
-        others = [name for name in table.columns if name != source]
-        kept = np.column_stack([table.column(name) for name in others]) if others else np.zeros((len(table.names), 0))
-        columns = (*others, *parts)
-        values = np.concatenate([kept, np.outer(table.column(source), shares)], axis=1)
-        table = dataclasses.replace(table, columns=columns, values=values)
+        whole, total = table.column(source), sum(parts.values())
+        values = {name: table.column(name) for name in table.columns if name != source}
+        for part, share in parts.items():
+            values[part] = values.get(part, 0.0) + whole * (share / total)
+        table = dataclasses.replace(table, columns=tuple(values), values=np.column_stack(list(values.values())))
     return table
 
 
