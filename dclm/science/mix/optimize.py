@@ -8,9 +8,11 @@ No law is exactly right everywhere, and an error far from the best mixture moves
 with more emphasis on the proxies near the mixture that they prefer, as in local regression. The intervals contain the
 best mixtures by both fits, and are wider by how much these differ.
 
-Intervals come from the halves, too: a half's answer differs from that of all proxies about as much as the latter from
-the truth (half-sampling). With few proxies per parameter, resampling them with replacement gave intervals of half the
-right width.
+Intervals of shares contain what two kinds of repetition give. A half's answer differs from that of all proxies about as
+much as the latter from the truth (half-sampling), which shows what other mixtures would have given. Losses drawn anew
+around the fit (a bootstrap of residuals, with the fit's own parameters subtracted from the degrees of freedom) show
+what noise does at these mixtures, where halves have too few proxies per parameter and lean on the ridge. Resampling
+proxies with replacement gave intervals of half the right width.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
+from scipy.stats import t as student
 
 from dclm.core.errors import ConfigError
 from dclm.science.mix.constraints import Feasible, into_bounds
+from dclm.science.mix.minimum import local_optimum, minimize_loss, promising, total_loss
 from dclm.science.mix.models import MIN_PROXIES, Law, choose_law, fit_law
 from dclm.science.mix.table import Array, Proxies
 
@@ -33,9 +36,9 @@ SPLITS = 60
 MIN_PROXIES_HALVED = 2 * MIN_PROXIES
 _SEED = 20240702
 _SUGGESTED = 5
-_LOCAL_FITS = 2
-_NOTHING = 1e-6
-"""Shares below this are rounding errors of the solver."""
+CONFIDENCE = 0.99
+"""Of the intervals of shares, for all sources at once. At 0.95, one answer in twenty would be outside, and a law of
+second order has an error of its own, which so few proxies cannot show."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,8 +48,9 @@ class Share:
     source: str
     best: float
     low: float
-    """Ends of the interval that contains the best shares by halves of the proxies, 95 % for all sources at once
-    (Bonferroni), widened by how much the local fit moved the share: the laws' own error, which halves cannot show."""
+    """Ends of the interval that contains the best shares by halves of the proxies and by losses drawn anew, 99 % for
+    all sources at once (Bonferroni), widened by how much the local fit moved the share: the laws' own error, which
+    neither can show."""
     high: float
     natural: float
     largest: float
@@ -87,6 +91,8 @@ class Best:
 def best_mixture(proxies: Proxies, importance: Sequence[float], allowed: Feasible, splits: int = SPLITS) -> Best:
     """Minimize the sum of the targets' predicted losses times `importance` [targets].
 
+    splits: number of divisions into halves, and of sets of losses drawn anew.
+
     Raises: ConfigError for fewer than sixteen proxies, which halves need.
     """
     weights, losses = proxies.weights, proxies.losses
@@ -95,8 +101,8 @@ def best_mixture(proxies: Proxies, importance: Sequence[float], allowed: Feasibl
         raise ConfigError("dclm mix best", what, "train more: `dclm mix swarm`")
     laws = [fit_law(weights, column, choose_law(weights, column)) for column in losses.T]
     start = into_bounds(allowed.natural, allowed.low, allowed.high)
-    first = minimize_loss(laws, importance, allowed, [start, *_promising(laws, importance, allowed, weights)])
-    best = _local_optimum(proxies, importance, allowed, laws, [first, start])
+    first = minimize_loss(laws, importance, allowed, [start, *promising(laws, importance, allowed, weights)])
+    best = local_optimum(proxies, importance, allowed, laws, [first, start])
     generator = np.random.default_rng(_SEED)
     halves = [
         half
@@ -105,8 +111,10 @@ def best_mixture(proxies: Proxies, importance: Sequence[float], allowed: Feasibl
     ]
     optima = [optimum for half in halves for optimum in (half.globally, half.locally)]
     gains = [half.gain for half in halves]
-    tail = 0.025 / len(proxies.sources)
+    tail = (1 - CONFIDENCE) / 2 / len(proxies.sources)
     low, high = np.quantile(optima, [tail, 1 - tail], axis=0)
+    reach = _reach(proxies, importance, allowed, laws, best, tail, splits)
+    low, high = np.minimum(low, best - reach), np.maximum(high, best + reach)
     moved = np.abs(best - first)
     low, high = np.maximum(low - moved, allowed.low), np.minimum(high + moved, allowed.high)
     gain_low, gain_high = np.quantile(gains, [0.025, 0.975])
@@ -135,81 +143,37 @@ def best_mixture(proxies: Proxies, importance: Sequence[float], allowed: Feasibl
     )
 
 
-def total_loss(laws: Sequence[Law], importance: Sequence[float], weights: Array) -> float:
-    """The weighted sum of the targets' losses at one mixture [sources]."""
-    return float(sum(i * law.predict(weights[None])[0] for i, law in zip(importance, laws, strict=True)))
-
-
-def minimize_loss(
-    laws: Sequence[Law], importance: Sequence[float], allowed: Feasible, starts: Sequence[Array]
+def _reach(
+    proxies: Proxies,
+    importance: Sequence[float],
+    allowed: Feasible,
+    laws: Sequence[Law],
+    best: Array,
+    tail: float,
+    draws: int,
 ) -> Array:
-    """The mixture with the smallest `total_loss` that is reached from `starts`.
+    """How far the best share of each source may be from the truth because of noise [sources].
 
-    With log-linear laws, and no negative importance, the problem is convex and one start is enough.
+    The same proxies get new losses: the laws' own, and residuals of proxies drawn with replacement, the same for all
+    targets, because what goes wrong in one run moves all of its losses. Student's t times the root mean square of how
+    far this moves the best mixture.
     """
-    scale = sum(abs(i) * law.scale for i, law in zip(importance, laws, strict=True)) or 1.0
-
-    def loss(weights: Array) -> float:
-        return total_loss(laws, importance, weights) / scale
-
-    def gradient(weights: Array) -> Array:
-        parts = [i * law.gradient(weights) for i, law in zip(importance, laws, strict=True)]
-        total: Array = np.sum(parts, axis=0) / scale
-        return total
-
-    rules: list[dict[str, object]] = [
-        {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones_like(w)},
-    ]
-    if allowed.max_divergence is not None:
-        limit, natural = allowed.max_divergence, allowed.natural
-        rules.append(
-            {
-                "type": "ineq",
-                "fun": lambda w: limit - float((np.maximum(w, 1e-12) * np.log(np.maximum(w, 1e-12) / natural)).sum()),
-                "jac": lambda w: -(np.log(np.maximum(w, 1e-12) / natural) + 1),
-            }
-        )
+    weights, count = proxies.weights, len(proxies.weights)
+    fitted = np.column_stack([law.predict(weights) for law in laws])
+    residuals = proxies.losses - fitted
+    parameters = np.array([min(len(law.theta), count // 2) for law in laws])
+    residuals = (residuals - residuals.mean(axis=0)) * np.sqrt(count / (count - parameters))
+    generator = np.random.default_rng((_SEED, 1))
     found = []
-    for start in starts:
-        result = minimize(
-            loss,
-            start,
-            jac=gradient,
-            method="SLSQP",
-            bounds=list(zip(allowed.low, allowed.high, strict=True)),
-            constraints=rules,
-            options={"maxiter": 200, "ftol": 1e-9},
-        )
-        rounded = np.where(result.x < _NOTHING, 0.0, result.x)
-        weights = into_bounds(np.clip(rounded, allowed.low, allowed.high), allowed.low, allowed.high)
-        if allowed.max_divergence is None or allowed.divergence(weights) <= allowed.max_divergence + 1e-3:
-            found.append(weights)
-    return min(found or [starts[0]], key=loss)
-
-
-def _local_optimum(
-    proxies: Proxies, importance: Sequence[float], allowed: Feasible, laws: Sequence[Law], starts: Sequence[Array]
-) -> Array:
-    """The best mixture by laws that are fitted again with emphasis on the proxies near `starts[0]`.
-
-    Half of the proxies are nearer than the distance (total variation) at which the emphasis has fallen to 1/e.
-    """
-    found = starts[0]
-    for _ in range(_LOCAL_FITS):
-        distances = np.abs(proxies.weights - found).sum(axis=1)
-        emphasis = np.exp(-((distances / max(float(np.median(distances)), _NOTHING)) ** 2))
-        near = [
-            fit_law(proxies.weights, column, law.name, law, emphasis)
-            for column, law in zip(proxies.losses.T, laws, strict=True)
-        ]
-        found = minimize_loss(near, importance, allowed, [found, *starts])
-    return found
-
-
-def _promising(laws: Sequence[Law], importance: Sequence[float], allowed: Feasible, weights: Array) -> list[Array]:
-    """The proxy that the laws prefer, moved into the bounds, as another starting point."""
-    losses = [total_loss(laws, importance, row) for row in weights]
-    return [into_bounds(weights[int(np.argmin(losses))], allowed.low, allowed.high)]
+    for _ in range(draws):
+        losses = fitted + residuals[generator.integers(count, size=count)]
+        again = [fit_law(weights, column, law.name, law) for column, law in zip(losses.T, laws, strict=True)]
+        first = minimize_loss(again, importance, allowed, [best])
+        drawn = dataclasses.replace(proxies, losses=losses)
+        found.append(local_optimum(drawn, importance, allowed, again, [first]))
+    freedom = count - int(parameters.max())
+    spread: Array = np.sqrt(((np.array(found) - best) ** 2).mean(axis=0))
+    return spread * float(student.ppf(1 - tail, freedom))
 
 
 class _Half(NamedTuple):
@@ -244,7 +208,7 @@ def _halves(
         globally = minimize_loss(own, importance, allowed, [start, first])
         yield _Half(
             globally=globally,
-            locally=_local_optimum(part, importance, allowed, own, [globally, first]),
+            locally=local_optimum(part, importance, allowed, own, [globally, first]),
             gain=total_loss(other, importance, start) - total_loss(other, importance, globally),
         )
 
