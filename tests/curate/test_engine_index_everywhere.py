@@ -1,7 +1,11 @@
-"""All deduplication steps against indexes make the same bytes after stops at any unit."""
+"""All deduplication steps against indexes make the same bytes with any workers, on Ray, on S3, and after kills."""
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +23,7 @@ from dclm.dedup.exact import Exact
 from dclm.dedup.index.indexed import Indexed
 from dclm.dedup.minhash.step import MinHash
 from dclm.dedup.substring.step import Substring
+from dclm.engine.local import LocalEngine
 from dclm.pool.files import list_files
 
 MINHASH = MinHash(bands=20, rows=3, verify=0.7, keep="longest", carry=("size", "domains"), links_in_memory=0)
@@ -34,9 +39,14 @@ STEPS: dict[str, Indexed] = {
 }
 
 
-def everything(a: Path, b: Path, out: str, engine: Engine) -> None:
-    """The index of A for each step, and B against it."""
-    for name, step in STEPS.items():
+FEW = ("url", "minhash", "signatures", "bloom")
+"""Steps of each way to decide."""
+
+
+def everything(a: Path, b: Path, out: str, engine: Engine, names: Sequence[str] = tuple(STEPS)) -> None:
+    """The index of A for each of these steps, and B against it."""
+    for name in names:
+        step = STEPS[name]
         index = f"{out}/{name}-index"
         build_index(step, list_files([str(a)]), index, engine, room=10_000 if isinstance(step, Bloom) else None)
         known = step.__class__(**(vars(step) | {"against": (index,)}))
@@ -44,9 +54,16 @@ def everything(a: Path, b: Path, out: str, engine: Engine) -> None:
         curate(bind(Pipeline(name="all", steps=(known,))), list_files([str(b)]), f"{out}/{name}", options, engine)
 
 
-def hashes(out: str) -> dict[str, dict[str, str]]:
-    names = [*STEPS, *(f"{name}-index" for name in STEPS)]
-    return {name: {f.path: f.sha256 for f in read_record(f"{out}/{name}").files} for name in names}
+Hashes = dict[str, dict[str, str]]
+
+
+def hashes(out: str, names: Sequence[str] = tuple(STEPS)) -> Hashes:
+    made = [*names, *(f"{name}-index" for name in names)]
+    return {name: {f.path: f.sha256 for f in read_record(f"{out}/{name}").files} for name in made}
+
+
+def few(all_hashes: Hashes) -> Hashes:
+    return {name: found for name, found in all_hashes.items() if name.removesuffix("-index") in FEW}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +73,7 @@ def pools(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def calm(pools: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+def calm(pools: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Hashes:
     out = str(tmp_path_factory.mktemp("calm"))
     everything(*pools, out, SerialEngine())
     for name in STEPS:
@@ -65,9 +82,7 @@ def calm(pools: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> 
     return hashes(out)
 
 
-def test_stopped_anywhere_and_resumed(
-    pools: tuple[Path, Path], calm: dict[str, dict[str, str]], tmp_path: Path
-) -> None:
+def test_stopped_anywhere_and_resumed(pools: tuple[Path, Path], calm: Hashes, tmp_path: Path) -> None:
     stops = 0
     while True:
         try:
@@ -77,3 +92,35 @@ def test_stopped_anywhere_and_resumed(
             stops += 1
     assert stops > 8
     assert hashes(str(tmp_path)) == calm
+
+
+def test_on_s3(pools: tuple[Path, Path], calm: Hashes, s3: str) -> None:
+    everything(*pools, f"{s3}/out", SerialEngine(), FEW)
+    assert hashes(f"{s3}/out", FEW) == few(calm)
+
+
+@pytest.mark.slow
+def test_with_four_workers(pools: tuple[Path, Path], calm: Hashes, tmp_path: Path) -> None:
+    everything(*pools, str(tmp_path), LocalEngine(4), FEW)
+    assert hashes(str(tmp_path), FEW) == few(calm)
+
+
+_ON_RAY = """
+import pickle, sys
+from test_engine_index_everywhere import FEW, everything
+from dclm.engine.ray import RayEngine
+
+engine = RayEngine(workers=2)
+everything(*pickle.loads(bytes.fromhex(sys.argv[1])), engine, FEW)
+engine.close()
+"""
+
+
+@pytest.mark.slow
+def test_on_ray(pools: tuple[Path, Path], calm: Hashes, tmp_path: Path) -> None:
+    given = pickle.dumps((*pools, str(tmp_path))).hex()
+    done = subprocess.run(
+        [sys.executable, "-c", _ON_RAY, given], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert hashes(str(tmp_path), FEW) == few(calm)
