@@ -56,6 +56,7 @@ def curate(
     allow_incomplete: bool = False,
     trust: bool = False,
     force: bool = False,
+    wait: bool = False,
     cache: Path_ | None = None,
     workers: int = 1,
     on: str = "local",
@@ -68,7 +69,8 @@ def curate(
     lines or Parquet. out: a directory or URL for the documents. limit: read at most this many records. models: files
     for steps that refer to them by name, such as a classifier. trust: allow a pipeline file to run the code of its own
     steps. Steps made with `own` need no permission. force: replace finished documents that other settings made.
-    cache: a directory for work that later calls reuse, so that a change of a step costs only what comes after it.
+    wait: wait while another run writes to `out`. cache: a directory for work that later calls reuse, so that a change
+    of a step costs only what comes after it.
     workers: processes; on: `local`, `ray` or `ray:ADDRESS`. Neither changes the output. say: called with a message when
     an artifact is reused. Raises: ConfigError, DataError; IncompleteError if files are damaged, unless
     `allow_incomplete`.
@@ -86,6 +88,7 @@ def curate(
             engine,
             progress,
             say=say,
+            wait=wait,
             force=force,
             cache=None if cache is None else str(cache),
         )
@@ -103,6 +106,7 @@ def evaluate(
     limit: int | None = None,
     device: str = "auto",
     force: bool = False,
+    wait: bool = False,
     workers: int = 1,
     on: str = "local",
     progress: Progress | None = None,
@@ -111,8 +115,8 @@ def evaluate(
     """Score a model on a suite (`core`, `extended`, `mmlu`) or on tasks, and on texts by their bits per byte.
 
     model: a checkpoint, or any other model that `dclm evaluate` accepts. limit: maximum number of items per task; the
-    result is then not a benchmark score. force: replace scores that other settings made. Raises: ConfigError,
-    DataError.
+    result is then not a benchmark score. force: replace scores that other settings made. wait: wait while
+    another run writes to `out`. Raises: ConfigError, DataError.
     """
     from dclm.eval.run.stage import evaluate as run_evaluation
 
@@ -128,6 +132,7 @@ def evaluate(
             engine=engine,
             progress=progress,
             say=say,
+            wait=wait,
             force=force,
         )
     return Scores(out)
@@ -142,6 +147,7 @@ def run(
     variables: Sequence[str] = (),
     trust: bool = False,
     force: bool = False,
+    wait: bool = False,
     cache: Path_ | None = None,
     workers: int = 1,
     on: str | Literal["local", "ray"] = "local",
@@ -152,8 +158,8 @@ def run(
     """Run a recipe file from its pool up to a stage (`pool`, `curate`, `tokenize`, `train`, `evaluate`).
 
     variables: environment variables that the recipe may use, as with `--env`. trust: allow the recipe's pipelines to
-    run the code of their own steps. force: replace artifacts that an earlier version of the recipe made. cache: as for
-    `curate`. Raises: the errors of the stages.
+    run the code of their own steps. force: replace artifacts that an earlier version of the recipe made. wait: wait
+    while another run writes to `out`. cache: as for `curate`. Raises: the errors of the stages.
     """
     from dclm.recipe.recipe import load_recipe
     from dclm.recipe.run import Run, RunOptions
@@ -161,6 +167,7 @@ def run(
     options = RunOptions(
         limit=limit,
         until=until,
+        wait=wait,
         force=force,
         cache=None if cache is None else str(cache),
         num_ranks=num_ranks,

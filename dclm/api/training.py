@@ -46,6 +46,7 @@ def tokenize(
     encoder: Encoder = "fast",
     allow_incomplete: bool = False,
     force: bool = False,
+    wait: bool = False,
     workers: int = 1,
     on: str = "local",
     progress: Progress | None = None,
@@ -59,8 +60,8 @@ def tokenize(
     tokenizer.json. seq_len: context length of the model; rows have one more token. max_repeats, source_repeats: maximum
     number of passes over any source, and over each one. repeats: how often each document is read, as a file or a
     mapping (docs/mix.md). bos, eot: whether a token begins each document, and the token that ends it; None: as the
-    tokenizer does. force: replace finished tokens that other settings made. Raises: ConfigError, DataError,
-    IncompleteError.
+    tokenizer does. force: replace finished tokens that other settings made. wait: wait while another run
+    writes to `out`. Raises: ConfigError, DataError, IncompleteError.
     """
     from dclm.tokens.stage import tokenize as run_tokenization
 
@@ -95,6 +96,7 @@ def tokenize(
             progress=progress,
             say=say,
             allow_missing=allow_incomplete,
+            wait=wait,
             force=force,
         )
     return Tokens(out)

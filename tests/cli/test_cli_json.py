@@ -193,7 +193,9 @@ def stubs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tested = backtests.Backtest(
         pairs=(), corpora=0, accuracy=0.5, accuracy_interval=(0.0, 1.0), brier=0.25, brier_interval=(0.0, 1.0), bins=(),
     )  # fmt: skip
-    loaded = SimpleNamespace(sources=("a", "b"), held_out={"x": "x.jsonl"}, experiment=None)
+    loaded = SimpleNamespace(
+        sources=("a", "b"), held_out={"x": "x.jsonl"}, experiment=None, swarm=SimpleNamespace(tasks=())
+    )
 
     def forward(*given: Any, write: Any = None, **_: object) -> int:
         (write or given[-1])("a line\n")
@@ -219,7 +221,7 @@ def stubs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (experiment_run, "run_experiment", give(experiment_run.Outcome(points=(point,), overlaps={}))),
         (experiment_report, "write_report", give("report.md")),
         (swarm, "load_swarm", give(loaded)),
-        (proxies, "train_swarm", give(None)),
+        (proxies, "train_swarm", give({})),
         (proxies, "write_mixtures", give({"1": {}})),
         (records, "find_published", give(Path("records.csv"))),
         (records, "read_table", give([])),

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dclm import engine
+from dclm.api import training
 from dclm.cli.main import main
 from dclm.core.counts import CheckpointCounts
-from dclm.core.record import Record, read_record
+from dclm.core.record import Record, read_record, write_record
 from dclm.train import launch_ray
 from dclm.train.options import TrainOptions
 
@@ -38,7 +38,7 @@ def test_ranks_on_ray_are_launched_there_with_every_option(tmp_path: Path, monke
     asked: dict[str, Any] = {}
 
     @contextlib.contextmanager
-    def open_engine(on: str) -> Iterator[None]:
+    def open_engine(on: str, **_: object) -> Iterator[None]:
         asked["on"] = on
         yield
 
@@ -48,9 +48,10 @@ def test_ranks_on_ray_are_launched_there_with_every_option(tmp_path: Path, monke
                 params=1, published_params=1, steps=1, tokens=1, available_tokens=1, flops=6, flops_with_attention=6,
                 final_loss=1.0, unigram_entropy=3.0, validation_loss=2.0, validation_bits_per_byte=None,
             )  # fmt: skip
-        return Record(kind="checkpoint", name="tiny", fingerprint="f", config={}, counts=counts.plain())
+        record = Record(kind="checkpoint", name="tiny", fingerprint="f", config={}, counts=counts.plain())
+        return write_record(out, record)
 
-    monkeypatch.setattr(engine, "open_engine", open_engine)
+    monkeypatch.setattr(training, "open_engine", open_engine)
     monkeypatch.setattr(launch_ray, "launch_ray", launch)
     options = ["--shard-over", "2", "--timeout", "60", "--keep-checkpoints", "3", "--checkpoint-every", "7", "--resume"]
     options += ["--epochs", "2", "--compile", "--track", "wandb", "--track", "tensorboard", "--precision", "bf16"]

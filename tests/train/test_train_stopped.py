@@ -27,7 +27,7 @@ PLAIN = TrainOptions(device="cpu", precision="fp32", threads=1, checkpoint_every
 @pytest.fixture
 def _signals() -> Iterator[None]:
     """Signals are handled as on the command line, and restored after the test."""
-    before = {number: signal.getsignal(number) for number in stopping.SIGNALS}
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in stopping.SIGNALS}  # also under nohup
     stopping.install()
     yield
     stopping.reset()
