@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dclm.core.errors import DataError
 from dclm.core.storage import is_local
 from dclm.core.store import RemoteFile, local_file
 from dclm.curate.step import KEY_FIELDS
@@ -142,7 +143,7 @@ def map_tables(address: str, which: slice, near: Path | None = None) -> Mapped:
     near: a folder for the parts downloaded from a large file in an object store: only these tables.
     """
     if near is None or not _is_large(address):
-        path = local_file(address)
+        path = _present(address)
     else:
         path = near / f"{uuid.uuid4().hex}.arrow"
         _fetch_tables(address, which, path)
@@ -154,6 +155,19 @@ def map_tables(address: str, which: slice, near: Path | None = None) -> Mapped:
     mapped = Mapped([pa.Table.from_batches([file.get_batch(index)]) for index in chosen], memory)
     mapped.release()
     return mapped
+
+
+def _present(address: str) -> Path:
+    """The file on this machine.
+
+    Raises: DataError if it is gone: rounds delete what they were made from, so that they cannot be made again if the
+    journal of the unfinished work, which says that they are finished, has changed.
+    """
+    path = local_file(address)
+    if not path.exists():
+        hint = "delete the folder .work that it is in, and run again"
+        raise DataError(address, "is missing in unfinished work, which has changed since it was written", hint)
+    return path
 
 
 def _is_large(address: str) -> bool:
@@ -181,7 +195,7 @@ def read_table(address: str, index: int) -> pa.Table:
 
 def read_tables(address: str) -> Iterator[pa.Table]:
     """All tables of a file made by `write_tables`, memory-mapped, one at a time."""
-    with pa.memory_map(str(local_file(address))) as source:
+    with pa.memory_map(str(_present(address))) as source:
         file = pa.ipc.open_file(source)
         for index in range(file.num_record_batches):
             yield pa.Table.from_batches([file.get_batch(index)])
