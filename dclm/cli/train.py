@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,6 @@ from dclm.cli.output import leave_result
 from dclm.core.config import parse_yaml
 from dclm.core.counts import CheckpointCounts, counts_of
 from dclm.core.record import Record
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()

@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from dclm.core.engine import Engine
-from dclm.core.journal import Journal
 from dclm.core.lease import held
-from dclm.core.ownership import WORK, claim_folder
-from dclm.core.packed import Packed
+from dclm.core.ownership import claim_folder
 from dclm.core.progress import Progress
-from dclm.core.stage import Workspace
-from dclm.core.storage import is_local, remove_temporary
-from dclm.core.store import absolute, open_store
+from dclm.core.stage import Workspace, open_workspace
+from dclm.core.store import absolute
 
 KIND = "cache"
 
@@ -35,22 +32,5 @@ def open_cache(
     """
     home = absolute(address)
     claim_folder(home, KIND, inputs)
-    with held(home, say=say) as lease:
-        if is_local(home):
-            remove_temporary(Path(home))
-        journal = Journal(open_store(home), f"{WORK}/journal")
-        finished: Packed[str] = Packed()
-        finished.update(journal.read())
-        try:
-            yield Workspace(
-                out=home,
-                engine=engine,
-                progress=progress,
-                lease=lease,
-                journal=journal,
-                finished=finished,
-                unchecked=set(finished),
-                say=say,
-            )
-        finally:
-            journal.flush()
+    with held(home, say=say) as lease, open_workspace(home, engine, progress, lease, say) as space:
+        yield space

@@ -7,6 +7,7 @@ stage continues. The record is written last; without it, the artifact does not e
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -193,6 +194,31 @@ def _chosen(units: Iterable[U], places: Sequence[int], running: dict[int, U]) ->
             number, place = next(wanted, (0, -1))
 
 
+@contextlib.contextmanager
+def open_workspace(
+    home: str, engine: Engine, progress: Progress, lease: Lease, say: Callable[[str], None]
+) -> Iterator[Workspace]:
+    """The workspace at `home`, whose lease is held, with the units that earlier runs have finished."""
+    if is_local(home):
+        remove_temporary(Path(home))
+    journal = Journal(open_store(home), f"{WORK}/journal")
+    finished: Packed[str] = Packed()
+    finished.update(journal.read())
+    try:
+        yield Workspace(
+            out=home,
+            engine=engine,
+            progress=progress,
+            lease=lease,
+            journal=journal,
+            finished=finished,
+            unchecked=set(finished),
+            say=say,
+        )
+    finally:
+        journal.flush()
+
+
 def run_stage(
     out: str | Path,
     *,
@@ -227,26 +253,12 @@ def run_stage(
         mark_directory(home, kind)
         note_replaced(store)
         store.delete([RECORD])
-        if is_local(home):
-            remove_temporary(Path(home))
-        journal = Journal(store, f"{WORK}/journal")
-        finished: Packed[str] = Packed()
-        finished.update(journal.read())
-        space = Workspace(
-            out=home,
-            engine=engine.for_stage(kind),
-            progress=progress,
-            lease=lease,
-            journal=journal,
-            finished=finished,
-            unchecked=set(finished),
-            say=say,
-        )
+        chosen = engine.for_stage(kind)
         try:
-            record = make(space)
+            with open_workspace(home, chosen, progress, lease, say) as space:
+                record = make(space)
         finally:
-            space.engine.end_stage()
-            journal.flush()
+            chosen.end_stage()
         lease.check()
         assert record.kind == kind
         assert record.fingerprint == identity
