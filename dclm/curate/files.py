@@ -160,8 +160,8 @@ def map_tables(address: str, which: slice, near: Path | None = None) -> Mapped:
 def _present(address: str) -> Path:
     """The file on this machine.
 
-    Raises: DataError if it is gone: rounds delete what they were made from, so that they cannot be made again if the
-    journal of the unfinished work, which says that they are finished, has changed.
+    Raises: DataError if it is gone. Rounds delete their inputs, so they cannot be repeated if the journal, which lists
+    them as finished, has changed.
     """
     path = local_file(address)
     if not path.exists():

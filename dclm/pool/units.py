@@ -86,7 +86,7 @@ def _alike(one: InputFile, other: InputFile) -> bool:
 def _parts(file: InputFile, size: int) -> list[InputFile]:
     """The file in even parts of about `size` bytes, if it can be divided and is large enough for two.
 
-    The parts of compressed JSON lines are ranges of their content, whose size the listing does not tell.
+    The parts of compressed JSON lines are ranges of their content, whose size is not in the listing.
     """
     count = file.size // size
     if count < 2 or file.ranges or file.part is not None or not _can_be_cut(file):

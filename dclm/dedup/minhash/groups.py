@@ -48,7 +48,7 @@ class Grouping:
     ordered: bool
     """Whether the keys carry an order, by which the copy to keep is chosen."""
     against: bool
-    """Whether the keys tell which documents an index contains."""
+    """Whether the keys state which documents an index contains."""
     verify: Verify | None
     measure: Measure
 

@@ -42,7 +42,7 @@ class Part:
     """SOURCE.LABEL"""
     step: Labels
     share: float
-    """Of the bytes of the source's text."""
+    """Its fraction of the source's text, in bytes."""
 
 
 def find_parts(source: str, address: str, columns: tuple[str, ...], min_share: float) -> tuple[Part, ...]:
