@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from dclm.documents.artifact import Artifact
-from dclm.documents.cuts import Measured, is_wide, measured, spread
+from dclm.documents.cuts import NOTHING, Measured, is_wide, measured, spread
 
 _BARS = 40
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -16,7 +16,7 @@ def print_cuts(console: Console, artifact: Artifact) -> None:
     """Print every rule that compared a number with a cut."""
     rules = measured(artifact)
     if not rules:
-        console.print("No filter compared a number with a cut.", highlight=False)
+        console.print(NOTHING, highlight=False)
     for rule in rules:
         title = f"\n[bold]{rule.index}. {escape(rule.name)}[/] {escape(rule.condition)}"
         fails = int(rule.fails.sum())

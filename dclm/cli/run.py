@@ -105,7 +105,7 @@ def run(
     loaded = load_recipe(recipe, variables, trust)
     with open_engine(on, workers) as engine:
         made = Run(loaded, out, engine, options).execute()
-    put_result(_value(out, made, stage), made)
+    put_result(lambda: _value(out, made, stage), made)
 
 
 def _value(out: str, made: str, stage: StageName) -> dict[str, object]:

@@ -23,14 +23,16 @@ def open_cache(
     progress: Progress,
     *,
     inputs: Iterable[str | Path] = (),
+    wait: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Workspace]:
     """A workspace at `address` whose finished units stay. Their files are compared with their hashes before reuse.
 
-    inputs: files and directories that must not overlap with it. say: called with a message about each unit whose files
+    inputs: files and directories that must not overlap with it. wait: wait while another run uses it.
+    say: called with a message about each unit whose files
     have changed. Raises: ConfigError if `address` is something else, IncompleteError if another run is using it.
     """
     home = absolute(address)
     claim_folder(home, KIND, inputs)
-    with held(home, say=say) as lease, open_workspace(home, engine, progress, lease, say) as space:
+    with held(home, wait=wait, say=say) as lease, open_workspace(home, engine, progress, lease, say) as space:
         yield space

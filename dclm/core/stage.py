@@ -154,7 +154,7 @@ class Workspace:
             if not consumed and not present_files_are_intact(unit.directory, outcome):
                 raise self._changed(unit)  # what they were made from may be gone
             return True
-        if not files_are_intact(unit.directory, outcome):
+        if not (consumed and files_are_intact(unit.directory, outcome)):
             self.say(f"{unit.directory}: has changed since it was written, and is made again")
         return False
 

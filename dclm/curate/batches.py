@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -129,7 +130,8 @@ class Flow:
         assert step.cut is not None, f"{step.name} measures something, but states no cut"
         drop = pc.fill_null(after.column("_drop"), False).to_numpy(zero_copy_only=False)
         values = after.column("_measured").to_numpy(zero_copy_only=False)
-        self.quantities.add(step.name, index, [Rule(step.cut.rule, ~drop, values, step.cut.value, step.cut.side)])
+        passes = ~drop | np.isnan(values)  # what has no value was dropped by another rule
+        self.quantities.add(step.name, index, [Rule(step.cut.rule, passes, values, step.cut.value, step.cut.side)])
         return after.drop_columns(["_measured"])
 
     def mapped(self, before: pa.RecordBatch, after: pa.RecordBatch, name: str, count: StepCount) -> pa.RecordBatch:

@@ -19,12 +19,12 @@ from dclm.pool.files import InputFile
 def choose_cuts(bound: BoundPipeline, files: Sequence[InputFile], kept: Workspace, work: str) -> set[int]:
     """The indices of the steps before which to cut. `work`: what identifies the pool and how it is read."""
     steps = bound.pipeline.steps
-    cuts = set()
+    extracted = 0  # pages are not documents that can be stored
     if any(file.kind == "warc" for file in files):
-        cuts = {i + 1 for i, step in enumerate(steps) if step.name == Extract.name}
+        extracted = next((i + 1 for i, step in enumerate(steps) if step.name == Extract.name), 0)
     now, before = _identities(bound), _remembered(kept, work)
     same = next((i for i, pair in enumerate(zip(now, before, strict=False)) if pair[0] != pair[1]), len(before))
-    return {cut for cut in (*cuts, same) if 0 < cut < len(steps)}
+    return {cut for cut in (extracted, same) if extracted <= cut and 0 < cut < len(steps)}
 
 
 def remember(bound: BoundPipeline, kept: Workspace, work: str) -> None:

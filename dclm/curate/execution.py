@@ -32,8 +32,6 @@ from dclm.pool.units import Unit as Input
 from dclm.pool.units import without_bad_seams
 from dclm.pool.warc_part import Seam
 
-_NAMED = 100  # names of files that were not read; at most this many are in the record
-
 
 class Execution:
     """The units of every segment, in order."""
@@ -136,7 +134,8 @@ class Execution:
         own = self.bound.identity(segment.first, segment.last)
         tail = "" if segment.tail is None else self.bound.identity(segment.last, segment.last + 1)  # emits or measures
         final = segment is self.segments[-1]
-        identity = fingerprint([VERSION, segment.first, own, tail, final, self._num_partitions(segment)])
+        how = [final, segment.stored, self._num_partitions(segment)]
+        identity = fingerprint([VERSION, segment.first, own, tail, *how])
         if segment.index == 0:
             return [self._input_unit(root, identity, i, files) for i, files in enumerate(self.inputs)], None
         if segment.head is None:
@@ -156,7 +155,7 @@ class Execution:
 
     def _input_unit(self, root: str, identity: str, index: int, files: Input) -> Unit:
         limits = tuple(self._limits[file.name] for file in files) if self._limits else ()
-        read = [[self.hashes[f.name], f.name, None if f.part is None else list(f.part), f.first_line] for f in files]
+        read = [[self.hashes[f.name], f.name, f.part and list(f.part), f.first_line, f.added_columns] for f in files]
         key = fingerprint([identity, self.options.seed, read, list(limits)])
         return _unit(root, Shard(index=index, files=files, limits=limits), key)
 
@@ -215,7 +214,7 @@ class Execution:
         for finished in done:
             outcomes[finished.index] = finished.outcome
         if space is self.kept and (reused := space.num_reused - reused):
-            space.say(f"{space.out}: reused {reused:,} of {len(units):,} units, steps {_range(segment)}")
+            space.say(f"{space.out}: reused {reused:,} of {len(units):,} units, {_range(segment)}")
         return outcomes.in_order()
 
     def _num_partitions(self, segment: Segment) -> int:
@@ -240,7 +239,7 @@ def _range(segment: Segment) -> str:
     """The steps of a segment, as `dclm show` numbers them; its head decides in it."""
     first = segment.first - (segment.head is not None)
     last = segment.last - 1
-    return f"{first} to {last}" if last > first else str(first)
+    return f"steps {first} to {last}" if last > first else f"step {first}"
 
 
 def _unit(root: str, shard: Shard, key: str) -> Unit:

@@ -27,6 +27,9 @@ class Segment:
     for a segment that begins with a model."""
     tail: Global | Ordered | None
     """The Global or Ordered step after it (its index is `first + len(steps)`); None at the end and before a cut."""
+    stored: bool = False
+    """Whether the pipeline is cut after it only to store its output: the next steps see the same batches as without a
+    cut."""
 
     @property
     def last(self) -> int:
@@ -45,18 +48,20 @@ def segments(steps: tuple[Step, ...], cuts: Collection[int] = ()) -> tuple[Segme
     """
     if not steps:
         raise ConfigError("pipeline", "has no steps", "name at least one, such as `extract`")
+    divided = {segment.first for segment in segments(steps)} if cuts else set[int]()
     out: list[Segment] = []
     local: list[Map | Filter] = []
     head: Global | Ordered | None = None
     first = 0
     for place, step in enumerate(steps):
-        if place in cuts and (local or head is not None):
-            out.append(Segment(index=len(out), first=first, steps=tuple(local), head=head, tail=None))
+        begins = place in cuts and (local or head is not None)
+        if isinstance(step, Map | Filter):
+            begins = begins or (step.runs_model and local and not any(earlier.runs_model for earlier in local))
+        if begins:
+            stored = bool(cuts) and place not in divided
+            out.append(Segment(index=len(out), first=first, steps=tuple(local), head=head, tail=None, stored=stored))
             local, head, first = [], None, place
         if isinstance(step, Map | Filter):
-            if step.runs_model and local and not any(earlier.runs_model for earlier in local):
-                out.append(Segment(index=len(out), first=first, steps=tuple(local), head=head, tail=None))
-                local, head, first = [], None, place
             local.append(step)
             continue
         assert isinstance(step, Global | Ordered), f"found {type(step)}, allowed: Map, Filter, Global, Ordered"

@@ -71,7 +71,7 @@ def curate(
     hashes, inputs = _survey(files, options, engine, progress)
     known = [hashes[file.name] for file in files]
     check_recorded(files, known)
-    pool = fingerprint([[file.name, identity] for file, identity in zip(files, known, strict=True)])
+    pool = fingerprint([[f.name, identity, *f.added_columns] for f, identity in zip(files, known, strict=True)])
     steps = bound.identity(0, len(bound.pipeline.steps))
     sizes = [options.unit_bytes, options.shard_bytes]
     parts = ["curate", VERSION, steps, pool, options.seed, options.limit, sizes]
@@ -83,7 +83,7 @@ def curate(
         else:
             work = fingerprint([VERSION, pool, options.seed, options.limit, sizes])
             apart = [*(f.path for f in files), space.out]
-            with open_cache(cache, space.engine, space.progress, inputs=apart, say=say) as kept:
+            with open_cache(cache, space.engine, space.progress, inputs=apart, wait=wait, say=say) as kept:
                 cuts = choose_cuts(bound, files, kept, work)
                 record = Execution(bound, files, hashes, inputs, options, space, kept, cuts).run(identity, pool)
                 remember(bound, kept, work)

@@ -88,11 +88,6 @@ class Job:
     final: bool
     """The last segment: its output is kept, and `_row` is not written."""
 
-    @property
-    def cut(self) -> bool:
-        """Whether the pipeline was cut after this segment, which no step there needs."""
-        return self.segment.tail is None and not self.final
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Unit:
@@ -167,7 +162,7 @@ def _run_shard(
     prefix = directory / f"{shard.index:05d}"
     with (
         _key_writer(job, prefix.with_suffix(KEYS), shard.index) as keys,
-        DocumentWriter(prefix.with_suffix(".documents.parquet"), keep_row=not job.final, whole=job.cut) as writer,
+        DocumentWriter(prefix.with_suffix(".documents.parquet"), not job.final, whole=segment.stored) as writer,
         LedgerWriter(prefix.with_suffix(".ledger.parquet")) as ledger,
     ):
         for batch in _input(shard, flow, stats, segment, head):

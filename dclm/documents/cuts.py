@@ -11,12 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dclm.curate.quantity import EDGES, NO_VALUE, Counts, Side, Values, dropped_at, sum_quantities
+from dclm.curate.quantity import EDGES, NO_VALUE, Counts, Side, Values, bins_of, dropped_at, sum_quantities
 from dclm.documents.artifact import Artifact
 
 _SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5)
 """Other cuts are chosen so that they drop about these fractions of the documents on which the rule decides."""
 _LOWS, _HIGHS = np.append(EDGES[0] * 10, EDGES), np.append(EDGES, EDGES[-1] * 10)
+NOTHING = "No filter compared a number with a cut, or an earlier version, which did not count, made this artifact."
 SIGNS = {"min": "≥", "above": ">", "max": "≤"}
 
 
@@ -85,6 +86,8 @@ class Measured:
         if not total:
             return []
         upper, lower = int(self.bins[there].max()), int(self.bins[there].min()) - 1
+        if lower + 1 >= int(bins_of(np.zeros(1), self.side)[0]):  # no value is negative
+            lower = max(lower, int(np.searchsorted(EDGES, 0.0)))
         edges = np.arange(max(lower, 0), min(upper, len(EDGES) - 1) + 1)
         dropped = np.array([dropped_at(self.bins, self.alone, int(edge), self.side) for edge in edges])
         nearest = {int(dropped[np.argmin(np.abs(dropped / total - share))]) for share in _SHARES}
@@ -130,10 +133,9 @@ def measured(artifact: Artifact) -> list[Measured]:
 
 def _rules(table: pa.Table) -> Iterator[Measured]:
     names = ("step_index", "step", "number", "rule", "side", "cut")
-    keys = table.select(names).to_pylist()
-    for key in {tuple(k.values()): k for k in keys}.values():
-        mine = np.array([k == key for k in keys])
-        yield _rule(key, table.filter(pa.array(mine)))
+    for key in table.select(names).group_by(list(names), use_threads=False).aggregate([]).to_pylist():
+        mine = pc.and_(pc.equal(table["step_index"], key["step_index"]), pc.equal(table["number"], key["number"]))
+        yield _rule(key, table.filter(mine))
 
 
 def _rule(key: dict[str, Any], rows: pa.Table) -> Measured:
@@ -162,6 +164,13 @@ def _rule(key: dict[str, Any], rows: pa.Table) -> Measured:
     )
 
 
+def _ends(bins: Counts) -> tuple[Values, Values]:
+    """The ends of bins, for pictures: the bin below and with 0 begins at 0, since few quantities are negative."""
+    lows, highs = _LOWS[bins], _HIGHS[bins]
+    zero = highs == 0
+    return np.where(zero, 0.0, lows), np.where(zero, EDGES[np.searchsorted(EDGES, 0.0, side="right")], highs)
+
+
 class Spread(NamedTuple):
     """Documents per bar of a picture."""
 
@@ -180,7 +189,7 @@ def spread(rule: Measured, num_bars: int, logarithmic: bool = False) -> Spread |
     if not there.any():
         return None
     bins = rule.bins[there]
-    lows, highs = _LOWS[bins], _HIGHS[bins]
+    lows, highs = _ends(bins)
     low, high = float(lows.min()), float(highs.max())
     scale = np.log1p if logarithmic else np.asarray
     ends = np.linspace(float(scale(low)), float(scale(high)), num_bars + 1)
@@ -197,6 +206,7 @@ def is_wide(rule: Measured) -> bool:
     if not there.any():
         return False
     bins, documents = rule.bins[there], (rule.passes + rule.fails)[there]
-    lowest, highest = float(_LOWS[bins[0]]), float(_HIGHS[bins[-1]])
+    lows, highs = _ends(bins)
+    lowest, highest = float(lows[0]), float(highs[-1])
     median = bins[np.searchsorted(np.cumsum(documents), documents.sum() / 2)]
     return lowest >= 0 and highest >= 10 and highest > 20 * float(_HIGHS[median])

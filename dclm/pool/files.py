@@ -83,6 +83,11 @@ class InputFile:
     fields: Fields = _USUAL
     """Fields of text, URL, id and date, and other fields to keep (JSON lines and Parquet)."""
 
+    @property
+    def added_columns(self) -> list[str]:
+        """What decides about further columns of its rows: part of a pool's identity where there is any."""
+        return (["artifact"] if self.artifact else []) + ([self.source_name] if self.source_name else [])
+
 
 class PoolFiles(tuple[InputFile, ...]):
     """The files of a pool, and the files next to them that are not read."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from dclm.charts.escape import escape
 from dclm.curate.quantity import Counts, Values
-from dclm.documents.cuts import Measured, is_wide, spread
+from dclm.documents.cuts import NOTHING, Measured, is_wide, spread
 from dclm.report.pictures.histogram import BINS, Cut, Histogram
 from dclm.report.pictures.svg import draw_histogram, swatch
 
@@ -24,7 +24,7 @@ def render_cuts(rules: Sequence[Measured]) -> str:
     """The section's content as HTML; untrusted text is escaped."""
     figures = "".join(map(_figure, rules))
     if not figures:
-        return '<p class="note">No filter compared a number with a cut.</p>'
+        return f'<p class="note">{NOTHING}</p>'
     return f'<p class="note">{escape(_NOTE)}</p>{_LEGEND}<div class="grid">{figures}</div>'
 
 
@@ -60,7 +60,7 @@ def _picture(rule: Measured) -> Histogram | None:
 
 
 def _whole(counts: Values) -> Counts:
-    """Whole numbers with the same sum; a bar with anything in it is not empty."""
+    """Heights of bars: whole numbers, of which those with anything in them are at least 1."""
     return np.asarray(np.where(counts > 1e-9, np.maximum(np.rint(counts), 1), 0), np.int64)
 
 

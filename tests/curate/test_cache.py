@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +27,7 @@ from dclm.dedup.bloom.step import Bloom
 from dclm.dedup.exact import Exact
 from dclm.engine.local import LocalEngine
 from dclm.extract.step import Extract
+from dclm.filters.rights.step import Rights
 from dclm.filters.rules.length import PageLength
 from dclm.filters.rules.repetition import Repetition
 from dclm.pool.files import list_files
@@ -104,16 +107,44 @@ def test_an_edited_pipeline_gives_the_bytes_of_a_full_run(edit: str, engine: Eng
     assert second.digest == third.digest == whole.digest
     assert second.counts == whole.counts
     if edit != "the extractor":
-        assert found[0] == "3 of 3 units, steps 0"
+        assert found[0] == "3 of 3 units, step 0"
     assert len(run.reused) >= len(found)
+
+
+def test_an_edit_before_the_end_of_extraction_stores_no_pages(run: Run) -> None:
+    steps = (Rights(), EXTRACT, PageLength(min=5))
+    run(*steps)
+    edited = (Rights(), Extract(encoding="detect"), PageLength(min=5))
+    assert run(*edited).digest == run(*edited, cache=None).digest
+
+
+def test_an_artifact_and_a_copy_of_its_files_are_different_pools(run: Run, tmp_path: Path) -> None:
+    """The columns of an artifact's documents are kept, those of other files are not."""
+    run(EXTRACT, scored(tmp_path), cache=None)
+    made = tmp_path / "out-1"
+    shutil.copytree(made / "documents", tmp_path / "copy")
+    steps = (PageLength(min=60), MinLength(characters=400))
+    digests = []
+    for run.pool in (tmp_path / "copy", made):
+        whole = run(*steps, cache=None)
+        assert run(*steps).digest == whole.digest
+        digests.append(whole.fingerprint)
+    assert digests[0] != digests[1]
+
+
+def scored(folder: Path) -> Step:
+    (folder / "scores.py").write_text("def density(text) -> float:\n    return text.count('a') / (1 + len(text))\n")
+    code = find_code("scores.py", folder)
+    assert code is not None
+    return own_step(code, "density")()
 
 
 def test_the_second_edit_of_a_step_starts_right_before_it(run: Run) -> None:
     run(*FIRST)
     run(*FIRST[:3], MinLength(characters=500), FIRST[4])
-    assert run.reused == ["3 of 3 units, steps 0", "3 of 3 units, steps 1"]
+    assert run.reused == ["3 of 3 units, step 0", "3 of 3 units, step 1"]
     last = run(*FIRST[:3], MinLength(characters=600), FIRST[4])
-    assert run.reused == ["3 of 3 units, steps 0", "3 of 3 units, steps 1", "3 of 3 units, steps 2"]
+    assert run.reused == ["3 of 3 units, step 0", "3 of 3 units, step 1", "3 of 3 units, step 2"]
     assert last.digest == run(*FIRST[:3], MinLength(characters=600), FIRST[4], cache=None).digest
 
 
@@ -167,7 +198,7 @@ def own(folder: Path, least: int) -> Step:
 def test_an_edit_of_a_filters_source_costs_the_steps_from_it_on(run: Run, tmp_path: Path) -> None:
     before = run(EXTRACT, PageLength(min=5), own(tmp_path, 100))
     after = run(EXTRACT, PageLength(min=5), own(tmp_path, 3000))
-    assert run.reused == ["3 of 3 units, steps 0"]
+    assert run.reused == ["3 of 3 units, step 0"]
     assert str(after.counts["kept"]) != str(before.counts["kept"])
     assert after.digest == run(EXTRACT, PageLength(min=5), own(tmp_path, 3000), cache=None).digest
 
@@ -186,7 +217,7 @@ def test_a_flipped_bit_in_stored_documents_is_told_and_they_are_made_again(run: 
     found = run(EXTRACT, PageLength(min=60))
     changed = [line for line in run.said if line.endswith("has changed since it was written, and is made again")]
     assert len(changed) == 1
-    assert run.reused == ["2 of 3 units, steps 0"]
+    assert run.reused == ["2 of 3 units, step 0"]
     assert found.digest == run(EXTRACT, PageLength(min=60), cache=None).digest
 
 
@@ -243,3 +274,18 @@ def test_cuts_divide_local_steps_and_follow_global_ones() -> None:
         (0, 1, True, True), (1, 1, True, False), (3, 0, False, True), (3, 1, True, False), (5, 0, False, True),
     ]  # fmt: skip
     assert segments((a, g), cuts={0}) == segments((a, g))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model(MinLength):
+    @property
+    def runs_model(self) -> bool:
+        return True
+
+
+def test_batches_before_a_model_are_filled_anew_where_the_pipeline_is_divided_anyway() -> None:
+    """Elsewhere a cut keeps the batches, so that the steps after it see the same ones."""
+    a, model = MinLength(characters=1), Model(characters=1)
+    assert [s.stored for s in segments((a, model, a))] == [False, False]
+    assert [s.stored for s in segments((a, model, a), cuts={1, 2})] == [False, True, False]
+    assert [s.stored for s in segments((a, a, model), cuts={1})] == [True, False, False]

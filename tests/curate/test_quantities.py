@@ -131,6 +131,22 @@ def dropped(record: Record) -> int:
     return int(steps[-1]["dropped"])
 
 
+def test_the_languages_to_keep_are_no_cut_of_the_score(pool: Path, tmp_path: Path) -> None:
+    run(pool, tmp_path / "out", Language(keep=("de",), min_score=0.65))
+    rules = pq.read_table(tmp_path / "out" / "ledger" / "00000.parquet")["rule"].to_pylist()
+    assert rules.count("keep") > 50
+    assert rule_of(tmp_path / "out", "min_score").dropped == rules.count("min_score")
+
+
+def test_no_cut_below_the_smallest_possible_value_is_proposed(pool: Path, tmp_path: Path) -> None:
+    run(pool, tmp_path / "out", SymbolRatio(max=0.02), Repetition(), PageLength(min=1, max=800))
+    for rule in measured(Artifact(tmp_path / "out")):
+        assert all(other.cut >= 0 for other in rule.others()), rule.name
+        picture = spread(rule, 60, is_wide(rule))
+        assert picture is not None
+        assert picture.low >= 0, rule.name
+
+
 STEPS_OF_ALL = (PageLength(min=50), SymbolRatio(max=0.02), GopherQuality(), Repetition())
 
 
