@@ -68,8 +68,8 @@ def index(
         raise ConfigError("--step", f"`{step.name}` has no index, allowed: exact, url, minhash, bloom, substring")
     if signatures:
         step = _with_signatures(step)
-    if len(documents) == 1 and _is_index(documents[0]):
-        _reband(step, documents[0], out, on, workers)
+    if any(map(_is_index, documents)):
+        _reband(step, documents, include, room, out, on, workers, force)
         return
     require_directory(out, KIND, (*documents, *include))
     files = list_files(documents)
@@ -113,7 +113,16 @@ def _is_index(address: str) -> bool:
     return exists(join(address, RECORD)) and read_record(address).kind == "index"
 
 
-def _reband(step: Indexed, index: str, out: str, on: str, workers: int | None) -> None:
+def _reband(
+    step: Indexed,
+    indexes: tuple[str, ...],
+    include: tuple[str, ...],
+    room: int | None,
+    out: str,
+    on: str,
+    workers: int | None,
+    force: bool,
+) -> None:
     from dclm.core.errors import ConfigError
     from dclm.curate.index_signatures import rebanded_index
     from dclm.dedup.minhash.step import MinHash
@@ -121,7 +130,13 @@ def _reband(step: Indexed, index: str, out: str, on: str, workers: int | None) -
 
     if not isinstance(step, MinHash):
         raise ConfigError("--step", f"found `{step.name}` for an index of signatures, allowed: minhash")
+    if len(indexes) > 1:
+        raise ConfigError("DOCUMENTS", "found an index among several, allowed: documents, or one index of signatures")
+    if include or room is not None:
+        what = "belongs to an index of documents, not to other bands of an index of signatures"
+        raise ConfigError("--include" if include else "--room", what, "index the documents, or leave the option out")
+    (index,) = indexes
     with open_engine(on, workers) as engine:
-        record = rebanded_index(step, index, out, engine)
+        record = rebanded_index(step, index, out, engine, force=force)
     say(f"{out}: {record.counts['documents']:,} documents with {step.bands} bands of {step.rows} rows")
     put_artifact(out, record)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -250,14 +250,8 @@ def index_of_keys(step: KeyIndexed, relation: str, keys: U64, out: str, engine: 
     identity = fingerprint(["index of keys", VERSION, step.name, step.stated(), relation, digest])
 
     def make(space: Workspace) -> Record:
-        rows: dict[str, int] = {}
-        with unit_files(join(space.out, "keys", "0000", relation)) as (directory, outcome):
-            for partition in range(PARTITIONS):
-                mine = pa.table({"key": keys[keys % np.uint64(PARTITIONS) == partition]})
-                rows[f"{partition:04d}.arrow"] = mine.num_rows
-                write_tables(directory / f"{partition:04d}.arrow", [mine])
-                write_tables(directory / f"{partition:04d}{SUFFIX}", [block_sums(0, mine)])
-        found = cast(dict[str, tuple[int, str]], outcome[FILES])
+        parts = (pa.table({"key": keys[keys % np.uint64(PARTITIONS) == p]}) for p in range(PARTITIONS))
+        entries = write_keys(space.out, relation, parts)
         return Record(
             kind=KIND,
             name=step.name,
@@ -268,12 +262,23 @@ def index_of_keys(step: KeyIndexed, relation: str, keys: U64, out: str, engine: 
                 "documents": None,
                 "rejected": 0,
                 "runs": [{"documents": None, "keys": {relation: len(keys)}}],
-                "bytes": sum(size for size, _ in found.values()),
+                "bytes": sum(entry.bytes for entry in entries),
             },
-            files=tuple(
-                FileEntry(path=f"keys/0000/{relation}/{name}", sha256=digest, bytes=size, rows=rows.get(name))
-                for name, (size, digest) in sorted(found.items())
-            ),
+            files=entries,
         )
 
     return run_stage(out, kind=KIND, identity=identity, make=make, engine=engine, progress=NullProgress())
+
+
+def write_keys(out: str, relation: str, tables: Iterable[pa.Table]) -> tuple[FileEntry, ...]:
+    """Write the keys of an index that is made at once, one table per partition; returns its files with their rows."""
+    rows: dict[str, int] = {}
+    with unit_files(join(out, "keys", "0000", relation)) as (directory, outcome):
+        for partition, table in enumerate(tables):
+            rows[f"{partition:04d}.arrow"] = table.num_rows
+            write_tables(directory / f"{partition:04d}.arrow", [table])
+            write_tables(directory / f"{partition:04d}{SUFFIX}", [block_sums(0, table)])
+    return tuple(
+        FileEntry(path=f"keys/0000/{relation}/{name}", sha256=digest, bytes=size, rows=rows.get(name))
+        for name, (size, digest) in sorted(cast(dict[str, tuple[int, str]], outcome[FILES]).items())
+    )

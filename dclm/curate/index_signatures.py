@@ -12,13 +12,14 @@ import pyarrow as pa
 from dclm.core.engine import Engine
 from dclm.core.errors import ConfigError
 from dclm.core.progress import NullProgress
-from dclm.core.record import FileEntry, Record, canonical, fingerprint, read_record
+from dclm.core.record import FileEntry, Record, canonical, fingerprint, read_record, require_complete
 from dclm.core.stage import FILES, Workspace, run_stage, unit_files
 from dclm.core.store import join
 from dclm.curate.files import write_tables
+from dclm.curate.index import write_keys
 from dclm.curate.options import VERSION
 from dclm.dedup.columns import U64
-from dclm.dedup.index.blocks import SUFFIX, block_sums
+from dclm.dedup.groups.clusters import Parts
 from dclm.dedup.index.indexed import KIND, PARTITIONS
 from dclm.dedup.index.relation import set_path, sets_of_index, with_sums
 from dclm.dedup.minhash.known import BANDS
@@ -45,11 +46,14 @@ def stored_signatures(index: str) -> Iterator[U64]:
         yield values.reshape(-1, length)
 
 
-def index_of_signatures(step: MinHash, batches: Iterable[U64], source: str, out: str, engine: Engine) -> Record:
+def index_of_signatures(
+    step: MinHash, batches: Iterable[U64], source: str, out: str, engine: Engine, *, force: bool = False
+) -> Record:
     """An index of signatures for the step, which verifies by them or only needs keys of bands.
 
     batches: arrays of shape (documents, bands · rows), read once for each of the 16 partitions, so that memory holds a
     sixteenth of the keys at a time: 1.25 bytes per document and band. source: an identity of their content.
+    force: replace a finished index of another identity.
     Raises: ConfigError if the step verifies by shingles, or needs another number of permutations.
     """
     if step.verify is not None and step.verify_by == "shingles":
@@ -59,15 +63,9 @@ def index_of_signatures(step: MinHash, batches: Iterable[U64], source: str, out:
     identity = fingerprint(["index of signatures", VERSION, step.name, step.stated(), source])
 
     def make(space: Workspace) -> Record:
-        entries: list[FileEntry] = []
-        count = 0
-        with unit_files(join(space.out, "keys", "0000", BANDS)) as (directory, outcome):
-            for partition in range(PARTITIONS):
-                mine = _keys(step, batches, partition, named)
-                count += mine.num_rows
-                write_tables(directory / f"{partition:04d}.arrow", [mine])
-                write_tables(directory / f"{partition:04d}{SUFFIX}", [block_sums(0, mine)])
-        entries += _entries("keys/0000/" + BANDS, outcome)
+        keys = (_keys(step, batches, partition, named) for partition in range(PARTITIONS))
+        entries = [*write_keys(space.out, BANDS, keys)]
+        count = sum(entry.rows or 0 for entry in entries)
         documents = sum(len(batch) for batch in batches)
         if named:
             with unit_files(join(space.out, "sets", "0000")) as (directory, outcome):
@@ -88,28 +86,29 @@ def index_of_signatures(step: MinHash, batches: Iterable[U64], source: str, out:
             files=tuple(sorted(entries, key=lambda entry: entry.path)),
         )
 
-    return run_stage(out, kind=KIND, identity=identity, make=make, engine=engine, progress=NullProgress())
+    progress = NullProgress()
+    return run_stage(out, kind=KIND, identity=identity, make=make, engine=engine, progress=progress, force=force)
 
 
-def rebanded_index(step: MinHash, index: str, out: str, engine: Engine) -> Record:
+def rebanded_index(step: MinHash, index: str, out: str, engine: Engine, *, force: bool = False) -> Record:
     """An index for other bands and rows, from the signatures of an existing one.
 
     The number of permutations, bands · rows, must be the same: another number draws other permutations.
-    Raises: ConfigError if other settings differ, or the index keeps no signatures.
+    Raises: ConfigError if other settings differ, or the index keeps no signatures; IncompleteError if it lacks parts.
     """
-    record = read_record(index)
+    record = require_complete(index, KIND)
     found, wanted = cast(dict[str, Any], record.config["settings"]), cast(dict[str, Any], canonical(step.stated()))
     same = [name for name in wanted if name not in ("bands", "rows", "verify")]
     different = [name for name in same if found.get(name) != wanted[name]]
     if different:
         what = f"found an index with {different[0]}: {found.get(different[0])}, allowed: {wanted[different[0]]}"
         raise ConfigError(index, f"{what}, as in the step", "use the index's settings in the step")
-    batches = _Stored(index)
+    batches = Parts(lambda: stored_signatures(index))
     next(iter(batches), None)  # refuses an index without signatures
     if found["bands"] * found["rows"] != step.bands * step.rows:
         what = f"found signatures of {found['bands'] * found['rows']} permutations, allowed: {step.bands * step.rows}"
         raise ConfigError(index, what, "choose bands and rows with the same product")
-    return index_of_signatures(step, batches, fingerprint([f.sha256 for f in record.files]), out, engine)
+    return index_of_signatures(step, batches, fingerprint([f.sha256 for f in record.files]), out, engine, force=force)
 
 
 def identity_of(batches: Iterable[U64]) -> str:
@@ -118,14 +117,6 @@ def identity_of(batches: Iterable[U64]) -> str:
     for batch in batches:
         digest.update(np.ascontiguousarray(batch).tobytes())
     return digest.hexdigest()
-
-
-class _Stored:
-    def __init__(self, index: str) -> None:
-        self._index = index
-
-    def __iter__(self) -> Iterator[U64]:
-        return stored_signatures(self._index)
 
 
 def _keys(step: MinHash, batches: Iterable[U64], partition: int, named: bool) -> pa.Table:

@@ -58,9 +58,16 @@ class Labels(RuleFilter):
         known = np.asarray(pc.is_valid(found).to_numpy(zero_copy_only=False), np.bool_)
         if not self.keep_unlabeled:
             yield "no_label", known
-        wanted = [group_name(label, self.names[0]) for label in self.keep or self.drop]
+        wanted = [self._wanted(label) for label in self.keep or self.drop]
         among = pc.is_in(found, value_set=pa.array(wanted, pa.string())).to_numpy(zero_copy_only=False)
         yield "label", ~known | (np.asarray(among, np.bool_) == bool(self.keep))
+
+    def _wanted(self, label: str) -> str:
+        """The label with hosts in their canonical form."""
+        parts = label.split(BETWEEN) if len(self.names) > 1 else [label]
+        if len(parts) != len(self.names):
+            return label  # a value contains the separator
+        return BETWEEN.join(group_name(part, column) for part, column in zip(parts, self.names, strict=True))
 
 
 def labels_of(batch: pa.RecordBatch, columns: tuple[str, ...], step: str) -> pa.Array:

@@ -120,7 +120,16 @@ def test_merged_key_files_and_more_partitions_change_no_decision(
     assert chosen == [f for f in plain.files if not f.path.startswith("tables/")]
 
 
-@pytest.mark.parametrize("step", [PLAIN, VERIFIED], ids=["plain", "verified"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        PLAIN,
+        VERIFIED,
+        dataclasses.replace(VERIFIED, keep="longest", carry=("size",)),
+        dataclasses.replace(VERIFIED, verify_by="signatures", keep="longest"),
+    ],
+    ids=["plain", "verified", "longest with its cluster's size", "signatures"],
+)
 def test_small_pieces_and_rounds_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: MinHash) -> None:
     shards = [[changed(i) if i % 3 else text(i) for i in range(s, 600, 4)] for s in range(4)]
     plain, kept = run(step, shards, tmp_path, "plain")

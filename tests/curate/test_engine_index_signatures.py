@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,26 @@ def test_other_thresholds_and_bands_need_no_texts(tmp_path: Path, capsys: pytest
     assert run(against(other, tmp_path / "other"), [b], tmp_path / "b1") == run(
         against(other, tmp_path / "texts"), [b], tmp_path / "b2"
     )
+    again = [
+        *command,
+        str(tmp_path / "other"),
+        str(tmp_path / "own"),
+        "--step",
+        text.replace("10, rows: 6", "12, rows: 5"),
+    ]
+    with pytest.raises(SystemExit, match="2"):
+        main(again)
+    assert "pass --force to replace it" in capsys.readouterr().err
+    main([*again, "--force"])
+    assert read_record(tmp_path / "other").config["settings"]["bands"] == 12  # type: ignore[index, call-overload]
+    for more, said in (
+        (["--include", str(tmp_path / "own")], "--include"),
+        (["--room", "9"], "--room"),
+        ([str(tmp_path / "own")], "one index of signatures"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main([*command, str(tmp_path / "no"), str(tmp_path / "own"), "--step", text, *more])
+        assert said in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main([*command, str(tmp_path / "no"), str(tmp_path / "own"), "--step", "minhash: {bands: 10, rows: 5}"])
     assert "found signatures of 60 permutations, allowed: 50" in capsys.readouterr().err
@@ -93,6 +114,16 @@ def test_what_keeps_no_signatures_is_refused(tmp_path: Path, capsys: pytest.Capt
         assert said in capsys.readouterr().err
     with pytest.raises(ValueError, match="estimates only the Jaccard index"):
         MinHash(verify=0.5, verify_by="signatures", measure="containment")
+
+
+def test_an_index_with_missing_parts_has_no_other_bands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = write(tmp_path / "a", A)
+    (a / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"text": "one two three four"}\n')[:-4])
+    index(STEP, a, tmp_path / "own")
+    text = "minhash: {bands: 10, rows: 6, verify: 0.7, verify_by: signatures}"
+    with pytest.raises(SystemExit, match="4"):
+        main(["dedup", "index", str(tmp_path / "own"), "--step", text, "--out", str(tmp_path / "x")])
+    assert "truncated gzip" in capsys.readouterr().err
 
 
 def test_url_is_another_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

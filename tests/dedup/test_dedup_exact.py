@@ -91,7 +91,7 @@ def test_the_order_in_which_partitions_are_reduced_does_not_matter() -> None:
     assert step.decide(tables).all_drops().equals(step.decide(tables[::-1]).all_drops())
 
 
-def test_drops_are_read_one_partition_at_a_time_unless_copies_are_carried() -> None:
+def test_drops_and_what_is_carried_are_read_one_partition_at_a_time() -> None:
     documents = make_shards([str(i % 37) for i in range(200)])
     step = Exact()
     tables = [step.reduce(part) for part in _keys(step, documents)]

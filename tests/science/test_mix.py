@@ -104,7 +104,7 @@ def test_noise_reaches_as_far_as_it_says() -> None:
         first = minimize_loss(laws, SHARES, allowed, [np.array(SHARES)])
         found.append(local_optimum(proxies, SHARES, allowed, laws, [first]))
         if number < 2:
-            reach = optimize._reach(proxies, SHARES, allowed, laws, found[-1], 0.01, 12)
+            reach = optimize._reach(proxies, SHARES, allowed, laws, first, 0.01, 12)
             stated.append(reach / student.ppf(0.99, len(weights) - len(laws[0].theta)))
     ratio = float(np.mean(np.mean(stated, axis=0) / np.std(found, axis=0)))
     assert 0.7 < ratio < 1.5

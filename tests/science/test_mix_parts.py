@@ -121,7 +121,7 @@ def test_a_wrong_swarm_is_refused_before_anything_starts(folder: Path, more: str
     ("by", "message"),
     [
         ("by: {web: [subject]}", "no column subject, found: .*topic"),
-        ("by: {web: [topic]}\nmin_label_share: 0.9", "found 0 label with at least 0.9"),
+        ("by: {web: [topic]}\nmin_label_share: 0.9", "found 0 parts with at least 0.9"),
     ],
 )
 def test_labels_that_give_no_parts_are_an_error(folder: Path, by: str, message: str) -> None:

@@ -14,6 +14,7 @@ BATCH = pa.RecordBatch.from_pydict(
     {
         "url": pa.array(["http://www.a.org/", "http://b.org/", None, "http://a.org/x"]),
         "topic": pa.array(["law", "news", None, "law"]),
+        "format": pa.array(["List: Page", "Forum", "Forum", "List: Page"]),
         "level": pa.array([1, 2, 2, None], pa.int64()),
     }
 )
@@ -27,6 +28,16 @@ BATCH = pa.RecordBatch.from_pydict(
         (Labels(columns="topic", drop=("law",), keep_unlabeled=True), [0, 1, 1, 0], ["label", None, None, "label"]),
         (Labels(columns="level", keep=("2",)), [0, 1, 1, 0], ["label", None, None, "no_label"]),
         (Labels(columns="domain", keep=("www.a.org",)), [1, 0, 0, 1], [None, "label", "no_label", None]),
+        (
+            Labels(columns=("domain", "format"), keep=("WWW.a.org | List: Page",)),
+            [1, 0, 0, 1],
+            [None, "label", "no_label", None],
+        ),
+        (
+            Labels(columns=("format", "domain"), drop=("Forum | b.org",)),
+            [1, 0, 0, 1],
+            [None, "label", "no_label", None],
+        ),
         (
             Labels(columns=("topic", "level"), keep=("law | 1",), keep_unlabeled=True),
             [1, 0, 1, 1],

@@ -103,7 +103,8 @@ class DecontaminateWeighted(Global):
 
     @property
     def memory(self) -> str:
-        return "40 B per word of the questions; the deciding worker: 24 B per word of one half found in a document"
+        found = "24 B per word of a question of which half is found in a document"
+        return f"40 B per word of the questions; the deciding worker: {found}"
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -162,15 +162,14 @@ class _Drops:
     def __iter__(self) -> Iterator[pa.Table]:
         none = drops_by(IN_INDEX, np.zeros(0, np.int64), np.zeros(0))
         for table in self._kept:
-            mine = table.filter(pa.array(~is_gone(table) & (ints(table, "kept") != ints(table, "document"))))
-            mine = _in_order(mine)
+            lost = ~is_gone(table) & (ints(table, "kept") != ints(table, "document"))
+            mine = _in_order(table.filter(pa.array(lost)))
             drops = drops_table(ints(mine, "document"), ints(mine, "kept"))
             if self._verified:
                 drops = drops.append_column("similarity", mine.column("similarity"))
             yield pa.concat_tables([drops, none], promote_options="default") if self._against else drops
         for table in self._chosen if self._against else ():
-            mine = table.filter(pa.array(is_gone(table)))
-            mine = _in_order(mine)
+            mine = _in_order(table.filter(pa.array(is_gone(table))))
             known = mine.column("known").to_numpy()
             gone = drops_by(IN_INDEX, ints(mine, "document"), np.where(known > 0, known, np.nan))
             yield pa.concat_tables([drops.slice(0, 0), gone], promote_options="default")

@@ -113,7 +113,7 @@ def best_mixture(proxies: Proxies, importance: Sequence[float], allowed: Feasibl
     gains = [half.gain for half in halves]
     tail = (1 - CONFIDENCE) / 2 / len(proxies.sources)
     low, high = np.quantile(optima, [tail, 1 - tail], axis=0)
-    reach = _reach(proxies, importance, allowed, laws, best, tail, splits)
+    reach = _reach(proxies, importance, allowed, laws, first, tail, splits)
     low, high = np.minimum(low, best - reach), np.maximum(high, best + reach)
     moved = np.abs(best - first)
     low, high = np.maximum(low - moved, allowed.low), np.minimum(high + moved, allowed.high)
@@ -148,7 +148,7 @@ def _reach(
     importance: Sequence[float],
     allowed: Feasible,
     laws: Sequence[Law],
-    best: Array,
+    first: Array,
     tail: float,
     draws: int,
 ) -> Array:
@@ -156,7 +156,7 @@ def _reach(
 
     The same proxies get new losses: the laws' own, and residuals of proxies drawn with replacement, the same for all
     targets, because what goes wrong in one run moves all of its losses. Student's t times the root mean square of how
-    far this moves the best mixture.
+    far this moves the laws' best mixture, `first`.
     """
     weights, count = proxies.weights, len(proxies.weights)
     fitted = np.column_stack([law.predict(weights) for law in laws])
@@ -168,11 +168,11 @@ def _reach(
     for _ in range(draws):
         losses = fitted + residuals[generator.integers(count, size=count)]
         again = [fit_law(weights, column, law.name, law) for column, law in zip(losses.T, laws, strict=True)]
-        first = minimize_loss(again, importance, allowed, [best])
+        start = minimize_loss(again, importance, allowed, [first])
         drawn = dataclasses.replace(proxies, losses=losses)
-        found.append(local_optimum(drawn, importance, allowed, again, [first]))
+        found.append(local_optimum(drawn, importance, allowed, again, [start]))
     freedom = count - int(parameters.max())
-    spread: Array = np.sqrt(((np.array(found) - best) ** 2).mean(axis=0))
+    spread: Array = np.sqrt(((np.array(found) - first) ** 2).mean(axis=0))
     return spread * float(student.ppf(1 - tail, freedom))
 
 

@@ -56,8 +56,10 @@ def find_parts(source: str, address: str, columns: tuple[str, ...], min_share: f
     large = [label for label in labels if total and sizes[label] / total >= min_share]
     rest = total - sum(sizes[label] for label in large)
     names = {label: f"{source}.{_UNSAFE.sub('_', label).strip('_') or '_'}" for label in large}
-    if len(set(names.values())) < len(names) or f"{source}.{OTHER}" in names.values():
-        what = f"found the labels {', '.join(large)}, which do not give different names of sources"
+    taken = {*names.values(), f"{source}.{OTHER}"} if rest else {*names.values()}
+    if len(taken) < len(names) + bool(rest):
+        what = f"found the labels {', '.join(large)}, which do not give names of their own"
+        what += f", next to `{source}.{OTHER}` for the rest" if rest else ""
         raise ConfigError(f"by.{source}", what, "rename the labels")
     parts = [
         Part(name=names[label], step=Labels(columns=columns, keep=(label,)), share=sizes[label] / total)
@@ -67,7 +69,7 @@ def find_parts(source: str, address: str, columns: tuple[str, ...], min_share: f
         step = Labels(columns=columns, drop=tuple(large), keep_unlabeled=True)
         parts.append(Part(name=f"{source}.{OTHER}", step=step, share=rest / total))
     if len(parts) < 2:
-        what = f"found {len(parts)} label with at least {min_share:.3g} of the text, allowed: two or more"
+        what = f"found {len(parts)} parts with at least {min_share:.3g} of the text, allowed: two or more"
         raise ConfigError(f"by.{source}", what, "lower `min_label_share`, or mix the source as a whole")
     return tuple(parts)
 
