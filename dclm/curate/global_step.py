@@ -27,7 +27,7 @@ class Decision:
     drops: pa.Table
     """Columns shard (int32), row (int64), sorted by both, and the reasons for the ledger: any of `REASONS`."""
     drop_tables: Iterable[pa.Table] = ()
-    """Instead of `drops`, which is then empty: such tables in any order. Read one at a time, possibly more than once."""
+    """Instead of `drops`, which is then empty: such tables in any order. Read one at a time, perhaps repeatedly."""
     edits: Iterable[pa.Table] = ()
     """Tables with columns shard (int32), row, start, end (int64): bytes start … end of a document's `text` are removed.
 
