@@ -101,7 +101,8 @@ def max_connections() -> int:
 
 
 def configure(app: Any, host: str, port: int) -> uvicorn.Config:
-    """Settings of a board server."""
+    """Settings of a board server. Only errors are logged, to stderr or where the process sends its log: uvicorn's own
+    configuration would close all handlers of the process."""
     return uvicorn.Config(
         app,
         host=host,
@@ -112,6 +113,7 @@ def configure(app: Any, host: str, port: int) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         h11_max_incomplete_event_size=16 << 10,
         backlog=256,
+        log_config=None,
         log_level="error",
         server_header=False,
     )

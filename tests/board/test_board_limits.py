@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import gzip
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Coroutine
@@ -105,6 +106,18 @@ def test_a_keep_alive_connection_is_closed_when_idle(tmp_path: Path, monkeypatch
         assert (await ask(port, GET.replace(b"close", b"keep-alive"))).startswith(b"HTTP/1.1 200")
 
     served(tmp_path / "board.db", act)
+
+
+def test_a_server_closes_no_handler_that_the_process_logs_to() -> None:
+    class Handler(logging.NullHandler):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    handler = Handler()
+    configure(None, "127.0.0.1", 0)
+    assert not handler.closed
 
 
 @pytest.fixture
