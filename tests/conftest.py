@@ -7,6 +7,7 @@ import os
 import threading
 import urllib.request
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,23 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("DCLM_SHARED", ROOT.parent / "shared"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items[:] = longest_modules_first(items)
     if (SHARED / "DATA.md").exists():
         return
     for item in items:
         if item.get_closest_marker("shared"):
             item.add_marker(pytest.mark.skip(reason=f"needs the real data: no {SHARED} (set DCLM_SHARED)"))
+
+
+def longest_modules_first(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Order for parallel test processes: modules with slow tests come before the many short ones, so that no process
+    is left alone with a long one at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    all_tests = Counter(item.path for item in items)
+    return sorted(items, key=lambda item: (-slow[item.path], -all_tests[item.path], str(item.path)))
 
 
 @pytest.fixture(scope="session")

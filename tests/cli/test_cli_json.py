@@ -249,6 +249,7 @@ def problem(call: str, capsys: Capture) -> str | None:
     return f"not as described: {printed.out[:300]}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stubs")
 def test_every_command_answers_as_described(capsys: Capture) -> None:
     problems = {call: found for call in [*CALLS, *OTHER_CALLS] if (found := problem(call, capsys)) is not None}

@@ -80,6 +80,7 @@ def test_s3_gives_the_bytes_of_a_disk_and_nothing_else(pools: tuple[str, str], s
         assert open_store(f"{s3}/out").size(entry.path) == entry.bytes
 
 
+@pytest.mark.slow
 def test_stopped_anywhere_and_resumed_in_a_storm(
     pools: tuple[str, str], s3: str, storm: Callable[[int], None], tmp_path: Path
 ) -> None:

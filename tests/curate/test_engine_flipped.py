@@ -58,6 +58,7 @@ def run(pool: Path, out: Path, engine: SerialEngine | None = None) -> str:
     return read_record(out).digest
 
 
+@pytest.mark.slow
 def test_flipped_bits_of_unfinished_work_decide_nothing(
     pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def documents(out: Path) -> list[dict[str, object]]:
     return [row for path in Artifact(out).files("documents") for row in pq.read_table(path).to_pylist()]
 
 
+@pytest.mark.slow
 def test_decisions_do_not_depend_on_how_the_pool_is_cut(pool: Path, tmp_path: Path) -> None:
     """Nor do the ledger's entries for each record, or the document that each duplicate names."""
     run(pool, tmp_path / "files", unit_bytes=0, shard_bytes=0)
@@ -99,6 +100,7 @@ def test_clusters_name_their_members_by_place_and_the_pool_has_their_texts(pool:
     assert len(seen[0]) > 30
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_workers(pool: Path, tmp_path: Path) -> None:
     one = run(pool, tmp_path / "one", unit_bytes=3000, shard_bytes=9000)
     three = run(pool, tmp_path / "three", unit_bytes=3000, shard_bytes=9000, workers=3)

@@ -101,6 +101,7 @@ def measured(rng: np.random.Generator, seeds: int, items: int) -> list[Differenc
     return found
 
 
+@pytest.mark.slow
 def test_as_many_seeds_as_it_says_find_the_difference_four_times_in_five() -> None:
     rng = np.random.default_rng(4)
     pilots = measured(rng, 12, 4000)

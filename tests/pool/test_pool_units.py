@@ -220,6 +220,7 @@ def test_a_huge_pool_is_cut_into_units_of_256_mb() -> None:
     assert {unit[0].part.length for unit in units if unit[0].part} == {256 << 20}
 
 
+@pytest.mark.slow
 def test_the_largest_pools_are_cut_into_a_million_units_at_most() -> None:
     files = [sized(f"{i:03d}.warc.gz", 1 << 42, "warc") for i in range(300)]  # as much as a million files of 1.3 GB
     assert unit_bytes_for(files) == (300 << 42) // 1_000_000

@@ -268,6 +268,7 @@ def test_wrong_tables_are_told(tmp_path: Path) -> None:
         join(read_mixtures([good]), [read_table(write(tmp_path / "l.csv", [["run", "loss"], ["2", 1]]))], ["loss"])
 
 
+@pytest.mark.slow
 def test_the_commands_say_what_they_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     proxies = world(2)
     rows = [[str(i), *map(float, w)] for i, w in enumerate(proxies.weights)]

@@ -67,6 +67,7 @@ def test_mixtures_are_drawn_around_the_natural_one(folder: Path) -> None:
     assert rounded(("a", "b", "c"), [1 / 3, 1 / 3, 1 / 3]) == {"a": 0.334, "b": 0.333, "c": 0.333}
 
 
+@pytest.mark.slow
 def test_proxies_are_trained_once_and_stay_when_a_source_is_added(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

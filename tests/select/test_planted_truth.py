@@ -74,6 +74,7 @@ def separation(name: str, *steps: Map, texts: Mapping[str, list[str]], low_is_go
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "sees"),
     [("perplexity", SPOILED), ("bits_per_byte", SPOILED), ("topk_hit", SPOILED), ("topk_mass", ("boilerplate",))],

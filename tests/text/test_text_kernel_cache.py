@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from dclm.text import kernel_cache, ngrams
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -44,6 +46,7 @@ def damage(folder: Path, endings: str, change: Callable[[bytes], bytes]) -> None
         path.write_bytes(change(path.read_bytes()))
 
 
+@pytest.mark.slow
 def test_damaged_kernels_are_compiled_again(tmp_path: Path) -> None:
     (tmp_path / "kernel.py").write_text(KERNEL)
     assert hits(tmp_path) == 0
@@ -86,6 +89,7 @@ def loaded(root: Path, cache: Path) -> int:
     return int(hits)
 
 
+@pytest.mark.slow
 def test_kernels_of_an_image_serve_a_copy_elsewhere_until_what_they_call_changes(tmp_path: Path) -> None:
     image, job = copied(tmp_path, "image"), copied(tmp_path, "job")
     assert loaded(image, tmp_path / "cache") == 0
