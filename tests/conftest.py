@@ -48,6 +48,12 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture(autouse=True)
+def _forget_pool_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of pools are read as if they had just been written, however long a test takes."""
+    monkeypatch.setattr("dclm.pool.survey.SETTLED_NS", 1 << 62)
+
+
 class Storms:
     """A WSGI application in front of another that answers some requests with 503 SlowDown."""
 

@@ -42,8 +42,9 @@ from dclm.dedup.columns import U64, distinct
 from dclm.dedup.index.blocks import SUFFIX, block_sums
 from dclm.dedup.index.indexed import KIND, PARTITIONS, Indexed, KeyIndexed
 from dclm.dedup.index.relation import runs_of, set_path
-from dclm.pool.files import InputFile, file_identity
+from dclm.pool.files import InputFile
 from dclm.pool.recorded import check_recorded, pool_listing, require_unchanged, stamps
+from dclm.pool.survey import survey_all
 
 
 def build_index(
@@ -75,12 +76,10 @@ def build_index(
     before = [read_record(address) for address in include]
     for address, record in zip(include, before, strict=True):
         step.accept(address, record)
-    hashes = [""] * len(files)
     stamped = stamps(files)
     progress.start("hash the documents", len(files), "files")
-    for index, value in engine.map(file_identity, files):
-        hashes[index] = value
-        progress.advance()
+    found = survey_all([[file] for file in files], engine, time.time_ns(), progress.advance)
+    hashes = [known.identity for known in found]
     progress.finish()
     check_recorded(files, hashes)
     pool = fingerprint([[f.name, h] for f, h in zip(files, hashes, strict=True)])

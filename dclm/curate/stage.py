@@ -24,9 +24,10 @@ from dclm.curate.cuts import choose_cuts, remember
 from dclm.curate.execution import Execution
 from dclm.curate.options import VERSION, CurateOptions
 from dclm.curate.pipeline import BoundPipeline
-from dclm.pool.files import ByteRange, InputFile
+from dclm.pool.files import InputFile
 from dclm.pool.recorded import check_recorded, pool_listing, require_unchanged, stamps
-from dclm.pool.units import Unit, cut, survey
+from dclm.pool.survey import survey_all
+from dclm.pool.units import Unit, cut
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def curate(
     require_directory(absolute(out), "documents", [f.path for f in files])  # check before a large pool is hashed
     progress = progress or NullProgress()
     before = stamps(files)
-    hashes, inputs = _survey(files, options, engine, progress)
+    hashes, inputs = _survey(files, options, engine, progress, time.time_ns())
     known = [hashes[file.name] for file in files]
     check_recorded(files, known)
     pool = fingerprint([[f.name, identity, *f.added_columns] for f, identity in zip(files, known, strict=True)])
@@ -113,22 +114,22 @@ def curate(
 
 
 def _survey(
-    files: Sequence[InputFile], options: CurateOptions, engine: Engine, progress: Progress
+    files: Sequence[InputFile], options: CurateOptions, engine: Engine, progress: Progress, now_ns: int
 ) -> tuple[dict[str, str], list[Unit]]:
     """The identity of each file by its name, and the units into which the pool is divided."""
     units = cut(files, options.unit_bytes, limited=options.limit is not None)
     parts: dict[str, list[InputFile]] = {}
     for file in (file for unit in units for file in unit):
         parts.setdefault(file.name, []).append(file)
-    progress.start("hash the pool", len(files), "files")
-    hashes: dict[str, str] = {}
-    lines: dict[tuple[str, ByteRange | None], int] = {}
-    names = list(parts)
-    for index, (identity, before) in engine.map(survey, parts.values()):
-        hashes[names[index]] = identity
-        lines |= {(file.name, file.part): n for file, n in zip(parts[names[index]], before, strict=True)}
-        progress.advance()
+    progress.start("hash the pool", len(parts), "files")
+    found = dict(zip(parts, survey_all(list(parts.values()), engine, now_ns, progress.advance), strict=True))
     progress.finish()
+    hashes = {name: known.identity for name, known in found.items()}
+    lines = {
+        (name, file.part): line
+        for name, known in found.items()
+        for file, line in zip(parts[name], known.lines_before, strict=True)
+    }
     return hashes, [
         tuple(dataclasses.replace(f, first_line=n) if (n := lines[f.name, f.part]) else f for f in unit)
         for unit in units

@@ -278,15 +278,17 @@ def with_fields(files: PoolFiles, fields: Fields) -> PoolFiles:
     return named
 
 
-def file_identity(file: InputFile) -> str:
+def file_identity(file: InputFile, content: str | None = None) -> str:
     """sha256 of a local file; for a remote one, what its server reports (size, version), never its address.
+
+    content: the sha256 of a local file, if it is known.
 
     Files of Common Crawl never change: their path there is their identity.
     """
     if file.fields != _USUAL:
-        return fingerprint([file_identity(replace(file, fields=_USUAL)), asdict(file.fields)])
+        return fingerprint([file_identity(replace(file, fields=_USUAL), content), asdict(file.fields)])
     if is_local(file.path):
-        return sha256_file(file.path)
+        return content or sha256_file(file.path)
     ranges = [list(r) for r in file.ranges]
     if file.identity:
         return fingerprint(["named", file.identity, ranges])

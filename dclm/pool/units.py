@@ -5,13 +5,11 @@ The division of a pool never depends on the workers, so neither does any output 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dclm.pool.files import ARC, PACKED, ByteRange, InputFile, file_identity, is_packed
-from dclm.pool.streams import open_stream, utf8_text
+from dclm.pool.files import ARC, PACKED, ByteRange, InputFile, is_packed
 from dclm.pool.warc_part import Seam, seams_meet
 
 LARGEST_UNIT_BYTES = 256 << 20
@@ -33,7 +31,6 @@ _EXPANSION = 3
 _MOST_PACKED_PARTS = 16
 """Each part of compressed JSON lines is reached by decompressing everything before it."""
 _ENDLESS = 1 << 60
-_READ_BYTES = 1 << 20
 
 Unit = tuple[InputFile, ...]
 """The files, or the part of one file, that one unit of work reads."""
@@ -103,33 +100,6 @@ def _can_be_cut(file: InputFile) -> bool:
     """Whether the file has places at which a part can begin: members, row groups or lines."""
     name = file.path.lower()
     return name.endswith(_CUTTABLE) and not name.endswith(ARC)
-
-
-def survey(files: Sequence[InputFile]) -> tuple[str, tuple[int, ...]]:
-    """The identity of one file, and the number of lines that begin before each of its parts.
-
-    files: the file itself, or all its parts in order. Lines are counted if JSON lines are divided, otherwise they are
-    0.
-    """
-    first = files[0]
-    identity = file_identity(replace(first, part=None))
-    if first.part is None or first.kind != "jsonl":
-        return identity, (0,) * len(files)
-    return identity, tuple(_lines_before([file.part for file in files if file.part is not None], first.path))
-
-
-def _lines_before(parts: Sequence[ByteRange], path: str) -> Iterator[int]:
-    """The number of lines that begin before each of the parts that a file consists of."""
-    ends, last, rest = 0, b"", b""
-    with contextlib.closing(open_stream(path)) as stream:
-        content = utf8_text(stream, path, []) if is_packed(path) else iter(lambda: stream.read(_READ_BYTES), b"")
-        for part in parts:
-            yield ends + (last not in (b"", b"\n"))
-            left = part.length
-            while left > 0 and (data := rest or next(content, b"")):
-                data, rest = data[:left], data[left:]
-                ends, last = ends + data.count(b"\n"), data[-1:]
-                left -= len(data)
 
 
 def without_bad_seams(units: Sequence[Unit], seams: Sequence[Seam | None]) -> list[Unit]:

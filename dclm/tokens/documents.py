@@ -6,6 +6,7 @@ error here, because no ledger would record it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.core.config import suggest
+from dclm.core.engine import SerialEngine
 from dclm.core.errors import DataError
 from dclm.core.record import RECORD, fingerprint, require_complete
 from dclm.core.storage import is_local
@@ -23,6 +25,7 @@ from dclm.core.store import exists, join, verified_file
 from dclm.pool.files import InputFile, file_identity, list_files
 from dclm.pool.layout import Fields, KeptType
 from dclm.pool.read import Tally, read_file
+from dclm.pool.survey import survey_all
 
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 16 << 20
@@ -98,11 +101,9 @@ def files_of_texts(files: Sequence[InputFile], name: str) -> DocumentSource:
     pages = next((file.path for file in files if file.kind == "warc"), None)
     if pages is not None:
         raise DataError(pages, "contains pages, not texts", "make documents from them first, with `dclm curate`")
-    identities = [file_identity(f) for f in files]
-    contents = [
-        identity if f.fields == Fields() else file_identity(replace(f, fields=Fields()))
-        for f, identity in zip(files, identities, strict=True)
-    ]
+    plain = [[replace(file, fields=Fields())] for file in files]
+    contents = [known.identity for known in survey_all(plain, SerialEngine(), time.time_ns())]
+    identities = [file_identity(f, content) for f, content in zip(files, contents, strict=True)]
     texts = tuple(InputText(f.path, content, f) for f, content in zip(files, contents, strict=True))
     return DocumentSource(name=name, fingerprint=fingerprint(identities), files=texts)
 

@@ -91,10 +91,10 @@ def test_no_command_touches_a_directory_of_somebody_else(
 def test_a_directory_is_refused_before_the_pool_is_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pool may have terabytes, and hashing it takes hours."""
 
-    def read(files: object) -> None:
+    def read(*given: object) -> None:
         raise AssertionError("the pool was read first")
 
-    monkeypatch.setattr("dclm.curate.stage.survey", read)
+    monkeypatch.setattr("dclm.curate.stage.survey_all", read)
     bound = bind(load_pipeline(home / "p.yaml"))
     with pytest.raises(ConfigError, match="not made by this command"):
         curate(bound, list_files([str(home / "good.jsonl")]), home / "precious", CurateOptions(), SerialEngine())
