@@ -19,6 +19,23 @@ from tests.browser import CHROMIUM, Browser
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 for _name in THREADS:  # before torch is imported, and also for the processes that tests start
     os.environ.setdefault(_name, "1")  # more processes than cores run at once: threads would only wait for each other
+
+MEMORY = Path("/dev/shm")
+ROOM = 6 << 30
+"""Bytes that the files of all tests at once fit into."""
+
+
+def has_room_in_memory() -> bool:
+    """Whether this machine has a file system in memory in which tests can write their files and run programs."""
+    if not MEMORY.is_dir():
+        return False
+    found = os.statvfs(MEMORY)
+    return found.f_bavail * found.f_frsize >= ROOM and not found.f_flag & os.ST_NOEXEC
+
+
+if has_room_in_memory():  # artifacts are synced to the disk file by file, and each time the tests would wait for it
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("DCLM_SHARED", ROOT.parent / "shared"))
 
