@@ -28,7 +28,7 @@ setup: .venv/ready  ## Create .venv with everything (CPU torch if there is no GP
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@if nvidia-smi >/dev/null 2>&1; then echo "torch: CUDA build"; $(UV) "$(TORCH)"; else echo "torch: CPU build"; \
 	  $(UV) "$(TORCH)+cpu" 2>/dev/null || .venv/bin/python -m pip install --quiet "$(TORCH)+cpu" 2>/dev/null || $(UV) --torch-backend cpu "$(TORCH)"; fi
-	$(UV) -c constraints.txt -e '.[train,eval,languages,board,kenlm,s3,notebook,dev]'
+	$(UV) -c constraints.txt -e '.[train,eval,languages,board,kenlm,onnx,s3,notebook,dev]'
 	@touch .venv/ready
 lock: setup  ## Update constraints.txt to the newest versions that pyproject.toml allows (then run the tests)
 	.venv/bin/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --quiet \

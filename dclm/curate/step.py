@@ -112,6 +112,11 @@ class Step(ABC):
         """Memory that grows with the size of the corpus, in words, for `dclm plan`; empty if no memory does."""
         return ""
 
+    @property
+    def cost(self) -> str:
+        """Work besides reading the documents that decides how long the step takes, in words, for `dclm plan`."""
+        return ""
+
 
 class Map(Step):
     """Edits or annotates documents; drops and rejects through `_drop` and `_reject`. Never removes rows itself."""

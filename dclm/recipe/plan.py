@@ -156,6 +156,8 @@ def _memory(steps: Sequence[Step]) -> Iterator[Line]:
     for step in steps:
         if step.memory:
             yield Line(f"  memory   {step.name}: {step.memory}", memory=[{"step": step.name, "takes": step.memory}])
+        if step.cost:
+            yield Line(f"  work     {step.name}: {step.cost}", work=[{"step": step.name, "takes": step.cost}])
 
 
 def _across(rule: DedupAcross, names: Sequence[str], layout: Layout, out: Path | None) -> Iterator[Line]:

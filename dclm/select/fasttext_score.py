@@ -64,6 +64,11 @@ class FastTextScore(Map):
         """The model."""
         return (self.model,)
 
+    @property
+    def memory(self) -> str:
+        """See `Step`."""
+        return f"each worker holds the whole file {self.model}"
+
     def open(self, context: Context) -> MapFunction:
         """See the class."""
         wanted = {column: label(name) for name, column in self.columns.items()}

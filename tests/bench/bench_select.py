@@ -1,9 +1,12 @@
 """Steps that select with models, beside what a user would run instead: documents per CPU second and core.
 
-    python -m tests.bench.bench_select [--documents 24]
+    python -m tests.bench.bench_select [--documents 24] [--only lm_score]
 
-Everything runs in one thread. The transformers loop scores the same windows in batches of eight, in the order of the
-documents, padded to the longest of each batch. sentence-transformers is compared where it is installed.
+Everything runs in one thread. The transformers loop scores the same windows in batches of eight (four of those with
+2,048 tokens), in the order of the documents, padded to the longest of each batch, in float32, as the `perplexity`
+metric of Hugging Face's `evaluate` does. It is compared on SmolLM2 and, on ten times as many documents, on a small
+Llama with random weights, most of whose work is the head.
+sentence-transformers is compared where it is installed.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ from tests.bench.select_data import (
 )
 
 WINDOW = 512
-BATCH = 8
+BATCH = {512: 8, 2048: 4}  # windows of the loop's batches: the logits of four long ones take 1.6 GB
 
 
 def row(what: str, count: int, ours: float, theirs: float | None = None, who: str = "") -> None:
@@ -58,11 +61,11 @@ def best(function: Callable[[], object]) -> float:
     return cpu_seconds(function)
 
 
-def plain_loop(model: Any, ids: list[list[int]]) -> list[float]:
+def plain_loop(model: Any, ids: list[list[int]], size: int = 8) -> list[float]:
     """The loss of each window, as a user of transformers computes it."""
     found: list[float] = []
-    for first in range(0, len(ids), BATCH):
-        some = ids[first : first + BATCH]
+    for first in range(0, len(ids), size):
+        some = ids[first : first + size]
         longest = max(map(len, some))
         padded = torch.tensor([row + [0] * (longest - len(row)) for row in some])
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in some])
@@ -73,23 +76,54 @@ def plain_loop(model: Any, ids: list[list[int]]) -> list[float]:
     return found
 
 
+def losses(name: str, count: int, window: int, what: str) -> None:
+    """lm_score beside the loop over the same windows."""
+    texts = mixed(count)
+    model, tokenizer = causal_model(name)
+    ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    windows = [some[at : at + window] for some in ids for at in range(0, len(some), window)]
+    theirs = cpu_seconds(lambda: plain_loop(model, [w for w in windows if len(w) > 1], BATCH[window]))
+    function = opened(LanguageModelScore(model=name, window=window))
+    ours = cpu_seconds(lambda: function(batch(texts)))
+    row(f"`lm_score` perplexity, {what}, windows of {window:,}", count, ours, theirs, "transformers loop")
+
+
+def small_llama(directory: Path) -> str:
+    """A Llama of four narrow layers with random weights and SmolLM2's tokenizer."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=49152, hidden_size=128, intermediate_size=384, num_hidden_layers=4, num_attention_heads=4,
+        max_position_embeddings=2048,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(directory)
+    _, tokenizer = causal_model(SMOLLM2)
+    tokenizer.save(str(directory / "tokenizer.json"))
+    return f"hf:{directory}"
+
+
+def perplexities(count: int) -> None:
+    """lm_score, with two models and two windows."""
+    with tempfile.TemporaryDirectory() as directory:
+        small = small_llama(Path(directory))
+        for window in BATCH:
+            losses(small, 10 * count, window, "a Llama of 4 × 128")
+    for window in BATCH:
+        losses(SMOLLM2, count, window, "SmolLM2-135M")
+
+
 def language_models(count: int) -> None:
-    """lm_score, machine_text and ask_llm."""
+    """The other metrics, machine_text and ask_llm."""
     texts = mixed(count)
     model, tokenizer = causal_model(SMOLLM2)
     ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
-    windows = [some[at : at + WINDOW] for some in ids for at in range(0, len(some), WINDOW)]
-    theirs = cpu_seconds(lambda: plain_loop(model, [w for w in windows if len(w) > 1]))
     given = batch(texts)
     for name, step in (
-        ("`lm_score` perplexity", LanguageModelScore(model=SMOLLM2, window=WINDOW)),
         ("`lm_score` topk_mass", LanguageModelScore(model=SMOLLM2, window=WINDOW, metric="topk_mass")),
         ("`machine_text` curvature", MachineText(model=SMOLLM2, window=WINDOW)),
     ):
         function = opened(step)
-        loop = theirs if "perplexity" in name else None
-        what = f"{name}, SmolLM2-135M, windows of {WINDOW}"
-        row(what, count, cpu_seconds(lambda f=function: f(given)), loop, "transformers loop")
+        row(f"{name}, SmolLM2-135M, windows of {WINDOW}", count, cpu_seconds(lambda f=function: f(given)))
     asked = AskLanguageModel(model=SMOLLM2, max_tokens=128, chat=False)
     prompts = [PROMPT.replace("{text}", tokenizer.decode(some[:128])) for some in ids]
     encoded = [tokenizer.encode(prompt).ids for prompt in prompts]
@@ -146,17 +180,25 @@ def clusters() -> None:
     row("`semdedup`, the same clusters", len(kept), best(lambda: decide(step, [[given]])))
 
 
-def main(count: int) -> None:
+def main(count: int, only: str | None) -> None:
     """Print the table."""
     torch.set_num_threads(1)
     print("| what | documents/s | compared with |\n|---|---|---|")
-    n_grams()
-    clusters()
-    embeddings(10 * count)
-    language_models(count)
+    parts: dict[str, Callable[[], None]] = {
+        "kenlm": n_grams,
+        "kmeans": clusters,
+        "embed": lambda: embeddings(10 * count),
+        "lm_score": lambda: perplexities(count),
+        "others": lambda: language_models(count),
+    }
+    for name, part in parts.items():
+        if only in (None, name):
+            part()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--documents", type=int, default=24)
-    main(parser.parse_args().documents)
+    parser.add_argument("--only", choices=("kenlm", "kmeans", "embed", "lm_score", "others"))
+    arguments = parser.parse_args()
+    main(arguments.documents, arguments.only)

@@ -108,6 +108,7 @@ def test_models_are_planned_with_what_they_take(folder: Path) -> None:
     assert "model      ngrams: ngram → OUT/models/ngrams\n  memory   about 200 bytes per token of the texts" in text
     assert "model      scorer: language_model → OUT/models/scorer\n  train    tiny: " in text
     assert "  memory   lm_score: each worker holds the weights of scorer, 4 bytes per parameter" in text
+    assert "  work     lm_score: 2 FLOPs per parameter and token" in text
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from dclm.curate.step import Context
 from dclm.select.classifier.spec import TextSource
 from dclm.select.ngram.kneser_ney import FALLBACK, estimate, write_arpa
 from dclm.select.ngram.normalize import ccnet_normalize
-from dclm.select.ngram.score import KenlmScore, load_kenlm
+from dclm.select.ngram.score import KenlmScore, load_kenlm, whitespace_tokens
 from dclm.select.ngram.train import NgramSpec, train_ngram
 
 kenlm = pytest.importorskip("kenlm")
@@ -60,6 +60,14 @@ def test_normalization_is_that_of_one_rule_after_the_other(text: str) -> None:
     plain = re.sub(r"\d", "0", plain)
     if plain.isascii():  # the table of punctuation has its own test
         assert ccnet_normalize(text) == re.sub(r"[\x00-\x1f\x7f]", "", plain)
+
+
+@given(st.text(st.one_of(st.sampled_from("  \t\n\x1c\x85\xa0a1Z"), st.characters(codec="utf-8")), max_size=30))
+def test_words_are_those_between_whitespace_in_ascii_and_elsewhere(text: str) -> None:
+    sentence, count = whitespace_tokens(text)
+    assert sentence.split() == text.split()
+    assert sentence.encode().split() == [word.encode() for word in text.split()]  # as KenLM cuts it
+    assert count == len(text.split())
 
 
 def test_the_worked_example() -> None:

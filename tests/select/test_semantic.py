@@ -19,7 +19,8 @@ from dclm.core.errors import AssetError, ConfigError
 from dclm.curate.step import Context
 from dclm.dedup.serial import decide
 from dclm.select.semantic.embed import Embed
-from dclm.select.semantic.kmeans import nearest_before, spherical_kmeans
+from dclm.select.semantic.kmeans import spherical_kmeans
+from dclm.select.semantic.nearest import nearest, nearest_before
 from dclm.select.semantic.semdedup import Keep, SemDedup
 from dclm.select.semantic.vectors import unit_vectors, vector_array
 
@@ -83,6 +84,64 @@ def test_a_sentence_encoder_gives_the_mean_over_real_tokens(static_model: Path, 
             np.testing.assert_allclose(np.array(vector, np.float32), mean / np.linalg.norm(mean), atol=1e-3)
 
 
+def field(number: int, value: bytes | int) -> bytes:
+    """A field of a protocol buffer."""
+
+    def varint(n: int) -> bytes:
+        return bytes([n]) if n < 128 else bytes([n & 127 | 128]) + varint(n >> 7)
+
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def onnx_lookup(table: np.ndarray, name: bytes = b"input_ids") -> bytes:
+    """An ONNX model that gives the row of `table` for each token."""
+
+    def tensor(name: bytes, kind: int, *shape: bytes) -> bytes:
+        sizes = b"".join(field(1, size) for size in shape)
+        return field(1, name) + field(2, field(1, field(1, kind) + field(2, sizes)))
+
+    rows, size = table.shape
+    weights = field(1, rows) + field(1, size) + field(2, 1) + field(8, b"table") + field(9, table.tobytes())
+    node = field(1, b"table") + field(1, name) + field(2, b"last_hidden_state") + field(4, b"Gather")
+    free = [field(2, b"texts"), field(2, b"tokens")]
+    graph = field(1, node) + field(2, b"lookup") + field(5, weights)
+    graph += field(11, tensor(name, 7, *free)) + field(12, tensor(b"last_hidden_state", 1, *free, field(1, size)))
+    return field(1, 8) + field(8, field(2, 13)) + field(7, graph)
+
+
+def test_an_onnx_model_gives_the_mean_over_tokens(static_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    table = np.random.default_rng(2).standard_normal((len(WORDS), 6)).astype(np.float32)
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model.onnx").write_bytes(onnx_lookup(table))
+    with pytest.raises(AssetError, match=r"no tokenizer\.json in it"):
+        embed(Embed(model=str(tmp_path)), ["a"])
+    (tmp_path / "tokenizer.json").write_bytes((static_model / "tokenizer.json").read_bytes())
+    texts = ["w1", "w2 w3 w3", " ", "", "w5 w6 " * 40]
+    found = embed(Embed(model=str(tmp_path), max_tokens=3), texts)
+    assert found.is_valid().to_pylist() == [True, True, False, False, True]
+    for text, vector in zip(texts, found.to_pylist(), strict=True):
+        if vector is not None:
+            mean = table[[WORDS.index(word) for word in text.split()[:3]]].mean(0)
+            np.testing.assert_allclose(np.array(vector, np.float32), mean / np.linalg.norm(mean), atol=1e-3)
+
+
+def test_onnx_models_that_are_damaged_or_read_something_else_are_refused(static_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "tokenizer.json").write_bytes((static_model / "tokenizer.json").read_bytes())
+    table = np.ones((4, 2), np.float32)
+    for content, what in (
+        (b"not a model", "onnxruntime cannot read it"),
+        (onnx_lookup(table)[:-20], "onnxruntime cannot read it"),
+        (onnx_lookup(table, b"pixels"), "its inputs are pixels; allowed: input_ids"),
+    ):
+        (tmp_path / "model.onnx").write_bytes(content)
+        with pytest.raises(AssetError, match=what):
+            embed(Embed(model=str(tmp_path)), ["w1"])
+
+
 def test_what_is_no_encoder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AssetError, match=r"no model\.safetensors in it"):
         embed(Embed(model=str(tmp_path)), ["a"])
@@ -125,6 +184,24 @@ def test_the_nearest_before_is_that_of_a_plain_product() -> None:
     np.testing.assert_allclose(best[1:], products.max(1)[1:], atol=1e-6)
     assert place[1:].tolist() == products.argmax(1)[1:].tolist()
     assert (best[0], place[0]) == (-1, -1)
+
+
+@pytest.mark.parametrize(("count", "clusters", "size"), [(1, 1, 1), (63, 7, 5), (64, 8, 4), (130, 131, 9), (0, 3, 4)])
+def test_products_are_summed_dimension_after_dimension_and_the_first_of_equals_is_found(
+    count: int, clusters: int, size: int
+) -> None:
+    draw = np.random.default_rng(count)
+    for scale in (None, 0.1):  # small whole numbers: many products are equal
+        vectors, centroids = (
+            (draw.integers(-2, 3, (rows, size)) if scale is None else draw.normal(0, scale, (rows, size))).astype("f4")
+            for rows in (count, clusters)
+        )
+        products = np.zeros((count, clusters), np.float32)
+        for dimension in range(size):
+            products += vectors[:, dimension, None] * centroids[None, :, dimension]
+        place, best = nearest(vectors, centroids)
+        assert place.tolist() == products.argmax(1).tolist()
+        assert best.tobytes() == products.max(1, initial=-np.inf).tobytes()
 
 
 @pytest.mark.parametrize("keep", ["farthest", "nearest", "first"])

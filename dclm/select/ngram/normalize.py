@@ -34,6 +34,8 @@ _PUNCTUATION = {
     "％": "%",
 }
 _CONTROL = (*range(0x20), *range(0x7F, 0xA0))
+_ASCII_CONTROL = bytes(point for point in _CONTROL if point < 0x80)
+_ASCII = bytes(range(256)).lower().translate(bytes.maketrans(b"123456789", b"000000000"))
 
 
 @functools.cache
@@ -57,7 +59,7 @@ def ccnet_normalize(text: str) -> str:
 
     Source: `text_normalizer.normalize` in facebookresearch/cc_net.
     """
-    lower = text.strip().lower()
-    if not lower.isascii():
-        lower = unicodedata.normalize("NFD", lower)
-    return lower.translate(_table())
+    text = text.strip()
+    if text.isascii():
+        return text.encode("ascii").translate(_ASCII, _ASCII_CONTROL).decode("ascii")
+    return unicodedata.normalize("NFD", text.lower()).translate(_table())

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+from numba import njit
 
 from dclm.core.config import NonNegative
 from dclm.core.errors import AssetError, ConfigError
@@ -21,7 +23,9 @@ PARTS = ("head", "middle", "tail")
 _BINARY = b"mmap lm http://kheafield.com/code"
 _ARPA = b"\\data\\"
 _LOOKED_AT = 4096
-Tokenize = Callable[[str], str]
+Sentence = tuple[str, int]
+"""Tokens separated by whitespace, and their number."""
+Tokenize = Callable[[str], Sentence]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +86,7 @@ class KenlmScore(Map):
         tokenize = whitespace_tokens if self.tokenizer is None else sentencepiece_tokens(context.file(self.tokenizer))
         prepare = ccnet_normalize if self.normalize else str
 
-        def sentences(text: str) -> list[str]:
+        def sentences(text: str) -> list[Sentence]:
             return [tokenize(prepare(part)) for part in (text.split("\n") if self.per_line else [text])]
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -97,12 +101,11 @@ class KenlmScore(Map):
         return annotate
 
 
-def perplexity(model: Any, sentences: Iterable[str]) -> float | None:
-    """CCNet's formula over sentences of tokens separated by spaces; None if none of them has a token."""
+def perplexity(model: Any, sentences: Iterable[Sentence]) -> float | None:
+    """CCNet's formula over sentences; None if none of them has a token."""
     log10, count = 0.0, 0
     has_tokens = False
-    for sentence in sentences:
-        tokens = len(sentence.split())
+    for sentence, tokens in sentences:
         has_tokens = has_tokens or tokens > 0
         log10 += model.score(sentence)
         count += tokens + 1
@@ -112,13 +115,31 @@ def perplexity(model: Any, sentences: Iterable[str]) -> float | None:
     return float(f"{10.0**exponent:.{SIGNIFICANT_DIGITS}g}") if exponent < 300 else None
 
 
-def whitespace_tokens(text: str) -> str:
-    """The words of a text, separated by single spaces."""
-    return " ".join(text.split())
+def whitespace_tokens(text: str) -> Sentence:
+    """The words of a text: KenLM cuts ASCII at the same places as `str.split`, other text only after that."""
+    count = _count_words(np.frombuffer(text.encode("ascii"), np.uint8)) if text.isascii() else -1
+    if count >= 0:
+        return text, count
+    words = text.split()
+    return " ".join(words), len(words)
+
+
+@njit(cache=True, nogil=True)
+def _count_words(text: npt.NDArray[np.uint8]) -> int:
+    """Number of words in ASCII; −1 if it contains separators (28 to 31), at which KenLM does not cut."""
+    count = 0
+    inside = False
+    for byte in text:
+        if 28 <= byte <= 31:
+            return -1
+        blank = byte == 32 or 9 <= byte <= 13
+        count += not (blank or inside)
+        inside = not blank
+    return count
 
 
 def sentencepiece_tokens(path: Path) -> Tokenize:
-    """The function from a text to its SentencePiece pieces, separated by spaces. Raises: AssetError if the file is not
+    """The function from a text to its SentencePiece pieces. Raises: AssetError if the file is not
     a SentencePiece model; ConfigError if the extra is not installed.
     """
     try:
@@ -129,7 +150,12 @@ def sentencepiece_tokens(path: Path) -> Tokenize:
         processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
     except (OSError, RuntimeError) as error:
         raise AssetError(str(path), f"not a SentencePiece model: {error}", "give a .model file") from None
-    return lambda text: " ".join(processor.encode(text, out_type=str))
+
+    def tokenize(text: str) -> Sentence:
+        sentence = " ".join(processor.encode(text, out_type=str))
+        return sentence, len(sentence.split())
+
+    return tokenize
 
 
 def load_kenlm(path: Path) -> Any:

@@ -75,6 +75,6 @@ def _sentences(spec: NgramSpec) -> Iterator[list[str]]:
     for number, source in enumerate(spec.texts):
         for drawn in draw_texts(source, f"texts[{number}]", spec.seed):
             for part in drawn.text.split("\n") if spec.per_line else [drawn.text]:
-                words = tokenize(ccnet_normalize(part) if spec.normalize else part).split()
-                if words:
-                    yield words
+                sentence, count = tokenize(ccnet_normalize(part) if spec.normalize else part)
+                if count:
+                    yield sentence.split()

@@ -1,7 +1,6 @@
 """Spherical k-means over tables that are read one at a time: the clusters do not depend on the machine's threads.
 
-Products are summed in one order, dimension after dimension, and vectorized over the clusters, so that no library
-affects the order. Sums of clusters are float64, in the order of the tables.
+Sums of clusters are float64, in the order of the tables. `dclm.select.semantic.nearest` finds the clusters.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from dclm.select.semantic.nearest import Ints, nearest
 from dclm.select.semantic.vectors import Vectors
-
-Ints = npt.NDArray[np.int64]
 
 
 class Clusters(NamedTuple):
@@ -28,35 +26,11 @@ class Clusters(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def nearest(vectors: Vectors, by_dimension: Vectors) -> tuple[Ints, Vectors]:
-    """The cluster of each of [N, d] with the highest dot product, the first among equals, and that product.
-
-    by_dimension: [d, K], the transpose of the centroids.
-    """
-    count, size = vectors.shape
-    clusters = by_dimension.shape[1]
-    found = np.zeros(count, np.int64)
-    best = np.zeros(count, np.float32)
-    products = np.zeros(clusters, np.float32)
-    for row in range(count):
-        products[:] = 0
-        for dimension in range(size):
-            x = vectors[row, dimension]
-            for cluster in range(clusters):
-                products[cluster] += x * by_dimension[dimension, cluster]
-        place = 0
-        for cluster in range(1, clusters):
-            if products[cluster] > products[place]:
-                place = cluster
-        found[row], best[row] = place, products[place]
-    return found, best
-
-
-@njit(cache=True, nogil=True)
 def _add(sums: npt.NDArray[np.float64], vectors: Vectors, place: Ints) -> None:
     for row in range(len(place)):
-        for dimension in range(vectors.shape[1]):
-            sums[place[row], dimension] += vectors[row, dimension]
+        total, vector = sums[place[row]], vectors[row]
+        for dimension in range(len(vector)):
+            total[dimension] += vector[dimension]
 
 
 def spherical_kmeans(tables: Iterable[Vectors], seeds: Vectors, iterations: int) -> Clusters:
@@ -84,29 +58,6 @@ def spherical_kmeans(tables: Iterable[Vectors], seeds: Vectors, iterations: int)
 
 def assigned(tables: Iterable[Vectors], centroids: Vectors) -> Iterator[tuple[Vectors, Ints, Vectors]]:
     """Each table with the cluster of each vector and the similarity to its centroid."""
-    by_dimension = np.ascontiguousarray(centroids.T)
     for vectors in tables:
-        found, best = nearest(np.ascontiguousarray(vectors), by_dimension)
+        found, best = nearest(vectors, centroids)
         yield vectors, found, best
-
-
-@njit(cache=True, nogil=True)
-def nearest_before(vectors: Vectors) -> tuple[Vectors, Ints]:
-    """For each of [N, d], the highest dot product with an earlier vector, and that vector's index; −1 for the first."""
-    count = len(vectors)
-    best = np.full(count, -1.0, np.float32)
-    place = np.full(count, -1, np.int64)
-    turned = np.ascontiguousarray(vectors.T)
-    products = np.zeros(count, np.float32)
-    for row in range(1, count):
-        products[:row] = 0
-        for dimension in range(vectors.shape[1]):
-            x = vectors[row, dimension]
-            for other in range(row):
-                products[other] += x * turned[dimension, other]
-        top = 0
-        for other in range(1, row):
-            if products[other] > products[top]:
-                top = other
-        best[row], place[row] = products[top], top
-    return best, place

@@ -20,7 +20,8 @@ from dclm.dedup import keep
 from dclm.dedup.columns import documents_of, ints, no_drops, row_of, shard_of
 from dclm.dedup.copies import Carry, with_copies
 from dclm.dedup.keep import check_keep, order_of
-from dclm.select.semantic.kmeans import assigned, nearest_before, spherical_kmeans
+from dclm.select.semantic.kmeans import assigned, spherical_kmeans
+from dclm.select.semantic.nearest import nearest_before
 from dclm.select.semantic.vectors import Vectors, unit_vectors
 
 Keep = Literal["farthest", "nearest", "first", "newest", "longest", "smallest_hash", "highest", "preferred"]
@@ -80,6 +81,12 @@ class SemDedup(Global):
             f"a 16th of 2 bytes per document and dimension, {self.clusters:,} centroids, 24 bytes per document; the "
             "vectors of the largest cluster, whose time grows with its square"
         )
+
+    @property
+    def cost(self) -> str:
+        """See `Step`."""
+        products = self.clusters * (self.iterations + 2)
+        return f"{products:,} products per document and dimension; one CPU core computes about 20 billion per second"
 
     def open(self, context: Context) -> MapFunction:
         """See the class."""
