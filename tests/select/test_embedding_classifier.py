@@ -129,6 +129,8 @@ def test_what_does_not_fit_is_refused(spec: HeadSpec, tmp_path: Path) -> None:
         (tmp_path / "wrong.json").write_text(text)
         with pytest.raises(AssetError, match="not the head of an embedding classifier"):
             read_head(tmp_path / "wrong.json")
+    with pytest.raises(AssetError, match="not the head of an embedding classifier"):
+        read_head(tmp_path)
     with pytest.raises(ConfigError, match="at least two `classes`"):
         build(HeadSpec, parse_yaml("{encoder: e, classes: {a: [{path: p}]}}"))
     (tmp_path / "unknown.jsonl").write_text('{"text": "nothing known"}\n' * 3)

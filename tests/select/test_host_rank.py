@@ -90,6 +90,11 @@ def test_what_is_no_ranks_file_is_refused(tmp_path: Path, cache: Path, content: 
     assert not list((cache / "ranks").glob("*")) if (cache / "ranks").exists() else True
 
 
+def test_a_directory_is_no_ranks_file(tmp_path: Path) -> None:
+    with pytest.raises(AssetError, match="found a directory"):
+        ranks_of(HostRank(ranks=str(tmp_path)), ["http://a.com"])
+
+
 def test_pagerank_is_networkxs() -> None:
     networkx = pytest.importorskip("networkx")
     draw = random.Random(1)

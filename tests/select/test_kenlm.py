@@ -220,3 +220,5 @@ def test_what_is_no_model_is_refused(model: str, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(AssetError, match=name):
             load_kenlm(tmp_path / name)
+    with pytest.raises(AssetError, match="found a directory"):
+        load_kenlm(tmp_path)

@@ -61,6 +61,8 @@ def open_ranks(path: Path, field: str) -> RankTable:
 
     Raises: AssetError if the file has no such field, or is not a table of host ranks.
     """
+    if path.is_dir():
+        raise AssetError(str(path), "found a directory, allowed: a file of host ranks", "name the file in it")
     folder = cache_root() / "ranks" / f"{sha256_file(path)[:16]}-{field}-{_VERSION}"
     with lock(folder.name):
         if not folder.is_dir():

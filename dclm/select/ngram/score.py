@@ -167,6 +167,8 @@ def load_kenlm(path: Path) -> Any:
         import kenlm
     except ImportError:
         raise _not_installed("ufal-kenlm") from None
+    if path.is_dir():
+        raise AssetError(str(path), "found a directory, allowed: a KenLM binary or an ARPA file", "name the file in it")
     with path.open("rb") as file:
         head = file.read(_LOOKED_AT)
     if not head.startswith(_BINARY) and _ARPA not in head:

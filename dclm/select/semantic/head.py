@@ -122,7 +122,7 @@ def read_head(path: Path) -> Head:
         weights, bias = np.array(read["weights"], np.float64), np.array(read["bias"], np.float64)
         if weights.shape != (len(read["labels"]), read["dim"]) or bias.shape != (len(read["labels"]),):
             raise ValueError("weights of another shape")
-    except (ValueError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, TypeError, UnicodeDecodeError, IsADirectoryError) as error:
         what = f"not the head of an embedding classifier: {error}"
         raise AssetError(str(path), what, "train one under `models:` in a recipe") from None
     return Head(**read)
