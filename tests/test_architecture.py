@@ -15,7 +15,7 @@ PACKAGE = ROOT / "dclm"
 
 LAYERS = (
     {"core.errors"},
-    {"core.names"},
+    {"core.names", "core.arrow"},
     {"core.config", "core.storage", "core.progress", "core.engine", "documents.schema"},
     {"core"},
     {"charts"},
@@ -195,6 +195,7 @@ NOT_IMPORTED = {
     "mkdocs-material": "the theme of the site, named in mkdocs.yml",
     "mypy": "run as a command",
     "ruff": "run as a command",
+    "pyarrow-stubs": "types for mypy",
     "types-pyyaml": "types for mypy",
     "types-jsonschema": "types for mypy",
 }

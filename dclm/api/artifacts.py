@@ -187,7 +187,8 @@ class Scores(Artifact):
         core = "null" if self.core is None else f"{self.core:.4f}"
         table = self.tasks.to_arrow()
         note = f"without a score: {', '.join(self.missing)}" if self.missing else ""
-        return render_table(f"scores · CORE {core}", table.column_names, (r.values() for r in table.to_pylist()), note)
+        rows = (list(row.values()) for row in table.to_pylist())
+        return render_table(f"scores · CORE {core}", table.column_names, rows, note)
 
 
 class RunDirectory:

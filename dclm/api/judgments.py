@@ -49,7 +49,8 @@ class Compared:
     def _repr_html_(self) -> str:
         table = self.table.to_arrow()
         runs = " and ".join(map(str, self.found.num_runs))
-        return render_table(f"B minus A ({runs} runs)", table.column_names, (r.values() for r in table.to_pylist()))
+        rows = (list(row.values()) for row in table.to_pylist())
+        return render_table(f"B minus A ({runs} runs)", table.column_names, rows)
 
 
 class Predicted:
@@ -79,7 +80,7 @@ class Predicted:
     def _repr_html_(self) -> str:
         table = self.order.to_arrow()
         title = f"CORE at {self.found.large}, predicted from {self.found.small}"
-        return render_table(title, table.column_names, (r.values() for r in table.to_pylist()))
+        return render_table(title, table.column_names, (list(row.values()) for row in table.to_pylist()))
 
 
 def compare(a: Scored | Sequence[Scored], b: Scored | Sequence[Scored]) -> Compared:

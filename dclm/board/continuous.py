@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.board.result import Result, TaskScore
+from dclm.core.arrow import filled, num_true
 from dclm.core.errors import Problem
 from dclm.eval.kinds.registry import kind_of
 from dclm.eval.statistics.continuous import COLUMNS, estimate, mean_bits
@@ -44,7 +45,7 @@ def malformed(task: Task, table: pa.Table) -> Iterator[Problem]:
         return
     counts = pc.list_value_length(chosen["logprobs"]).to_numpy().astype(np.int64)
     sizes = pc.fill_null(pc.list_value_length(chosen["answer_bytes"]), -1).to_numpy().astype(np.int64)
-    gold = pc.fill_null(chosen["gold"], -1).to_numpy().astype(np.int64)
+    gold = filled(chosen["gold"], -1).to_numpy().astype(np.int64)
     of_choices = kind.choices is not None
     wrong = (counts != sizes) | (gold >= counts) | ((gold >= 0) != of_choices) | (counts < 1 + of_choices)
     values = pc.list_flatten(chosen["logprobs"]).to_numpy()
@@ -59,8 +60,8 @@ def _contradictions(task: Task, table: pa.Table, where: str) -> Iterator[Problem
     """Find marks that differ from the right choice, and totals that differ from their parts."""
     kind = kind_of(task)
     if kind.choices is not None:
-        right = pc.equal(pc.fill_null(table["selected"], -1), table["gold"])
-        wrong = len(table) - int(pc.sum(pc.equal(right, table["correct"])).as_py())
+        right = pc.equal(filled(table["selected"], -1), table["gold"])
+        wrong = len(table) - num_true(pc.equal(right, table["correct"]))
         if wrong:
             yield Problem(where, f"in {wrong} items the mark differs from the right choice")
     elif not kind.generates:

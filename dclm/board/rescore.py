@@ -29,6 +29,7 @@ from dclm.board.entry import Rescored
 from dclm.board.known.answers import wrong_marks
 from dclm.board.known.layout import layouts
 from dclm.board.result import ITEMS_FILE, Result, TaskScore, parse_result
+from dclm.core.arrow import one_list_array, to_list
 from dclm.core.errors import DataError, DclmError, Problem
 from dclm.core.storage import sha256_file
 from dclm.eval.kinds.registry import kind_of
@@ -111,7 +112,7 @@ def rescore_here(result: Result, items: Path) -> Rescored:
         raise DataError("items", f"sha256 {found[:16]}…, but the chain names {expected[:16]}…")
     table = _read(items)
     tasks = {task.task: task for task in load_suite("extended").tasks}
-    groups = {label: table.filter(pc.equal(table["task"], label)) for label in result.scores if label in tasks}
+    groups = {name: table.filter(pc.equal(table["task"], pa.scalar(name))) for name in result.scores if name in tasks}
     by_task = {label: read_items(group) for label, group in groups.items() if len(group)}
     problems = [problem for label, group in groups.items() for problem in malformed(tasks[label], group)]
     raise_problems(problems)
@@ -129,7 +130,7 @@ def rescore_here(result: Result, items: Path) -> Rescored:
         checked += wrong is not None
         if wrong:
             problems.append(Problem(where, f"{wrong} items are marked differently from the task data"))
-    others = sorted(set(pc.unique(table["task"]).to_pylist()) - set(result.scores))
+    others = sorted(set(to_list(pc.unique(table["task"]))) - set(result.scores))
     if others:
         problems.append(Problem("items", f"items of tasks without a score: {', '.join(map(shorten, others[:5]))}"))
     problems += _mean_problems(result, by_task)
@@ -205,9 +206,7 @@ def _item_problems(task: Task, table: pa.Table, whole: bool, where: str) -> Iter
 
 def _not_lowest(table: pa.Table) -> int:
     """Number of items in which `selected` is not the choice with the lowest score."""
-    scores = table["scores"].combine_chunks()
-    if isinstance(scores, pa.ChunkedArray):
-        scores = pa.concat_arrays(scores.chunks)
+    scores = one_list_array(table["scores"])
     selected = table["selected"]
     sizes = pc.list_value_length(scores).to_numpy(zero_copy_only=False)
     if scores.null_count or selected.null_count or len(sizes) == 0 or (sizes == 0).any():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import Column, booleans, filled, num_true, strings
 from dclm.core.errors import ConfigError
 from dclm.curate.global_step import REASONS
 from dclm.curate.quantity import Quantities, Rule
@@ -17,7 +19,7 @@ from dclm.curate.step import Context, Filter, FilterFunction, JudgeFunction, Map
 from dclm.curate.tally import READER, Ledger, Size, StepCount, text_size
 from dclm.text.features import FEATURES
 
-Why = Callable[[pa.RecordBatch], Mapping[str, pa.Array]]
+Why = Callable[[pa.RecordBatch], Mapping[str, Column]]
 """A function from dropped rows to the ledger's entries for each (see `REASONS`)."""
 NOTHING_LEFT = "nothing_left"
 """The rule under which an edit drops a document of which it leaves no text."""
@@ -103,10 +105,10 @@ class Flow:
         count.enter(batch.num_rows, self.size(batch))
         for feature in opened.step.features:
             if f"_{feature}" not in batch.schema.names:
-                batch = batch.append_column(f"_{feature}", FEATURES[feature](batch.column("text")))
+                batch = batch.append_column(f"_{feature}", FEATURES[feature](strings(batch.column("text"))))
         if isinstance(opened.step, Filter):
             if opened.judge is None:
-                keep = opened.function(batch)
+                keep = cast(pa.BooleanArray, opened.function(batch))
             else:
                 keep, measured = opened.judge(batch)
                 self.quantities.add(opened.step.name, opened.index, measured)
@@ -118,7 +120,7 @@ class Flow:
             why = None if rules is None else lambda gone: {"rule": rules(gone)}
             batch = self.drop(batch, pc.invert(keep), opened.step.name, count, why)
         else:
-            after = self._counted(opened.function(batch), opened.step, opened.index)
+            after = self._counted(cast(pa.RecordBatch, opened.function(batch)), opened.step, opened.index)
             batch = self.mapped(batch, after, opened.step.name, count)
         count.exit(self.size(batch))
         return batch
@@ -128,7 +130,7 @@ class Flow:
         if "_measured" not in after.schema.names:
             return after
         assert step.cut is not None, f"{step.name} measures something, but states no cut"
-        drop = pc.fill_null(after.column("_drop"), False).to_numpy(zero_copy_only=False)
+        drop = filled(after.column("_drop"), False).to_numpy(zero_copy_only=False)
         values = after.column("_measured").to_numpy(zero_copy_only=False)
         passes = ~drop | np.isnan(values)  # what has no value was dropped by another rule
         self.quantities.add(step.name, index, [Rule(step.cut.rule, passes, values, step.cut.value, step.cut.side)])
@@ -152,19 +154,19 @@ class Flow:
         why = _rule_of_map if "_rule" in names else _nothing_left if "_edits" in names else None
         if reject is not None and reject.null_count < len(reject):
             bad = pc.is_valid(reject)
-            count.rejected += pc.sum(bad).as_py()
+            count.rejected += num_true(bad)
             self.ledger.leave(batch.filter(bad), name, count.index, reject.filter(bad))
             batch = batch.filter(pc.invert(bad))
             drop = None if drop is None else drop.filter(pc.invert(bad))
         if drop is not None:
-            batch = self.drop(batch, pc.fill_null(drop, False), name, count, why)
+            batch = self.drop(batch, booleans(filled(drop, False)), name, count, why)
         return batch.drop_columns(["_rule"]) if "_rule" in names else batch
 
     def drop(
         self, batch: pa.RecordBatch, mask: pa.BooleanArray, name: str, count: StepCount, why: Why | None = None
     ) -> pa.RecordBatch:
         """The batch without the rows where `mask` is True; they go to the ledger with the entries from `why`."""
-        dropped = pc.sum(mask).as_py() or 0
+        dropped = num_true(mask)
         if dropped:
             count.dropped += dropped
             gone = batch.filter(mask)
@@ -192,7 +194,7 @@ class Drops:
         """Which rows of the batch are dropped."""
         return pc.is_in(batch.column("_row"), self._rows)
 
-    def why(self, gone: pa.RecordBatch) -> dict[str, pa.Array]:
+    def why(self, gone: pa.RecordBatch) -> dict[str, Column]:
         """The ledger's entries for dropped rows."""
         place = pc.index_in(gone.column("_row"), self._rows)
         return {name: column.take(place) for name, column in self._reasons.items()}
@@ -213,11 +215,11 @@ def with_columns(batch: pa.RecordBatch, table: pa.Table) -> pa.RecordBatch:
     return batch
 
 
-def _rule_of_map(gone: pa.RecordBatch) -> dict[str, pa.Array]:
+def _rule_of_map(gone: pa.RecordBatch) -> dict[str, Column]:
     return {"rule": gone.column("_rule")}
 
 
-def _nothing_left(gone: pa.RecordBatch) -> dict[str, pa.Array]:
+def _nothing_left(gone: pa.RecordBatch) -> dict[str, Column]:
     """The drop of documents whose text was completely removed by edits."""
     return {"rule": pa.repeat(pa.scalar(NOTHING_LEFT, pa.string()), gone.num_rows)}
 

@@ -208,7 +208,7 @@ def partitioned(keys: Sequence[pa.RecordBatch], shard: int, num_partitions: int)
     key, row = table.column("key").to_numpy(), table.column("row").to_numpy()
     partition = (key % np.uint64(num_partitions)).astype(np.uint16)
     order = np.lexsort((row, key, partition))
-    table = table.take(pa.array(order))
+    table = table.take(order)
     edges = np.searchsorted(partition[order], np.arange(num_partitions + 1))
     return [table.slice(a, b - a) for a, b in itertools.pairwise(edges)]
 

@@ -46,8 +46,8 @@ class Decision:
     """Set if more work is needed before the decision is final; then only `then` counts."""
 
     def all_drops(self) -> pa.Table:
-        order = [("shard", "ascending"), ("row", "ascending")]
-        return pa.concat_tables(list(self.drop_tables) or [self.drops]).sort_by(order)
+        drops = pa.concat_tables(list(self.drop_tables) or [self.drops])
+        return drops.sort_by([("shard", "ascending"), ("row", "ascending")])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
+from dclm.core.arrow import large_lists
 from dclm.core.engine import Engine
 from dclm.core.errors import ConfigError
 from dclm.core.progress import NullProgress
@@ -42,7 +43,7 @@ def stored_signatures(index: str) -> Iterator[U64]:
         raise ConfigError(index, "keeps no signatures", hint)
     length = settings["bands"] * settings["rows"]
     for table in sets_of_index(index):
-        values = table.column("shingles").combine_chunks().flatten().to_numpy()
+        values = large_lists(table.column("shingles")).flatten().to_numpy()
         yield values.reshape(-1, length)
 
 
@@ -133,9 +134,9 @@ def _keys(step: MinHash, batches: Iterable[U64], partition: int, named: bool) ->
         start += len(values)
     key, row = np.concatenate(keys), np.concatenate(rows)
     if not named:
-        return pa.table({"key": np.unique(key)})
+        return pa.Table.from_pydict({"key": np.unique(key)})
     order = np.lexsort((row, key))
-    return pa.table({"key": key[order], "shard": np.zeros(len(key), np.int32), "row": row[order]})
+    return pa.Table.from_pydict({"key": key[order], "shard": np.zeros(len(key), np.int32), "row": row[order]})
 
 
 def _sets(step: MinHash, batches: Iterable[U64]) -> Iterator[pa.Table]:

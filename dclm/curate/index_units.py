@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import num_true
 from dclm.core.cache import scratch_directory
 from dclm.core.errors import ConfigError
 from dclm.core.journal import Outcome
@@ -81,7 +82,7 @@ def documents_of_file(file: InputFile, tally: Tally) -> Iterator[pa.RecordBatch]
                 file.name, "contains pages, allowed: documents with a text", "extract their text with `dclm curate`"
             )
         bad = pc.is_valid(batch.column("_reject"))
-        rejected = pc.sum(bad).as_py() or 0
+        rejected = num_true(bad)
         tally.skipped["rejected"] = tally.skipped.get("rejected", 0) + rejected
         yield batch.filter(pc.invert(bad))
 
@@ -170,7 +171,7 @@ def distinct_keys(piece: pa.Table) -> pa.Table:
     new[1:] = False
     for column in values:
         new[1:] |= column[order][1:] != column[order][:-1]
-    return piece.select(names).take(pa.array(order[new]))
+    return piece.select(names).take(order[new])
 
 
 def run_filter(step: Bloom, unit: FilterUnit) -> Outcome:

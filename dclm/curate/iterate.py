@@ -163,5 +163,5 @@ def _spread(rows: pa.Table, partitions: int) -> list[pa.Table]:
     place = (key % np.uint64(partitions)).astype(np.uint16)
     order = np.lexsort((key, place))
     edges = np.searchsorted(place[order], np.arange(partitions + 1))
-    rows = rows.take(pa.array(order))
+    rows = rows.take(order)
     return [rows.slice(a, b - a) for a, b in itertools.pairwise(edges)]

@@ -34,7 +34,7 @@ def pieces(parts: Sequence[Mapped], piece_bytes: int | None = None) -> Iterator[
 
 
 def _by_key(rows: pa.Table) -> pa.Table:
-    return rows.take(pa.array(np.argsort(rows.column("key").to_numpy(), kind="stable")))
+    return rows.take(np.argsort(rows.column("key").to_numpy(), kind="stable"))
 
 
 def _copied(parts: Sequence[Mapped], spans: Sequence[tuple[int, int]]) -> Iterator[pa.Table]:

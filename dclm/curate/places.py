@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import filled
 from dclm.core.store import local_file
 
 _NAMES = (("shard", "row"), ("kept_shard", "kept_row"), ("other_shard", "other_row"))
@@ -44,7 +45,9 @@ class Places:
 
     def write(self, path: Path) -> None:
         """Write them to a file."""
-        pq.write_table(pa.table({"shard": self._shard, "first": self._first}), path)
+        assert self._shard is not None
+        assert self._first is not None
+        pq.write_table(pa.Table.from_pydict({"shard": self._shard, "first": self._first}), path)
 
     def of_kept(self, ledger: pa.Table) -> pa.Table:
         """A ledger in which documents that were kept instead of dropped ones are referred to by their new positions."""
@@ -62,10 +65,10 @@ class Places:
         if self._shard is None or self._first is None or old.null_count == len(old):
             return table
         missing = old.is_null()
-        index = pc.fill_null(old, 0).to_numpy()
+        index = filled(old, 0).to_numpy()
         for name, values in (
             (shard, self._shard[index]),
-            (row, self._first[index] + pc.fill_null(table.column(row), 0).to_numpy()),
+            (row, self._first[index] + filled(table.column(row), 0).to_numpy()),
         ):
             field = table.schema.field(name)
             moved = pc.if_else(missing, pa.scalar(None, field.type), pa.array(values).cast(field.type))

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dclm.core.arrow import schema_of
+
 Bools = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -25,19 +27,17 @@ EDGES: Values = np.array([*(-edge for edge in reversed(_POSITIVE)), 0.0, *_POSIT
 other sides."""
 NO_VALUE = len(EDGES) + 1
 """The bin of documents that have no value."""
-QUANTITIES = pa.schema(
-    [
-        ("step_index", pa.int32()),
-        ("step", pa.string()),
-        ("number", pa.int32()),
-        ("rule", pa.string()),
-        ("side", pa.string()),
-        ("cut", pa.float64()),
-        ("bin", pa.int32()),
-        ("passes", pa.bool_()),
-        ("documents", pa.int64()),
-        ("alone", pa.int64()),
-    ]
+QUANTITIES = schema_of(
+    pa.field("step_index", pa.int32()),
+    pa.field("step", pa.string()),
+    pa.field("number", pa.int32()),
+    pa.field("rule", pa.string()),
+    pa.field("side", pa.string()),
+    pa.field("cut", pa.float64()),
+    pa.field("bin", pa.int32()),
+    pa.field("passes", pa.bool_()),
+    pa.field("documents", pa.int64()),
+    pa.field("alone", pa.int64()),
 )
 """number: of the rule within the step. cut: null if it differs between documents. passes: whether these documents pass
 this rule. alone: those of them that pass all other rules of the step, so that this one decides."""

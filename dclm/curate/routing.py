@@ -63,7 +63,7 @@ class BlockWriter:
         key = (shard << np.uint64(_ROW_BITS)) | rows.column("row").to_numpy().astype(np.uint64)
         order = np.argsort(key, kind="stable")
         rows = rows.drop_columns("key") if "key" in rows.column_names else rows
-        rows = rows.append_column("key", pa.array(key)).take(pa.array(order))
+        rows = rows.append_column("key", pa.array(key)).take(order)
         edges = np.searchsorted(shard[order] // np.uint64(self._size), np.arange(self._num_blocks + 1))
         for start, end in itertools.pairwise(edges):
             batch = one_batch(rows.slice(start, end - start))

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dclm.core.arrow import column_of
 from dclm.core.record import Record
 from dclm.core.store import local_file, verified_file
 from dclm.curate.quantity import Cut, Rule, judged
@@ -180,7 +181,7 @@ class RuleFilter(Filter):
             for place, answer in enumerate(self.answers(batch)):
                 names.append(answer[0])
                 first[(first < 0) & ~answer[1]] = place
-            return pa.array(names, pa.string()).take(pa.array(first, mask=first < 0))
+            return pa.array(names, pa.string()).take(column_of(first, first < 0))
 
         return rule_of
 

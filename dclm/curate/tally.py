@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import AnyField, Column, schema_of, strings, to_list
 from dclm.core.draw import random_fraction
 from dclm.curate.global_step import REASONS
 from dclm.documents.schema import DOCUMENT, LEDGER, PAGE
@@ -22,14 +23,12 @@ SAMPLE_PER_STEP = 3
 SAMPLE_CHARACTERS = 2000
 
 LEDGER_PART = pa.schema([pa.field("_row", pa.int64()), *LEDGER])
-SAMPLES = pa.schema(
-    [
-        ("step_index", pa.int32()),
-        ("step", pa.string()),
-        ("id", pa.string()),
-        ("url", pa.string()),
-        ("text", pa.string()),
-    ]
+SAMPLES = schema_of(
+    pa.field("step_index", pa.int32()),
+    pa.field("step", pa.string()),
+    pa.field("id", pa.string()),
+    pa.field("url", pa.string()),
+    pa.field("text", pa.string()),
 )
 
 
@@ -85,8 +84,8 @@ class Ledger:
         rows: pa.RecordBatch,
         step: str,
         index: int,
-        reasons: pa.Array | None = None,
-        why: Mapping[str, pa.Array] | None = None,
+        reasons: Column | None = None,
+        why: Mapping[str, Column] | None = None,
     ) -> None:
         """`rows` left at `step`; `reasons` if they are rejects, `why` is what is known about each drop (see
         `REASONS`)."""
@@ -101,16 +100,16 @@ class Ledger:
     def _add(
         self,
         rows: pa.RecordBatch,
-        step: pa.Array,
+        step: Column,
         index: int | None,
-        reasons: pa.Array | None,
-        why: Mapping[str, pa.Array],
+        reasons: Column | None,
+        why: Mapping[str, Column],
     ) -> None:
         n = rows.num_rows
         if n == 0:
             return
         has_text = "text" in rows.schema.names
-        columns = [
+        columns: list[Column] = [
             rows.column("_row"),
             rows.column("id"),
             rows.column("url"),
@@ -119,7 +118,7 @@ class Ledger:
             pa.nulls(n, pa.int32()) if index is None else pa.array(np.full(n, index, np.int32)),
             pa.nulls(n, pa.string()) if reasons is None else reasons,
             *(why[name] if name in why else pa.nulls(n, LEDGER.field(name).type) for name in REASONS),
-            pc.cast(pc.utf8_length(rows.column("text")), pa.int64()) if has_text else pa.nulls(n, pa.int64()),
+            pc.cast(pc.utf8_length(strings(rows.column("text"))), pa.int64()) if has_text else pa.nulls(n, pa.int64()),
         ]
         fields = [field for field in rows.schema if _is_annotation(field)]
         schema = pa.schema([*LEDGER_PART, *(pa.field(f.name, f.type) for f in fields)])
@@ -129,12 +128,15 @@ class Ledger:
 
     def _sample(self, rows: pa.RecordBatch, step: str, index: int) -> None:
         heap = self._samples.setdefault(index, [])
-        for i, identifier in enumerate(rows.column("id").to_pylist()):
+        for i, identifier in enumerate(to_list(rows.column("id"))):
             rank = -random_fraction(self._seed, f"sample:{step}:{index}", identifier)
             if len(heap) < SAMPLE_PER_STEP or rank > heap[0][0]:
                 text = (rows.column("text")[i].as_py() or "")[:SAMPLE_CHARACTERS]
                 item = (rank, identifier, step, rows.column("url")[i].as_py() or "", text)
-                (heapq.heappush if len(heap) < SAMPLE_PER_STEP else heapq.heapreplace)(heap, item)
+                if len(heap) < SAMPLE_PER_STEP:
+                    heapq.heappush(heap, item)
+                else:
+                    heapq.heapreplace(heap, item)
 
     def take(self) -> pa.Table:
         """The ledger rows collected since the last call, in document order, with `_row`."""
@@ -152,7 +154,7 @@ class Ledger:
         return pa.Table.from_pylist(rows, schema=SAMPLES)
 
 
-def _is_annotation(field: pa.Field) -> bool:
+def _is_annotation(field: AnyField) -> bool:
     """Whether a column is an annotation by steps, a number or text."""
     if field.name.startswith("_") or field.name in {*PAGE.names, *DOCUMENT.names, *LEDGER.names}:
         return False

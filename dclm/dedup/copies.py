@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import Column, Lists, list_array, lists, strings
 from dclm.curate.global_step import Decision, Global, IterativeReduce, Regroup, Round
 from dclm.curate.step import Context, MapFunction
 from dclm.dedup.columns import distinct, documents_of, hashes, no_drops, row_of, shard_of
@@ -96,39 +97,41 @@ class Copies(Global):
         cluster = distinct(hashes(keys, "key"))
         place = np.searchsorted(cluster, hashes(keys, "key"))
         document = cluster.astype(np.int64)
-        found = {"shard": pa.array(shard_of(document), pa.int32()), "row": pa.array(row_of(document), pa.int64())}
+        found: dict[str, Column] = {"shard": pa.array(shard_of(document), pa.int32())}
+        found["row"] = pa.array(row_of(document), pa.int64())
         for name in self.carry:
-            column = keys.column(name).combine_chunks()
+            column: Column = keys.column(name).combine_chunks()
             if name == "size":
                 found[COLUMNS[name]] = pa.array(np.bincount(place, column.to_numpy(), len(cluster)).astype(np.int64))
             else:
-                found[COLUMNS[name]] = _distinct_lists(column, place, len(cluster))
-        return pa.table(found)
+                found[COLUMNS[name]] = _distinct_lists(lists(column), place, len(cluster))
+        return pa.Table.from_pydict(found)
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
         return Decision(drops=no_drops(), columns=reduced)
 
 
-def _carried(batch: pa.RecordBatch, carry: Carry) -> pa.Array:
+def _carried(batch: pa.RecordBatch, carry: Carry) -> Column:
     """Values that a document contributes: those it already carries, or else its own."""
     if carry == "size":
-        own: pa.Array = pa.array(np.ones(batch.num_rows, np.int64))
+        own: Column = pa.array(np.ones(batch.num_rows, np.int64))
     else:
-        value = batch.column("date") if carry == "dates" else hosts(batch.column("url"))
+        value = strings(batch.column("date")) if carry == "dates" else hosts(strings(batch.column("url")))
         bounds = np.zeros(batch.num_rows + 1, np.int32)
         np.cumsum(pc.is_valid(value).to_numpy(zero_copy_only=False), out=bounds[1:])
-        own = pa.ListArray.from_arrays(pa.array(bounds), value.drop_null())
+        own = list_array(bounds, value.drop_null())
     if COLUMNS[carry] not in batch.schema.names:
         return own
     before = batch.column(COLUMNS[carry])
-    return pc.if_else(pc.is_valid(before), before, own)
+    found: Column = pc.if_else(pc.is_valid(before), before, own)
+    return found
 
 
-def _distinct_lists(column: pa.ListArray, place: np.ndarray, count: int) -> pa.ListArray:
+def _distinct_lists(column: Lists, place: np.ndarray, count: int) -> Lists:
     """The sorted distinct values of the lists of each of `count` clusters."""
     owner = place[pc.list_parent_indices(column).to_numpy()]
     table = pa.table({"owner": pa.array(owner), "value": pc.list_flatten(column)})
     table = table.group_by(["owner", "value"], use_threads=False).aggregate([])
     table = table.sort_by([("owner", "ascending"), ("value", "ascending")])
     bounds = np.searchsorted(table.column("owner").to_numpy(), np.arange(count + 1)).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(bounds), table.column("value").combine_chunks())
+    return list_array(bounds, table.column("value").combine_chunks())

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import Column, filled, lengths, strings
 from dclm.core.config import Count
 from dclm.curate.global_step import Decision, Global
 from dclm.curate.step import Context, MapFunction
@@ -23,7 +24,8 @@ from dclm.dedup.normalize import Normalizer, normalize_column
 from dclm.dedup.units import Unit, cut
 from dclm.text.buffers import utf8
 
-_ORDERS: dict[Keep, str] = {"newest": "descending", "longest": "descending"}  # the others: ascending
+_ORDERS: dict[Keep, Literal["ascending", "descending"]] = {"newest": "descending", "longest": "descending"}
+"""How the column `order` is sorted; for others: ascending."""
 VALUES = "values"
 """The relation of an index: 128-bit hashes."""
 _UNITS: dict[str, Unit] = {"line": "line", "paragraph": "paragraph"}
@@ -109,23 +111,23 @@ class Exact(KeyIndexed, Global):
         keys = pa.RecordBatch.from_pydict(columns | values.span)
         wanted = pc.is_valid(text)
         if self.min_length:
-            wanted = pc.and_(wanted, pc.greater_equal(pc.fill_null(pc.utf8_length(text), 0), self.min_length))
+            wanted = pc.and_(wanted, pc.greater_equal(filled(pc.utf8_length(text), 0), pa.scalar(self.min_length)))
         return keys.filter(wanted)
 
     def _values(self, batch: pa.RecordBatch) -> _Values:
         if self.of not in _UNITS:
-            return _Values(batch.column(self.of), pa.array(np.arange(batch.num_rows)), {})
-        units = cut(batch.column("text"), _UNITS[self.of])
-        span = {
+            return _Values(strings(batch.column(self.of)), pa.array(np.arange(batch.num_rows)), {})
+        units = cut(strings(batch.column("text")), _UNITS[self.of])
+        span: dict[str, Column] = {
             name: pa.array(bound.astype(np.int32)) for name, bound in (("start", units.starts), ("end", units.ends))
         }
         return _Values(units.texts, pa.array(units.rows), span)
 
-    def _order(self, batch: pa.RecordBatch) -> pa.Array:
+    def _order(self, batch: pa.RecordBatch) -> Column:
         if self.keep == "newest":
             return batch.column("date")
         if self.keep == "longest":
-            return pc.cast(pc.binary_length(batch.column("text")), pa.int64())
+            return pc.cast(lengths(batch.column("text")), pa.int64())
         return order_of(batch, self.keep, self.keep_by, self.prefer)
 
     def reduce(self, keys: pa.Table) -> pa.Table:
@@ -133,8 +135,8 @@ class Exact(KeyIndexed, Global):
         documents = documents_of(keys)
         rank = start = np.zeros(len(key), np.int64)
         if self.keep != "first":
-            rank = pc.rank(keys.column("order"), sort_keys=_ORDERS.get(self.keep, "ascending"), tiebreaker="dense")
-            rank = rank.to_numpy()
+            sort_keys = _ORDERS.get(self.keep, "ascending")
+            rank = pc.rank(keys.column("order"), sort_keys=sort_keys, tiebreaker="dense").to_numpy()
         if self.of in _UNITS:
             start = ints(keys, "start")
         order = np.lexsort((start, documents, rank, check, key))
@@ -183,7 +185,7 @@ class _Values(NamedTuple):
     """The values of a batch that are compared."""
 
     text: pa.StringArray
-    place: pa.Array
+    place: Column
     """The row of the batch that each value belongs to."""
-    span: dict[str, pa.Array]
+    span: dict[str, Column]
     """Columns start and end, if values are parts of a text."""

@@ -10,6 +10,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import filled, replaced
 from dclm.text.hosts import canonical_url
 
 Normalizer = Literal["url", "canonical_url", "whitespace_and_lowercase", "ccnet"]
@@ -68,4 +69,4 @@ def normalize_column(values: pa.StringArray, normalizer: Normalizer) -> pa.Strin
     plain = pc.string_is_ascii(values)
     short_way = pc.ascii_lower(pc.ascii_trim(values, characters=_ASCII_SPACE))
     others = [function(v) for v in values.filter(pc.invert(plain)).to_pylist() if v is not None]
-    return pc.replace_with_mask(short_way, pc.fill_null(pc.invert(plain), False), pa.array(others, pa.string()))
+    return replaced(short_way, filled(pc.invert(plain), False), pa.array(others, pa.string()))

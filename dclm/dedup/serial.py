@@ -58,7 +58,7 @@ def regrouped(work: Regroup) -> Listed:
     """The reduced tables."""
     rows = pa.concat_tables([source.rows(table) for source in work.sources for table in source.tables])
     order = np.argsort(rows.column("key").to_numpy(), kind="stable")
-    return Listed([work.reduce(rows.take(pa.array(order)))])
+    return Listed([work.reduce(rows.take(order))])
 
 
 def partitions(keys: pa.Table, count: int) -> list[pa.Table]:
@@ -73,7 +73,7 @@ def drop(decision: Decision, shards: Shards) -> list[list[pa.RecordBatch]]:
     kept = []
     drops = decision.all_drops()
     for shard, batches in enumerate(shards):
-        rows = drops.filter(pc.equal(drops["shard"], shard))["row"].combine_chunks()
+        rows = drops.filter(pc.equal(drops["shard"], pa.scalar(shard)))["row"].combine_chunks()
         kept.append([b.filter(pc.invert(pc.is_in(b.column("_row"), rows))) for b in batches])
     return kept
 
@@ -83,7 +83,7 @@ def apply(decision: Decision, shards: Shards) -> list[list[pa.RecordBatch]]:
     edits = list(decision.edits)
     left = drop(decision, shards)
     for shard in range(len(left) if edits else 0):
-        mine = Spans.of(pa.concat_tables([table.filter(pc.equal(table["shard"], shard)) for table in edits]))
+        mine = Spans.of(pa.concat_tables([table.filter(pc.equal(table["shard"], pa.scalar(shard))) for table in edits]))
         done = [without_spans(batch, mine) for batch in left[shard]]
         left[shard] = [b.filter(pc.invert(b["_drop"])) if "_drop" in b.schema.names else b for b in done]
     return left
@@ -109,7 +109,7 @@ def _with_shard(keys: pa.RecordBatch, shard: int) -> pa.RecordBatch:
 
 
 def _select(rows: pa.Table, shard: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    wanted = rows.filter(pc.equal(rows["shard"], shard)).drop_columns(["shard"]).combine_chunks()
+    wanted = rows.filter(pc.equal(rows["shard"], pa.scalar(shard))).drop_columns(["shard"]).combine_chunks()
     for batch in batches:
         place = pc.index_in(batch.column("_row"), wanted["row"].combine_chunks())
         chosen = batch.filter(pc.is_valid(place))

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from dclm.core.arrow import buffer_of
 from dclm.dedup.columns import I64
 from dclm.text.buffers import utf8
 
@@ -33,7 +34,7 @@ def cut(texts: pa.StringArray, unit: Unit) -> Units:
     An empty part at the end does not count, however. The units of a text, including newlines, joined are the text.
     """
     data, offsets, rows, starts, ends = _cut(*utf8(texts), _NEWLINES[unit])
-    return Units(pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(data)), rows, starts, ends)
+    return Units(pa.StringArray.from_buffers(len(rows), buffer_of(offsets), buffer_of(data)), rows, starts, ends)
 
 
 @njit(cache=True, nogil=True, inline="always")

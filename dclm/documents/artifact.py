@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import filled
 from dclm.core.counts import DocumentsCounts, counts_of
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record, read_record
@@ -130,7 +131,7 @@ class Artifact:
                     for name in needed:
                         if name not in there:
                             batch = batch.append_column(name, pa.nulls(batch.num_rows, pa.string()))
-                    step = pc.fill_null(batch.column("step_index"), KEPT).to_numpy(zero_copy_only=False)
+                    step = filled(batch.column("step_index"), KEPT).to_numpy(zero_copy_only=False)
                     rejected = pc.is_valid(batch.column("reason")).to_numpy(zero_copy_only=False)
                     yield Rows(batch, step, rejected)
 

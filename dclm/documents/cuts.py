@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import Chunks
 from dclm.curate.quantity import EDGES, NO_VALUE, Counts, Side, Values, bins_of, dropped_at, sum_quantities
 from dclm.documents.artifact import Artifact
 
@@ -141,7 +142,7 @@ def _rules(table: pa.Table) -> Iterator[Measured]:
 def _rule(key: dict[str, Any], rows: pa.Table) -> Measured:
     bins, place = np.unique(rows["bin"].to_numpy().astype(np.int64), return_inverse=True)
 
-    def per_bin(values: pa.ChunkedArray, which: pa.ChunkedArray | None) -> Counts:
+    def per_bin(values: Chunks, which: Chunks | None) -> Counts:
         weights = pc.if_else(which, values, 0) if which is not None else values
         counts = np.zeros(len(bins), np.int64)
         np.add.at(counts, place, weights.to_numpy().astype(np.int64))

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import to_list
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import read_record
 from dclm.curate.step import Context
@@ -85,16 +86,16 @@ def members(artifact: Path, stem: str, cluster: int, limit: int, pool: Sequence[
     those the artifact was made from, and is its text before the first step (pages: extracted by resiliparse). Raises:
     DataError if there is no such cluster, or the pool is a different one.
     """
-    mine = [("cluster", "=", cluster)]
+    mine = pc.field("cluster") == cluster
     table = pq.read_table(f"{stem}.clusters.parquet", filters=mine).slice(0, limit)
     if not table.num_rows:
         raise DataError(stem, f"has no cluster {cluster}")
     edges = pq.read_table(f"{stem}.edges.parquet", filters=mine)
     jaccard = {(e["shard"], e["row"]): e.get("jaccard", e.get("containment")) for e in edges.to_pylist()}
     found: list[Member] = []
-    for shard in pc.unique(table.column("shard")).to_pylist():
-        rows = table.filter(pc.equal(table.column("shard"), shard))
-        kept = dict(zip(rows.column("row").to_pylist(), rows.column("kept").to_pylist(), strict=True))
+    for shard in to_list(pc.unique(table.column("shard"))):
+        rows = table.filter(pc.equal(table.column("shard"), pa.scalar(shard)))
+        kept = dict(zip(to_list(rows.column("row")), to_list(rows.column("kept")), strict=True))
         found += _of_shard(artifact, shard, kept, jaccard, pool)
     return found
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import to_list
 from dclm.curate.tally import LEDGER_PART, common_schema, with_schema
 
 _WINDOW_ROWS = 1 << 17  # number of positions in the shard merged at once
@@ -42,12 +43,12 @@ class LedgerWriter:
             return
         schemas = [LEDGER_PART]
         for part in self._parts:
-            with pa.OSFile(str(part)) as source:
+            with pa.OSFile(str(part), "rb") as source:
                 schemas.append(pa.ipc.open_file(source).schema)
         schema = common_schema(schemas)
         with pq.ParquetWriter(self._path, schema, compression="zstd") as writer:
             for part in self._parts:
-                with pa.OSFile(str(part)) as source:
+                with pa.OSFile(str(part), "rb") as source:
                     writer.write_table(with_schema(pa.ipc.open_file(source).read_all(), schema))
                 part.unlink()
 
@@ -100,4 +101,4 @@ def reasons(path: Path) -> Iterator[str]:
     """The reasons of a ledger file's rejects, in order."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=["reason"]):
-            yield from batch.column(0).drop_null().to_pylist()
+            yield from to_list(batch.column(0).drop_null())

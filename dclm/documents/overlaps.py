@@ -13,9 +13,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import Chunks, filled
 from dclm.core.record import Record
 from dclm.core.store import join, local_file
 from dclm.dedup.columns import I64, documents_of, pack, row_of, shard_of
@@ -102,7 +102,7 @@ def count_overlaps(artifact: str, ledgers: Sequence[str], owner: Sequence[int], 
         characters[owner[shard]] += length[whole].sum()
         rows = np.flatnonzero(table.column("kept_row").is_valid().to_numpy())
         gone.append(pack(np.full(len(rows), shard, np.int64), rows.astype(np.int64)))
-        kept.append(documents_of(table.take(pa.array(rows)), "kept_"))
+        kept.append(documents_of(table.take(rows), "kept_"))
         sizes.append(length[rows])
     members, leaders, lengths = np.concatenate(gone), np.concatenate(kept), np.concatenate(sizes)
     sources = np.array(owner, np.int64)
@@ -130,8 +130,8 @@ def _read(artifact: str, path: str) -> pa.Table:
     return pq.read_table(local_file(join(artifact, path)), columns=_READ, use_threads=False)
 
 
-def _numbers(column: pa.ChunkedArray) -> I64:
-    found: I64 = pc.fill_null(column, 0).to_numpy()
+def _numbers(column: Chunks) -> I64:
+    found: I64 = filled(column, 0).to_numpy()
     return found
 
 

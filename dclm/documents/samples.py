@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import to_list
 from dclm.core.draw import random_fraction
 from dclm.curate.tally import SAMPLES
 from dclm.documents.artifact import Artifact
@@ -78,6 +79,6 @@ def _draws(artifact: Artifact) -> Iterator[tuple[float, int, int, int]]:
 def _ids(path: Path) -> Iterator[tuple[int, int, str]]:
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
-            ids = file.read_row_group(group, columns=["id"], use_threads=False)["id"].to_pylist()
+            ids = to_list(file.read_row_group(group, columns=["id"], use_threads=False)["id"])
             for row, identifier in enumerate(ids):
                 yield group, row, identifier

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -67,7 +68,8 @@ def fates(root: Path | str | Sequence[str], what: str) -> list[Fate]:
 def _find(artifact: Artifact, path: Path, what: str) -> Iterator[Fate]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches():
-            mask = pc.or_kleene(pc.equal(batch.column("id"), what), pc.equal(batch.column("url"), what))
+            wanted = pa.scalar(what)
+            mask = pc.or_kleene(pc.equal(batch.column("id"), wanted), pc.equal(batch.column("url"), wanted))
             for row in batch.filter(mask).to_pylist():
                 outcome = "kept"
                 if row["reason"] is not None:

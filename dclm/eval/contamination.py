@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dclm.core.arrow import strings, to_list
 from dclm.core.errors import DataError
 from dclm.core.record import Record, require_complete
 from dclm.core.store import join, local_file, verified_file
@@ -180,7 +181,7 @@ def _batches(documents: Sequence[Path | str], records: Sequence[Record]) -> Iter
             if _is_text(entry.path):
                 with pq.ParquetFile(verified_file(join(root, entry.path), entry.sha256)) as file:
                     for batch in file.iter_batches(columns=["text"]):
-                        yield batch.column(0)
+                        yield strings(batch.column(0))
 
 
 def _with_scores(
@@ -193,7 +194,7 @@ def _with_scores(
         raise DataError(f"task {task.task}", f"{scores} was made from other data", "score the model again")
     table = pq.read_table(local_file(join(scores, "items.parquet")), filters=pc.field("task") == task.task)
     items = read_items(table)
-    clean = ~np.array([occurs[row] for row in table["row"].to_pylist()], np.bool_)
+    clean = ~np.array([occurs[row] for row in to_list(table["row"])], np.bool_)
     part = accuracy(_subset(items, clean)) if clean.any() else None
     return dataclasses.replace(
         counted,

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import schema_of
 from dclm.core.journal import Outcome
 from dclm.eval.run.interface import Candidate, name_items
 from dclm.eval.run.unit import Setup, UnitCounts, publish_part, scored_with
@@ -33,14 +34,12 @@ TEXTS_FILE = "texts.parquet"
 UNIT_BYTES = 1 << 17
 """Documents are scored together until they have this many tokens."""
 
-DOCUMENTS = pa.schema(
-    [
-        pa.field("text", pa.string(), nullable=False),  # name of the set
-        pa.field("document", pa.int32(), nullable=False),  # number in the set
-        pa.field("bytes", pa.int64(), nullable=False),
-        pa.field("tokens", pa.int64(), nullable=False),
-        pa.field("bits", pa.float64(), nullable=False),  # sum of -log2 p
-    ]
+DOCUMENTS = schema_of(
+    pa.field("text", pa.string(), nullable=False),  # name of the set
+    pa.field("document", pa.int32(), nullable=False),  # number in the set
+    pa.field("bytes", pa.int64(), nullable=False),
+    pa.field("tokens", pa.int64(), nullable=False),
+    pa.field("bits", pa.float64(), nullable=False),  # sum of -log2 p
 )
 """One row per document scored."""
 
@@ -139,7 +138,7 @@ def perplexity_json(table: pa.Table, texts: Sequence[TextSet]) -> dict[str, Mapp
     """The entry of each set in scores.json."""
     found: dict[str, Mapping[str, object]] = {}
     for each in texts:
-        mine = table.filter(pc.equal(table["text"], each.text))
+        mine = table.filter(pc.equal(table["text"], pa.scalar(each.text)))
         score = bits_per_byte(mine)
         tokens = int(pc.sum(mine["tokens"]).as_py())
         size = int(pc.sum(mine["bytes"]).as_py())

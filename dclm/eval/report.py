@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import filled, to_list
 from dclm.eval.aggregate import aggregate
 from dclm.eval.statistics.continuous import METRICS, estimate, mean_bits, read_continuous
 from dclm.eval.statistics.stats import TaskItems, accuracy, category_accuracies, mean_error
@@ -27,7 +28,7 @@ def scores_json(
     """
     table = pq.read_table(items)
     scored = [task for task in suite.tasks if task.task not in missing]
-    groups = {task.task: table.filter(pc.equal(table["task"], task.task)) for task in scored}
+    groups = {task.task: table.filter(pc.equal(table["task"], pa.scalar(task.task))) for task in scored}
     by_task = {label: read_items(group) for label, group in groups.items()}
     continuous = {label: read_continuous(group) for label, group in groups.items()}
     tasks = {
@@ -59,7 +60,7 @@ def scores_json(
 
 def read_items(table: pa.Table) -> TaskItems:
     """The columns of one task that its statistics need."""
-    categories = pc.fill_null(table["category"], "").to_numpy(zero_copy_only=False).astype(str)
+    categories = filled(table["category"], "").to_numpy(zero_copy_only=False).astype(str)
     _, index = np.unique(categories, return_inverse=True)
     return TaskItems(
         values=table["correct"].to_numpy(zero_copy_only=False).astype(np.float64),
@@ -84,7 +85,7 @@ def _task_json(task: Task, table: pa.Table, items: TaskItems) -> dict[str, objec
         "trimmed": int(pc.sum(table["trimmed"]).as_py()),
     }
     if task.metadata.categories:
-        names = sorted(set(table["category"].to_pylist()))
+        names = sorted(set(to_list(table["category"])))
         out["categories"] = category_accuracies(items, names)
     return out
 

@@ -166,7 +166,9 @@ def _caught(extract: Callable[[str], str], html: str) -> str:
 def _to_documents(
     batch: pa.RecordBatch, one: Callable[[memoryview, str | None], str], budget: Budget
 ) -> pa.RecordBatch:
-    rejects = batch.column("_reject").to_pylist() if "_reject" in batch.schema.names else [None] * batch.num_rows
+    rejects: list[str | None] = [None] * batch.num_rows
+    if "_reject" in batch.schema.names:
+        rejects = batch.column("_reject").to_pylist()
     texts: list[str | None] = []
     bodies, types = batch.column("body"), batch.column("content_type").to_pylist()
     places = [batch.column(name).to_pylist() for name in ("source", "_row", "url")]

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from dclm.core.arrow import to_list
 from dclm.core.config import Fraction
 from dclm.core.draw import random_fraction
 from dclm.curate.step import Context, Filter, FilterFunction
@@ -30,7 +31,7 @@ class RandomSampling(Filter):
         step = f"{self.name}:{self.salt}"
 
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            ids = batch["id"].to_pylist()
+            ids = to_list(batch["id"])
             return pa.array([random_fraction(context.seed, step, i) < self.keep_fraction for i in ids], pa.bool_())
 
         return keep

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import Column, dictionary, to_list
 from dclm.core.errors import ConfigError, DataError
 from dclm.pool.files import ByteRange
-from dclm.pool.streams import open_stream
+from dclm.pool.streams import open_stream, parquet_file
 from dclm.text.hosts import canonical_host
 
 FILE, OFFSET, LENGTH = "warc_filename", "warc_record_offset", "warc_record_length"
@@ -33,7 +35,7 @@ def captures(path: str, where: Conditions) -> Iterator[tuple[str, ByteRange]]:
     """
     with contextlib.closing(open_stream(path)) as stream:
         try:
-            index = pq.ParquetFile(stream, pre_buffer=False)
+            index = parquet_file(stream)
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(path, f"not a Parquet file: {error}"[:300]) from None
         names = set(index.schema_arrow.names)
@@ -53,31 +55,32 @@ def captures(path: str, where: Conditions) -> Iterator[tuple[str, ByteRange]]:
             raise DataError(path, f"cannot be read to its end: {error}"[:300]) from None
 
 
-def _values(name: str, values: Sequence[str | int], kind: pa.DataType) -> pa.Array:
-    written = [canonical_host(str(v)) for v in values] if name in _HOSTS else list(values)
+def _values(name: str, values: Sequence[str | int], kind: pa.DataType) -> Column:
+    written: list[Any] = [canonical_host(str(v)) for v in values] if name in _HOSTS else list(values)
     try:
-        return pa.array(written).cast(kind.value_type if pa.types.is_dictionary(kind) else kind)
+        found: Column = pa.array(written).cast(kind.value_type if pa.types.is_dictionary(kind) else kind)
+        return found
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
         raise ConfigError("where", f"{name} is {kind}, found {written[0]!r}", "give values of that type") from None
 
 
-def _may_match(group: pq.RowGroupMetaData, wanted: Mapping[str, pa.Array]) -> bool:
+def _may_match(group: pq.RowGroupMetaData, wanted: Mapping[str, Column]) -> bool:
     for number in range(group.num_columns):
         column = group.column(number)
         values = wanted.get(column.path_in_schema)
         statistics = column.statistics
         if values is None or statistics is None or not statistics.has_min_max:
             continue
-        low, high = statistics.min, statistics.max
-        if not any((type(v) is type(low) and low <= v <= high) or type(v) is not type(low) for v in values.to_pylist()):
+        low, high = cast(Any, statistics.min), cast(Any, statistics.max)
+        if not any((type(v) is type(low) and low <= v <= high) or type(v) is not type(low) for v in to_list(values)):
             return False
     return True
 
 
-def _matching(batch: pa.RecordBatch, wanted: Mapping[str, pa.Array]) -> Iterator[tuple[str, ByteRange]]:
+def _matching(batch: pa.RecordBatch, wanted: Mapping[str, Column]) -> Iterator[tuple[str, ByteRange]]:
     for name, values in wanted.items():
         column = batch.column(name)
-        column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        column = dictionary(column).dictionary_decode() if pa.types.is_dictionary(column.type) else column
         batch = batch.filter(pc.is_in(column, value_set=values))
     columns = (batch.column(name).to_pylist() for name in (FILE, OFFSET, LENGTH))
     for file, offset, length in zip(*columns, strict=True):

@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import Column, dictionary, filled, lengths, struct_field, to_list
 from dclm.core.errors import DataError
 from dclm.documents.schema import DOCUMENT
 from dclm.pool.files import ByteRange, InputFile
 from dclm.pool.layout import FieldName, as_object, kept_value, look_up
 from dclm.pool.parquet_plan import plan_batches
 from dclm.pool.rows import KEPT, MAX_FIELD_BYTES, MAX_PAGE_BYTES, identifier
-from dclm.pool.streams import open_stream
+from dclm.pool.streams import open_stream, parquet_file
 
 _TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
 
@@ -31,7 +32,7 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
     """
     with contextlib.closing(open_stream(file.path)) as stream:
         try:
-            parquet = pq.ParquetFile(stream, pre_buffer=False)
+            parquet = parquet_file(stream)
         except (pa.ArrowInvalid, OSError) as error:
             if file.part is None or file.part.offset == 0:
                 damage.append(f"not a Parquet file: {error}"[:300])
@@ -48,9 +49,7 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
             plan = plan_batches(stream, parquet.metadata.row_group(group), columns, batch_rows, batch_bytes)
             try:
                 if plan.dictionaries != dictionaries:
-                    reader = pq.ParquetFile(
-                        stream, metadata=parquet.metadata, pre_buffer=False, read_dictionary=plan.dictionaries
-                    )
+                    reader = parquet_file(stream, parquet.metadata, plan.dictionaries)
                     dictionaries = plan.dictionaries
                 for batch in reader.iter_batches(plan.rows, row_groups=[group], columns=columns):
                     for part in _parts(batch, batch_bytes):
@@ -109,12 +108,13 @@ def _parts(batch: pa.RecordBatch, batch_bytes: int) -> Iterator[pa.RecordBatch]:
     A dictionary with one text and a thousand rows that refer to it are small, but their values are not: where to cut
     follows from the lengths of the dictionary's values, before any row is decoded.
     """
-    lengths = np.zeros(batch.num_rows, np.int64)
+    total = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         if pa.types.is_dictionary(column.type) and _plain_type(column.type) in _TEXT_TYPES:
-            sizes = pc.fill_null(pc.binary_length(column.dictionary), 0).take(pc.fill_null(column.indices, 0))
-            lengths += sizes.to_numpy(zero_copy_only=False).astype(np.int64) if len(column.dictionary) else 0
-    ends = np.cumsum(lengths)
+            encoded = dictionary(column)
+            sizes = filled(lengths(encoded.dictionary), 0).take(filled(encoded.indices, 0))
+            total += sizes.to_numpy(zero_copy_only=False).astype(np.int64) if len(encoded.dictionary) else 0
+    ends = np.cumsum(total)
     start = 0
     while start < batch.num_rows:
         before = int(ends[start - 1]) if start else 0
@@ -127,7 +127,7 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch with its dictionaries decoded, so that its size in memory is that of its values."""
     for index, field in enumerate(batch.schema):
         if pa.types.is_dictionary(field.type):
-            values = batch.column(index).dictionary_decode()
+            values = dictionary(batch.column(index)).dictionary_decode()
             batch = batch.set_column(index, field.with_type(values.type), values)
     return batch
 
@@ -184,18 +184,18 @@ def _documents(file: InputFile, batch: pa.RecordBatch, first: int) -> pa.RecordB
     schema = DOCUMENT
     for path, kind in file.fields.keep:
         schema = schema.append(pa.field(path, KEPT[kind]))
-        values = _at(batch, path)
-        values = [None] * count if values is None else values.to_pylist()
+        column = _at(batch, path)
+        values = [None] * count if column is None else to_list(column)
         columns[path] = pa.array([kept_value(value, kind) for value in values], KEPT[kind])
     schema = schema.append(pa.field("_reject", pa.string())).append(pa.field("_row", pa.int64()))
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
-def _text(column: pa.Array, name: str) -> tuple[pa.Array, pa.Array]:
+def _text(column: Column, name: str) -> tuple[Column, Column]:
     """The text as strings, null if it cannot be used, and the reason (null if it can)."""
     column = column.storage if isinstance(column, pa.ExtensionArray) else column
     plain = column.cast(pa.binary())
-    long = pc.fill_null(pc.greater(pc.binary_length(plain), MAX_PAGE_BYTES), False)
+    long = filled(pc.greater(lengths(plain), pa.scalar(MAX_PAGE_BYTES)), False)
     if pc.any(long).as_py():
         plain = pc.if_else(long, pa.scalar(None, pa.binary()), plain)
     try:
@@ -214,7 +214,7 @@ def _utf8(value: bytes | None) -> str | None:
         return None
 
 
-def _first_of(batch: pa.RecordBatch, paths: tuple[str, ...]) -> pa.Array:
+def _first_of(batch: pa.RecordBatch, paths: tuple[str, ...]) -> Column:
     """The first of the fields that a row has, as strings."""
     columns = [column for path in paths if (column := _at(batch, path)) is not None]
     columns = [_strings(c) for c in columns if not pa.types.is_nested(c.type)]
@@ -222,7 +222,7 @@ def _first_of(batch: pa.RecordBatch, paths: tuple[str, ...]) -> pa.Array:
     return pc.coalesce(*columns, empty)
 
 
-def _at(batch: pa.RecordBatch, path: str) -> pa.Array | None:
+def _at(batch: pa.RecordBatch, path: str) -> Column | None:
     """The field at `path`; None if none exists."""
     if batch.schema.get_field_index(path) >= 0:
         return batch.column(path)
@@ -232,11 +232,11 @@ def _at(batch: pa.RecordBatch, path: str) -> pa.Array | None:
     column = batch.column(head)
     while pa.types.is_struct(column.type):
         if column.type.get_field_index(rest) >= 0:
-            return pc.struct_field(column, rest)
+            return struct_field(column, rest)
         head, dot, rest = rest.partition(".")
         if not dot or column.type.get_field_index(head) < 0:
             return None
-        column = pc.struct_field(column, head)
+        column = struct_field(column, head)
     if not (pa.types.is_map(column.type) or _plain_type(column.type) in _TEXT_TYPES):
         return None
     values = [look_up(as_object(_decoded(value)), rest) for value in column.to_pylist()]
@@ -247,13 +247,13 @@ def _decoded(value: object) -> object:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _short(column: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _short(column: Column) -> tuple[Column, Column]:
     """The strings, null if they are longer than a field may be, and where they are too long."""
-    long = pc.fill_null(pc.greater(pc.binary_length(column), MAX_FIELD_BYTES), False)
+    long = filled(pc.greater(lengths(column), pa.scalar(MAX_FIELD_BYTES)), False)
     return pc.if_else(long, pa.scalar(None, pa.string()), column), long
 
 
-def _strings(column: pa.Array) -> pa.Array:
+def _strings(column: Column) -> Column:
     """Any values as strings, null if the string is empty; bytes that are not UTF-8 become U+FFFD.
 
     Arrow casts text, numbers and times. It would refuse all bytes because of a few, and for a logical type (such as a
@@ -261,7 +261,8 @@ def _strings(column: pa.Array) -> pa.Array:
     """
     in_python = isinstance(column, pa.ExtensionArray) or any(is_kind(column.type) for is_kind in _BYTES)
     text = _values_as_strings(column) if in_python else column.cast(pa.string())
-    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
+    found: Column = pc.if_else(pc.equal(text, pa.scalar("")), pa.scalar(None, pa.string()), text)
+    return found
 
 
 _BYTES = (
@@ -269,6 +270,6 @@ _BYTES = (
 )  # fmt: skip
 
 
-def _values_as_strings(column: pa.Array) -> pa.Array:
+def _values_as_strings(column: Column) -> Column:
     values = (v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in column.to_pylist())
     return pa.array([None if v is None else str(v) for v in values], pa.string())

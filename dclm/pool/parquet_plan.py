@@ -53,6 +53,7 @@ def plan_batches(
 
 def _dictionary_bytes(stream: GuardedStream, chunk: pq.ColumnChunkMetaData) -> int:
     """The uncompressed size of a dictionary page: the second field of its header, after the page's type."""
+    assert chunk.dictionary_page_offset is not None
     stream.seek(chunk.dictionary_page_offset)
     head = stream.read(32)
     found = _PAGE_HEADER.match(head)

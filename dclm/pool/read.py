@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import num_true
 from dclm.documents.schema import SOURCE_NAME
 from dclm.pool import arc, delimited, jsonl, parquet, warc
 from dclm.pool.files import ARC, PACKED, InputFile
@@ -45,10 +46,10 @@ class Tally:
     def look(self, batch: pa.RecordBatch) -> None:
         """Count the values in a batch."""
         good = pc.is_null(batch.column("_reject"))
-        self.fields["documents"] = self.fields.get("documents", 0) + pc.sum(good, min_count=0).as_py()
+        self.fields["documents"] = self.fields.get("documents", 0) + num_true(good)
         for name in batch.schema.names:
             if name not in _COUNTED_APART and not name.startswith("_"):
-                found = pc.sum(pc.and_(good, pc.is_valid(batch.column(name))), min_count=0).as_py()
+                found = num_true(pc.and_(good, pc.is_valid(batch.column(name))))
                 self.fields[name] = self.fields.get(name, 0) + found
 
 

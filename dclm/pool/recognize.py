@@ -11,12 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dclm.pool import delimited, jsonl
 from dclm.pool.files import InputFile, PoolFiles
 from dclm.pool.layout import NESTED, FieldName, as_object, look_up
-from dclm.pool.streams import open_stream
+from dclm.pool.streams import open_stream, parquet_file
 
 _PEEKED_ROWS = 20
 _PEEKED_FILES = 32
@@ -148,7 +147,7 @@ def _parquet_rows(file: InputFile) -> list[Mapping[str, object]]:
     """The first rows: nested fields in full; other fields only as a placeholder for whether they have a value."""
     with contextlib.closing(open_stream(file.path)) as stream:
         try:
-            parquet = pq.ParquetFile(stream, pre_buffer=False)
+            parquet = parquet_file(stream)
             names = parquet.schema_arrow.names
             paths = {path for name in _NAMES if name != "text" for path in file.fields.paths(name)}
             wanted = [n for n in names if n in NESTED or n in paths or any(p.startswith(f"{n}.") for p in paths)]

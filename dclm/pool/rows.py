@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from dclm.core.arrow import Column, buffer_of
 from dclm.documents.schema import DOCUMENT, PAGE
 from dclm.pool.layout import KeptType
 
@@ -82,7 +83,7 @@ def to_batches(
 def build(rows: Sequence[Row], first: int, keep: Sequence[tuple[str, KeptType]] = ()) -> pa.RecordBatch:
     """One batch of rows of one kind; `first` is the `_row` of the first row, `keep` the columns for kept fields."""
     _, sources, ids, urls, dates, types, payloads, rejects, kept, rights = zip(*rows, strict=True)
-    columns: dict[str, pa.Array] = {
+    columns: dict[str, Column] = {
         "id": pa.array([i or identifier(s) for i, s in zip(ids, sources, strict=True)], pa.string()),
         "url": pa.array(urls, pa.string()),
         "date": pa.array(dates, pa.string()),
@@ -105,7 +106,7 @@ def build(rows: Sequence[Row], first: int, keep: Sequence[tuple[str, KeptType]] 
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)
 
 
-def binary_array(values: Sequence[Payload | None], kind: pa.DataType) -> pa.Array:
+def binary_array(values: Sequence[Payload | None], kind: pa.DataType) -> Column:
     """An Arrow array of `kind` (binary or string; then the values must be UTF-8) in one copy."""
     lengths = np.fromiter((0 if v is None else len(v) for v in values), np.int64, len(values))
     offsets = np.zeros(len(values) + 1, np.int32)
@@ -119,4 +120,4 @@ def binary_array(values: Sequence[Payload | None], kind: pa.DataType) -> pa.Arra
         for value, start, end in zip(values, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
             if value is not None:
                 view[start:end] = value
-    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(offsets), data], null_count=int(missing.sum()))
+    return pa.Array.from_buffers(kind, len(values), [valid, buffer_of(offsets), data], null_count=int(missing.sum()))

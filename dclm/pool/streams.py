@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterator
-from typing import Protocol
+from typing import IO, Protocol, cast
+
+import pyarrow.parquet as pq
 
 from dclm.core.errors import DataError
 from dclm.core.storage import open_input
@@ -137,3 +139,11 @@ def is_utf16(stream: GuardedStream) -> bool:
     head = stream.read(2)
     stream.seek(0)
     return head in _UTF16
+
+
+def parquet_file(
+    stream: GuardedStream, metadata: pq.FileMetaData | None = None, read_dictionary: list[str] | None = None
+) -> pq.ParquetFile:
+    """A Parquet file, of which only what is needed is read. Raises: pa.ArrowInvalid, OSError if it is none."""
+    source = cast(IO[bytes], stream)
+    return pq.ParquetFile(source, metadata=metadata, pre_buffer=False, read_dictionary=read_dictionary)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import Column, filled, joined, strings
 from dclm.documents.artifact import Artifact, Rows
 from dclm.documents.cuts import Measured, measured
 from dclm.documents.samples import Sample, dropped_samples, kept_samples
@@ -68,12 +69,12 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
     domains, files, reasons, rules = Groups(), Groups(), Groups(), Groups()
     values = {name: Groups() for name in words}
     for rows in artifact.rows("url", "source", "step", "rule", *words):
-        domains.add(hosts(pc.cast(rows.batch.column("url"), pa.string())), rows)
+        domains.add(hosts(strings(pc.cast(rows.batch.column("url"), pa.string()))), rows)
         file = pc.extract_regex(pc.cast(rows.batch.column("source"), pa.string()), _FILE)
         files.add(pc.struct_field(file, "file"), rows)
         reason = pc.cast(rows.batch.column("reason"), pa.string())
         reasons.add(pc.replace_substring_regex(reason, "[0-9]{2,}", "N"), rows)
-        rules.add(pc.binary_join_element_wise(*(rows.batch.column(c) for c in ("step", "rule")), ": "), rows)
+        rules.add(joined([rows.batch.column(c) for c in ("step", "rule")], ": "), rows)
         for name, groups in values.items():
             groups.add(_values(rows, name), rows)
     alarms = list(step_alarms(artifact))
@@ -99,10 +100,10 @@ def build_report(root: Path, tokenizer: str | None) -> Report:
     )
 
 
-def _values(rows: Rows, name: str) -> pa.Array:
+def _values(rows: Rows, name: str) -> Column:
     """A column of text. Pages that say nothing about their rights are counted too."""
     values = pc.cast(rows.batch.column(name), pa.string())
-    return pc.fill_null(values, SILENT) if name in RIGHTS else values
+    return filled(values, SILENT) if name in RIGHTS else values
 
 
 _HEADINGS = {"read": "most frequent", "kept": "most kept", "lost": "most lost"}

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import Chunks, filled, joined, strings, to_list
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record, read_record
 from dclm.dedup.columns import documents_of, row_of, shard_of
@@ -129,7 +130,7 @@ def build_duplicate_report(
         not_computed=int((~known).sum()),
         cut=threshold,
         largest=largest,
-        domains=_domains(hosts(linked.column("url").combine_chunks()), hosts(stay.column("url").combine_chunks())),
+        domains=_domains(_hosts(linked), _hosts(stay)),
         sources=names,
         overlaps=overlaps,
         thresholds=_thresholds(Path(f"{stem}.pairs.parquet"), config, linked.num_rows),
@@ -142,13 +143,13 @@ def _gone(artifact: Path, record: Record, step: int | None) -> pa.Table:
     for path in _ledgers(artifact, record):
         table = _ledger(path, _COLUMNS)
         table = table.append_column("shard", pa.array(np.full(table.num_rows, int(path.stem), np.int32)))
-        mine = pc.or_kleene(pc.is_valid(table.column("kept_row")), pc.equal(table.column("rule"), IN_INDEX))
-        found.append(table.filter(pc.fill_null(mine, False)))
+        mine = pc.or_kleene(pc.is_valid(table.column("kept_row")), pc.equal(table.column("rule"), pa.scalar(IN_INDEX)))
+        found.append(table.filter(filled(mine, False)))
     rows = pa.concat_tables(found)
     names = cast(Sequence[str], record.config["names"])
-    steps = sorted(pc.unique(rows.column("step_index")).to_pylist())
+    steps = sorted(to_list(pc.unique(rows.column("step_index"))))
     if step is not None:
-        rows, steps = rows.filter(pc.equal(rows.column("step_index"), step)), [s for s in steps if s == step]
+        rows, steps = rows.filter(pc.equal(rows.column("step_index"), pa.scalar(step))), [s for s in steps if s == step]
     if not steps:
         where = "any step" if step is None else f"step {step}"
         what = f"found no document that {where} dropped as a duplicate"
@@ -170,7 +171,7 @@ def _ledger(path: Path, columns: list[str]) -> pa.Table:
         table = file.read([*columns, SOURCE_NAME] if named else columns)
     if not named:
         return table
-    source = pc.binary_join_element_wise(table.column(SOURCE_NAME), table.column("source"), "/")
+    source = joined([table.column(SOURCE_NAME), table.column("source")], "/")
     return table.set_column(table.column_names.index("source"), "source", source).select(columns)
 
 
@@ -182,10 +183,10 @@ def _of_documents(artifact: Path, documents: npt.NDArray[np.int64]) -> pa.Table:
     for number in np.unique(shard).tolist():
         mine = np.flatnonzero(shard == number)
         ledger = _ledger(artifact / "ledger" / f"{number:05d}.parquet", ["url", "source"])
-        found.append(ledger.take(pa.array(row[mine])).cast(found[0].schema))
+        found.append(ledger.take(row[mine]).cast(found[0].schema))
         places.append(mine)
     order = np.argsort(np.concatenate(places))
-    return pa.concat_tables(found).take(pa.array(order))
+    return pa.concat_tables(found).take(order)
 
 
 def _sizes(kept: npt.NDArray[np.int64]) -> dict[str, tuple[int, int]]:
@@ -202,24 +203,26 @@ def _sizes(kept: npt.NDArray[np.int64]) -> dict[str, tuple[int, int]]:
     return found
 
 
+def _hosts(table: pa.Table) -> pa.StringArray:
+    return hosts(strings(table.column("url").combine_chunks()))
+
+
 def _domains(gone: pa.StringArray, stay: pa.StringArray) -> list[tuple[str, str, int]]:
     table = pa.table({"gone": gone, "stay": stay})
-    table = table.filter(pc.fill_null(pc.not_equal(table.column("gone"), table.column("stay")), False))
+    table = table.filter(filled(pc.not_equal(table.column("gone"), table.column("stay")), False))
     counts = table.group_by(["gone", "stay"]).aggregate([([], "count_all")])
     rows = zip(*(counts.column(name).to_pylist() for name in ("gone", "stay", "count_all")), strict=True)
     return sorted(rows, key=lambda row: (-row[2], row[0], row[1]))[:TOP_DOMAINS]
 
 
-def _overlaps(
-    gone: pa.ChunkedArray, stay: pa.ChunkedArray, patterns: tuple[str, ...]
-) -> tuple[list[str], npt.NDArray[np.int64]]:
+def _overlaps(gone: Chunks, stay: Chunks, patterns: tuple[str, ...]) -> tuple[list[str], npt.NDArray[np.int64]]:
     """The names of the sources, and how many documents of each were dropped in favor of each other one."""
     columns = [column.combine_chunks() for column in (gone, stay)]
     if patterns:
         names = [*patterns, OTHER]
         places = [place_in(column, patterns) for column in columns]
     else:
-        labels = [np.array([_first_part(s) for s in column.to_pylist()], object) for column in columns]
+        labels = [np.array([_first_part(s) for s in to_list(column)], object) for column in columns]
         values, counts = np.unique(np.concatenate(labels).astype(str), return_counts=True)
         most = sorted(values[np.argsort(-counts, kind="stable")[:MOST_SOURCES]].tolist())
         names = [*most, OTHER]

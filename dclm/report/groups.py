@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import Column
 from dclm.documents.artifact import Rows
 
 CAPACITY = 1_000_000
@@ -41,7 +42,7 @@ class Groups:
         self._pending = 0
         self.undercount = 0
 
-    def add(self, keys: pa.Array, rows: Rows) -> None:
+    def add(self, keys: Column, rows: Rows) -> None:
         """Count the rows of a batch of the ledger; null keys are skipped."""
         columns = [pa.array(np.asarray(v, np.int64)) for v in (np.ones(len(keys)), rows.kept, rows.rejected)]
         table = pa.table([keys, *columns], ["key", *_SUMS])

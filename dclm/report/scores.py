@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import strings, to_list
 from dclm.core.errors import ConfigError, DataError
 from dclm.documents.artifact import Artifact, numbers
 from dclm.documents.schema import DOCUMENT
@@ -47,7 +48,7 @@ class Scored:
                 names = [f.name for f in file.schema_arrow if not pa.types.is_nested(f.type)]
                 for batch in file.iter_batches(columns=names, use_threads=False):
                     rows = np.flatnonzero((before + np.arange(batch.num_rows)) % every == 0)
-                    parts.append(pa.Table.from_batches([batch.take(pa.array(rows))]))
+                    parts.append(pa.Table.from_batches([batch.take(rows)]))
                     before += batch.num_rows
         if not parts:
             raise DataError(str(artifact.root), "contains no documents")
@@ -67,8 +68,8 @@ class Scored:
 
     def lengths(self) -> Floats:
         """Number of characters of each text."""
-        found: Floats = pc.utf8_length(self._batch().column("text")).to_numpy(zero_copy_only=False).astype(np.float64)
-        return found
+        text = strings(self._batch().column("text"))
+        return pc.utf8_length(text).to_numpy(zero_copy_only=False).astype(np.float64)
 
     def groups(self) -> dict[str, list[str | None]]:
         """Source, domain and every annotation of text, such as a language or a topic."""
@@ -83,7 +84,7 @@ class Scored:
 
     def texts(self) -> list[str]:
         """The texts of all documents."""
-        texts: list[str] = self._batch().column("text").to_pylist()
+        texts: list[str] = to_list(self._batch().column("text"))
         return texts
 
     def example(self, row: int, scores: Mapping[str, Floats]) -> dict[str, object]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import to_list
 from dclm.core.draw import random_fraction
 from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
@@ -103,7 +104,7 @@ def _read_texts(source: TextSource, where: str) -> Iterator[tuple[str, str]]:
                 row = int(pc.index(pc.is_valid(reject), pa.scalar(True)).as_py())
                 raise DataError(file.path, f"{batch.column('source')[row]}: {reject[row]}", "fix the file")
             batch = _selected(batch, source, f"{where}: {source.path}")
-            for place, text in zip(batch.column("source").to_pylist(), batch.column("text").to_pylist(), strict=True):
+            for place, text in zip(to_list(batch.column("source")), to_list(batch.column("text")), strict=True):
                 if text and not text.isspace():
                     yield place, text
         if tally.damage:
@@ -124,11 +125,11 @@ def _selected(batch: pa.RecordBatch, source: TextSource, where: str) -> pa.Recor
         raise ConfigError(where, f"column {source.column} is {values.type}, allowed: {needed}")
     keep = pc.is_valid(values)
     if source.equals is not None:
-        keep = pc.and_(keep, pc.equal(values, source.equals))
+        keep = pc.and_(keep, pc.equal(values, pa.scalar(source.equals)))
     if source.min is not None:
-        keep = pc.and_(keep, pc.greater_equal(values, source.min))
+        keep = pc.and_(keep, pc.greater_equal(values, pa.scalar(source.min)))
     if source.max is not None:
-        keep = pc.and_(keep, pc.less_equal(values, source.max))
+        keep = pc.and_(keep, pc.less_equal(values, pa.scalar(source.max)))
     return batch.filter(keep)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dclm.core.arrow import Column, to_list
 from dclm.core.errors import AssetError, ConfigError
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import with_columns
@@ -77,8 +78,8 @@ class FastTextScore(Map):
         model = load_classifier(str(context.file(self.model)), *wanted.values())
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
-            texts = batch.column("text").to_pylist()
-            found: dict[str, pa.Array] = {}
+            texts = to_list(batch.column("text"))
+            found: dict[str, Column] = {}
             for column, scores in zip(wanted, probabilities(model, texts, list(wanted.values())), strict=True):
                 found[column] = pa.array(scores)
             if self.label_column is not None or self.probability_column is not None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import Column, joined
 from dclm.curate.step import Bools, RuleFilter
 from dclm.select.groups import DOMAIN, group_name, group_names
 
@@ -70,7 +71,7 @@ class Labels(RuleFilter):
         return BETWEEN.join(group_name(part, column) for part, column in zip(parts, self.names, strict=True))
 
 
-def labels_of(batch: pa.RecordBatch, columns: tuple[str, ...], step: str) -> pa.Array:
+def labels_of(batch: pa.RecordBatch, columns: tuple[str, ...], step: str) -> Column:
     """The label of each document, as text; null if it has none in one of the columns. Raises: see `group_names`."""
     parts = [group_names(batch, column, step) for column in columns]
-    return parts[0] if len(parts) == 1 else pc.binary_join_element_wise(*parts, BETWEEN)
+    return parts[0] if len(parts) == 1 else joined(parts, BETWEEN)

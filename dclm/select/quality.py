@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import to_list
 from dclm.core.errors import ConfigError
 from dclm.curate.quantity import Rule, at_least, at_most
 from dclm.curate.step import Bools, RuleFilter
@@ -61,7 +62,7 @@ class Threshold(RuleFilter):
         low = -math.inf if self.min is None else self.min
         yield "no_value", ~np.isnan(values)
         if self.per is not None:
-            groups = group_names(batch, self.per, self.name).to_pylist()
+            groups = to_list(group_names(batch, self.per, self.name))
             bounds = {group_name(group, self.per): bound for group, bound in self.min_by.items()}
             lows = np.array([bounds.get(group, low) for group in groups], np.float64)
             yield at_least("min_by", values, lows)

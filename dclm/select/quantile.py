@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import Column
 from dclm.core.config import Fraction, Range
 from dclm.curate.global_step import Decision, Global
 from dclm.curate.step import Bools, Context, MapFunction
@@ -132,7 +133,7 @@ class Quantile(Global):
 
     def _decide_groups(self, reduced: Iterable[pa.Table]) -> Decision:
         whole = pa.concat_tables(reduced)
-        is_summary = pc.equal(whole.column("shard"), _SUMMARY)
+        is_summary = pc.equal(whole.column("shard"), pa.scalar(_SUMMARY))
         drops = whole.filter(pc.invert(is_summary)).select(["shard", "row"])
         names = ["cut", "above"] if self.keep_between else ["cut"]
         cuts = whole.filter(is_summary).select(["group", "documents", *names]).sort_by("group")
@@ -175,16 +176,17 @@ def _cut_groups(keys: pa.Table, fraction: float, skipped_fraction: float) -> pa.
                 cuts[which, number] = bounds[which]
         dropped[start:end] = _outside(part, bounds[0], bounds[1])
     gone = keys.filter(pa.array(dropped)).select(["shard", "row"])
-    nothing = {"group": pa.nulls(gone.num_rows, pa.string()), "documents": pa.nulls(gone.num_rows, pa.int64())}
+    nothing: dict[str, Column] = {"group": pa.nulls(gone.num_rows, pa.string())}
+    nothing["documents"] = pa.nulls(gone.num_rows, pa.int64())
     no_cut = pa.nulls(gone.num_rows, pa.float64())
     for name, array in {**nothing, "cut": no_cut, "above": no_cut}.items():
         gone = gone.append_column(name, array)
     minus = np.full(len(starts), _SUMMARY)
-    summary = pa.table(
+    summary = pa.Table.from_pydict(
         {
             "shard": pa.array(minus, pa.int32()),
             "row": pa.array(minus, pa.int64()),
-            "group": keys.column("group").take(pa.array(starts)),
+            "group": keys.column("group").take(starts),
             "documents": pa.array(counts),
             "cut": pa.array(cuts[0], mask=np.isnan(cuts[0])),
             "above": pa.array(cuts[1], mask=np.isnan(cuts[1])),

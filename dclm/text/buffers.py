@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dclm.core.arrow import Column, from_buffer
+
 _NO_BYTES = np.frombuffer(b"\0", np.uint8)[:0]
 _NO_OFFSETS = np.frombuffer(bytes(4), np.int32)
 
@@ -19,7 +21,7 @@ class Utf8(NamedTuple):
     offsets: NDArray[np.int32]
 
 
-def utf8(column: pa.StringArray) -> Utf8:
+def utf8(column: Column) -> Utf8:
     """The buffers of a string column, without copying; sliced columns are supported, and null rows appear empty.
 
     Raises: TypeError for any type other than `pa.string()`.
@@ -31,6 +33,6 @@ def utf8(column: pa.StringArray) -> Utf8:
         return Utf8(_NO_BYTES, _NO_OFFSETS)
     start = column.offset
     return Utf8(
-        np.frombuffer(data, np.uint8) if data is not None and data.size else _NO_BYTES,
-        np.frombuffer(offsets, np.int32, start + len(column) + 1)[start:],
+        from_buffer(data, np.uint8) if data is not None and data.size else _NO_BYTES,
+        from_buffer(offsets, np.int32, start + len(column) + 1)[start:],
     )

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dclm.core.arrow import Column, structs
 from dclm.text.buffers import utf8
 from dclm.text.counts import (
     LINES,
@@ -54,22 +55,22 @@ def _paragraphs(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: ND
     return count_segments(data, offsets, classes, 2)
 
 
-_COPIES: dict[str, Callable[[pa.StringArray], pa.Array]] = {
+_COPIES: dict[str, Callable[[pa.StringArray], Column]] = {
     "line_copies": _feature(_lines, SEGMENTS),
     "paragraph_copies": _feature(_paragraphs, SEGMENTS),
     "ngrams": _feature(count_ngrams, NGRAMS),
 }
 
 
-def _lowered(compute: Callable[[pa.StringArray], pa.Array]) -> Callable[[pa.StringArray], pa.Array]:
+def _lowered(compute: Callable[[pa.StringArray], Column]) -> Callable[[pa.StringArray], Column]:
     return lambda text: compute(lower(text))
 
 
-def _folded(compute: Callable[[pa.StringArray], pa.Array]) -> Callable[[pa.StringArray], pa.Array]:
+def _folded(compute: Callable[[pa.StringArray], Column]) -> Callable[[pa.StringArray], Column]:
     return lambda text: compute(fold(text))
 
 
-FEATURES: dict[str, Callable[[pa.StringArray], pa.Array]] = {
+FEATURES: dict[str, Callable[[pa.StringArray], Column]] = {
     "words": _feature(count_words, WORDS),
     "tokens": _feature(count_tokens, TOKENS),
     "unicode_words": _feature(count_unicode_words, UNICODE_WORDS),
@@ -87,5 +88,5 @@ FEATURES: dict[str, Callable[[pa.StringArray], pa.Array]] = {
 
 def counts(batch: pa.RecordBatch, feature: str, name: str) -> NDArray[np.int64]:
     """One field of a feature for every row of the batch."""
-    values: NDArray[np.int64] = batch.column(f"_{feature}").field(name).to_numpy(zero_copy_only=False)
+    values: NDArray[np.int64] = structs(batch.column(f"_{feature}")).field(name).to_numpy(zero_copy_only=False)
     return values

@@ -14,6 +14,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.core.arrow import buffer_of
 from dclm.text.buffers import utf8
 from dclm.text.unicode import decode
 
@@ -61,7 +62,7 @@ def fold_table() -> NDArray[np.uint32]:
 def fold(text: pa.StringArray) -> pa.StringArray:
     """Every text folded; a character that separates words becomes a space. Nulls become empty."""
     data, offsets = _fold_column(*utf8(text), fold_table())
-    return pa.StringArray.from_buffers(len(text), pa.py_buffer(offsets), pa.py_buffer(data))
+    return pa.StringArray.from_buffers(len(text), buffer_of(offsets), buffer_of(data))
 
 
 def fold_word(word: str) -> str:

@@ -17,6 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import filled, replaced, to_list
+
 _LABELS = r"[a-z0-9_\-]+(?:\.[a-z0-9_\-]+)*"
 _CANONICAL = rf"^{_LABELS}$"
 _CANONICAL_URL = rf"^[a-z][a-z0-9+.\-]*://{_LABELS}(?:[/?#](?s:.*))?$"
@@ -85,10 +87,10 @@ def canonical_url(url: str) -> str:
 
 def authorities(urls: pa.StringArray) -> Authorities:
     """The output of `urllib.parse.urlsplit` for a column of URLs."""
-    urls = pc.fill_null(urls, "")
+    urls = filled(urls, "")
     plain = pc.match_substring_regex(urls, _PLAIN_URL)
     names = pc.replace_substring_regex(urls, _AUTHORITY, r"\1")
-    odd = [_authority(url) for url in urls.filter(pc.invert(plain)).to_pylist()]
+    odd = [_authority(url) for url in to_list(urls.filter(pc.invert(plain)))]
     names = pc.replace_with_mask(names, pc.invert(plain), pa.array([n or "" for n in odd], pa.string()))
     broken = np.zeros(len(urls), np.bool_)
     broken[~plain.to_numpy(zero_copy_only=False)] = [n is None for n in odd]
@@ -100,15 +102,16 @@ def hosts(urls: pa.StringArray, names: pa.StringArray | None = None) -> pa.Strin
 
     A URL that begins with a host (`example.org/page`) is treated like one with a scheme. `names`: its `authorities`.
     """
-    urls = pc.fill_null(urls, "")
+    urls = filled(urls, "")
     names = authorities(urls).names if names is None else names
-    without = pc.and_(pc.equal(names, ""), pc.not_equal(urls, ""))
+    without = pc.and_(pc.equal(names, pa.scalar("")), pc.not_equal(urls, pa.scalar("")))
     if pc.any(without, min_count=0).as_py():
-        found = [_leading_host(url) for url in urls.filter(without).to_pylist()]
+        found = [_leading_host(url) for url in to_list(urls.filter(without))]
         names = pc.replace_with_mask(names, without, pa.array(found, pa.string()))
     canonical = _map_others(names, _CANONICAL, canonical_host)
     canonical = pc.replace_substring_regex(canonical, r"^www\.(.*\..*)$", r"\1")
-    return pc.if_else(pc.equal(canonical, ""), pa.scalar(None, pa.string()), canonical)
+    hosts: pa.StringArray = pc.if_else(pc.equal(canonical, pa.scalar("")), pa.scalar(None, pa.string()), canonical)
+    return hosts
 
 
 def canonical_urls(urls: pa.StringArray) -> pa.StringArray:
@@ -118,11 +121,11 @@ def canonical_urls(urls: pa.StringArray) -> pa.StringArray:
 
 def _map_others(values: pa.StringArray, canonical: str, function: Callable[[str], str]) -> pa.StringArray:
     """The values, with `function` applied to those that the expression does not already recognize as canonical."""
-    others = pc.fill_null(pc.invert(pc.match_substring_regex(values, canonical)), False)
+    others = filled(pc.invert(pc.match_substring_regex(values, canonical)), False)
     if not pc.any(others, min_count=0).as_py():
         return values
-    changed = [function(value) for value in values.filter(others).to_pylist()]
-    return pc.replace_with_mask(values, others, pa.array(changed, pa.string()))
+    changed = pa.array([function(value) for value in to_list(values.filter(others))], pa.string())
+    return replaced(values, others, changed)
 
 
 def _authority(url: str) -> str | None:

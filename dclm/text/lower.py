@@ -5,6 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import strings, to_list
+
 
 def lower(text: pa.StringArray, other: pa.BooleanArray | None = None) -> pa.StringArray:
     """`str.lower()` of every text; Arrow's own function equals it only for ASCII ("İ" becomes two characters).
@@ -18,5 +20,6 @@ def lower(text: pa.StringArray, other: pa.BooleanArray | None = None) -> pa.Stri
 
 
 def _lowered(text: pa.StringArray) -> pa.StringArray:
-    values = [value.decode(errors="surrogateescape").lower() for value in text.view(pa.binary()).to_pylist()]
-    return pa.array([value.encode(errors="surrogateescape") for value in values], pa.binary()).view(pa.string())
+    values = [value.decode(errors="surrogateescape").lower() for value in to_list(text.view(pa.binary()))]
+    encoded = pa.array([value.encode(errors="surrogateescape") for value in values], pa.binary())
+    return strings(encoded.view(pa.string()))

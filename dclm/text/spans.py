@@ -9,6 +9,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.core.arrow import buffer_of, strings
 from dclm.text.buffers import utf8
 from dclm.text.segments import strip_end
 from dclm.text.unicode import class_table
@@ -49,7 +50,7 @@ def remove_spans(texts: pa.StringArray, spans: Spans) -> Edited:
     their text and begin and end between characters.
     """
     data, offsets, counts, blank = _remove(*utf8(texts), *spans, class_table())
-    edited = pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(data))
+    edited = pa.StringArray.from_buffers(len(texts), buffer_of(offsets), buffer_of(data))
     return Edited(edited, counts, blank)
 
 
@@ -67,7 +68,7 @@ def without_spans(batch: pa.RecordBatch, spans: Spans) -> pa.RecordBatch:
     here = own[place] == rows
     if not here.any():
         return batch
-    edited = remove_spans(batch.column("text"), Spans(place[here], starts[here], ends[here]))
+    edited = remove_spans(strings(batch.column("text")), Spans(place[here], starts[here], ends[here]))
     batch = batch.set_column(batch.schema.get_field_index("text"), batch.schema.field("text"), edited.texts)
     return batch.append_column("_edits", pa.array(edited.counts)).append_column("_drop", pa.array(edited.blank))
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import to_list
 from dclm.core.config import suggest
 from dclm.core.engine import SerialEngine
 from dclm.core.errors import DataError
@@ -130,7 +131,7 @@ def read_documents(text: InputText, column: Column | None) -> Iterator[tuple[lis
                 row = first + int(pc.index(pc.is_null(texts), pa.scalar(True)).as_py())
                 raise DataError(f"{text.address}#{row}", "found no text", "curate it again")
             first += len(texts)
-            yield texts.to_pylist(), [] if column is None else batch.column(column.name).to_pylist()
+            yield to_list(texts), [] if column is None else to_list(batch.column(column.name))
         return
     file = text.file
     if column is not None:
@@ -143,7 +144,7 @@ def read_documents(text: InputText, column: Column | None) -> Iterator[tuple[lis
         if reject.null_count < len(reject):
             row = int(pc.index(pc.is_valid(reject), pa.scalar(True)).as_py())
             raise DataError(text.address, f"{batch.column('source')[row]}: {reject[row]}", "fix the file")
-        yield batch.column("text").to_pylist(), [] if column is None else batch.column(column.name).to_pylist()
+        yield to_list(batch.column("text")), [] if column is None else to_list(batch.column(column.name))
     if tally.damage:
         raise DataError(text.address, tally.damage[0], "fix the file, or copy it again if it was truncated")
 

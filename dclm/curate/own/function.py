@@ -28,7 +28,7 @@ Given = Literal["text", "row", "batch"]
 Gives = Literal["bool", "str", "float"]
 _BY_TYPE: dict[Any, Given] = {str: "text", dict: "row", Mapping: "row", pa.RecordBatch: "batch"}
 _RESULTS: dict[Any, Gives] = {bool: "bool", str: "str", float: "float", int: "float"}
-_COLUMNS = {"str": pa.string(), "float": pa.float64()}
+_COLUMNS: dict[str, pa.DataType] = {"str": pa.string(), "float": pa.float64()}
 
 
 TYPES = "bool, int, float, str, Literal, tuple[X, ...], Mapping[str, X], a dataclass, or X | None"

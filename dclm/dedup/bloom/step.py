@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from dclm.core.arrow import buffer_of
 from dclm.core.config import Fraction, Positive, Range
 from dclm.core.errors import ConfigError
 from dclm.curate.step import Context, MapFunction, Ordered
@@ -140,8 +141,8 @@ class _Left(NamedTuple):
 
 
 def _with_result(batch: pa.RecordBatch, left: _Left) -> pa.RecordBatch:
-    offsets = pa.py_buffer(left.offsets.astype(np.int32))
-    text = pa.StringArray.from_buffers(batch.num_rows, offsets, pa.py_buffer(left.data))
+    offsets = buffer_of(left.offsets.astype(np.int32))
+    text = pa.StringArray.from_buffers(batch.num_rows, offsets, buffer_of(left.data))
     batch = batch.set_column(batch.schema.get_field_index("text"), batch.schema.field("text"), text)
     for name, column in (("_drop", pa.array(left.dropped)), ("_edits", pa.array(left.removed))):
         batch = batch.append_column(name, column)

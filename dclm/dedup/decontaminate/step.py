@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import Column, strings
 from dclm.core.config import Positive
 from dclm.core.errors import ConfigError
 from dclm.curate.global_step import Decision, Global
@@ -87,7 +88,7 @@ class Decontaminate(Global):
         comparable = np.bincount(task, search.sizes > 0, len(files)).astype(np.int64)
 
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            found = search(batch.column("text"))
+            found = search(strings(batch.column("text")))
             rows = batch.column("_row").to_numpy()[found.rows]
             none = np.full(len(files), _NO_ITEM)  # a row of each task without an item, for tasks that occur nowhere
             key = np.concatenate([tasks, task[found.items]])
@@ -99,7 +100,7 @@ class Decontaminate(Global):
                 "size": sizes[key],
                 "comparable": comparable[key],
             }
-            return pa.RecordBatch.from_pydict({"key": pa.array(key, pa.uint64())} | _arrays(columns))
+            return pa.RecordBatch.from_pydict({"key": pa.array(key, pa.uint64()), **_arrays(columns)})
 
         return emit
 
@@ -125,10 +126,10 @@ class Decontaminate(Global):
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
         found = pa.concat_tables(reduced)
-        hits = found.filter(pc.not_equal(found.column("item"), _NO_ITEM))
+        hits = found.filter(pc.not_equal(found.column("item"), pa.scalar(_NO_ITEM)))
         task, item, document = ints(hits, "key"), ints(hits, "item"), documents_of(hits)
         report: dict[str, object] = {}
-        for row in found.filter(pc.equal(found.column("item"), _NO_ITEM)).sort_by("key").to_pylist():
+        for row in found.filter(pc.equal(found.column("item"), pa.scalar(_NO_ITEM))).sort_by("key").to_pylist():
             mine = task == row["key"]
             report[self.tasks[row["key"]]] = {
                 "items": row["size"],
@@ -168,5 +169,5 @@ class Decontaminate(Global):
         )
 
 
-def _arrays(columns: dict[str, I64]) -> dict[str, pa.Array]:
+def _arrays(columns: dict[str, I64]) -> dict[str, Column]:
     return {name: pa.array(values, pa.int64()) for name, values in columns.items()}

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dclm.core.arrow import Column, LargeLists, concatenated, large_list_array, large_lists, strings
 from dclm.core.config import Fraction, NonNegative, Positive
 from dclm.core.errors import ConfigError
 from dclm.curate.global_step import Decision, Global
@@ -118,20 +119,20 @@ class DecontaminateWeighted(Global):
             raise ConfigError(self.name, f"no question in {', '.join(self.tasks)} has {self.ngram} words")
 
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            near = near_matches(batch.column("text"), questions.ngrams)
-            return pa.concat_batches([_frequencies(batch, near, questions), _near_rows(batch, near, questions)])
+            near = near_matches(strings(batch.column("text")), questions.ngrams)
+            return concatenated([_frequencies(batch, near, questions), _near_rows(batch, near, questions)])
 
         return emit
 
     def reduce(self, keys: pa.Table) -> pa.Table:
         item = ints(keys, "item")
         counted = keys.filter(pa.array(item < 0))
-        counted = counted.take(pa.array(np.lexsort((ints(counted, "item"), hashes(counted, "key")))))
+        counted = counted.take(np.lexsort((ints(counted, "item"), hashes(counted, "key"))))
         key, kind = hashes(counted, "key"), ints(counted, "item")
         new = (key[1:] != key[:-1]) | (kind[1:] != kind[:-1])
         first = np.flatnonzero(np.append(True, new)[: len(key)])
         sums = np.add.reduceat(ints(counted, "count"), first) if len(first) else np.zeros(0, np.int64)
-        one = counted.take(pa.array(first))
+        one = counted.take(first)
         one = one.set_column(one.column_names.index("count"), "count", pa.array(sums))
         return pa.concat_tables([one, keys.filter(pa.array(item >= 0))])
 
@@ -183,7 +184,7 @@ class DecontaminateWeighted(Global):
         )
 
     def _table(self, found: pa.Table, task: I64, start: I64, end: I64) -> pa.Table:
-        names = pa.array(self.tasks, pa.string()).take(pa.array(task))
+        names = pa.array(self.tasks, pa.string()).take(task)
         table = found.select(["item", "shard", "row", "overlap", "text"]).add_column(0, "task", names)
         return table.append_column("start", pa.array(start)).append_column("end", pa.array(end))
 
@@ -226,7 +227,7 @@ def _frequencies(batch: pa.RecordBatch, near: Near, questions: Questions) -> pa.
     key = np.concatenate([questions.ngrams.hashes[seen], np.zeros(1, np.uint64), np.arange(tasks, dtype=np.uint64)])
     kind = np.repeat([_GRAM, _DOCUMENTS, _TASK], [len(seen), 1, tasks])
     count = np.concatenate([near.documents[seen], [batch.num_rows], np.zeros(tasks, np.int64)])
-    columns = {
+    columns: dict[str, Column] = {
         "key": pa.array(key, pa.uint64()),
         "row": pa.array(np.zeros(len(key), np.int64)),
         "item": pa.array(kind, pa.int64()),
@@ -234,9 +235,8 @@ def _frequencies(batch: pa.RecordBatch, near: Near, questions: Questions) -> pa.
         "length": pa.array(np.concatenate([np.zeros(len(seen) + 1, np.int64), sizes]), pa.int64()),
         "comparable": pa.array(np.concatenate([np.zeros(len(seen) + 1, np.int64), comparable]), pa.int64()),
     }
-    return pa.RecordBatch.from_arrays(
-        [columns.get(f.name, pa.nulls(len(key), f.type)) for f in _SCHEMA], schema=_SCHEMA
-    )
+    arrays = [columns.get(f.name, pa.nulls(len(key), f.type)) for f in _SCHEMA]
+    return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
 
 
 def _near_rows(batch: pa.RecordBatch, near: Near, questions: Questions) -> pa.RecordBatch:
@@ -244,11 +244,11 @@ def _near_rows(batch: pa.RecordBatch, near: Near, questions: Questions) -> pa.Re
     first, last = questions.bounds[near.items], questions.bounds[near.items + 1]
     sizes = last - first
     place = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
-    text = batch.column("text").take(pa.array(near.rows))
+    text = batch.column("text").take(near.rows)
     parts = zip(text.to_pylist(), near.starts[near.bounds[:-1]], strict=True)
     shown = [(whole or "").encode()[at : at + EXCERPT].decode(errors="replace") for whole, at in parts]
     asked = [questions.texts[i] for i in near.items.tolist()]
-    columns = {
+    columns: dict[str, Column] = {
         "key": pa.array(questions.task[near.items], pa.uint64()),
         "row": pa.array(batch.column("_row").to_numpy()[near.rows], pa.int64()),
         "item": pa.array(questions.number[near.items], pa.int64()),
@@ -265,12 +265,12 @@ def _near_rows(batch: pa.RecordBatch, near: Near, questions: Questions) -> pa.Re
     return pa.RecordBatch.from_arrays([columns[f.name] for f in _SCHEMA], schema=_SCHEMA)
 
 
-def _lists(values: I64 | U64, bounds: I64, kind: pa.DataType) -> pa.LargeListArray:
-    return pa.LargeListArray.from_arrays(pa.array(bounds, pa.int64()), pa.array(values, kind))
+def _lists(values: I64 | U64, bounds: I64, kind: pa.DataType) -> LargeLists:
+    return large_list_array(bounds, pa.array(values, kind))
 
 
 def _flat(table: pa.Table, name: str) -> tuple[npt.NDArray[Any], I64]:
-    lists = table.column(name).combine_chunks()
+    lists = large_lists(table.column(name))
     return lists.flatten().to_numpy(), np.append(0, np.cumsum(lists.value_lengths().to_numpy())).astype(np.int64)
 
 

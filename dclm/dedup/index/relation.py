@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from dclm.core.arrow import large_lists
 from dclm.core.errors import DataError
 from dclm.core.record import Record, read_record
 from dclm.core.store import join, verified_file
@@ -124,7 +125,7 @@ class _SetTable(NamedTuple):
 
 def with_sums(sets: pa.RecordBatch) -> pa.RecordBatch:
     """Columns row and `shingles`, with the sums that `Sets` compares."""
-    lists = sets.column("shingles")
+    lists = large_lists(sets.column("shingles"))
     sums = row_sums(sets.column("row").to_numpy(), lists.offsets.to_numpy(), lists.values.to_numpy())
     return sets.append_column("sum", pa.array(sums))
 
@@ -153,7 +154,7 @@ class Sets:
             address, number = self._runs[run]
             tables = []
             for table in mapped(join(address, set_path(number, shard))):
-                sets = table.column("shingles").chunk(0)
+                sets = large_lists(table.column("shingles").chunk(0))
                 row, sums = table.column("row").to_numpy(), table.column("sum").to_numpy()
                 tables.append(_SetTable(row, sets.offsets.to_numpy(), sets.values.to_numpy(), sums))
             self._open[run, shard] = tables

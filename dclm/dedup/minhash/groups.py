@@ -130,7 +130,7 @@ class _RowsToVerify:
 
     def __iter__(self) -> Iterator[pa.Table]:
         for table in self._chosen:
-            mine = table.filter(pc.greater_equal(table.column("cluster"), 0))
+            mine = table.filter(pc.greater_equal(table.column("cluster"), pa.scalar(0)))
             document = ints(mine, "document")
             yield pa.table(
                 {
@@ -176,7 +176,7 @@ class _Drops:
 
 
 def _in_order(table: pa.Table) -> pa.Table:
-    return table.take(pa.array(np.argsort(ints(table, "document"))))
+    return table.take(np.argsort(ints(table, "document")))
 
 
 def _members(kept: Tables, verified: bool) -> Iterator[Members]:

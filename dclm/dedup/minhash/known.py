@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pyarrow as pa
 
+from dclm.core.arrow import Column
 from dclm.curate.global_step import Decision, Round
 from dclm.dedup.columns import F64, I64, U64, Bool, distinct, documents_of, drops_by, ints
 from dclm.dedup.groups.components import Components
@@ -54,7 +55,7 @@ def with_lone(links: pa.Table, keys: pa.Table) -> pa.Table:
     """Links, plus one from each known document to itself, since it may have no other."""
     known = keys.filter(pa.array(keys.column("known").to_numpy() != 0))
     documents, first = np.unique(documents_of(known), return_index=True)
-    columns: dict[str, pa.Array] = {"first": pa.array(documents), "second": pa.array(documents)}
+    columns: dict[str, Column] = {"first": pa.array(documents), "second": pa.array(documents)}
     for name in links.column_names[2:]:
         column, _, _ = name.rpartition("_")
         columns[name] = pa.array(known.column(column).to_numpy()[first])

@@ -56,4 +56,4 @@ def candidate_links(keys: pa.Table) -> pa.Table:
         values = keys.column(name).to_numpy()[ends[places]]
         for end in ("first", "second"):
             columns[f"{name}_{end}"] = values[np.searchsorted(linked, columns[end])]
-    return pa.table(columns)
+    return pa.Table.from_pydict(columns)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
+from dclm.core.arrow import Column
 from dclm.dedup.columns import F64, I64, U64, documents_of, row_of, shard_of
 from dclm.dedup.minhash.leaders import (
     CANDIDATES,
@@ -88,7 +89,7 @@ def _more(values: np.ndarray) -> np.ndarray:
 def pair_table(found: Pairs, documents: I64) -> pa.Table:
     """Columns shard, row, other_shard, other_row, similarity: a document and one processed before it."""
     ends = documents[found.second], documents[found.first]
-    columns = {}
+    columns: dict[str, Column] = {}
     for prefix, end in zip(("", "other_"), ends, strict=True):
         columns[f"{prefix}shard"] = pa.array(shard_of(end), pa.int32())
         columns[f"{prefix}row"] = pa.array(row_of(end), pa.int64())

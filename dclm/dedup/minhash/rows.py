@@ -31,7 +31,7 @@ def of_links(links: pa.Table, names: tuple[str, ...]) -> pa.Table:
     for name in names:
         both = [links.column(f"{name}_{end}").to_numpy() for end in ("first", "second")]
         columns[name] = np.concatenate(both)[place].astype(_CARRIED[name])
-    return pa.table(columns)
+    return pa.Table.from_pydict(columns)
 
 
 def of_stars(stars: pa.Table, names: tuple[str, ...]) -> pa.Table:
@@ -39,7 +39,7 @@ def of_stars(stars: pa.Table, names: tuple[str, ...]) -> pa.Table:
     key, root = ints(stars, "key"), ints(stars, "other")
     leaf = root < key
     columns = {"key": key[leaf].astype(np.uint64), "root": root[leaf]}
-    return pa.table(columns | {name: np.zeros(int(leaf.sum()), _CARRIED[name]) for name in names})
+    return pa.Table.from_pydict(columns | {name: np.zeros(int(leaf.sum()), _CARRIED[name]) for name in names})
 
 
 def join_rows(rows: pa.Table, names: tuple[str, ...]) -> pa.Table:
@@ -52,7 +52,7 @@ def join_rows(rows: pa.Table, names: tuple[str, ...]) -> pa.Table:
     first = order[begins]  # rows of links come before those of stars
     document = document[first]
     columns = {"document": document, "root": np.where(found < 0, document, found)}
-    return pa.table(columns | {name: rows.column(name).to_numpy()[first] for name in names})
+    return pa.Table.from_pydict(columns | {name: rows.column(name).to_numpy()[first] for name in names})
 
 
 def choose_rows(rows: pa.Table, *, ordered: bool, against: bool, verified: bool) -> pa.Table:
@@ -60,7 +60,7 @@ def choose_rows(rows: pa.Table, *, ordered: bool, against: bool, verified: bool)
 
     The key is the kept document, by which rows are sorted; for a document that an index contains, see `_GONE`.
     """
-    rows = rows.take(pa.array(np.argsort(ints(rows, "document"))))
+    rows = rows.take(np.argsort(ints(rows, "document")))
     documents = ints(rows, "document")
     found = Components(documents, np.searchsorted(documents, ints(rows, "root")), 0)
     gone = np.zeros(len(documents), np.bool_)
@@ -81,13 +81,13 @@ def choose_rows(rows: pa.Table, *, ordered: bool, against: bool, verified: bool)
         cluster[np.searchsorted(documents, documents_of(chosen))] = ints(chosen, "_cluster")
     key = kept.astype(np.uint64) + np.where(gone, _GONE, np.uint64(0))
     columns = {"key": key, "document": documents, "kept": kept, "known": known, "cluster": cluster}
-    return by_key(pa.table(columns))
+    return by_key(pa.Table.from_pydict(columns))
 
 
 def of_verified(table: pa.Table) -> pa.Table:
     """Dropped documents by themselves, with the kept one."""
     drops = VerifiedDrops.of(table)
-    return pa.table(
+    return pa.Table.from_pydict(
         {
             "key": documents_of(drops).astype(np.uint64),
             "document": np.full(drops.num_rows, -1),
@@ -102,7 +102,7 @@ def of_best(chosen: pa.Table) -> pa.Table:
     mine = chosen.filter(pa.array(~is_gone(chosen)))
     kept = ints(mine, "kept")
     columns = {"key": kept.astype(np.uint64), "document": ints(mine, "document"), "kept": kept}
-    return pa.table(columns | {"similarity": np.ones(len(kept))})
+    return pa.Table.from_pydict(columns | {"similarity": np.ones(len(kept))})
 
 
 def follow_rows(rows: pa.Table) -> pa.Table:
@@ -120,7 +120,7 @@ def follow_rows(rows: pa.Table) -> pa.Table:
 def by_key(rows: pa.Table) -> pa.Table:
     """The rows in order of their key, then the document."""
     order = np.lexsort((ints(rows, "document"), rows.column("key").to_numpy()))
-    return rows.take(pa.array(order))
+    return rows.take(order)
 
 
 def is_gone(table: pa.Table) -> np.ndarray:

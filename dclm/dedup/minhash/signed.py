@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit, uint64
 
+from dclm.core.arrow import LargeLists, large_list_array
 from dclm.dedup.columns import F64, U64
 from dclm.dedup.hashing import mix
 from dclm.dedup.minhash.alphabet import Normalization, alphabet
@@ -38,12 +39,12 @@ class Signing:
         draw = permutations(self.permutations, self.seed, self.bits)
         return signatures(utf8(texts), alphabet(self.normalize), UNITS[self.unit], self.ngram, draw)
 
-    def lists(self, texts: pa.StringArray) -> pa.LargeListArray:
+    def lists(self, texts: pa.StringArray) -> LargeLists:
         """The values of each signature, in the order of the permutations; none for a text without shingles."""
         found = self.of(texts)
         return _lists(found.counts > 0, found.values[found.counts > 0].astype(np.uint64))
 
-    def sets(self, texts: pa.StringArray) -> pa.LargeListArray:
+    def sets(self, texts: pa.StringArray) -> LargeLists:
         """The same values as sorted sets of hashes of permutation and value."""
         found = self.of(texts)
         return _lists(found.counts > 0, _as_sets(found.values[found.counts > 0].astype(np.uint64)))
@@ -68,11 +69,11 @@ def equal_share(a: np.ndarray, b: np.ndarray) -> float:
     return equal / len(a)
 
 
-def _lists(signed: np.ndarray, values: U64) -> pa.LargeListArray:
+def _lists(signed: np.ndarray, values: U64) -> LargeLists:
     length = values.shape[1] if values.ndim == 2 else 0
     offsets = np.zeros(len(signed) + 1, np.int64)
     np.cumsum(signed * length, out=offsets[1:])
-    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values.reshape(-1)))
+    return large_list_array(offsets, pa.array(values.reshape(-1), pa.uint64()))
 
 
 @njit(cache=True, nogil=True)

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
+from dclm.core.arrow import Column, strings
 from dclm.core.config import Count, Fraction, Positive, Range
 from dclm.curate.global_step import Decision, Global, Round
 from dclm.curate.step import Context, MapFunction
@@ -157,14 +158,16 @@ class MinHash(KeyIndexed, Global):
         sets = self._verify_step().sets_of if self.verify else None
 
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            found = signing.of(batch.column("text"))
+            found = signing.of(strings(batch.column("text")))
             keys, places = band_keys(found, self.bands, self.rows)
             rows = batch.column("_row").to_numpy()[places]
-            columns = {"key": pa.array(keys), "row": pa.array(rows, pa.int64()), "whole": pa.array(found.whole[places])}
+            columns: dict[str, Column] = {"key": pa.array(keys), "row": pa.array(rows, pa.int64())}
+            columns["whole"] = pa.array(found.whole[places])
             if self.keep != "first":
-                columns["order"] = order_of(batch, self.keep, self.keep_by, self.prefer).take(pa.array(places))
+                columns["order"] = order_of(batch, self.keep, self.keep_by, self.prefer).take(places)
             if known is not None:
-                near = known.of(keys, places, batch.num_rows, None if sets is None else sets(batch.column("text")))
+                found_sets = None if sets is None else sets(strings(batch.column("text")))
+                near = known.of(keys, places, batch.num_rows, found_sets)
                 columns["known"] = pa.array(near[places])
             return pa.RecordBatch.from_pydict(columns)
 

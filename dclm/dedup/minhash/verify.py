@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 
+from dclm.core.arrow import LargeLists, large_list_array, large_lists, strings
 from dclm.core.config import Fraction
 from dclm.curate.global_step import Decision, Global
 from dclm.curate.step import Context, MapFunction
@@ -55,7 +56,8 @@ class Verify(Global):
     def sets(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Columns row and `shingles`: what an index keeps of each document, its sorted distinct shingle hashes or its
         signature."""
-        return pa.RecordBatch.from_pydict({"row": batch.column("_row"), "shingles": self._kept(batch.column("text"))})
+        shingles = self._kept(strings(batch.column("text")))
+        return pa.RecordBatch.from_pydict({"row": batch.column("_row"), "shingles": shingles})
 
     def sets_of(self, texts: pa.StringArray) -> Callable[[int], U64]:
         """A function that returns what an index keeps of one of the texts; all are made at its first call."""
@@ -70,18 +72,18 @@ class Verify(Global):
 
         return get
 
-    def _kept(self, texts: pa.StringArray) -> pa.LargeListArray:
+    def _kept(self, texts: pa.StringArray) -> LargeLists:
         return self._lists(texts) if self.signing is None else self.signing.lists(texts)
 
-    def _lists(self, texts: pa.StringArray) -> pa.LargeListArray:
+    def _lists(self, texts: pa.StringArray) -> LargeLists:
         if self.signing is not None:
             return self.signing.sets(texts)
         offsets, values = _shingle_sets(*utf8(texts), alphabet(self.normalize), UNITS[self.unit], self.ngram)
-        return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values))
+        return large_list_array(offsets, pa.array(values, pa.uint64()))
 
     def open(self, context: Context) -> MapFunction:
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            sets = self._lists(batch.column("text"))
+            sets = self._lists(strings(batch.column("text")))
             columns = {"key": batch.column("_cluster"), "row": batch.column("_row"), "shingles": sets}
             if self.keep != "first":
                 columns["order"] = order_of(batch, self.keep, self.keep_by, self.prefer)
@@ -91,7 +93,7 @@ class Verify(Global):
 
     def reduce(self, keys: pa.Table) -> pa.Table:
         keys = self._in_order(keys)
-        sets = keys.column("shingles").combine_chunks()
+        sets = large_lists(keys.column("shingles"))
         offsets = np.zeros(len(sets) + 1, np.int64)
         np.cumsum(sets.value_lengths(), out=offsets[1:])
         values = sets.flatten().to_numpy()
@@ -121,10 +123,10 @@ class Verify(Global):
         if self.keep != "first":
             ranks.append(ints(keys, "order"))
         if self.measure == "containment":
-            ranks.append(-keys.column("shingles").combine_chunks().value_lengths().to_numpy())
+            ranks.append(-large_lists(keys.column("shingles")).value_lengths().to_numpy())
         if len(ranks) == 1:
             return keys
-        return keys.take(pa.array(np.lexsort((*ranks, hashes(keys, "key")))))
+        return keys.take(np.lexsort((*ranks, hashes(keys, "key"))))
 
     def decide(self, reduced: Iterable[pa.Table]) -> Decision:
         tables = {} if self.pairs_from is None else {"pairs": Parts(lambda: _pairs(reduced))}

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
+from dclm.core.arrow import Column, large_list_array, large_lists
 from dclm.core.config import Range
 from dclm.core.errors import ConfigError
 from dclm.curate.global_step import Decision, Global, Regroup, Round, Source
@@ -89,7 +90,7 @@ class Substring(KeyIndexed, Global):
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
             anchors = choose_anchors(utf8(batch.column("text")), self.min_tokens)
             rows = batch.column("_row").to_numpy()[anchors.rows]
-            columns = {
+            columns: dict[str, Column] = {
                 "key": pa.array(anchors.hashes),
                 "row": pa.array(rows, pa.int64()),
                 "token": pa.array(anchors.tokens, pa.int32()),
@@ -144,12 +145,12 @@ class RepeatedSpans(Global):
         index = Relation(addresses(self.against, context), SPANS) if self.against else None
 
         def emit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            anchors = batch.column("_anchors")
+            anchors = large_lists(batch.column("_anchors"))
             bounds = np.zeros(len(anchors) + 1, np.int64)
             np.cumsum(anchors.value_lengths(), out=bounds[1:])
             places = anchors.flatten().to_numpy().astype(np.int64)
             windows = windows_near(utf8(batch.column("text")), places, bounds, self.min_tokens)
-            columns = {
+            columns: dict[str, Column] = {
                 "key": pa.array(windows.high),
                 "row": pa.array(batch.column("_row").to_numpy()[windows.rows], pa.int64()),
                 "check": pa.array(windows.low),
@@ -201,7 +202,9 @@ def _repeated(keys: np.ndarray) -> np.ndarray:
 
 def _keyed_by_document(table: pa.Table) -> pa.Table:
     """Anchors by document."""
-    return pa.table({"key": pa.array(documents_of(table).astype(np.uint64)), "token": table.column("token")})
+    return pa.Table.from_pydict(
+        {"key": pa.array(documents_of(table).astype(np.uint64)), "token": table.column("token")}
+    )
 
 
 def _anchors_of_keys(table: pa.Table) -> pa.Table:
@@ -219,7 +222,7 @@ def _anchors_by_document(documents: I64, tokens: I64) -> pa.Table:
         {
             "shard": pa.array(shard_of(documents[first]), pa.int32()),
             "row": pa.array(row_of(documents[first]), pa.int64()),
-            "_anchors": pa.LargeListArray.from_arrays(bounds, pa.array(tokens, pa.int32())),
+            "_anchors": large_list_array(bounds, pa.array(tokens, pa.int32())),
         }
     )
 

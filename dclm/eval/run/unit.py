@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from dclm.core.arrow import schema_of
 from dclm.core.journal import Outcome
 from dclm.core.stage import unit_files
 from dclm.eval.data.load import Part, load_parts
@@ -28,23 +29,21 @@ from dclm.eval.run.plan import Settings
 from dclm.eval.statistics.clusters import cluster_rows
 from dclm.eval.task import Task
 
-ITEMS = pa.schema(
-    [
-        pa.field("task", pa.string(), nullable=False),
-        pa.field("row", pa.int32(), nullable=False),  # of the task's file
-        pa.field("category", pa.string()),
-        pa.field("cluster", pa.int32(), nullable=False),  # first row of the same cluster
-        pa.field("correct", pa.bool_(), nullable=False),
-        pa.field("selected", pa.int32()),  # the choice with the lowest score
-        pa.field(
-            "scores", pa.list_(pa.float32())
-        ),  # mean cross-entropy per choice; log-probability per token, or of the whole
-        pa.field("output", pa.string()),  # the generated text
-        pa.field("trimmed", pa.bool_(), nullable=False),  # whether the context was trimmed to fit the window
-        pa.field("gold", pa.int32()),  # the right choice
-        pa.field("logprobs", pa.list_(pa.float64())),  # nats of each whole answer; without choices, of the right one
-        pa.field("answer_bytes", pa.list_(pa.int32())),  # of these answers in UTF-8, without surrounding whitespace
-    ]
+ITEMS = schema_of(
+    pa.field("task", pa.string(), nullable=False),
+    pa.field("row", pa.int32(), nullable=False),  # of the task's file
+    pa.field("category", pa.string()),
+    pa.field("cluster", pa.int32(), nullable=False),  # first row of the same cluster
+    pa.field("correct", pa.bool_(), nullable=False),
+    pa.field("selected", pa.int32()),  # the choice with the lowest score
+    pa.field(
+        "scores", pa.list_(pa.float32())
+    ),  # mean cross-entropy per choice; log-probability per token, or of the whole
+    pa.field("output", pa.string()),  # the generated text
+    pa.field("trimmed", pa.bool_(), nullable=False),  # whether the context was trimmed to fit the window
+    pa.field("gold", pa.int32()),  # the right choice
+    pa.field("logprobs", pa.list_(pa.float64())),  # nats of each whole answer; without choices, of the right one
+    pa.field("answer_bytes", pa.list_(pa.int32())),  # of these answers in UTF-8, without surrounding whitespace
 )
 """One row per item scored."""
 PART = "part.parquet"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.errors import DataError
@@ -126,7 +127,7 @@ def _texts(groups: Sequence[Sequence[Run]]) -> dict[str, Difference]:
 
 def _bits(run: Run, name: str) -> Score:
     assert run.documents is not None
-    return bits_per_byte(run.documents.filter(pc.equal(run.documents["text"], name)))
+    return bits_per_byte(run.documents.filter(pc.equal(run.documents["text"], pa.scalar(name))))
 
 
 def _measures(scored: Sequence[Sequence[Continuous]], label: str) -> dict[str, Difference]:

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dclm.core.arrow import Chunks, filled, one_list_array
 from dclm.eval.statistics.interval import Interval, mean_interval
 from dclm.eval.statistics.stats import Score, TaskItems, plain_mean, task_score
 from dclm.eval.task import Task
@@ -69,7 +70,7 @@ def read_continuous(table: pa.Table) -> dict[str, TaskItems]:
     for metric, values in item_values(table).items():
         chosen = np.isfinite(values)
         if chosen.any():
-            categories = pc.fill_null(table["category"], "").to_numpy(zero_copy_only=False).astype(str)[chosen]
+            categories = filled(table["category"], "").to_numpy(zero_copy_only=False).astype(str)[chosen]
             _, category = np.unique(categories, return_inverse=True)
             cluster = table["cluster"].to_numpy().astype(np.int64)[chosen]
             found[metric] = TaskItems(values=values[chosen], category=category.astype(np.int32), cluster=cluster)
@@ -84,11 +85,11 @@ def item_values(table: pa.Table) -> dict[str, Values]:
     rows = np.flatnonzero(table["logprobs"].is_valid().to_numpy())
     if len(rows) == 0:
         return out
-    chosen = table.take(pa.array(rows))
+    chosen = table.take(rows)
     logprobs, sizes = _flatten(chosen["logprobs"])
     lengths, _ = _flatten(chosen["answer_bytes"])
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    gold = pc.fill_null(chosen["gold"], -1).to_numpy().astype(np.int64)
+    gold = filled(chosen["gold"], -1).to_numpy().astype(np.int64)
     right = starts + np.maximum(gold, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         bits = np.where(lengths[right] > 0, -logprobs[right] / (math.log(2.0) * lengths[right]), np.nan)
@@ -127,9 +128,8 @@ def mean_bits(by_task: Mapping[str, Mapping[str, TaskItems]], tasks: Sequence[Ta
     return plain_mean(known, tasks)
 
 
-def _flatten(column: pa.ChunkedArray) -> tuple[Values, NDArray[np.int64]]:
+def _flatten(column: Chunks) -> tuple[Values, NDArray[np.int64]]:
     """All numbers of a column of lists, and the number in each row."""
-    whole = column.combine_chunks()
-    lists = pa.concat_arrays(whole.chunks) if isinstance(whole, pa.ChunkedArray) else whole
+    lists = one_list_array(column)
     sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
     return lists.flatten().to_numpy(zero_copy_only=False).astype(np.float64), sizes

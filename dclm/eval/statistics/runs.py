@@ -82,13 +82,14 @@ def refuse_other_items(runs: Sequence[Run], labels: Sequence[str]) -> None:
 
 def items_of(run: Run, labels: Sequence[str]) -> dict[str, TaskItems]:
     """Task → the score of each of its items: right or wrong."""
-    return {label: read_items(run.items.filter(pc.equal(run.items["task"], label))) for label in labels}
+    return {label: read_items(run.items.filter(pc.equal(run.items["task"], pa.scalar(label)))) for label in labels}
 
 
 def continuous_of(run: Run, labels: Sequence[str]) -> Continuous:
     """The continuous scores of `run` on the tasks `labels`."""
-    return {label: read_continuous(run.items.filter(pc.equal(run.items["task"], label))) for label in labels}
+    return {label: read_continuous(run.items.filter(pc.equal(run.items["task"], pa.scalar(label)))) for label in labels}
 
 
 def _rows(run: Run, label: str) -> pa.Table:
-    return run.items.filter(pc.equal(run.items["task"], label)).select(["row", "category", "cluster"]).combine_chunks()
+    mine = run.items.filter(pc.equal(run.items["task"], pa.scalar(label)))
+    return mine.select(["row", "category", "cluster"]).combine_chunks()

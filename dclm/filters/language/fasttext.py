@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dclm.core.arrow import Column, column_of, strings
 from dclm.core.config import Fraction
 from dclm.core.errors import AssetError
 from dclm.curate.quantity import Cut
@@ -68,7 +69,7 @@ class Language(Map):
         identify = _open_model(context.file(self.model))
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
-            text = batch["text"]
+            text = strings(batch["text"])
             if self.invisible == "ignore":
                 text = without_invisible(text)
             empty = pc.match_substring_regex(text, _NOTHING_TO_READ)
@@ -97,7 +98,7 @@ def with_language(
 
     compared: what decided on pages in a language to keep, NaN for others; None: the score.
     """
-    columns = {"language": language, "language_score": pa.array(score, pa.float32())}
+    columns: dict[str, Column] = {"language": language, "language_score": pa.array(score, pa.float32())}
     if kept is not None:
         wanted = pc.is_in(language, value_set=pa.array(keep, pa.string()))
         if compared is None:
@@ -116,7 +117,7 @@ def _open_model(path: Path) -> Identify:
 
     def identify(lines: pa.StringArray) -> tuple[pa.StringArray, Scores]:
         labels, scores = predict(*utf8(lines), model.arrays)
-        return names.take(pa.array(labels, mask=labels < 0)), scores
+        return names.take(column_of(labels, labels < 0)), scores
 
     return identify
 

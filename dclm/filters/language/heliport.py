@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import strings, to_list
 from dclm.core.config import NonNegative
 from dclm.core.errors import ConfigError
 from dclm.curate.quantity import Cut
@@ -55,8 +56,8 @@ class Heliport(Map):
         allowed = pa.array(self.keep, pa.string())
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
-            text = pc.utf8_slice_codeunits(without_invisible(batch["text"]), 0, _MAX_CHARACTERS)
-            found = [identify(value) for value in pc.replace_substring_regex(text, r"[\n\r\x00]", " ").to_pylist()]
+            text = pc.utf8_slice_codeunits(without_invisible(strings(batch["text"])), 0, _MAX_CHARACTERS)
+            found = [identify(value) for value in to_list(pc.replace_substring_regex(text, r"[\n\r\x00]", " "))]
             codes = [None if code in _UNKNOWN else code for code, _ in found]
             language = pa.array(codes, pa.string())
             score = np.array(

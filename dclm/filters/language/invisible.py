@@ -5,6 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import replaced
+
 _IGNORABLE = (
     r"\x{AD}\x{34F}\x{61C}\x{115F}\x{1160}\x{17B4}\x{17B5}\x{180B}-\x{180F}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}"
     r"\x{2060}-\x{206F}\x{3164}\x{FE00}-\x{FE0F}\x{FEFF}\x{FFA0}\x{FFF0}-\x{FFFB}\x{1BCA0}-\x{1BCA3}"
@@ -22,4 +24,4 @@ def without_invisible(text: pa.StringArray) -> pa.StringArray:
     if not pc.any(affected, min_count=0).as_py():
         return text
     shortened = pc.replace_substring_regex(text.filter(affected), _INVISIBLE, "")
-    return pc.replace_with_mask(text, affected, pc.replace_substring_regex(shortened, _JOINED, r"\1"))
+    return replaced(text, affected, pc.replace_substring_regex(shortened, _JOINED, r"\1"))

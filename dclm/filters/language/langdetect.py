@@ -12,6 +12,7 @@ import pyarrow as pa
 from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
 from langdetect.lang_detect_exception import LangDetectException
 
+from dclm.core.arrow import to_list
 from dclm.core.config import Count, Fraction
 from dclm.curate.quantity import Cut
 from dclm.curate.step import Context, Map, MapFunction
@@ -55,7 +56,7 @@ class Langdetect(Map):
         guess = open_langdetect(self.seed)
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
-            guesses = [guess(text) for text in batch["text"].to_pylist()]
+            guesses = [guess(text) for text in to_list(batch["text"])]
             language = pa.array([g[0].language if g else None for g in guesses], pa.string())
             score = np.array([g[0].probability if g else 0.0 for g in guesses], np.float32)
             kept = [any(one.language in self.keep and one.probability > self.min_score for one in g) for g in guesses]

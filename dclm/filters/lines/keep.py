@@ -12,6 +12,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.core.arrow import strings
 from dclm.core.config import Count, Fraction, Positive
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import string_array, with_edits
@@ -45,7 +46,7 @@ class LineFilter(Map):
         choose, classes = self.open_lines(context), class_table()
 
         def edit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            text = batch["text"]
+            text = strings(batch["text"])
             data, offsets = utf8(text)
             lines = Lines(*split_lines(data, offsets))
             kept = choose(data, lines)

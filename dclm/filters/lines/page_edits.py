@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import lengths, strings, to_list
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import with_edits
 
@@ -24,12 +25,12 @@ def edit_pages(
 
     With `drop_empty`, every row whose text is then empty is dropped; otherwise none is.
     """
-    text, edits = batch["text"], np.zeros(len(batch), np.int64)
+    text, edits = strings(batch["text"]), np.zeros(len(batch), np.int64)
     if pc.any(wanted, min_count=0).as_py():
-        pages = [edit(page) for page in text.filter(wanted).to_pylist()]
+        pages = [edit(page) for page in to_list(text.filter(wanted))]
         text = pc.replace_with_mask(text, wanted, pa.array([page for page, _ in pages], pa.string()))
         edits[wanted.to_numpy(zero_copy_only=False)] = [count for _, count in pages]
-    drop = pc.and_(pc.equal(pc.binary_length(text), 0), drop_empty)
+    drop = pc.and_(pc.equal(lengths(text), pa.scalar(0)), pa.scalar(drop_empty))
     return with_edits(batch, text, pa.array(edits), drop)
 
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.core.arrow import strings, to_list
 from dclm.core.config import Count
 from dclm.curate.step import Context, MapFunction
 from dclm.filters.columns import with_edits
@@ -144,14 +145,14 @@ class SubstringLines(LineFilter):
         )
 
         def edit(batch: pa.RecordBatch) -> pa.RecordBatch:
-            found = matching_rows(batch["text"], anywhere, probes)
+            found = matching_rows(strings(batch["text"]), anywhere, probes)
             edited = plain(batch)
             if not pc.any(found, min_count=0).as_py():
                 return edited
-            pages = [self._edit_page(page, pattern) for page in batch["text"].filter(found).to_pylist()]
+            pages = [self._edit_page(page, pattern) for page in to_list(batch["text"].filter(found))]
             text = pc.replace_with_mask(edited["text"], found, pa.array([page for page, _ in pages], pa.string()))
             edits = pc.replace_with_mask(edited["_edits"], found, pa.array([count for _, count in pages], pa.int64()))
-            return with_edits(batch, text, edits, pc.equal(pc.binary_length(text), 0))
+            return with_edits(batch, text, edits, pc.equal(pc.binary_length(text), pa.scalar(0)))
 
         return edit
 

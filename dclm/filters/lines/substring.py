@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import strings, to_list
 from dclm.curate.step import Context, Filter, FilterFunction
 from dclm.filters.lines.patterns import literal
 from dclm.filters.url.word_lists import check_source, load_words
@@ -61,8 +62,8 @@ class BlockedWords(Filter):
         pattern = self._pattern(words)
 
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            text = batch["text"] if self.case_sensitive else lower(batch["text"])
-            return pa.array([pattern.search(page) is None for page in text.to_pylist()], pa.bool_())
+            text = strings(batch["text"]) if self.case_sensitive else lower(strings(batch["text"]))
+            return pa.array([pattern.search(page) is None for page in to_list(text)], pa.bool_())
 
         return keep
 
@@ -78,7 +79,7 @@ def _open_trie(words: list[str], whole: bool, case_sensitive: bool) -> FilterFun
     other_case = _LOWERS_TO_ASCII if all(word.isascii() for word in words) else "[^\\x00-\\x7f]"
 
     def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-        text = batch["text"]
+        text = strings(batch["text"])
         if not case_sensitive:
             text = lower(text, pc.match_substring_regex(text, other_case))
         data, offsets = utf8(text)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dclm.core.arrow import to_list
 from dclm.core.errors import ConfigError
 
 LimitsByLanguage = Mapping[str, Mapping[str, float]]
@@ -37,7 +38,7 @@ def limit(batch: pa.RecordBatch, by_language: LimitsByLanguage, name: str, value
     if not own:
         return value
     encoded = batch.column("language").dictionary_encode()
-    values = np.array([*(own.get(code, value) for code in encoded.dictionary.to_pylist()), value], np.float64)
+    values = np.array([*(own.get(code, value) for code in to_list(encoded.dictionary)), value], np.float64)
     places = encoded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
     found: NDArray[np.float64] = values[places.astype(np.int64)]
     return found

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dclm.core.arrow import strings
 from dclm.core.config import Count, NonNegative, Range
 from dclm.curate.measured import MeasuringFilter
 from dclm.curate.quantity import Rule, at_least, at_most, where
@@ -76,7 +77,7 @@ class PageLength(RuleFilter):
 
     def answers(self, batch: pa.RecordBatch) -> Iterator[tuple[str, Bools] | Rule]:
         if self.count_blank:
-            found = _num_pieces(batch["text"], "\n" if self.of == "line" else "\n\n")
+            found = _num_pieces(strings(batch["text"]), "\n" if self.of == "line" else "\n\n")
         else:
             found = counts(batch, *self._count)
         yield at_least("min", found, self.min)

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.core.arrow import strings, to_list
 from dclm.filters.url.word_trie import build_trie, longest_word
 from dclm.text.buffers import utf8
 from dclm.text.fold import fold, fold_word
@@ -55,7 +56,7 @@ def count_stop_words(
     `whitespace`: words between whitespace, punctuation included. `unicode`: UAX #29's. `folded`: words of the folded
     text (`dclm.text.fold`), so that “The”, _the_ and the\u200b are all `the`.
     """
-    text: pa.StringArray = batch.column("text")
+    text = strings(batch.column("text"))
     text = fold(text) if words == "folded" else lower(text) if lower_case else text
     lists, of_row = _lists(batch, stop_words)
     counts = np.zeros((2, len(text)), np.int64)
@@ -79,7 +80,7 @@ def _lists(batch: pa.RecordBatch, stop_words: str | Sequence[str]) -> tuple[list
     encoded = batch.column("language").dictionary_encode()
     lists: list[StopList] = []
     numbers = []
-    for language in encoded.dictionary.to_pylist():
+    for language in to_list(encoded.dictionary):
         found = find_stop_list(language)
         numbers.append(_NO_LIST if found is None else len(lists))
         lists += [] if found is None else [found]

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from tokenizers import Tokenizer
 
+from dclm.core.arrow import to_list
 from dclm.core.config import NonNegative
 from dclm.curate.measured import MeasuringFilter
 from dclm.curate.quantity import Rule, at_least
@@ -40,7 +41,7 @@ class AlphabeticTokenRatio(MeasuringFilter):
         tokenizer = Tokenizer.from_file(str(context.file(self.tokenizer)))
 
         def rule(batch: pa.RecordBatch) -> Rule:
-            texts: list[str] = batch.column("text").to_pylist()
+            texts: list[str] = to_list(batch.column("text"))
             encoded = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
             pairs = zip(texts, encoded, strict=True)
             ratios = np.array([_letters_per_token(text, len(tokens.ids)) for text, tokens in pairs], np.float64)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import filled, strings, to_list
 from dclm.core.config import Positive
 from dclm.curate.step import Context, Filter, FilterFunction
 from dclm.filters.url.domain_set import DomainSet
@@ -77,16 +78,16 @@ class UrlBlocklist(Filter):
         if self.match in _HOSTS:
             entries = [without_www(canonical_host(_without_scheme(e).removeprefix("*.").lstrip("."))) for e in entries]
         elif self.match == "url":
-            entries = canonical_urls(pa.array(entries, pa.string())).to_pylist()
+            entries = to_list(canonical_urls(pa.array(entries, pa.string())))
         blocked = DomainSet.build(entries)
 
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
             if self.match == "url":
-                urls = canonical_urls(pc.fill_null(batch["url"], ""))
+                urls = canonical_urls(filled(strings(batch["url"]), ""))
                 return pc.invert(blocked.contains(self._normalize(urls)))
-            names, broken = authorities(batch["url"])
+            names, broken = authorities(strings(batch["url"]))
             if self.match in _HOSTS:
-                names = pc.fill_null(hosts(batch["url"], names), "")
+                names = filled(hosts(strings(batch["url"]), names), "")
             names = self._normalize(names)
             found = _contains_parent(blocked, names) if self.match == "site" else blocked.contains(names)
             return pc.invert(pc.or_(found, broken))
@@ -98,7 +99,7 @@ class UrlBlocklist(Filter):
         nodes = (trie.first, trie.edges, trie.targets, trie.word)
 
         def keep(batch: pa.RecordBatch) -> pa.BooleanArray:
-            urls = utf8(self._normalize(pc.fill_null(batch["url"], "")))
+            urls = utf8(self._normalize(filled(strings(batch["url"]), "")))
             counts = count_distinct(urls.data, urls.offsets, classes, whole, self.min_matches, *nodes)
             return pa.array(counts < self.min_matches)
 
@@ -113,7 +114,7 @@ class UrlBlocklist(Filter):
             ascii_only = pc.string_is_ascii(column)
             folded = pc.ascii_lower(column)
             if not pc.all(ascii_only, min_count=0).as_py():
-                others = [self._fold(value) for value in column.filter(pc.invert(ascii_only)).to_pylist()]
+                others = [self._fold(value) for value in to_list(column.filter(pc.invert(ascii_only)))]
                 folded = pc.replace_with_mask(folded, pc.invert(ascii_only), pa.array(others, pa.string()))
             column = folded
         for text in self.ignore:

@@ -41,7 +41,7 @@ class DomainSet:
         strings = pc.unique(pa.array(entries, pa.string()))
         hashes = fnv1a(*utf8(strings))
         order = np.argsort(hashes, kind="stable")
-        return cls(hashes[order], strings.take(pa.array(order)))
+        return cls(hashes[order], strings.take(order))
 
     def contains(self, column: pa.StringArray) -> pa.BooleanArray:
         """Which values are in the set."""

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.core.arrow import strings, to_list
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import string_array, with_edits
 from dclm.filters.url.word_lists import fold_case, load_words
@@ -171,17 +172,17 @@ class UrlRemoval(Map):
         def guard(text: pa.StringArray) -> NDArray[np.bool_]:
             if not self.only_if_page_starts_with_tld:
                 return np.ones(len(text), np.bool_)
-            heads = [fold_case(head) for head in pc.utf8_slice_codeunits(text, 0, lengths[-1]).to_pylist()]
+            heads = [fold_case(head) for head in to_list(pc.utf8_slice_codeunits(text, 0, lengths[-1]))]
             return np.array([any(head[:n] in starts for n in lengths) for head in heads], np.bool_)
 
         def remove(batch: pa.RecordBatch) -> pa.RecordBatch:
-            text = batch["text"]
+            text = strings(batch["text"])
             data, offsets = utf8(text)
             out, out_offsets, removed = _remove_urls(data, offsets, guard(text), kinds, classes, *nodes)
             if removed.any():
                 text = string_array(out, out_offsets)
             text, addresses = _remove_addresses(text)
-            drop = pc.equal(pc.binary_length(text), 0)
+            drop = pc.equal(pc.binary_length(text), pa.scalar(0))
             return with_edits(batch, text, pa.array(removed + addresses), drop)
 
         return remove
@@ -193,6 +194,6 @@ def _remove_addresses(text: pa.StringArray) -> tuple[pa.StringArray, NDArray[np.
     removed = np.zeros(len(text), np.int64)
     if not pc.any(candidates, min_count=0).as_py():
         return text, removed
-    edited = [_IPV4.subn("", value) for value in text.filter(candidates).to_pylist()]
+    edited = [_IPV4.subn("", value) for value in to_list(text.filter(candidates))]
     removed[candidates.to_numpy(zero_copy_only=False)] = [count for _, count in edited]
     return pc.replace_with_mask(text, candidates, pa.array([value for value, _ in edited], pa.string())), removed

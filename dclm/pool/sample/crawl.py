@@ -21,6 +21,7 @@ from typing import ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import schema_of
 from dclm.core.counts import PoolCounts
 from dclm.core.errors import ConfigError
 from dclm.core.ownership import claim_directory
@@ -31,19 +32,17 @@ from dclm.pool.sample.pages import Page, make_pages
 from dclm.pool.sample.text import Block, article, chatter, plain_text
 from dclm.pool.sample.warc import WarcWriter
 
-TRUTH = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),  # the UUID of the response's WARC-Record-ID
-        pa.field("url", pa.string(), nullable=False),
-        pa.field("main_text", pa.string(), nullable=False),  # output of a perfect extractor
-        pa.field("language", pa.string(), nullable=False),  # ISO 639-1
-        pa.field("quality", pa.string(), nullable=False),  # high, low, spam, boilerplate, broken
-        pa.field("duplicate_cluster", pa.int32()),  # null: resembles no other page
-        pa.field("duplicate_kind", pa.string()),  # original, exact, near; null outside clusters
-        pa.field("encoding", pa.string(), nullable=False),  # of the page's bytes
-        pa.field("fault", pa.string()),  # how the record is broken
-        pa.field("file", pa.string(), nullable=False),  # name of the WARC file
-    ]
+TRUTH = schema_of(
+    pa.field("id", pa.string(), nullable=False),  # the UUID of the response's WARC-Record-ID
+    pa.field("url", pa.string(), nullable=False),
+    pa.field("main_text", pa.string(), nullable=False),  # output of a perfect extractor
+    pa.field("language", pa.string(), nullable=False),  # ISO 639-1
+    pa.field("quality", pa.string(), nullable=False),  # high, low, spam, boilerplate, broken
+    pa.field("duplicate_cluster", pa.int32()),  # null: resembles no other page
+    pa.field("duplicate_kind", pa.string()),  # original, exact, near; null outside clusters
+    pa.field("encoding", pa.string(), nullable=False),  # of the page's bytes
+    pa.field("fault", pa.string()),  # how the record is broken
+    pa.field("file", pa.string(), nullable=False),  # name of the WARC file
 )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import to_list
 from dclm.core.draw import random_fraction
 from dclm.documents.artifact import Artifact, numbers
 from dclm.documents.samples import Sample
@@ -73,7 +74,7 @@ def _numbers(artifact: Artifact, columns: set[str], samples: Sequence[Sample]) -
     wanted = pa.array([sample.id for sample in samples], pa.string())
     for rows in artifact.rows("id", *sorted(columns)) if columns else ():
         batch = rows.batch.filter(pc.is_in(pc.cast(rows.batch.column("id"), pa.string()), value_set=wanted))
-        ids = batch.column("id").to_pylist()
+        ids = to_list(batch.column("id"))
         for column, known in found.items():
             there = zip(ids, numbers(batch, column).tolist(), strict=True)
             known.update((name, number) for name, number in there if np.isfinite(number))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import strings
 from dclm.core.errors import DataError
 from dclm.core.storage import write_atomic
 from dclm.core.store import verified_file
@@ -48,7 +49,7 @@ def overlap(documents: list[Path], held_out: Path) -> Overlap:
         for file in find_documents(artifact, allow_missing=True).files:
             with pq.ParquetFile(verified_file(file.address, file.sha256)) as parquet:
                 for batch in parquet.iter_batches(columns=["text"]):
-                    found = count_matches(batch.column(0), index)
+                    found = count_matches(strings(batch.column(0)), index)
                     total += len(found)
                     shared += int((found > 0).sum())
     return Overlap(documents=total, shared=shared)

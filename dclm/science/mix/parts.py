@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dclm.core.arrow import filled, lengths, to_list
 from dclm.core.engine import Engine
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.progress import Progress
@@ -119,11 +119,11 @@ def _bytes_by_label(source: str, address: str, columns: tuple[str, ...]) -> dict
                 table = pa.table(
                     {
                         "label": labels_of(batch, columns, f"by.{source}"),
-                        "bytes": pc.fill_null(pc.binary_length(batch.column("text")), 0).cast(pa.int64()),
+                        "bytes": filled(lengths(batch.column("text")), 0).cast(pa.int64()),
                     }
                 )
                 sums = table.group_by("label").aggregate([("bytes", "sum")])
-                for label, size in zip(sums["label"].to_pylist(), sums["bytes_sum"].to_pylist(), strict=True):
+                for label, size in zip(to_list(sums["label"]), to_list(sums["bytes_sum"]), strict=True):
                     sizes[label] = sizes.get(label, 0) + size
     if not sizes:
         raise DataError(address, "found no documents to split by their labels")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dclm.core.arrow import strings, to_list
 from dclm.core.config import Range
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record, canonical
@@ -64,7 +65,7 @@ def rank_hosts(spec: HostGraphSpec, out: Path | str, *, force: bool = False) -> 
             raise DataError("pages", "found no page with a host", "check the files")
         rank, rounds = pagerank(len(names), sources, targets, spec.damping, spec.tolerance)
         order = np.lexsort((np.array(names.to_pylist()), -rank))
-        rows = names.take(pa.array(order)).to_pylist()
+        rows = names.take(order).to_pylist()
         with (directory / RANKS).open("w", encoding="utf-8", newline="\n") as file:
             file.write(f"#pr_pos\t#pr_val\t#{HOST}\n")
             for position, (name, value) in enumerate(zip(rows, rank[order].tolist(), strict=True), 1):
@@ -84,7 +85,7 @@ def host_graph(pages: tuple[str, ...], missing: list[str]) -> tuple[pa.StringArr
     known: dict[str, int] = {}
     pairs: set[tuple[int, int]] = set()
     for sources, targets in _links(pages, missing):
-        own = [known.setdefault(name, len(known)) for name in reversed_hosts(sources).to_pylist()]
+        own = [known.setdefault(name, len(known)) for name in to_list(reversed_hosts(sources))]
         for source, linked in zip(own, targets, strict=True):
             for name in reversed_hosts(hosts(pa.array(sorted(linked), pa.string()))).to_pylist():
                 if name is not None:
@@ -106,7 +107,7 @@ def _links(pages: tuple[str, ...], missing: list[str]) -> Iterator[tuple[pa.Stri
         for batch in read_file(file, tally):
             if "body" not in batch.schema.names:
                 raise ConfigError(file.path, "contains text, allowed: WARC files of pages")
-            own = hosts(batch.column("url"))
+            own = hosts(strings(batch.column("url")))
             batch = batch.filter(own.is_valid())
             bodies = batch.column("body").to_pylist()
             targets = [

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
+from dclm.core.arrow import strings
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import with_columns
 from dclm.select.hosts.table import open_ranks
@@ -58,6 +59,6 @@ class HostRank(Map):
         table = open_ranks(context.file(self.ranks), FIELDS[self.value])
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
-            return with_columns(batch, {self.column: table.values_of(hosts(batch.column("url")))})
+            return with_columns(batch, {self.column: table.values_of(hosts(strings(batch.column("url"))))})
 
         return annotate

@@ -16,10 +16,10 @@ from typing import IO, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as csv
 
 from dclm.assets.cache import cache_root, lock
+from dclm.core.arrow import Column, filled, to_list
 from dclm.core.errors import AssetError
 from dclm.core.storage import atomic_directory, sha256_file
 from dclm.filters.url.domain_set import fnv1a
@@ -39,9 +39,9 @@ class RankTable:
     """Hashes of the reversed hosts, sorted."""
     values: npt.NDArray[np.float64]
 
-    def values_of(self, hosts: pa.StringArray) -> pa.Array:
+    def values_of(self, hosts: pa.StringArray) -> Column:
         """The value of each host (`news.example.org`), null for unknown hosts."""
-        wanted = fnv1a(*utf8(pc.fill_null(reversed_hosts(hosts), "")))
+        wanted = fnv1a(*utf8(filled(reversed_hosts(hosts), "")))
         if not len(self.keys):
             return pa.nulls(len(hosts), pa.float64())
         place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
@@ -52,7 +52,7 @@ class RankTable:
 def reversed_hosts(hosts: pa.StringArray) -> pa.StringArray:
     """`news.example.org` → `org.example.news`."""
     encoded = hosts.dictionary_encode()
-    names = [".".join(reversed(host.split("."))) for host in encoded.dictionary.to_pylist()]
+    names = [".".join(reversed(host.split("."))) for host in to_list(encoded.dictionary)]
     return pa.array(names, pa.string()).take(encoded.indices)
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from dclm.core.arrow import to_list
 from dclm.core.config import Positive
 from dclm.curate.step import Context, MapFunction
 from dclm.filters.columns import with_columns
@@ -74,7 +75,7 @@ class AskLanguageModel(ModelStep):
         yes, no = (sorted(set(prompter.answer_ids(some))) for some in (self.answers, self.against))
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
-            found = prompter.probabilities(batch.column("text").to_pylist(), [*yes, *no])
+            found = prompter.probabilities(to_list(batch.column("text")), [*yes, *no])
             score = found[:, : len(yes)].sum(1)
             if no:
                 both = found.sum(1)

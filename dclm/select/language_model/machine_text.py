@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
+from dclm.core.arrow import to_list
 from dclm.curate.step import Context, MapFunction
 from dclm.filters.columns import with_columns
 from dclm.select.language_model.score import rounded
@@ -45,7 +46,7 @@ class MachineText(WindowStep):
         scorer = self.scorer(context)
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
-            scored, totals = scorer.totals(batch.column("text").to_pylist(), _token_scores, 4)
+            scored, totals = scorer.totals(to_list(batch.column("text")), _token_scores, 4)
             log_p, log_rank, expected, variance = totals
             with np.errstate(divide="ignore", invalid="ignore"):
                 found = {

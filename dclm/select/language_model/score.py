@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from dclm.core.arrow import lengths, to_list
 from dclm.core.config import Positive
 from dclm.curate.step import Context, MapFunction
 from dclm.filters.columns import with_columns
@@ -60,8 +60,8 @@ class LanguageModelScore(WindowStep):
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
             text = batch.column("text")
-            sums = scorer.sums(text.to_pylist(), self.k if self.metric.startswith("topk") else None)
-            found = rounded(values(sums, pc.binary_length(text).to_numpy(zero_copy_only=False)))
+            sums = scorer.sums(to_list(text), self.k if self.metric.startswith("topk") else None)
+            found = rounded(values(sums, lengths(text).to_numpy(zero_copy_only=False)))
             return with_columns(batch, {self.column: pa.array(found, mask=sums.scored == 0)})
 
         return annotate

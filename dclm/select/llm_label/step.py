@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from dclm.core.arrow import to_list
 from dclm.core.config import Positive
 from dclm.core.errors import DataError
 from dclm.curate.step import Context, MapFunction
@@ -98,7 +99,7 @@ class LlmLabel(ModelStep):
             return cache.put(request, ask(text, request)) if known is None else known
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
-            texts = batch.column("text").to_pylist()
+            texts = to_list(batch.column("text"))
             if threads == 1:
                 answers = [answer(text) for text in texts]
             else:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit
 
+from dclm.core.arrow import Column, column_of, to_list
 from dclm.core.config import NonNegative
 from dclm.core.errors import AssetError, ConfigError
 from dclm.curate.step import Context, Map, MapFunction
@@ -90,11 +91,11 @@ class KenlmScore(Map):
             return [tokenize(prepare(part)) for part in (text.split("\n") if self.per_line else [text])]
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
-            found = [perplexity(model, sentences(text)) for text in batch.column("text").to_pylist()]
-            columns = {self.column: pa.array(found, pa.float64())}
+            found = [perplexity(model, sentences(text)) for text in to_list(batch.column("text"))]
+            columns: dict[str, Column] = {self.column: pa.array(found, pa.float64())}
             if self.part_column is not None:
                 values = np.array([np.nan if value is None else value for value in found])
-                place = pa.array(np.searchsorted(self.cuts, values, side="right"), mask=np.isnan(values))
+                place = column_of(np.searchsorted(self.cuts, values, side="right"), np.isnan(values))
                 columns[self.part_column] = pa.array(PARTS).take(place)
             return with_columns(batch, columns)
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from dclm.core.arrow import to_list
 from dclm.core.config import Positive
 from dclm.core.errors import AssetError
 from dclm.curate.step import Context, MapFunction
@@ -69,7 +70,7 @@ class Embed(ModelStep):
         encoder = _open_encoder(context.file(self.model), self.max_tokens)
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
-            vectors, present = encoder.encode(batch.column("text").to_pylist())
+            vectors, present = encoder.encode(to_list(batch.column("text")))
             length = np.sqrt((vectors.astype(np.float64) ** 2).sum(1, keepdims=True))
             unit = (vectors / np.where(length > 0, length, 1)).astype(np.float32)
             return with_columns(batch, {self.column: vector_array(unit, present & (length[:, 0] > 0))})

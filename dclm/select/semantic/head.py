@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dclm.assets import resolve
+from dclm.core.arrow import Column
 from dclm.core.config import Positive, Range
 from dclm.core.errors import AssetError, ConfigError, DataError
 from dclm.core.record import Record, canonical
@@ -231,7 +232,7 @@ class EmbeddingClassifier(Map):
                 raise ConfigError(self.name, what, "use `embed` with the encoder that the head was trained on")
             scores = head.probabilities(vectors)
             missing = ~present
-            found: dict[str, pa.Array] = {
+            found: dict[str, Column] = {
                 column: pa.array(rounded(scores[:, head.labels.index(label)]), mask=missing)
                 for column, label in wanted.items()
             }

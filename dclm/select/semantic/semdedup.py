@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import Column
 from dclm.core.config import Positive, Range
 from dclm.core.errors import ConfigError
 from dclm.curate.global_step import Decision, Global, Round
@@ -130,7 +131,7 @@ class SemDedup(Global):
 
         def finish(decision: Decision) -> Decision:
             gone = np.bincount(decision.drops.column("_cluster").to_numpy(), minlength=len(seeds))
-            table = pa.table({"cluster": np.arange(len(seeds)), "documents": sizes, "dropped": gone})
+            table = pa.Table.from_pydict({"cluster": np.arange(len(seeds)), "documents": sizes, "dropped": gone})
             drops = decision.drops.drop_columns(["_cluster"])
             return Decision(drops=drops, info={**info, **decision.info}, tables={"clusters": [table]})
 
@@ -181,7 +182,7 @@ class _WithinClusters(Global):
         rows = keys.select(["shard", "row"]).append_column("_cluster", pa.array(cluster))
         if self.names_kept:
             for name in ("shard", "row"):
-                rows = rows.append_column(f"kept_{name}", keys.column(name).combine_chunks().take(pa.array(nearest)))
+                rows = rows.append_column(f"kept_{name}", keys.column(name).combine_chunks().take(nearest))
         return rows.append_column("similarity", pa.array(similarity))
 
     def _rank(self, keys: pa.Table) -> npt.NDArray[np.int64] | Vectors | None:
@@ -231,7 +232,7 @@ class _Units:
             yield unit_vectors(table.column("vector"), SemDedup.name)[0]
 
 
-def _vectors(batch: pa.RecordBatch, column: str, step: str) -> tuple[pa.Array, pa.Array]:
+def _vectors(batch: pa.RecordBatch, column: str, step: str) -> tuple[Column, Column]:
     """The rows that have a vector, and their vectors."""
     if column not in batch.schema.names:
         raise ConfigError(step, f"no column {column}", "put `embed` before this step to add it")
