@@ -6,6 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint64
 
+from dclm.text.kernels import lean
+
 _C1 = np.uint64(0x87C37B91114253D5)  # MurmurHash3 x64 128, Appleby, public domain
 _C2 = np.uint64(0x4CF5AD432745937F)
 _F1 = np.uint64(0xFF51AFD7ED558CCD)  # its 64-bit finalizer
@@ -41,7 +43,7 @@ def _read(data: np.ndarray, at: int, end: int) -> np.uint64:
     return value
 
 
-@njit(cache=True, nogil=True)
+@lean
 def hash_bytes(data: np.ndarray, start: int, end: int, seed: np.uint64) -> tuple[np.uint64, np.uint64]:
     """MurmurHash3 x64 128 of `data[start:end]`, both halves started from `seed`."""
     h1 = uint64(seed)

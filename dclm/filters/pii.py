@@ -11,13 +11,13 @@ from typing import ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.lines.page_edits import edit_pages
 from dclm.filters.personal import Span, find_emails, find_ipv4, find_ipv6, find_phones
 from dclm.filters.url.places import is_boundary
+from dclm.text.kernels import lean
 from dclm.text.unicode import class_table
 
 _LOCAL = np.zeros(256, np.bool_)
@@ -35,7 +35,7 @@ _MARK = rf"{_ADDRESS_MARK}|[0-9A-Fa-f]:[0-9A-Fa-f:]|(?:[0-9][^0-9\n]{{0,4}}){{5}
 """Pattern of every page with an address or a phone number: six digits near each other, or colons between hex digits."""
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _local_part(
     data: NDArray[np.uint8], start: int, at: int, local: NDArray[np.bool_], classes: NDArray[np.uint16]
 ) -> int:

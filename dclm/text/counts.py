@@ -9,10 +9,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.text.kernels import lean
 from dclm.text.segments import next_break, strip
 from dclm.text.stop_words import num_bits, stop_word_bit
+from dclm.text.swar import skip_letters
 from dclm.text.unicode import ALNUM, ALPHA, SPACE, decode
-from dclm.text.words import skip_letters
 
 WORDS = (
     "chars",
@@ -54,7 +55,7 @@ LINE_ENDS = tuple(map(ord, "\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"))
 """Whether `str.splitlines` splits here; "\\r\\n" is one line end."""
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _count_words_of(
     data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16], out: NDArray[np.int64]
 ) -> None:
@@ -102,21 +103,39 @@ def count_words(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: ND
     return out.T.copy()
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _dots_at(data: NDArray[np.uint8], at: int, end: int) -> bool:
     return bool(at + 3 <= end and data[at] == _DOT and data[at + 1] == _DOT and data[at + 2] == _DOT)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _spaced_dots_at(data: NDArray[np.uint8], at: int, end: int) -> bool:
     if at + 5 > end or data[at] != _DOT or data[at + 2] != _DOT or data[at + 4] != _DOT:
         return False
     return bool(data[at + 1] == 32 and data[at + 3] == 32)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _ellipsis_at(data: NDArray[np.uint8], at: int, end: int) -> bool:
     return bool(at + 3 <= end and data[at] == 0xE2 and data[at + 1] == 0x80 and data[at + 2] == 0xA6)
+
+
+@lean
+def _count_symbols_of(data: NDArray[np.uint8], start: int, end: int, out: NDArray[np.int64]) -> None:
+    dots_end = spaced_end = 0
+    for at in range(start, end):
+        byte = data[at]
+        if byte == 35:
+            out[0] += 1
+        elif byte == _DOT:
+            if at >= dots_end and _dots_at(data, at, end):
+                out[1] += 1
+                dots_end = at + 3
+            if at >= spaced_end and _spaced_dots_at(data, at, end):
+                out[2] += 1
+                spaced_end = at + 5
+        elif byte == 0xE2 and _ellipsis_at(data, at, end):
+            out[3] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -124,27 +143,13 @@ def count_symbols(
     data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]
 ) -> NDArray[np.int64]:
     """Counts named SYMBOLS."""
-    out = np.zeros((4, len(offsets) - 1), np.int64)
+    out = np.zeros((len(offsets) - 1, len(SYMBOLS)), np.int64)
     for row in range(len(offsets) - 1):
-        end = int(offsets[row + 1])
-        dots_end = spaced_end = 0
-        for at in range(offsets[row], end):
-            byte = data[at]
-            if byte == 35:
-                out[0, row] += 1
-            elif byte == _DOT:
-                if at >= dots_end and _dots_at(data, at, end):
-                    out[1, row] += 1
-                    dots_end = at + 3
-                if at >= spaced_end and _spaced_dots_at(data, at, end):
-                    out[2, row] += 1
-                    spaced_end = at + 5
-            elif byte == 0xE2 and _ellipsis_at(data, at, end):
-                out[3, row] += 1
-    return out
+        _count_symbols_of(data, int(offsets[row]), int(offsets[row + 1]), out[row])
+    return out.T.copy()
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _count_line(data: NDArray[np.uint8], start: int, end: int, out: NDArray[np.int64]) -> None:
     """Counts for one stripped, nonempty line."""
     first, _ = decode(data, start, end)
@@ -156,7 +161,7 @@ def _count_line(data: NDArray[np.uint8], start: int, end: int, out: NDArray[np.i
     out[4] += plain
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _count_lines_of(
     data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16], out: NDArray[np.int64]
 ) -> None:
@@ -188,24 +193,28 @@ def count_lines(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: ND
     return out.T.copy()
 
 
+@lean
+def _count_split_lines_of(data: NDArray[np.uint8], at: int, end: int, out: NDArray[np.int64]) -> None:
+    length = 0
+    while at < end:
+        code, at = decode(data, at, end)
+        if code in LINE_ENDS:
+            at += code == 13 and at < end and data[at] == 10
+            out[0] += 1
+            length = 0
+        else:
+            out[1] += 1
+            length += 1
+            out[2] = max(out[2], length)
+    out[0] += length > 0
+
+
 @njit(cache=True, nogil=True)
 def count_split_lines(
     data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]
 ) -> NDArray[np.int64]:
     """Counts named SPLIT_LINES."""
-    out = np.zeros((len(SPLIT_LINES), len(offsets) - 1), np.int64)
+    out = np.zeros((len(offsets) - 1, len(SPLIT_LINES)), np.int64)
     for row in range(len(offsets) - 1):
-        at, end = int(offsets[row]), int(offsets[row + 1])
-        length = 0
-        while at < end:
-            code, at = decode(data, at, end)
-            if code in LINE_ENDS:
-                at += code == 13 and at < end and data[at] == 10
-                out[0, row] += 1
-                length = 0
-            else:
-                out[1, row] += 1
-                length += 1
-                out[2, row] = max(out[2, row], length)
-        out[0, row] += length > 0
-    return out
+        _count_split_lines_of(data, int(offsets[row]), int(offsets[row + 1]), out[row])
+    return out.T.copy()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dclm.core.arrow import buffer_of
 from dclm.text.buffers import utf8
+from dclm.text.kernels import lean
 from dclm.text.unicode import decode
 
 SPACE = 0xFFFFFFFF
@@ -92,7 +93,7 @@ def _is_deleted(point: int, category: str) -> bool:
     return category[0] in "PS" or category in ("Cf", "Cc") or point in _DELETED
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _put(out: NDArray[np.uint8], at: int, code: int) -> int:
     """Writes a code point as UTF-8; returns the position after it."""
     if code < 0x80:

@@ -8,6 +8,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text.interning import EMPTY, intern_span, num_slots
+from dclm.text.kernels import lean
 from dclm.text.ngrams import SIZES, find_words, intern_words, keep_repeated, pair_up
 from dclm.text.segments import count_chars, strip
 
@@ -30,7 +31,7 @@ except the first."""
 _NUM_SIZES = len(SIZES)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _top_chars(
     ids: NDArray[np.int32],
     places: NDArray[np.int32],
@@ -49,7 +50,7 @@ def _top_chars(
     return int(counts[ids[best]]) * (int(chars[place + n] - chars[place]) + n - 1)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _duplicate_chars(
     ids: NDArray[np.int32],
     places: NDArray[np.int32],
@@ -92,7 +93,7 @@ def count_gopher_ngrams(
     return out
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _run(data: NDArray[np.uint8], at: int, end: int, least: int) -> tuple[int, int]:
     """(start, end) of the next run of at least this many "\\n"; (end, end) if none exists."""
     while at < end:

@@ -10,8 +10,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.text.kernels import lean
+from dclm.text.swar import count_ones, eight, same_bytes
+
 EMPTY = -1
 """Content of a free slot."""
+
+
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+"""2⁶⁴ divided by the golden ratio: the high bits of a product depend on all bits of the other factor."""
 
 
 @njit(inline="always")
@@ -22,16 +29,7 @@ def mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@njit(inline="always")
-def hash_span(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
-    """64 bits of the bytes (FNV-1a, mixed), the same on every machine."""
-    state = np.uint64(0xCBF29CE484222325)
-    for at in range(start, end):
-        state = (state ^ np.uint64(data[at])) * np.uint64(0x100000001B3)
-    return mix(state)
-
-
-@njit(cache=True, nogil=True)
+@lean
 def num_slots(num_keys: int) -> int:
     """A power of two that leaves at least half of the slots free."""
     size = 8
@@ -41,25 +39,38 @@ def num_slots(num_keys: int) -> int:
 
 
 @njit(inline="always")
+def first_slot(value: np.uint64, slots: NDArray[np.int32]) -> int:
+    """Where to look first for a key with this value."""
+    return int(np.int64((value * _FACTOR) >> np.uint64(64 - count_ones(np.uint64(len(slots) - 1)))))
+
+
+@njit(inline="always")
+def value_of_span(data: NDArray[np.uint8], start: int, end: int) -> np.uint64:
+    """64 bits that depend on all bytes of a span and on its length."""
+    value = eight(data, start, end) ^ (np.uint64(end - start) << np.uint64(56))
+    at = start + 8
+    while at < end:
+        value = (value * _FACTOR) ^ (value >> np.uint64(29)) ^ eight(data, at, end)
+        at += 8
+    return value
+
+
+@njit(inline="always")
 def intern_span(
     data: NDArray[np.uint8], start: int, end: int, slots: NDArray[np.int32], keys: NDArray[np.int64], num: int
 ) -> int:
     """The number of the span: that of an equal earlier one, or `num`, which the caller then increments.
 
     slots: its length is a power of two, initially all EMPTY. keys: start and end of each number's first span, 32 bits
-    each.
+    each. A span is not empty.
     """
-    mask = len(slots) - 1
-    slot = int(np.int64(hash_span(data, start, end))) & mask
+    mask, length = len(slots) - 1, end - start
+    slot = first_slot(value_of_span(data, start, end), slots)
     while slots[slot] != EMPTY:
         known = int(slots[slot])
         first = int(keys[known]) >> 32
-        if (int(keys[known]) & 0xFFFFFFFF) - first == end - start:
-            i = 0
-            while i < end - start and data[first + i] == data[start + i]:
-                i += 1
-            if i == end - start:
-                return known
+        if (int(keys[known]) & 0xFFFFFFFF) - first == length and same_bytes(data, first, start, length):
+            return known
         slot = (slot + 1) & mask
     slots[slot] = num
     keys[num] = (start << 32) | end
@@ -71,7 +82,7 @@ def intern_pair(left: int, right: int, slots: NDArray[np.int32], keys: NDArray[n
     """The number of the pair of numbers, in the same way."""
     mask = len(slots) - 1
     key = (left << 32) | right
-    slot = int(np.int64(mix(np.uint64(key)))) & mask
+    slot = first_slot(mix(np.uint64(key)), slots)
     while slots[slot] != EMPTY:
         if keys[slots[slot]] == key:
             return int(slots[slot])

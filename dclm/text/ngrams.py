@@ -11,6 +11,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text.interning import EMPTY, intern_pair, intern_span, num_slots
+from dclm.text.kernels import lean
+from dclm.text.swar import skip_letters
 from dclm.text.unicode import ALNUM
 from dclm.text.words import is_space, next_word
 
@@ -36,7 +38,7 @@ def _grown(old, size):  # type: ignore[no-untyped-def]  # any one-dimensional ar
     return new
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _take_words(
     data: NDArray[np.uint8],
     at: int,
@@ -52,6 +54,14 @@ def _take_words(
     while at < end and num < len(spans):
         if data[at] == 32 and at + 1 < end and data[at + 1] < 0x80 and classes[data[at + 1]] & ALNUM:
             at += 1  # a space that nothing joins
+        if 97 <= (data[at] | 32) <= 122:
+            stop = skip_letters(data, at + 1, end)
+            if stop < end and data[stop] == 32:  # nothing joins it
+                spans[num] = (at << 32) | stop
+                chars[num + 1] = chars[num] + stop - at
+                num += 1
+                at = stop
+                continue
         stop, length, first = next_word(data, at, end, classes)
         if first & ALNUM or (punctuation and not is_space(data, at, stop, classes)):
             spans[num] = (at << 32) | stop
@@ -80,7 +90,7 @@ def find_words(
     return spans[:num], chars[: num + 1]
 
 
-@njit(cache=True, nogil=True)
+@lean
 def intern_words(
     data: NDArray[np.uint8],
     spans: NDArray[np.int64],
@@ -99,7 +109,7 @@ def intern_words(
         counts[ids[i]] += 1
 
 
-@njit(cache=True, nogil=True)
+@lean
 def keep_repeated(ids: NDArray[np.int32], places: NDArray[np.int32], left: int, counts: NDArray[np.int32]) -> int:
     """Move the n-grams that occur more than once to the front; returns their number."""
     kept = 0
@@ -110,7 +120,7 @@ def keep_repeated(ids: NDArray[np.int32], places: NDArray[np.int32], left: int, 
     return kept
 
 
-@njit(cache=True, nogil=True)
+@lean
 def pair_up(
     ids: NDArray[np.int32],
     places: NDArray[np.int32],
@@ -134,7 +144,7 @@ def pair_up(
     return kept
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _top_chars(
     ids: NDArray[np.int32],
     places: NDArray[np.int32],
@@ -151,7 +161,7 @@ def _top_chars(
     return most * longest
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _covered_chars(places: NDArray[np.int32], left: int, chars: NDArray[np.int32], n: int) -> int:
     covered = done = 0
     for i in range(left):

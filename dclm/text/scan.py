@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text.buffers import utf8
+from dclm.text.kernels import lean
 
 Bytes = NDArray[np.uint8]
 WIDTH = 6
@@ -77,7 +77,7 @@ def rows_that_may_match(data: Bytes, offsets: NDArray[np.int32], probes: Sequenc
     return found
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _probe_rows(
     data: Bytes, offsets: NDArray[np.int32], fold: Bytes, low: Bytes, span: Bytes, found: NDArray[np.bool_]
 ) -> None:

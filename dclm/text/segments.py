@@ -7,7 +7,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text.interning import EMPTY, intern_span, num_slots
-from dclm.text.unicode import SPACE, character_before, decode, is_trail
+from dclm.text.kernels import lean
+from dclm.text.swar import count_ones, eight, find_byte, trails
+from dclm.text.unicode import SPACE, character_before, decode
 
 SEGMENTS = ("segments", "repeated", "repeated_chars", "extra", "extra_chars", "chars")
 """Segments are stripped, blank ones skipped. `repeated`: all copies of segments that occur more than once. `extra`: all
@@ -16,15 +18,18 @@ copies except the first. `chars`: code points of all segments."""
 
 @njit(inline="always")
 def next_break(data: NDArray[np.uint8], at: int, end: int, width: int) -> int:
-    """Start of the next run of `width` "\\n"; `end` if none exists."""
+    """Start of the next run of `width` "\n"; `end` if none exists."""
     while at + width <= end:
-        if data[at] == 10 and (width == 1 or data[at + 1] == 10):
+        at = find_byte(data, at, end - width + 1, 10)
+        if at + width > end:
+            break
+        if width == 1 or data[at + 1] == 10:
             return at
         at += 1
     return end
 
 
-@njit(cache=True, nogil=True)
+@lean
 def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16]) -> tuple[int, int]:
     """The span without surrounding whitespace, like `str.strip`; (end, end) if nothing else is left."""
     while start < end:
@@ -35,7 +40,7 @@ def strip(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uin
     return start, strip_end(data, start, end, classes)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def strip_end(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16]) -> int:
     """The end of the span without trailing whitespace, like `str.rstrip`."""
     while start < end:
@@ -49,25 +54,38 @@ def strip_end(data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np
 @njit(inline="always")
 def count_chars(data: NDArray[np.uint8], start: int, end: int) -> int:
     """Number of code points, counting the bytes that start one."""
-    num = 0
-    for at in range(start, end):
-        num += not is_trail(data[at])
+    num, at = end - start, start
+    while at < end:
+        num -= count_ones(trails(eight(data, at, end)))
+        at += 8
     return num
 
 
-@njit(cache=True, nogil=True)
-def _count_segments_of(
-    data: NDArray[np.uint8], start: int, end: int, classes: NDArray[np.uint16], width: int, out: NDArray[np.int64]
-) -> None:
-    room = 1
+@lean
+def _num_segments(data: NDArray[np.uint8], start: int, end: int, width: int) -> int:
+    """At most so many segments are not blank."""
+    num = 1
     at = next_break(data, start, end, width)
     while at < end:
-        room += 1
+        num += 1
         at = next_break(data, at + width, end, width)
-    keys = np.empty(room, np.int64)
-    lengths = np.empty(room, np.int32)
-    counts = np.zeros(room, np.int32)
-    slots = np.full(num_slots(room), EMPTY, np.int32)
+    return num
+
+
+@lean
+def _count_segments_of(
+    data: NDArray[np.uint8],
+    start: int,
+    end: int,
+    classes: NDArray[np.uint16],
+    width: int,
+    slots: NDArray[np.int32],
+    keys: NDArray[np.int64],
+    lengths: NDArray[np.int32],
+    counts: NDArray[np.int32],
+    out: NDArray[np.int64],
+) -> None:
+    """slots: all EMPTY; the arrays after it have room for all segments."""
     num = 0
     at = start
     while at < end:
@@ -77,6 +95,7 @@ def _count_segments_of(
             known = intern_span(data, first, last, slots, keys, num)
             if known == num:
                 lengths[num] = count_chars(data, first, last)
+                counts[num] = 0
                 num += 1
             counts[known] += 1
         at = stop + width
@@ -101,5 +120,9 @@ def count_segments(
     """
     out = np.zeros((len(offsets) - 1, 6), np.int64)
     for row in range(len(offsets) - 1):
-        _count_segments_of(data, int(offsets[row]), int(offsets[row + 1]), classes, width, out[row])
+        start, end = int(offsets[row]), int(offsets[row + 1])
+        room = _num_segments(data, start, end, width)
+        slots, keys = np.full(num_slots(room), EMPTY, np.int32), np.empty(room, np.int64)
+        lengths, counts = np.empty(room, np.int32), np.empty(room, np.int32)
+        _count_segments_of(data, start, end, classes, width, slots, keys, lengths, counts, out[row])
     return out.T.copy()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from dclm.text.kernels import lean
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 """Source: Gopher (Rae et al. 2021), A1.1."""
@@ -12,7 +13,7 @@ STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 _PACKED = tuple(int.from_bytes(word.encode(), "little") for word in STOP_WORDS)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def stop_word_bit(data: NDArray[np.uint8], start: int, end: int, fold_case: bool) -> int:
     """1 << index of the word in STOP_WORDS, or 0. No other script has letters whose lower case spells one of them."""
     if end - start > 4:
@@ -33,7 +34,7 @@ def stop_word_bit(data: NDArray[np.uint8], start: int, end: int, fold_case: bool
     return 0
 
 
-@njit(cache=True, nogil=True)
+@lean
 def num_bits(seen: int) -> int:
     """Number of distinct stop words in a union of bits."""
     num = 0

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.text.kernels import lean
 from dclm.text.unicode_data import CLASSES
 
 WB_OTHER = 0
@@ -70,7 +71,7 @@ def trail(byte: int) -> int:
     return int(byte) & 0x3F
 
 
-@njit(cache=True, nogil=True)
+@lean
 def decode(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
     """The code point that starts at byte `at` and the position of the next one.
 
@@ -95,7 +96,7 @@ def decode(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
     return REPLACEMENT, at + 1
 
 
-@njit(cache=True, nogil=True)
+@lean
 def character_before(data: NDArray[np.uint8], start: int, at: int) -> tuple[int, int]:
     """The code point that ends at byte `at`, and the position where it starts; never reads before `start`."""
     place = at - 1

@@ -10,7 +10,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text import unicode as u
+from dclm.text.kernels import lean
 from dclm.text.stop_words import num_bits, stop_word_bit
+from dclm.text.swar import skip_above, skip_letters
 from dclm.text.unicode import (
     ALNUM,
     ALPHA,
@@ -72,7 +74,7 @@ _RULES = _rules()
 _TRIPLES = _triples()
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _kind_after(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16]) -> int:
     """The Word_Break of the next code point that WB4 does not skip; Other at the end."""
     while at < end:
@@ -81,14 +83,6 @@ def _kind_after(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.
         if kind not in _SKIPPED:
             return kind
     return WB_OTHER
-
-
-@njit(inline="always")
-def skip_letters(data: NDArray[np.uint8], at: int, end: int) -> int:
-    """After the A … Z and a … z that start at `at`: most of most texts, and always one word."""
-    while at < end and 97 <= (data[at] | 32) <= 122:
-        at += 1
-    return at
 
 
 @njit(inline="always")
@@ -165,30 +159,36 @@ UNICODE_WORDS = ("words", "alnum_words", "alnum_word_chars", "alphabetic_words",
 number of Gopher's stop words that occur in lower case."""
 
 
+@lean
+def _count_unicode_words_of(
+    data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16], out: NDArray[np.int64]
+) -> None:
+    seen = 0
+    while at < end:
+        stop, length, first = next_word(data, at, end, classes)
+        if first & ALNUM:
+            out[1] += 1
+            out[2] += length
+        if first & ALNUM or not is_space(data, at, stop, classes):
+            out[0] += 1
+            out[3] += has_letter(data, at, stop, classes)
+            seen |= stop_word_bit(data, at, stop, False)
+        at = stop
+    out[4] = num_bits(seen)
+
+
 @njit(cache=True, nogil=True)
 def count_unicode_words(
     data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]
 ) -> NDArray[np.int64]:
     """Counts named UNICODE_WORDS, int64[names, rows]."""
-    counts = np.zeros((len(UNICODE_WORDS), len(offsets) - 1), np.int64)
+    out = np.zeros((len(offsets) - 1, len(UNICODE_WORDS)), np.int64)
     for row in range(len(offsets) - 1):
-        at, end = int(offsets[row]), int(offsets[row + 1])
-        seen = 0
-        while at < end:
-            stop, length, first = next_word(data, at, end, classes)
-            if first & ALNUM:
-                counts[1, row] += 1
-                counts[2, row] += length
-            if first & ALNUM or not is_space(data, at, stop, classes):
-                counts[0, row] += 1
-                counts[3, row] += has_letter(data, at, stop, classes)
-                seen |= stop_word_bit(data, at, stop, False)
-            at = stop
-        counts[4, row] = num_bits(seen)
-    return counts
+        _count_unicode_words_of(data, int(offsets[row]), int(offsets[row + 1]), classes, out[row])
+    return out.T.copy()
 
 
-@njit(cache=True, nogil=True)
+@lean
 def is_space(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16]) -> bool:
     """Whether all code points are whitespace, so that `str.strip()` would leave nothing."""
     while at < end:
@@ -198,7 +198,7 @@ def is_space(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uin
     return True
 
 
-@njit(cache=True, nogil=True)
+@lean
 def has_letter(data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16]) -> bool:
     """Whether any code point satisfies `str.isalpha`."""
     while at < end:
@@ -214,6 +214,26 @@ def is_separator(byte: int) -> bool:
     return byte <= 32 and (byte == 32 or 9 <= byte <= 13 or byte == 0)
 
 
+@lean
+def _count_tokens_of(
+    data: NDArray[np.uint8], at: int, end: int, classes: NDArray[np.uint16], out: NDArray[np.int64]
+) -> None:
+    tokens = words = 0
+    while at < end:
+        if is_separator(data[at]):
+            tokens += data[at] == 10
+            at += 1
+            continue
+        code, start = int(data[at]), at
+        if code >= 0x80:
+            code, _ = decode(data, at, end)
+        while at < end and not is_separator(data[at]):
+            at = skip_above(data, at + 1, end, 32)
+        words += (classes[code] & ALNUM) != 0
+        tokens += not (classes[code] & SPACE and is_space(data, start, at, classes))
+    out[0], out[1] = tokens, words
+
+
 @njit(cache=True, nogil=True)
 def count_tokens(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: NDArray[np.uint16]) -> NDArray[np.int64]:
     """int64[2, rows]: fastText's tokens, where each newline is also one ("</s>"); and those that start alphanumeric.
@@ -222,21 +242,7 @@ def count_tokens(data: NDArray[np.uint8], offsets: NDArray[np.int32], classes: N
     such as a no-break space between others. A word that opens with a quote or a bracket is not counted by the latter, a
     quirk that parity requires.
     """
-    counts = np.zeros((2, len(offsets) - 1), np.int64)
+    out = np.zeros((len(offsets) - 1, 2), np.int64)
     for row in range(len(offsets) - 1):
-        at, end = int(offsets[row]), int(offsets[row + 1])
-        tokens = words = 0
-        while at < end:
-            if is_separator(data[at]):
-                tokens += data[at] == 10
-                at += 1
-                continue
-            code, _ = decode(data, at, end)
-            start = at
-            while at < end and not is_separator(data[at]):
-                at += 1
-            words += (classes[code] & ALNUM) != 0
-            tokens += not (classes[code] & SPACE and is_space(data, start, at, classes))
-        counts[0, row] = tokens
-        counts[1, row] = words
-    return counts
+        _count_tokens_of(data, int(offsets[row]), int(offsets[row + 1]), classes, out[row])
+    return out.T.copy()

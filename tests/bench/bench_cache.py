@@ -31,14 +31,15 @@ def main(pool: str, pipeline: Path) -> None:
     loaded = load_pipeline(pipeline)
     files = list_files([pool])
     with tempfile.TemporaryDirectory() as folder:
-
         said: list[str] = []
 
         def run(name: str, steps: Pipeline, cached: bool) -> tuple[Record, float, float]:
             said.clear()
             wall, cpu = time.perf_counter(), time.process_time()
             cache = f"{folder}/cache" if cached else None
-            record = curate(bind(steps), files, f"{folder}/{name}", CurateOptions(), SerialEngine(), cache=cache, say=said.append)
+            record = curate(
+                bind(steps), files, f"{folder}/{name}", CurateOptions(), SerialEngine(), cache=cache, say=said.append
+            )
             return record, time.perf_counter() - wall, time.process_time() - cpu
 
         run("warm", loaded, False)  # compiles the kernels

@@ -13,6 +13,7 @@ from dclm.dedup.bloom.filter import contains, insert
 from dclm.dedup.bloom.tokens import count_tokens
 from dclm.dedup.hashing import hash_bytes
 from dclm.dedup.minhash.shingles import combine
+from dclm.text.kernels import lean
 
 PARAGRAPH, DOCUMENT, OLD_BOTH, BOTH, EXACT = 0, 1, 2, 3, 4
 
@@ -55,7 +56,7 @@ def num_ngrams(tokens: int, min_ngram: int, max_ngram: int) -> int:
     return 1 if tokens >= min_ngram and tokens > 0 else 0
 
 
-@njit(cache=True, nogil=True)
+@lean
 def count_ngrams(
     data: np.ndarray, offsets: np.ndarray, classes: np.ndarray, mode: int, min_ngram: int, max_ngram: int
 ) -> int:
@@ -72,7 +73,7 @@ def count_ngrams(
     return total
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _num_contained(words: np.ndarray, probes: int, ngrams: np.ndarray) -> int:
     count = 0
     for h in ngrams:
@@ -169,7 +170,7 @@ def judge_both(
     return True
 
 
-@njit(cache=True, nogil=True)
+@lean
 def judge_exact(data: np.ndarray, start: int, end: int, words: np.ndarray, probes: int) -> bool:
     """Whether the whole text is already known; inserts it if not."""
     key, _ = hash_bytes(data, start, end, uint64(0))

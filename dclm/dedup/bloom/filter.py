@@ -11,6 +11,7 @@ from numba import njit, uint64
 
 from dclm.dedup.columns import U64
 from dclm.dedup.hashing import mix
+from dclm.text.kernels import lean
 
 BLOCK_BITS = 512
 _WORDS = BLOCK_BITS // 64
@@ -75,7 +76,7 @@ def _word_and_bit(h: np.uint64) -> tuple[np.uint64, np.uint64]:
     return h >> uint64(61), uint64(1) << ((h >> uint64(55)) & uint64(63))
 
 
-@njit(cache=True, nogil=True)
+@lean
 def contains(words: np.ndarray, probes: int, key: np.uint64) -> bool:
     """Whether `key` was inserted, or appears to have been."""
     base = (key % uint64(len(words) // _WORDS)) * uint64(_WORDS)
@@ -89,7 +90,7 @@ def contains(words: np.ndarray, probes: int, key: np.uint64) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@lean
 def insert(words: np.ndarray, probes: int, key: np.uint64) -> None:
     """Add `key`."""
     base = (key % uint64(len(words) // _WORDS)) * uint64(_WORDS)

@@ -10,6 +10,7 @@ from numba import njit, uint64
 
 from dclm.dedup.columns import U8
 from dclm.dedup.hashing import mix
+from dclm.text.kernels import lean
 from dclm.text.unicode import SPACE, character_before, decode
 from dclm.text.words import next_word
 
@@ -47,7 +48,7 @@ def _is_white(code: int, classes: np.ndarray) -> bool:
     return bool(_BYTES[code] & _BLANK) if code < 128 else bool(classes[code] & SPACE)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def is_blank(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> bool:
     """Whether all characters are whitespace."""
     while at < end:
@@ -57,7 +58,7 @@ def is_blank(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@lean
 def trimmed_end(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> int:
     """The end of `data[start:end]` without trailing whitespace."""
     while start < end:
@@ -90,7 +91,7 @@ class Token(NamedTuple):
     hash: np.uint64
 
 
-@njit(cache=True, nogil=True)
+@lean
 def next_token(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> Token:
     """The first token of `data[at:end]`, where a word begins at `at`; an empty one at `end` if none exists.
 
@@ -148,7 +149,7 @@ def tokenize(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> tup
     return hashes[:count], starts[:count]
 
 
-@njit(cache=True, nogil=True)
+@lean
 def count_tokens(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> int:
     """Number of tokens that `tokenize` finds."""
     count = 0

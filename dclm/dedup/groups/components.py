@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 
 from dclm.dedup.columns import I64, U64, distinct
+from dclm.text.kernels import lean
 
 
 class Links(NamedTuple):
@@ -36,7 +37,7 @@ def _find(parent: np.ndarray, i: int) -> int:
     return i
 
 
-@njit(cache=True, nogil=True)
+@lean
 def unite(parent: np.ndarray, size: np.ndarray, first: np.ndarray, second: np.ndarray, cap: int) -> int:
     """Join the two ends of every edge, in order; the smaller index becomes the root. Returns the refused edges.
 
@@ -57,14 +58,14 @@ def unite(parent: np.ndarray, size: np.ndarray, first: np.ndarray, second: np.nd
     return refused
 
 
-@njit(cache=True, nogil=True)
+@lean
 def flatten(parent: np.ndarray) -> None:
     """Make every entry point directly at its root."""
     for i in range(len(parent)):
         parent[i] = parent[parent[i]]  # roots have the smallest index: those before i are already flat
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _count_linked(keys: np.ndarray) -> int:
     count = 0
     for i in range(1, len(keys)):
@@ -72,7 +73,7 @@ def _count_linked(keys: np.ndarray) -> int:
     return count
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _link_runs(keys: np.ndarray, documents: np.ndarray, first: np.ndarray, second: np.ndarray) -> int:
     start = 0
     count = 0

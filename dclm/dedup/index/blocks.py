@@ -19,6 +19,7 @@ from dclm.core.errors import DataError
 from dclm.core.store import local_file, verified_file
 from dclm.dedup.columns import I64, U64, hashes, ints
 from dclm.dedup.hashing import mix
+from dclm.text.kernels import lean
 
 BLOCK_ROWS = 8192
 SUFFIX = ".blocks.arrow"
@@ -139,7 +140,7 @@ def _sums(columns: Sequence[np.ndarray], starts: I64, ends: I64) -> U64:
     return sums
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _fold(values: np.ndarray, starts: np.ndarray, ends: np.ndarray, sums: np.ndarray) -> np.ndarray:
     """Adds values[starts[i] : ends[i]] to sums[i]. Each value is a bijection of the sum, so that a single changed one
     always changes the result."""

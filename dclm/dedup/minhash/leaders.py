@@ -11,6 +11,7 @@ from numba import int64, njit, uint64
 
 from dclm.dedup.columns import I64, U64
 from dclm.dedup.hashing import mix
+from dclm.text.kernels import lean
 
 Measure = Literal["jaccard", "containment"]
 MISS = 1e-9
@@ -29,7 +30,7 @@ def _least_shared(total: int, threshold: float) -> int:
     return least
 
 
-@njit(cache=True, nogil=True)
+@lean
 def jaccard_reaches(a: np.ndarray, b: np.ndarray, threshold: float) -> bool:
     """Whether |a ∩ b| / |a ∪ b| ≥ threshold ≤ 1, for sorted sets of which at least one is not empty."""
     missing = _least_shared(len(a) + len(b), threshold)
@@ -47,7 +48,7 @@ def jaccard_reaches(a: np.ndarray, b: np.ndarray, threshold: float) -> bool:
     return missing == 0
 
 
-@njit(cache=True, nogil=True)
+@lean
 def containment_index(a: np.ndarray, b: np.ndarray) -> float:
     """|a ∩ b| / |a| of sorted sets, of which `a` is not empty."""
     shared, i, j = 0, 0, 0
@@ -67,7 +68,7 @@ def containments(offsets: np.ndarray, values: np.ndarray, first: np.ndarray, sec
     return found
 
 
-@njit(cache=True, nogil=True)
+@lean
 def jaccard_index(a: np.ndarray, b: np.ndarray) -> float:
     """|a ∩ b| / |a ∪ b| of sorted sets of which at least one is not empty."""
     shared, i, j = 0, 0, 0
@@ -125,7 +126,7 @@ def _find_leaders(
     return leader
 
 
-@njit(cache=True, nogil=True)
+@lean
 def num_probes(keys: np.ndarray, offsets: np.ndarray, start: int, probes: int) -> int:
     """Smallest shingles, at most `probes` per document, in the cluster that begins at `start`."""
     total = 0

@@ -11,6 +11,7 @@ from numba import int64, njit, uint32, uint64
 from dclm.dedup.columns import U64
 from dclm.dedup.hashing import mix
 from dclm.dedup.minhash.alphabet import EXPANDS, SKIP, SPACE, TABLE_SIZE, Normalization, alphabet
+from dclm.text.kernels import lean
 
 Unit = Literal["word", "character", "script"]
 CHARACTER, WORD, SCRIPT = 0, 1, 2
@@ -56,7 +57,7 @@ def spaceless(point: np.uint32) -> bool:
     return bool(0xF900 <= code < 0xFB00 or 0xFF66 <= code < 0xFFA0 or 0x20000 <= code < 0x40000)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def word_hashes(
     data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray, by_script: bool = False
 ) -> int:
@@ -101,7 +102,7 @@ def word_hashes(
     return count
 
 
-@njit(cache=True, nogil=True)
+@lean
 def word_places(data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray) -> int:
     """First byte and end of the words that `word_hashes` hashes, as they occur in the text; returns their number."""
     count = 0
@@ -125,7 +126,7 @@ def word_places(data: np.ndarray, start: int, end: int, table: np.ndarray, out: 
     return count
 
 
-@njit(cache=True, nogil=True)
+@lean
 def character_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, out: np.ndarray) -> int:
     """Write hashes of the characters of `data[start:end]` to `out`; a run of whitespace is one space, none at the
     ends."""
@@ -152,7 +153,7 @@ def character_hashes(data: np.ndarray, start: int, end: int, table: np.ndarray, 
     return count
 
 
-@njit(cache=True, nogil=True)
+@lean
 def combine(tokens: np.ndarray, count: int, ngram: int, out: np.ndarray) -> int:
     """Write hashes of all n-grams of the first `count` tokens to `out` (may be `tokens` itself); returns their number.
 
@@ -176,7 +177,7 @@ def combine(tokens: np.ndarray, count: int, ngram: int, out: np.ndarray) -> int:
     return count - ngram + 1
 
 
-@njit(cache=True, nogil=True)
+@lean
 def shingles(data: np.ndarray, start: int, end: int, table: np.ndarray, unit: int, ngram: int, out: np.ndarray) -> int:
     """Write shingle hashes of one text to `out` (room for one per byte), in text order with repeats; returns their
     number. unit: see `UNITS`."""
@@ -187,7 +188,7 @@ def shingles(data: np.ndarray, start: int, end: int, table: np.ndarray, unit: in
     return combine(out, count, ngram, out)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def room_for(offsets: np.ndarray) -> int:
     """Maximum number of shingles per text of a column: the number of bytes of the longest one.
 

@@ -11,6 +11,7 @@ from dclm.dedup.columns import U32, U64
 from dclm.dedup.hashing import mix
 from dclm.dedup.minhash.shingles import room_for, shingles
 from dclm.text.buffers import Utf8
+from dclm.text.kernels import lean
 
 Bits = Literal[32, 64]
 _CHUNK = 2048  # hashes that stay in the first-level cache while all permutations process them
@@ -43,7 +44,7 @@ def _mix32(h: np.uint32) -> np.uint32:
     return uint32(h ^ (h >> uint32(16)))
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _update32(out: np.ndarray, hashes: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
     for k in range(0, len(a) - 3, 4):  # four at a time: each hash is loaded once for all of them
         a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
@@ -61,7 +62,7 @@ def _update32(out: np.ndarray, hashes: np.ndarray, a: np.ndarray, b: np.ndarray)
             out[k] = min(out[k], uint32(a[k] * hashes[i] + b[k]))
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _update64(out: np.ndarray, hashes: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
     for k in range(0, len(a) - 3, 4):
         a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]

@@ -21,6 +21,7 @@ from dclm.dedup.minhash.alphabet import Normalization, alphabet
 from dclm.dedup.minhash.shingles import UNITS, Unit
 from dclm.dedup.minhash.signatures import Bits, Signatures, permutations, signatures
 from dclm.text.buffers import utf8
+from dclm.text.kernels import lean
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ class Signing:
         return equal
 
 
-@njit(cache=True, nogil=True)
+@lean
 def equal_share(a: np.ndarray, b: np.ndarray) -> float:
     """The fraction of equal values of two signatures of one length."""
     equal = 0

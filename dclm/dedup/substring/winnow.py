@@ -12,6 +12,7 @@ from dclm.dedup.columns import I64, U64
 from dclm.dedup.hashing import mix
 from dclm.dedup.minhash.shingles import combine
 from dclm.text.buffers import Utf8
+from dclm.text.kernels import lean
 from dclm.text.unicode import class_table
 
 _OTHER = np.uint64(0xD1B54A32D192ED03)  # distinguishes tokens in the second hash of a window
@@ -119,7 +120,7 @@ def _longer(values: np.ndarray, size: int) -> np.ndarray:
     return grown
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _count_near(anchors: np.ndarray, bounds: np.ndarray, reach: int) -> int:
     """Maximum number of spans that contain an anchor; fewer if a text ends sooner."""
     total = 0

@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.filters.language.subwords import SEED, Bytes, Ints, ascii_buckets, mix, rank, subword_buckets
+from dclm.text.kernels import lean
 
 Floats = NDArray[np.float32]
 _LESS, _GREATER = 60, 62
@@ -67,7 +68,7 @@ def _starts_with(marked: Bytes, prefix: Bytes) -> bool:
     return same
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _add_rows(hidden: Floats, rows: Floats, wanted: Ints, count: int) -> None:
     flat, dim = rows.reshape(-1), np.uint64(len(hidden))
     for at in range(count):
@@ -76,7 +77,7 @@ def _add_rows(hidden: Floats, rows: Floats, wanted: Ints, count: int) -> None:
             hidden[d] += flat[row + d]
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _sum_text(data: Bytes, start: int, end: int, model: LidArrays, hidden: Floats, marked: Bytes, found: Ints) -> int:
     """Adds the vectors of all words of a line, and of its end, to `hidden`; returns the number of vectors.
 
@@ -141,7 +142,7 @@ def _sum_text(data: Bytes, start: int, end: int, model: LidArrays, hidden: Float
     return inputs
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _best_label(hidden: Floats, model: LidArrays, stack: Ints, scores: Floats) -> tuple[int, np.float32]:
     """The most likely leaf, searched depth first and left first, and its log probability. `stack` and `scores` are
     scratch."""

@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.text.kernels import lean
+
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int32]
 SEED, _PRIME = np.uint32(2166136261), np.uint32(16777619)
@@ -18,7 +20,7 @@ def mix(value: np.uint32, byte: int) -> np.uint32:
     return np.uint32((value ^ signed) * _PRIME)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def hash_bytes(data: Bytes, start: int, end: int) -> np.uint32:
     """fastText's hash of a word."""
     value = SEED
@@ -54,7 +56,7 @@ def rank(present: NDArray[np.uint64], before: Ints, bucket: np.uint32) -> int:
     return int(before[word]) + int(np.int64((bits * np.uint64(0x0101010101010101)) >> np.uint64(56)))
 
 
-@njit(cache=True, nogil=True)
+@lean
 def subword_buckets(
     marked: Bytes,
     length: int,
@@ -86,7 +88,7 @@ def subword_buckets(
     return count
 
 
-@njit(cache=True, nogil=True)
+@lean
 def ascii_buckets(
     marked: Bytes,
     length: int,

@@ -19,7 +19,9 @@ from dclm.filters.columns import string_array, with_edits
 from dclm.filters.lines.table import Lines, any_to_strip, join_lines, split_lines
 from dclm.filters.rules.length import WordKind
 from dclm.text.buffers import utf8
+from dclm.text.kernels import lean
 from dclm.text.segments import count_chars
+from dclm.text.swar import count_ones, eight, in_range, not_ascii, skip_letters
 from dclm.text.unicode import DIGIT, SPACE, UPPER, character_before, class_table, decode
 from dclm.text.words import is_separator, is_space, next_word
 
@@ -61,36 +63,47 @@ class LineFilter(Map):
         return edit
 
 
-@njit(cache=True, nogil=True)
+def choose_by(kernel: Callable[..., None], *options: float) -> Choose:
+    """Keep the lines for which `kernel(data, starts, ends, *options, classes, keep)` leaves True in `keep`."""
+    classes = class_table()
+
+    def choose(data: Bytes, lines: Lines) -> Mask:
+        keep = np.ones(len(lines.starts), np.bool_)
+        kernel(data, lines.starts, lines.ends, *options, classes, keep)
+        return keep
+
+    return choose
+
+
+@lean
 def _class_fraction_at_most(
-    data: Bytes, starts: Ints, ends: Ints, flag: int, most: float, classes: Classes
-) -> NDArray[np.bool_]:
+    data: Bytes, starts: Ints, ends: Ints, flag: int, most: float, classes: Classes, keep: Mask
+) -> None:
     """Per line, whether it is empty or at most this fraction of its characters has the class `flag`.
 
     In ASCII, the class must be one range, as digits and capital letters are.
     """
-    keep = np.ones(len(starts), np.bool_)
     low = high = -1  # of ASCII, the class has all from `low` to `high`
     for code in range(128):
         if classes[code] & flag:
             low, high = code if low < 0 else low, code
-    first, span = np.uint8(low), np.uint8(high - low)
     for line in range(len(starts)):
-        start, end = np.uint64(starts[line]), np.uint64(ends[line])
-        ascii_hits, others = np.int32(0), np.uint8(0)
-        for at in range(start, end):  # without branches, so that it is vectorized
-            ascii_hits += np.int32(np.uint8(data[at] - first) <= span)
-            others |= np.uint8(data[at] & 0x80)
-        length, hits = int(end - start), int(ascii_hits)
-        if others:
-            place, stop = int(starts[line]), int(ends[line])
+        at, end = int(starts[line]), int(ends[line])
+        length = end - at
+        hits = others = 0
+        while at < end:
+            word = eight(data, at, end)
+            hits += count_ones(in_range(word, low, high))
+            others |= not_ascii(word)
+            at += 8
+        if others != 0:
+            at = int(starts[line])
             length = hits = 0
-            while place < stop:
-                code, place = decode(data, place, stop)
+            while at < end:
+                code, at = decode(data, at, end)
                 hits += (classes[code] & flag) != 0
                 length += 1
         keep[line] = length == 0 or hits / length <= most
-    return keep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,10 +119,7 @@ class UppercaseLines(LineFilter):
     """Maximum fraction of uppercase letters among all characters of a kept line."""
 
     def open_lines(self, context: Context) -> Choose:
-        classes = class_table()
-        return lambda data, lines: _class_fraction_at_most(
-            data, lines.starts, lines.ends, UPPER, self.max_ratio, classes
-        )
+        return choose_by(_class_fraction_at_most, UPPER, self.max_ratio)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,32 +135,34 @@ class NumericLines(LineFilter):
     """Maximum fraction of digits (`str.isdigit`) among all characters of a kept line."""
 
     def open_lines(self, context: Context) -> Choose:
-        classes = class_table()
-        return lambda data, lines: _class_fraction_at_most(
-            data, lines.starts, lines.ends, DIGIT, self.max_ratio, classes
-        )
+        return choose_by(_class_fraction_at_most, DIGIT, self.max_ratio)
+
+
+@lean
+def _count_words_of(data: Bytes, starts: Ints, ends: Ints, classes: Classes, counts: Ints, longest: Ints) -> None:
+    for line in range(len(starts)):
+        place, end = int(starts[line]), int(ends[line])
+        words = length = most = 0
+        while place < end:
+            code, after = int(data[place]), place + 1
+            if code >= 0x80:
+                code, after = decode(data, place, end)
+            if (classes[code] & SPACE) != 0:
+                most = max(most, length)
+                length = 0
+                place = after
+            else:
+                words += length == 0
+                place = skip_letters(data, after, end)
+                length += 1 + place - after
+        counts[line], longest[line] = words, max(most, length)
 
 
 @njit(cache=True, nogil=True)
 def count_words(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> tuple[Ints, Ints]:
     """Per line, the number of its `str.split()` words and the length of the longest, in characters."""
-    counts = np.zeros(len(starts), np.int32)
-    longest = np.zeros(len(starts), np.int32)
-    for line in range(len(starts)):
-        place, end = starts[line], ends[line]
-        words = length = most = 0
-        while place < end:
-            if data[place] < 0x80:
-                code, place = int(data[place]), place + 1
-            else:
-                code, place = decode(data, place, end)
-            if (classes[code] & SPACE) != 0:
-                most = max(most, length)
-                length = 0
-            else:
-                words += length == 0
-                length += 1
-        counts[line], longest[line] = words, max(most, length)
+    counts, longest = np.empty(len(starts), np.int32), np.empty(len(starts), np.int32)
+    _count_words_of(data, starts, ends, classes, counts, longest)
     return counts, longest
 
 
@@ -180,12 +192,11 @@ class LineWords(LineFilter):
         return choose
 
 
-@njit(cache=True, nogil=True)
-def _longest_words(data: Bytes, starts: Ints, ends: Ints, unicode: bool, classes: Classes) -> Ints:
-    """Per line, the characters of its longest UAX #29 word, or of fastText's longest token, excluding whitespace."""
-    longest = np.zeros(len(starts), np.int32)
+@lean
+def _short_words(data: Bytes, starts: Ints, ends: Ints, unicode: bool, most: int, classes: Classes, keep: Mask) -> None:
+    """Per line, whether all UAX #29 words, or fastText's tokens, are whitespace or have at most `most` characters."""
     for line in range(len(starts)):
-        place, end = int(starts[line]), int(ends[line])
+        place, end, longest = int(starts[line]), int(ends[line]), 0
         while place < end:
             start = place
             if unicode:
@@ -194,10 +205,10 @@ def _longest_words(data: Bytes, starts: Ints, ends: Ints, unicode: bool, classes
                 while place < end and not is_separator(data[place]):
                     place += 1
                 length = count_chars(data, start, place)
-            if length > longest[line] and not is_space(data, start, place, classes):
-                longest[line] = length
+            if length > longest and not is_space(data, start, place, classes):
+                longest = length
             place += place == start  # for a separator
-    return longest
+        keep[line] = longest <= most
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -220,21 +231,19 @@ class LongWordLines(LineFilter):
         classes = class_table()
 
         def choose(data: Bytes, lines: Lines) -> Mask:
-            if self.words == "whitespace":
-                _, longest = count_words(data, lines.starts, lines.ends, classes)
-            else:
-                longest = _longest_words(data, lines.starts, lines.ends, self.words == "unicode", classes)
+            _, longest = count_words(data, lines.starts, lines.ends, classes)
             chosen: Mask = longest <= self.max_length
             return chosen
 
-        return choose
+        if self.words == "whitespace":
+            return choose
+        return choose_by(_short_words, self.words == "unicode", self.max_length)
 
 
-@njit(cache=True, nogil=True)
-def _ends_in_punctuation(data: Bytes, starts: Ints, ends: Ints, ellipses: bool, classes: Classes) -> Mask:
-    keep = np.ones(len(starts), np.bool_)
+@lean
+def _ends_in_punctuation(data: Bytes, starts: Ints, ends: Ints, ellipses: bool, classes: Classes, keep: Mask) -> None:
     for line in range(len(starts)):
-        start, end = starts[line], ends[line]
+        start, end = int(starts[line]), int(ends[line])
         if start == end:
             continue
         code, place = character_before(data, start, end)
@@ -244,7 +253,6 @@ def _ends_in_punctuation(data: Bytes, starts: Ints, ends: Ints, ellipses: bool, 
         terminal = code == 0x2E or code == 0x21 or code == 0x3F or code == 0x22 or code == 0x2026
         dots = end - start >= 3 and data[end - 1] == 0x2E and data[end - 2] == 0x2E and data[end - 3] == 0x2E
         keep[line] = terminal and (ellipses or not (dots or code == 0x2026))
-    return keep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -261,7 +269,4 @@ class PunctuationLines(LineFilter):
     """Also remove lines that end in `...` or `…`."""
 
     def open_lines(self, context: Context) -> Choose:
-        classes = class_table()
-        return lambda data, lines: _ends_in_punctuation(
-            data, lines.starts, lines.ends, not self.remove_ellipses, classes
-        )
+        return choose_by(_ends_in_punctuation, not self.remove_ellipses)

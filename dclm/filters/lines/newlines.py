@@ -7,38 +7,45 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from dclm.core.config import Count
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import string_array, with_columns
 from dclm.text.buffers import utf8
+from dclm.text.kernels import lean
+from dclm.text.swar import copy_bytes, find_byte
 
 _NEWLINE = 10
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _limit_runs(
-    data: NDArray[np.uint8], offsets: NDArray[np.int32], most: int
-) -> tuple[NDArray[np.uint8], NDArray[np.int32], NDArray[np.int64]]:
-    """The texts with at most `most` newlines in a row: bytes, offsets, number of newlines removed from each."""
-    rows = len(offsets) - 1
-    out = np.empty(offsets[rows] - offsets[0], np.uint8)
-    out_offsets = np.zeros(rows + 1, np.int32)
-    removed = np.zeros(rows, np.int64)
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int32],
+    most: int,
+    out: NDArray[np.uint8],
+    out_offsets: NDArray[np.int32],
+    removed: NDArray[np.int64],
+) -> None:
+    """Write the texts with at most `most` newlines in a row, and the number of newlines removed from each."""
     size = 0
-    for row in range(rows):
-        run = 0
-        for place in range(offsets[row], offsets[row + 1]):
-            run = run + 1 if data[place] == _NEWLINE else 0
-            if run > most:
-                removed[row] += 1
-                continue
-            out[size] = data[place]
-            size += 1
+    for row in range(len(offsets) - 1):
+        copied, end = int(offsets[row]), int(offsets[row + 1])
+        at = find_byte(data, copied, end, _NEWLINE)
+        while at < end:
+            kept = at + most
+            while at < end and data[at] == _NEWLINE:
+                at += 1
+            if at > kept:
+                copy_bytes(out, size, data, copied, kept)
+                size += kept - copied
+                removed[row] += at - kept
+                copied = at
+            at = find_byte(data, at, end, _NEWLINE)
+        copy_bytes(out, size, data, copied, end)
+        size += end - copied
         out_offsets[row + 1] = size
-    return out[:size], out_offsets, removed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,8 +64,10 @@ class Newlines(Map):
     def open(self, context: Context) -> MapFunction:
         def edit(batch: pa.RecordBatch) -> pa.RecordBatch:
             data, offsets = utf8(batch["text"])
-            out, out_offsets, removed = _limit_runs(data, offsets, self.max_consecutive)
-            text = string_array(out, out_offsets) if removed.any() else batch["text"]
+            out, out_offsets = np.empty(offsets[-1] - offsets[0], np.uint8), np.zeros(len(offsets), np.int32)
+            removed = np.zeros(len(batch), np.int64)
+            _limit_runs(data, offsets, self.max_consecutive, out, out_offsets, removed)
+            text = string_array(out[: out_offsets[-1]], out_offsets) if removed.any() else batch["text"]
             return with_columns(batch, {"text": text, "_edits": pa.array(removed)})
 
         return edit

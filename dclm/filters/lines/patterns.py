@@ -10,16 +10,16 @@ from typing import ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numba import njit
 from numpy.typing import NDArray
 
 from dclm.core.arrow import strings, to_list
 from dclm.core.config import Count
 from dclm.curate.step import Context, MapFunction
 from dclm.filters.columns import with_edits
-from dclm.filters.lines.keep import Choose, LineFilter
+from dclm.filters.lines.keep import Choose, LineFilter, choose_by
 from dclm.filters.lines.table import Lines
 from dclm.filters.url.places import is_word
+from dclm.text.kernels import lean
 from dclm.text.scan import Probe, literal_probe, make_probe, matching_rows
 from dclm.text.segments import strip
 from dclm.text.unicode import DIGIT, character_before, class_table, decode
@@ -35,12 +35,11 @@ _COUNTER = re.compile(
 )
 
 
-@njit(cache=True, nogil=True)
-def _may_be_counter(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> Mask:
+@lean
+def _may_be_counter(data: Bytes, starts: Ints, ends: Ints, classes: Classes, maybe: Mask) -> None:
     """Per line, whether its first word character is a digit and its last one an s, as in every counter."""
-    maybe = np.zeros(len(starts), np.bool_)
     for line in range(len(starts)):
-        place, end = starts[line], ends[line]
+        place, end = int(starts[line]), int(ends[line])
         code = 0
         while place < end:
             code, place = decode(data, place, end)
@@ -53,7 +52,6 @@ def _may_be_counter(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> 
             if is_word(code, classes):
                 maybe[line] = code == 0x73 or code == 0x53
                 break
-    return maybe
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,8 +67,9 @@ class CounterLines(LineFilter):
         classes = class_table()
 
         def choose(data: Bytes, lines: Lines) -> Mask:
-            keep = np.ones(len(lines.starts), np.bool_)
-            for line in np.flatnonzero(_may_be_counter(data, lines.starts, lines.ends, classes)):
+            keep, maybe = np.ones(len(lines.starts), np.bool_), np.zeros(len(lines.starts), np.bool_)
+            _may_be_counter(data, lines.starts, lines.ends, classes, maybe)
+            for line in np.flatnonzero(maybe):
                 written = data[lines.starts[line] : lines.ends[line]].tobytes().decode("utf-8", "replace")
                 keep[line] = _COUNTER.search(written.lower()) is None
             return keep
@@ -78,14 +77,12 @@ class CounterLines(LineFilter):
         return choose
 
 
-@njit(cache=True, nogil=True)
-def _not_blank(data: Bytes, starts: Ints, ends: Ints, classes: Classes) -> Mask:
+@lean
+def _not_blank(data: Bytes, starts: Ints, ends: Ints, classes: Classes, keep: Mask) -> None:
     """Per line, whether it is empty or has a non-whitespace character."""
-    keep = np.ones(len(starts), np.bool_)
     for line in range(len(starts)):
-        left, right = strip(data, starts[line], ends[line], classes)
+        left, right = strip(data, int(starts[line]), int(ends[line]), classes)
         keep[line] = left < right or starts[line] == ends[line]
-    return keep
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,15 +119,9 @@ class SubstringLines(LineFilter):
             raise ValueError("`words` must have entries, none of them empty")
 
     def open_lines(self, context: Context) -> Choose:
-        classes, blank_too = class_table(), self.remove == "substring"
-
-        def choose(data: Bytes, lines: Lines) -> Mask:
-            if blank_too:
-                keep: Mask = _not_blank(data, lines.starts, lines.ends, classes)
-                return keep
-            return np.ones(len(lines.starts), np.bool_)
-
-        return choose
+        if self.remove == "substring":
+            return choose_by(_not_blank)
+        return lambda data, lines: np.ones(len(lines.starts), np.bool_)
 
     def open(self, context: Context) -> MapFunction:
         plain = super().open(context)  # correct for every page that contains none of the strings

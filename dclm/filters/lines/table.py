@@ -8,7 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.text.kernels import lean
 from dclm.text.segments import strip
+from dclm.text.swar import count_ones, eight, equal_to, find_byte
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int32]
@@ -24,32 +26,42 @@ class Lines(NamedTuple):
     first: Ints
 
 
+@lean
+def _count_lines(data: Bytes, offsets: Ints, first: Ints) -> None:
+    for row in range(len(offsets) - 1):
+        at, end, count = int(offsets[row]), int(offsets[row + 1]), 1
+        while at < end:
+            count += count_ones(equal_to(eight(data, at, end), _NEWLINE))
+            at += 8
+        first[row + 1] = first[row] + count
+
+
+@lean
+def _find_lines(data: Bytes, offsets: Ints, starts: Ints, ends: Ints) -> None:
+    line = 0
+    for row in range(len(offsets) - 1):
+        at, end = int(offsets[row]), int(offsets[row + 1])
+        while True:
+            starts[line] = at
+            at = find_byte(data, at, end, _NEWLINE)
+            ends[line] = at
+            line += 1
+            if at == end:
+                break
+            at += 1
+
+
 @njit(cache=True, nogil=True)
 def split_lines(data: Bytes, offsets: Ints) -> tuple[Ints, Ints, Ints]:
     """The fields of `Lines`. An empty text has one empty line."""
-    rows = len(offsets) - 1
-    first = np.zeros(rows + 1, np.int32)
-    for row in range(rows):
-        count = 1
-        for place in range(offsets[row], offsets[row + 1]):
-            count += data[place] == _NEWLINE
-        first[row + 1] = first[row] + count
-    starts = np.empty(first[rows], np.int32)
-    ends = np.empty(first[rows], np.int32)
-    line = 0
-    for row in range(rows):
-        starts[line] = offsets[row]
-        for place in range(offsets[row], offsets[row + 1]):
-            if data[place] == _NEWLINE:
-                ends[line] = place
-                line += 1
-                starts[line] = place + 1
-        ends[line] = offsets[row + 1]
-        line += 1
+    first = np.zeros(len(offsets), np.int32)
+    _count_lines(data, offsets, first)
+    starts, ends = np.empty(first[-1], np.int32), np.empty(first[-1], np.int32)
+    _find_lines(data, offsets, starts, ends)
     return starts, ends, first
 
 
-@njit(cache=True, nogil=True)
+@lean
 def any_to_strip(data: Bytes, offsets: Ints, classes: Classes) -> bool:
     """Whether any text begins or ends with whitespace."""
     for row in range(len(offsets) - 1):

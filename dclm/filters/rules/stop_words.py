@@ -14,6 +14,7 @@ from dclm.core.arrow import strings, to_list
 from dclm.filters.url.word_trie import build_trie, longest_word
 from dclm.text.buffers import utf8
 from dclm.text.fold import fold, fold_word
+from dclm.text.kernels import lean
 from dclm.text.lower import lower
 from dclm.text.stop_lists import StopList, find_stop_list, shipped_languages
 from dclm.text.unicode import SPACE, class_table, decode
@@ -88,7 +89,7 @@ def _lists(batch: pa.RecordBatch, stop_words: str | Sequence[str]) -> tuple[list
     return lists, np.array([*numbers, _NO_LIST], np.int64)[places]
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _is_match(
     data: Bytes, start: int, end: int, classes: Classes, first: Ints, edges: Bytes, targets: Ints, word: Ints
 ) -> int:

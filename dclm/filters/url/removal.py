@@ -18,7 +18,8 @@ from dclm.filters.columns import string_array, with_edits
 from dclm.filters.url.word_lists import fold_case, load_words
 from dclm.filters.url.word_trie import build_trie, longest_word
 from dclm.text.buffers import utf8
-from dclm.text.scan import make_probe, matching_rows
+from dclm.text.kernels import lean
+from dclm.text.swar import copy_bytes, find_byte
 from dclm.text.unicode import SPACE, character_before, class_table
 
 Bytes = NDArray[np.uint8]
@@ -35,12 +36,11 @@ _MAX_HOST = 256  # number of characters searched before the dot, as in the refer
 _MAX_SPACES = 10
 _DOT = 46
 _IPV4 = re.compile(r"\s{0,10}\b((https?|ftp)://)?(?:[0-2]?[0-9]{1,2}\.){3}[0-2]?[0-9]{1,2}[-a-zA-Z0-9()@:%_+.~#?&/=]*")
-_IPV4_MARK = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
-_DIGIT, _POINT = (0, 48, 57), (0, _DOT, _DOT)
-_IPV4_PROBES = [make_probe(_DIGIT, _POINT, *[_DIGIT] * count, _POINT) for count in (1, 2, 3)]
+_IPV4_DIGITS = re.compile(r"(?:[0-2]?[0-9]{1,2}\.){3}[0-2]?[0-9]")
+_MOST_BEFORE = _MAX_SPACES + len("https://")
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _scheme_before(data: Bytes, start: int, host: int) -> int:
     """Start of the `http://`, `https://` or `ftp://` that ends at `host`, or `host` if none exists."""
     if host - start < 6 or data[host - 1] != 47 or data[host - 2] != 47 or data[host - 3] != 58:
@@ -55,7 +55,7 @@ def _scheme_before(data: Bytes, start: int, host: int) -> int:
     return host
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _spaces_before(data: Bytes, start: int, place: int, classes: Classes) -> int:
     """The start of the at most ten whitespace characters before `place`."""
     for _ in range(_MAX_SPACES):
@@ -68,7 +68,7 @@ def _spaces_before(data: Bytes, start: int, place: int, classes: Classes) -> int
     return place
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _find_url(
     data: Bytes,
     start: int,
@@ -84,10 +84,13 @@ def _find_url(
     """The first URL in `data[start:end]` from `place` on that does not split a host: (its start, its end), or (-1,
     end)."""
     while place < end:
-        if kinds[data[place]] & _HOST == 0:
-            place += 1
-            continue
-        host, url_host, url, url_end = place, place, -1, -1
+        dot = find_byte(data, place, end, _DOT)
+        if dot == end:
+            break
+        host, url, url_end = dot, -1, -1
+        while host > place and kinds[data[host - 1]] & _HOST:
+            host -= 1
+        place, url_host = dot, host
         while place < end and kinds[data[place]] & _HOST:
             if data[place] == _DOT and place > host and (url < 0 or place - url_host <= _MAX_HOST):
                 found, after = longest_word(data, start, end, place + 1, classes, True, first, edges, targets, word)
@@ -104,7 +107,7 @@ def _find_url(
     return -1, end
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _remove_urls(
     data: Bytes,
     offsets: Ints,
@@ -115,29 +118,27 @@ def _remove_urls(
     edges: Bytes,
     targets: Ints,
     word: Ints,
-) -> tuple[Bytes, Ints, NDArray[np.int64]]:
-    """The texts without URLs in the rows that are `wanted`, and the number of URLs removed from each."""
-    rows = len(offsets) - 1
-    out = np.empty(offsets[rows] - offsets[0], np.uint8)
-    out_offsets = np.zeros(rows + 1, np.int32)
-    removed = np.zeros(rows, np.int64)
+    out: Bytes,
+    out_offsets: Ints,
+    removed: NDArray[np.int64],
+) -> None:
+    """Write the texts without URLs in the rows that are `wanted`, and the number of URLs removed from each."""
     size = 0
-    for row in range(rows):
-        start, end = offsets[row], offsets[row + 1]
+    for row in range(len(offsets) - 1):
+        start, end = int(offsets[row]), int(offsets[row + 1])
         copied = place = start
         while wanted[row] and place < end:
             url, after = _find_url(data, start, end, place, kinds, classes, first, edges, targets, word)
             if url < 0:
                 break
             url = max(_spaces_before(data, copied, url, classes), copied)
-            out[size : size + url - copied] = data[copied:url]
+            copy_bytes(out, size, data, copied, url)
             size += url - copied
             copied = place = after
             removed[row] += 1
-        out[size : size + end - copied] = data[copied:end]
+        copy_bytes(out, size, data, copied, end)
         size += end - copied
         out_offsets[row + 1] = size
-    return out[:size], out_offsets, removed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -178,9 +179,11 @@ class UrlRemoval(Map):
         def remove(batch: pa.RecordBatch) -> pa.RecordBatch:
             text = strings(batch["text"])
             data, offsets = utf8(text)
-            out, out_offsets, removed = _remove_urls(data, offsets, guard(text), kinds, classes, *nodes)
+            out, out_offsets = np.empty(offsets[-1] - offsets[0], np.uint8), np.zeros(len(offsets), np.int32)
+            removed = np.zeros(len(text), np.int64)
+            _remove_urls(data, offsets, guard(text), kinds, classes, *nodes, out, out_offsets, removed)
             if removed.any():
-                text = string_array(out, out_offsets)
+                text = string_array(out[: out_offsets[-1]], out_offsets)
             text, addresses = _remove_addresses(text)
             drop = pc.equal(pc.binary_length(text), pa.scalar(0))
             return with_edits(batch, text, pa.array(removed + addresses), drop)
@@ -188,12 +191,58 @@ class UrlRemoval(Map):
         return remove
 
 
+@njit(inline="always")
+def _is_digit(byte: int) -> bool:
+    return 48 <= byte <= 57
+
+
+@lean
+def _number_after(data: Bytes, dot: int, end: int) -> int:
+    """The place after the one to three digits that follow a dot, or `end`."""
+    at = dot + 1
+    while at < end and at <= dot + 3 and _is_digit(data[at]):
+        at += 1
+    return at if at > dot + 1 else end
+
+
+@lean
+def _find_candidates(data: Bytes, offsets: Ints, found: NDArray[np.bool_]) -> None:
+    """Mark the rows that contain a digit, a dot, one to three digits, a dot, one to three digits, a dot, a digit."""
+    for row in range(len(offsets) - 1):
+        start, end = int(offsets[row]), int(offsets[row + 1])
+        dot = find_byte(data, start, end, _DOT)
+        while dot < end and not found[row]:
+            if dot > start and _is_digit(data[dot - 1]):
+                second = _number_after(data, dot, end)
+                if second < end and data[second] == _DOT:
+                    third = _number_after(data, second, end)
+                    found[row] = third + 1 < end and data[third] == _DOT and _is_digit(data[third + 1])
+            dot = find_byte(data, dot + 1, end, _DOT)
+
+
 def _remove_addresses(text: pa.StringArray) -> tuple[pa.StringArray, NDArray[np.int64]]:
     """The texts without IPv4 addresses, and the number removed from each."""
-    candidates = matching_rows(text, _IPV4_MARK, _IPV4_PROBES)
+    candidates = np.zeros(len(text), np.bool_)
+    _find_candidates(*utf8(text), candidates)
     removed = np.zeros(len(text), np.int64)
-    if not pc.any(candidates, min_count=0).as_py():
+    if not candidates.any():
         return text, removed
-    edited = [_IPV4.subn("", value) for value in to_list(text.filter(candidates))]
-    removed[candidates.to_numpy(zero_copy_only=False)] = [count for _, count in edited]
-    return pc.replace_with_mask(text, candidates, pa.array([value for value, _ in edited], pa.string())), removed
+    mask = pa.array(candidates)
+    edited = [_without_addresses(page) for page in to_list(text.filter(mask))]
+    removed[candidates] = [count for _, count in edited]
+    return pc.replace_with_mask(text, mask, pa.array([page for page, _ in edited], pa.string())), removed
+
+
+def _without_addresses(page: str) -> tuple[str, int]:
+    """`_IPV4.subn("", page)`; the expression is tried only where it can match: right before four numbers."""
+    kept, copied, count = [], 0, 0
+    digits = _IPV4_DIGITS.search(page)
+    while digits is not None:
+        starts = range(max(copied, digits.start() - _MOST_BEFORE), digits.start() + 1)
+        found = next((match for at in starts if (match := _IPV4.match(page, at)) is not None), None)
+        if found is not None:
+            kept.append(page[copied : found.start()])
+            copied = found.end()
+            count += 1
+        digits = _IPV4_DIGITS.search(page, digits.start() + 1 if found is None else copied)
+    return "".join([*kept, page[copied:]]), count

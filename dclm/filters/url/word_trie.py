@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.filters.url.places import is_boundary
+from dclm.text.kernels import lean
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int32]
@@ -53,7 +54,7 @@ def build_trie(words: Iterable[str]) -> Trie:
     return Trie(first, edges, targets, np.array(word, np.int32))
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _step(first: Ints, edges: Bytes, targets: Ints, node: int, byte: int) -> int:
     for edge in range(first[node], first[node + 1]):
         if edges[edge] == byte:
@@ -61,7 +62,7 @@ def _step(first: Ints, edges: Bytes, targets: Ints, node: int, byte: int) -> int
     return -1
 
 
-@njit(cache=True, nogil=True)
+@lean
 def longest_word(
     data: Bytes,
     start: int,

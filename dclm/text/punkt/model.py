@@ -12,7 +12,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.core.errors import AssetError
-from dclm.text.interning import EMPTY, hash_span, intern_span, num_slots
+from dclm.text.interning import EMPTY, first_slot, intern_span, num_slots, value_of_span
+from dclm.text.kernels import lean
 
 ABBREVIATION = 1
 """Bits of `PunktModel.flags`; the orthographic contexts have the numbers of the published models."""
@@ -101,7 +102,7 @@ def _intern(data: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[NDArray[n
     return slots, spans
 
 
-@njit(cache=True, nogil=True)
+@lean
 def find_type(data: NDArray[np.uint8], start: int, end: int, model: PunktModel, word: NDArray[np.uint8]) -> int:
     """The number of the type that equals the text in lower case, -1 if none does; `word` has room for `longest`
     bytes."""
@@ -121,7 +122,7 @@ def find_type(data: NDArray[np.uint8], start: int, end: int, model: PunktModel, 
         word[length] = byte
         length += 1
     mask = len(model.slots) - 1
-    slot = int(np.int64(hash_span(word, 0, length))) & mask
+    slot = first_slot(value_of_span(word, 0, length), model.slots)
     while model.slots[slot] != EMPTY:
         known = int(model.slots[slot])
         first = int(model.spans[known]) >> 32

@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.text.kernels import lean
 from dclm.text.punkt.model import PunktModel
 from dclm.text.punkt.tokens import BEHIND, CLOSER, DASH, END, KINDS, breaks, skip_space
 from dclm.text.segments import strip
@@ -33,7 +34,7 @@ def count_sentences(data: Bytes, offsets: NDArray[np.int32], classes: Classes, m
     return out
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _count(data: Bytes, start: int, end: int, classes: Classes, model: PunktModel, room: Bytes) -> int:
     num = 0
     first, last = start, start  # the sentence that is complete except for closing marks after it
@@ -55,7 +56,7 @@ def _count(data: Bytes, start: int, end: int, classes: Classes, model: PunktMode
     return num + (known > sentence or _is_text(data, first, last, classes)) + _is_text(data, known, stop, classes)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _next_mark(data: Bytes, at: int, end: int, classes: Classes) -> tuple[int, int, int]:
     """(position of the next possible end, end of the text after it, start of the next word or -1).
 
@@ -72,7 +73,7 @@ def _next_mark(data: Bytes, at: int, end: int, classes: Classes) -> tuple[int, i
     return end, end, -1
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _word_start(data: Bytes, before: int, mark: int, known: int) -> int:
     """After the last ASCII whitespace between the previous mark and this one; otherwise where the word before it
     begins."""
@@ -82,7 +83,7 @@ def _word_start(data: Bytes, before: int, mark: int, known: int) -> int:
     return known
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _word_end(data: Bytes, at: int, end: int, classes: Classes) -> int:
     while at < end:
         code, after = decode(data, at, end)
@@ -92,12 +93,12 @@ def _word_end(data: Bytes, at: int, end: int, classes: Classes) -> int:
     return at
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _is_text(data: Bytes, at: int, end: int, classes: Classes) -> bool:
     return skip_space(data, at, end, classes) < end
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _skip_closers(data: Bytes, start: int, end: int, classes: Classes) -> int:
     """After the marks (and whitespace) that close the previous sentence; `start` if none exist.
 

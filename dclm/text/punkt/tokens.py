@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.text.kernels import lean
 from dclm.text.punkt.model import (
     ABBREVIATION,
     ANY_LOWER,
@@ -33,7 +34,7 @@ Bytes = NDArray[np.uint8]
 Classes = NDArray[np.uint16]
 
 
-@njit(cache=True, nogil=True)
+@lean
 def space_end(data: Bytes, at: int, end: int, classes: Classes) -> int:
     """After the whitespace character at `at`; `at` if it is not whitespace, or the end."""
     if at >= end:
@@ -42,7 +43,7 @@ def space_end(data: Bytes, at: int, end: int, classes: Classes) -> int:
     return after if classes[code] & SPACE else at
 
 
-@njit(cache=True, nogil=True)
+@lean
 def skip_space(data: Bytes, at: int, end: int, classes: Classes) -> int:
     after = space_end(data, at, end, classes)
     while after > at:
@@ -51,7 +52,7 @@ def skip_space(data: Bytes, at: int, end: int, classes: Classes) -> int:
     return at
 
 
-@njit(cache=True, nogil=True)
+@lean
 def breaks(data: Bytes, at: int, end: int, classes: Classes, model: PunktModel, room: Bytes) -> bool:
     """Whether any token but the last of data[at:end] ends a sentence."""
     start, stop = _next_token(data, at, end, classes)
@@ -71,7 +72,7 @@ def breaks(data: Bytes, at: int, end: int, classes: Classes, model: PunktModel, 
     return False
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _dots_end(data: Bytes, at: int, end: int, classes: Classes) -> int:
     """After `-{2,}`, `\\.{2,}` or `(?:\\.\\s){2,}\\.` at `at`; `at` if none of them matches."""
     mark = data[at]
@@ -92,7 +93,7 @@ def _dots_end(data: Bytes, at: int, end: int, classes: Classes) -> int:
     return stop if dots >= 3 else at
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _ends_word(data: Bytes, at: int, end: int, classes: Classes) -> bool:
     """Whether a mark, several dots or dashes, whitespace or the end is at `at`."""
     if at >= end or KINDS[data[at]] & BEHIND:
@@ -106,7 +107,7 @@ def _ends_word(data: Bytes, at: int, end: int, classes: Classes) -> bool:
     return space_end(data, at, end, classes) > at
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _next_token(data: Bytes, at: int, end: int, classes: Classes) -> tuple[int, int]:
     """The next token at or after `at`: several dots or dashes, a word without the punctuation after it, a mark."""
     at = skip_space(data, at, end, classes)
@@ -128,7 +129,7 @@ def _next_token(data: Bytes, at: int, end: int, classes: Classes) -> tuple[int, 
 _PLAIN, _BREAK, _ABBREVIATED, _ELLIPSIS = 0, 1, 2, 3
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _first_pass(data: Bytes, start: int, stop: int, model: PunktModel, room: Bytes) -> int:
     """The kind of the token, considered alone."""
     if start == stop:
@@ -151,12 +152,12 @@ def _first_pass(data: Bytes, start: int, stop: int, model: PunktModel, room: Byt
     return _ABBREVIATED if known >= 0 and model.flags[known] & ABBREVIATION else _BREAK
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _is_decimal(code: int, classes: Classes) -> bool:
     return bool(classes[code] & DIGIT) and (classes[code] & WB_MASK == WB_NUMERIC or 0xFF10 <= code <= 0xFF19)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _is_number(data: Bytes, at: int, stop: int, classes: Classes) -> bool:
     """Expression: ^-?[.,]?\\d[\\d,.-]*\\.?$"""
     at += data[at] == DASH
@@ -173,7 +174,7 @@ def _is_number(data: Bytes, at: int, stop: int, classes: Classes) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _type(
     data: Bytes, start: int, stop: int, without_stop: bool, classes: Classes, model: PunktModel, room: Bytes
 ) -> int:
@@ -184,7 +185,7 @@ def _type(
     return find_type(data, start, stop, model, room)
 
 
-@njit(cache=True, nogil=True)
+@lean
 def _starts_sentence(first: int, is_mark: bool, flags: int) -> int:
     """What the spelling of a word (the class of its first character, its contexts in training) suggests."""
     if is_mark:
