@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit, uint64
 
 from dclm.text.kernels import lean
+from dclm.text.swar import eight
 
 _C1 = np.uint64(0x87C37B91114253D5)  # MurmurHash3 x64 128, Appleby, public domain
 _C2 = np.uint64(0x4CF5AD432745937F)
@@ -33,14 +34,7 @@ def _rotate(x: np.uint64, bits: int) -> np.uint64:
 @njit(cache=True, nogil=True, inline="always")
 def _read(data: np.ndarray, at: int, end: int) -> np.uint64:
     """Up to eight bytes at `at`, little-endian, zeros beyond `end`."""
-    value = uint64(0)
-    if at + 8 <= end:
-        for i in range(8):
-            value |= uint64(data[at + i]) << uint64(8 * i)
-    else:
-        for i in range(max(0, end - at)):
-            value |= uint64(data[at + i]) << uint64(8 * i)
-    return value
+    return eight(data, at, end) if at < end else uint64(0)
 
 
 @lean
@@ -49,11 +43,13 @@ def hash_bytes(data: np.ndarray, start: int, end: int, seed: np.uint64) -> tuple
     h1 = uint64(seed)
     h2 = uint64(seed)
     whole = start + (end - start) // 16 * 16
-    for at in range(start, whole, 16):
+    at = int(start)
+    while at < whole:
         h1 ^= _rotate(_read(data, at, end) * _C1, 31) * _C2
         h1 = (_rotate(h1, 27) + h2) * uint64(5) + uint64(0x52DCE729)
         h2 ^= _rotate(_read(data, at + 8, end) * _C2, 33) * _C1
         h2 = (_rotate(h2, 31) + h1) * uint64(5) + uint64(0x38495AB5)
+        at += 16
     h2 ^= _rotate(_read(data, whole + 8, end) * _C2, 33) * _C1
     h1 ^= _rotate(_read(data, whole, end) * _C1, 31) * _C2
     h1 ^= uint64(end - start)

@@ -143,6 +143,18 @@ def skip_letters(data: NDArray[np.uint8], at: int, end: int) -> int:
 
 
 @njit(inline="always")
+def skip_letters_and_digits(data: NDArray[np.uint8], at: int, end: int) -> int:
+    """After the A … Z, a … z and 0 … 9 that start at `at`."""
+    while at < end:
+        word = eight(data, at, end)
+        others = ~(letters(word) | in_range(word, 48, 57)) & _HIGH
+        if others != _ZERO:
+            return min(at + first_of(others), end)
+        at += 8
+    return end
+
+
+@njit(inline="always")
 def skip_above(data: NDArray[np.uint8], at: int, end: int, most: int) -> int:
     """After the bytes above `most` < 127 that start at `at`."""
     while at < end:

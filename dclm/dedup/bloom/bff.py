@@ -14,6 +14,7 @@ from dclm.dedup.bloom.tokens import count_tokens
 from dclm.dedup.hashing import hash_bytes
 from dclm.dedup.minhash.shingles import combine
 from dclm.text.kernels import lean
+from dclm.text.swar import count_ones, eight, equal_to, find_byte
 
 PARAGRAPH, DOCUMENT, OLD_BOTH, BOTH, EXACT = 0, 1, 2, 3, 4
 
@@ -21,29 +22,36 @@ PARAGRAPH, DOCUMENT, OLD_BOTH, BOTH, EXACT = 0, 1, 2, 3, 4
 @njit(cache=True, nogil=True, inline="always")
 def _unit_end(data: np.ndarray, start: int, end: int) -> int:
     """The end of the paragraph that begins at `start`: before the next newline."""
-    stop = start + 1
-    while stop < end and data[stop] != 10:
-        stop += 1
-    return stop
+    return find_byte(data, start + 1, end, 10)
+
+
+@lean
+def _count_newlines(data: np.ndarray, at: int, end: int) -> int:
+    count = 0
+    while at < end:
+        count += count_ones(equal_to(eight(data, at, end), 10))
+        at += 8
+    return count
+
+
+@lean
+def _find_newlines(data: np.ndarray, at: int, end: int, bounds: np.ndarray) -> None:
+    number = 1
+    at = find_byte(data, at, end, 10)
+    while at < end:
+        bounds[number] = at
+        number += 1
+        at = find_byte(data, at + 1, end, 10)
 
 
 @njit(cache=True, nogil=True)
 def cut(data: np.ndarray, start: int, end: int, lines: bool) -> np.ndarray:
     """Bounds of a document's units: the whole text, or its paragraphs, each but the first with the newline before
     it."""
-    count = 2
+    bounds = np.empty(2 + _count_newlines(data, start, end) if lines else 2, np.int64)
+    bounds[0], bounds[-1] = start, end
     if lines:
-        for i in range(start, end):
-            count += data[i] == 10
-    bounds = np.empty(count, np.int64)
-    bounds[0] = start
-    n = 1
-    if lines:
-        for i in range(start, end):
-            if data[i] == 10:
-                bounds[n] = i
-                n += 1
-    bounds[n] = end
+        _find_newlines(data, start, end, bounds)
     return bounds
 
 
@@ -74,18 +82,19 @@ def count_ngrams(
 
 
 @lean
-def _num_contained(words: np.ndarray, probes: int, ngrams: np.ndarray) -> int:
-    count = 0
-    for h in ngrams:
-        count += contains(words, probes, h)
-    return count
+def _num_contained(words: np.ndarray, probes: int, ngrams: np.ndarray, count: int) -> int:
+    contained = 0
+    for i in range(count):
+        contained += contains(words, probes, ngrams[i])
+    return contained
 
 
-@njit(cache=True, nogil=True)
+@lean
 def judge_units(
     bounds: np.ndarray,
     hashes: np.ndarray,
     starts: np.ndarray,
+    ngrams: np.ndarray,
     removed: np.ndarray,
     whole: bool,
     min_ngram: int,
@@ -98,9 +107,8 @@ def judge_units(
     n-grams become known.
 
     With `whole` (old-both), all units are finally removed if the same holds for all n-grams of the document together;
-    insertions by its surviving units stay. A unit without n-grams is always kept.
+    insertions by its surviving units stay. A unit without n-grams is always kept. ngrams: room for as many as hashes.
     """
-    ngrams = np.empty(max(1, len(hashes)), np.uint64)
     total, total_contained, token = 0, 0, 0
     for unit in range(len(bounds) - 1):
         first = token
@@ -110,14 +118,14 @@ def judge_units(
         if count == 0:
             continue
         combine(hashes[first:token], token - first, max_ngram, ngrams)
-        contained = _num_contained(words, probes, ngrams[:count])
+        contained = _num_contained(words, probes, ngrams, count)
         total += count
         total_contained += contained
         if contained / count > threshold:
             removed[unit] = True
         else:
-            for h in ngrams[:count]:
-                insert(words, probes, h)
+            for i in range(count):
+                insert(words, probes, ngrams[i])
     if whole and total > 0 and total_contained / total > threshold:
         removed[:] = True
 

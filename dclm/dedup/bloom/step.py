@@ -23,6 +23,8 @@ from dclm.dedup.columns import I64, U8, U64, Bool
 from dclm.dedup.index.indexed import Indexed, addresses
 from dclm.dedup.memory import FRACTION, room_bytes, show_bytes
 from dclm.text.buffers import utf8
+from dclm.text.kernels import lean
+from dclm.text.swar import copy_bytes
 from dclm.text.unicode import class_table
 
 Mode = Literal["paragraph", "document", "old-both", "both", "exact"]
@@ -149,6 +151,24 @@ def _with_result(batch: pa.RecordBatch, left: _Left) -> pa.RecordBatch:
     return batch
 
 
+@lean
+def _copy_kept(
+    data: np.ndarray, bounds: np.ndarray, removed: np.ndarray, out: np.ndarray, filled: int
+) -> tuple[int, int]:
+    """(where the output ends after the kept units, number of removed units)"""
+    num_removed = unit = 0
+    while unit < len(removed):
+        first = unit
+        while unit < len(removed) and not removed[unit]:
+            unit += 1
+        copy_bytes(out, filled, data, bounds[first], bounds[unit])
+        filled += bounds[unit] - bounds[first]
+        if unit < len(removed):
+            num_removed += 1
+            unit += 1
+    return filled, num_removed
+
+
 @njit(cache=True, nogil=True)
 def _deduplicate(
     data: np.ndarray,
@@ -180,14 +200,11 @@ def _deduplicate(
                 trim = bff.judge_both(bounds, hashes, starts, removed, min_ngram, max_ngram, threshold, words, probes)
             else:
                 whole = mode == bff.OLD_BOTH
-                bff.judge_units(bounds, hashes, starts, removed, whole, min_ngram, max_ngram, threshold, words, probes)
-        for unit in range(len(removed)):
-            if removed[unit]:
-                counts[row] += 1
-            else:
-                length = bounds[unit + 1] - bounds[unit]
-                out[filled : filled + length] = data[bounds[unit] : bounds[unit + 1]]
-                filled += length
+                ngrams = np.empty(len(hashes), np.uint64)
+                bff.judge_units(
+                    bounds, hashes, starts, ngrams, removed, whole, min_ngram, max_ngram, threshold, words, probes
+                )
+        filled, counts[row] = _copy_kept(data, bounds, removed, out, filled)
         if trim:
             filled = trimmed_end(out, out_offsets[row], filled, classes)
         dropped[row] = is_blank(out, out_offsets[row], filled, classes)

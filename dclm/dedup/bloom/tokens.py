@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import string
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit, uint64
@@ -11,6 +10,7 @@ from numba import njit, uint64
 from dclm.dedup.columns import U8
 from dclm.dedup.hashing import mix
 from dclm.text.kernels import lean
+from dclm.text.swar import skip_letters_and_digits
 from dclm.text.unicode import SPACE, character_before, decode
 from dclm.text.words import next_word
 
@@ -83,17 +83,9 @@ def _breaks(data: np.ndarray, first: int, stop: int, end: int) -> bool:
     return after not in (_JOINER, _BEYOND)
 
 
-class Token(NamedTuple):
-    """Bytes `start` … `end`, and their hash (FNV-1a)."""
-
-    start: int
-    end: int
-    hash: np.uint64
-
-
 @lean
-def next_token(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> Token:
-    """The first token of `data[at:end]`, where a word begins at `at`; an empty one at `end` if none exists.
+def next_token(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> tuple[int, int]:
+    """Start and end of the first token of `data[at:end]`, where a word begins at `at`; (end, end) if none exists.
 
     Words are those of `dclm.text.words.next_word`. Whitespace, runs of letters and digits and single characters are
     decided here if they are ASCII and the next character does not join them, which covers nearly everything in most
@@ -109,21 +101,40 @@ def next_token(data: np.ndarray, at: int, end: int, classes: np.ndarray) -> Toke
                 at = stop
                 continue
             stop = at
-        h = _START
-        if stop > at:
-            h = (h ^ uint64(data[at])) * _PRIME
-            while first == _ALPHANUMERIC and stop < end and _kind(data, stop) == _ALPHANUMERIC:
-                h = (h ^ uint64(data[stop])) * _PRIME
-                stop += 1
+        elif first == _ALPHANUMERIC:
+            stop = skip_letters_and_digits(data, stop, end)
         if stop == at or not _breaks(data, first, stop, end):
-            hashed, stop = stop, int(next_word(data, at, end, classes)[0])
+            stop = int(next_word(data, at, end, classes)[0])
             if is_blank(data, at, stop, classes):
                 at = stop
                 continue
-            for i in range(hashed, stop):
-                h = (h ^ uint64(data[i])) * _PRIME
-        return Token(at + _WIDE, stop + _WIDE, h)
-    return Token(end + _WIDE, end + _WIDE, _START)
+        return at + _WIDE, stop + _WIDE
+    return end + _WIDE, end + _WIDE
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _hash(data: np.ndarray, start: int, end: int) -> np.uint64:
+    """FNV-1a, mixed."""
+    h = _START
+    while start < end:
+        h = (h ^ uint64(data[start])) * _PRIME
+        start += 1
+    return mix(h)
+
+
+@lean
+def _take_tokens(
+    data: np.ndarray, at: int, end: int, classes: np.ndarray, hashes: np.ndarray, starts: np.ndarray, count: int
+) -> tuple[int, int]:
+    """Write tokens from number `count` on, until there are no more or the room is used up: (where to continue, number
+    of tokens)."""
+    while count < len(hashes):
+        start, at = next_token(data, at, end, classes)
+        if start == end:
+            return end + _WIDE, count
+        hashes[count], starts[count] = _hash(data, start, at), start
+        count += 1
+    return at + _WIDE, count
 
 
 @njit(cache=True, nogil=True)
@@ -138,14 +149,10 @@ def tokenize(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> tup
     """Hash and first byte of each token of `data[start:end]`."""
     hashes = np.empty(max(16, (end - start) // 4), np.uint64)
     starts = np.empty(len(hashes), np.int64)
-    count = 0
-    token = next_token(data, start, end, classes)
-    while token.start < end:
-        if count == len(hashes):
-            hashes, starts = _grow(hashes), _grow(starts)
-        hashes[count], starts[count] = mix(token.hash), token.start
-        count += 1
-        token = next_token(data, token.end, end, classes)
+    at, count = _take_tokens(data, start, end, classes, hashes, starts, 0)
+    while at < end:
+        hashes, starts = _grow(hashes), _grow(starts)
+        at, count = _take_tokens(data, at, end, classes, hashes, starts, count)
     return hashes[:count], starts[:count]
 
 
@@ -153,8 +160,8 @@ def tokenize(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> tup
 def count_tokens(data: np.ndarray, start: int, end: int, classes: np.ndarray) -> int:
     """Number of tokens that `tokenize` finds."""
     count = 0
-    token = next_token(data, start, end, classes)
-    while token.start < end:
+    start, at = next_token(data, start, end, classes)
+    while start < end:
         count += 1
-        token = next_token(data, token.end, end, classes)
+        start, at = next_token(data, at, end, classes)
     return count
