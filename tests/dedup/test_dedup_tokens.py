@@ -34,10 +34,10 @@ def bytes_of(text: str) -> np.ndarray:
 
 def tokens(text: str) -> list[Span]:
     data = bytes_of(text)
-    at, found = 0, []
-    while (token := next_token(data, at, len(data), class_table())).start < len(data):
-        at = int(token.end)
-        found.append(Span(int(token.start), at))
+    token, found = Span(*next_token(data, 0, len(data), class_table())), []
+    while token.start < len(data):
+        found.append(token)
+        token = Span(*next_token(data, token.end, len(data), class_table()))
     assert token.end == len(data)
     return found
 
