@@ -79,11 +79,7 @@ def _add_rows(hidden: Floats, rows: Floats, wanted: Ints, count: int) -> None:
 
 @lean
 def _sum_text(data: Bytes, start: int, end: int, model: LidArrays, hidden: Floats, marked: Bytes, found: Ints) -> int:
-    """Adds the vectors of all words of a line, and of its end, to `hidden`; returns the number of vectors.
-
-    Arrays are taken out of the model once: each use of a field costs two atomic operations, which is most of the time
-    if it is done for every word.
-    """
+    """Adds the vectors of all words of a line, and of its end, to `hidden`; returns the number of vectors."""
     slots, word_bytes, word_ends = model.slots, model.word_bytes, model.word_ends
     word_rows, word_first, present, before, rows = (
         model.word_rows, model.word_first, model.present, model.before, model.rows,

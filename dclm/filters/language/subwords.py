@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text.kernels import lean
+from dclm.text.swar import count_ones
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int32]
@@ -50,10 +51,7 @@ def rank(present: NDArray[np.uint64], before: Ints, bucket: np.uint32) -> int:
     """How many buckets before `bucket` are present."""
     word = bucket >> np.uint32(6)
     bits = present[word] & ((np.uint64(1) << np.uint64(bucket & np.uint32(63))) - np.uint64(1))
-    bits -= (bits >> np.uint64(1)) & np.uint64(0x5555555555555555)
-    bits = (bits & np.uint64(0x3333333333333333)) + ((bits >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    bits = (bits + (bits >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return int(before[word]) + int(np.int64((bits * np.uint64(0x0101010101010101)) >> np.uint64(56)))
+    return int(before[word]) + count_ones(bits)
 
 
 @lean
