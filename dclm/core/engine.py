@@ -5,6 +5,7 @@ The engines themselves are in `dclm.engine` (processes on one machine, or Ray). 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
@@ -54,6 +55,16 @@ class Engine(Protocol):
         raised here with a note that names the unit; running units are waited for or stopped. The death of a worker
         process (out of memory, kill) also raises.
         """
+
+
+@contextlib.contextmanager
+def staged(engine: Engine, kind: str) -> Iterator[Engine]:
+    """`engine.for_stage(kind)`, whose processes end with the block. Blocks of one stage may contain each other."""
+    chosen = engine.for_stage(kind)
+    try:
+        yield chosen
+    finally:
+        chosen.end_stage()
 
 
 class SerialEngine:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from dclm.core.engine import Engine
+from dclm.core.engine import Engine, staged
 from dclm.core.errors import DataError
 from dclm.core.journal import Journal, Outcome
 from dclm.core.lease import Lease, held
@@ -253,12 +253,8 @@ def run_stage(
         mark_directory(home, kind)
         note_replaced(store)
         store.delete([RECORD])
-        chosen = engine.for_stage(kind)
-        try:
-            with open_workspace(home, chosen, progress, lease, say) as space:
-                record = make(space)
-        finally:
-            chosen.end_stage()
+        with staged(engine, kind) as chosen, open_workspace(home, chosen, progress, lease, say) as space:
+            record = make(space)
         lease.check()
         assert record.kind == kind
         assert record.fingerprint == identity

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dclm.core.engine import Engine
+from dclm.core.engine import Engine, staged
 from dclm.core.kept import open_cache
 from dclm.core.ownership import require_directory
 from dclm.core.progress import NullProgress, Progress
@@ -69,48 +69,49 @@ def curate(
     require_directory(absolute(out), "documents", [f.path for f in files])  # check before a large pool is hashed
     progress = progress or NullProgress()
     before = stamps(files)
-    hashes, inputs = _survey(files, options, engine, progress, time.time_ns())
-    known = [hashes[file.name] for file in files]
-    check_recorded(files, known)
-    pool = fingerprint([[f.name, identity, *f.added_columns] for f, identity in zip(files, known, strict=True)])
-    steps = bound.identity(0, len(bound.pipeline.steps))
-    sizes = [options.unit_bytes, options.shard_bytes]
-    parts = ["curate", VERSION, steps, pool, options.seed, options.limit, sizes]
-    identity = fingerprint(parts if origin is None else [*parts, origin.digests])
+    with staged(engine, "documents") as chosen:  # the processes that read the pool's files also run the pipeline
+        hashes, inputs = _survey(files, options, chosen, progress, time.time_ns())
+        known = [hashes[file.name] for file in files]
+        check_recorded(files, known)
+        pool = fingerprint([[f.name, identity, *f.added_columns] for f, identity in zip(files, known, strict=True)])
+        steps = bound.identity(0, len(bound.pipeline.steps))
+        sizes = [options.unit_bytes, options.shard_bytes]
+        parts = ["curate", VERSION, steps, pool, options.seed, options.limit, sizes]
+        identity = fingerprint(parts if origin is None else [*parts, origin.digests])
 
-    def make(space: Workspace) -> Record:
-        if cache is None:
-            record = Execution(bound, files, hashes, inputs, options, space).run(identity, pool)
-        else:
-            work = fingerprint([VERSION, pool, options.seed, options.limit, sizes])
-            apart = [*(f.path for f in files), space.out]
-            with open_cache(cache, space.engine, space.progress, inputs=apart, wait=wait, say=say) as kept:
-                cuts = choose_cuts(bound, files, kept, work)
-                record = Execution(bound, files, hashes, inputs, options, space, kept, cuts).run(identity, pool)
-                remember(bound, kept, work)
-        require_unchanged(files, before, known)
-        if origin is not None:
-            record = dataclasses.replace(
-                record,
-                inputs={**record.inputs, **origin.inputs},
-                input_digests=origin.digests,
-                counts={**record.counts, **origin.count(space.out, record)},
-            )
-        return dataclasses.replace(record, provenance={**record.provenance, "pool": pool_listing(files, known)})
+        def make(space: Workspace) -> Record:
+            if cache is None:
+                record = Execution(bound, files, hashes, inputs, options, space).run(identity, pool)
+            else:
+                work = fingerprint([VERSION, pool, options.seed, options.limit, sizes])
+                apart = [*(f.path for f in files), space.out]
+                with open_cache(cache, space.engine, space.progress, inputs=apart, wait=wait, say=say) as kept:
+                    cuts = choose_cuts(bound, files, kept, work)
+                    record = Execution(bound, files, hashes, inputs, options, space, kept, cuts).run(identity, pool)
+                    remember(bound, kept, work)
+            require_unchanged(files, before, known)
+            if origin is not None:
+                record = dataclasses.replace(
+                    record,
+                    inputs={**record.inputs, **origin.inputs},
+                    input_digests=origin.digests,
+                    counts={**record.counts, **origin.count(space.out, record)},
+                )
+            return dataclasses.replace(record, provenance={**record.provenance, "pool": pool_listing(files, known)})
 
-    return run_stage(
-        out,
-        kind="documents",
-        identity=identity,
-        make=make,
-        engine=engine,
-        progress=progress,
-        inputs=[f.path for f in files],
-        started=started,
-        wait=wait,
-        force=force,
-        say=say,
-    )
+        return run_stage(
+            out,
+            kind="documents",
+            identity=identity,
+            make=make,
+            engine=chosen,
+            progress=progress,
+            inputs=[f.path for f in files],
+            started=started,
+            wait=wait,
+            force=force,
+            say=say,
+        )
 
 
 def _survey(

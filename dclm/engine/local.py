@@ -44,7 +44,7 @@ class LocalEngine:
 
     def for_stage(self, kind: str) -> Engine:
         """An engine whose processes serve all calls of `map` until `end_stage`, so that they import libraries once."""
-        if self._workers == 1:
+        if self._workers == 1 or self._keeps:
             return self
         engine = LocalEngine(self._workers)
         engine._keeps = True

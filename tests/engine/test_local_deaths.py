@@ -9,6 +9,7 @@ import threading
 from multiprocessing import active_children
 from pathlib import Path
 
+from dclm.core.engine import staged
 from dclm.engine.local import LocalEngine
 
 
@@ -63,6 +64,15 @@ def test_a_stage_keeps_its_workers_until_it_ends() -> None:
     assert len(first | second) <= 2
     engine.end_stage()
     assert not {child.pid for child in active_children()} & (first | second)
+
+
+def test_blocks_of_one_stage_have_the_same_workers() -> None:
+    with staged(LocalEngine(2), "documents") as outer:
+        first = {worker for _, worker in outer.map(process, range(20))}
+        with staged(outer, "documents") as inner:
+            second = {worker for _, worker in inner.map(process, range(20))}
+        assert not {child.pid for child in active_children()} & (first | second)
+    assert len(first | second) <= 2
 
 
 def test_a_worker_that_dies_while_it_is_idle_costs_no_unit() -> None:
