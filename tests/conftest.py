@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.browser import CHROMIUM, Browser
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 for _name in THREADS:  # before torch is imported, and also for the processes that tests start
     os.environ.setdefault(_name, "1")  # more processes than cores run at once: threads would only wait for each other
+
+settings.register_profile("compiling", deadline=None)  # the first call of a kernel compiles it
+settings.load_profile("compiling")
 
 MEMORY = Path("/dev/shm")
 ROOM = 6 << 30
