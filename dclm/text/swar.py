@@ -6,6 +6,7 @@ and is over before vector instructions pay. Masks have the highest bit of each b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,11 @@ _CASE = np.uint64(0x2020202020202020)
 _ZERO = np.uint64(0)
 _FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
 Signature = tuple[Any, Any]
+_memcpy: Callable[..., object] = cgutils.raw_memcpy
+_intrinsic: Callable[[Callable[..., Signature]], Callable[..., Any]] = intrinsic
 
 
-@intrinsic
+@_intrinsic
 def _load(typing: Any, data: Any, at: Any) -> Signature:
     """Eight bytes from `data[at]` on as a number, the first one lowest on little-endian machines. Not checked."""
 
@@ -38,17 +41,15 @@ def _load(typing: Any, data: Any, at: Any) -> Signature:
     return types.uint64(data, types.int64), generate
 
 
-@intrinsic
-def count_ones(typing: Any, word: Any) -> Signature:
-    """Number of bits that are set."""
-
+@_intrinsic
+def _count_ones(typing: Any, word: Any) -> Signature:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return types.int64(types.uint64), generate
 
 
-@intrinsic
+@_intrinsic
 def _trailing_zeros(typing: Any, word: Any) -> Signature:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], cgutils.true_bit)
@@ -56,7 +57,7 @@ def _trailing_zeros(typing: Any, word: Any) -> Signature:
     return types.int64(types.uint64), generate
 
 
-@intrinsic
+@_intrinsic
 def copy_bytes(typing: Any, out: Any, place: Any, data: Any, start: Any, end: Any) -> Signature:
     """Copy `data[start:end]` to `out[place:]`; the two do not overlap. Unlike an assignment, it needs no memory."""
 
@@ -65,10 +66,16 @@ def copy_bytes(typing: Any, out: Any, place: Any, data: Any, start: Any, end: An
         target = context.make_array(signature.args[0])(context, builder, to)
         source = context.make_array(signature.args[2])(context, builder, of)
         places = builder.gep(target.data, [place]), builder.gep(source.data, [start])
-        cgutils.raw_memcpy(builder, *places, builder.sub(end, start), 1)
+        _memcpy(builder, *places, builder.sub(end, start), 1)
         return context.get_dummy_value()
 
     return types.none(out, types.int64, data, types.int64, types.int64), generate
+
+
+@njit(inline="always")
+def count_ones(word: np.uint64) -> int:
+    """Number of bits that are set."""
+    return int(_count_ones(word))
 
 
 @njit(inline="always")

@@ -90,7 +90,7 @@ def _class_fraction_at_most(
     for line in range(len(starts)):
         at, end = int(starts[line]), int(ends[line])
         length = end - at
-        hits = others = 0
+        hits, others = 0, np.uint64(0)
         while at < end:
             word = eight(data, at, end)
             hits += count_ones(in_range(word, low, high))
