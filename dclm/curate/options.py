@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-VERSION = 10
+VERSION = 11
 """Version of the readers, features and engine: raise it when their output changes. Steps have their own versions."""
 
 

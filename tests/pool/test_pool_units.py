@@ -203,16 +203,16 @@ MB = 1 << 20
 
 
 def test_small_files_are_put_together_and_large_ones_are_cut() -> None:
-    files = [*(sized(f"{i:05d}.jsonl", 2000) for i in range(1000)), sized("big.jsonl", 10 * MB)]
+    files = [*(sized(f"{i:05d}.jsonl", 2000) for i in range(1000)), sized("big.jsonl", 40 * MB)]
     units = cut(files)
     assert [file.name for unit in units for file in unit if file.part is None] == [f.name for f in files[:-1]]
     sizes = [sum(file.size if file.part is None else file.part.length for file in unit) for unit in units]
     assert sum(sizes) == sum(file.size for file in files)
-    assert max(sizes) <= MB
-    assert len(units) < 30
+    assert max(sizes) <= 4 * MB
+    assert len(units) < 20
     parts = [unit[0].part for unit in units if unit[0].part is not None]
     assert len(parts) == 10
-    assert [a.offset + a.length for a in parts if a] == [*(b.offset for b in parts[1:] if b), 10 * MB]
+    assert [a.offset + a.length for a in parts if a] == [*(b.offset for b in parts[1:] if b), 40 * MB]
 
 
 def test_a_huge_pool_is_cut_into_units_of_256_mb() -> None:
