@@ -20,7 +20,7 @@ class Budget:
         self._per_file = per_file
         self._file: str | None = None
         self._row = -1
-        self._host: str | None = None
+        self._url: str | None = None
         self._spent: dict[str | None, int] = {}
 
     def enter(self, source: str, row: int, url: str | None) -> None:
@@ -28,11 +28,14 @@ class Budget:
         file = source.rpartition("#")[0]
         if file != self._file or row <= self._row:
             self._spent = {}
-        self._file, self._row, self._host = file, row, _host(url)
+        self._file, self._row, self._url = file, row, url
 
     def exhausted(self) -> str | None:
         """The reason not to try the page, or None."""
-        if self._host is not None and self._spent.get(self._host, 0) >= self._per_host:
+        if not self._spent:
+            return None
+        host = _host(self._url)
+        if host is not None and self._spent.get(host, 0) >= self._per_host:
             return f"not tried: {self._per_host} pages of this host in the file could not be parsed in time or memory"
         if sum(self._spent.values()) >= self._per_file:
             return f"not tried: {self._per_file} pages of the file could not be parsed in time or memory"
@@ -40,7 +43,8 @@ class Budget:
 
     def charge(self) -> None:
         """Record that the page has ended the process."""
-        self._spent[self._host] = self._spent.get(self._host, 0) + 1
+        host = _host(self._url)
+        self._spent[host] = self._spent.get(host, 0) + 1
 
 
 def _host(url: str | None) -> str | None:
