@@ -43,7 +43,7 @@ from dclm.dedup.index.blocks import SUFFIX, block_sums
 from dclm.dedup.index.indexed import KIND, PARTITIONS, Indexed, KeyIndexed
 from dclm.dedup.index.relation import runs_of, set_path
 from dclm.pool.files import InputFile
-from dclm.pool.recorded import check_recorded, pool_listing, require_unchanged, stamps
+from dclm.pool.recorded import check_recorded, pool_identity, pool_listing, require_unchanged, stamps
 from dclm.pool.survey import survey_all
 
 
@@ -82,7 +82,7 @@ def build_index(
     hashes = [known.identity for known in found]
     progress.finish()
     check_recorded(files, hashes)
-    pool = fingerprint([[f.name, h] for f, h in zip(files, hashes, strict=True)])
+    pool = pool_identity(files, hashes)
     included = [content_hash(record) for record in before]
     identity = fingerprint(["index", VERSION, step.name, step.stated(), pool, room, included])
     making = _Making(step, files, hashes, list(include), before, room)

@@ -25,7 +25,7 @@ from dclm.curate.execution import Execution
 from dclm.curate.options import VERSION, CurateOptions
 from dclm.curate.pipeline import BoundPipeline
 from dclm.pool.files import InputFile
-from dclm.pool.recorded import check_recorded, pool_listing, require_unchanged, stamps
+from dclm.pool.recorded import check_recorded, pool_identity, pool_listing, require_unchanged, stamps
 from dclm.pool.survey import survey_all
 from dclm.pool.units import Unit, cut
 
@@ -73,7 +73,7 @@ def curate(
         hashes, inputs = _survey(files, options, chosen, progress, time.time_ns())
         known = [hashes[file.name] for file in files]
         check_recorded(files, known)
-        pool = fingerprint([[f.name, identity, *f.added_columns] for f, identity in zip(files, known, strict=True)])
+        pool = pool_identity(files, known)
         steps = bound.identity(0, len(bound.pipeline.steps))
         sizes = [options.unit_bytes, options.shard_bytes]
         parts = ["curate", VERSION, steps, pool, options.seed, options.limit, sizes]

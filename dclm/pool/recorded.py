@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
+from typing import Any
 
 from dclm.core.errors import DataError, IncompleteError
 from dclm.core.record import RECORD, fingerprint, read_record
@@ -98,6 +99,16 @@ def _record(folder: str) -> Mapping[str, str]:
     return {entry.path: entry.sha256 for entry in record.files}
 
 
+def pool_identity(files: Sequence[InputFile], hashes: Sequence[str]) -> str:
+    """The identity of a pool: names and contents of its files in order, and what their rows get besides."""
+    return fingerprint([[file.name, known, *file.added_columns] for file, known in zip(files, hashes, strict=True)])
+
+
+def listed_identity(listing: Iterable[Mapping[str, Any]]) -> str:
+    """The same, from `pool_listing`."""
+    return fingerprint([[file["name"], file["identity"], *file.get("columns", [])] for file in listing])
+
+
 def pool_listing(files: Sequence[InputFile], hashes: Sequence[str]) -> list[dict[str, object]] | None:
     """Address, name and identity of each file, for `dclm verify`; None for a pool of too many files to list.
 
@@ -111,7 +122,8 @@ def pool_listing(files: Sequence[InputFile], hashes: Sequence[str]) -> list[dict
 def _listed(file: InputFile, known: str) -> dict[str, object]:
     fields = {} if file.fields == _USUAL else {"fields": json.loads(json.dumps(asdict(file.fields)))}
     parts = {"parts": len(file.ranges)} if file.ranges else {}
-    return {"address": _address(file.path), "name": file.name, "identity": known, **fields, **parts}
+    columns = {"columns": file.added_columns} if file.added_columns else {}
+    return {"address": _address(file.path), "name": file.name, "identity": known, **fields, **parts, **columns}
 
 
 def _address(path: str) -> str:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 
 from dclm.core.errors import DclmError
-from dclm.core.record import RECORD, Record, content_hash, fingerprint, read_record
+from dclm.core.record import RECORD, Record, content_hash, read_record
 from dclm.core.storage import is_local
 from dclm.core.store import absolute, join
+from dclm.pool.recorded import listed_identity
 from dclm.recipe.verify.contents import content_problems, result_problems
 from dclm.recipe.verify.files import Found, compare_files, find_artifacts
 from dclm.recipe.verify.findings import Report, Verified
@@ -134,7 +135,7 @@ class _Verification:
         if not isinstance(listing, list):
             self.report.add("outside", where, "does not list the files of its pool")
             return
-        if fingerprint([[file["name"], file["identity"]] for file in listing]) != mark:
+        if listed_identity(listing) != mark:
             self.report.add("differs", where, "the list of its pool's files differs from the files that were read")
             return
         verified = Verified(where=name, what="pool files")
