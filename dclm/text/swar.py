@@ -31,7 +31,8 @@ _intrinsic: Callable[[Callable[..., Signature]], Callable[..., Any]] = intrinsic
 
 @_intrinsic
 def _load(typing: Any, data: Any, at: Any) -> Signature:
-    """Eight bytes from `data[at]` on as a number, the first one lowest on little-endian machines. Not checked."""
+    """Eight bytes of a contiguous array from `data[at]` on as a number, on little-endian machines the first one lowest.
+    Not checked."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
