@@ -21,8 +21,10 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_
 for _name in THREADS:  # before torch is imported, and also for the processes that tests start
     os.environ.setdefault(_name, "1")  # more processes than cores run at once: threads would only wait for each other
 
-settings.register_profile("compiling", deadline=None)  # the first call of a kernel compiles it
-settings.load_profile("compiling")
+# Without a deadline, since the first call of a kernel compiles it; the same examples each time, since a run of all
+# tests decides whether a change lands.
+settings.register_profile("tests", deadline=None, derandomize=True)
+settings.load_profile("tests")
 
 MEMORY = Path("/dev/shm")
 ROOM = 6 << 30

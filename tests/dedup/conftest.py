@@ -8,10 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
-
-settings.register_profile("compiling", deadline=None)  # the first call of a kernel compiles it
-settings.load_profile("compiling")
 
 
 @pytest.fixture(scope="session")

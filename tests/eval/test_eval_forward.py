@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -44,6 +44,7 @@ def plain_scores(model: Transformer, pair: Pair) -> list[float]:
 
 @settings(max_examples=40, deadline=None)
 @given(items=some_items(), batch_tokens=st.sampled_from([8, 64, 4096]))
+@example(items=[[((0,), (0,)), ((0,), (0, 0)), ((0,), (0, 0, 0))]], batch_tokens=8)
 def test_every_score_is_that_of_a_plain_pass(small_model: Transformer, items: Items, batch_tokens: int) -> None:
     shared = Scorer(small_model, batch_tokens)
     alone = Scorer(small_model, batch_tokens, share=False)

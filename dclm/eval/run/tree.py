@@ -64,7 +64,7 @@ def plan(items: Sequence[Sequence[Pair]], share: bool = True) -> list[Run]:
         for i, pairs in enumerate(items)
     ]
     if not share:
-        return [run for group in sequences for run in _texts(group)]
+        return [run for group in sequences for run in _texts(group, 0)]
     forest = []
     for group in _groups(sequences):
         if len(group) == 1:
@@ -92,24 +92,20 @@ def _runs(sequences: list[_Sequence], start: int) -> list[Run]:
     """
     end = _common(sequences)
     run = Run(tokens=sequences[0].tokens[start:end], wants=_wants(sequences, start, end))
-    rest: dict[Ids, Run] = {}
-    for sequence in sequences:
-        tail = sequence.tokens[end:]
-        if tail:
-            child = rest.setdefault(tail, Run(tokens=tail))
-            child.wants += _wants([sequence], end, len(sequence.tokens))
-    run.children = list(rest.values())
+    run.children = _texts([sequence for sequence in sequences if len(sequence.tokens) > end], end)
     return [run] if run.tokens else run.children
 
 
-def _texts(sequences: list[_Sequence]) -> list[Run]:
-    """A run for each distinct text of an item; a text that is the beginning of another is read with that one."""
+def _texts(sequences: list[_Sequence], start: int) -> list[Run]:
+    """A run for each distinct text of an item, from token `start` on; a text that is the beginning of another is read
+    with that one."""
     runs: list[Run] = []
     for s in sorted(sequences, key=lambda s: len(s.tokens), reverse=True):
-        run = next((run for run in runs if run.tokens[: len(s.tokens)] == s.tokens), None)
+        tail = s.tokens[start:]
+        run = next((run for run in runs if run.tokens[: len(tail)] == tail), None)
         if run is None:
-            runs.append(run := Run(tokens=s.tokens))
-        run.wants += _wants([s], 0, len(s.tokens))
+            runs.append(run := Run(tokens=tail))
+        run.wants += _wants([s], start, len(s.tokens))
     return runs
 
 
