@@ -11,11 +11,13 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from dclm.core.errors import ConfigError
 from dclm.core.storage import TEMPORARY
 
 CACHE_BYTES = 64 * 10**9
@@ -24,10 +26,21 @@ KEEP_SECONDS = 600
 
 
 def scratch() -> Path:
-    """This user's scratch folder on this machine."""
-    named = os.environ.get("DCLM_SCRATCH")
-    path = Path(named) if named else Path(tempfile.gettempdir()) / f"dclm-{os.getuid()}"
+    """This user's scratch folder on this machine.
+
+    Raises: ConfigError if the default folder, in a place where everybody can write, is not this user's alone: what is
+    read from it later would be another user's.
+    """
+    if named := os.environ.get("DCLM_SCRATCH"):
+        path = Path(named)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path
+    path = Path(tempfile.gettempdir()) / f"dclm-{os.getuid()}"
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        what = "belongs to another user, or others can write to it"
+        raise ConfigError(str(path), what, "set DCLM_SCRATCH to a folder of your own")
     return path
 
 

@@ -103,12 +103,12 @@ def _memory() -> Iterator[sqlite3.Connection]:
     """The findings in local files, in a database in this user's scratch folder."""
     path = scratch() / "pool-files.sqlite"
     columns = "key blob primary key, stamp text, identity text, lines text"
-    with contextlib.closing(sqlite3.connect(path, timeout=600)) as database:
-        try:
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=600)) as database:
             database.execute(f"create table if not exists found ({columns}) without rowid")
-        except sqlite3.DatabaseError as error:
-            raise DataError(str(path), f"cannot be used: {error}", "delete it: the pool is read again") from None
-        yield database
+            yield database
+    except sqlite3.DatabaseError as error:
+        raise DataError(str(path), f"cannot be used: {error}", "delete it: the pool is read again") from None
 
 
 def _recall(files: Iterable[tuple[bytes, Stamp | None]]) -> Mapping[bytes, Known]:

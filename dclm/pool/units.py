@@ -14,7 +14,7 @@ from dclm.pool.warc_part import Seam, seams_meet
 
 LARGEST_UNIT_BYTES = 256 << 20
 SMALLEST_UNIT_BYTES = 4 << 20
-"""About a second's work: with units of a quarter of that, 30 % of the time went into starting and publishing them."""
+"""About a second's work: units of a quarter of that took a third more CPU time, for starting and publishing them."""
 _UNITS = 256
 """A pool that is too small for this many units of maximum size is divided into about this many smaller ones."""
 _MOST_UNITS = 1_000_000

@@ -176,13 +176,23 @@ def skip_above(data: NDArray[np.uint8], at: int, end: int, most: int) -> int:
 
 @njit(inline="always")
 def find_byte(data: NDArray[np.uint8], at: int, end: int, byte: int) -> int:
-    """The place of the next `byte`, which is not 0; `end` if there is none."""
+    """The place of the next `byte`, which is not 0; `end` if it does not occur."""
     while at < end:
         found = equal_to(eight(data, at, end), byte)
         if found != _ZERO:
             return at + first_of(found)
         at += 8
     return end
+
+
+@njit(inline="always")
+def count_byte(data: NDArray[np.uint8], at: int, end: int, byte: int) -> int:
+    """How often `byte`, which is not 0, occurs."""
+    count = 0
+    while at < end:
+        count += count_ones(equal_to(eight(data, at, end), byte))
+        at += 8
+    return count
 
 
 @njit(inline="always")

@@ -1,4 +1,4 @@
-"""Steps that select with models, beside what a user would run instead: documents per CPU second and core.
+"""Steps that select with models, compared with what a user would run instead: documents per CPU second and core.
 
     python -m tests.bench.bench_select [--documents 24] [--only lm_score]
 
@@ -77,7 +77,7 @@ def plain_loop(model: Any, ids: list[list[int]], size: int = 8) -> list[float]:
 
 
 def losses(name: str, count: int, window: int, what: str) -> None:
-    """lm_score beside the loop over the same windows."""
+    """lm_score compared with the loop over the same windows."""
     texts = mixed(count)
     model, tokenizer = causal_model(name)
     ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
@@ -151,7 +151,7 @@ def embeddings(count: int) -> None:
 
 
 def n_grams() -> None:
-    """kenlm_score beside KenLM's reader."""
+    """kenlm_score compared with KenLM's reader."""
     texts = read("newsgroups20", 4000)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "model.arpa"
@@ -165,7 +165,7 @@ def n_grams() -> None:
 
 
 def clusters() -> None:
-    """semdedup beside scikit-learn's k-means."""
+    """semdedup compared with scikit-learn's k-means."""
     from sklearn.cluster import KMeans
 
     texts = read("newsgroups20", 8000)

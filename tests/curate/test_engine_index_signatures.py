@@ -62,7 +62,10 @@ def test_other_thresholds_and_bands_need_no_texts(tmp_path: Path, capsys: pytest
     lengths = []
     for threshold in (0.5, 0.9, 1.0):  # the second of four texts has 5 of 56 other shingles
         step = dataclasses.replace(STEP, verify=threshold)
-        lengths.append(len(run(against(step, tmp_path / "own"), [b], tmp_path / f"out-{threshold}")[0]))
+        found = run(against(step, tmp_path / "own"), [b], tmp_path / f"out-{threshold}")
+        index(step, a, tmp_path / f"texts-{threshold}")
+        assert found == run(against(step, tmp_path / f"texts-{threshold}"), [b], tmp_path / f"expected-{threshold}")
+        lengths.append(len(found[0]))
     assert lengths[0] < lengths[2]
     other = dataclasses.replace(STEP, bands=10, rows=6)
     text = "minhash: {bands: 10, rows: 6, verify: 0.7, verify_by: signatures}"

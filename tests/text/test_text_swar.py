@@ -23,7 +23,7 @@ CHECKED = settings(deadline=None, max_examples=400)
 
 
 @njit
-def all_of(data: Bytes, at: int, end: int) -> tuple[int, int, int, int, int, int, int]:
+def all_of(data: Bytes, at: int, end: int) -> tuple[int, ...]:
     count = trails = 0
     place = at
     while place < end:
@@ -36,6 +36,7 @@ def all_of(data: Bytes, at: int, end: int) -> tuple[int, int, int, int, int, int
         swar.skip_letters_and_digits(data, at, end),
         swar.skip_above(data, at, end, 32),
         swar.find_byte(data, at, end, 10),
+        swar.count_byte(data, at, end, 10),
         count,
         trails,
         swar.count_ones(swar.not_ascii(swar.eight(data, at, end))) if at < end else 0,
@@ -58,6 +59,7 @@ def test_runs_and_bytes_are_found(span: tuple[Bytes, int, int]) -> None:
         first(data, at, end, lambda byte: not (letter(byte) or 48 <= byte <= 57)),
         first(data, at, end, lambda byte: byte <= 32),
         first(data, at, end, lambda byte: byte == 10),
+        int((inside == 10).sum()),
         int(((inside >= 65) & (inside <= 90)).sum()),
         int(((inside & 0xC0) == 0x80).sum()),
         int((inside[:8] >= 128).sum()),

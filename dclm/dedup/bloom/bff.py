@@ -14,7 +14,7 @@ from dclm.dedup.bloom.tokens import count_tokens
 from dclm.dedup.hashing import hash_bytes
 from dclm.dedup.minhash.shingles import combine
 from dclm.text.kernels import lean
-from dclm.text.swar import count_ones, eight, equal_to, find_byte
+from dclm.text.swar import count_byte, find_byte
 
 PARAGRAPH, DOCUMENT, OLD_BOTH, BOTH, EXACT = 0, 1, 2, 3, 4
 
@@ -27,11 +27,7 @@ def _unit_end(data: np.ndarray, start: int, end: int) -> int:
 
 @lean
 def _count_newlines(data: np.ndarray, at: int, end: int) -> int:
-    count = 0
-    while at < end:
-        count += count_ones(equal_to(eight(data, at, end), 10))
-        at += 8
-    return count
+    return count_byte(data, at, end, 10)
 
 
 @lean

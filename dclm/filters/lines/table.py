@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dclm.text.kernels import lean
 from dclm.text.segments import strip
-from dclm.text.swar import count_ones, eight, equal_to, find_byte
+from dclm.text.swar import count_byte, find_byte
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int32]
@@ -29,11 +29,7 @@ class Lines(NamedTuple):
 @lean
 def _count_lines(data: Bytes, offsets: Ints, first: Ints) -> None:
     for row in range(len(offsets) - 1):
-        at, end, count = int(offsets[row]), int(offsets[row + 1]), 1
-        while at < end:
-            count += count_ones(equal_to(eight(data, at, end), _NEWLINE))
-            at += 8
-        first[row + 1] = first[row] + count
+        first[row + 1] = first[row] + 1 + count_byte(data, int(offsets[row]), int(offsets[row + 1]), _NEWLINE)
 
 
 @lean
