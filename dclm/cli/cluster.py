@@ -86,7 +86,9 @@ def _may_stop() -> bool:
     "--address",
     help="Dashboard, http://HOST:8265. Default: RAY_API_SERVER_ADDRESS, RAY_ADDRESS, or the local cluster.",
 )
-@click.option("--out", help="Output directory, on storage that all nodes share. Default: out/NAME in the project.")
+@click.option(
+    "--out", help="Where to write: a URL, or a folder that all nodes share. Default: out/NAME in the project."
+)
 @click.option(
     "--workers", type=click.IntRange(1), help="Number of units to run at once. Default: all CPUs of the cluster."
 )

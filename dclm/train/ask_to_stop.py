@@ -1,4 +1,4 @@
-"""Asks ranks on other machines to save a checkpoint and end, through files on storage that they share with the driver.
+"""Asks ranks on other machines to save a checkpoint and end.
 
 The driver's signal does not reach them, and ending their processes would lose the training since the last checkpoint.
 """
@@ -6,28 +6,19 @@ The driver's signal does not reach them, and ending their processes would lose t
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from dclm.core import stopping
 from dclm.core.stopping import Stopped
-from dclm.core.storage import write_atomic
+from dclm.train.messages import Messages
 
-_ASKED, _ANSWER = "asked-to-stop", "stopped.json"
 _EVERY_SECONDS = 0.5
 
 
-def clear(folder: Path) -> None:
-    """Forget the request of an earlier run."""
-    for name in (_ASKED, _ANSWER):
-        (folder / name).unlink(missing_ok=True)
-
-
 @contextlib.contextmanager
-def passed_on(folder: Path) -> Iterator[None]:
-    """While the block runs, a received signal is forwarded to the ranks that watch `folder`.
+def passed_on(messages: Messages) -> Iterator[None]:
+    """While the block runs, a received signal is forwarded to the ranks that hold these messages.
 
     Raises: Stopped at the end of the block if a signal arrived, with the ranks' report on their checkpoint.
     """
@@ -35,21 +26,21 @@ def passed_on(folder: Path) -> Iterator[None]:
     def pass_on() -> bool:
         number = stopping.requested()
         if number is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(folder / _ASKED, str(number).encode())
+            messages.tell("stop", number)
         return number is not None
 
     try:
         with stopping.watched(), _looking(pass_on):
             yield
     except Stopped as stopped:
-        with contextlib.suppress(FileNotFoundError):
-            raise Stopped(stopped.number, json.loads((folder / _ANSWER).read_text())["hint"]) from None
+        hint = messages.last("saved")
+        if hint is not None:
+            raise Stopped(stopped.number, hint) from None
         raise
 
 
 @contextlib.contextmanager
-def obeyed(folder: Path, *, answers: bool) -> Iterator[None]:
+def obeyed(messages: Messages, *, answers: bool) -> Iterator[None]:
     """While the block runs, a request from `passed_on` ends this rank's work like a signal, which does not count as a
     failure.
 
@@ -57,11 +48,10 @@ def obeyed(folder: Path, *, answers: bool) -> Iterator[None]:
     """
 
     def look() -> bool:
-        try:
-            stopping.request(int((folder / _ASKED).read_text()))
-        except FileNotFoundError:
-            return False
-        return True
+        number = messages.last("stop")
+        if number is not None:
+            stopping.request(number)
+        return number is not None
 
     try:
         with _looking(look):
@@ -69,7 +59,7 @@ def obeyed(folder: Path, *, answers: bool) -> Iterator[None]:
     except Stopped as stopped:
         stopping.reset()
         if answers:
-            write_atomic(folder / _ANSWER, json.dumps({"hint": stopped.hint}).encode())
+            messages.tell("saved", stopped.hint)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import itertools
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -20,7 +20,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dclm.core.errors import ConfigError, DataError
-from dclm.core.record import RECORD
 from dclm.core.storage import atomic_directory, sha256_file
 from dclm.model.load import CHECKPOINTS, STATE, STEP, list_checkpoints
 from dclm.model.shards import SHARDS, WEIGHTS, load_shards, write_shards
@@ -88,7 +87,9 @@ def save_checkpoint(
         if sharded:
             write_shards(directory, _tensors(model, _moments(model, optimizer)))
         weights = _gathered(model, ranks) if last or not sharded else None
-        ranks.wait()  # the first rank hashes the files of all ranks
+        ranks.wait()  # files are hashed when all ranks have written theirs
+        own = _hashes(directory) if ranks.keeps_folder and not ranks.is_first else {}
+        elsewhere = {name: digest for part in ranks.collect(own) for name, digest in part.items()}
         if not ranks.is_first:
             return path
         if weights is None:
@@ -98,7 +99,7 @@ def save_checkpoint(
         if not sharded:
             moments = {name: moment.contiguous() for name, moment in _moments(model, optimizer).items()}
             save_file(dict(sorted(moments.items())), directory / OPTIMIZER)
-        state = dataclasses.replace(state, files={**_hashes(directory), **_metrics_hash(out, state.step)})
+        state = dataclasses.replace(state, files={**elsewhere, **_hashes(directory), **_metrics_hash(out, state.step)})
         state = dataclasses.replace(state, digest=_digest(state))
         text = json.dumps(dataclasses.asdict(state), indent=1, sort_keys=True)
         (directory / STATE).write_text(text + "\n", encoding="utf-8")
@@ -107,13 +108,10 @@ def save_checkpoint(
 
 @contextmanager
 def _directory(path: Path, ranks: Ranks) -> Iterator[Path]:
-    """A directory that is renamed to `path` when all ranks have reached the end of the block."""
-    if ranks.is_first:
-        with atomic_directory(path) as directory:
-            yield Path(ranks.tell(str(directory)))
-            ranks.wait()
-    else:
-        yield Path(ranks.tell(""))
+    """A directory that is renamed to `path` when all ranks have reached the end of the block; one in each folder."""
+    with atomic_directory(path) if ranks.keeps_folder else nullcontext() as made:
+        directories = {folder: made for folder, made in ranks.collect((ranks.folder, made)) if made is not None}
+        yield directories[ranks.folder]
         ranks.wait()
     ranks.wait()
 
@@ -206,12 +204,14 @@ def load_checkpoint(path: Path, model: Transformer, optimizer: torch.optim.Optim
         moment.copy_(scatter(stored.pop(name), moment))
 
 
-def require_fresh(out: Path, resume: bool, force: bool = False) -> None:
-    """Raises: ConfigError if `out` contains an unfinished run and neither resuming nor replacing it was requested."""
-    existing = list_checkpoints(out)
-    if existing and not (resume or force or (out / RECORD).exists()):
+def require_fresh(where: str, unfinished: str | None, resume: bool, force: bool = False) -> None:
+    """`unfinished`: the last checkpoint of a run that is there and not finished.
+
+    Raises: ConfigError if there is one, and neither resuming nor replacing it was requested.
+    """
+    if unfinished is not None and not (resume or force):
         hint = "continue it with --resume, or choose another --out"
-        raise ConfigError(str(out), f"contains an unfinished run, at {existing[-1].name}", hint)
+        raise ConfigError(where, f"contains an unfinished run, at {unfinished}", hint)
 
 
 def require_space(out: Path, parameters: int, keep: int) -> None:

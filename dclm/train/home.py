@@ -1,114 +1,194 @@
-"""Where a training run is stored: its own folder, or an object store mirrored by a folder on this machine.
+"""Where a training run is stored: its own folder, or an object store that folders on its machines mirror.
 
-Ranks read and write local files. With a URL as the run's home, the first rank publishes every checkpoint as soon as it
-is complete and records it in the run's journal; a resumed run, on any machine, begins with the last one recorded.
+Ranks read and write local files. With a URL as the run's home, every node has a folder for its ranks. What they wrote
+of a checkpoint is published from there as soon as all of it is complete, and then the first rank records the checkpoint
+in the run's journal. A resumed run, on any machines, begins with the last one recorded.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import platform
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from dclm.core.cache import scratch
 from dclm.core.journal import Journal
 from dclm.core.ownership import WORK
-from dclm.core.record import FileEntry, Record, write_record
+from dclm.core.record import RECORD, FileEntry, Record, write_record
 from dclm.core.replaced import delete_artifact
 from dclm.core.stage import publish
 from dclm.core.storage import is_local
-from dclm.core.store import delete_tree, exists, join, local_file, open_store, put
-from dclm.model.load import CHECKPOINTS
+from dclm.core.store import Store, delete_tree, exists, join, local_file, open_store, put
+from dclm.model.load import CHECKPOINTS, list_checkpoints
 from dclm.train.metrics import METRICS
+from dclm.train.ranks import Ranks
 
 
 class Home:
-    """A run's folder, which is its home."""
+    """A run's folder, which is its home, and which all ranks share."""
 
     def __init__(self, address: str | Path) -> None:
         self.address = str(address)
         self.folder = Path(address)
 
+    def unfinished(self) -> str | None:
+        """The name of the last checkpoint of a run that is not finished; None if there is no such run."""
+        existing = [] if (self.folder / RECORD).exists() else list_checkpoints(self.folder)
+        return existing[-1].name if existing else None
+
+    def begin(self, ranks: Ranks, is_another: Callable[[], bool]) -> None:
+        """Fill every folder with the run's last checkpoint. `is_another`, which only the first rank asks: whether what
+        is there belongs to another run, and is to be deleted. Called by all ranks, once the first one has the lease.
+        """
+        ranks.wait()  # for the lease: nobody else adds checkpoints from now on
+        if ranks.keeps_folder:
+            self.pull()
+        ranks.wait()
+        if ranks.tell("discard" if ranks.is_first and is_another() else ""):
+            if ranks.is_first:
+                self.discard()
+            if ranks.keeps_folder:
+                self.clear()
+        ranks.wait()
+
     def pull(self) -> None:
-        """Copy the output of an earlier run to this machine. Called by the first rank before anything else."""
+        """Copy the output of an earlier run to this folder. Called by each keeper of a folder before anything else."""
+
+    def clear(self) -> None:
+        """Delete the output of an earlier run from this folder. Called by each keeper."""
+        delete_tree(str(self.folder / CHECKPOINTS))
+        open_store(str(self.folder)).delete([METRICS])
 
     def discard(self) -> None:
-        """Delete the output of an earlier run, finished or not. Called by the first rank."""
+        """Delete the output of an earlier run, finished or not, for everyone. Called by the first rank."""
         delete_artifact(open_store(self.address))
-        for folder in {str(self.folder), self.address}:
-            delete_tree(join(folder, CHECKPOINTS))
-            open_store(folder).delete([METRICS])
 
-    def push_checkpoint(self, path: Path) -> None:
-        """Publish a complete checkpoint, and everything written so far."""
+    def push_checkpoint(self, path: Path, ranks: Ranks) -> None:
+        """Publish a complete checkpoint, and everything written so far. Called by all ranks together."""
 
     def finish(self, record: Record) -> None:
-        """Publish everything that is not yet published, the record last."""
+        """Publish everything that is not yet published, the record last. Called by the first rank."""
         write_record(self.folder, record)
+
+    def leave(self, ranks: Ranks) -> None:
+        """Delete what only the run needed. Called by all ranks, the first one after `finish`."""
+        ranks.wait()
 
 
 class Mirror(Home):
-    """A folder on this machine that mirrors a run in an object store. All ranks are on this machine."""
+    """A folder of one node that mirrors a run in an object store."""
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
         name = hashlib.sha256(address.encode()).hexdigest()[:16]
         self.folder = scratch() / "train" / name
-        self._journal = Journal(open_store(address), f"{WORK}/journal")
-        self._pushed: set[str] = set()
+        self._journal = Journal(self._store, f"{WORK}/journal")
+        self._pushed: dict[str, Mapping[str, Any]] = {}
+        """Name of each checkpoint in the store → name, bytes and sha256 of its files."""
+
+    @property
+    def _store(self) -> Store:
+        return open_store(self.address)
+
+    def unfinished(self) -> str | None:
+        return None if self._store.size(RECORD) is not None else _last(dict(self._journal.read()))
 
     def pull(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        noted = dict(self._journal.read())
-        if not noted:
+        self._pushed = {name: _files(outcome) for name, outcome in self._journal.read()}
+        last = _last(self._pushed)
+        if last is None:
             return
-        last = max(noted, key=lambda name: (len(name), name))
-        self._pushed = set(noted)
-        files = noted[last]["files"]
-        assert isinstance(files, dict)
-        for name in files:
+        for name in self._pushed[last]:
             self._fetch(f"{CHECKPOINTS}/{last}/{name}")
         if exists(join(self.address, METRICS)):
             self._fetch(METRICS)
 
+    def clear(self) -> None:
+        super().clear()
+        self._pushed = {}
+
     def discard(self) -> None:
         super().discard()
-        delete_tree(join(self.address, WORK, "journal"))
-        self._journal = Journal(open_store(self.address), f"{WORK}/journal")
-        self._pushed = set()
+        for name in (CHECKPOINTS, f"{WORK}/journal"):
+            delete_tree(join(self.address, name))
+        self._store.delete([METRICS])
+        self._journal = Journal(self._store, f"{WORK}/journal")
 
     def _fetch(self, name: str) -> None:
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(local_file(join(self.address, name)), target)
 
-    def push_checkpoint(self, path: Path) -> None:
-        kept = {each.name for each in path.parent.iterdir()}
+    def push_checkpoint(self, path: Path, ranks: Ranks) -> None:
+        parts = ranks.collect(self._publish(path) if ranks.keeps_folder else {})
+        if not ranks.is_first:
+            return
+        files = {name: file for part in parts for name, file in part.items()}
+        put(join(self.address, METRICS), (self.folder / METRICS).read_bytes())
+        self._journal.add(path.name, {"files": files})
+        self._journal.flush()
+        self._pushed[path.name] = files
+        self._prune()
+
+    def _prune(self) -> None:
+        """Delete the checkpoints that this folder no longer has."""
+        for name in sorted(self._pushed.keys() - {path.name for path in list_checkpoints(self.folder)}):
+            delete_tree(join(self.address, CHECKPOINTS, name))
+            del self._pushed[name]
+
+    def _publish(self, path: Path) -> dict[str, list[Any]]:
+        """Upload what this folder has of a checkpoint."""
         copy = self.folder / f".push-{path.name}"
         shutil.copytree(path, copy)  # publishing may move files
         files = publish(copy, join(self.address, CHECKPOINTS, path.name))
         shutil.rmtree(copy)
-        put(join(self.address, METRICS), (self.folder / METRICS).read_bytes())
-        self._journal.add(path.name, {"files": files})
-        self._journal.flush()
-        self._pushed.add(path.name)
-        for name in sorted(self._pushed - kept):
-            delete_tree(join(self.address, CHECKPOINTS, name))
-            self._pushed.discard(name)
+        return files
 
     def finish(self, record: Record) -> None:
-        for entry in self._unpublished(record.files):
-            put(join(self.address, entry.path), (self.folder / entry.path).read_bytes())
-        write_record(self.address, record)
-        delete_tree(join(self.address, WORK))
-        shutil.rmtree(self.folder)
-
-    def _unpublished(self, files: Iterable[FileEntry]) -> list[FileEntry]:
+        self._prune()
+        files = {entry.path: entry for entry in record.files}
+        for checkpoint, published in self._pushed.items():
+            for name, (size, sha256) in published.items():  # other folders may have some of them
+                path = f"{CHECKPOINTS}/{checkpoint}/{name}"
+                files[path] = FileEntry(path=path, sha256=sha256, bytes=size)
         done = tuple(f"{CHECKPOINTS}/{name}/" for name in self._pushed)
-        return [entry for entry in files if not entry.path.startswith(done or ("\0",))]
+        for path in files:
+            if not path.startswith(done):
+                put(join(self.address, path), (self.folder / path).read_bytes())
+        write_record(self.address, dataclasses.replace(record, files=tuple(files[path] for path in sorted(files))))
+        delete_tree(join(self.address, WORK))
+
+    def leave(self, ranks: Ranks) -> None:
+        if ranks.keeps_folder:
+            shutil.rmtree(self.folder)
+        super().leave(ranks)
+
+
+def _last(checkpoints: Iterable[str]) -> str | None:
+    return max(checkpoints, key=lambda name: (len(name), name), default=None)
+
+
+def _files(outcome: Mapping[str, object]) -> Mapping[str, Any]:
+    files = outcome["files"]
+    assert isinstance(files, dict)
+    return files
 
 
 def open_home(address: str | Path) -> Home:
     """The home of a run at a local path or a URL."""
     return Home(Path(address).absolute()) if is_local(str(address)) else Mirror(str(address))
+
+
+def shared_by(address: str | Path) -> str:
+    """Identifies the folder that a rank of this machine works in, for a run at a local path, which all ranks share, or
+    at a URL. A node may be one of several containers of a machine, or a machine may stand for several nodes.
+    """
+    if is_local(str(address)):
+        return ""
+    found = scratch().stat()
+    return f"{platform.node()}:{scratch()}:{found.st_dev}:{found.st_ino}"

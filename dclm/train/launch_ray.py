@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dclm.core.cache import scratch
 from dclm.core.engine import WAIT_SECONDS
 from dclm.core.errors import ConfigError, DclmError
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, read_record
-from dclm.core.storage import TEMPORARY, is_local
+from dclm.core.storage import TEMPORARY
 from dclm.train import ask_to_stop
 from dclm.train.checkpoint import require_fresh
 from dclm.train.faults import LostRankError
 from dclm.train.follow import followed
+from dclm.train.home import open_home
+from dclm.train.messages import Messages, ReportedProgress, Topic
 from dclm.train.options import TrainOptions
 from dclm.train.ranks import backends
 from dclm.train.run import train
@@ -44,12 +48,13 @@ def launch_ray(
 ) -> Record:
     """`train` on `num_ranks` workers of the connected Ray cluster, one GPU each unless `device` is cpu.
 
-    `tokens` and `out` must be on storage that all nodes share. With `min_ranks` the run is elastic: it starts with as
-    many workers as there is room for, Ray Train changes their number when nodes join or leave, and it waits
-    indefinitely while there is room for fewer. Whenever it restarts the ranks (after a loss, up to `max_failures`
-    times) they continue from the last checkpoint, in the same data order.
-    SIGTERM or SIGHUP in this process is forwarded to the ranks, which save a checkpoint and end.
-    Progress is reported in this process, from the files that the ranks write under `out`.
+    `tokens` and `out` are addresses that all nodes can read: URLs, or paths on storage that they share. With a URL as
+    `out`, every node writes its part of a checkpoint in its scratch folder and publishes it from there; when the run
+    continues, every node reads all of the last checkpoint. With `min_ranks` the run is elastic: it starts with as many
+    workers as there is room for, Ray Train changes their number when nodes join or leave, and it waits indefinitely
+    while there is room for fewer. Whenever it restarts the ranks (after a loss, up to `max_failures` times) they
+    continue from the last checkpoint, in the same data order. Progress is reported in this process. SIGTERM or SIGHUP
+    in this process is forwarded to the ranks, which save a checkpoint and end.
     say: called with a message when the run has to wait, for example for a node with a GPU from an autoscaler.
     Raises: whatever `train` raises; ConfigError if the cluster has no room for the ranks within
     `dclm.core.engine.WAIT_SECONDS`; LostRankError if a run that is not elastic loses a node, and no other replaces it
@@ -58,16 +63,13 @@ def launch_ray(
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    if not is_local(out):
-        hint = "train in the job's own process (one rank), or choose an --out on storage that all nodes share"
-        what = "ranks on several nodes write checkpoints together, which needs a shared folder"
-        raise ConfigError(str(out), what, hint)
-    tokens, out = Path(tokens), Path(out)
-    require_fresh(out, options.resume, options.force)
+    name = str(out).rstrip("/").rpartition("/")[2]
+    require_fresh(str(out), open_home(out).unfinished(), options.resume, options.force)
     require_trackers(options.track)
-    scratch = out.parent / f"{TEMPORARY}ray-{out.name}"
     use_gpu = options.device == "cuda" or (options.device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
     await_room("GPU" if use_gpu else "CPU", min_ranks or num_ranks, say)
+    messages = shared_messages()
+    own = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=scratch()))
     trainer = TorchTrainer(
         _rank,
         train_loop_config={
@@ -76,7 +78,7 @@ def launch_ray(
             "scale": scale,
             "seed": seed,
             "options": dataclasses.replace(options, resume=True),
-            "scratch": scratch,
+            "messages": messages,
         },
         torch_config=TorchConfig(backend=backends(use_gpu), timeout_s=options.timeout_seconds),
         scaling_config=ray.train.ScalingConfig(
@@ -85,26 +87,51 @@ def launch_ray(
             resources_per_worker={"CPU": 1} | ({"GPU": 1} if use_gpu else {}),
         ),
         run_config=ray.train.RunConfig(
-            name=f"train-{out.name}",
-            storage_path=str(scratch.absolute()),
+            name=f"train-{name}",
+            storage_path=str(own),  # of Ray Train's own state: nothing that a rank would read
             failure_config=ray.train.FailureConfig(
                 max_failures=max_failures, controller_failure_limit=options.timeout_seconds // START_SECONDS
             ),
         ),
     )
     chosen = with_tokens(find_scale(scale) if isinstance(scale, str) else scale, options.num_tokens)
-    ask_to_stop.clear(scratch)
     try:
-        with ask_to_stop.passed_on(scratch), followed(out, chosen, make_progress()):
+        with ask_to_stop.passed_on(messages), followed(messages, chosen, make_progress()):
             trainer.fit()
     except ray.train.TrainingFailedError as error:
-        told = _deliberate(error) or lost_ranks(error, num_ranks, out)
+        told = _deliberate(error) or lost_ranks(error, num_ranks, str(out))
         if told is None:
             raise
         raise told from error
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        shutil.rmtree(own, ignore_errors=True)
     return read_record(out)
+
+
+class _Remote(Messages):
+    """Messages that an actor holds, for this process and every rank."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def tell(self, topic: Topic, message: Any) -> None:
+        import ray
+
+        ray.get(self._actor.tell.remote(topic, message))
+
+    def last(self, topic: Topic) -> Any:
+        import ray
+
+        return ray.get(self._actor.last.remote(topic))
+
+
+def shared_messages() -> Messages:
+    """Messages that live as long as this process needs them, on its own node."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return _Remote(ray.remote(num_cpus=0, scheduling_strategy=here)(Messages).remote())
 
 
 def cluster_has_gpus() -> bool:
@@ -141,11 +168,19 @@ def _rank(job: dict[str, Any]) -> None:
     """One rank, in the process group that Ray Train has created."""
     import ray.train
 
-    with ask_to_stop.obeyed(job["scratch"], answers=ray.train.get_context().get_world_rank() == 0):
-        train(job["tokens"], job["out"], scale=job["scale"], seed=job["seed"], options=job["options"])
+    is_first, messages = ray.train.get_context().get_world_rank() == 0, job["messages"]
+    with ask_to_stop.obeyed(messages, answers=is_first):
+        train(
+            job["tokens"],
+            job["out"],
+            scale=job["scale"],
+            seed=job["seed"],
+            options=job["options"],
+            progress=ReportedProgress(messages) if is_first else None,
+        )
 
 
-def lost_ranks(error: BaseException, num_ranks: int, out: Path) -> LostRankError | None:
+def lost_ranks(error: BaseException, num_ranks: int, out: str) -> LostRankError | None:
     """The error for when Ray Train has repeatedly tried to restart the ranks, and found no room for all of them."""
     from ray.train import ControllerError
 

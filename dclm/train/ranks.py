@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from torch import Tensor
 from dclm.core.errors import ConfigError
 
 Device = Literal["auto", "cpu", "cuda"]
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,13 @@ class Ranks:
     shard_ranks: int = 1
     """Number of neighboring ranks that share one copy of the parameters. Divides `world_size`."""
     device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
+    folder: int = 0
+    """The lowest rank that works in the same folder as this one."""
+
+    @property
+    def keeps_folder(self) -> bool:
+        """Whether this rank fills and tidies the folder that it works in."""
+        return self.rank == self.folder
 
     @property
     def is_first(self) -> bool:
@@ -63,6 +71,10 @@ class Ranks:
             dist.broadcast_object_list(told, src=0)
         return told[0]
 
+    def collect(self, value: T) -> list[T]:
+        """The value of every rank, by rank, on every rank. Values are small and can be pickled."""
+        return _of_all(value) if self.world_size > 1 else [value]
+
     def wait(self) -> None:
         """Return when all ranks have reached this call."""
         if self.world_size > 1:
@@ -70,12 +82,13 @@ class Ranks:
 
 
 @contextmanager
-def join(device: Device, *, timeout_seconds: int, shard_over: int | None = None) -> Iterator[Ranks]:
+def join(device: Device, *, timeout_seconds: int, shard_over: int | None = None, folder: str = "") -> Iterator[Ranks]:
     """The ranks according to the environment that torchrun and Ray Train set; a single process if it is not set.
 
     If a rank stalls for longer than `timeout_seconds`, the run aborts. Parameters are sharded over `shard_over` ranks
-    (None: those of a node, if all nodes have equally many; otherwise all ranks). Raises: ConfigError if CUDA is
-    requested but not available, or `shard_over` does not divide the ranks.
+    (None: those of a node, if all nodes have equally many; otherwise all ranks). folder: identifies the folder that a
+    rank works in; ranks that give the same one share it. Raises: ConfigError if CUDA is requested but not available, or
+    `shard_over` does not divide the ranks.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("--device cuda", "no CUDA device is available, allowed: auto | cpu")
@@ -99,6 +112,7 @@ def join(device: Device, *, timeout_seconds: int, shard_over: int | None = None)
             world_size=world_size,
             shard_ranks=shard_over or _ranks_of_a_node(world_size),
             device=where,
+            folder=_of_all(folder).index(folder),
         )
     finally:
         if owner:
@@ -111,9 +125,15 @@ def backends(use_cuda: bool) -> str:
     return "cpu:gloo,cuda:nccl" if use_cuda else "gloo"
 
 
+def _of_all(value: T) -> list[T]:
+    """The value of every rank, by rank."""
+    values = [value] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
 def _ranks_of_a_node(world_size: int) -> int:
     """Number of ranks per node; all of them if nodes differ, because then copies cannot be divided evenly."""
-    sizes: list[int] = [0] * world_size
-    dist.all_gather_object(sizes, int(os.environ.get("LOCAL_WORLD_SIZE", world_size)))
+    sizes = _of_all(int(os.environ.get("LOCAL_WORLD_SIZE", world_size)))
     alike = len(set(sizes)) == 1 and world_size % sizes[0] == 0
     return sizes[0] if alike else world_size

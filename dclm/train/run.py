@@ -34,7 +34,7 @@ from dclm.train.checkpoint import (
 )
 from dclm.train.data import Order, check_data, check_shape
 from dclm.train.faults import faults_explained
-from dclm.train.home import Home, open_home
+from dclm.train.home import Home, open_home, shared_by
 from dclm.train.loop import Trainer, validation_loss
 from dclm.train.metrics import MetricsWriter, open_metrics
 from dclm.train.optim import make_optimizer
@@ -74,7 +74,7 @@ def train(
     patience = options.timeout_seconds
     with (
         faults_explained(chosen.name, Path(out), patience),
-        join(options.device, timeout_seconds=patience, shard_over=options.shard_over) as ranks,
+        join(options.device, timeout_seconds=patience, shard_over=options.shard_over, folder=shared_by(out)) as ranks,
     ):
         return _Run(tokens, open_home(out), chosen, seed, options, ranks).execute(progress or NullProgress())
 
@@ -165,7 +165,7 @@ class _Run:
             done = report(self.out, self.plan, self.data, self.validation, loss, self._provenance(state))
             self.home.finish(done)
             release_directory(self.home.address)
-        self.ranks.wait()
+        self.home.leave(self.ranks)
         return read_record(self.home.address)
 
     @contextmanager
@@ -174,7 +174,7 @@ class _Run:
         if not self.ranks.is_first:
             yield None
             return
-        run, identity = f"{self.scale.name} {self.out.parent.name}/{self.out.name}", self.plan.fingerprint
+        run, identity = f"{self.scale.name} {'/'.join(self.home.address.split('/')[-2:])}", self.plan.fingerprint
         config = {"scale": dataclasses.asdict(self.scale), "seed": self.plan.seed, "inputs": dict(self.plan.inputs)}
         with (
             open_trackers(
@@ -191,9 +191,9 @@ class _Run:
             reached = dataclasses.replace(state, step=step)
             model, last = trainer.loss_model.model, step == self.scale.num_steps
             path = save_checkpoint(self.out, model, trainer.optimizer, reached, copied, self.ranks, last=last)
-            if self.ranks.is_first:
+            if self.ranks.keeps_folder:
                 prune_checkpoints(self.out, self.options.keep_checkpoints)
-                self.home.push_checkpoint(path)
+            self.home.push_checkpoint(path, self.ranks)
 
         every = self.options.checkpoint_every or -(-self.scale.num_steps // 5)
         total = self.scale.num_steps
@@ -206,15 +206,12 @@ class _Run:
 
     def _begin(self) -> tuple[Path | None, State]:
         """Make or check the output directory; returns the checkpoint to continue from, and the state of the run."""
-        if self.ranks.is_first:
-            self.home.pull()
-            if self.options.force and self._is_another():
-                self.home.discard()
-        self.ranks.wait()
+        self.home.begin(self.ranks, lambda: self.options.force and self._is_another())
         existing = list_checkpoints(self.out)
-        require_fresh(self.out, self.options.resume, self.options.force)
+        unfinished = existing[-1].name if existing and not (self.out / RECORD).exists() else None
+        require_fresh(self.home.address, unfinished, self.options.resume, self.options.force)
         self.ranks.wait()
-        if self.ranks.is_first:
+        if self.ranks.keeps_folder:
             self.out.mkdir(parents=True, exist_ok=True)
             remove_temporary(self.out)
             require_space(self.out, self.scale.model.num_parameters, self.options.keep_checkpoints)
@@ -229,7 +226,7 @@ class _Run:
         )
         if not existing:
             return None, fresh
-        state = read_state(existing[-1], verify=self.ranks.is_first)
+        state = read_state(existing[-1], verify=self.ranks.keeps_folder)
         if state.fingerprint != self.plan.fingerprint:
             what = "contains a run with another scale, seed or data"
             hint = "choose another --out, repeat the command that started it, or pass --force to replace it"

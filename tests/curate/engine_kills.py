@@ -176,7 +176,7 @@ def run_with_kills(run: Run, nodes: Nodes, draw: random.Random, most: int, strid
             return killed
         if code is not None:
             restarts += 1
-            assert hurt, f"the run failed with {code}: {run.out.with_suffix('.log').read_text()[-2000:]}"
+            assert hurt, f"the run failed with {code}: {run.output.read_text()[-2000:]}"
             assert restarts <= MOST_RESTARTS, "the run does not come to an end"
             process, hurt = run.start(f"ray:{nodes.address}"), False
         if len(killed) >= most or run.committed() < at:

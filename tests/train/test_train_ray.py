@@ -149,10 +149,10 @@ def test_a_cluster_that_has_no_room_again_ends_the_run_with_what_to_do(tmp_path:
     from ray.train import ControllerError, WorkerGroupError
 
     waited = ControllerError(TimeoutError("startup timed out waiting for 2 workers\nand more"))
-    told = lost_ranks(waited, 2, tmp_path / "run")
+    told = lost_ranks(waited, 2, str(tmp_path / "run"))
     assert "no room for all of them again: startup timed out waiting for 2 workers\n" in str(told)
     assert "--min-nproc" in str(told)
-    assert lost_ranks(WorkerGroupError("worker 0", {0: ValueError("x")}), 2, tmp_path / "run") is None
+    assert lost_ranks(WorkerGroupError("worker 0", {0: ValueError("x")}), 2, str(tmp_path / "run")) is None
 
 
 SCALE = """
