@@ -131,6 +131,12 @@ class HuggingFaceModel(nn.Module):
             use_cache=True,
         )
 
+    def forward_packed(self, tokens: Tensor, positions: Tensor, seen: Tensor) -> Tensor:
+        """See `dclm.model.interface.LanguageModel`."""
+        dtype = self.model.dtype  # added to attention's scores: models differ in whether they accept True and False
+        mask = torch.zeros(seen.shape, dtype=dtype, device=self.device).masked_fill_(~seen, torch.finfo(dtype).min)
+        return self._run(input_ids=tokens, position_ids=positions, attention_mask=mask[:, None], use_cache=False)
+
     def head(self, hidden: Tensor) -> Tensor:
         """Logits [..., V], float32."""
         if not self.plain_head:

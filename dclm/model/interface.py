@@ -11,9 +11,11 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-Batching = Literal["cached", "padded", "single"]
-"""How a model may read rows of unequal length: from a shared cache, in one right-padded batch without a cache, or only
-one row at a time."""
+Batching = Literal["packed", "cached", "padded", "single"]
+"""How a model may read rows of unequal length: several in one row and from a shared cache, only from a shared cache, in
+one right-padded batch without a cache, or only one row at a time."""
+CACHED: tuple[Batching, ...] = ("packed", "cached")
+"""Those that allow a shared cache."""
 
 
 class Cache(Protocol):
@@ -55,6 +57,12 @@ class LanguageModel(Protocol):
         """Hidden states [B, T, d] for `head`; with a cache, `tokens` [B, T] continue it and are added to it.
 
         `lengths` [B]: number of real tokens in each right-padded row (None: all).
+        """
+
+    def forward_packed(self, tokens: Tensor, positions: Tensor, seen: Tensor) -> Tensor:
+        """Hidden states [B, T, d] of rows of several texts, if `batching` allows them.
+
+        tokens, positions (in their texts): [B, T]. seen: [B, T, T], True at (b, i, j) if token i sees token j.
         """
 
     def head(self, hidden: Tensor) -> Tensor:

@@ -144,6 +144,19 @@ def _read_joined(model: LanguageModel, rows: list[Tensor]) -> list[Tensor]:
     return [torch.cat((before, *(step[index] for step in steps))) for index, before in enumerate(hidden)]
 
 
+def _read_packed(model: LanguageModel, rows: list[Tensor]) -> list[Tensor]:
+    """Both texts in one row, their ends after the beginnings of both; a second row has them in the other order."""
+    tokens, owners = [], []
+    for first, second in ((rows[0], rows[1]), (rows[1], rows[0])):
+        parts = [first[:-TAIL], second[:-TAIL], first[-TAIL:], second[-TAIL:]]
+        tokens.append(torch.cat(parts))
+        owners.append(torch.arange(2, device=model.device).repeat(2).repeat_interleave(_lengths(parts)))
+    owner = torch.stack(owners)
+    seen = (owner[:, :, None] == owner[:, None]).tril()
+    hidden = model.forward_packed(torch.stack(tokens), seen.sum(dim=-1) - 1, seen)
+    return [row[own == 0] for row, own in zip(hidden, owner, strict=True)]
+
+
 def _pad(rows: Sequence[Tensor]) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
 
@@ -152,5 +165,9 @@ def _lengths(rows: Sequence[Tensor]) -> Tensor:
     return torch.tensor([len(row) for row in rows], device=rows[0].device)
 
 
-WAYS: Mapping[Batching, tuple[Read, ...]] = {"cached": (_read_shared, _read_joined), "padded": (_read_padded,)}
+WAYS: Mapping[Batching, tuple[Read, ...]] = {
+    "packed": (_read_packed, _read_shared, _read_joined),
+    "cached": (_read_shared, _read_joined),
+    "padded": (_read_padded,),
+}
 """Ways of reading, fastest first, and the passes whose scores must equal those of plain passes."""

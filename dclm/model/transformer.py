@@ -159,7 +159,7 @@ class Transformer(nn.Module):
 
     @property
     def batching(self) -> Batching:
-        return "cached"
+        return "packed"
 
     @property
     def seq_len(self) -> int:
@@ -193,6 +193,16 @@ class Transformer(nn.Module):
             window = Window(torch.arange(tokens.shape[1], device=tokens.device), None)
         else:
             window = cache.window(tokens.shape[1], lengths)
+        hidden = self._blocks(tokens, window, cache)
+        if cache is not None:
+            cache.advance(tokens.shape[1], lengths)
+        return hidden
+
+    def forward_packed(self, tokens: Tensor, positions: Tensor, seen: Tensor) -> Tensor:
+        """See `dclm.model.interface.LanguageModel`."""
+        return self._blocks(tokens, Window(positions, seen[:, None]), None)
+
+    def _blocks(self, tokens: Tensor, window: Window, cache: KVCache | None) -> Tensor:
         x = self.tok_embeddings(tokens)
         if self.compute_dtype is not None:
             x = x.to(self.compute_dtype)
@@ -202,8 +212,6 @@ class Transformer(nn.Module):
                 x = checkpoint(block, x, cosine, sine, use_reentrant=False)
             else:
                 x = block(x, cosine, sine, window.mask, cache)
-        if cache is not None:
-            cache.advance(tokens.shape[1], lengths)
         hidden: Tensor = self.norm(x)
         return hidden
 

@@ -3,8 +3,8 @@
 
 The model is random (the measurements do not depend on its weights), or the directory given as the only argument. Both
 sides get the same prompts, so that only the forwarding differs. Seconds are CPU seconds of this process. `tokens` is
-the number that ours forwards, including padding; `least` is the minimum for any method that scores each item
-separately.
+the number that ours forwards, including padding; `least` is the minimum for any method: each beginning of a text once,
+also if several items have it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from dclm.eval.prompts import Item, Span, build_items
 from dclm.eval.run.forward import Scorer
 from dclm.eval.run.generate import Generator
 from dclm.eval.run.interface import Request
+from dclm.eval.run.pack import least_tokens
 from dclm.eval.run.plan import BATCH_TOKENS
-from dclm.eval.run.tree import least_tokens
 from dclm.eval.task import load_task
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.load import load_model

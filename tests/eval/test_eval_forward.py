@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from dclm.core.errors import DataError
 from dclm.eval.run.forward import Scorer
 from dclm.eval.run.interface import NotFinite
-from dclm.eval.run.tree import Pair, least_tokens, plan
+from dclm.eval.run.pack import least_tokens
+from dclm.eval.run.tree import Pair, plan
 from dclm.model.transformer import Transformer
 
 Items = list[list[Pair]]
@@ -43,10 +44,13 @@ def plain_scores(model: Transformer, pair: Pair) -> list[float]:
 
 
 @settings(max_examples=40, deadline=None)
-@given(items=some_items(), batch_tokens=st.sampled_from([8, 64, 4096]))
-@example(items=[[((0,), (0,)), ((0,), (0, 0)), ((0,), (0, 0, 0))]], batch_tokens=8)
-def test_every_score_is_that_of_a_plain_pass(small_model: Transformer, items: Items, batch_tokens: int) -> None:
+@given(items=some_items(), batch_tokens=st.sampled_from([8, 64, 4096]), packs=st.booleans())
+@example(items=[[((0,), (0,)), ((0,), (0, 0)), ((0,), (0, 0, 0))]], batch_tokens=8, packs=False)
+def test_every_score_is_that_of_a_plain_pass(
+    small_model: Transformer, items: Items, batch_tokens: int, packs: bool
+) -> None:
     shared = Scorer(small_model, batch_tokens)
+    shared.packs = packs
     alone = Scorer(small_model, batch_tokens, share=False)
     for answers, others, pairs in zip(shared.score(items), alone.score(items), items, strict=True):
         for answer, other, pair in zip(answers, others, pairs, strict=True):
@@ -55,7 +59,8 @@ def test_every_score_is_that_of_a_plain_pass(small_model: Transformer, items: It
             np.testing.assert_allclose(other.logprobs, expected, atol=2e-5)
             assert answer.greedy == other.greedy
     assert shared.counts.forwarded <= alone.counts.forwarded
-    assert shared.counts.forwarded <= least_tokens(items)
+    runs = [run for pairs in items for run in plan([pairs])]
+    assert least_tokens(items) <= shared.counts.forwarded <= sum(run.count() for run in runs)
 
 
 @given(items=some_items())
@@ -93,6 +98,16 @@ def test_items_that_share_a_passage_read_it_once(small_model: Transformer) -> No
     scorer = Scorer(small_model, 4096)
     scorer.score(items)
     assert scorer.counts.forwarded == 100 + 8 * 3
+
+
+def test_short_texts_of_several_items_read_each_beginning_once(small_model: Transformer) -> None:
+    """Two sentences about the same two people, as in winogrande: contexts are shared by items, answers begin alike."""
+    contexts = [(*range(10), person) for person in (20, 21)]
+    items = [[(context, (30, 31, last)) for context in contexts] for last in (32, 33)]
+    scorer = Scorer(small_model, 4096)
+    scorer.score([*items, [((7, 8, 9), (5,))]])
+    assert scorer.counts.forwarded == 10 + 2 * 3 + 3 == least_tokens(items) + 3
+    assert scorer.counts.padding == 0
 
 
 def test_a_token_beyond_the_vocabulary_is_named(small_model: Transformer) -> None:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dclm.eval.run.interface import NotFinite, OutOfVocabulary, TokenCounts
+from dclm.eval.run.pack import Pack, pack
 from dclm.eval.run.tree import Pair, Run, Want, plan
-from dclm.model.interface import Cache, LanguageModel
+from dclm.model.interface import CACHED, Cache, LanguageModel
 
 HEAD_ROWS = 512
 """Number of predictions turned into logits at once: 512 · 50,432 · 4 bytes = 103 MB."""
@@ -28,6 +29,9 @@ EFFICIENT_PART = 8
 SMALLEST_EFFICIENT = 256
 SHORTEST_FRACTION = 0.8
 """Minimum length of a run in an efficient batch, as a fraction of the longest."""
+
+Found = tuple[Want, float, int]
+"""A prediction, the log-probability of its target, and the most likely token."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +68,8 @@ class Scorer:
     def __init__(self, model: LanguageModel, batch_tokens: int, share: bool = True) -> None:
         self.model = model
         self.batch_tokens = batch_tokens
-        self.share = share and model.batching == "cached"
+        self.share = share and model.batching in CACHED
+        self.packs = share and model.batching == "packed"
         self.counts = TokenCounts()
 
     def score(
@@ -78,15 +83,12 @@ class Scorer:
         check_vocabulary(((ids for pair in pairs for ids in pair) for pairs in items), self.model.vocab_size)
         logprobs = [[np.zeros(len(answer), np.float32) for _, answer in pairs] for pairs in items]
         predicted = [[np.zeros(len(answer), np.int32) for _, answer in pairs] for pairs in items]
-        forest = sorted(plan(items, self.share), key=lambda run: len(run.tokens), reverse=True)
         with torch.inference_mode():
-            lengths = [len(run.tokens) for run in forest]
-            for span in batches(lengths, self.batch_tokens, self.model):
-                batch = forest[span]
-                for want, logprob, best in self._walk(batch, None, [], 0):
+            for found in self._read_all(plan(items, self.share)):
+                for want, logprob, best in found:
                     logprobs[want.item][want.pair][want.token] = logprob
                     predicted[want.item][want.pair][want.token] = best
-                done(sum(_pairs_below(run) for run in batch))
+                done(sum(want.token == 0 for want, _, _ in found))
         return [
             [
                 AnswerScore(lp, best, bool((best == np.asarray(answer, np.int32)).all()))
@@ -95,9 +97,31 @@ class Scorer:
             for lps, bests, pairs in zip(logprobs, predicted, items, strict=True)
         ]
 
-    def _walk(
-        self, runs: Sequence[Run], cache: Cache | None, rows: list[int], filled: int
-    ) -> Iterator[tuple[Want, float, int]]:
+    def _read_all(self, forest: list[Run]) -> Iterator[list[Found]]:
+        """The predictions of each batch. A pair's are all in one."""
+        packs, forest = pack(forest) if self.packs else ([], forest)
+        for span in like_lengths([len(p.tokens) for p in packs], self.batch_tokens, 0):
+            yield list(self._read_packs(packs[span]))
+        forest = sorted(forest, key=lambda run: len(run.tokens), reverse=True)
+        for span in batches([len(run.tokens) for run in forest], self.batch_tokens, self.model):
+            yield list(self._walk(forest[span], None, [], 0))
+
+    def _read_packs(self, packs: Sequence[Pack]) -> Iterator[Found]:
+        """Read packs, longest first; padding sees only itself."""
+        shape = (len(packs), len(packs[0].tokens))
+        tokens, positions = np.zeros((2, *shape), np.int64)
+        seen = np.tile(np.eye(shape[1], dtype=np.bool_), (len(packs), 1, 1))
+        for index, each in enumerate(packs):
+            count = len(each.tokens)
+            tokens[index, :count], positions[index, :count] = each.tokens, each.positions
+            seen[index, :count, :count] = each.seen()
+            self.counts.forwarded += count
+            self.counts.padding += shape[1] - count
+        inputs = (torch.from_numpy(array).to(self.model.device) for array in (tokens, positions, seen))
+        hidden = self.model.forward_packed(*inputs)
+        yield from self._read(hidden, [(index, want) for index, each in enumerate(packs) for want in each.wants])
+
+    def _walk(self, runs: Sequence[Run], cache: Cache | None, rows: list[int], filled: int) -> Iterator[Found]:
         """Read `runs` after `filled` slots of `cache` (row `rows[i]` of it is run i's parent), then their children."""
         lengths = torch.tensor([len(run.tokens) for run in runs], device=self.model.device)
         width = int(lengths.max())
@@ -121,7 +145,7 @@ class Scorer:
                 part = children[span]
                 yield from self._walk([child for child, _ in part], cache, [row for _, row in part], filled + width)
 
-    def _read(self, hidden: Tensor, wants: list[tuple[int, Want]]) -> Iterator[tuple[Want, float, int]]:
+    def _read(self, hidden: Tensor, wants: list[tuple[int, Want]]) -> Iterator[Found]:
         """Log-probability of the target and most likely token for each requested prediction of `hidden` [B, T, d]."""
         places = list(dict.fromkeys((row, want.position) for row, want in wants))
         number = {place: index for index, place in enumerate(places)}
@@ -141,10 +165,6 @@ class Scorer:
                 if not np.isfinite(logprob):
                     raise NotFinite(want.item)
                 yield want, logprob, best[i]
-
-
-def _pairs_below(run: Run) -> int:
-    return sum(want.token == 0 for want in run.wants) + sum(_pairs_below(child) for child in run.children)
 
 
 def batches(lengths: Sequence[int], batch_tokens: int, model: LanguageModel) -> Iterator[slice]:

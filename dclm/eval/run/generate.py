@@ -12,7 +12,7 @@ from torch import Tensor
 from dclm.eval.run.forward import batches, cache_tokens, check_vocabulary, like_lengths
 from dclm.eval.run.interface import NotFinite, Request, TokenCounts
 from dclm.eval.tokenizer import Ids, Tokenizer
-from dclm.model.interface import Cache, LanguageModel
+from dclm.model.interface import CACHED, Cache, LanguageModel
 
 ROWS = 32
 """A step for this many rows takes little longer than one for a few, even on a CPU; memory allows as many as fit into a
@@ -49,7 +49,7 @@ class Generator:
         return outputs
 
     def _batch(self, numbers: Sequence[int], requests: Sequence[Request]) -> list[list[int]]:
-        kind = CachedReader if self.model.batching == "cached" else PlainReader
+        kind = CachedReader if self.model.batching in CACHED else PlainReader
         reading: Reader = kind(self.model, self.batch_tokens, self.counts)
         last = reading.start([r.prompt for r in requests], max(r.max_new_tokens for r in requests))
         ids: list[list[int]] = [[] for _ in requests]

@@ -79,12 +79,6 @@ def plan(items: Sequence[Sequence[Pair]], share: bool = True) -> list[Run]:
     return forest
 
 
-def least_tokens(items: Sequence[Sequence[Pair]]) -> int:
-    """The minimum number of tokens that any method must forward if each item is scored alone: its common beginning
-    counts once."""
-    return sum(run.count() for pairs in items for run in plan([pairs]))
-
-
 def _runs(sequences: list[_Sequence], start: int) -> list[Run]:
     """One item's run from token `start` on: what its pairs share, and below it the rest of each.
 
