@@ -40,7 +40,8 @@ def _row(line: bytes | None, source: str, number: int, fields: Fields) -> Row:
     if line is None:
         return reject(f"longer than {MAX_PAGE_BYTES} bytes")
     try:
-        value = json.loads(line)
+        # `json.loads` first guesses the encoding, which only the beginning of other lines leaves open
+        value = json.loads(line.decode("utf-8", "surrogatepass") if line[:2] == b'{"' else line)
     except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, absurd numbers or nesting
         return reject(f"not JSON: {error}"[:200])
     if not isinstance(value, dict):
@@ -57,15 +58,16 @@ def row_of_object(value: Mapping[str, object], source: str, place: str, fields: 
     def reject(reason: str, url: str | None = None, name: str | None = None, date: str | None = None) -> Row:
         return Row("document", source, name, url, date, None, None, f"{place}: {reason}")
 
-    url = _string(value, fields.paths("url"))
-    name = _string(value, fields.paths("id"))
+    paths = fields.paths_in(value)
+    url = _string(value, paths["url"])
+    name = _string(value, paths["id"])
     name = name[len(_ID_PREFIX) :].rstrip(">") if name and name.startswith(_ID_PREFIX) else name
-    date = _string(value, fields.paths("date"))
-    long = [value is not None and len(value.encode()) > MAX_FIELD_BYTES for value in (url, name, date)]
+    date = _string(value, paths["date"])
+    long = [value is not None and _is_long(value) for value in (url, name, date)]
     if any(long):
         url, name, date = (None if is_long else v for v, is_long in zip((url, name, date), long, strict=True))
         return reject(f"its id, URL or date is longer than {MAX_FIELD_BYTES} bytes", url, name, date)
-    where = next((path for path in fields.paths("text") if look_up(value, path) is not None), None)
+    where = next((path for path in paths["text"] if look_up(value, path) is not None), None)
     if where is None and "text" not in value:
         return reject(f"no `{fields.text or 'text'}`", url, name, date)
     text = None if where is None else look_up(value, where)
@@ -86,8 +88,12 @@ def _string(value: Mapping[str, object], paths: tuple[str, ...]) -> str | None:
         if isinstance(found, int) and not isinstance(found, bool) and abs(found) < _MAX_NUMBER:
             found = str(found)
         if isinstance(found, str) and found:
-            return found.encode("utf-8", "replace").decode("utf-8")
+            return found if found.isascii() else found.encode("utf-8", "replace").decode("utf-8")
     return None
+
+
+def _is_long(value: str) -> bool:
+    return len(value) > MAX_FIELD_BYTES // 4 and len(value.encode()) > MAX_FIELD_BYTES
 
 
 def read_objects(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:
@@ -175,14 +181,17 @@ def _packed_lines(stream: GuardedStream, path: str, part: ByteRange, damage: lis
     position = 0
     found: list[str] = []
 
-    def chunks() -> Iterator[bytes]:
+    def chunks() -> Iterator[tuple[int, bytes]]:
         nonlocal position
         for data in utf8_text(stream, path, found):
             position += len(data)
-            yield data
+            if position >= part.offset:  # from the byte before the part, which shows whether a line begins there
+                yield position - len(data), data
 
-    yield from _split(chunks(), 0, part.offset, part.offset + part.length)
-    if part.offset <= position < part.offset + part.length:
+    near = chunks()
+    start, first = next(near, (0, b""))
+    yield from _split(itertools.chain((first,), (data for _, data in near)), start, part.offset, sum(part))
+    if part.offset <= position < sum(part):
         damage.extend(found)
 
 

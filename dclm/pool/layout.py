@@ -6,6 +6,7 @@ and HPLT. `a.b` is the field `b` of `a`, which may be an object, a map, or an ob
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +48,26 @@ class Fields:
         own: str | None = getattr(self, name)
         return _USUAL[name] if own is None else (own,)
 
+    def paths_in(self, value: Mapping[str, object]) -> Mapping[FieldName, tuple[str, ...]]:
+        """Fields to try in this object: those of `paths` whose first name it has."""
+        names = tuple(value)
+        if len(names) > _MOST_NAMES or sum(map(len, names)) > _MOST_CHARACTERS:
+            return {name: self.paths(name) for name in _USUAL}
+        return _paths_in(self, names)
 
+
+@functools.lru_cache(maxsize=256)
+def _paths_in(fields: Fields, names: tuple[str, ...]) -> Mapping[FieldName, tuple[str, ...]]:
+    """Objects of a file mostly have the same names: a lookup instead of thirty."""
+    there = set(names)
+    return {
+        name: tuple(path for path in fields.paths(name) if path in there or path.partition(".")[0] in there)
+        for name in _USUAL
+    }
+
+
+_MOST_NAMES, _MOST_CHARACTERS = 64, 2000
+"""Of objects whose fields are remembered, which bounds the memory of 256 of them."""
 _USUAL: dict[FieldName, tuple[str, ...]] = {"text": TEXT, "url": URL, "id": ID, "date": DATE}
 
 

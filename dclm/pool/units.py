@@ -30,6 +30,7 @@ _CUTTABLE = (
 _EXPANSION = 3
 """Compressed JSON lines are assumed to hold this many times their size; the last part holds whatever is beyond."""
 _MOST_PACKED_PARTS = 16
+_SMALLEST_PACKED_UNIT_BYTES = 8 << 20
 """Each part of compressed JSON lines is reached by decompressing everything before it."""
 _ENDLESS = 1 << 60
 
@@ -55,14 +56,16 @@ def cut(files: Sequence[InputFile], unit_bytes: int | None = None, *, limited: b
     if unit_bytes == 0:
         return [(file,) for file in files]
     size = unit_bytes or unit_bytes_for(files)
-    return list(_units(files, size, limited))
+    packed_size = unit_bytes or max(size, _SMALLEST_PACKED_UNIT_BYTES)
+    return list(_units(files, size, packed_size, limited))
 
 
-def _units(files: Sequence[InputFile], size: int, limited: bool) -> Iterator[Unit]:
+def _units(files: Sequence[InputFile], size: int, packed_size: int, limited: bool) -> Iterator[Unit]:
     held: list[InputFile] = []
     held_bytes = 0
     for file in files:
-        parts = [file] if limited else _parts(file, size)
+        is_packed_lines = file.kind == "jsonl" and is_packed(file.path)
+        parts = [file] if limited else _parts(file, packed_size if is_packed_lines else size)
         alone = len(parts) > 1 or file.artifact
         cost = file.size + _OPENING_BYTES
         if held and (alone or held_bytes + cost > size or len(held) == _MOST_FILES or not _alike(held[0], file)):

@@ -126,7 +126,7 @@ def bloom_paragraphs(work: Path, texts: list[str]) -> list[Measured]:
 def _bloom(work: Path, texts: list[str], what: str, step: Bloom, ngram: int) -> list[Measured]:
     documents, few = str(work / "all" / "documents"), str(work / "few" / "documents")
     found = peer("dolma", "dolma_bloom.py", work / "all", work / f"bloom-{ngram}", ngram, num_ngrams(step, texts))
-    return [ours(f"{what}: dclm", of(step), documents, few), of_peer(f"{what}: dolma", found)]
+    return [ours(f"{what}: dclm", of(step), documents, few), of_peer(f"{what}: dolma, dedupe and mix", found)]
 
 
 def crawl(work: Path) -> list[Measured]:
@@ -151,8 +151,9 @@ def crawl(work: Path) -> list[Measured]:
 
 def show(found: list[Measured], count: int, size: float) -> None:
     """Rows; the last one is what the others are compared with."""
-    for row in found[:-1]:
+    for row in found:
         print(f"{row.what}: {count / row.seconds:,.0f} documents/s, {row.kept} kept; parts, s: {row.parts}", flush=True)
+    for row in found[:-1]:
         peer = found[-1]
         report(row.what, "MB/s", size / row.seconds / 1e6, beside=peer.what, theirs=size / peer.seconds / 1e6)
 
