@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dclm.core.arrow import Column, dictionary, filled, lengths, struct_field, to_list
+from dclm.core.arrow import (
+    Column,
+    column_of,
+    dictionary,
+    filled,
+    joined,
+    lengths,
+    replaced,
+    schema_of,
+    strings,
+    struct_field,
+    to_list,
+)
 from dclm.core.errors import DataError
 from dclm.documents.schema import DOCUMENT
 from dclm.pool.files import ByteRange, InputFile
@@ -23,12 +35,15 @@ from dclm.pool.streams import open_stream, parquet_file
 _TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
 
 
-def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_bytes: int) -> Iterator[pa.RecordBatch]:
+def read_batches(
+    file: InputFile, damage: list[str], batch_rows: int, batch_bytes: int, only_text: bool = False
+) -> Iterator[pa.RecordBatch]:
     """Batches of DOCUMENT columns, `_reject` and `_row`; also the other columns if these are an artifact's documents.
 
-    Text, URL, id and date are searched as in JSON lines; `metadata` may be a struct, a map or JSON text. Rows whose
-    text is null, not UTF-8 or longer than `MAX_PAGE_BYTES` are rejects. If a row group is broken, its rows from there
-    on are missing, with a line in `damage`. Raises: DataError without a text column; it may be dictionary-encoded.
+    only_text: neither read nor add URL, id and date, nor an artifact's other columns. Text, URL, id and date are
+    searched as in JSON lines; `metadata` may be a struct, a map or JSON text. Rows whose text is null, not UTF-8 or
+    longer than `MAX_PAGE_BYTES` are rejects. If a row group is broken, its rows from there on are missing, with a line
+    in `damage`. Raises: DataError without a text column; it may be dictionary-encoded.
     """
     with contextlib.closing(open_stream(file.path)) as stream:
         try:
@@ -39,7 +54,7 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
             return
         if parquet.metadata.num_rows == 0 and _text_column(file, parquet.schema_arrow) is None:
             return  # an empty part, for which some writers leave out the columns
-        columns = _columns(file, parquet.schema_arrow)
+        columns = _columns(file, parquet.schema_arrow, only_text)
         end = 0
         reader, dictionaries = parquet, list[str]()
         for group in range(parquet.num_row_groups):
@@ -53,13 +68,13 @@ def read_batches(file: InputFile, damage: list[str], batch_rows: int, batch_byte
                     dictionaries = plan.dictionaries
                 for batch in reader.iter_batches(plan.rows, row_groups=[group], columns=columns):
                     for part in _parts(batch, batch_bytes):
-                        yield _documents(file, part, first)
+                        yield _documents(file, part, first, only_text)
                         first += part.num_rows
             except (pa.ArrowInvalid, pa.ArrowCapacityError, OSError) as error:
                 damage.append(f"row group {group} cannot be read from row {first} on: {error}"[:300])
         if end == 0 and not damage and _is_artifact(file, parquet.schema_arrow):  # a shard of which nothing was kept
             schema = pa.schema([parquet.schema_arrow.field(name) for name in columns])
-            yield _documents(file, pa.RecordBatch.from_pylist([], schema=schema), 0)
+            yield _documents(file, pa.RecordBatch.from_pylist([], schema=schema), 0, only_text)
 
 
 def _is_mine(part: ByteRange | None, group: pq.RowGroupMetaData) -> bool:
@@ -80,7 +95,7 @@ def _text_column(file: InputFile, schema: pa.Schema) -> str | None:
     return None
 
 
-def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
+def _columns(file: InputFile, schema: pa.Schema, only_text: bool) -> list[str]:
     """The columns to read. Raises: DataError without a text column of strings."""
     text = _text_column(file, schema)
     if text is None:
@@ -88,9 +103,9 @@ def _columns(file: InputFile, schema: pa.Schema) -> list[str]:
         needed = f"needed: `{file.fields.text or 'text'}`, of strings"
         hint = "name the column that holds the text: `pool: {parquet: ..., text: NAME}`"
         raise DataError(file.path, f"{what[:600]}; {needed}", hint)
-    if _is_artifact(file, schema):
+    if not only_text and _is_artifact(file, schema):
         return [name for name in schema.names if not name.startswith("_")]
-    names: tuple[FieldName, ...] = ("url", "id", "date")
+    names: tuple[FieldName, ...] = () if only_text else ("url", "id", "date")
     paths = [path for name in names for path in file.fields.paths(name)] + [path for path, _ in file.fields.keep]
     wanted = {text, *paths, *(path.partition(".")[0] for path in paths)}
     return [name for name in schema.names if name in wanted]
@@ -150,38 +165,22 @@ def _split(batch: pa.RecordBatch, batch_bytes: int) -> Iterator[pa.RecordBatch]:
     yield from _split(batch.slice(middle), batch_bytes)
 
 
-def _documents(file: InputFile, batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
+def _documents(file: InputFile, batch: pa.RecordBatch, first: int, only_text: bool) -> pa.RecordBatch:
     count = batch.num_rows
-    rows = pa.array(range(first, first + count), pa.int64())
+    rows = column_of(np.arange(first, first + count, dtype=np.int64))
     name = _text_column(file, batch.schema)
     assert name is not None
     text, reject = _text(batch.column(name), name)
-    if _is_artifact(file, batch.schema):
+    if not only_text and _is_artifact(file, batch.schema):
         index = batch.schema.get_field_index("text")
         batch = batch.set_column(index, DOCUMENT.field("text"), text)
         return batch.append_column("_reject", reject).append_column("_row", rows)
-    sources = [f"{file.name}#{row}" for row in range(first, first + count)]
-    found = {}
-    too_long = []
-    places: tuple[FieldName, ...] = ("id", "url", "date")
-    for field in places:
-        found[field], long = _short(_first_of(batch, file.fields.paths(field)))
-        too_long.append(long)
-    ids, urls, dates = found["id"], found["url"], found["date"]
-    long_id, long_url, long_date = too_long
-    long = pc.or_(pc.or_(long_id, long_url), long_date)
-    ids = pc.replace_substring_regex(ids, r"^<?(?:urn:uuid:)?([^<>]*)>?$", r"\1")
-    ids = pc.coalesce(ids, pa.array([identifier(source) for source in sources], pa.string()))
-    columns = {
-        "id": ids,
-        "url": urls,
-        "date": dates,
-        "source": pa.array(sources, pa.string()),
-        "text": pc.if_else(long, pa.scalar(None, pa.string()), text),
-        "_reject": pc.if_else(long, f"its id, URL or date is longer than {MAX_FIELD_BYTES} bytes", reject),
-        "_row": rows,
-    }
-    schema = DOCUMENT
+    source = joined([pa.repeat(pa.scalar(file.name), count), rows.cast(pa.string())], "#")
+    columns = {"source": source, "text": text, "_reject": reject}
+    if not only_text:
+        columns |= _places(file, batch, columns)
+    columns["_row"] = rows
+    schema = schema_of(*(field for field in DOCUMENT if field.name in columns))
     for path, kind in file.fields.keep:
         schema = schema.append(pa.field(path, KEPT[kind]))
         column = _at(batch, path)
@@ -189,6 +188,28 @@ def _documents(file: InputFile, batch: pa.RecordBatch, first: int) -> pa.RecordB
         columns[path] = pa.array([kept_value(value, kind) for value in values], KEPT[kind])
     schema = schema.append(pa.field("_reject", pa.string())).append(pa.field("_row", pa.int64()))
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)
+
+
+def _places(file: InputFile, batch: pa.RecordBatch, columns: Mapping[str, Column]) -> dict[str, Column]:
+    """Id, URL and date, and text and `_reject` without the rows in which one of these is too long."""
+    found: dict[str, Column] = {}
+    too_long = []
+    places: tuple[FieldName, ...] = ("id", "url", "date")
+    for field in places:
+        found[field], long = _short(_first_of(batch, file.fields.paths(field)))
+        too_long.append(long)
+    long_id, long_url, long_date = too_long
+    long = pc.or_(pc.or_(long_id, long_url), long_date)
+    ids = pc.replace_substring_regex(found["id"], r"^<?(?:urn:uuid:)?([^<>]*)>?$", r"\1")
+    if ids.null_count:
+        own = [identifier(source) for source in to_list(columns["source"].filter(ids.is_null()))]
+        ids = replaced(strings(ids), ids.is_null(), pa.array(own, pa.string()))
+    found["id"] = ids
+    if pc.any(long).as_py():
+        found["text"] = pc.if_else(long, pa.scalar(None, pa.string()), columns["text"])
+        why = f"its id, URL or date is longer than {MAX_FIELD_BYTES} bytes"
+        found["_reject"] = pc.if_else(long, why, columns["_reject"])
+    return found
 
 
 def _text(column: Column, name: str) -> tuple[Column, Column]:
@@ -202,6 +223,8 @@ def _text(column: Column, name: str) -> tuple[Column, Column]:
         text = plain.cast(pa.string())
     except pa.ArrowInvalid:
         text = pa.array([_utf8(value) for value in plain.to_pylist()], pa.string())
+    if not text.null_count:
+        return text, pa.nulls(len(text), pa.string())
     why = pc.if_else(long, f"longer than {MAX_PAGE_BYTES} bytes", f"`{name}` is not UTF-8")
     why = pc.if_else(column.is_null(), f"`{name}` is null", why)
     return text, pc.if_else(text.is_null(), why, pa.scalar(None, pa.string()))

@@ -54,18 +54,19 @@ class Tally:
 
 
 def read_file(
-    file: InputFile, tally: Tally, *, batch_rows: int = 1024, batch_bytes: int = 64 << 20
+    file: InputFile, tally: Tally, *, batch_rows: int = 1024, batch_bytes: int = 64 << 20, only_text: bool = False
 ) -> Iterator[pa.RecordBatch]:
     """Batches of PAGE columns (responses, resources) or DOCUMENT columns (conversions, JSONL, Parquet).
 
     Every batch also has `_row` (int64: index of the record in the file) and `_reject` (string, null: valid), pages have
-    `_rights` (string: lines of the HTTP header about their use). Parquet
-    files that are documents of an artifact keep their other columns, except those whose name begins with "_". Damage
-    never raises: rows that can be identified become rejects, and `tally.damage` describes the rest. Raises: DataError
-    if the file cannot be opened, reading fails, or a Parquet file has no text column.
+    `_rights` (string: lines of the HTTP header about their use). Parquet files that are documents of an artifact keep
+    their other columns, except those whose name begins with "_". only_text: of Parquet files, read only the text and
+    the fields to keep, without id, URL and date. Damage never raises: rows that can be identified become rejects, and
+    `tally.damage` describes the rest. Raises: DataError if the file cannot be opened, reading fails, or a Parquet file
+    has no text column.
     """
     if file.kind == "parquet":
-        batches = parquet.read_batches(file, tally.damage, batch_rows, batch_bytes)
+        batches = parquet.read_batches(file, tally.damage, batch_rows, batch_bytes, only_text)
     elif file.kind == "jsonl":
         batches = to_batches(jsonl.read_rows(file, tally.damage), batch_rows, batch_bytes, file.fields.keep)
     elif file.kind == "csv":

@@ -6,17 +6,20 @@ error here, because no ledger would record it.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dclm.core.arrow import to_list
+from dclm.core.arrow import lengths, to_list
 from dclm.core.config import suggest
 from dclm.core.engine import SerialEngine
 from dclm.core.errors import DataError
@@ -30,6 +33,8 @@ from dclm.pool.survey import survey_all
 
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 16 << 20
+_PORTION_BYTES = 1 << 20
+_OBJECT_BYTES = 64  # of a short `str`
 _HINT = "pass a documents artifact, or JSON lines, CSV or Parquet files with a text"
 
 
@@ -41,6 +46,16 @@ class InputText(NamedTuple):
     """sha256 of its content, which is compared when it is read; None: not checked."""
     file: InputFile | None = None
     """How to read it; None: it is a documents file of an artifact."""
+
+
+class Portion(NamedTuple):
+    """Consecutive documents of a file."""
+
+    texts: list[str]
+    sizes: npt.NDArray[np.int64]
+    """Bytes of each text in UTF-8."""
+    values: list[object]
+    """Of each document, in the other column that was asked for; empty if none was."""
 
 
 class Column(NamedTuple):
@@ -111,42 +126,36 @@ def files_of_texts(files: Sequence[InputFile], name: str) -> DocumentSource:
 
 def read_texts(text: InputText) -> Iterator[list[str]]:
     """The texts of one file; see `read_documents`."""
-    for texts, _ in read_documents(text, None):
-        yield texts
+    for portion in read_documents(text, None):
+        yield portion.texts
 
 
-def read_documents(text: InputText, column: Column | None) -> Iterator[tuple[list[str], list[object]]]:
-    """The texts of one file in batches of at most 1,024 documents and about 16 MB (or one document), and their values
-    in another column, if one is given (null: None).
+def read_documents(text: InputText, column: Column | None) -> Iterator[Portion]:
+    """The documents of one file, with their values in another column, if one is given (null: None).
 
-    Raises: DataError naming file and row if a text is missing, the file is corrupt, an artifact's file has no such
-    column, or the file's content has changed.
+    A portion ends with the text that fills it to about 1 MB: the encoder works on lists of strings, whose ids fit the
+    processor's cache, and takes longer for many short lists. Raises: DataError naming file and row if a text is
+    missing, the file is corrupt, an artifact's file has no such column, or the file's content has changed.
     """
-    if text.file is None:
-        path = verified_file(text.address, text.sha256)
-        first = 0
-        for batch in _artifact_batches(text.address, path, ("text",) if column is None else ("text", column.name)):
-            texts = batch.column("text")
-            if texts.null_count:
-                row = first + int(pc.index(pc.is_null(texts), pa.scalar(True)).as_py())
-                raise DataError(f"{text.address}#{row}", "found no text", "curate it again")
-            first += len(texts)
-            yield to_list(texts), [] if column is None else to_list(batch.column(column.name))
-        return
-    file = text.file
-    if column is not None:
-        file = replace(file, fields=replace(file.fields, keep=((column.name, column.kind),)))
-    if is_local(file.path):
-        file = replace(file, path=str(verified_file(file.path, text.sha256)))
-    tally = Tally()
-    for batch in read_file(file, tally, batch_rows=_BATCH_ROWS, batch_bytes=_BATCH_BYTES):
-        reject = batch.column("_reject")
-        if reject.null_count < len(reject):
-            row = int(pc.index(pc.is_valid(reject), pa.scalar(True)).as_py())
-            raise DataError(text.address, f"{batch.column('source')[row]}: {reject[row]}", "fix the file")
-        yield to_list(batch.column("text")), [] if column is None else to_list(batch.column(column.name))
-    if tally.damage:
-        raise DataError(text.address, tally.damage[0], "fix the file, or copy it again if it was truncated")
+    texts: list[str] = []
+    values: list[object] = []
+    sizes: list[npt.NDArray[np.int64]] = []
+    before = 0
+    for batch in _batches(text, column):
+        found = lengths(batch.column("text")).to_numpy().astype(np.int64)
+        ends = before + np.cumsum(found + _OBJECT_BYTES)
+        full = set((np.flatnonzero(np.diff(ends // _PORTION_BYTES, prepend=before // _PORTION_BYTES)) + 1).tolist())
+        before = int(ends[-1]) if len(ends) else before
+        for start, end in itertools.pairwise(sorted({0, *full, len(found)})):
+            rows = batch.slice(start, end - start)
+            texts += to_list(rows.column("text"))
+            values += [] if column is None else to_list(rows.column(column.name))
+            sizes.append(found[start:end])
+            if end in full:
+                yield Portion(texts, np.concatenate(sizes), values)
+                texts, values, sizes = [], [], []
+    if texts:
+        yield Portion(texts, np.concatenate(sizes), values)
 
 
 def read_values(text: InputText, column: Column) -> Iterator[list[object]]:
@@ -156,8 +165,37 @@ def read_values(text: InputText, column: Column) -> Iterator[list[object]]:
         for batch in _artifact_batches(text.address, path, (column.name,)):
             yield batch.column(0).to_pylist()
         return
-    for _, values in read_documents(text, column):
-        yield values
+    for batch in _batches(text, column):
+        yield to_list(batch.column(column.name))
+
+
+def _batches(text: InputText, column: Column | None) -> Iterator[pa.RecordBatch]:
+    """Batches of at most 1,024 documents and about 16 MB (or one document), none of which lacks its text."""
+    if text.file is None:
+        path = verified_file(text.address, text.sha256)
+        first = 0
+        for batch in _artifact_batches(text.address, path, ("text",) if column is None else ("text", column.name)):
+            texts = batch.column("text")
+            if texts.null_count:
+                row = first + int(pc.index(pc.is_null(texts), pa.scalar(True)).as_py())
+                raise DataError(f"{text.address}#{row}", "found no text", "curate it again")
+            first += len(texts)
+            yield batch
+        return
+    file = text.file
+    if column is not None:
+        file = replace(file, fields=replace(file.fields, keep=((column.name, column.kind),)))
+    if is_local(file.path):
+        file = replace(file, path=str(verified_file(file.path, text.sha256)))
+    tally = Tally()
+    for batch in read_file(file, tally, batch_rows=_BATCH_ROWS, batch_bytes=_BATCH_BYTES, only_text=True):
+        reject = batch.column("_reject")
+        if reject.null_count < len(reject):
+            row = int(pc.index(pc.is_valid(reject), pa.scalar(True)).as_py())
+            raise DataError(text.address, f"{batch.column('source')[row]}: {reject[row]}", "fix the file")
+        yield batch
+    if tally.damage:
+        raise DataError(text.address, tally.damage[0], "fix the file, or copy it again if it was truncated")
 
 
 def _artifact_batches(address: str, path: Path, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:

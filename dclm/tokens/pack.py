@@ -139,7 +139,7 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
     documents = unread = reads = text_bytes = text_tokens = padding = 0
     before = unit.before
     tokenizer = str(local_file(unit.tokenizer))
-    for texts, values in read_documents(unit.file, None if unit.repeats is None else _column(unit.repeats)):
+    for texts, sizes, values in read_documents(unit.file, None if unit.repeats is None else _column(unit.repeats)):
         times = np.ones(len(texts), dtype=np.int64)
         if unit.repeats is not None:
             units = unit.repeats.units(values, unit.file.address)
@@ -147,14 +147,14 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
             before += int(units.sum())
             texts = [text for text, number in zip(texts, times, strict=True) if number]
             unread += len(times) - len(texts)
-            times = times[times > 0]
+            sizes, times = sizes[times > 0], times[times > 0]
         encoded = encode(tokenizer, unit.encoder, texts)
         if unit.encoder == "fast":
             for index in range(-documents % CHECKED_EVERY, len(texts), CHECKED_EVERY):
                 verify(tokenizer, encoded, index, texts[index])
         documents += len(texts)
         reads += int(times.sum())
-        text_bytes += sum(len(text.encode()) for text in texts)
+        text_bytes += int(sizes.sum())
         text_tokens += len(encoded.ids)
         for number in map(int, np.unique(times)):
             if number not in streams:

@@ -23,6 +23,8 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 """The increment of SplitMix64."""
 NUM_BINS = 1 << 16
 """Keys are counted by their highest 16 bits, so that the merge can find its ranges without reading all keys."""
+_PIECE_BYTES = 1 << 18
+"""Of rows that are sorted at once: small enough for memory that is already mapped, and for the processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +52,8 @@ class Run:
             local_file(f"{self.path}.rows"), dtype=_little(dtype), mode="r", shape=(self.num_rows, row_len)
         )
 
-    def select(self, places: npt.NDArray[np.int64], row_len: int, dtype: str) -> Rows:
-        """The rows at these positions in the order of keys."""
+    def select(self, places: npt.NDArray[np.int64] | slice, row_len: int, dtype: str) -> Rows:
+        """The rows at these positions in the order of keys; those of a slice are mapped if the run holds them."""
         if self.of is None:
             own: Rows = self.rows(row_len, dtype)[places]
             return own
@@ -82,9 +84,10 @@ def write_run(path: Path, keys: Keys, rows: Rows, dtype: str) -> int:
     """Sort rows by key and write them; returns the number of rows. Equal keys keep their order."""
     order = np.argsort(keys, kind="stable")
     keys[order].astype("<u8").tofile(f"{path}.keys")
+    piece = max(1, _PIECE_BYTES // max(1, rows.strides[0]))
     with open(f"{path}.rows", "wb") as handle:
-        for start in range(0, len(order), 4096):  # in pieces, so that the sorted copy never exists as a whole
-            handle.write(np.ascontiguousarray(rows[order[start : start + 4096]], dtype=_little(dtype)).data)
+        for start in range(0, len(order), piece):  # the sorted copy never exists as a whole
+            handle.write(np.ascontiguousarray(rows[order[start : start + piece]], dtype=_little(dtype)).data)
     return len(order)
 
 

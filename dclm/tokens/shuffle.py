@@ -8,8 +8,10 @@ has had its exact share.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +23,11 @@ from dclm.tokens.curriculum import Turns, stretches
 from dclm.tokens.runs import Rows, Run, count_bins
 
 GROUP_BYTES = 128 << 20
-"""Bytes of rows that one unit of the merge holds at a time. Does not affect the output."""
+"""Bytes of rows that one unit of the merge writes. Does not affect the output."""
+_WINDOW_BYTES = 8 << 20
+"""Bytes of rows that it holds at a time, if it reads few runs: memory that is used again is not cleared again."""
+_WINDOW_RUNS = 64
+"""For each of so many runs, it holds as much again, because every run is looked at for each window."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,37 +134,60 @@ def plan_merge(
     return units
 
 
+class _Part(NamedTuple):
+    """Consecutive rows of a run."""
+
+    run: Run
+    first: int
+    places: npt.NDArray[np.int64]
+    """Where each of them goes among the unit's rows, increasing."""
+
+
 def merge(unit: MergeUnit) -> Outcome:
     """Write the shards of one unit; its outcome has the number of rows of each."""
-    rows = _gather(unit)
+    parts = _parts(unit)
+    dtype = np.dtype(unit.dtype).newbyteorder("<")
+    window = _WINDOW_BYTES // (unit.row_len * dtype.itemsize) * math.ceil(len(parts) / _WINDOW_RUNS)
+    held = np.empty((max(1, min(window, unit.rows_per_shard, unit.count)), unit.row_len), dtype)
     counts: dict[str, int] = {}
     with unit_files(unit.directory) as (folder, outcome):
         (folder / "tokens").mkdir()
         for start in range(0, unit.count, unit.rows_per_shard):
             name = f"tokens/{(unit.first + start) // unit.rows_per_shard:05d}.bin"
-            part = rows[start : start + unit.rows_per_shard]
-            (folder / name).write_bytes(part.data)
-            counts[name] = len(part)
+            counts[name] = min(unit.rows_per_shard, unit.count - start)
+            with open(folder / name, "wb") as handle:
+                for first in range(start, start + counts[name], len(held)):
+                    rows = held[: start + counts[name] - first]
+                    _fill(rows, first, parts)
+                    handle.write(rows.data)
         outcome["rows"] = counts
     return outcome
 
 
-def _gather(unit: MergeUnit) -> Rows:
-    """The unit's rows in the global order."""
-    out = np.empty((unit.count, unit.row_len), dtype=np.dtype(unit.dtype).newbyteorder("<"))
+def _fill(out: Rows, first: int, parts: Sequence[_Part]) -> None:
+    """Copy the unit's rows from `first` on, as many as `out` holds, in the global order."""
+    for part in parts:
+        low, high = map(int, np.searchsorted(part.places, (first, first + len(out))))
+        if low < high:
+            wanted = slice(part.first + low, part.first + high)
+            out[part.places[low:high] - first] = part.run.select(wanted, out.shape[1], out.dtype.name)
+
+
+def _parts(unit: MergeUnit) -> list[_Part]:
+    """All rows of the unit, by run."""
+    parts: list[_Part] = []
     start = 0
     for stretch in unit.stretches:
         count = sum(piece.count for piece in stretch.pieces)
         turns = Turns(stretch.rows, stretch.before).take(count)
         for piece in stretch.pieces:
-            _place(unit, piece, out, start + np.flatnonzero(turns == piece.source))
+            parts += _placed(unit.sources[piece.source], piece, start + np.flatnonzero(turns == piece.source))
         start += count
-    return out
+    return parts
 
 
-def _place(unit: MergeUnit, piece: Piece, out: Rows, places: npt.NDArray[np.int64]) -> None:
-    """Copy a piece of a source's order to these rows of `out`: by key, and for equal keys by run and position in it."""
-    runs = unit.sources[piece.source]
+def _placed(runs: Sequence[Run], piece: Piece, places: npt.NDArray[np.int64]) -> Iterator[_Part]:
+    """The rows of a piece, which go to these places: by key, and for equal keys by run and position in it."""
     bounds = []
     for run in runs:
         keys = run.keys()
@@ -170,8 +199,8 @@ def _place(unit: MergeUnit, piece: Piece, out: Rows, places: npt.NDArray[np.int6
     rank[order] = np.arange(len(order)) - piece.skip
     start = 0
     for run, (low, high) in zip(runs, bounds, strict=True):
-        here = rank[start : start + high - low]
-        inside = (here >= 0) & (here < piece.count)
-        if inside.any():
-            out[places[here[inside]]] = run.select(np.arange(low, high)[inside], unit.row_len, unit.dtype)
+        here = rank[start : start + high - low]  # increasing, as the run is sorted
+        first, end = map(int, np.searchsorted(here, (0, piece.count)))
+        if first < end:
+            yield _Part(run, low + first, places[here[first:end]])
         start += high - low

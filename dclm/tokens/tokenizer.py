@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,10 +137,10 @@ def encode(path: str, encoder: Encoder, texts: Sequence[str]) -> Encoded:
     if encoder == "fast":
         ids, offsets = _fast(path).encode_batch_flat(list(texts))
         return Encoded(np.frombuffer(ids, np.uint32), np.frombuffer(offsets, np.uint64).astype(np.int64))
-    found = [e.ids for e in _hugging_face(path).encode_batch_fast(list(texts), add_special_tokens=False)]
-    lengths = np.fromiter((len(ids) for ids in found), np.int64, len(found))
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-    return Encoded(np.fromiter((i for ids in found for i in ids), np.uint32, int(offsets[-1])), offsets)
+    encodings = _hugging_face(path).encode_batch_fast(list(texts), add_special_tokens=False)
+    found = [np.array(encoding.ids, np.uint32) for encoding in encodings]
+    offsets = np.cumsum([0, *map(len, found)], dtype=np.int64)
+    return Encoded(np.concatenate([np.empty(0, np.uint32), *found]), offsets)
 
 
 def verify(path: str, encoded: Encoded, index: int, text: str) -> None:
@@ -165,9 +166,14 @@ def decode(path: str, ids: Sequence[int]) -> str:
 @functools.cache
 def _hugging_face(path: str) -> Tokenizer:
     try:
-        tokenizer = Tokenizer.from_file(path)
+        return _hugging_face_of(Path(path).read_text(encoding="utf-8"))
     except Exception as error:  # tokenizers raises a bare Exception for every defect of the file
         raise DataError(path, f"not a tokenizer.json: {error}", "pass an asset's name or a tokenizer.json") from error
+
+
+@functools.cache
+def _hugging_face_of(content: str) -> Tokenizer:
+    tokenizer = Tokenizer.from_str(content)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -175,4 +181,13 @@ def _hugging_face(path: str) -> Tokenizer:
 
 @functools.cache
 def _fast(path: str) -> Any:
-    return importlib.import_module("fastokens").Tokenizer.from_file(path)
+    return _fast_of(Path(path).read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _fast_of(content: str) -> Any:
+    """The encoder of this tokenizer.json. A tokenizer and its copy in an artifact share one, with what it remembers."""
+    # Its threads do not follow RAYON_NUM_THREADS. The engine's workers are the parallelism, and two threads with a
+    # cache of words each need a tenth more CPU seconds than one.
+    os.environ.setdefault("FASTOKENS_BPE_THREADS", "1")
+    return importlib.import_module("fastokens").Tokenizer.from_json_str(content)

@@ -15,8 +15,9 @@ from dclm.core.config import build, parse_yaml
 from dclm.core.errors import ConfigError, DataError, IncompleteError
 from dclm.core.record import Record, describe_files, write_record
 from dclm.documents.schema import DOCUMENT
+from dclm.pool.read import Tally, read_file
 from dclm.pool.spec import PoolMap, resolve_pool
-from dclm.tokens.documents import InputText, files_of_texts, find_documents, read_texts
+from dclm.tokens.documents import Column, InputText, files_of_texts, find_documents, read_documents, read_texts
 
 TEXTS = [f"text {i} é" for i in range(3000)]
 LINES = "".join(json.dumps({"text": t}) + "\n" for t in TEXTS).encode()
@@ -87,13 +88,29 @@ def test_changed_content_changes_the_fingerprint(tmp_path: Path) -> None:
     assert find_documents(tmp_path).fingerprint != one
 
 
-def test_batches_are_bounded(tmp_path: Path) -> None:
+def test_portions_are_bounded(tmp_path: Path) -> None:
     huge = "x" * (17 << 20)
-    texts = ["a", huge, "b", *["c"] * 2000]
+    texts = ["a", huge, "b", *["é" * 1000] * 2000, *[""] * 40_000]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
-    batches = list(read_texts(found(tmp_path / "a.jsonl")))
-    assert [len(b) for b in batches] == [1, 1, 1024, 977]
-    assert [t for b in batches for t in b] == texts
+    portions = list(read_documents(found(tmp_path / "a.jsonl"), None))
+    assert [t for p in portions for t in p.texts] == texts
+    assert [list(p.sizes) for p in portions] == [[len(t.encode()) for t in p.texts] for p in portions]
+    assert len(portions[0].texts) == 2  # a portion ends with the text that fills it
+    assert all(0 < sum(p.sizes) < 1.01 * 2**20 for p in portions[1:4])
+    assert all(0 < len(p.texts) <= 1 + 2**20 // 64 for p in portions)
+
+
+def test_only_text_is_read_from_parquet(tmp_path: Path) -> None:
+    """A URL that curation rejects does not matter, and kept values are read."""
+    rows = {"url": ["u" * (1 << 17)], "text": ["a"], "id": ["x"], "metadata": ['{"WARC-Date": "2020"}'], "score": [0.5]}
+    pq.write_table(pa.table(rows), tmp_path / "a.parquet")
+    (portion,) = read_documents(found(tmp_path / "a.parquet"), Column("score", "number"))
+    assert portion.texts == ["a"]
+    assert portion.values == [0.5]
+    file = found(tmp_path / "a.parquet").file
+    assert file is not None
+    (batch,) = read_file(file, Tally(), only_text=True)
+    assert batch.schema.names == ["source", "text", "_reject", "_row"]
 
 
 @pytest.mark.parametrize(
