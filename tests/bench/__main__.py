@@ -21,9 +21,9 @@ from tests.bench.rows import VARIABLE, Row, read, table
 
 NOT_HERE = {
     "bench_cache", "bench_components", "bench_large_file", "bench_pool", "bench_dedup_extremes", "bench_gpu",
-    "bench_kills", "bench_lost_node", "bench_peers", "bench_select_check", "bench_tokens_1b",
+    "bench_kills", "bench_lost_node", "bench_peers", "bench_profile", "bench_select_check", "bench_tokens_1b",
 }  # fmt: skip
-"""Benchmarks that need many minutes, memory, disk, a GPU or other environments."""
+"""Benchmarks that need many minutes, memory, disk, a GPU or other environments, or print no rows."""
 
 
 def machine() -> dict[str, Any]:
