@@ -108,6 +108,32 @@ def test_histograms_count_every_record_and_show_the_literal_of_the_quantile(repo
     assert f">{words.cuts[0].low:.6g}</text>" in render_report(report)
 
 
+@pytest.mark.parametrize(
+    ("settings", "low", "high"),
+    [
+        ("keep_top: 0.4", 5, None),
+        ("keep_bottom: 0.4", None, 3),
+        ("keep_between: [0.2, 0.6]", 2, 5),
+        ("keep_between: [0, 0.6]", None, 5),
+        ("keep_top: 0.5, per: domain", None, None),
+        ("keep_between: [0.2, 0.6], per: domain", None, None),
+    ],
+)
+def test_every_kind_of_quantile_has_its_cuts_in_the_histogram(
+    tmp_path: Path, settings: str, low: float | None, high: float | None
+) -> None:
+    rows = [{"text": "word " * (1 + n % 7), "url": f"http://{'ab'[n % 2]}.org"} for n in range(28)]
+    steps = f"- word_count: {{column: words}}\n- quantile: {{column: words, {settings}}}\n"
+    run(f"name: p\nsteps:\n{steps}", [text_pool(tmp_path / "pool.jsonl", rows)], tmp_path / "out")
+    found = build_report(tmp_path / "out", None)
+    words = next(h for h in found.histograms if h.name == "words")
+    assert [(cut.low, cut.high) for cut in words.cuts] == [(low, high)]
+    dropped = found.artifact.count("dropped")
+    assert totals(words) == {"kept": 28 - dropped, "cut": dropped, "other": 0}
+    assert dropped > 0
+    assert "step 1, quantile" in render_report(found)
+
+
 def test_a_page_in_another_language_is_not_below_the_cut_of_the_language_score() -> None:
     cut = Cut(step=2, column="language_score", label="step 2, language", low=0.65)
     values = [0.9, 0.3, 0.99, 0.64, 0.5, 0.2]

@@ -22,15 +22,18 @@ Counts = npt.NDArray[np.int64]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cut:
-    """A step that keeps documents by the literal value of an annotation."""
+    """A step that keeps documents by the value of an annotation."""
 
     step: int
     column: str
     label: str
     low: float | None = None
-    """Values from here on are kept."""
+    """Values from here on are kept (of `quantile` with `keep_between`: values above); None also if groups have their
+    own bounds."""
     high: float | None = None
     """Values up to here are kept."""
+    decides_alone: bool = False
+    """The step drops documents for no other reason."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,7 @@ class Histogram:
 
 
 def find_cuts(artifact: Artifact) -> tuple[Cut, ...]:
-    """The literal cuts stated in the record: `threshold`, `quantile` (resolved), `language` and `langdetect`."""
+    """The cuts stated in the record: `threshold`, `quantile` (resolved), `language` and `langdetect`."""
     settings, decisions = artifact.record.config["steps"], artifact.record.counts["decisions"]
     assert isinstance(settings, list)
     assert isinstance(decisions, dict)
@@ -60,13 +63,15 @@ def find_cuts(artifact: Artifact) -> tuple[Cut, ...]:
     for step in artifact.steps:
         values = settings[step.index] if step.index >= 0 else {}
         label = f"step {step.index}, {step.name}"
-        if step.name == "threshold":
-            cuts.append(
-                Cut(step=step.index, column=values["column"], label=label, low=values["min"], high=values["max"])
-            )
-        elif step.name == "quantile":
-            cut = decisions[f"{step.index}:quantile"]["cut"]
-            cuts.append(Cut(step=step.index, column=values["column"], label=label, low=cut))
+        low, high = values.get("min"), values.get("max")
+        if step.name == "quantile":
+            found = decisions[f"{step.index}:quantile"]
+            low, high = found.get("cut"), None
+            if values["keep_top"] is None:
+                low, high = found.get("above"), low
+        if step.name in ("threshold", "quantile"):
+            name = values["column"]
+            cuts.append(Cut(step=step.index, column=name, label=label, low=low, high=high, decides_alone=True))
         elif step.name in ("language", "langdetect") and values["keep"]:
             cuts.append(Cut(step=step.index, column="language_score", label=label, low=values["min_score"]))
     return tuple(cuts)
@@ -130,6 +135,8 @@ class _Maker:
 
 def _is_beyond(values: Floats, cut: Cut) -> npt.NDArray[np.bool_]:
     """Whether values are on the side of a cut on which documents are dropped."""
+    if cut.decides_alone:
+        return np.ones(len(values), np.bool_)
     below = np.zeros(len(values), np.bool_) if cut.low is None else values < cut.low
     return below if cut.high is None else below | (values > cut.high)
 
