@@ -40,7 +40,7 @@ def needs_lines(layout: Layout, pipelines: Iterable[Pipeline]) -> Iterator[Line]
     if not recipe.tokenizer.endswith(".json"):
         wanted[recipe.tokenizer] = "tokenize"
     for name, step in wanted.items():
-        if name in recipe.classifiers:
+        if name in recipe.classifiers or name in recipe.models:
             continue
         if name in named:
             if (line := _asset_line(named[name])) is not None:

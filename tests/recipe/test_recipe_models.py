@@ -109,6 +109,7 @@ def test_models_are_planned_with_what_they_take(folder: Path) -> None:
     assert "model      scorer: language_model → OUT/models/scorer\n  train    tiny: " in text
     assert "  memory   lm_score: each worker holds the weights of scorer, 4 bytes per parameter" in text
     assert "  work     lm_score: 2 FLOPs per parameter and token" in text
+    assert not [line for line in lines if line.startswith("missing")]  # the recipe trains what the steps name
 
 
 @pytest.mark.slow
