@@ -37,39 +37,42 @@ UNLIMITED = 2048
 class HuggingFaceCache:
     """A `transformers` cache of right-padded rows, each with its own length."""
 
-    def __init__(self, layers: Any, valid: Tensor, lengths: Tensor) -> None:
+    def __init__(self, layers: Any, valid: Tensor, lengths: Tensor, capacity: int) -> None:
         self.layers = layers
-        """transformers.DynamicCache"""
+        """`dclm.model.reserved.reserved_cache`"""
         self.valid = valid
         """[B, filled], 1 where the slot holds a real token."""
         self.lengths = lengths
+        self.capacity = capacity
+        """Number of tokens with reserved room; there may be more."""
 
     def select(self, rows: Tensor, capacity: int | None = None) -> HuggingFaceCache:
-        """A copy that contains the given rows; it grows on demand, whatever `capacity` is."""
-        from transformers import DynamicCache
+        """A copy that contains the given rows, with room for `capacity` tokens; it grows on demand."""
+        from dclm.model.reserved import reserved_cache
 
-        layers = DynamicCache()
+        capacity = self.capacity if capacity is None else capacity
+        layers = reserved_cache(capacity)
         for index, layer in enumerate(self.layers.layers):
             if layer.is_initialized:
                 layers.update(layer.keys[rows], layer.values[rows], index)
-        return HuggingFaceCache(layers, self.valid[rows], self.lengths[rows].clone())
+        return HuggingFaceCache(layers, self.valid[rows], self.lengths[rows].clone(), capacity)
 
     def joined(self, others: Sequence[Cache], capacity: int) -> HuggingFaceCache:
         """A copy that contains the rows of this cache and then those of others; it grows on demand."""
-        from transformers import DynamicCache
+        from dclm.model.reserved import reserved_cache
 
         parts = [self]
         for other in others:
             assert isinstance(other, HuggingFaceCache)
             parts.append(other)
         filled = max(part.valid.shape[1] for part in parts)
-        layers = DynamicCache()
+        layers = reserved_cache(capacity)
         for index in range(len(self.layers.layers)):
             found = [part.layers.layers[index] for part in parts]
             keys = torch.cat([_padded(layer.keys, 2, filled) for layer in found])
             layers.update(keys, torch.cat([_padded(layer.values, 2, filled) for layer in found]), index)
         valid = torch.cat([_padded(part.valid, 1, filled) for part in parts])
-        return HuggingFaceCache(layers, valid, torch.cat([part.lengths for part in parts]))
+        return HuggingFaceCache(layers, valid, torch.cat([part.lengths for part in parts]), capacity)
 
 
 def _padded(x: Tensor, dim: int, length: int) -> Tensor:
@@ -102,11 +105,12 @@ class HuggingFaceModel(nn.Module):
         return device
 
     def new_cache(self, batch: int, capacity: int) -> HuggingFaceCache:
-        """An empty cache for `batch` rows; it grows on demand, whatever `capacity` is."""
-        from transformers import DynamicCache
+        """An empty cache for `batch` rows of `capacity` tokens; it grows on demand."""
+        from dclm.model.reserved import reserved_cache
 
         valid = torch.zeros(batch, 0, dtype=torch.long, device=self.device)
-        return HuggingFaceCache(DynamicCache(), valid, torch.zeros(batch, dtype=torch.long, device=self.device))
+        lengths = torch.zeros(batch, dtype=torch.long, device=self.device)
+        return HuggingFaceCache(reserved_cache(capacity), valid, lengths, capacity)
 
     def forward(self, tokens: Tensor, *, cache: Cache | None = None, lengths: Tensor | None = None) -> Tensor:
         """Logits [B, T, V], float32."""

@@ -9,6 +9,7 @@ also if several items have it.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from transformers.utils.logging import disable_progress_bar
 from dclm.assets import fetch
 from dclm.eval.data.load import load_parts
 from dclm.eval.kinds.generation import max_new_tokens
-from dclm.eval.prompts import Item, Span, build_items
+from dclm.eval.prompts import Item, Span, build_items, prompt_texts
 from dclm.eval.run.forward import Scorer
 from dclm.eval.run.generate import Generator
 from dclm.eval.run.interface import Request
@@ -42,7 +43,8 @@ ITEMS = {
     "arc_easy": 12, "hellaswag": 4, "piqa": 8, "commonsense_qa": 8, "mmlu_fewshot": 8, "lambada_openai": 24,
     "winogrande": 48,
 }  # fmt: skip
-GENERATED = {"triviaqa_sm_sub": 32, "svamp_cot": 16}
+GENERATED = {("triviaqa_sm_sub", False): 32, ("svamp_cot", False): 16, ("svamp_cot", True): 32}
+"""(Task, whether all questions come after the same examples) → number of questions."""
 BATCH_SIZES = (1, 8)  # lm-eval gets the best of these
 GENERATION_BATCH_SIZES = (8, 16, 32)
 
@@ -57,6 +59,8 @@ class Line(NamedTuple):
     least: int
     theirs: int
     reference: int
+    prompts_seconds: float | None = None
+    """For generation, ours up to the first token of each answer."""
 
 
 def seconds(work: Callable[[], object], device: str = "cpu") -> float:
@@ -106,25 +110,30 @@ def measure(
     return Line(label, ours, min(times), counts, least_tokens(pairs), _lm_eval_tokens(items), WINDOW * len(requests))
 
 
-def measure_generation(label: str, count: int, directory: str, tokenizer: Tokenizer) -> Line:
-    """Answer the first `count` questions of one task both ways."""
+def measure_generation(label: str, same: bool, count: int, directory: str, tokenizer: Tokenizer) -> Line:
+    """Answer the first `count` questions of one task both ways, each after examples of its own or all after the `same`,
+    as in most of lm-eval's tasks."""
     task = load_task(label)
     parts = load_parts(task)
-    items = build_items(task, parts, tokenizer, WINDOW, span=Span(0, count))
+    questions = list(prompt_texts(task, parts, tokenizer.prefix_space(), span=Span(0, count)))
+    texts = [(questions[0] if same else q).examples + q.contexts[0] for q in questions]
+    ids = tokenizer.encode_all(texts)
     longest = max_new_tokens(task, parts, tokenizer)
     stop = task.metadata.stop
     generator = Generator(load_model(f"hf:{directory}").model, tokenizer, BATCH_TOKENS["cpu"])
-    requests = [Request(prompt=item.pairs[0][0], max_new_tokens=longest, stop=stop) for item in items]
+    requests = [Request(prompt=prompt, max_new_tokens=longest, stop=stop) for prompt in ids]
     settings = {"until": list(stop), "max_gen_toks": longest, "do_sample": False, "temperature": 0.0}
-    instances = [Instance("generate_until", {}, (item.text, settings), i) for i, item in enumerate(items)]
+    instances = [Instance("generate_until", {}, (text, settings), i) for i, text in enumerate(texts)]
     models = stock_models(directory, GENERATION_BATCH_SIZES)
     times = [seconds(lambda lm=lm: lm.generate_until(instances, disable_tqdm=True)) for lm in models]
     ours = seconds(lambda: generator.generate(requests))
-    prompts = [len(request.prompt) for request in requests]
-    new = generator.counts.forwarded - sum(prompts)
-    theirs = sum(prompts) + count * (longest - 1)
+    firsts = [dataclasses.replace(request, max_new_tokens=1) for request in requests]
+    prompts_seconds = seconds(lambda: Generator(generator.model, tokenizer, BATCH_TOKENS["cpu"]).generate(firsts))
+    theirs = sum(map(len, ids)) + count * (longest - 1)
     counts = generator.counts.forwarded + generator.counts.padding
-    return Line(label, ours, min(times), counts, sum(prompts) + new, theirs, count * (WINDOW - 1))
+    prefill = least_tokens([[(prompt, (0,))] for prompt in ids])
+    least = prefill + count * (longest - 1)
+    return Line(label, ours, min(times), counts, least, theirs, count * (WINDOW - 1), prompts_seconds)
 
 
 def stock_models(directory: str, batch_sizes: Sequence[int], device: str = "cpu") -> list[HFLM]:
@@ -143,6 +152,17 @@ def _lm_eval_tokens(items: list[Item]) -> int:
     return sum(len(t) for t in {(*context, *answer[:-1]) for item in items for context, answer in item.pairs})
 
 
+def _report(line: Line) -> None:
+    report(
+        f"evaluate {line.task}", "CPU s", line.ours_seconds, beside="lm-eval's HF backend", theirs=line.theirs_seconds,
+        limit=line.prompts_seconds, limit_name=None if line.prompts_seconds is None else "prompts and first tokens",
+    )  # fmt: skip
+    report(
+        f"tokens forwarded, {line.task}", "tokens", line.forwarded, beside="lm-eval's HF backend",
+        theirs=line.theirs, limit=line.least, limit_name="least possible",
+    )  # fmt: skip
+
+
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
@@ -150,19 +170,11 @@ def main() -> None:
     tokenizer = Tokenizer(fetch("gpt-neox-20b"))
     with tempfile.TemporaryDirectory() as folder:
         directory = sys.argv[1] if len(sys.argv) > 1 else random_model(Path(folder))
-        for label, count in (ITEMS | GENERATED).items():
-            line = (measure_generation if label in GENERATED else measure)(label, count, directory, tokenizer)
-            report(
-                f"evaluate {label}",
-                "CPU s",
-                line.ours_seconds,
-                beside="lm-eval's HF backend",
-                theirs=line.theirs_seconds,
-            )
-            report(
-                f"tokens forwarded, {label}", "tokens", line.forwarded, beside="lm-eval's HF backend",
-                theirs=line.theirs, limit=line.least, limit_name="least possible",
-            )  # fmt: skip
+        for label, count in ITEMS.items():
+            _report(measure(label, count, directory, tokenizer))
+        for (label, same), count in GENERATED.items():
+            line = measure_generation(label, same, count, directory, tokenizer)
+            _report(line._replace(task=f"{label}, same examples" if same else label))
     print(
         "Where lm-eval forwards no more than the least (answers of one token), it reads a context once, as we do: what "
         "is gained there is its head, which it applies to every token, and we where a score is read."

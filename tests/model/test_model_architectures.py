@@ -166,3 +166,17 @@ def test_models_are_probed_beyond_every_window_that_their_texts_reach() -> None:
     assert probe_sizes(config, 8192) == [24, 520]
     assert probe_sizes(config, 512) == [24]
     assert probe_sizes(transformers.LlamaConfig(), 2048) == [24]
+
+
+def test_a_cache_grows_beyond_its_reserved_room_and_copies_are_independent() -> None:
+    model = build("llama")
+    ids = torch.tensor([some_ids(24, 3), some_ids(24, 4)])
+    with torch.inference_mode():
+        expected = model.forward_hidden(ids)
+        cache = model.new_cache(2, 3)
+        found = [model.forward_hidden(ids[:, i : i + 2], cache=cache) for i in range(0, 16, 2)]
+        copy = cache.select(torch.tensor([1, 0]))
+        found += [model.forward_hidden(ids[:, i : i + 1], cache=cache) for i in range(16, 24)]
+        swapped = [model.forward_hidden(ids.flip(0)[:, i : i + 1], cache=copy) for i in range(16, 24)]
+    torch.testing.assert_close(torch.cat(found, dim=1), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.cat(swapped, dim=1).flip(0), expected[:, 16:], atol=1e-5, rtol=1e-4)

@@ -1,9 +1,10 @@
-"""Greedy generation in batches: rows of similar length together, each leaving as soon as it has ended."""
+"""Greedy generation in batches: rows of similar length together, which leave after they have ended; examples that many
+prompts share are read once."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import torch
@@ -11,12 +12,20 @@ from torch import Tensor
 
 from dclm.eval.run.forward import batches, cache_tokens, check_vocabulary, like_lengths
 from dclm.eval.run.interface import NotFinite, Request, TokenCounts
+from dclm.eval.run.tree import alike
 from dclm.eval.tokenizer import Ids, Tokenizer
 from dclm.model.interface import CACHED, Cache, LanguageModel
 
 ROWS = 32
 """A step for this many rows takes little longer than one for a few, even on a CPU; memory allows as many as fit into a
 cache (`cache_tokens`)."""
+CACHES = 2
+"""A batch may fill so many: scoring holds a cache and a copy of its rows, generation one cache most of the time."""
+FAMILY = 8
+"""Prompts that begin alike have batches of their own if there are so many; batches of fewer rows cost more than they
+save."""
+STAYING = 0.75
+"""Rows that have ended are removed once at most this part of the batch goes on: removal copies the others' cache."""
 
 
 class Generator:
@@ -35,23 +44,51 @@ class Generator:
         """
         check_vocabulary(((request.prompt,) for request in requests), self.model.vocab_size)
         outputs = [""] * len(requests)
-        order = sorted(range(len(requests)), key=lambda i: len(requests[i].prompt), reverse=True)
+        with torch.inference_mode():
+            for beginning, family in self._families(requests):
+                prefix = self._read_beginning(beginning) if beginning else None
+                for batch in self._batches(family, requests):
+                    found = self._batch(batch, [requests[i] for i in batch], prefix, len(beginning))
+                    for index, ids in zip(batch, found, strict=True):
+                        outputs[index] = self.tokenizer.decode(ids)
+                    done(len(batch))
+        return outputs
+
+    def _families(self, requests: Sequence[Request]) -> Iterator[tuple[Ids, list[int]]]:
+        """Requests, by number, whose prompts begin alike, and that beginning, at most all but the last of a prompt's
+        tokens; at last, all others."""
+        others = []
+        cached = self.model.batching in CACHED
+        groups = alike([r.prompt for r in requests]) if cached else [((), list(range(len(requests))))]
+        for beginning, numbers in groups:
+            if beginning and len(numbers) >= FAMILY:
+                yield beginning[: min(len(requests[i].prompt) for i in numbers) - 1], numbers
+            else:
+                others += numbers
+        if others:
+            yield (), others
+
+    def _read_beginning(self, beginning: Ids) -> Cache:
+        cache = self.model.new_cache(1, len(beginning))
+        read_last(self.model, [beginning], self.counts, cache)
+        return cache
+
+    def _batches(self, family: Sequence[int], requests: Sequence[Request]) -> Iterator[list[int]]:
+        order = sorted(family, key=lambda i: len(requests[i].prompt), reverse=True)
         start = 0
         while start < len(order):
             width = len(requests[order[start]].prompt) + max(requests[i].max_new_tokens for i in order[start:])
-            rows = max(1, self.batch_tokens // width, min(ROWS, cache_tokens(self.batch_tokens) // width))
-            batch = order[start : start + rows]
-            with torch.inference_mode():
-                for index, ids in zip(batch, self._batch(batch, [requests[i] for i in batch]), strict=True):
-                    outputs[index] = self.tokenizer.decode(ids)
-            start += len(batch)
-            done(len(batch))
-        return outputs
+            rows = max(1, self.batch_tokens // width, min(ROWS, CACHES * cache_tokens(self.batch_tokens) // width))
+            yield order[start : start + rows]
+            start += rows
 
-    def _batch(self, numbers: Sequence[int], requests: Sequence[Request]) -> list[list[int]]:
+    def _batch(
+        self, numbers: Sequence[int], requests: Sequence[Request], prefix: Cache | None, skip: int
+    ) -> list[list[int]]:
+        """The new tokens of each request; the first `skip` tokens of prompts are in `prefix`."""
         kind = CachedReader if self.model.batching in CACHED else PlainReader
         reading: Reader = kind(self.model, self.batch_tokens, self.counts)
-        last = reading.start([r.prompt for r in requests], max(r.max_new_tokens for r in requests))
+        last = reading.start([r.prompt for r in requests], max(r.max_new_tokens for r in requests), prefix, skip)
         ids: list[list[int]] = [[] for _ in requests]
         active = list(range(len(requests)))
         stops = [re.compile("|".join(r.stop)) if r.stop else None for r in requests]
@@ -78,11 +115,15 @@ class Generator:
 class Reader(Protocol):
     """Reads prompts, longest first, and then one token at a time."""
 
-    def start(self, prompts: Sequence[Ids], longest: int) -> Tensor:
-        """Hidden states [B, d] after prompts that are continued by at most `longest` tokens."""
+    def start(self, prompts: Sequence[Ids], longest: int, prefix: Cache | None, skip: int) -> Tensor:
+        """Hidden states [B, d] after prompts that are continued by at most `longest` tokens.
+
+        prefix: None, or a cache of one row with the first `skip` tokens of all prompts.
+        """
 
     def advance(self, chosen: Tensor, going: Sequence[int]) -> Tensor:
-        """Hidden states [B', d] of the rows `going` after one more token each; `chosen` [B] has those of all rows."""
+        """Hidden states [B', d] of the rows `going` after one more token each; `chosen` [B] has those of all rows that
+        went on before."""
 
 
 class CachedReader:
@@ -93,23 +134,34 @@ class CachedReader:
         self.batch_tokens = batch_tokens
         self.counts = counts
 
-    def start(self, prompts: Sequence[Ids], longest: int) -> Tensor:
+    def start(self, prompts: Sequence[Ids], longest: int, prefix: Cache | None, skip: int) -> Tensor:
         """See `Reader`."""
         parts = []
-        for span in like_lengths([len(p) for p in prompts], self.batch_tokens, 0):
-            cache = self.model.new_cache(span.stop - span.start, len(prompts[span.start]))
-            parts.append((read_last(self.model, prompts[span], self.counts, cache), cache))
+        rest = [prompt[skip:] for prompt in prompts]
+        for span in like_lengths([len(ids) for ids in rest], self.batch_tokens, skip):
+            count, width = span.stop - span.start, skip + len(rest[span.start])
+            if prefix is None:
+                cache = self.model.new_cache(count, width)
+            else:
+                cache = prefix.select(torch.zeros(count, dtype=torch.long, device=self.model.device), width)
+            parts.append((read_last(self.model, rest[span], self.counts, cache), cache))
         (_, first), *others = parts
         self.cache = first.joined([cache for _, cache in others], len(prompts[0]) + longest)
+        self.rows = torch.arange(len(prompts), device=self.model.device)
         return torch.cat([last for last, _ in parts])
 
     def advance(self, chosen: Tensor, going: Sequence[int]) -> Tensor:
-        """See `Reader`."""
+        """See `Reader`. Rows that have ended stay in the cache for a while, and read some token."""
         if len(going) < len(chosen):
-            rows = torch.tensor(going, device=self.model.device)
-            self.cache, chosen = self.cache.select(rows), chosen[rows]
+            still = torch.tensor(going, device=self.model.device)
+            self.rows, chosen = self.rows[still], chosen[still]
+            if len(going) <= STAYING * len(self.cache.lengths):
+                self.cache, self.rows = self.cache.select(self.rows), torch.arange(len(going), device=chosen.device)
+        tokens = torch.zeros_like(self.cache.lengths)
+        tokens[self.rows] = chosen
         self.counts.forwarded += len(going)
-        return self.model.forward_hidden(chosen[:, None], cache=self.cache)[:, -1]
+        self.counts.padding += len(tokens) - len(going)
+        return self.model.forward_hidden(tokens[:, None], cache=self.cache)[self.rows, -1]
 
 
 class PlainReader:
@@ -120,7 +172,7 @@ class PlainReader:
         self.batch_tokens = batch_tokens
         self.counts = counts
 
-    def start(self, prompts: Sequence[Ids], longest: int) -> Tensor:
+    def start(self, prompts: Sequence[Ids], longest: int, prefix: Cache | None, skip: int) -> Tensor:
         """See `Reader`."""
         self.rows = list(prompts)
         return self._read()

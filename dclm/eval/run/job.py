@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROWS = 512
 """Number of a task's rows in a unit."""
-VERSION = 10
+VERSION = 11
 """Part of the fingerprint: raised whenever scores change."""
 
 

@@ -79,6 +79,19 @@ def plan(items: Sequence[Sequence[Pair]], share: bool = True) -> list[Run]:
     return forest
 
 
+def alike(texts: Sequence[Ids]) -> list[tuple[Ids, list[int]]]:
+    """Texts, by number, in groups that share at least SHARED_MINIMUM tokens; before each group, what its texts share.
+
+    A text without such others is a group, and shares nothing.
+    """
+    groups = []
+    for group in _groups([[_Sequence(text, number, 0, ())] for number, text in enumerate(texts)]):
+        sequences = [sequence for item in group for sequence in item]
+        shared = sequences[0].tokens[: _common(sequences)] if len(sequences) > 1 else ()
+        groups.append((shared, [sequence.item for sequence in sequences]))
+    return groups
+
+
 def _runs(sequences: list[_Sequence], start: int) -> list[Run]:
     """One item's run from token `start` on: what its pairs share, and below it the rest of each.
 
