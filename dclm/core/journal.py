@@ -40,15 +40,18 @@ class Journal:
     def _key(self, name: str) -> str:
         return f"{self._prefix}/{name}"
 
-    def read(self) -> Iterator[tuple[str, Outcome]]:
-        """`(unit, outcome)` of everything written so far, oldest first: a later outcome replaces an earlier one."""
+    def read(self, *, merge: bool = True) -> Iterator[tuple[str, Outcome]]:
+        """`(unit, outcome)` of everything written so far, oldest first: a later outcome replaces an earlier one.
+
+        merge: whether many entries may be replaced by one, which only the driver that holds the lease may do.
+        """
         first = self._next = self._first()
         while (entry := self._store.read(self._key(_name(self._next)))) is not None:
             for line in _whole_lines(entry.data):
                 unit, outcome = json.loads(line)
                 yield unit, outcome
             self._next += 1
-        if self._next - first > MERGE_ENTRIES:
+        if merge and self._next - first > MERGE_ENTRIES:
             self._merge(first)
 
     def _first(self) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from functools import lru_cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from dclm.core.errors import ConfigError, DataError
+from dclm.tokens.dataset import TokenDataset
 from dclm.train.scale import Scale
 
 Indices = npt.NDArray[np.int64]
@@ -101,3 +103,14 @@ def unigram_entropy(data: Sequences, num_sequences: int) -> float:
         counts += np.bincount(rows[:, 1:].ravel(), minlength=data.vocab_size)
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
+
+
+def open_validation(address: Path | str | None, scale: Scale) -> TokenDataset | None:
+    """Held-out tokens; None if there is no address. Raises: ConfigError or DataError if they do not fit the scale."""
+    if address is None:
+        return None
+    data = TokenDataset(address)
+    check_shape(data, scale, str(address))
+    if not data.num_sequences:
+        raise DataError(str(address), "no sequences to validate on", "tokenize some held-out text")
+    return data

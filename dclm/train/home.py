@@ -67,10 +67,12 @@ class Home:
         """Delete the output of an earlier run, finished or not, for everyone. Called by the first rank."""
         delete_artifact(open_store(self.address))
 
-    def push_checkpoint(self, path: Path, ranks: Ranks) -> None:
-        """Publish a complete checkpoint, and everything written so far. Called by all ranks together."""
+    def push_checkpoint(self, path: Path, ranks: Ranks, keep: int) -> None:
+        """Publish a complete checkpoint, and everything written so far. The last `keep` checkpoints stay. Called by all
+        ranks together.
+        """
 
-    def finish(self, record: Record) -> None:
+    def finish(self, record: Record, keep: int) -> None:
         """Publish everything that is not yet published, the record last. Called by the first rank."""
         write_record(self.folder, record)
 
@@ -84,22 +86,26 @@ class Mirror(Home):
 
     def __init__(self, address: str) -> None:
         super().__init__(address)
-        name = hashlib.sha256(address.encode()).hexdigest()[:16]
-        self.folder = scratch() / "train" / name
+        name = f"{platform.node()}:{address}"  # nodes may have put their scratch folders on a disk that they share
+        self.folder = scratch() / "train" / hashlib.sha256(name.encode()).hexdigest()[:16]
         self._journal = Journal(self._store, f"{WORK}/journal")
         self._pushed: dict[str, Mapping[str, Any]] = {}
         """Name of each checkpoint in the store → name, bytes and sha256 of its files."""
+        self._deleted: set[str] = set()
+        """Checkpoints that an earlier process may not have deleted completely."""
 
     @property
     def _store(self) -> Store:
         return open_store(self.address)
 
     def unfinished(self) -> str | None:
-        return None if self._store.size(RECORD) is not None else _last(dict(self._journal.read()))
+        return None if self._store.size(RECORD) is not None else _last(dict(self._journal.read(merge=False)))
 
     def pull(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._pushed = {name: _files(outcome) for name, outcome in self._journal.read()}
+        noted = {name: _files(outcome) for name, outcome in self._journal.read(merge=False)}
+        self._pushed = {name: files for name, files in noted.items() if files}
+        self._deleted = noted.keys() - self._pushed.keys()
         last = _last(self._pushed)
         if last is None:
             return
@@ -110,11 +116,11 @@ class Mirror(Home):
 
     def clear(self) -> None:
         super().clear()
-        self._pushed = {}
+        self._pushed, self._deleted = {}, set()
 
     def discard(self) -> None:
         super().discard()
-        for name in (CHECKPOINTS, f"{WORK}/journal"):
+        for name in (f"{WORK}/journal", CHECKPOINTS):  # the journal must never name a checkpoint that is gone
             delete_tree(join(self.address, name))
         self._store.delete([METRICS])
         self._journal = Journal(self._store, f"{WORK}/journal")
@@ -124,7 +130,7 @@ class Mirror(Home):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(local_file(join(self.address, name)), target)
 
-    def push_checkpoint(self, path: Path, ranks: Ranks) -> None:
+    def push_checkpoint(self, path: Path, ranks: Ranks, keep: int) -> None:
         parts = ranks.collect(self._publish(path) if ranks.keeps_folder else {})
         if not ranks.is_first:
             return
@@ -133,13 +139,18 @@ class Mirror(Home):
         self._journal.add(path.name, {"files": files})
         self._journal.flush()
         self._pushed[path.name] = files
-        self._prune()
+        self._prune(keep)
 
-    def _prune(self) -> None:
-        """Delete the checkpoints that this folder no longer has."""
-        for name in sorted(self._pushed.keys() - {path.name for path in list_checkpoints(self.folder)}):
-            delete_tree(join(self.address, CHECKPOINTS, name))
+    def _prune(self, keep: int) -> None:
+        """Delete all checkpoints but the last `keep`. The folder may have fewer: it was filled with one."""
+        names = sorted(self._pushed, key=_age)[:-keep]
+        for name in names:
+            self._journal.add(name, {"files": {}})
             del self._pushed[name]
+        self._journal.flush()
+        for name in sorted(self._deleted.union(names)):
+            delete_tree(join(self.address, CHECKPOINTS, name))
+        self._deleted = set()
 
     def _publish(self, path: Path) -> dict[str, list[Any]]:
         """Upload what this folder has of a checkpoint."""
@@ -149,8 +160,8 @@ class Mirror(Home):
         shutil.rmtree(copy)
         return files
 
-    def finish(self, record: Record) -> None:
-        self._prune()
+    def finish(self, record: Record, keep: int) -> None:
+        self._prune(keep)
         files = {entry.path: entry for entry in record.files}
         for checkpoint, published in self._pushed.items():
             for name, (size, sha256) in published.items():  # other folders may have some of them
@@ -170,7 +181,11 @@ class Mirror(Home):
 
 
 def _last(checkpoints: Iterable[str]) -> str | None:
-    return max(checkpoints, key=lambda name: (len(name), name), default=None)
+    return max(checkpoints, key=_age, default=None)
+
+
+def _age(checkpoint: str) -> tuple[int, str]:
+    return len(checkpoint), checkpoint  # numbers of more than six digits are longer
 
 
 def _files(outcome: Mapping[str, object]) -> Mapping[str, Any]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from dclm.core import stopping
-from dclm.core.errors import ConfigError, DataError
-from dclm.core.lease import held
+from dclm.core.errors import ConfigError
+from dclm.core.lease import Lease, held
 from dclm.core.ownership import mark_directory, release_directory, require_directory
 from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import RECORD, Record, find_record, fingerprint, provenance, read_record
@@ -32,7 +32,7 @@ from dclm.train.checkpoint import (
     require_space,
     save_checkpoint,
 )
-from dclm.train.data import Order, check_data, check_shape
+from dclm.train.data import Order, check_data, open_validation
 from dclm.train.faults import faults_explained
 from dclm.train.home import Home, open_home, shared_by
 from dclm.train.loop import Trainer, validation_loss
@@ -71,12 +71,12 @@ def train(
     named = find_scale(scale) if isinstance(scale, str) else checked_standard(scale)
     chosen = with_weight_decay(with_tokens(named, options.num_tokens), options.weight_decay)
     require_trackers(options.track)
-    patience = options.timeout_seconds
+    patience, home = options.timeout_seconds, open_home(out)
     with (
-        faults_explained(chosen.name, Path(out), patience),
+        faults_explained(chosen.name, home.folder, patience),
         join(options.device, timeout_seconds=patience, shard_over=options.shard_over, folder=shared_by(out)) as ranks,
     ):
-        return _Run(tokens, open_home(out), chosen, seed, options, ranks).execute(progress or NullProgress())
+        return _Run(tokens, home, chosen, seed, options, ranks).execute(progress or NullProgress())
 
 
 class _Run:
@@ -86,13 +86,14 @@ class _Run:
         self, tokens: Path | str, home: Home, scale: Scale, seed: int, options: TrainOptions, ranks: Ranks
     ) -> None:
         self.home, self.out = home, home.folder
+        self.lease: Lease | None = None
         self.started = time.time()
         self.data = TokenDataset(tokens)
         scale = with_vocabulary(scale, self.data.vocab_size)
         self.scale, self.options, self.ranks = scale, options, ranks
         check_data(self.data, scale, options.epochs, str(tokens))
         self.data.verify(ranks.rank, ranks.world_size)
-        self.validation = _open_validation(options.validation, scale)
+        self.validation = open_validation(options.validation, scale)
         if ranks.world_size > scale.batch_sequences:
             what = (
                 f"found {ranks.world_size} ranks, allowed: at most one per sequence of a batch, {scale.batch_sequences}"
@@ -141,7 +142,7 @@ class _Run:
         if self.ranks.is_first:
             given = (self.data.address, self.options.validation, self.options.init)
             require_directory(self.home.address, "checkpoint", [path for path in given if path is not None])
-        with held(self.home.address) if self.ranks.is_first else nullcontext():
+        with held(self.home.address) if self.ranks.is_first else nullcontext() as self.lease:
             return self._execute(progress if self.ranks.is_first else NullProgress())
 
     def _execute(self, progress: Progress) -> Record:
@@ -162,8 +163,9 @@ class _Run:
                     writer.track(self.scale.num_steps, {"validation_loss": loss})
         progress.finish()
         if self.ranks.is_first:
+            self._require_lease()
             done = report(self.out, self.plan, self.data, self.validation, loss, self._provenance(state))
-            self.home.finish(done)
+            self.home.finish(done, self.options.keep_checkpoints)
             release_directory(self.home.address)
         self.home.leave(self.ranks)
         return read_record(self.home.address)
@@ -188,12 +190,13 @@ class _Run:
         copied = self.data.tokenizer()
 
         def save(step: int) -> None:
+            self._require_lease()
             reached = dataclasses.replace(state, step=step)
             model, last = trainer.loss_model.model, step == self.scale.num_steps
             path = save_checkpoint(self.out, model, trainer.optimizer, reached, copied, self.ranks, last=last)
             if self.ranks.keeps_folder:
                 prune_checkpoints(self.out, self.options.keep_checkpoints)
-            self.home.push_checkpoint(path, self.ranks)
+            self.home.push_checkpoint(path, self.ranks, self.options.keep_checkpoints)
 
         every = self.options.checkpoint_every or -(-self.scale.num_steps // 5)
         total = self.scale.num_steps
@@ -230,11 +233,16 @@ class _Run:
         if state.fingerprint != self.plan.fingerprint:
             what = "contains a run with another scale, seed or data"
             hint = "choose another --out, repeat the command that started it, or pass --force to replace it"
-            raise ConfigError(str(self.out), what, hint)
+            raise ConfigError(self.home.address, what, hint)
         if self.options.precision not in ("auto", state.precision):
             what = f"was started with --precision {state.precision}, found {self.options.precision}"
-            raise ConfigError(str(self.out), what)
+            raise ConfigError(self.home.address, what)
         return existing[-1], dataclasses.replace(fresh, step=state.step, precision=state.precision)
+
+    def _require_lease(self) -> None:
+        """Raises: IncompleteError on the first rank if another run has taken over."""
+        if self.lease is not None:
+            self.lease.check()
 
     def _is_another(self) -> bool:
         """Whether the directory has a run, finished or not, that this one would not continue."""
@@ -280,16 +288,6 @@ class _Run:
     def _provenance(self, state: State) -> dict[str, object]:
         how = {"device": self.ranks.device.type, "precision": state.precision, "threads": state.threads}
         return {**provenance(self.started), **how, "world_size": self.ranks.world_size}
-
-
-def _open_validation(path: Path | str | None, scale: Scale) -> TokenDataset | None:
-    if path is None:
-        return None
-    data = TokenDataset(path)
-    check_shape(data, scale, str(path))
-    if not data.num_sequences:
-        raise DataError(str(path), "no sequences to validate on", "tokenize some held-out text")
-    return data
 
 
 __all__ = ["TrainOptions", "train"]
