@@ -6,6 +6,7 @@ exception leaves a `with` block. Requests are retried with back-off on 429, 503 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import os
@@ -19,11 +20,14 @@ from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, Pre
 
 from dclm.core.cache import cached
 from dclm.core.errors import ConfigError, DataError
+from dclm.core.storage import is_disk_full
 from dclm.core.store import Store, Versioned
 
 RETRY_SECONDS = 300
 """Maximum time that a request is retried while the store is busy or does not answer."""
 _OBSTORE = ("s3", "s3a", "gs", "az", "abfs", "abfss")
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AZURE_STORAGE_ENDPOINT")
+"""Variables that may name an endpoint without TLS, such as a server in the same rack."""
 _CLIENT = {"timeout": "120s", "connect_timeout": "10s"}
 
 
@@ -46,7 +50,7 @@ class ObjectStore(Store):
     def __init__(self, url: str) -> None:
         super().__init__(url.rstrip("/"))
         options = dict(_CLIENT)
-        if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+        if any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS):
             options["allow_http"] = "true"
         retry: Any = {
             "max_retries": 60,
@@ -153,12 +157,16 @@ class ObjectStore(Store):
             except (NotFoundError, FileNotFoundError):
                 for key in pending[start : start + 1000]:
                     self._delete_one(key)
+            except BaseError as error:
+                raise self._fault(pending[start], error) from error
 
     def _delete_one(self, key: str) -> None:
         try:
             obstore.delete(self._store, key)
         except (NotFoundError, FileNotFoundError):
             return
+        except BaseError as error:
+            raise self._fault(key, error) from error
 
     def _fault(self, key: str, error: Exception) -> DataError:
         address = f"{self.url}/{key}"
@@ -184,29 +192,30 @@ class FsspecStore(Store):
         return f"{self.url}/{key}" if key else self.url
 
     def read(self, key: str) -> Versioned | None:
-        try:
-            data = bytes(self._fs.cat_file(self._path(key)))
-        except FileNotFoundError:
-            return None
+        with _explained(self._path(key)):
+            try:
+                data = bytes(self._fs.cat_file(self._path(key)))
+            except FileNotFoundError:
+                return None
         return Versioned(data, hashlib.sha256(data).hexdigest())
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
-        return bytes(self._fs.cat_file(self._path(key), start=start, end=start + length))
+        with _explained(self._path(key)):
+            return bytes(self._fs.cat_file(self._path(key), start=start, end=start + length))
 
     def local(self, key: str) -> Path:
         path = self._path(key)
-        try:
+        with _explained(path):
             info = self._fs.info(path)
-        except FileNotFoundError:
-            raise DataError(path, "no such object", "check the address") from None
-        identity = f"{path}\0{self._fs.checksum(path)}\0{info['size']}"
-        return cached(identity, int(info["size"]), lambda target: self._fs.get_file(path, str(target)))
+            identity = f"{path}\0{self._fs.checksum(path)}\0{info['size']}"
+            return cached(identity, int(info["size"]), lambda target: self._fs.get_file(path, str(target)))
 
     def put(self, key: str, source: Path | bytes) -> None:
-        if isinstance(source, bytes):
-            self._fs.pipe_file(self._path(key), source)
-        else:
-            self._fs.put_file(str(source), self._path(key))
+        with _explained(self._path(key)):
+            if isinstance(source, bytes):
+                self._fs.pipe_file(self._path(key), source)
+            else:
+                self._fs.put_file(str(source), self._path(key))
 
     def create(self, key: str, data: bytes) -> bool:
         found = self.read(key)
@@ -223,20 +232,39 @@ class FsspecStore(Store):
         return True
 
     def size(self, key: str) -> int | None:
-        try:
-            return int(self._fs.info(self._path(key))["size"])
-        except FileNotFoundError:
-            return None
+        with _explained(self._path(key)):
+            try:
+                return int(self._fs.info(self._path(key))["size"])
+            except FileNotFoundError:
+                return None
 
     def list(self, prefix: str = "") -> Iterator[str]:
         root = str(self._fs._strip_protocol(self.url))
-        for name in sorted(str(n) for n in self._fs.find(self._path(prefix))):
+        with _explained(self._path(prefix)):
+            names = sorted(str(n) for n in self._fs.find(self._path(prefix)))
+        for name in names:
             yield name[len(root) :].lstrip("/")
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
-            if self._fs.exists(self._path(key)):
-                self._fs.rm_file(self._path(key))
+            with _explained(self._path(key)):
+                if self._fs.exists(self._path(key)):
+                    self._fs.rm_file(self._path(key))
+
+
+@contextlib.contextmanager
+def _explained(address: str) -> Iterator[None]:
+    """Raise what a filesystem package reports as DataError. These errors have no base class in common: each package
+    passes on those of the client that it uses."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(address, "no such object", "check the address") from None
+    except Exception as error:
+        if isinstance(error, ConfigError) or is_disk_full(error):  # of the scratch folder
+            raise
+        hint = "check the address, the network and the credentials"
+        raise DataError(address, f"the storage refused the request: {_first_line(error)}", hint) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,22 @@ from dclm.core.store import Store, copy, join, local_file, open_store, split
 
 @pytest.fixture(params=["disk", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A store with conditional requests."""
     where = str(tmp_path / "store") if request.param == "disk" else request.getfixturevalue("s3") + "/folder"
     return open_store(where)
 
 
-def test_objects_are_written_whole_read_whole_and_deleted(store: Store, tmp_path: Path) -> None:
+@pytest.fixture(params=["disk", "s3", "memory"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store of each kind; `memory` is one that only fsspec knows."""
+    if request.param == "s3":
+        return open_store(request.getfixturevalue("s3") + "/folder")
+    monkeypatch.setenv("DCLM_SCRATCH", str(tmp_path / "scratch"))
+    return open_store(str(tmp_path / "store") if request.param == "disk" else f"memory://{tmp_path.name}")
+
+
+def test_objects_are_written_whole_read_whole_and_deleted(any_store: Store, tmp_path: Path) -> None:
+    store = any_store
     assert store.read("a/b") is None
     assert store.size("a/b") is None
     store.put("a/b", b"one")
@@ -38,7 +50,8 @@ def test_objects_are_written_whole_read_whole_and_deleted(store: Store, tmp_path
         store.local("a/b")
 
 
-def test_what_exists_is_not_created_again(store: Store) -> None:
+def test_what_exists_is_not_created_again(any_store: Store) -> None:
+    store = any_store
     assert store.create("x", b"first")
     assert not store.create("x", b"second")
     found = store.read("x")
@@ -77,7 +90,8 @@ def test_a_storm_of_503_is_survived(s3: str, storm: Callable[[int], None]) -> No
         assert found.data == f"{number}".encode()
 
 
-def test_a_writer_that_fails_leaves_nothing(store: Store, tmp_path: Path) -> None:
+def test_a_writer_that_fails_leaves_nothing(any_store: Store, tmp_path: Path) -> None:
+    store = any_store
     with pytest.raises((OSError, DataError)):
         store.put("gone", tmp_path / "no such source")
     assert store.read("gone") is None
@@ -112,3 +126,54 @@ def test_the_cache_stays_within_its_bound(s3: str, monkeypatch: pytest.MonkeyPat
 def test_an_unknown_scheme_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="install the fsspec package"):
         open_store("nothing://bucket")
+
+
+@pytest.mark.parametrize("method", ["cat_file", "info", "pipe_file", "put_file", "get_file", "find", "rm_file"])
+def test_whatever_a_filesystem_of_fsspec_reports_is_told_with_the_address(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    monkeypatch.setenv("DCLM_SCRATCH", str(tmp_path / "scratch"))
+    store = open_store("memory://faults")
+    store.put("a", b"content")
+
+    def lost(*_: object, **__: object) -> None:
+        raise RuntimeError("the network is down\nand more")
+
+    monkeypatch.setattr(MemoryFileSystem, method, lost)
+    source = tmp_path / "source"
+    source.write_bytes(b"x")
+    calls: dict[str, Callable[[], object]] = {
+        "cat_file": lambda: store.read("a"),
+        "info": lambda: store.size("a"),
+        "pipe_file": lambda: store.put("b", b"x"),
+        "put_file": lambda: store.put("b", source),
+        "get_file": lambda: store.local("a"),
+        "find": lambda: list(store.list()),
+        "rm_file": lambda: store.delete(["a"]),
+    }
+    with pytest.raises(
+        DataError, match=r"memory://faults.*\nthe storage refused the request: the network is down\nhint"
+    ):
+        calls[method]()
+
+
+def test_a_delete_that_is_refused_is_told_with_the_address(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import obstore
+    from obstore.exceptions import PermissionDeniedError
+
+    def refuse(*_: object) -> None:
+        raise PermissionDeniedError("403 Forbidden")
+
+    monkeypatch.setattr(obstore, "delete", refuse)
+    with pytest.raises(DataError, match=f"{s3}/a\nthe storage refused the request: 403 Forbidden"):
+        open_store(s3).delete(["a", "b"])
+
+
+def test_an_endpoint_without_tls_may_be_named_for_s3_alone(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", os.environ["AWS_ENDPOINT_URL"])
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    store = open_store(f"{s3}/elsewhere")
+    store.put("a", b"one")
+    assert store.size("a") == 3
