@@ -18,9 +18,11 @@ from dclm.core.config import build, parse_yaml
 from dclm.core.errors import AssetError, ConfigError
 from dclm.curate.step import Context
 from dclm.dedup.serial import decide
+from dclm.select.language_model.encoder import _num_positions
 from dclm.select.semantic.embed import Embed
 from dclm.select.semantic.kmeans import spherical_kmeans
 from dclm.select.semantic.nearest import nearest, nearest_before
+from dclm.select.semantic.pooling import takes_first_token
 from dclm.select.semantic.semdedup import Keep, SemDedup
 from dclm.select.semantic.vectors import unit_vectors, vector_array
 
@@ -62,7 +64,18 @@ def test_a_static_embedding_is_the_weighted_mean_of_known_tokens(static_model: P
     assert embed(Embed(model=str(static_model)), []).type == found.type
 
 
-def test_a_sentence_encoder_gives_the_mean_over_real_tokens(static_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("pooling", "first"),
+    [
+        (None, False),
+        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, False),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, True),
+        ({"pooling_mode": "cls"}, True),
+    ],
+)
+def test_a_sentence_encoder_gives_the_mean_over_real_tokens_or_the_first(
+    static_model: Path, tmp_path: Path, pooling: dict[str, object] | None, first: bool
+) -> None:
     from transformers import BertConfig, BertModel
 
     torch.manual_seed(0)
@@ -73,6 +86,9 @@ def test_a_sentence_encoder_gives_the_mean_over_real_tokens(static_model: Path, 
     model = BertModel(config).eval()
     model.save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_bytes((static_model / "tokenizer.json").read_bytes())
+    if pooling is not None:
+        (tmp_path / "1_Pooling").mkdir()
+        (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     texts = ["w1", "w2 w3 w4 w5 w6 w7 w8", " ", "w9 w10", "w5 " * 40]
     found = embed(Embed(model=str(tmp_path), max_tokens=16), texts)
     assert found.is_valid().to_pylist() == [True, True, False, True, True]
@@ -80,8 +96,42 @@ def test_a_sentence_encoder_gives_the_mean_over_real_tokens(static_model: Path, 
         if vector is not None:
             ids = torch.tensor([[WORDS.index(w) for w in text.split()][:16]])
             with torch.inference_mode():
-                mean = model(ids).last_hidden_state[0].mean(0).numpy()
-            np.testing.assert_allclose(np.array(vector, np.float32), mean / np.linalg.norm(mean), atol=1e-3)
+                hidden = model(ids).last_hidden_state[0]
+            whole = (hidden[0] if first else hidden.mean(0)).numpy()
+            np.testing.assert_allclose(np.array(vector, np.float32), whole / np.linalg.norm(whole), atol=1e-3)
+    with pytest.raises(ConfigError, match="max_tokens 33, allowed: at most the 32"):
+        embed(Embed(model=str(tmp_path), max_tokens=33), texts)
+
+
+def test_positions_of_roberta_begin_after_its_padding() -> None:
+    from transformers import RobertaConfig, RobertaModel
+
+    config = RobertaConfig(
+        vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8,
+        max_position_embeddings=18, pad_token_id=1,
+    )  # fmt: skip
+    model = RobertaModel(config).eval()
+    assert _num_positions(model) == 16
+    model(input_ids=torch.full((1, 16), 3))
+    with pytest.raises((IndexError, RuntimeError)):
+        model(input_ids=torch.full((1, 17), 3))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{"pooling_mode_max_tokens": true}', "the pooling is max_tokens, allowed: the mean or the first token"),
+        ('{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}', "cls_token, mean_tokens, allowed"),
+        ("{}", "the pooling is none"),
+        ("[]", "not a description of pooling"),
+        ("{", "not a description of pooling"),
+    ],
+)
+def test_pooling_of_another_kind_is_refused(tmp_path: Path, text: str, what: str) -> None:
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text(text)
+    with pytest.raises(AssetError, match=what):
+        takes_first_token(tmp_path)
 
 
 def field(number: int, value: bytes | int) -> bytes:
@@ -126,6 +176,11 @@ def test_an_onnx_model_gives_the_mean_over_tokens(static_model: Path, tmp_path: 
         if vector is not None:
             mean = table[[WORDS.index(word) for word in text.split()[:3]]].mean(0)
             np.testing.assert_allclose(np.array(vector, np.float32), mean / np.linalg.norm(mean), atol=1e-3)
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    first = table[WORDS.index("w2")]
+    (vector,) = embed(Embed(model=str(tmp_path), max_tokens=3), texts[1:2]).to_pylist()
+    np.testing.assert_allclose(np.array(vector, np.float32), first / np.linalg.norm(first), atol=1e-3)
 
 
 def test_onnx_models_that_are_damaged_or_read_something_else_are_refused(static_model: Path, tmp_path: Path) -> None:

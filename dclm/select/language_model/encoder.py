@@ -1,4 +1,4 @@
-"""Sentence encoders of `transformers`: the mean of the last hidden states over a text's tokens."""
+"""Sentence encoders of `transformers`: the last hidden state of a text's first token, or the mean of all."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 
-from dclm.core.errors import DataError
+from dclm.core.errors import ConfigError, DataError
 from dclm.select.language_model.scorer import batches, kind_of, one_thread
 
 Vectors = npt.NDArray[np.float32]
@@ -21,8 +22,12 @@ _BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 class SentenceEncoder:
     """A bidirectional encoder with its tokenizer, in float32, on the GPU if there is one."""
 
-    def __init__(self, directory: Path, max_tokens: int) -> None:
-        """Raises: DataError if transformers cannot load the model."""
+    def __init__(self, directory: Path, max_tokens: int, *, first_token: bool) -> None:
+        """first_token: a text's vector is that of its first token, not the mean.
+
+        Raises: DataError if transformers cannot load the model; ConfigError if it has fewer positions than
+        `max_tokens`.
+        """
         import transformers
 
         quiet: Any = transformers.utils.logging
@@ -33,6 +38,11 @@ class SentenceEncoder:
             )
         except (OSError, ValueError, KeyError) as error:
             raise DataError(str(directory), f"transformers cannot load it: {error}") from error
+        room = _num_positions(model)
+        if room is not None and max_tokens > room:
+            what = f"max_tokens {max_tokens:,}, allowed: at most the {room:,} that the encoder was made for"
+            raise ConfigError(str(directory), what, "lower `max_tokens`")
+        self._first_token = first_token
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = model.to(self._device).eval()
         self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
@@ -56,6 +66,19 @@ class SentenceEncoder:
                     mask[row, : len(encoded[place])] = 1
                 ids, mask = ids.to(self._device), mask.to(self._device)
                 hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
-                means = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
-                vectors[batch] = means.float().cpu().numpy()
+                found = hidden[:, 0] if self._first_token else _means(hidden, mask)
+                vectors[batch] = found.float().cpu().numpy()
         return vectors, np.array([not text.isspace() and text != "" for text in texts], np.bool_)
+
+
+def _means(hidden: Tensor, mask: Tensor) -> Tensor:
+    """[B, d]: means of hidden states [B, T, d] over the tokens of mask [B, T]."""
+    return (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+
+
+def _num_positions(model: Any) -> int | None:
+    """Maximum number of tokens of a model with a table of positions; None for others, such as rotary ones."""
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    if not isinstance(table, torch.nn.Embedding):
+        return None
+    return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)  # RoBERTa's begin there

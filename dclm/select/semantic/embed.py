@@ -18,6 +18,7 @@ from dclm.curate.step import Context, MapFunction
 from dclm.extract.wheels import unpack
 from dclm.filters.columns import with_columns
 from dclm.select.language_model.model_step import ModelStep
+from dclm.select.semantic.pooling import takes_first_token
 from dclm.select.semantic.vectors import Vectors, vector_array
 
 _WEIGHTS = "model.safetensors"
@@ -37,19 +38,20 @@ class Embed(ModelStep):
     """Adds a vector for each document: a column of float16, of length 1; null for a document without text.
 
     A sentence encoder of `transformers` gives the mean of its last hidden states over the text's tokens, as
-    sentence-transformers does for the MiniLM and BGE families with mean pooling; a table of static embeddings gives the
-    mean of its rows. A model in ONNX format gives its first output, or the mean of it over the tokens; it needs the
-    extra `onnx` and runs on CPUs, one text at a time. Text beyond `max_tokens` is not read. Other models use a GPU if
-    there is one.
+    sentence-transformers does for the MiniLM family, or that of the first token if `1_Pooling/config.json` says so, as
+    for the BGE family; a table of static embeddings gives the mean of its rows. A model in ONNX format gives its first
+    output, which is pooled in the same way if it has a vector per token; it needs the extra `onnx` and runs on CPUs,
+    one text at a time. Text beyond `max_tokens` is not read. Other models use a GPU if there is one.
 
     Source: DataComp-LM, section 4.3 (BGE embeddings); SemDeDup.
     """
 
     name: ClassVar[str] = "embed"
+    version: ClassVar[int] = 2
 
     model: str
     """Asset, or a directory with `model.safetensors`, `tokenizer.json` and `config.json`, or with `model.onnx` (also in
-    `onnx/`) and `tokenizer.json`."""
+    `onnx/`) and `tokenizer.json`; `1_Pooling/config.json` is read if it is there."""
     max_tokens: Positive = 256
     """Maximum number of the text's tokens to read."""
     column: str = "embedding"
@@ -66,7 +68,9 @@ class Embed(ModelStep):
         return "one CPU core encodes about 15 documents/s with MiniLM, and 500 with static embeddings"
 
     def open(self, context: Context) -> MapFunction:
-        """See the class. Raises: AssetError if there is no such model."""
+        """See the class. Raises: AssetError if there is no such model, or its pooling is neither of the two;
+        ConfigError if it cannot read `max_tokens`.
+        """
         encoder = _open_encoder(context.file(self.model), self.max_tokens)
 
         def annotate(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -103,14 +107,14 @@ def _open_encoder(path: Path, max_tokens: int) -> Encoder:
         return StaticEncoder(directory, max_tokens)
     from dclm.select.language_model.encoder import SentenceEncoder
 
-    return SentenceEncoder(directory, max_tokens)
+    return SentenceEncoder(directory, max_tokens, first_token=takes_first_token(directory))
 
 
 def _open_onnx(directory: Path, model: Path, max_tokens: int) -> Encoder:
     from dclm.select.semantic.onnx import OnnxEncoder
 
     _require(directory, _TOKENIZER, directory)
-    return OnnxEncoder(model, directory / _TOKENIZER, max_tokens)
+    return OnnxEncoder(model, directory / _TOKENIZER, max_tokens, first_token=takes_first_token(directory))
 
 
 def _require(directory: Path, name: str, path: Path) -> None:

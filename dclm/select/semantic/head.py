@@ -41,7 +41,7 @@ class HeadSpec:
     Needs scikit-learn, from the extra `eval`.
     """
 
-    version = 1
+    version = 2
 
     encoder: str
     """Same as `model` of `embed`; the pool must be embedded with the same model."""

@@ -22,12 +22,13 @@ _FAULTS = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotImp
 class OnnxEncoder:
     """An ONNX model with its tokenizer, in one thread.
 
-    Its first output is the vector of the text [B, d], or one vector per token [B, T, d], of which the mean is taken.
+    Its first output is the vector of the text [B, d], or one vector per token [B, T, d], of which the mean or the first
+    is taken.
     Texts are read one at a time: a quantized model scales its activations by all rows of a batch, so that a text's
     vector would depend on the others.
     """
 
-    def __init__(self, model: Path, tokenizer: Path, max_tokens: int) -> None:
+    def __init__(self, model: Path, tokenizer: Path, max_tokens: int, *, first_token: bool) -> None:
         """Raises: ConfigError if onnxruntime is not installed; AssetError if it cannot read the model."""
         try:
             import onnxruntime
@@ -50,6 +51,7 @@ class OnnxEncoder:
             raise AssetError(str(model), what, "export the encoder without generation or images")
         output = self._session.get_outputs()[0]
         self._output: str = output.name
+        self._first_token = first_token
         self._per_token = len(output.shape) == 3
         if len(output.shape) not in (2, 3) or not isinstance(output.shape[-1], int):
             what = (
@@ -70,5 +72,8 @@ class OnnxEncoder:
             ids = np.array([found.ids], np.int64)
             given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
             (output,) = self._session.run([self._output], {name: given[name] for name in self._inputs})
-            vectors[row] = output[0].mean(0) if self._per_token else output[0]
+            if self._per_token:
+                vectors[row] = output[0, 0] if self._first_token else output[0].mean(0)
+            else:
+                vectors[row] = output[0]
         return vectors, np.array([not text.isspace() and text != "" for text in texts], np.bool_)
