@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Iterator
@@ -66,6 +67,14 @@ def server() -> Iterator[Server]:
     yield started
     started.http.shutdown()
     started.http.server_close()
+
+
+def test_a_plan_says_where_documents_are_sent() -> None:
+    step = LlmLabel(model="m", prompt=RUBRIC, cache="answers", scores=(0, 5), endpoint="http://host/v1", max_tokens=100)
+    said = "one request to http://host/v1 per document without an answer in answers, with up to 400 of its characters"
+    assert step.cost.startswith(said)
+    assert dataclasses.replace(step, replay=True).cost == ""
+    assert "2 FLOPs" in dataclasses.replace(step, endpoint=None).cost
 
 
 @pytest.mark.parametrize(
@@ -188,6 +197,7 @@ def test_a_local_model_answers_and_a_replay_gives_the_same_bytes(tmp_path: Path)
         ({}, "`scores` or `classes`"),
         ({"scores": (5, 1)}, "lower one first"),
         ({"classes": ("News", "news")}, "more than case"),
+        ({"classes": ("a", "b"), "cache": "s3://bucket/answers"}, "allowed: a folder"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], what: str) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from dclm.core.arrow import to_list
 from dclm.core.config import Positive
 from dclm.core.errors import DataError
+from dclm.core.storage import is_local
 from dclm.curate.step import Context, MapFunction
 from dclm.filters.columns import with_columns
 from dclm.select.language_model.model_step import ModelStep
@@ -48,7 +49,7 @@ class LlmLabel(ModelStep):
     prompt: str
     """The rubric, with `{text}` once, where the document is inserted."""
     cache: str
-    """Folder of requests and answers; all workers must have access to it."""
+    """Folder of requests and answers; all workers must have access to it, so it cannot be a URL."""
     scores: tuple[float, ...] = ()
     """The lowest and the highest score."""
     classes: tuple[str, ...] = ()
@@ -81,11 +82,21 @@ class LlmLabel(ModelStep):
             raise ValueError("`scores` takes two numbers, the lower one first")
         if self.classes and (len(set(map(str.lower, self.classes))) < max(2, len(self.classes))):
             raise ValueError("give at least two `classes` that differ in more than case")
+        if not is_local(self.cache):
+            raise ValueError(f"`cache` is {self.cache}, allowed: a folder")
 
     @property
     def assets(self) -> tuple[str, ...]:
         """The model, if one is loaded."""
         return () if self.endpoint is not None or self.replay else super().assets
+
+    @property
+    def cost(self) -> str:
+        """See `Step`."""
+        if self.endpoint is None or self.replay:
+            return super().cost
+        tokens = f"up to {4 * self.max_tokens:,} of its characters and {self.answer_tokens:,} tokens of answer"
+        return f"one request to {self.endpoint} per document without an answer in {self.cache}, with {tokens}"
 
     def open(self, context: Context) -> MapFunction:
         """See the class. Raises: DataError if the cache contains answers of another file under the model's name."""
