@@ -1,7 +1,9 @@
 """Training speed and memory on this CPU, compared with `transformers`' Llama of the same shape. Each of (scale,
 precision, library) runs in a separate process, in turns, on the same random tokens, with the same micro-batch, clipping
 and fused AdamW. Reported: the best of the turns' median tokens/s by wall clock and by CPU time (which other work on the
-machine disturbs less), and peak memory. Llama's loss has no z-loss.
+machine disturbs less), and peak memory. Llama's loss has no z-loss. The core's peak is measured in the same processes,
+with a large square matrix product and with the products of the model itself; with `--threads 1`, CPU seconds contain no
+waiting for another thread.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from dclm.model.init import initialize
+from dclm.model.loss import _rows_at_once
 from dclm.model.transformer import Transformer
 from dclm.train.optim import MAX_GRAD_NORM, make_optimizer
 from dclm.train.options import DTYPES
@@ -86,19 +90,34 @@ def measure(library: str, scale: Scale, precision: str, steps: int, threads: int
         "tokens_per_cpu_second": tokens / statistics.median(cpu[1:]),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "matmul_flops": matmul_flops(precision),
+        "own_matmul_flops": matmul_flops(precision, products(scale)),
     }
 
 
-def matmul_flops(precision: str) -> float:
-    """Floating-point operations per CPU second of a large matrix product: what no update can exceed."""
-    size = 2048
-    left, right = (torch.randn(size, size, dtype=DTYPES[precision]) for _ in range(2))
-    least = float("inf")
-    for _ in range(4):
-        started = time.process_time()
-        torch.mm(left, right)
-        least = min(least, time.process_time() - started)
-    return 2 * size**3 / least
+def matmul_flops(precision: str, shapes: Sequence[tuple[int, int, int]] = ((2048, 2048, 2048),)) -> float:
+    """Floating-point operations per CPU second of matrix products [n, k] × [k, m], given as (n, k, m): what no update
+    can exceed."""
+    seconds = 0.0
+    for (rows, inner, columns), count in Counter(shapes).items():
+        left, right = (torch.randn(shape).to(DTYPES[precision]) for shape in ((rows, inner), (inner, columns)))
+        least = float("inf")
+        for _ in range(4):
+            started = time.process_time()
+            torch.mm(left, right)
+            least = min(least, time.process_time() - started)
+        seconds += count * least
+    return 2 * sum(rows * inner * columns for rows, inner, columns in shapes) / seconds
+
+
+def products(scale: Scale) -> list[tuple[int, int, int]]:
+    """The products of an update, forward and backward: those of all blocks, and of the head chunk by chunk."""
+    shape = scale.model
+    tokens, width = scale.micro_batch_sequences * shape.seq_len, shape.hidden_dim
+    rows = _rows_at_once(tokens, torch.empty(shape.vocab_size, width, device="meta"))
+    pairs = [(width, 3 * width), (width, width), (width, 2 * shape.ffn_dim), (shape.ffn_dim, width)] * shape.num_layers
+    parts = [(tokens, num_in, num_out) for num_in, num_out in pairs]
+    parts += [(rows, width, shape.vocab_size)] * (tokens // rows)
+    return [found for n, k, m in parts for found in ((n, k, m), (n, m, k), (m, n, k))]
 
 
 def in_process(library: str, scale: str, precision: str, steps: int, threads: int) -> dict[str, float]:
@@ -132,6 +151,10 @@ def compare(scale: str, precision: str, arguments: argparse.Namespace) -> None:
         f"train {scale}, {precision}", "tokens/CPU s", speeds["dclm"], beside="transformers' Llama",
         theirs=speeds["llama"], limit=peak / find_scale(scale).model.flops_per_token, limit_name="matmul peak",
     )  # fmt: skip
+    own = [r["own_matmul_flops"] / 1e9 for r in turns["dclm"]]
+    report(
+        f"matrix products of {scale} alone, {precision}", "GFLOP/CPU s", own, limit=peak / 1e9, limit_name="matmul peak"
+    )
     peaks = {library: [r["peak_mib"] for r in results] for library, results in turns.items()}
     report(f"memory of {scale}, {precision}", "MiB", peaks["dclm"], beside="transformers' Llama", theirs=peaks["llama"])
     ours, theirs = best["dclm"], best["llama"]
