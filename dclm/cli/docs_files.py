@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dclm.cli.docs_schemas import artifact_schemas
 from dclm.core.config import describe
 from dclm.core.schema import field_sentences, json_schema
 
@@ -48,26 +49,15 @@ def kinds() -> dict[str, tuple[type, str]]:
 
 
 def schemas() -> dict[str, str]:
-    """JSON Schemas by file name, for editors: `# yaml-language-server: $schema=…` as a file's first line."""
-    from dclm.core.counts import COUNTS
-    from dclm.core.record import Record
-
+    """JSON Schemas by file name, of files that people write (`# yaml-language-server: $schema=…` as the first line) and
+    of what artifacts hold."""
     found = {name: json_schema(kind) for name, (kind, _) in kinds().items()}
-    found["pipeline"] = _pipeline_schema()
-    found["record"] = json_schema(Record) | {"allOf": [_if_of_kind(kind, counts) for kind, counts in COUNTS.items()]}
+    found |= {"pipeline": _pipeline_schema(), **artifact_schemas()}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$comment": COMMENT}
     return {
         f"{name}.schema.json": json.dumps({**head, "title": f"dclm {name}", **schema}, indent=1, ensure_ascii=False)
         + "\n"
         for name, schema in found.items()
-    }
-
-
-def _if_of_kind(kind: str, counts: type) -> dict[str, Any]:
-    """The counts of a record of this kind."""
-    return {
-        "if": {"properties": {"kind": {"const": kind}}},
-        "then": {"properties": {"counts": json_schema(counts)}},
     }
 
 
@@ -159,7 +149,10 @@ def file_lines() -> Iterator[str]:
     """The page of files: every kind that people write, and every table that artifacts hold."""
     yield "Editors check these files and complete their fields with a JSON Schema. As the first line of a recipe:\n"
     yield "```yaml\n# yaml-language-server: $schema=../docs/schemas/recipe.schema.json\n```\n"
-    yield f"There is one for each: {', '.join(f'[{n}](schemas/{n})' for n in schemas())}.\n"
+    written = [f"{name}.schema.json" for name in (*kinds(), "pipeline")]
+    made = [f"{name}.schema.json" for name in artifact_schemas()]
+    yield f"There is one for each: {', '.join(f'[{n}](schemas/{n})' for n in written)}.\n"
+    yield f"Schemas of what artifacts hold: {', '.join(f'[{n}](schemas/{n})' for n in made)}.\n"
     for name, (kind, command) in kinds().items():
         yield f"## {name.capitalize()}\n\nRead by `{command}`. {inspect.getdoc(kind)}\n"
         yield from field_lines(kind)

@@ -25,6 +25,7 @@ from dclm.core.arrow import schema_of
 from dclm.core.journal import Outcome
 from dclm.eval.run.interface import Candidate, name_items
 from dclm.eval.run.unit import Setup, UnitCounts, publish_part, scored_with
+from dclm.eval.scores_file import TextEntry
 from dclm.eval.statistics.stats import Score
 from dclm.eval.texts import TextSet, read_documents
 from dclm.eval.tokenizer import Ids
@@ -142,13 +143,14 @@ def perplexity_json(table: pa.Table, texts: Sequence[TextSet]) -> dict[str, Mapp
         score = bits_per_byte(mine)
         tokens = int(pc.sum(mine["tokens"]).as_py())
         size = int(pc.sum(mine["bytes"]).as_py())
-        found[each.text] = {
-            "bits_per_byte": score.value,
-            "standard_error": score.standard_error,
-            "bits_per_token": score.value * size / tokens,
-            "documents": len(mine),
-            "bytes": size,
-            "tokens": tokens,
-            "hash": each.hash,
-        }
+        entry = TextEntry(
+            bits_per_byte=score.value,
+            standard_error=score.standard_error,
+            bits_per_token=score.value * size / tokens,
+            documents=len(mine),
+            bytes=size,
+            tokens=tokens,
+            hash=each.hash,
+        )
+        found[each.text] = dataclasses.asdict(entry)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from dclm.core.arrow import filled, to_list
 from dclm.eval.aggregate import aggregate
+from dclm.eval.scores_file import ContinuousEntry, ModelEntry, ScoresFile, SuiteEntry, TaskEntry
 from dclm.eval.statistics.continuous import METRICS, estimate, mean_bits, read_continuous
 from dclm.eval.statistics.stats import TaskItems, accuracy, category_accuracies, mean_error
 from dclm.eval.suite import Suite, load_suite
@@ -32,30 +32,34 @@ def scores_json(
     by_task = {label: read_items(group) for label, group in groups.items()}
     continuous = {label: read_continuous(group) for label, group in groups.items()}
     tasks = {
-        task.task: {
-            **_task_json(task, groups[task.task], by_task[task.task]),
-            "continuous": _continuous_json(continuous[task.task]),
-        }
-        for task in scored
+        task.task: _task_entry(task, groups[task.task], by_task[task.task], continuous[task.task]) for task in scored
     }
     means = aggregate({label: accuracy(found).value for label, found in by_task.items()})
-    errors = {
-        f"{name}_{version}_standard_error": _error(by_task, load_suite(name), version)
-        for name in ("core", "extended")
-        for version in ("v1", "v2")
-    }
-    bits = mean_bits(continuous, load_suite("core").tasks)
-    return {
-        "suite": {"name": suite.name, "version": suite.version, "hash": suite.hash},
-        "model": {"fingerprint": model, "window": window, "dtype": dtype},
-        "limited": limit,
-        **means.to_json(),
-        **errors,
-        "core_bpb": None if bits is None else bits.value,
-        "core_bpb_standard_error": None if bits is None else bits.standard_error,
-        "reasons": dict(missing),
-        "tasks": tasks,
-    }
+    core, extended = load_suite("core"), load_suite("extended")
+    bits = mean_bits(continuous, core.tasks)
+    scores = ScoresFile(
+        suite=SuiteEntry(name=suite.name, version=suite.version, hash=suite.hash),
+        model=ModelEntry(fingerprint=model, window=window, dtype=dtype),
+        limited=limit,
+        core_v1=means.core.v1,
+        core_v2=means.core.v2,
+        extended_v1=means.extended.v1,
+        extended_v2=means.extended.v2,
+        missing=means.extended.missing,
+        core_missing=means.core.missing,
+        groups=means.groups,
+        suites=means.suites,
+        ignored=means.ignored,
+        core_v1_standard_error=_error(by_task, core, "v1"),
+        core_v2_standard_error=_error(by_task, core, "v2"),
+        extended_v1_standard_error=_error(by_task, extended, "v1"),
+        extended_v2_standard_error=_error(by_task, extended, "v2"),
+        core_bpb=None if bits is None else bits.value,
+        core_bpb_standard_error=None if bits is None else bits.standard_error,
+        reasons=dict(missing),
+        tasks=tasks,
+    )
+    return scores.plain()
 
 
 def read_items(table: pa.Table) -> TaskItems:
@@ -69,32 +73,33 @@ def read_items(table: pa.Table) -> TaskItems:
     )
 
 
-def _task_json(task: Task, table: pa.Table, items: TaskItems) -> dict[str, object]:
+def _task_entry(task: Task, table: pa.Table, items: TaskItems, continuous: Mapping[str, TaskItems]) -> TaskEntry:
     estimate = accuracy(items)
-    out: dict[str, object] = {
-        "accuracy": estimate.value,
-        "standard_error": estimate.standard_error,
-        "interval": list(estimate.interval),
-        "n": estimate.n,
-        "clusters": estimate.clusters,
-        "rows": task.metadata.data.rows,
-        "baseline": dataclasses.asdict(task.metadata.baseline),
-        "kind": task.metadata.kind,
-        "num_fewshot": task.num_fewshot,
-        "data_sha256": task.metadata.data.sha256,
-        "trimmed": int(pc.sum(table["trimmed"]).as_py()),
-    }
+    categories = None
     if task.metadata.categories:
-        names = sorted(set(to_list(table["category"])))
-        out["categories"] = category_accuracies(items, names)
-    return out
+        categories = category_accuracies(items, sorted(set(to_list(table["category"]))))
+    return TaskEntry(
+        accuracy=estimate.value,
+        standard_error=estimate.standard_error,
+        interval=tuple(estimate.interval),
+        n=estimate.n,
+        clusters=estimate.clusters,
+        rows=task.metadata.data.rows,
+        baseline=task.metadata.baseline,
+        kind=task.metadata.kind,
+        num_fewshot=task.num_fewshot,
+        data_sha256=task.metadata.data.sha256,
+        trimmed=int(pc.sum(table["trimmed"]).as_py()),
+        categories=categories,
+        continuous=_continuous_entries(continuous),
+    )
 
 
-def _continuous_json(items: Mapping[str, TaskItems]) -> dict[str, object]:
+def _continuous_entries(items: Mapping[str, TaskItems]) -> dict[str, ContinuousEntry | None]:
     """Every continuous score of a task; null if its items have none."""
     found = {metric: estimate(mine, metric) for metric, mine in items.items()}
     return {
-        metric: {"value": e.value, "standard_error": e.standard_error, "interval": list(e.interval), "n": e.n}
+        metric: ContinuousEntry(value=e.value, standard_error=e.standard_error, interval=tuple(e.interval), n=e.n)
         if (e := found.get(metric)) is not None
         else None
         for metric in METRICS

@@ -62,7 +62,7 @@ def test_steps_of_ones_own_are_allowed(value: object) -> None:
 def test_schemas_are_schemas() -> None:
     for schema in SCHEMAS.values():
         jsonschema.Draft202012Validator.check_schema(schema)
-    assert {*kinds(), "pipeline", "record"} == set(SCHEMAS)
+    assert {*kinds(), "pipeline", "record", "ledger", "scores", "result"} == set(SCHEMAS)
 
 
 def test_allowed_values_are_spelled_out() -> None:

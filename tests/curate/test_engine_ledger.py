@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +13,7 @@ from engine_steps import Edit, MinLength, bound, write_pool
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dclm.cli.docs_files import schemas
 from dclm.core.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.stage import curate
@@ -90,3 +93,16 @@ def test_a_run_that_spills_its_ledger_writes_the_same(tmp_path: Path, monkeypatc
         ledgers.append([pq.read_table(path) for path in sorted((tmp_path / name / "ledger").iterdir())])
     assert ledgers[0] == ledgers[1]
     assert [table.num_rows for table in ledgers[0]] == [3000, 10]
+    schema = json.loads(schemas()["ledger.schema.json"])
+    rows = ledgers[0][0].to_pylist()
+    assert {"kept", "dropped", "copied"} == {_fate(row) for row in rows}
+    for row in rows:
+        jsonschema.validate(row, schema)
+    with pytest.raises(jsonschema.ValidationError, match="'id' is a required property"):
+        jsonschema.validate({name: value for name, value in rows[0].items() if name != "id"}, schema)
+
+
+def _fate(row: dict[str, object]) -> str:
+    if row["step"] is None:
+        return "kept"
+    return "dropped" if row["kept_row"] is None else "copied"

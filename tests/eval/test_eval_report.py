@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dclm.cli.docs_files import schemas
 from dclm.eval.report import scores_json
 from dclm.eval.run.unit import ITEMS
+from dclm.eval.scores_file import TextEntry
 from dclm.eval.suite import load_suite
 
 ROWS = 40
@@ -63,3 +68,19 @@ def test_a_mean_without_all_its_tasks_has_neither_value_nor_error(items: Path) -
     only_extended = report(items, {"gpqa_main": "encrypted"})
     assert only_extended["core_v2_standard_error"] > 0.0
     assert only_extended["extended_v2"] is None
+
+
+@pytest.mark.parametrize("missing", [{}, {"copa": "no data"}])
+def test_the_form_is_that_of_the_schema(items: Path, missing: dict[str, str]) -> None:
+    schema = json.loads(schemas()["scores.schema.json"])
+    found = report(items, missing)
+    assert ("categories" in found["tasks"]["mmlu_fewshot"], "categories" in found["tasks"]["squad"]) == (True, False)
+    jsonschema.validate(found, schema)
+    text = TextEntry(
+        bits_per_byte=1.0, standard_error=None, bits_per_token=4.0, documents=1, bytes=8, tokens=2, hash="a"
+    )
+    asked = {**found, "perplexity": {"held out": dataclasses.asdict(text)}, "lm_eval": {"arc": {"acc": 0.5}}}
+    jsonschema.validate(asked, schema)
+    for name in found:
+        with pytest.raises(jsonschema.ValidationError, match=f"'{name}' is a required property"):
+            jsonschema.validate({key: value for key, value in found.items() if key != name}, schema)
