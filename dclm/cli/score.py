@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -43,29 +44,34 @@ def score(
     from dclm.core.ownership import claim_file
     from dclm.core.storage import write_atomic
     from dclm.report.pictures.curve import draw_curves
+    from dclm.report.scores import column_curve, judge_column
     from dclm.select.classifier.score import judge
 
     if column is not None:
-        from dclm.report.scores import judge_column
-
-        if curve or picture is not None:
-            raise click.UsageError("--curve and --picture are for classifiers, not for --column")
-        found = judge_column(model, column, labels, against, lower_is_better)
-        for alarm in found["alarms"]:
-            say(f"alarm: {alarm}")
-        put_result(found, lambda: json.dumps(found, indent=1, ensure_ascii=False))
-        return
-    if not labels:
+        if not labels and (curve or picture is not None):
+            raise click.UsageError("--curve and --picture need LABELS")
+    elif not labels:
         raise click.UsageError("give LABELS, or --column to judge a column of a documents artifact")
-    if against is not None or lower_is_better:
+    elif against is not None or lower_is_better:
         raise click.UsageError("--against and --lower-is-better need --column")
     if picture is not None:
         claim_file(picture, [model, *labels], force=force)
-    judgement = judge(model, labels, positive)
+    found: Mapping[str, object] | None = None
+    if column is None:
+        judgement = judge(model, labels, positive)
+        found = judgement.summary
+    else:
+        if curve or picture is not None:
+            judgement = column_curve(model, column, labels, lower_is_better)
+        if not curve:
+            found = judge_column(model, column, labels, against, lower_is_better)
+            for alarm in found["alarms"]:
+                say(f"alarm: {alarm}")
     if picture is not None:
-        write_atomic(picture, draw_curves(judgement.summary, judgement.curve, model.name).encode("utf-8", "replace"))
+        title = column or model.name
+        write_atomic(picture, draw_curves(judgement.summary, judgement.curve, title).encode("utf-8", "replace"))
         say(f"{picture}")
     if curve:
         put_result(judgement.curve, lambda: "\n".join(map(json.dumps, judgement.curve)))
     else:
-        put_result(judgement.summary, lambda: json.dumps(judgement.summary, indent=1))
+        put_result(found, lambda: json.dumps(found, indent=1, ensure_ascii=False))

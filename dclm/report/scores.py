@@ -18,7 +18,8 @@ from dclm.core.errors import ConfigError, DataError
 from dclm.documents.artifact import Artifact, numbers
 from dclm.documents.schema import DOCUMENT
 from dclm.select import trust
-from dclm.select.classifier.score import read_labelled
+from dclm.select.classifier.metrics import precision_recall, summarize
+from dclm.select.classifier.score import Judgement, read_labelled
 from dclm.select.groups import DOMAIN, SOURCE, group_names
 
 MOST = 200_000
@@ -146,7 +147,7 @@ def judge_column(
         found["sampled"] = f"every {scored.every}-th document"
     sign = -1.0 if lower_is_better else 1.0
     if labels:
-        found["labels"] = _against_labels(scored, sign * values, labels)
+        found["labels"] = trust.against_labels(*_labeled(scored, sign * values, labels))
     if against is not None:
         other = scored.values(against)
         both = known & ~np.isnan(other)
@@ -166,12 +167,27 @@ def judge_column(
     return found
 
 
-def _against_labels(scored: Scored, values: Floats, labels: Sequence[str]) -> dict[str, object]:
+def column_curve(root: Path | str, column: str, labels: Sequence[str], lower_is_better: bool = False) -> Judgement:
+    """The curves of a column against labels; without calibration unless it has probabilities.
+
+    Raises: like `judge_column`.
+    """
+    scored = Scored.read(Artifact(root))
+    sign = -1.0 if lower_is_better else 1.0
+    scores, positive = _labeled(scored, sign * scored.values(column), labels)
+    summary = summarize(scores, positive)
+    if not trust.are_probabilities(scores):
+        summary = {name: summary[name] for name in ("documents", "positives", "roc_auc", "average_precision")}
+    return Judgement(summary, precision_recall(scores, positive))
+
+
+def _labeled(scored: Scored, values: Floats, labels: Sequence[str]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """The values of documents that have a label, and which of these are good."""
     by_text = {document.text: document.positive for file in labels for document in read_labelled(file)}
     truth = [by_text.get(text) for text in scored.texts()]
     rows = np.array([t is not None for t in truth]) & ~np.isnan(values)
     positive = np.array([bool(t) for t in truth])[rows]
     if not len(positive) or positive.all() or not positive.any():
-        what = f"{len(positive)} documents of the artifact have a label, allowed: some of both classes"
+        what = f"{len(positive)} documents of the artifact have a label and a value, allowed: some of both classes"
         raise DataError(", ".join(labels), what, "curate the labeled texts with steps that leave `text` unchanged")
-    return trust.against_labels(values[rows], positive)
+    return values[rows], positive

@@ -148,11 +148,16 @@ def against_labels(scores: Floats, positive: Bools, seed: int = 0) -> dict[str, 
         "roc_auc": Interval(roc_auc(scores, positive), *auc)._asdict(),
         "average_precision": Interval(average_precision(scores, positive), *precision)._asdict(),
     }
-    if len(scores) and scores.min() >= 0 and scores.max() <= 1:
+    if are_probabilities(scores):
         table = reliability(scores, positive)
         error = sum(row["documents"] * abs(row["mean_score"] - row["positive_fraction"]) for row in table)
         found |= {"calibration_error": error / len(scores), "reliability": table}
     return found
+
+
+def are_probabilities(scores: Floats) -> bool:
+    """Whether all scores are between 0 and 1, so that they can be calibrated."""
+    return bool(len(scores)) and bool(scores.min() >= 0 and scores.max() <= 1)
 
 
 def _average_precision(scores: Floats, positive: Bools) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -169,4 +170,23 @@ def test_the_command_prints_json(artifact: Path) -> None:
     assert found["agreement"]["with"] == "length"
     assert "alarms" in json.loads(CliRunner().invoke(score, [str(artifact / "out"), "--column", "good"]).stdout)
     assert CliRunner().invoke(score, [str(artifact / "out")]).exit_code == 2
+    assert CliRunner().invoke(score, [str(artifact / "out"), "--column", "good", "--curve"]).exit_code == 2
     assert len(Scored.read(scores.Artifact(artifact / "out")).columns) == 3
+
+
+@pytest.mark.parametrize(("column", "options", "panels"), [("good", [], 3), ("turned", ["--lower-is-better"], 2)])
+def test_a_column_has_curves(artifact: Path, tmp_path: Path, column: str, options: list[str], panels: int) -> None:
+    arguments = [str(artifact / "out"), str(artifact / "labels.jsonl"), "--column", column, *options]
+    picture = tmp_path / "curves.svg"
+    done = CliRunner().invoke(score, [*arguments, "--picture", str(picture)])
+    assert done.exit_code == 0, done.output
+    auc = json.loads(done.stdout)["labels"]["roc_auc"]["value"]
+    drawn = picture.read_text()
+    assert f"ROC-AUC {auc:.4f}" in drawn
+    assert drawn.count("calibration error") == (2 if panels == 3 else 0)  # in the panel and in the description
+    width = int(re.search(r'viewBox="0 0 (\d+)', drawn)[1])  # type: ignore[index]
+    assert width == 10 + 330 * panels
+    points = [json.loads(line) for line in CliRunner().invoke(score, [*arguments, "--curve"]).stdout.splitlines()]
+    assert points[-1]["recall"] == points[-1]["kept"] == 1
+    thresholds = [point["threshold"] for point in points]
+    assert thresholds == sorted(thresholds, reverse=True)

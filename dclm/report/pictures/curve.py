@@ -47,33 +47,38 @@ class _Panel(NamedTuple):
 
 
 def draw_curves(summary: Mapping[str, object], curve: Sequence[Mapping[str, float]], title: str) -> str:
-    """The chart of the output of `dclm.select.classifier.score.judge`; the same input gives the same bytes.
+    """The chart of a `dclm.select.classifier.score.Judgement`; the same input gives the same bytes.
 
-    Dashed lines show chance level, and for calibration the diagonal of perfectly calibrated scores.
+    Without `reliability` in the summary, there is no calibration. Dashed lines show chance level, and for calibration
+    the diagonal of perfectly calibrated scores.
     """
     documents, positives = (int(str(summary[name])) for name in ("documents", "positives"))
     base = positives / documents
-    table = summary["reliability"]
+    table = summary.get("reliability", [])
     assert isinstance(table, list)
     first = _Panel(0, f"average precision {summary['average_precision']:.4f}", "recall", "precision")
     second = _Panel(1, f"ROC-AUC {summary['roc_auc']:.4f}", "fraction of bad kept", "fraction of good kept")
-    third = _Panel(2, f"calibration error {summary['calibration_error']:.4f}", "mean score", "fraction of good")
+    panels = [first, second]
+    if table:
+        third = _Panel(2, f"calibration error {summary['calibration_error']:.4f}", "mean score", "fraction of good")
+        panels.append(third)
     steps = [(0.0, curve[0]["precision"]), *((p["recall"], p["precision"]) for p in curve)]
     wrong = [p["kept"] * documents * (1 - p["precision"]) / (documents - positives) for p in curve]
-    shapes = [shape for panel in (first, second, third) for shape in panel.frame()]
+    shapes = [shape for panel in panels for shape in panel.frame()]
     shapes += [first.line((0, base), (1, base)), first.curve(steps)]
     shapes += [second.line((0, 0), (1, 1))]
     shapes += [second.curve([(0.0, 0.0), *((x, p["recall"]) for x, p in zip(wrong, curve, strict=True))])]
-    shapes += [third.line((0, 0), (1, 1))]
+    if table:
+        shapes += [third.line((0, 0), (1, 1))]
     for row in table:
         if row["documents"]:
             x, y = third.at(row["mean_score"], row["positive_fraction"])
             size = 3 + 9 * (row["documents"] / documents) ** 0.5
             shapes.append(f'<circle class="f-c1" cx="{x}" cy="{y}" r="{size:.2f}"/>')
-    width, height = _LEFT + 3 * _SIDE + 2 * _GAP + 20, _TOP + _SIDE + _BOTTOM + 22
+    width, height = _LEFT + len(panels) * (_SIDE + _GAP) - _GAP + 20, _TOP + _SIDE + _BOTTOM + 22
     what = _what(title, positives, documents)
     shapes.append(f'<text x="{_LEFT}" y="{height - 8}">{escape(shortened(what, _FOOT))}</text>')
-    numbers = "; ".join(panel.title for panel in (first, second, third))
+    numbers = "; ".join(panel.title for panel in panels)
     return picture(width, height, shapes, what, f"Curves of a classifier: {numbers}.")
 
 
