@@ -16,6 +16,7 @@ from engine_runs import run, write_pool
 from language_models import write_model
 
 from dclm.core.errors import ConfigError, DataError
+from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.step import Context
 from dclm.select.llm_label.cache import AnswerCache
 from dclm.select.llm_label.endpoint import Endpoint
@@ -67,6 +68,16 @@ def server() -> Iterator[Server]:
     yield started
     started.http.shutdown()
     started.http.server_close()
+
+
+def test_only_what_decides_labels_is_in_the_fingerprint() -> None:
+    step = LlmLabel(model="m", prompt=RUBRIC, cache="answers", scores=(0, 5), endpoint="http://host/v1")
+
+    def identity(**changes: Any) -> str:
+        return bind(Pipeline(name="p", steps=(dataclasses.replace(step, **changes),))).identity(0, 1)
+
+    assert identity() == identity(parallel=2) == identity(key_variable="KEY")
+    assert len({identity(), identity(answer_tokens=5), identity(model="n"), identity(scores=(0, 4))}) == 4
 
 
 def test_a_plan_says_where_documents_are_sent() -> None:

@@ -90,6 +90,10 @@ class LlmLabel(ModelStep):
         """The model, if one is loaded."""
         return () if self.endpoint is not None or self.replay else super().assets
 
+    def without_addresses(self) -> LlmLabel:
+        """See `Step`; also without what changes only how requests are sent."""
+        return dataclasses.replace(self, parallel=LlmLabel.parallel, key_variable=None)
+
     @property
     def cost(self) -> str:
         """See `Step`."""
