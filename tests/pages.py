@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dclm.board.entry import own
-from dclm.board.page import export_site
+from dclm.board.pages.page import export_site
 from dclm.eval.plot import draw_bits, draw_forest, draw_scores
 from dclm.eval.statistics.compare import Comparison
 from dclm.eval.statistics.difference import Difference
@@ -32,8 +32,8 @@ from dclm.science.predict.draw import draw_calibration
 from dclm.science.scaling.draw import draw_scaling
 from dclm.science.scaling.fit import Observation, fit_scaling
 from dclm.select.classifier.metrics import precision_recall, summarize
-from dclm.train.metrics import StepMetrics
-from dclm.train.plot import draw_loss
+from dclm.train.output.metrics import StepMetrics
+from dclm.train.output.plot import draw_loss
 
 LONG = "a_name_that_nobody_has_shortened_" * 4
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dclm.api import stages
 from dclm.board.entry import Entry, Rescored, own
-from dclm.board.page import export_site
+from dclm.board.pages.page import export_site
 from dclm.pool.sample.crawl import make_sample
 from dclm.report.build import build_report
 from dclm.report.page import render_report

@@ -16,10 +16,10 @@ PACKAGE = ROOT / "dclm"
 LAYERS = (
     {"core.errors"},
     {"core.names", "core.arrow"},
-    {"core.config", "core.storage", "core.progress", "core.engine", "documents.schema"},
+    {"core.config", "core.storage", "core.stages.progress", "core.stages.engine", "documents.schema"},
     {"core"},
     {"charts"},
-    {"curate.quantity", "curate.passes"},
+    {"curate.quantity", "curate.exchange.passes"},
     {"curate.step"},
     {"curate.measured"},
     {"curate.global_step"},
@@ -32,7 +32,7 @@ LAYERS = (
     {"curate.own"},
     {"curate.pipeline", "curate.convert"},
     {"train", "eval"},
-    {"curate.tally"},
+    {"curate.output.tally"},
     {"documents"},
     {"curate", "engine", "board", "recipe.recipe"},
     {"recipe"},
@@ -45,7 +45,7 @@ LAYERS = (
 modules that belong to the same name and those of lower layers."""
 
 ONLY_IN = {
-    "ray": ("dclm/engine/", "dclm/train/launch_ray.py"),
+    "ray": ("dclm/engine/", "dclm/train/distributed/launch_ray.py"),
     "torch": ("dclm/model/", "dclm/train/", "dclm/eval/", "dclm/select/language_model/"),
     "click": ("dclm/cli/",),
     "starlette": ("dclm/board/",),
@@ -129,7 +129,7 @@ def test_only_the_command_line_prints_or_exits(path: Path) -> None:
 
 
 def test_commands_print_in_one_place_that_makes_text_of_strangers_visible() -> None:
-    for path in (PACKAGE / "cli").glob("*.py"):
+    for path in (PACKAGE / "cli").rglob("*.py"):
         if path.name in ("options.py", "output.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

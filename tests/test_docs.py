@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dclm.cli.docs import pages
 from dclm.cli.main import COMMANDS
+from dclm.cli.reference.docs import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 

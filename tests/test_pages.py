@@ -12,8 +12,8 @@ import pytest
 
 from dclm.charts.palette import BACKGROUNDS, DARK, LIGHT, SERIES, SHAPES, TEXTS
 from dclm.eval.plot import _Line, limits
-from dclm.train.metrics import smoothed_updates
-from dclm.train.plot import smooth
+from dclm.train.output.metrics import smoothed_updates
+from dclm.train.output.plot import smooth
 from tests import pages
 from tests.board.conftest import make as make
 from tests.browser import Browser, resize

@@ -14,7 +14,7 @@ from dclm.api.html import render_table
 from dclm.api.table import Table
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import RECORD, Kind, Record, read_record
-from dclm.core.store import absolute, exists, join, local_file, read_bytes
+from dclm.core.stores.store import absolute, exists, join, local_file, read_bytes
 from dclm.documents.artifact import Artifact as DocumentsArtifact
 from dclm.documents.why import Fate, fates
 from dclm.eval.aggregate import centred

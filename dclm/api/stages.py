@@ -9,9 +9,9 @@ from typing import Literal
 from dclm.api.artifacts import Artifact, Checkpoint, Documents, RunDirectory, Scores, expect
 from dclm.core.config import build, parse_yaml
 from dclm.core.errors import ConfigError
-from dclm.core.ownership import require_directory
-from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import require_complete
+from dclm.core.stages.ownership import require_directory
+from dclm.core.stages.progress import NullProgress, Progress
 from dclm.curate.options import CurateOptions
 from dclm.curate.own.code import find_code
 from dclm.curate.own.load import own_step

@@ -10,7 +10,7 @@ from dclm.api.artifacts import Checkpoint, Documents, Tokens, expect
 from dclm.api.stages import Path_, Say, silent
 from dclm.core.config import build, load_yaml, parse_yaml
 from dclm.core.errors import ConfigError
-from dclm.core.progress import NullProgress, Progress
+from dclm.core.stages.progress import NullProgress, Progress
 from dclm.engine import open_engine
 from dclm.tokens.config import Phase, TokenizeConfig
 from dclm.tokens.pack import Packing
@@ -18,10 +18,10 @@ from dclm.tokens.repeats import DocumentRepeats
 from dclm.tokens.tokenizer import Encoder
 
 if TYPE_CHECKING:
+    from dclm.train.distributed.ranks import Device
     from dclm.train.optim import Schedule
     from dclm.train.options import Precision
-    from dclm.train.ranks import Device
-    from dclm.train.trackers import TrackerName
+    from dclm.train.output.trackers import TrackerName
 
 
 def tokenize(
@@ -151,8 +151,8 @@ def train(
     checkpoint in `out`; False: refuse if there is one. force: replace a run that other
     settings made. Raises: ConfigError, DataError (too few tokens).
     """
-    from dclm.train.launch import launch
-    from dclm.train.launch_ray import launch_ray
+    from dclm.train.distributed.launch import launch
+    from dclm.train.distributed.launch_ray import launch_ray
     from dclm.train.open_lm_order import OpenLmOrder
     from dclm.train.options import TrainOptions
     from dclm.train.scale_file import open_scale

@@ -11,9 +11,9 @@ import httpx
 
 from dclm.board.conform import load_json, shorten
 from dclm.board.entry import Broken, Entry, Rescored
-from dclm.board.rescore import rescore
 from dclm.board.result import Result, parse_result, read_result
-from dclm.board.store import Store
+from dclm.board.serving.rescore import rescore
+from dclm.board.serving.store import Store
 from dclm.core.errors import ConfigError, DataError, Problem
 from dclm.core.storage import is_local
 

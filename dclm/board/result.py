@@ -16,7 +16,7 @@ from dclm.core.config import Source, build
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record
 from dclm.core.storage import open_input
-from dclm.core.store import put
+from dclm.core.stores.store import put
 from dclm.eval.aggregate import aggregate
 from dclm.eval.suite import load_suite
 

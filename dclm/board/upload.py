@@ -16,8 +16,8 @@ from dclm.board.conform import MAX_RESULT_BYTES
 from dclm.board.entry import evaluation_of
 from dclm.board.fetch import ITEMS_SUFFIX, SERVER, fetch_results, list_results, request, said
 from dclm.board.known.published import published_title
-from dclm.board.rescore import items_hash, rescore
 from dclm.board.result import ITEMS_FILE, Result
+from dclm.board.serving.rescore import items_hash, rescore
 from dclm.board.validate import validate
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import is_local, open_input, sha256_file, write_atomic

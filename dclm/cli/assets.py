@@ -10,7 +10,7 @@ import click
 from rich.table import Table
 
 from dclm.assets import CATALOG, Asset, check_asset, find_asset, get_asset
-from dclm.cli.options import open_console, put_result
+from dclm.cli.shared.options import open_console, put_result
 from dclm.core.errors import AssetError
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, put, put_result, say
+from dclm.cli.shared.options import LOCAL_PATH, put, put_result, say
 
 if TYPE_CHECKING:
     from dclm.extract.quality import Quality

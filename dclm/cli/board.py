@@ -14,24 +14,24 @@ import click
 from dclm.board.conform import MAX_RESULT_BYTES, load_json
 from dclm.board.entry import Entry
 from dclm.board.exchange import from_dclm, to_dclm
-from dclm.board.explain import explain
 from dclm.board.fetch import SERVER, Fetched, fetch_entries
 from dclm.board.known.published import make_published
-from dclm.board.listing import rows
-from dclm.board.page import export_site
-from dclm.board.rescore import rescore
+from dclm.board.pages.explain import explain
+from dclm.board.pages.listing import rows
+from dclm.board.pages.page import export_site
 from dclm.board.result import parse_result, write_result
-from dclm.board.store import KEEPER, Store
-from dclm.board.submitters import MIN_TOKEN_LENGTH, Submitters
+from dclm.board.serving.rescore import rescore
+from dclm.board.serving.store import KEEPER, Store
+from dclm.board.serving.submitters import MIN_TOKEN_LENGTH, Submitters
 from dclm.board.tracks import rules
 from dclm.board.upload import TOKEN_VARIABLE, items_of
 from dclm.board.upload import remove as take_off
 from dclm.board.upload import upload as send
 from dclm.board.validate import validate
 from dclm.cli.board_table import percent, result_table, some_published
-from dclm.cli.options import LOCAL_PATH, force_option, open_console, plain, put, put_result, say
+from dclm.cli.shared.options import LOCAL_PATH, force_option, open_console, plain, put, put_result, say
 from dclm.core.errors import ConfigError, DclmError
-from dclm.core.ownership import claim_file, claim_folder
+from dclm.core.stages.ownership import claim_file, claim_folder
 from dclm.core.storage import open_input, write_atomic
 
 database = click.option(
@@ -39,7 +39,7 @@ database = click.option(
 )
 
 if TYPE_CHECKING:
-    from dclm.board.submitters import Submitter
+    from dclm.board.serving.submitters import Submitter
 
 
 @click.group()
@@ -167,8 +167,8 @@ def serve(db: Path, host: str, port: int, max_mb: int) -> None:
     whose token is in DCLM_BOARD_TOKEN. Without any token, it accepts no results."""
     import uvicorn
 
-    from dclm.board.limits import configure
-    from dclm.board.server import make_app
+    from dclm.board.serving.limits import configure
+    from dclm.board.serving.server import make_app
 
     token = os.environ.get(TOKEN_VARIABLE)
     if token is not None and len(token) < MIN_TOKEN_LENGTH:

@@ -10,7 +10,7 @@ from rich.table import Table
 from dclm.board.entry import NUMBERED, Entry
 from dclm.board.known.published import published_entries
 from dclm.board.rank import rank_entries
-from dclm.cli.options import plain
+from dclm.cli.shared.options import plain
 
 
 def result_table(entries: list[Entry]) -> Table:

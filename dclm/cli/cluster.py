@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import LOCAL_PATH, cache_option, env_option, put_result, replace_option, say, trust_option
-from dclm.cli.output import Forwarded
+from dclm.cli.shared.options import LOCAL_PATH, cache_option, env_option, put_result, replace_option, say, trust_option
+from dclm.cli.shared.output import Forwarded
 from dclm.engine.cluster import LocalCluster, cluster_down, cluster_status, cluster_up
 
 _STATE = click.option("--state", type=LOCAL_PATH, help="Directory of the cluster's state file. Default: one per user.")
@@ -123,7 +123,7 @@ def submit(
     RECIPE may be anywhere: it is uploaded with the pipelines that it names and their own steps. `dclm jobs` shows,
     follows and stops jobs.
     """
-    from dclm.core.store import absolute
+    from dclm.core.stores.store import absolute
     from dclm.curate.pipeline import pipeline_files
     from dclm.engine.jobs import project_root
     from dclm.engine.jobs import submit as submit_job

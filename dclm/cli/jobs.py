@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from dclm.cli.cluster import usual_address
-from dclm.cli.options import put_result, say
-from dclm.cli.output import Forwarded
+from dclm.cli.shared.options import put_result, say
+from dclm.cli.shared.output import Forwarded
 
 _ADDRESS = click.option("--address", help="Dashboard of the cluster. Default: as for `dclm submit`.")
 

@@ -9,48 +9,48 @@ import sys
 import click
 
 from dclm import __version__
-from dclm.cli.common import equip
-from dclm.cli.hints import active_command, fitted, nearest_command
-from dclm.cli.output import complain
-from dclm.core import stopping
+from dclm.cli.shared.common import equip
+from dclm.cli.shared.hints import active_command, fitted, nearest_command
+from dclm.cli.shared.output import complain
 from dclm.core.errors import ConfigError, DataError, DclmError
-from dclm.core.stopping import Stopped
+from dclm.core.stages import stopping
+from dclm.core.stages.stopping import Stopped
 
 COMMANDS = {
-    "ablate": "ablate",
-    "aggregate": "evaluate",
+    "ablate": "documents.ablate",
+    "aggregate": "models.evaluate",
     "assets": "assets",
     "bench": "bench",
     "board": "board",
-    "classifier": "classifier",
+    "classifier": "documents.classifier",
     "cluster": "cluster",
-    "compare": "compare",
-    "contamination": "contamination",
-    "convert-pipeline": "convert",
-    "dedup": "dedup",
-    "docs": "docs",
-    "curate": "curate",
-    "evaluate": "evaluate",
-    "experiment": "experiment",
+    "compare": "science.compare",
+    "contamination": "models.contamination",
+    "convert-pipeline": "documents.convert",
+    "dedup": "documents.dedup",
+    "docs": "reference.docs",
+    "curate": "documents.curate",
+    "evaluate": "models.evaluate",
+    "experiment": "science.experiment",
     "jobs": "jobs",
-    "mix": "mix",
-    "model": "model",
-    "noise": "noise",
-    "plan": "inspect",
-    "pool": "pool",
-    "predict": "predict",
+    "mix": "science.mix",
+    "model": "models.model",
+    "noise": "science.noise",
+    "plan": "documents.inspect",
+    "pool": "documents.pool",
+    "predict": "science.predict",
     "publish": "publish",
-    "report": "report",
+    "report": "documents.report",
     "run": "run",
-    "scaling": "scaling",
-    "score": "score",
-    "show": "inspect",
+    "scaling": "science.scaling",
+    "score": "documents.score",
+    "show": "documents.inspect",
     "submit": "cluster",
-    "tokenize": "tokenize",
-    "tokens": "tokenize",
-    "train": "train",
+    "tokenize": "models.tokenize",
+    "tokens": "models.tokenize",
+    "train": "models.train",
     "verify": "verify",
-    "why": "inspect",
+    "why": "documents.inspect",
 }
 """Command → module in `dclm.cli` that defines it (as a click command of that name, `-` written `_`).
 

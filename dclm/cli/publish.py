@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dclm.cli.options import ADDRESS, put_result, say
+from dclm.cli.shared.options import ADDRESS, put_result, say
 from dclm.core.errors import ConfigError
 
 _TO = click.option(

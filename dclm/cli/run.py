@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.answers import artifact_value
-from dclm.cli.options import (
+from dclm.cli.shared.answers import artifact_value
+from dclm.cli.shared.options import (
     ADDRESS,
     LOCAL_PATH,
     ConsoleProgress,
@@ -25,7 +25,7 @@ from dclm.cli.options import (
 
 if TYPE_CHECKING:
     from dclm.recipe.layout import StageName
-    from dclm.train.ranks import Device
+    from dclm.train.distributed.ranks import Device
 
 
 @click.command()
@@ -111,7 +111,7 @@ def run(
 def _value(out: str, made: str, stage: StageName) -> dict[str, object]:
     """The artifacts of the run, and its result if all stages have run."""
     from dclm.core.record import read_record
-    from dclm.core.store import absolute, local_file
+    from dclm.core.stores.store import absolute, local_file
     from dclm.recipe.layout import artifacts_of_run
 
     artifacts = {

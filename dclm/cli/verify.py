@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dclm.cli.options import ADDRESS, put, put_result, say
+from dclm.cli.shared.options import ADDRESS, put, put_result, say
 
 if TYPE_CHECKING:
     from dclm.recipe.verify.findings import Report

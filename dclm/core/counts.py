@@ -57,7 +57,7 @@ class DocumentsCounts(Counts):
     unread: Names
     """`files`: number of files next to those of the pool that were not read; `names`: the first of them."""
     steps: tuple[Mapping[str, Any], ...]
-    """One entry per step, in order; see `dclm.curate.tally.StepCount`."""
+    """One entry per step, in order; see `dclm.curate.output.tally.StepCount`."""
     decisions: Names
     """Index and name of a step that decides over all documents → what it found."""
     pool_bytes: int

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dclm import __version__
-from dclm.core import store
 from dclm.core.errors import ConfigError, DataError, IncompleteError, without_passwords
 from dclm.core.names import is_inside
 from dclm.core.storage import sha256_file
+from dclm.core.stores import store
 
 Kind = Literal["pool", "documents", "tokens", "checkpoint", "scores", "classifier", "model", "index"]
 RECORD = "record.json"
@@ -219,7 +219,7 @@ def find_record(
     """The record at `root` if it exists and has the fingerprint `expected` (then the work can be reused).
 
     force: a finished artifact of this kind with another fingerprint may be replaced. One of another kind is left for
-    `dclm.core.ownership` to refuse. Raises: ConfigError with `hint` if it exists and may not be replaced.
+    `dclm.core.stages.ownership` to refuse. Raises: ConfigError with `hint` if it exists and may not be replaced.
     """
     if not store.exists(store.join(root, RECORD)):
         return None

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 from dclm.core.arrow import Column, booleans, filled, num_true, strings
 from dclm.core.errors import ConfigError
 from dclm.curate.global_step import REASONS
+from dclm.curate.output.tally import READER, Ledger, Size, StepCount, text_size
 from dclm.curate.quantity import Quantities, Rule
 from dclm.curate.step import Context, Filter, FilterFunction, JudgeFunction, Map, MapFunction, RuleFunction
-from dclm.curate.tally import READER, Ledger, Size, StepCount, text_size
 from dclm.text.features import FEATURES
 
 Why = Callable[[pa.RecordBatch], Mapping[str, Column]]

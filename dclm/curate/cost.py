@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dclm.core.errors import ConfigError
-from dclm.core.journal import Outcome
 from dclm.core.line import Line
 from dclm.core.record import Record, canonical, require_complete
-from dclm.core.stage import CONSUMED, FILES
+from dclm.core.stages.journal import Outcome
+from dclm.core.stages.stage import CONSUMED, FILES
 from dclm.curate.pipeline import Pipeline
 
 

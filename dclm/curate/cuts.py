@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from dclm.core.stage import Workspace
-from dclm.core.store import join, put, read_bytes
+from dclm.core.stages.stage import Workspace
+from dclm.core.stores.store import join, put, read_bytes
 from dclm.curate.pipeline import BoundPipeline
 from dclm.extract.step import Extract
 from dclm.pool.files import InputFile

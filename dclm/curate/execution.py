@@ -8,29 +8,29 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
 
-from dclm.core.journal import Outcome
 from dclm.core.packed import Packed
 from dclm.core.record import Record, fingerprint
-from dclm.core.stage import FILES, Workspace
+from dclm.core.stages.journal import Outcome
+from dclm.core.stages.stage import FILES, Workspace
 from dclm.core.storage import is_local
-from dclm.core.store import copy, join
-from dclm.curate.account import Account
+from dclm.core.stores.store import copy, join
 from dclm.curate.cost import Meter
-from dclm.curate.exchange import Decided, Exchange
-from dclm.curate.gather import Parts, assemble
+from dclm.curate.exchange.decision import Decided, Exchange
+from dclm.curate.exchange.keys import partitions_for
 from dclm.curate.global_step import Global
-from dclm.curate.keys import partitions_for
 from dclm.curate.options import VERSION, CurateOptions
+from dclm.curate.output.account import Account
+from dclm.curate.output.gather import Parts, assemble
+from dclm.curate.output.tally import READER
 from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.segments import Segment, segments
 from dclm.curate.step import Context, Ordered
-from dclm.curate.tally import READER
 from dclm.curate.worker import KEYS, Job, Shard, Unit, documents_in, run_unit, shard_prints
 from dclm.dedup.memory import check_together
+from dclm.pool.archives.warc_part import Seam
 from dclm.pool.files import InputFile
 from dclm.pool.units import Unit as Input
 from dclm.pool.units import without_bad_seams
-from dclm.pool.warc_part import Seam
 
 
 class Execution:

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from dclm.curate.passes import Pass
+from dclm.curate.exchange.passes import Pass
 from dclm.curate.step import Context, MapFunction, Step
 
 REASONS = ("rule", "kept_shard", "kept_row", "similarity")
@@ -74,7 +74,7 @@ class Tables(Protocol):
 
     def by_key(self) -> Iterator[pa.Table]:
         """The rows of all tables, each of which is sorted by its column `key`, as tables in order of the key. All rows
-        of a key are in one table. Memory: that of one piece (see `dclm.curate.pieces`)."""
+        of a key are in one table. Memory: that of one piece (see `dclm.curate.exchange.pieces`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

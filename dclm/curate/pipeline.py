@@ -15,7 +15,7 @@ from dclm.core.config import Key, Source, convert, load_yaml, parse_yaml, sugges
 from dclm.core.errors import ConfigError, DclmError, Problem
 from dclm.core.record import canonical, content_hash, fingerprint, read_record, require_recorded
 from dclm.core.storage import is_local
-from dclm.core.store import absolute, local_file
+from dclm.core.stores.store import absolute, local_file
 from dclm.curate.catalog import SPELLINGS, STEPS
 from dclm.curate.own.code import find_code
 from dclm.curate.own.load import code_of, own_step

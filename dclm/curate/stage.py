@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dclm.core.engine import Engine, staged
-from dclm.core.kept import open_cache
-from dclm.core.ownership import require_directory
-from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, fingerprint
-from dclm.core.stage import Workspace, run_stage
-from dclm.core.store import absolute
+from dclm.core.stages.engine import Engine, staged
+from dclm.core.stages.kept import open_cache
+from dclm.core.stages.ownership import require_directory
+from dclm.core.stages.progress import NullProgress, Progress
+from dclm.core.stages.stage import Workspace, run_stage
+from dclm.core.stores.store import absolute
 from dclm.curate.cuts import choose_cuts, remember
 from dclm.curate.execution import Execution
 from dclm.curate.options import VERSION, CurateOptions

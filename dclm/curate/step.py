@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from dclm.core.arrow import column_of
 from dclm.core.record import Record
-from dclm.core.store import local_file, verified_file
+from dclm.core.stores.store import local_file, verified_file
 from dclm.curate.quantity import Cut, Rule, judged
 
 Bools = npt.NDArray[np.bool_]

@@ -20,22 +20,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.core.journal import Outcome
-from dclm.core.stage import consumed, unit_files
+from dclm.core.stages.journal import Outcome
+from dclm.core.stages.stage import consumed, unit_files
 from dclm.curate.batches import Drops, Flow, Opened, require_text, with_columns
-from dclm.curate.exchange import ShardDecision
-from dclm.curate.files import DocumentWriter, read_documents, read_table
+from dclm.curate.exchange.decision import ShardDecision
+from dclm.curate.exchange.keys import KeyWriter
 from dclm.curate.global_step import Global
-from dclm.curate.keys import KeyWriter
+from dclm.curate.output.files import DocumentWriter, read_documents, read_table
 from dclm.curate.own.blame import blamed
 from dclm.curate.segments import Segment
 from dclm.curate.step import Context, MapFunction, Ordered
 from dclm.documents.ledger import LedgerWriter
 from dclm.documents.schema import DOCUMENT
 from dclm.extract.guard import cpu_seconds
+from dclm.pool.archives.warc_part import Seam
 from dclm.pool.files import InputFile
 from dclm.pool.read import Tally, read_file
-from dclm.pool.warc_part import Seam
 from dclm.text.spans import Spans, without_spans
 
 KEYS = ".keys.arrow"

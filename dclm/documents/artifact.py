@@ -18,7 +18,7 @@ from dclm.core.arrow import filled
 from dclm.core.counts import DocumentsCounts, counts_of
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record, read_record
-from dclm.core.store import join, local_file
+from dclm.core.stores.store import join, local_file
 from dclm.curate.catalog import STEPS
 from dclm.documents.schema import LEDGER
 

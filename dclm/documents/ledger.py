@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dclm.core.arrow import to_list
-from dclm.curate.tally import LEDGER_PART, common_schema, with_schema
+from dclm.curate.output.tally import LEDGER_PART, common_schema, with_schema
 
 _WINDOW_ROWS = 1 << 17  # number of positions in the shard merged at once
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from dclm.core.arrow import Chunks, filled
 from dclm.core.record import Record
-from dclm.core.store import join, local_file
+from dclm.core.stores.store import join, local_file
 from dclm.dedup.columns import I64, documents_of, pack, row_of, shard_of
 
 COUNTS = "overlaps"

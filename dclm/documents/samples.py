@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from dclm.core.arrow import to_list
 from dclm.core.draw import random_fraction
-from dclm.curate.tally import SAMPLES
+from dclm.curate.output.tally import SAMPLES
 from dclm.documents.artifact import Artifact
 
 KEPT_DRAWN = 200

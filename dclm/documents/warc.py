@@ -19,7 +19,6 @@ from typing import ClassVar, NamedTuple
 import pyarrow.parquet as pq
 
 from dclm.core.counts import PoolCounts, counts_of
-from dclm.core.ownership import claim_directory
 from dclm.core.record import (
     Record,
     describe_files,
@@ -29,9 +28,10 @@ from dclm.core.record import (
     require_complete,
     write_record,
 )
+from dclm.core.stages.ownership import claim_directory
 from dclm.core.storage import atomic_directory
 from dclm.documents.artifact import Artifact
-from dclm.pool.archive import record_bytes
+from dclm.pool.archives.archive import record_bytes
 
 _NAMESPACE = uuid.UUID("6f1c1c1e-5a0b-5d0c-9a39-8f6b1d0f4c52")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$", re.IGNORECASE)

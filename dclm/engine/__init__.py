@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from dclm.core.engine import Engine
 from dclm.core.errors import ConfigError
+from dclm.core.stages.engine import Engine
 from dclm.engine.local import LocalEngine
 
 

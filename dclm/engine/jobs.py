@@ -16,7 +16,7 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 import dclm
 from dclm.core.errors import ConfigError
-from dclm.core.stopping import Stopped
+from dclm.core.stages.stopping import Stopped
 from dclm.engine.cluster import ENVIRONMENT
 from dclm.engine.shipping import staged
 

@@ -16,9 +16,9 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from dclm.core import stopping
-from dclm.core.engine import Done, Engine, Group, Groups, run_group
 from dclm.core.errors import DataError
+from dclm.core.stages import stopping
+from dclm.core.stages.engine import Done, Engine, Group, Groups, run_group
 
 U = TypeVar("U")
 R = TypeVar("R")
@@ -58,7 +58,7 @@ class LocalEngine:
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
-        """See `dclm.core.engine.Engine.map`. A unit whose process dies is retried, up to `ATTEMPTS` times in total."""
+        """See `Engine.map`. A unit whose process dies is retried, up to `ATTEMPTS` times in total."""
         gpus = visible_gpus() if one_gpu_each else ()
         workers = max(1, len(gpus)) if one_gpu_each else self._workers
         rest = iter(units)

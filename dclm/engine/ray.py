@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from dclm.core import stopping
-from dclm.core.engine import WAIT_SECONDS, Group, Groups
 from dclm.core.errors import ConfigError, DataError, DclmError
+from dclm.core.stages import stopping
+from dclm.core.stages.engine import WAIT_SECONDS, Group, Groups
 from dclm.engine.ray_workers import GpuActors, Tasks
 from dclm.engine.resources import Needs, needs_of
 
@@ -83,7 +83,7 @@ class RayEngine:
     def map(
         self, function: Callable[[U], R], units: Iterable[U], *, one_gpu_each: bool = False
     ) -> Iterator[tuple[int, R]]:
-        """See `dclm.core.engine.Engine.map`. Ray retries a group whose worker or node dies.
+        """See `dclm.core.stages.engine.Engine.map`. Ray retries a group whose worker or node dies.
 
         On GPUs, units run in actors: a process holds its GPU, and the models that it has loaded, until all units are
         done. Raises: ConfigError if nothing in the cluster can run the work for `WAIT_SECONDS`.

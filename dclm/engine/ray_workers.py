@@ -10,7 +10,7 @@ from typing import Any
 
 import ray
 
-from dclm.core.engine import Done, Group, run_group
+from dclm.core.stages.engine import Done, Group, run_group
 from dclm.engine.resources import Needs
 
 IN_FLIGHT = 256

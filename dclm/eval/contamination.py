@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dclm.core.arrow import strings, to_list
 from dclm.core.errors import DataError
 from dclm.core.record import Record, require_complete
-from dclm.core.store import join, local_file, verified_file
+from dclm.core.stores.store import join, local_file, verified_file
 from dclm.dedup.decontaminate.item_index import item_overlap
 from dclm.eval.data.load import available_parts
 from dclm.eval.data.rows import Row

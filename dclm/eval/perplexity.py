@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dclm.core.arrow import schema_of
-from dclm.core.journal import Outcome
+from dclm.core.stages.journal import Outcome
 from dclm.eval.run.interface import Candidate, name_items
 from dclm.eval.run.unit import Setup, UnitCounts, publish_part, scored_with
 from dclm.eval.scores_file import TextEntry

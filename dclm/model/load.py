@@ -10,15 +10,15 @@ from pathlib import Path
 
 import torch
 
-from dclm.core.cache import scratch
 from dclm.core.errors import DataError
 from dclm.core.names import is_inside
 from dclm.core.record import RECORD, require_complete
 from dclm.core.storage import TEMPORARY, is_local
-from dclm.core.store import exists, join, verified_file
+from dclm.core.stores.cache import scratch
+from dclm.core.stores.store import exists, join, verified_file
 from dclm.model.config import ModelConfig
+from dclm.model.formats.openlm import read_openlm
 from dclm.model.interface import LanguageModel
-from dclm.model.openlm import read_openlm
 from dclm.model.weights import CONFIG, MODEL, TOKENIZER, read_config, read_model
 
 CHECKPOINTS = "checkpoints"
@@ -54,7 +54,7 @@ def load_model(
     files are missing or corrupt.
     """
     if str(path).startswith(HUGGING_FACE):
-        from dclm.model.adapter import load_huggingface
+        from dclm.model.formats.adapter import load_huggingface
 
         directory = Path(str(path)[len(HUGGING_FACE) :])
         foreign = load_huggingface(directory, device, dtype, window)
@@ -90,7 +90,7 @@ def describe_model(path: str | Path, window: int | None = None) -> ModelDescript
     Raises: DataError if there is no such model, or its window is unknown or shorter than the requested one.
     """
     if str(path).startswith(HUGGING_FACE):
-        from dclm.model.adapter import huggingface_window
+        from dclm.model.formats.adapter import huggingface_window
 
         directory = Path(str(path)[len(HUGGING_FACE) :])
         seq_len = huggingface_window(directory, window)

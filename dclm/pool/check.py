@@ -14,8 +14,8 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 
 from dclm.core.errors import DataError
-from dclm.pool import arc, warc
-from dclm.pool.evidence import check_digest, http_end
+from dclm.pool.archives import arc, warc
+from dclm.pool.archives.evidence import check_digest, http_end
 from dclm.pool.files import ARC, InputFile
 from dclm.pool.packing import BrokenError, Packing, detect, pieces
 from dclm.pool.rows import MAX_PAGE_BYTES

@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple
 from dclm.core.config import Count, Positive
 from dclm.core.errors import DataError
 from dclm.core.names import Name
-from dclm.pool.columnar import captures
 from dclm.pool.files import ByteRange, InputFile, list_files, with_ranges
 from dclm.pool.remote import HttpFile, fetch, read_exactly
 from dclm.pool.surt import Pattern, parse_pattern
+from dclm.pool.texts.columnar import captures
 
 _PROBE_BYTES = 1 << 16  # a line of cluster.idx has about 100 bytes; with long URLs up to 2 KB
 

@@ -14,13 +14,13 @@ import fsspec
 from fsspec import AbstractFileSystem
 
 from dclm.core.errors import DataError, DclmError
-from dclm.core.hub import data_path
 from dclm.core.record import RECORD, fingerprint
 from dclm.core.storage import is_local, sha256_file
+from dclm.core.stores.hub import data_path
 from dclm.pool.artifact import is_artifact, recorded_files
-from dclm.pool.layout import Fields
 from dclm.pool.lists import expanded
 from dclm.pool.remote import HttpFile
+from dclm.pool.texts.layout import Fields
 
 PoolKind = Literal["warc", "jsonl", "parquet", "csv"]
 

@@ -12,13 +12,14 @@ import pyarrow.compute as pc
 
 from dclm.core.arrow import num_true
 from dclm.documents.schema import SOURCE_NAME
-from dclm.pool import arc, delimited, jsonl, parquet, warc
+from dclm.pool.archives import arc, warc
+from dclm.pool.archives.http import parse_response
+from dclm.pool.archives.warc_part import PartReader, Seam
 from dclm.pool.files import ARC, PACKED, InputFile
-from dclm.pool.http import parse_response
 from dclm.pool.packing import detect, pieces
 from dclm.pool.rows import Record, Row, RowKind, to_batches
 from dclm.pool.streams import open_stream, read_range
-from dclm.pool.warc_part import PartReader, Seam
+from dclm.pool.texts import delimited, jsonl, parquet
 
 _ID = re.compile(r"^<?(urn:uuid:)?|>$")
 

@@ -12,9 +12,9 @@ from typing import Any
 from dclm.core.errors import DataError, IncompleteError
 from dclm.core.record import RECORD, fingerprint, read_record
 from dclm.core.storage import is_local, sha256_file
-from dclm.core.store import exists, join
+from dclm.core.stores.store import exists, join
 from dclm.pool.files import InputFile, file_identity, is_http
-from dclm.pool.layout import Fields
+from dclm.pool.texts.layout import Fields
 
 Stamp = tuple[int, int, int, int]
 LISTED_FILES = 10_000

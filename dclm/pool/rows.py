@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from dclm.core.arrow import Column, buffer_of
 from dclm.documents.schema import DOCUMENT, PAGE
-from dclm.pool.layout import KeptType
+from dclm.pool.texts.layout import KeptType
 
 Payload = bytes | memoryview
 MAX_PAGE_BYTES = 32 << 20

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, cast
 
-from dclm.core.cache import scratch_directory
 from dclm.core.config import Count, Positive
 from dclm.core.errors import ConfigError
-from dclm.core.lease import held
 from dclm.core.record import RECORD, read_record, write_record
-from dclm.core.stage import publish
+from dclm.core.stages.lease import held
+from dclm.core.stages.stage import publish
 from dclm.core.storage import is_local, remove_temporary
-from dclm.core.store import exists, join
+from dclm.core.stores.cache import scratch_directory
+from dclm.core.stores.store import exists, join
 from dclm.documents.schema import DOCUMENT
 from dclm.pool.commoncrawl import CommonCrawl
 from dclm.pool.files import InputFile, PoolFiles, PoolKind, list_files, with_fields
-from dclm.pool.layout import Fields, KeptType
+from dclm.pool.texts.layout import Fields, KeptType
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

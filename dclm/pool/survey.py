@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from dclm.core.cache import scratch
-from dclm.core.engine import Engine
 from dclm.core.errors import DataError
+from dclm.core.stages.engine import Engine
 from dclm.core.storage import is_local
+from dclm.core.stores.cache import scratch
 from dclm.pool.files import ByteRange, InputFile, file_identity, is_packed
 from dclm.pool.recorded import Stamp, stamps
 from dclm.pool.streams import GuardedStream, open_stream, utf8_text

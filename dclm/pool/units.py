@@ -9,8 +9,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from dclm.pool.archives.warc_part import Seam, seams_meet
 from dclm.pool.files import ARC, PACKED, ByteRange, InputFile, is_packed
-from dclm.pool.warc_part import Seam, seams_meet
 
 LARGEST_UNIT_BYTES = 256 << 20
 SMALLEST_UNIT_BYTES = 4 << 20

@@ -9,9 +9,9 @@ from typing import Any
 
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import RECORD, read_record, require_complete
-from dclm.core.store import exists, join, local_file
-from dclm.model.convert import export_model
-from dclm.model.names import find_model
+from dclm.core.stores.store import exists, join, local_file
+from dclm.model.formats.convert import export_model
+from dclm.model.formats.names import find_model
 from dclm.publish.card import provenance, table, write_card
 from dclm.publish.target import published
 

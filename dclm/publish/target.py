@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from dclm.core.errors import ConfigError
-from dclm.core.hub import is_hub_name
-from dclm.core.ownership import require_apart
+from dclm.core.stages.ownership import require_apart
 from dclm.core.storage import atomic_directory
+from dclm.core.stores.hub import is_hub_name
 
 HUB = "hf://"
 Repository = Literal["dataset", "model"]

@@ -10,9 +10,9 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 
-from dclm.core.engine import Engine
-from dclm.core.progress import Progress
 from dclm.core.record import Record, read_record, require_complete
+from dclm.core.stages.engine import Engine
+from dclm.core.stages.progress import Progress
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import Origin, curate

@@ -6,7 +6,7 @@ import time
 
 from dclm.board.result import UNKNOWN, DataSummary, Result, TrainingSummary, make_result, read_result, write_result
 from dclm.core.record import provenance, read_record
-from dclm.core.store import exists, join
+from dclm.core.stores.store import exists, join
 from dclm.recipe.result_scores import number, read_scores, suite_identity, task_scores, text_scores
 
 RESULT_FILE = "result.json"

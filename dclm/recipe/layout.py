@@ -9,7 +9,7 @@ from typing import Literal
 from dclm.core.errors import ConfigError
 from dclm.core.record import RECORD
 from dclm.core.storage import is_local
-from dclm.core.store import absolute, exists, join, open_store
+from dclm.core.stores.store import absolute, exists, join, open_store
 from dclm.pool.spec import PoolMap, sample_name
 from dclm.recipe.recipe import LoadedRecipe
 

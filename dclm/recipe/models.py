@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from dclm.core.counts import CheckpointCounts, counts_of
-from dclm.core.engine import Engine
-from dclm.core.progress import Progress
 from dclm.core.record import Record, digest_of
-from dclm.core.store import join
+from dclm.core.stages.engine import Engine
+from dclm.core.stages.progress import Progress
+from dclm.core.stores.store import join
 from dclm.model.load import find_checkpoint
 from dclm.recipe.layout import Layout
 from dclm.recipe.recipe import Recipe
@@ -22,7 +22,7 @@ from dclm.select.ngram.train import NgramSpec, train_ngram
 from dclm.select.semantic.head import MODEL as HEAD
 from dclm.select.semantic.head import HeadSpec, train_head
 from dclm.tokens.stage import TokenizeConfig, tokenize
-from dclm.train.launch import launch
+from dclm.train.distributed.launch import launch
 from dclm.train.run import TrainOptions
 from dclm.train.scale import find_scale
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from dclm.assets import CATALOG, Asset, LocalFile, check_asset
 from dclm.core.line import Line
 from dclm.core.storage import is_local
-from dclm.core.store import exists
+from dclm.core.stores.store import exists
 from dclm.curate.pipeline import Pipeline
 from dclm.eval.data.gpqa import PASSWORD
 from dclm.eval.data.sources import task_asset

@@ -9,7 +9,7 @@ from typing import Any
 
 from dclm.core.line import Line
 from dclm.core.record import RECORD, read_record
-from dclm.core.store import exists, join
+from dclm.core.stores.store import exists, join
 from dclm.curate.cost import Curation, cost_lines, estimate_lines, measured_cost, size_text
 from dclm.curate.pipeline import Pipeline
 from dclm.curate.segments import segments

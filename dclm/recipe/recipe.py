@@ -15,8 +15,8 @@ from typing import Annotated, Literal
 
 from dclm.core.config import Count, Fraction, NonNegative, Positive, Range, build, load_yaml
 from dclm.core.errors import ConfigError
-from dclm.core.hub import HUB
 from dclm.core.names import Name
+from dclm.core.stores.hub import HUB
 from dclm.core.variables import fill_variables
 from dclm.curate.pipeline import Pipeline, load_pipeline
 from dclm.dedup.exact import Exact
@@ -27,7 +27,7 @@ from dclm.select.classifier.spec import ClassifierSpec
 from dclm.select.model_spec import ModelMap
 from dclm.select.quantile import Quantile
 from dclm.tokens.repeats import DocumentRepeats
-from dclm.train.trackers import TrackerName
+from dclm.train.output.trackers import TrackerName
 
 Repeats = Annotated[float, Range(1e-6, 1e6)]
 

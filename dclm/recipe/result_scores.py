@@ -13,7 +13,7 @@ from dclm.board.result import ITEMS_FILE, Measure, SuiteIdentity, TaskScore, Tex
 from dclm.core.counts import CheckpointCounts, counts_of
 from dclm.core.errors import DataError
 from dclm.core.record import Record, read_record
-from dclm.core.store import join, local_file, put, read_bytes, verified_file
+from dclm.core.stores.store import join, local_file, put, read_bytes, verified_file
 from dclm.documents.overlaps import read_overlaps
 from dclm.eval.contamination import contamination
 from dclm.eval.run.stage import SCORES_FILE

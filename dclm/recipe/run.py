@@ -11,13 +11,13 @@ from typing import Any
 
 from dclm.board.result import DataSummary, Result, make_result, write_result
 from dclm.core.counts import CheckpointCounts, DocumentsCounts, TokensCounts, counts_of
-from dclm.core.engine import Engine
 from dclm.core.errors import ConfigError
-from dclm.core.lease import held
-from dclm.core.ownership import claim_folder
-from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, provenance, require_complete
-from dclm.core.store import absolute, join
+from dclm.core.stages.engine import Engine
+from dclm.core.stages.lease import held
+from dclm.core.stages.ownership import claim_folder
+from dclm.core.stages.progress import NullProgress, Progress
+from dclm.core.stores.store import absolute, join
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import curate
@@ -27,8 +27,8 @@ from dclm.eval.suite import load_suite, suite_of
 from dclm.eval.texts import load_text_set
 from dclm.pool.files import InputFile
 from dclm.pool.lists import MARK as LIST
-from dclm.pool.recognize import describe_pool
 from dclm.pool.spec import PoolSpec, pool_paths, resolve_pool
+from dclm.pool.texts.recognize import describe_pool
 from dclm.recipe.across import dedup_across, training_documents
 from dclm.recipe.layout import POOL_PREFIX, STAGES, Layout, StageName
 from dclm.recipe.mixing import repeats_declared, tokens_config
@@ -48,9 +48,9 @@ from dclm.recipe.result_scores import (
 )
 from dclm.tokens.documents import DocumentSource, Part, files_of_texts
 from dclm.tokens.stage import TokenizeConfig, tokenize
-from dclm.train.launch import launch
-from dclm.train.launch_ray import cluster_has_gpus, launch_ray
-from dclm.train.ranks import Device
+from dclm.train.distributed.launch import launch
+from dclm.train.distributed.launch_ray import cluster_has_gpus, launch_ray
+from dclm.train.distributed.ranks import Device
 from dclm.train.run import TrainOptions
 from dclm.train.scale import Scale, find_scale
 

@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 
 from dclm.core.arrow import to_list
 from dclm.core.draw import random_fraction
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
-from dclm.core.progress import NullProgress
 from dclm.core.record import Kind, Record, describe_files, fingerprint
-from dclm.core.stage import Workspace, run_stage, unit_files
+from dclm.core.stages.engine import SerialEngine
+from dclm.core.stages.progress import NullProgress
+from dclm.core.stages.stage import Workspace, run_stage, unit_files
 from dclm.pool.files import InputFile, list_files
 from dclm.pool.read import Tally, read_file
 from dclm.pool.recorded import intact_hash, require_unchanged, stamps

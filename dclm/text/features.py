@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dclm.core.arrow import Column, structs
 from dclm.text.buffers import utf8
-from dclm.text.counts import (
+from dclm.text.counting.counts import (
     LINES,
     SPLIT_LINES,
     SYMBOLS,
@@ -24,11 +24,11 @@ from dclm.text.counts import (
     count_symbols,
     count_words,
 )
+from dclm.text.counting.gopher import GOPHER_COPIES, GOPHER_NGRAMS, count_gopher_copies, count_gopher_ngrams
+from dclm.text.counting.ngrams import NGRAMS, count_ngrams
+from dclm.text.counting.segments import SEGMENTS, count_segments
 from dclm.text.fold import fold
-from dclm.text.gopher import GOPHER_COPIES, GOPHER_NGRAMS, count_gopher_copies, count_gopher_ngrams
 from dclm.text.lower import lower
-from dclm.text.ngrams import NGRAMS, count_ngrams
-from dclm.text.segments import SEGMENTS, count_segments
 from dclm.text.unicode import class_table
 from dclm.text.words import UNICODE_WORDS, count_tokens, count_unicode_words
 

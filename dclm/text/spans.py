@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dclm.core.arrow import buffer_of, strings
 from dclm.text.buffers import utf8
-from dclm.text.segments import strip_end
+from dclm.text.counting.segments import strip_end
 from dclm.text.unicode import class_table
 from dclm.text.words import is_space
 

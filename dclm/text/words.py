@@ -10,8 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.text import unicode as u
+from dclm.text.counting.stop_words import num_bits, stop_word_bit
 from dclm.text.kernels import lean
-from dclm.text.stop_words import num_bits, stop_word_bit
 from dclm.text.swar import skip_above, skip_letters
 from dclm.text.unicode import (
     ALNUM,

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dclm.core.cache import scratch
 from dclm.core.errors import DataError
 from dclm.core.record import Record, require_complete
 from dclm.core.storage import is_local
-from dclm.core.store import copy, join, local_file, size_of, verified_file
+from dclm.core.stores.cache import scratch
+from dclm.core.stores.store import copy, join, local_file, size_of, verified_file
 
 Tokens = npt.NDArray[np.int64]
 

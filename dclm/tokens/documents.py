@@ -21,15 +21,15 @@ import pyarrow.parquet as pq
 
 from dclm.core.arrow import lengths, to_list
 from dclm.core.config import suggest
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import DataError
 from dclm.core.record import RECORD, fingerprint, require_complete
+from dclm.core.stages.engine import SerialEngine
 from dclm.core.storage import is_local
-from dclm.core.store import exists, join, verified_file
+from dclm.core.stores.store import exists, join, verified_file
 from dclm.pool.files import InputFile, file_identity, list_files
-from dclm.pool.layout import Fields, KeptType
 from dclm.pool.read import Tally, read_file
 from dclm.pool.survey import survey_all
+from dclm.pool.texts.layout import Fields, KeptType
 
 _BATCH_ROWS = 1024
 _BATCH_BYTES = 16 << 20

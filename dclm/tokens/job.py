@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from dclm.core.journal import Outcome
-from dclm.core.stage import Unit, Workspace
-from dclm.core.store import join
+from dclm.core.stages.journal import Outcome
+from dclm.core.stages.stage import Unit, Workspace
+from dclm.core.stores.store import join
 from dclm.tokens.config import TokenizeConfig
 from dclm.tokens.documents import DocumentSource
 from dclm.tokens.tokenizer import Encoder, TokenizerFile

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dclm.core.errors import DataError
 from dclm.core.record import FileEntry
-from dclm.core.store import join, put
+from dclm.core.stores.store import join, put
 
 MANIFEST = "manifest.jsonl"
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from dclm.core.errors import ConfigError
-from dclm.core.journal import Outcome
 from dclm.core.record import fingerprint
-from dclm.core.stage import unit_files
+from dclm.core.stages.journal import Outcome
+from dclm.core.stages.stage import unit_files
 from dclm.tokens.runs import GOLDEN, Keys, Run, row_keys, scrambled, write_index
 
 

@@ -18,9 +18,9 @@ from typing import Any, Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from dclm.core.journal import Outcome
-from dclm.core.stage import unit_files
-from dclm.core.store import local_file
+from dclm.core.stages.journal import Outcome
+from dclm.core.stages.stage import unit_files
+from dclm.core.stores.store import local_file
 from dclm.tokens.documents import Column, InputText, read_documents, read_values
 from dclm.tokens.repeats import DocumentRepeats, copies
 from dclm.tokens.runs import Rows, Run, row_keys, write_run

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dclm.core.store import local_file
+from dclm.core.stores.store import local_file
 
 Rows = npt.NDArray[np.unsignedinteger]
 Keys = npt.NDArray[np.uint64]

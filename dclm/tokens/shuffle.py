@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dclm.core.journal import Outcome
 from dclm.core.record import fingerprint
-from dclm.core.stage import unit_files
+from dclm.core.stages.journal import Outcome
+from dclm.core.stages.stage import unit_files
 from dclm.tokens.curriculum import Turns, stretches
 from dclm.tokens.runs import Rows, Run, count_bins
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from dclm.core.counts import TokensCounts
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import DataError
-from dclm.core.journal import Outcome
-from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import FileEntry, Record, fingerprint
-from dclm.core.stage import FILES, Workspace, run_stage
-from dclm.core.store import join
+from dclm.core.stages.engine import Engine, SerialEngine
+from dclm.core.stages.journal import Outcome
+from dclm.core.stages.progress import NullProgress, Progress
+from dclm.core.stages.stage import FILES, Workspace, run_stage
+from dclm.core.stores.store import join
 from dclm.tokens.account import SourceRows, token_account
 from dclm.tokens.config import TokenizeConfig
 from dclm.tokens.curriculum import phase_rows

@@ -26,7 +26,7 @@ from dclm.assets import resolve
 from dclm.core.config import suggest
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import FileEntry
-from dclm.core.store import join, put
+from dclm.core.stores.store import join, put
 from dclm.tokens.beginning import Beginning, agreeing, choose_beginning
 
 Encoder = Literal["fast", "hf"]

@@ -23,12 +23,12 @@ from typing import Literal
 import numpy as np
 
 from dclm.core.counts import TokensCounts
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import ConfigError, DataError
-from dclm.core.lease import held
-from dclm.core.ownership import claim_directory, claim_folder, release_directory, require_directory
-from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import RECORD, FileEntry, Record, fingerprint, provenance, write_record
+from dclm.core.stages.engine import Engine, SerialEngine
+from dclm.core.stages.lease import held
+from dclm.core.stages.ownership import claim_directory, claim_folder, release_directory, require_directory
+from dclm.core.stages.progress import NullProgress, Progress
 from dclm.core.storage import atomic_file, is_local, open_input, sha256_file, write_atomic
 from dclm.tokens.dataset import TokenDataset
 from dclm.tokens.manifest import MANIFEST, Shard, format_manifest, parse_manifest, write_manifest

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from dclm.core.errors import ConfigError, DataError
-from dclm.train.metrics import TIMINGS
+from dclm.train.output.metrics import TIMINGS
 from dclm.train.scale import Scale
 from dclm.train.throughput import PEAK_FLOPS
 

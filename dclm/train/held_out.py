@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from dclm.core.errors import DataError
 from dclm.model.load import load_model
 from dclm.tokens.dataset import TokenDataset
-from dclm.train.report import bits_per_byte
+from dclm.train.output.report import bits_per_byte
 
 _BATCH = 16
 _BATCH_TOKENS = 4096

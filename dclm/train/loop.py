@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from dclm.core import stopping
 from dclm.core.errors import DataError
-from dclm.core.progress import Progress
+from dclm.core.stages import stopping
+from dclm.core.stages.progress import Progress
 from dclm.train.data import Order, Sequences
-from dclm.train.metrics import MetricsWriter, StepMetrics, speed_note
+from dclm.train.distributed.parallel import LossModel
+from dclm.train.distributed.ranks import Ranks
 from dclm.train.optim import MAX_GRAD_NORM, Schedule, learning_rate, set_learning_rate
-from dclm.train.parallel import LossModel
-from dclm.train.ranks import Ranks
+from dclm.train.output.metrics import MetricsWriter, StepMetrics, speed_note
 from dclm.train.scale import Scale
 from dclm.train.throughput import model_flops_utilization, peak_flops
 

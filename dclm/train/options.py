@@ -8,10 +8,10 @@ from typing import Literal
 
 import torch
 
+from dclm.train.distributed.ranks import Device
 from dclm.train.open_lm_order import OpenLmOrder
 from dclm.train.optim import Schedule
-from dclm.train.ranks import Device
-from dclm.train.trackers import TrackerName
+from dclm.train.output.trackers import TrackerName
 
 Precision = Literal["auto", "fp32", "bf16"]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -10,20 +10,27 @@ from pathlib import Path
 
 import torch
 
-from dclm.core import stopping
 from dclm.core.errors import ConfigError
-from dclm.core.lease import Lease, held
-from dclm.core.ownership import mark_directory, release_directory, require_directory
-from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import RECORD, Record, find_record, fingerprint, provenance, read_record
-from dclm.core.replaced import reused
-from dclm.core.stopping import Stopped
+from dclm.core.stages import stopping
+from dclm.core.stages.lease import Lease, held
+from dclm.core.stages.ownership import mark_directory, release_directory, require_directory
+from dclm.core.stages.progress import NullProgress, Progress
+from dclm.core.stages.replaced import reused
+from dclm.core.stages.stopping import Stopped
 from dclm.core.storage import remove_temporary
-from dclm.core.store import open_store
+from dclm.core.stores.store import open_store
 from dclm.model.init import initial_weight
 from dclm.model.load import list_checkpoints
 from dclm.tokens.dataset import TokenDataset
-from dclm.train.checkpoint import (
+from dclm.train.data import Order, check_data, open_validation
+from dclm.train.distributed.faults import faults_explained
+from dclm.train.distributed.parallel import build_model
+from dclm.train.distributed.ranks import Ranks, join
+from dclm.train.loop import Trainer, validation_loss
+from dclm.train.optim import make_optimizer
+from dclm.train.options import DTYPES, TrainOptions, choose_precision
+from dclm.train.output.checkpoint import (
     State,
     load_checkpoint,
     prune_checkpoints,
@@ -32,19 +39,12 @@ from dclm.train.checkpoint import (
     require_space,
     save_checkpoint,
 )
-from dclm.train.data import Order, check_data, open_validation
-from dclm.train.faults import faults_explained
-from dclm.train.home import Home, open_home, shared_by
-from dclm.train.loop import Trainer, validation_loss
-from dclm.train.metrics import MetricsWriter, open_metrics
-from dclm.train.optim import make_optimizer
-from dclm.train.options import DTYPES, TrainOptions, choose_precision
-from dclm.train.parallel import build_model
-from dclm.train.ranks import Ranks, join
-from dclm.train.report import Plan, report
+from dclm.train.output.home import Home, open_home, shared_by
+from dclm.train.output.metrics import MetricsWriter, open_metrics
+from dclm.train.output.report import Plan, report
+from dclm.train.output.trackers import open_trackers, require_trackers
 from dclm.train.scale import Scale, checked_standard, find_scale, with_tokens, with_vocabulary, with_weight_decay
 from dclm.train.start import StartWeights, last_moments
-from dclm.train.trackers import open_trackers, require_trackers
 
 VERSION = 1
 """Version of training as a whole: changes when the same input would give another model."""

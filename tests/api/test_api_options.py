@@ -13,8 +13,8 @@ import pytest
 import dclm
 from dclm.api.training import tokenize, train
 from dclm.cli.main import dclm as command_line
-from dclm.cli.tokenize import tokenize as tokenize_command
-from dclm.cli.train import train as train_command
+from dclm.cli.models.tokenize import tokenize as tokenize_command
+from dclm.cli.models.train import train as train_command
 from dclm.core.errors import ConfigError
 from dclm.core.record import read_record
 

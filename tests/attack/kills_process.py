@@ -10,7 +10,7 @@ from pathlib import Path
 
 def preload() -> None:
     """Import the modules that commands need, so that their processes start with them."""
-    import dclm.board.rescore
+    import dclm.board.serving.rescore
     import dclm.cli.run
     import dclm.cli.verify
     import dclm.eval.run.forward

@@ -24,12 +24,12 @@ from dclm.core.errors import DclmError
 from dclm.eval.run.eval_model import load_eval_model, outline
 from dclm.eval.tokenizer import Tokenizer
 from dclm.filters.fasttext_file import require_fasttext
-from dclm.model.gguf import huggingface_from_gguf
+from dclm.model.formats.gguf import huggingface_from_gguf
+from dclm.model.formats.openlm import read_openlm
 from dclm.model.load import load_model
-from dclm.model.openlm import read_openlm
 from dclm.model.shards import load_shards, read_shards, write_shards
 from dclm.pool.files import list_files
-from dclm.pool.parquet import read_batches
+from dclm.pool.texts.parquet import read_batches
 from dclm.tokens.tokenizer import open_tokenizer
 
 
@@ -195,7 +195,7 @@ LOAD = """
 import sys
 from dclm.core.errors import DclmError
 from dclm.model.load import load_model
-from dclm.model.gguf import huggingface_from_gguf
+from dclm.model.formats.gguf import huggingface_from_gguf
 from pathlib import Path
 for model in sys.argv[1:]:
     try:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from dclm.cli.main import main
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
-from dclm.core.ownership import (
+from dclm.core.record import FileEntry, Kind, Record, read_record, write_record
+from dclm.core.stages.engine import SerialEngine
+from dclm.core.stages.ownership import (
     MARK,
     OWNER,
     claim_directory,
@@ -22,7 +23,6 @@ from dclm.core.ownership import (
     require_apart,
     require_directory,
 )
-from dclm.core.record import FileEntry, Kind, Record, read_record, write_record
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate

@@ -16,8 +16,8 @@ from dclm.documents.schema import PAGE
 from dclm.extract.budget import Budget
 from dclm.extract.guard import Guard, KilledError
 from dclm.extract.step import Extract
-from dclm.pool.gzip import Member
-from dclm.pool.http import MAX_MEMBERS, parse_response
+from dclm.pool.archives.gzip import Member
+from dclm.pool.archives.http import MAX_MEMBERS, parse_response
 from dclm.pool.streams import GuardedStream, unpacked
 
 EMPTY = gzip.compress(b"")

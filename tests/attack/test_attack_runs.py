@@ -8,7 +8,7 @@ import pytest
 from hostile_models import assert_refused
 
 from dclm.core.errors import DataError
-from dclm.train.metrics import METRICS, open_metrics
+from dclm.train.output.metrics import METRICS, open_metrics
 
 
 @pytest.mark.parametrize(

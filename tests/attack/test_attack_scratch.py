@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dclm.core.cache import scratch
 from dclm.core.errors import ConfigError
+from dclm.core.stores.cache import scratch
 
 
 def link(path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dclm.core.engine import SerialEngine
 from dclm.core.record import read_record
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate

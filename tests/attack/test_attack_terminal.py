@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dclm.cli.ablate import _print
-from dclm.cli.dedup_members import _difference, _headline
+from dclm.cli.documents.ablate import _print
+from dclm.cli.documents.dedup_members import _difference, _headline
 from dclm.cli.main import main
-from dclm.cli.options import open_console, plain, put, say, visible
+from dclm.cli.shared.options import open_console, plain, put, say, visible
 from dclm.core.record import Record, write_record
 from dclm.documents.duplicates import Member
 from dclm.report.ablation.run import Ablation

@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from dclm.core.engine import SerialEngine
 from dclm.core.record import Record
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind, load_pipeline
 from dclm.curate.quantity import Quantities

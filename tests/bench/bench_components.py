@@ -20,10 +20,10 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from dclm.core.journal import Outcome
-from dclm.curate.files import write_tables
+from dclm.core.stages.journal import Outcome
+from dclm.curate.exchange.iterate import IterationUnit, StoredTables, iterate, regroup
 from dclm.curate.global_step import Decision, IterativeReduce, Regroup
-from dclm.curate.iterate import IterationUnit, StoredTables, iterate, regroup
+from dclm.curate.output.files import write_tables
 from dclm.dedup.groups.components import Links, components
 from dclm.dedup.groups.stars import edges_of, large_star, small_star
 from dclm.dedup.minhash.step import MinHash

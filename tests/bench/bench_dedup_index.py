@@ -22,9 +22,9 @@ from datasketch import MinHash as Sketch
 from datasketch import MinHashLSH
 from rensa import RMinHash, RMinHashLSH
 
-from dclm.core.engine import SerialEngine
 from dclm.core.record import Record
-from dclm.curate.index import build_index
+from dclm.core.stages.engine import SerialEngine
+from dclm.curate.indexes.index import build_index
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import curate

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dclm.core.engine import SerialEngine
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline, Pipeline
 from dclm.curate.stage import curate

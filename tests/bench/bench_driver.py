@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from dclm.core.journal import Outcome
-from dclm.core.progress import NullProgress
 from dclm.core.record import Record, fingerprint
-from dclm.core.stage import Workspace, run_stage
+from dclm.core.stages.journal import Outcome
+from dclm.core.stages.progress import NullProgress
+from dclm.core.stages.stage import Workspace, run_stage
 from dclm.engine import open_engine
 from tests.bench.rows import report
 

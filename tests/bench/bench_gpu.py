@@ -29,10 +29,10 @@ from torch.nn import functional as F
 from dclm.model.init import initial_weight
 from dclm.model.loss import LossSums
 from dclm.train.data import Order
+from dclm.train.distributed.parallel import LossModel, build_model
+from dclm.train.distributed.ranks import Ranks
 from dclm.train.loop import Trainer
 from dclm.train.optim import make_optimizer
-from dclm.train.parallel import LossModel, build_model
-from dclm.train.ranks import Ranks
 from dclm.train.scale import Scale, find_scale
 from dclm.train.throughput import model_flops_utilization, peak_flops
 

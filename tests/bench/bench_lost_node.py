@@ -18,7 +18,7 @@ import numpy as np
 
 from dclm.core.record import Record, describe_files, write_record
 from dclm.model.config import ModelConfig
-from dclm.train.launch_ray import launch_ray
+from dclm.train.distributed.launch_ray import launch_ray
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import Scale

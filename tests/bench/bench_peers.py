@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from dclm.core.engine import SerialEngine
 from dclm.core.record import Record
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline, Pipeline, bind, load_pipeline
 from dclm.curate.stage import curate

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from resiliparse.extract.html2text import extract_plain_text
 
-from dclm.core.engine import SerialEngine
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate

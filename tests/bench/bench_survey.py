@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dclm.core.engine import SerialEngine
+from dclm.core.stages.engine import SerialEngine
 from dclm.core.storage import sha256_file
 from dclm.pool.files import list_files
 from dclm.pool.survey import SETTLED_NS, survey, survey_all

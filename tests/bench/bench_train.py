@@ -24,9 +24,9 @@ from torch import Tensor
 from dclm.model.init import initialize
 from dclm.model.loss import _rows_at_once
 from dclm.model.transformer import Transformer
+from dclm.train.distributed.parallel import LossModel
 from dclm.train.optim import MAX_GRAD_NORM, make_optimizer
 from dclm.train.options import DTYPES
-from dclm.train.parallel import LossModel
 from dclm.train.scale import Scale, find_scale
 from tests.bench.rows import report
 

@@ -11,8 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from dclm.core.engine import SerialEngine
 from dclm.core.record import Record, read_record
+from dclm.core.stages.engine import SerialEngine
 from dclm.core.storage import sha256_file
 from dclm.recipe.recipe import load_recipe
 from dclm.recipe.run import Run, RunOptions

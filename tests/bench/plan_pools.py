@@ -11,10 +11,10 @@ import argparse
 import math
 from typing import NamedTuple
 
-from dclm.core.journal import FLUSH_SECONDS, FLUSH_UNITS
-from dclm.curate.gather import LARGEST_SHARD_BYTES
-from dclm.curate.keys import _MOST_PARTITIONS, _SHARDS_PER_16, MOST_FILES
-from dclm.curate.routing import shards_per_block
+from dclm.core.stages.journal import FLUSH_SECONDS, FLUSH_UNITS
+from dclm.curate.exchange.keys import _MOST_PARTITIONS, _SHARDS_PER_16, MOST_FILES
+from dclm.curate.exchange.routing import shards_per_block
+from dclm.curate.output.gather import LARGEST_SHARD_BYTES
 from dclm.pool.units import _MOST_UNITS, LARGEST_UNIT_BYTES
 
 DOCUMENTS_PER_FILE = 42_600

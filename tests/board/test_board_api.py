@@ -20,9 +20,9 @@ from schemathesis.specs.openapi.checks import (
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from dclm.board.openapi import document
 from dclm.board.result import Result
-from dclm.board.server import make_app
+from dclm.board.serving.openapi import document
+from dclm.board.serving.server import make_app
 
 MakeResult = Callable[..., Result]
 TOKEN = "correct-horse-battery-staple"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dclm.board.result import Result, read_result, write_result
-from dclm.board.store import Store
+from dclm.board.serving.store import Store
 from dclm.cli.main import main
 
 MakeResult = Callable[..., Result]

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from dclm.board.detail import render_detail
 from dclm.board.entry import own
-from dclm.board.listing import rows
-from dclm.board.page import render_page
-from dclm.board.rescore import rescore_here
+from dclm.board.pages.detail import render_detail
+from dclm.board.pages.listing import rows
+from dclm.board.pages.page import render_page
 from dclm.board.result import Measure, Result, core_bpb, parse_result
+from dclm.board.serving.rescore import rescore_here
 from dclm.board.validate import problems, validate
 from dclm.core.errors import DataError
 from tests.board.items import item_table, result_of, with_continuous, write_items

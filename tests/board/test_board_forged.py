@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from dclm.board.known.errors import bounds
 from dclm.board.known.layout import count_layouts, layouts
 from dclm.board.result import Result
-from dclm.board.server import make_app
+from dclm.board.serving.server import make_app
 from dclm.board.validate import validate
 from dclm.core.errors import DataError
 from dclm.eval.suite import load_suite

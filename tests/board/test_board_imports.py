@@ -16,7 +16,7 @@ from dclm.board.fetch import fetch_entries
 from dclm.board.known import published
 from dclm.board.known.published import UNKNOWN, make_published, published_entries
 from dclm.board.result import Result, read_result, write_result
-from dclm.board.server import make_app
+from dclm.board.serving.server import make_app
 from dclm.board.upload import upload
 from dclm.board.validate import problems, validate
 from dclm.core.errors import DataError

@@ -16,7 +16,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from dclm.board.fetch import fetch_entries
-from dclm.board.rescore import rescore, rescore_here
 from dclm.board.result import (
     DataSummary,
     Result,
@@ -26,9 +25,10 @@ from dclm.board.result import (
     make_result,
     write_result,
 )
-from dclm.board.server import make_app
-from dclm.board.store import Store
-from dclm.board.submitters import Submitters
+from dclm.board.serving.rescore import rescore, rescore_here
+from dclm.board.serving.server import make_app
+from dclm.board.serving.store import Store
+from dclm.board.serving.submitters import Submitters
 from dclm.board.upload import upload
 from dclm.board.validate import validate
 from dclm.core.errors import DataError

@@ -17,12 +17,12 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
-from dclm.board import limits
-from dclm.board.limits import GuardedProtocol, configure
 from dclm.board.result import Result
-from dclm.board.server import make_app
-from dclm.board.store import FullError, Store
-from dclm.board.submitters import Submitters
+from dclm.board.serving import limits
+from dclm.board.serving.limits import GuardedProtocol, configure
+from dclm.board.serving.server import make_app
+from dclm.board.serving.store import FullError, Store
+from dclm.board.serving.submitters import Submitters
 
 MakeResult = Callable[..., Result]
 TOKEN = "correct-horse-battery-staple"

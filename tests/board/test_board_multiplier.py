@@ -8,12 +8,12 @@ import math
 import numpy as np
 import pytest
 
-from dclm.board.detail import render_detail
 from dclm.board.entry import Entry, own
 from dclm.board.known.published import SOURCE, published_entries
-from dclm.board.listing import rows
-from dclm.board.multiplier import DEFAULT, fit_lines, lines, multiplier
-from dclm.board.page import render_page
+from dclm.board.pages.detail import render_detail
+from dclm.board.pages.listing import rows
+from dclm.board.pages.multiplier import DEFAULT, fit_lines, lines, multiplier
+from dclm.board.pages.page import render_page
 from dclm.board.result import Result, TrainingSummary
 from tests.board.conftest import MakeResult
 

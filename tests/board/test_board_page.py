@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dclm.board.detail import render_detail
 from dclm.board.entry import Entry, Rescored, own
 from dclm.board.known.published import published_entries
-from dclm.board.multiplier import DEFAULT, multiplier
-from dclm.board.neighbors import neighbors
-from dclm.board.page import POLICY, export_site, render_page
-from dclm.board.plot import render_plot
+from dclm.board.pages.detail import render_detail
+from dclm.board.pages.multiplier import DEFAULT, multiplier
+from dclm.board.pages.neighbors import neighbors
+from dclm.board.pages.page import POLICY, export_site, render_page
+from dclm.board.pages.plot import render_plot
 from dclm.board.result import Result
 from tests.browser import Browser, resize
 

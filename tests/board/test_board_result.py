@@ -15,7 +15,7 @@ import pytest
 from dclm.board.conform import MAX_RESULT_BYTES
 from dclm.board.entry import own
 from dclm.board.exchange import from_dclm, to_dclm
-from dclm.board.page import render_page
+from dclm.board.pages.page import render_page
 from dclm.board.result import (
     Result,
     TextScore,

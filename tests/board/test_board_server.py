@@ -17,10 +17,10 @@ from starlette.testclient import TestClient
 
 from dclm.board.conform import MAX_RESULT_BYTES
 from dclm.board.fetch import fetch_results
-from dclm.board.limits import configure
 from dclm.board.result import Result, write_result
-from dclm.board.server import make_app
-from dclm.board.store import Store
+from dclm.board.serving.limits import configure
+from dclm.board.serving.server import make_app
+from dclm.board.serving.store import Store
 from dclm.board.upload import upload
 from dclm.core.errors import ConfigError, DataError
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from dclm.board.detail import render_detail
 from dclm.board.entry import Entry, Rescored
 from dclm.board.known.published import published_entries
+from dclm.board.pages.detail import render_detail
 from dclm.board.result import Result
 from dclm.board.tracks import FAILED, PASSED, UNKNOWN, rules
 

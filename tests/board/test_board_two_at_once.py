@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dclm.board.fetch import fetch_results
 from dclm.board.result import read_result, write_result
-from dclm.board.store import Store
+from dclm.board.serving.store import Store
 from dclm.board.upload import upload
 
 if TYPE_CHECKING:

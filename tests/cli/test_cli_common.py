@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from dclm.board.result import write_result
-from dclm.cli.common import FLAGS
 from dclm.cli.main import dclm, main
-from dclm.cli.options import ConsoleProgress
-from dclm.cli.output import as_value, current, leave_result, open_console, printing, put, put_result, say
+from dclm.cli.shared.common import FLAGS
+from dclm.cli.shared.options import ConsoleProgress
+from dclm.cli.shared.output import as_value, current, leave_result, open_console, printing, put, put_result, say
 from dclm.core.errors import DataError
 from tests.board.conftest import build_result
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dclm.cli.main import main
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline, Pipeline
 from dclm.curate.stage import curate

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from dclm.cli.hints import active_command, fit_hint, options
 from dclm.cli.main import dclm, main
+from dclm.cli.shared.hints import active_command, fit_hint, options
 
 PACKAGE = Path(__file__).resolve().parents[2] / "dclm"
 BYTES = PACKAGE.parent / "recipes/experiments/bytes.json"

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import uvicorn
 
-import dclm.board.store
+import dclm.board.serving.store
 import dclm.cli.assets
 import dclm.cli.board
 import dclm.cli.cluster
-import dclm.cli.docs
+import dclm.cli.reference.docs
 import dclm.report.extraction
 from dclm.board.result import write_result
-from dclm.cli.answers import Answer, answers
 from dclm.cli.main import main
+from dclm.cli.shared.answers import Answer, answers
 from dclm.engine import jobs
 from dclm.extract.quality import Quality
 from dclm.pool.commoncrawl import CommonCrawl
@@ -204,10 +204,10 @@ def stubs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, value in (
         (CommonCrawl, "files", lambda self: list_files([str(folder / "p.jsonl")])),
         (dclm.cli.assets, "find_asset", give(SimpleNamespace(path="there", source="cache"))),
-        (dclm.cli.docs, "pages", give({"a.md": "text"})),
+        (dclm.cli.reference.docs, "pages", give({"a.md": "text"})),
         (dclm.report.extraction, "compare_extractors", give([Quality("e", 1, 1.0, 1.0, 1.0, None, None, 5.0, 1.0)])),
         (dclm.cli.board, "make_published", give(b"[]")),
-        (dclm.board.store.Store, "remove", give(None)),
+        (dclm.board.serving.store.Store, "remove", give(None)),
         (uvicorn.Server, "run", lambda self: None),
         (dclm.cli.cluster, "cluster_up", give(SimpleNamespace(address="http://h:1"))),
         (dclm.cli.cluster, "cluster_status", give(SimpleNamespace(address="http://h:1"))),

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from dclm.cli.main import main
-from dclm.cli.options import Address, LocalPath
+from dclm.cli.shared.options import Address, LocalPath
 from tests.cli.test_cli_common import COMMANDS
 
 WRITTEN = {"--out", "--plot", "--html", "--numbers", "--picture"}

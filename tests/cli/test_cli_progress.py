@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from dclm.cli import options
-from dclm.cli.options import ConsoleProgress
+from dclm.cli.shared import options
+from dclm.cli.shared.options import ConsoleProgress
 
 
 def test_a_log_gets_a_line_a_minute_with_the_time_that_is_left(

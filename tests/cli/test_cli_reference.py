@@ -9,8 +9,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from dclm.cli.docs_files import file_lines, kinds, schemas, step_lines
 from dclm.cli.main import COMMANDS, SECTIONS, main, sections
+from dclm.cli.reference.files import file_lines, kinds, schemas, step_lines
 from dclm.core.config import load_yaml
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dclm.cli.main import main
-from dclm.core.lease import held
+from dclm.core.stages.lease import held
 from dclm.recipe.verify.run import verify
 
 RECIPE = """

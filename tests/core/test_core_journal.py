@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dclm.core import journal
 from dclm.core.errors import IncompleteError
-from dclm.core.journal import Journal
-from dclm.core.store import open_store
+from dclm.core.stages import journal
+from dclm.core.stages.journal import Journal
+from dclm.core.stores.store import open_store
 
 
 def opened(folder: Path) -> tuple[Journal, dict[str, object]]:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from dclm.core import lease
 from dclm.core.errors import IncompleteError
-from dclm.core.lease import LEASE, Holder, held
-from dclm.core.store import open_store
+from dclm.core.stages import lease
+from dclm.core.stages.lease import LEASE, Holder, held
+from dclm.core.stores.store import open_store
 
 
 def write(folder: Path, holder: Holder) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dclm.core.errors import ConfigError, DataError
-from dclm.core.store import Store, copy, join, local_file, open_store, split
+from dclm.core.stores.store import Store, copy, join, local_file, open_store, split
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -114,7 +114,7 @@ def test_addresses(s3: str, tmp_path: Path) -> None:
 
 def test_the_cache_stays_within_its_bound(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DCLM_CACHE_BYTES", "2500")
-    monkeypatch.setattr("dclm.core.cache.KEEP_SECONDS", -1)
+    monkeypatch.setattr("dclm.core.stores.cache.KEEP_SECONDS", -1)
     store = open_store(s3)
     for number in range(4):
         store.put(f"{number}", bytes([number]) * 1000)

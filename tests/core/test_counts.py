@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import jsonschema
 import pytest
 
-from dclm.cli.docs_files import schemas
+from dclm.cli.reference.files import schemas
 from dclm.core.counts import COUNTS, Counts, ScoresCounts, TokensCounts, counts_of
 from dclm.core.errors import IncompleteError
 from dclm.core.record import Record

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from dclm.cli.hints import active_command, options
 from dclm.cli.main import dclm, main
-from dclm.core.engine import SerialEngine
+from dclm.cli.shared.hints import active_command, options
 from dclm.core.errors import ConfigError
-from dclm.core.progress import NullProgress
 from dclm.core.record import Record, read_record
-from dclm.core.stage import Workspace, run_stage
-from dclm.curate.index import build_index
+from dclm.core.stages.engine import SerialEngine
+from dclm.core.stages.progress import NullProgress
+from dclm.core.stages.stage import Workspace, run_stage
+from dclm.curate.indexes.index import build_index
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import curate

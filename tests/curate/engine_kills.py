@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dclm.core.record import read_record
-from dclm.core.store import open_store
+from dclm.core.stores.store import open_store
 from dclm.engine.cluster import ENVIRONMENT
 from dclm.engine.ray import START_ATTEMPTS
 

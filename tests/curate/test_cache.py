@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 import pytest
 from engine_steps import MinLength
 
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record
+from dclm.core.stages.engine import Engine, SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.own.code import find_code
 from dclm.curate.own.load import own_step

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from dclm.cli.convert import convert_pipeline as command
+from dclm.cli.documents.convert import convert_pipeline as command
 from dclm.core.errors import ConfigError
 from dclm.curate.convert import Conversion, convert_pipeline
 from dclm.curate.pipeline import load_pipeline

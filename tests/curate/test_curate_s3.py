@@ -12,10 +12,10 @@ import pytest
 from engine_steps import write_pool
 from test_engine_curate import FULL, texts
 
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import IncompleteError
 from dclm.core.record import Record, read_record
-from dclm.core.store import open_store, put
+from dclm.core.stages.engine import Engine, SerialEngine
+from dclm.core.stores.store import open_store, put
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.stage import curate
@@ -136,8 +136,9 @@ def test_rounds_and_iterations_go_through_the_store(pools: tuple[str, str], s3: 
 def test_only_a_partition_is_fetched_of_a_large_file_of_keys(
     pools: tuple[str, str], s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dclm.core.objects import ObjectStore
-    from dclm.curate import exchange, files
+    from dclm.core.stores.objects import ObjectStore
+    from dclm.curate.exchange import decision as exchange
+    from dclm.curate.output import files
     from dclm.curate.pipeline import Pipeline, bind
 
     fetched: list[str] = []

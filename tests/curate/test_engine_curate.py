@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from engine_steps import Edit, Fail, FirstOfLength, KillOnce, MinLength, SeenBefore, bound, write_pool
 
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import DataError
 from dclm.core.record import Record
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.stage import curate

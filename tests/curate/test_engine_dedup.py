@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from engine_steps import bound, write_pool
 
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
-from dclm.curate import exchange, keys, pieces
+from dclm.core.stages.engine import SerialEngine
+from dclm.curate.exchange import decision as exchange
+from dclm.curate.exchange import keys, pieces
 from dclm.curate.options import CurateOptions
 from dclm.curate.stage import curate
 from dclm.curate.step import Step

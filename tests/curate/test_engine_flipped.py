@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from engine_steps import Edit, bound, write_lines
 
-from dclm.core import journal
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import DclmError
 from dclm.core.record import read_record
+from dclm.core.stages import journal
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.stage import curate
 from dclm.dedup.exact import Exact

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_engine_text_dedup import Stopped, StopsAfter
 
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import Record, read_record
-from dclm.curate.index import build_index
+from dclm.core.stages.engine import Engine, SerialEngine
+from dclm.curate.indexes.index import build_index
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import curate

@@ -12,9 +12,9 @@ import pytest
 from test_engine_index import planted, write
 from test_engine_text_dedup import Stopped, StopsAfter
 
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.record import read_record
-from dclm.curate.index import build_index
+from dclm.core.stages.engine import Engine, SerialEngine
+from dclm.curate.indexes.index import build_index
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import curate

@@ -11,10 +11,10 @@ from datasketch import MinHash as Sketch
 from test_engine_index import against, index, planted, run, write
 
 from dclm.cli.main import main
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import read_record
-from dclm.curate.index import index_of_keys
+from dclm.core.stages.engine import SerialEngine
+from dclm.curate.indexes.index import index_of_keys
 from dclm.dedup.minhash.exchange import keys_of_lean, keys_of_lsh, scheme_of, to_lean, to_lsh
 from dclm.dedup.minhash.known import BANDS
 from dclm.dedup.minhash.shingles import shingle_hash

@@ -12,10 +12,10 @@ from test_engine_index import against, index, planted, run, write
 from test_engine_index_exchange import sketched
 
 from dclm.cli.main import main
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record, read_record
-from dclm.curate.index_signatures import identity_of, index_of_signatures, stored_signatures
+from dclm.core.stages.engine import SerialEngine
+from dclm.curate.indexes.signatures import identity_of, index_of_signatures, stored_signatures
 from dclm.curate.pipeline import parse_step
 from dclm.dedup.exact import Exact
 from dclm.dedup.minhash.exchange import keys_of_lsh, lean_of_values, lsh_of_values, to_lean, values_of_lean

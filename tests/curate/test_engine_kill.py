@@ -10,7 +10,7 @@ import pytest
 from engine_kills import Run, exit_code, write_pipeline
 from engine_steps import write_lines
 
-from dclm.core.engine import SerialEngine
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate

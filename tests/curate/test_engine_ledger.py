@@ -13,11 +13,11 @@ from engine_steps import Edit, MinLength, bound, write_pool
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.cli.docs_files import schemas
-from dclm.core.engine import SerialEngine
+from dclm.cli.reference.files import schemas
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
+from dclm.curate.output.tally import Ledger, merge_ledgers
 from dclm.curate.stage import curate
-from dclm.curate.tally import Ledger, merge_ledgers
 from dclm.dedup.exact import Exact
 from dclm.documents import ledger
 from dclm.documents.ledger import LedgerWriter, merge

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dclm.curate import routing
-from dclm.curate.files import Mapped, map_tables, partitioned, read_table, write_tables
-from dclm.curate.pieces import pieces
+from dclm.curate.exchange import routing
+from dclm.curate.exchange.pieces import pieces
+from dclm.curate.output.files import Mapped, map_tables, partitioned, read_table, write_tables
 from dclm.dedup.minhash.step import MinHash
 
 PARTS = st.lists(st.lists(st.integers(0, 30) | st.integers(0, 2**64 - 1), max_size=40), min_size=1, max_size=5)

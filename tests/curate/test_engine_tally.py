@@ -11,10 +11,10 @@ from engine_steps import Edit, MinLength, bound, write_pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dclm.core.engine import SerialEngine
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
+from dclm.curate.output.tally import LEDGER_PART, Ledger, merge_ledgers, text_size
 from dclm.curate.stage import curate
-from dclm.curate.tally import LEDGER_PART, Ledger, merge_ledgers, text_size
 from dclm.documents.why import fates
 from dclm.filters.rules.words import WordCount
 from dclm.pool.files import list_files

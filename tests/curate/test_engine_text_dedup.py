@@ -13,8 +13,8 @@ import pytest
 from engine_steps import bound, write_pool
 from test_engine_curate import data_files
 
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.record import Record
+from dclm.core.stages.engine import Engine, SerialEngine
 from dclm.core.storage import sha256_file
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from engine_steps import Edit, Fail, FirstOfLength, MinLength, bound
 
-from dclm.core.engine import SerialEngine
 from dclm.core.record import Record
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
+from dclm.curate.output.places import Places
 from dclm.curate.pipeline import BoundPipeline
-from dclm.curate.places import Places
 from dclm.curate.stage import curate
 from dclm.dedup.exact import Exact
 from dclm.dedup.minhash.step import MinHash

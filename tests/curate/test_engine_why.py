@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from engine_steps import Edit, bound, write_pool
 
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import DataError
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.batches import NOTHING_LEFT, Flow, Opened
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind

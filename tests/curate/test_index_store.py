@@ -12,10 +12,10 @@ from test_engine_index import against, index, planted, run, write
 from test_engine_text_dedup import Stopped, StopsAfter
 
 from dclm.cli.main import main
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import DataError, DclmError
-from dclm.core.store import open_store, put
-from dclm.curate.index import build_index
+from dclm.core.stages.engine import Engine, SerialEngine
+from dclm.core.stores.store import open_store, put
+from dclm.curate.indexes.index import build_index
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import curate

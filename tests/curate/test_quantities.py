@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dclm.cli.main import main
-from dclm.core.engine import SerialEngine
 from dclm.core.record import Record
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.catalog import STEPS
 from dclm.curate.options import CurateOptions
 from dclm.curate.own.code import find_code

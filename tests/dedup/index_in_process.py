@@ -1,4 +1,4 @@
-"""Indexes of batches, written without an engine, in the files that `dclm.curate.index` writes."""
+"""Indexes of batches, written without an engine, in the files that `dclm.curate.indexes.index` writes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pyarrow as pa
 from dedup_documents import Shards
 
 from dclm.core.record import Record, canonical, describe_files, write_record
-from dclm.curate.files import write_tables
-from dclm.curate.index_units import distinct_keys
+from dclm.curate.indexes.units import distinct_keys
+from dclm.curate.output.files import write_tables
 from dclm.curate.step import Context
 from dclm.dedup.bloom.filter import empty_filter, size_for
 from dclm.dedup.bloom.step import Bloom

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dclm.core.journal import Outcome
-from dclm.curate.files import write_tables
+from dclm.core.stages.journal import Outcome
+from dclm.curate.exchange.iterate import IterationUnit, StoredTables, iterate
 from dclm.curate.global_step import Decision, IterativeReduce
-from dclm.curate.iterate import IterationUnit, StoredTables, iterate
+from dclm.curate.output.files import write_tables
 from dclm.dedup.groups.components import Links, components
 from dclm.dedup.groups.stars import edges_of, large_star, small_star
 from dclm.dedup.minhash.step import MinHash

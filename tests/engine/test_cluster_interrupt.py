@@ -11,7 +11,7 @@ from ray.job_submission import JobStatus
 
 from dclm.cli.cluster import _may_stop, usual_address
 from dclm.core.errors import ConfigError
-from dclm.core.stopping import Stopped
+from dclm.core.stages.stopping import Stopped
 from dclm.engine import jobs
 from dclm.engine.cluster import LocalCluster
 

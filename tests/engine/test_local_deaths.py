@@ -9,7 +9,7 @@ import threading
 from multiprocessing import active_children
 from pathlib import Path
 
-from dclm.core.engine import staged
+from dclm.core.stages.engine import staged
 from dclm.engine.local import LocalEngine
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dclm.core import stopping
-from dclm.core.stopping import Stopped, watched
+from dclm.core.stages import stopping
+from dclm.core.stages.stopping import Stopped, watched
 from dclm.engine.local import LocalEngine
 
 

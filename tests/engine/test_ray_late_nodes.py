@@ -52,7 +52,7 @@ def main():
     before = engine.gpus
     eight = sorted(unit for _, unit in engine.map(functools.partial(together, 8), range(16)))
     (_, gpu), = engine.map(functools.partial(together, 1), [0], one_gpu_each=True)
-    from dclm.train.launch_ray import await_room
+    from dclm.train.distributed.launch_ray import await_room
     await_room("GPU", 2, say)
     print(json.dumps([before, eight, gpu, said, engine.gpus]))
     engine.close()

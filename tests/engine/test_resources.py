@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
+from dclm.core.stages.engine import SerialEngine
 from dclm.engine import resources
 from dclm.engine.local import LocalEngine
 from dclm.engine.resources import STAGES, Needs, needs_of

@@ -20,8 +20,8 @@ from dclm.eval.run import unit
 from dclm.eval.run.eval_model import EvalModel
 from dclm.eval.tokenizer import Tokenizer
 from dclm.model.config import ModelConfig
+from dclm.model.formats.openlm import from_openlm, infer_config
 from dclm.model.init import initialize
-from dclm.model.openlm import from_openlm, infer_config
 from dclm.model.transformer import Transformer
 from dclm.model.weights import assemble, write_model
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import dclm.eval.run.job as job_module
-from dclm.core import journal
-from dclm.core.engine import SerialEngine
+from dclm.core.stages import journal
+from dclm.core.stages.engine import SerialEngine
 from dclm.eval.data.rows import Row
 from dclm.eval.run.stage import evaluate
 

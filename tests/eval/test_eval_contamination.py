@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from dclm.cli.main import main
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.record import FileEntry, Record, write_record
+from dclm.core.stages.engine import SerialEngine
 from dclm.core.storage import sha256_file
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind

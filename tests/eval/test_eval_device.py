@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dclm.core.engine import SerialEngine
+from dclm.core.stages.engine import SerialEngine
 from dclm.eval.run.stage import evaluate
 
 

@@ -13,8 +13,8 @@ import torch
 from eval_tasks import ROWS, evaluate_and_die
 from eval_workers import gpu_and_process
 
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.record import read_record
+from dclm.core.stages.engine import Engine, SerialEngine
 from dclm.engine import open_engine
 from dclm.engine.local import LocalEngine, visible_gpus
 from dclm.eval.run.plan import workers_that_fit

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from torch.nn import functional as F
 
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
+from dclm.core.stages.engine import SerialEngine
 from dclm.eval import perplexity
 from dclm.eval.perplexity import DOCUMENTS, bits_per_byte, spans, windows
 from dclm.eval.run.stage import evaluate

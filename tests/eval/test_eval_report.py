@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dclm.cli.docs_files import schemas
+from dclm.cli.reference.files import schemas
 from dclm.eval.report import scores_json
 from dclm.eval.run.unit import ITEMS
 from dclm.eval.scores_file import TextEntry

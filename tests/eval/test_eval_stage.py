@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from eval_tasks import ROWS, write_task
 
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
+from dclm.core.stages.engine import SerialEngine
 from dclm.eval.data.rows import rows_sha256
 from dclm.eval.run.stage import evaluate
 from dclm.eval.task import load_task

@@ -28,10 +28,10 @@ from dclm.filters.rules.fineweb import FinewebQuality
 from dclm.filters.rules.gopher import AlphabeticWords, StopWords, SymbolRatio
 from dclm.filters.rules.gopher_published import GopherQuality, GopherRepetition
 from dclm.filters.rules.length import PageLength, WordLength
+from dclm.text.counting.stop_lists import find_stop_list, shipped_languages, stop_lists
+from dclm.text.counting.stop_words import STOP_WORDS
 from dclm.text.features import FEATURES
 from dclm.text.fold import fold
-from dclm.text.stop_lists import find_stop_list, shipped_languages, stop_lists
-from dclm.text.stop_words import STOP_WORDS
 
 PAGES = {
     "en": "The committee decided to meet again with the members that have a question, and to think of an answer.",

@@ -16,8 +16,8 @@ from dclm.eval.run.forward import Scorer
 from dclm.eval.run.generate import Generator
 from dclm.eval.run.interface import Request
 from dclm.eval.tokenizer import Ids
-from dclm.model.adapter import HuggingFaceModel, huggingface_window
-from dclm.model.probe import probe_sizes
+from dclm.model.formats.adapter import HuggingFaceModel, huggingface_window
+from dclm.model.formats.probe import probe_sizes
 
 SIZES: dict[str, Any] = {
     "vocab_size": 96, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,

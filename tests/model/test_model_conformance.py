@@ -14,8 +14,8 @@ import torch
 from torch.optim import Optimizer
 
 from dclm.model.config import ModelConfig
+from dclm.model.formats.openlm import from_openlm
 from dclm.model.loss import linear_cross_entropy
-from dclm.model.openlm import from_openlm
 from dclm.model.transformer import Rotary, Transformer
 from dclm.train.optim import MAX_GRAD_NORM, learning_rate, make_optimizer, set_learning_rate
 from dclm.train.scale import SCALES

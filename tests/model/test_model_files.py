@@ -12,9 +12,9 @@ import torch
 
 from dclm.core.errors import ConfigError, DataError
 from dclm.model.config import ModelConfig
-from dclm.model.hf import export_huggingface, import_huggingface
+from dclm.model.formats.hf import export_huggingface, import_huggingface
+from dclm.model.formats.openlm import read_openlm, to_openlm, write_openlm
 from dclm.model.load import find_checkpoint, list_checkpoints, load_model
-from dclm.model.openlm import read_openlm, to_openlm, write_openlm
 from dclm.model.transformer import Transformer
 from dclm.model.weights import CONFIG, MODEL, write_model
 

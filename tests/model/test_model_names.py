@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dclm.core.errors import DataError
-from dclm.model.names import find_model
+from dclm.model.formats.names import find_model
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ import zstandard
 
 from dclm.extract.encoding import decode_detected
 from dclm.extract.media import MediaType, media_type
+from dclm.pool.archives.http import parse_response
 from dclm.pool.files import ARC, ENDINGS, PACKED, list_files
-from dclm.pool.http import parse_response
-from dclm.pool.layout import FieldName, Fields
 from dclm.pool.read import Tally, read_file
-from dclm.pool.recognize import LAYOUTS
+from dclm.pool.texts.layout import FieldName, Fields
+from dclm.pool.texts.recognize import LAYOUTS
 
 TARGET = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
 TEXT = "Grüße an die Leser dieser Seite."

@@ -18,7 +18,7 @@ from pool_archives import members, put, read_all, record, response
 from warcio.archiveiterator import ArchiveIterator
 from warcio.exceptions import ArchiveLoadFailed
 
-from dclm.pool import warc
+from dclm.pool.archives import warc
 from dclm.pool.files import list_files
 from dclm.pool.read import Tally, read_file
 from dclm.pool.streams import open_stream

@@ -15,7 +15,7 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from dclm.cli.main import main
-from dclm.pool import warc
+from dclm.pool.archives import warc
 from dclm.pool.check import check_archive
 from dclm.pool.files import list_files
 

@@ -19,12 +19,12 @@ from pool_server import Site, serve
 from dclm.cli.main import main
 from dclm.core.config import build, parse_yaml
 from dclm.core.errors import ConfigError, DataError
+from dclm.pool.archives.warc import read_records
 from dclm.pool.commoncrawl import CommonCrawl, find_blocks
 from dclm.pool.files import InputFile, file_identity
 from dclm.pool.spec import PoolMap, resolve_pool
 from dclm.pool.streams import open_stream
 from dclm.pool.surt import comparable, parse_pattern
-from dclm.pool.warc import read_records
 
 CRAWL = "CC-MAIN-2024-10"
 INDEX = f"cc-index/collections/{CRAWL}/indexes"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pool_archives import response
 
-from dclm.pool.http import MAX_CODINGS, parse_response
+from dclm.pool.archives.http import MAX_CODINGS, parse_response
 
 PAGE = b"<html><p>Hello, world</p></html>" * 20
 
@@ -95,7 +95,7 @@ def test_codings_are_undone_in_reverse_and_ten_deep_at_most() -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd"])
 def test_a_bomb_is_a_reject_before_it_is_unpacked(coding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dclm.pool.http.MAX_PAGE_BYTES", 1000)
+    monkeypatch.setattr("dclm.pool.archives.http.MAX_PAGE_BYTES", 1000)
     found = parse_response(response(CODINGS[coding](b"a" * 1001), f"Content-Encoding: {coding}"))
     assert found.reject == f"content encoding {coding} unpacks to more than 1000 bytes"
     fits = parse_response(response(CODINGS[coding](b"a" * 1000), f"Content-Encoding: {coding}"))

@@ -98,7 +98,7 @@ def test_a_truncated_or_corrupt_file_gives_its_sound_lines(tmp_path: Path) -> No
 
 
 def test_a_line_longer_than_the_limit_is_a_reject_that_is_never_held(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("dclm.pool.jsonl.MAX_PAGE_BYTES", 1000)
+    monkeypatch.setattr("dclm.pool.texts.jsonl.MAX_PAGE_BYTES", 1000)
     monkeypatch.setattr("dclm.pool.packing._CHUNK", 256)
     long = {"text": "x" * 5000}
     data = lines({"text": "a"}, long, {"text": "b"}, long)[:-1]

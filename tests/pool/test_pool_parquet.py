@@ -87,7 +87,7 @@ def test_text_may_stand_in_a_dictionary_or_be_missing_altogether(tmp_path: Path)
 
 
 def test_a_text_longer_than_the_limit_is_a_reject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dclm.pool.parquet.MAX_PAGE_BYTES", 1000)
+    monkeypatch.setattr("dclm.pool.texts.parquet.MAX_PAGE_BYTES", 1000)
     found, _ = read_all(write(tmp_path / "a.parquet", pa.table({"text": ["x" * 1001, "y" * 1000, None]})))
     assert found["text"].to_pylist() == [None, "y" * 1000, None]
     assert found["_reject"].to_pylist() == ["longer than 1000 bytes", None, "`text` is null"]

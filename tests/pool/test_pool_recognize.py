@@ -14,7 +14,7 @@ from pool_archives import read_all
 from dclm.cli.main import main
 from dclm.core.record import read_record
 from dclm.pool.files import list_files
-from dclm.pool.recognize import LAYOUTS, describe_pool, recognize
+from dclm.pool.texts.recognize import LAYOUTS, describe_pool, recognize
 
 URL, DATE, TEXT = "http://a.example/x", "2022-01-01T00:00:00Z", "Some text of a page."
 ROWS: dict[str, dict[str, object]] = {

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import pytest
 
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import DataError
 from dclm.core.record import fingerprint, read_record
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate

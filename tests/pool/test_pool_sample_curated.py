@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dclm.core.engine import SerialEngine
-from dclm.core.progress import NullProgress
+from dclm.core.stages.engine import SerialEngine
+from dclm.core.stages.progress import NullProgress
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 import zstandard
 
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import DataError
+from dclm.core.stages.engine import SerialEngine
 from dclm.core.storage import sha256_file
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate
 from dclm.pool import survey as surveyed
 from dclm.pool.files import ByteRange, InputFile, file_identity, list_files
-from dclm.pool.layout import Fields
 from dclm.pool.survey import survey, survey_all
+from dclm.pool.texts.layout import Fields
 from dclm.tokens.documents import files_of_texts
 
 LATER = 1 << 62  # by then, every file has been at rest for long

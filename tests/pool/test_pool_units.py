@@ -18,11 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pool_archives import members, put, record, response
 
+from dclm.pool.archives.warc_part import Seam
 from dclm.pool.files import ByteRange, InputFile, list_files
 from dclm.pool.read import Tally, read_file
 from dclm.pool.survey import survey
 from dclm.pool.units import cut, unit_bytes_for, without_bad_seams
-from dclm.pool.warc_part import Seam
 
 Rows = list[tuple[object, ...]]
 

@@ -199,7 +199,7 @@ def test_a_plain_file_that_breaks_off_says_so(tmp_path: Path) -> None:
 
 
 def test_a_record_larger_than_the_limit_is_a_reject_that_is_never_held(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("dclm.pool.warc.MAX_PAGE_BYTES", 1000)
+    monkeypatch.setattr("dclm.pool.archives.warc.MAX_PAGE_BYTES", 1000)
     archive = members(record(0), record(1, response(b"x" * 2000)), record(2))
     table, tally = read_all(put(tmp_path / "a.warc.gz", archive))
     assert bodies(table) == [PAGES[0], None, PAGES[2]]

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from dclm.board.detail import render_detail
 from dclm.board.entry import Entry, Rescored
 from dclm.board.fetch import fetch_entries
-from dclm.board.page import render_page
+from dclm.board.pages.detail import render_detail
+from dclm.board.pages.page import render_page
 from dclm.board.result import DataSummary, Result, TrainingSummary, read_result
 from dclm.board.tracks import rules
 from dclm.board.upload import upload
 from dclm.board.validate import validate
-from dclm.cli.evaluate import scores_table
 from dclm.cli.main import main
+from dclm.cli.models.evaluate import scores_table
 from dclm.core.errors import DataError
 from dclm.core.record import Record, describe_files, read_record, write_record
 from dclm.eval.report import scores_json

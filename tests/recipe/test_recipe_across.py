@@ -15,9 +15,9 @@ import pytest
 
 from dclm.board.result import read_result
 from dclm.cli.main import main
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import read_record
+from dclm.core.stages.engine import Engine, SerialEngine
 from dclm.documents.overlaps import Overlaps, read_overlaps
 from dclm.engine.local import LocalEngine
 from dclm.recipe.across import training_documents

@@ -13,8 +13,8 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from dclm.core.config import build, parse_yaml
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
+from dclm.core.stages.engine import SerialEngine
 from dclm.recipe.plan import plan_lines
 from dclm.recipe.recipe import Recipe, load_recipe
 from dclm.recipe.run import Run, RunOptions

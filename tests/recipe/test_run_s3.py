@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from dclm.board.result import read_result
-from dclm.core.engine import SerialEngine
 from dclm.core.record import read_record
-from dclm.core.store import join, local_file, open_store
+from dclm.core.stages.engine import SerialEngine
+from dclm.core.stores.store import join, local_file, open_store
 from dclm.recipe.recipe import LoadedRecipe, load_recipe
 from dclm.recipe.run import Run, RunOptions
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record, read_record, write_record
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.cost import Cost, Curation, Meter, cost_lines, measured_cost, parse_size, size_text
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline

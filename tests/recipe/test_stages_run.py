@@ -11,8 +11,8 @@ import pytest
 
 from dclm.board.validate import validate
 from dclm.cli.main import main
-from dclm.core.engine import SerialEngine
 from dclm.core.record import read_record
+from dclm.core.stages.engine import SerialEngine
 from dclm.documents.artifact import Artifact
 from dclm.documents.samples import dropped_samples
 from dclm.documents.why import fates

@@ -9,9 +9,9 @@ from pathlib import Path
 import fasttext
 import pytest
 
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import AssetError
 from dclm.core.record import Record
+from dclm.core.stages.engine import SerialEngine
 from dclm.core.storage import sha256_file
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline

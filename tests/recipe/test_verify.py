@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from dclm.cli.main import main
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import DataError
 from dclm.core.record import Record, read_record, write_record
+from dclm.core.stages.engine import SerialEngine
 from dclm.core.storage import sha256_file
 from dclm.recipe.recipe import load_recipe
 from dclm.recipe.run import Run, RunOptions
@@ -206,7 +206,7 @@ def test_what_holds_no_artifact_is_not_called_whole(tmp_path: Path, s3: str) -> 
 
 
 def test_a_run_in_an_object_store_is_verified(run: Path, s3: str) -> None:
-    from dclm.core.store import put, read_bytes
+    from dclm.core.stores.store import put, read_bytes
 
     for path in sorted(p for p in run.rglob("*") if p.is_file()):
         put(f"{s3}/run/{path.relative_to(run).as_posix()}", path.read_bytes())

@@ -11,10 +11,10 @@ from typing import TypeVar
 import pytest
 from click.testing import CliRunner
 
-from dclm.cli.ablate import ablate as command
-from dclm.core.engine import SerialEngine
+from dclm.cli.documents.ablate import ablate as command
 from dclm.core.errors import DataError
-from dclm.core.progress import NullProgress
+from dclm.core.stages.engine import SerialEngine
+from dclm.core.stages.progress import NullProgress
 from dclm.curate.pipeline import BoundPipeline, bind, load_pipeline
 from dclm.pool.files import list_files
 from dclm.report.ablation.page import render_ablation

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dclm.cli.main import main
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline, Pipeline
 from dclm.curate.stage import curate

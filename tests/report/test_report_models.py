@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from dclm.cli.bench import print_qualities
-from dclm.cli.score import score
+from dclm.cli.documents.score import score
 from dclm.core.errors import DataError
 from dclm.extract.extractors import NAMES
 from dclm.extract.quality import GoldPage

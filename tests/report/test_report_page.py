@@ -17,9 +17,9 @@ import pytest
 import dclm.documents.tokens
 from dclm.charts.escape import escape, excerpt
 from dclm.cli.main import main
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
+from dclm.core.stages.engine import Engine, SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import bind, load_pipeline
 from dclm.curate.stage import curate

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from dclm.api.stages import own
-from dclm.cli.score import score
-from dclm.core.engine import SerialEngine
+from dclm.cli.documents.score import score
 from dclm.core.errors import ConfigError, DataError
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import curate

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from dclm.cli.main import main
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError
+from dclm.core.stages.engine import SerialEngine
 from dclm.science.experiment.held_out import overlap, write_held_out
 from dclm.science.experiment.repeats import repeated_share
 from dclm.science.experiment.report import write_report

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
 from dclm.core.record import read_record
+from dclm.core.stages.engine import SerialEngine
 from dclm.science.experiment.report import write_report
 from dclm.science.experiment.run import Outcome, Point, run_experiment
 from dclm.science.experiment.share import fit_share

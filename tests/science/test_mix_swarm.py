@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from dclm.cli.main import main
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError
+from dclm.core.stages.engine import SerialEngine
 from dclm.science.mix.proxies import train_swarm, write_mixtures
 from dclm.science.mix.swarm import load_swarm, propose, rounded
 from dclm.science.mix.table import read_mixtures, read_table

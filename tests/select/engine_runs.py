@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.record import Record
+from dclm.core.stages.engine import Engine, SerialEngine
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import curate

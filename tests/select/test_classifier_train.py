@@ -13,12 +13,12 @@ import fasttext
 import pytest
 from click.testing import CliRunner
 
-from dclm.cli.classifier import classifier
-from dclm.cli.score import score
-from dclm.core import stage
+from dclm.cli.documents.classifier import classifier
+from dclm.cli.documents.score import score
 from dclm.core.config import build, parse_yaml
 from dclm.core.errors import ConfigError, DataError, IncompleteError
 from dclm.core.record import FileEntry, Record, read_record, write_record
+from dclm.core.stages import stage
 from dclm.core.storage import sha256_file
 from dclm.select.classifier import train as training
 from dclm.select.classifier.examples import read_examples

@@ -19,8 +19,8 @@ from dclm.assets import resolve
 from dclm.core.errors import ConfigError
 from dclm.curate.step import Context
 from dclm.model.config import ModelConfig
+from dclm.model.formats.openlm import write_openlm
 from dclm.model.init import initialize
-from dclm.model.openlm import write_openlm
 from dclm.model.transformer import Transformer
 from dclm.model.weights import write_model
 from dclm.select.language_model.score import LanguageModelScore, Metric, rounded

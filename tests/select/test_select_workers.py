@@ -21,7 +21,7 @@ from engine_runs import artifact_bytes, run, write_pool
 from language_models import WORDS, write_model
 from safetensors.numpy import save_file
 
-from dclm.core.engine import SerialEngine
+from dclm.core.stages.engine import SerialEngine
 from dclm.curate.step import Step
 from dclm.engine.local import LocalEngine
 from dclm.select.classifier.spec import TextSource
@@ -185,7 +185,7 @@ def test_a_driver_that_is_killed_continues_to_the_same_bytes(made: Path, tmp_pat
     run(all_steps(made, tmp_path / "one"), made / "pool", tmp_path / "calm")
     given = (all_steps(made, tmp_path / "killed-cache"), made / "pool", tmp_path / "killed")
     (tmp_path / "given.pickle").write_bytes(pickle.dumps(given))
-    code = _ON_RAY.replace("from dclm.engine.ray import RayEngine", "from dclm.core.engine import SerialEngine")
+    code = _ON_RAY.replace("from dclm.engine.ray import RayEngine", "from dclm.core.stages.engine import SerialEngine")
     code = code.replace("RayEngine(workers=2)", "SerialEngine()").replace("engine.close()", "")
     command = [sys.executable, "-c", code, str(tmp_path / "given.pickle")]
     journal = tmp_path / "killed" / ".work" / "journal"

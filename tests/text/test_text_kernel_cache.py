@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dclm.text import kernel_cache, ngrams
+from dclm.text import kernel_cache
+from dclm.text.counting import ngrams
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 USE = """
@@ -64,7 +65,7 @@ def test_damaged_kernels_are_compiled_again(tmp_path: Path) -> None:
 
 LOADED = """
 import dclm, numpy as np
-from dclm.text.ngrams import find_words
+from dclm.text.counting.ngrams import find_words
 from dclm.text.unicode import class_table
 find_words(np.frombuffer(b"two words", np.uint8), 0, 9, class_table(), False)
 print(dclm.__file__, sum(find_words.stats.cache_hits.values()))
@@ -104,7 +105,8 @@ def test_kernels_of_an_image_serve_a_copy_elsewhere_until_what_they_call_changes
 
 def test_the_digest_covers_everything_that_is_imported() -> None:
     """As Python itself sees it: modules that importing a file loads and that contain kernels."""
-    code = "import sys, dclm.text.ngrams; print(*[m.__file__ for n, m in sys.modules.items() if 'dclm.text' in n])"
+    code = "import sys, dclm.text.counting.ngrams\n"
+    code += "print(*[m.__file__ for n, m in sys.modules.items() if 'dclm.text' in n])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     covered, left = {Path(ngrams.__file__).resolve()}, [Path(ngrams.__file__).resolve()]
     while left:

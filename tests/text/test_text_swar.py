@@ -11,7 +11,7 @@ from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
 from dclm.text import swar
-from dclm.text.interning import EMPTY, intern_span, num_slots
+from dclm.text.counting.interning import EMPTY, intern_span, num_slots
 from dclm.text.kernels import lean
 
 Bytes = NDArray[np.uint8]

@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Tokenizer, processors
 from dclm.core.errors import ConfigError
 from dclm.core.record import read_record
 from dclm.eval.tokenizer import Tokenizer as EvalTokenizer
-from dclm.model.hf import export_huggingface
+from dclm.model.formats.hf import export_huggingface
 from dclm.model.transformer import Transformer
 from dclm.tokens.beginning import around
 from dclm.tokens.dataset import TokenDataset

@@ -119,8 +119,8 @@ CONFIGS = {
 }
 KILLED = """
 import os, pickle, signal, sys
-from dclm.core import journal
-from dclm.core.engine import SerialEngine
+from dclm.core.stages import journal
+from dclm.core.stages.engine import SerialEngine
 from dclm.tokens.stage import tokenize
 
 journal.FLUSH_SECONDS = -1.0

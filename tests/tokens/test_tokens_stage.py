@@ -20,11 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokens_texts import make_shards
 
-from dclm.core.engine import SerialEngine
 from dclm.core.errors import ConfigError, DataError, IncompleteError
 from dclm.core.record import Record, describe_files, fingerprint, read_record, write_record
+from dclm.core.stages.engine import SerialEngine
 from dclm.core.storage import sha256_file
-from dclm.core.store import open_store, put
+from dclm.core.stores.store import open_store, put
 from dclm.engine.local import LocalEngine
 from dclm.eval.tokenizer import Tokenizer as EvalTokenizer
 from dclm.tokens import pack, shuffle
@@ -196,8 +196,8 @@ def test_a_finished_artifact_is_not_made_again(tokenizer_json: str, documents: P
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dclm.core import journal
-from dclm.core.engine import SerialEngine
+from dclm.core.stages import journal
+from dclm.core.stages.engine import SerialEngine
 from dclm.tokens.stage import TokenizeConfig, tokenize
 
 journal.FLUSH_SECONDS = -1.0

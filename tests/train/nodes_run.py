@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dclm.core import stopping
 from dclm.core.errors import ConfigError
-from dclm.core.progress import NullProgress
-from dclm.core.stopping import Stopped
+from dclm.core.stages import stopping
+from dclm.core.stages.progress import NullProgress
+from dclm.core.stages.stopping import Stopped
 from dclm.engine.cluster import ENVIRONMENT
-from dclm.train.launch_ray import launch_ray
+from dclm.train.distributed.launch_ray import launch_ray
 from dclm.train.options import TrainOptions
 from dclm.train.scale import Scale
 

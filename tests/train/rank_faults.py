@@ -9,8 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dclm.core.progress import NullProgress, Progress
-from dclm.train import checkpoint, loop
+from dclm.core.stages.progress import NullProgress, Progress
+from dclm.train import loop
+from dclm.train.output import checkpoint
 
 WHERE = 15
 """The update after which rank 1 dies, or in which it stalls."""
@@ -49,7 +50,7 @@ class Signals(NullProgress):
         self._left, self._number = updates, number
 
     def advance(self, units: int = 1, items: int = 0, note: str = "") -> None:
-        """See `dclm.core.progress.Progress`."""
+        """See `dclm.core.stages.progress.Progress`."""
         if units:
             self._left -= units
             if self._left == 0:

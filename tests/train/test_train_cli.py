@@ -13,7 +13,7 @@ from dclm.api import training
 from dclm.cli.main import main
 from dclm.core.counts import CheckpointCounts
 from dclm.core.record import Record, read_record, write_record
-from dclm.train import launch_ray
+from dclm.train.distributed import launch_ray
 from dclm.train.options import TrainOptions
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import torch
 
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
-from dclm.model.convert import average_models
+from dclm.model.formats.convert import average_models
 from dclm.model.load import load_model
 from dclm.model.transformer import Transformer
 from dclm.train.optim import learning_rate

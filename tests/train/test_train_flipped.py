@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dclm.core import stopping
 from dclm.core.errors import DataError
-from dclm.core.progress import NullProgress
-from dclm.core.stopping import Stopped
+from dclm.core.stages import stopping
+from dclm.core.stages.progress import NullProgress
+from dclm.core.stages.stopping import Stopped
 from dclm.model.load import find_checkpoint
 from dclm.train.options import TrainOptions
 from dclm.train.run import train

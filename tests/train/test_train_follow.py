@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dclm.train.follow import Follower, followed
-from dclm.train.messages import Messages, ReportedProgress
+from dclm.train.distributed.follow import Follower, followed
+from dclm.train.distributed.messages import Messages, ReportedProgress
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import Scale

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from dclm.train.launch import launch
+from dclm.train.distributed.launch import launch
 from dclm.train.options import Precision, TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import Scale

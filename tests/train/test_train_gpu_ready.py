@@ -16,10 +16,10 @@ from dclm.model.config import ModelConfig
 from dclm.model.transformer import Block, Transformer
 from dclm.train.budget import SPARE, Hardware, estimate_memory, largest_micro_batch
 from dclm.train.data import Order
+from dclm.train.distributed.parallel import LossModel
+from dclm.train.distributed.ranks import Ranks
 from dclm.train.loop import Trainer
 from dclm.train.optim import make_optimizer
-from dclm.train.parallel import LossModel
-from dclm.train.ranks import Ranks
 from dclm.train.scale import Scale, find_scale
 
 CONFIG = ModelConfig(hidden_dim=16, num_layers=3, num_heads=2, seq_len=8, vocab_size=61)

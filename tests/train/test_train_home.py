@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dclm.core import lease
 from dclm.core.errors import ConfigError, IncompleteError
-from dclm.core.journal import Journal
-from dclm.core.lease import LEASE
-from dclm.core.ownership import WORK
 from dclm.core.record import Record
-from dclm.core.store import Store, open_store
-from dclm.train import home, loop
-from dclm.train.home import open_home
+from dclm.core.stages import lease
+from dclm.core.stages.journal import Journal
+from dclm.core.stages.lease import LEASE
+from dclm.core.stages.ownership import WORK
+from dclm.core.stores.store import Store, open_store
+from dclm.train import loop
 from dclm.train.options import TrainOptions
+from dclm.train.output import home
+from dclm.train.output.home import open_home
 from dclm.train.run import train
 from dclm.train.scale import Scale
 
@@ -163,7 +164,7 @@ def test_asking_for_an_unfinished_run_writes_nothing(s3: str, monkeypatch: pytes
     """The driver asks before any rank has the lease; another run may be writing."""
     out = f"{s3}/run"
     store: Store = open_store(out)
-    monkeypatch.setattr("dclm.core.journal.MERGE_ENTRIES", 3)
+    monkeypatch.setattr("dclm.core.stages.journal.MERGE_ENTRIES", 3)
     journal = Journal(store, f"{WORK}/journal")
     assert list(journal.read()) == []
     for step in range(6):

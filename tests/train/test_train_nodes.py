@@ -17,7 +17,7 @@ import torch
 from nodes_run import Job
 
 from dclm.core.record import read_record
-from dclm.core.store import join, local_file, open_store
+from dclm.core.stores.store import join, local_file, open_store
 from dclm.model.load import load_model
 from dclm.train.options import TrainOptions
 from dclm.train.run import train

@@ -22,8 +22,8 @@ from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import is_disk_full
 from dclm.model.load import load_model
 from dclm.model.shards import load_shards, read_shards, write_shards
-from dclm.train.faults import LostRankError, faults_explained
-from dclm.train.launch import _explain, launch
+from dclm.train.distributed.faults import LostRankError, faults_explained
+from dclm.train.distributed.launch import _explain, launch
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import Scale

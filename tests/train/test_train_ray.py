@@ -16,7 +16,7 @@ import pytest
 from dclm.core.counts import CheckpointCounts
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record
-from dclm.train.launch_ray import launch_ray, lost_ranks
+from dclm.train.distributed.launch_ray import launch_ray, lost_ranks
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import Scale
@@ -24,14 +24,14 @@ from dclm.train.scale import Scale
 if TYPE_CHECKING:
     from conftest import MakeTokens
 
-    from dclm.train.ranks import Device
+    from dclm.train.distributed.ranks import Device
 
 PLAIN = TrainOptions(device="cpu", precision="fp32", threads=1)
 ON_RAY = """
 import json, pickle, sys
 import ray
 from dclm.core.errors import ConfigError, DataError
-from dclm.train.launch_ray import launch_ray
+from dclm.train.distributed.launch_ray import launch_ray
 
 job = pickle.loads(bytes.fromhex(sys.argv[1]))
 ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
@@ -113,7 +113,7 @@ def test_a_recipe_is_trained_on_ray_where_several_workers_are_asked_for(
     gpus: bool,
     expected: str,
 ) -> None:
-    from dclm.core.engine import SerialEngine
+    from dclm.core.stages.engine import SerialEngine
     from dclm.recipe import run as stages
     from dclm.recipe.recipe import load_recipe
 

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 
 from dclm.core.errors import ConfigError, DataError
-from dclm.core.ownership import mark_directory
 from dclm.core.record import read_record, require_complete
+from dclm.core.stages.ownership import mark_directory
 from dclm.core.storage import sha256_file
-from dclm.core.store import open_store, put
+from dclm.core.stores.store import open_store, put
 from dclm.model.load import load_model
 from dclm.train import run as run_module
-from dclm.train.checkpoint import checkpoint_path, require_space
 from dclm.train.data import unigram_entropy
 from dclm.train.options import TrainOptions
+from dclm.train.output.checkpoint import checkpoint_path, require_space
 from dclm.train.run import train
 from dclm.train.scale import Scale
 
@@ -88,7 +88,8 @@ import os, signal, sys
 from pathlib import Path
 
 from dclm.model.config import ModelConfig
-from dclm.train import checkpoint, loop, run
+from dclm.train import loop, run
+from dclm.train.output import checkpoint
 from dclm.train.options import TrainOptions
 from dclm.train.scale import Scale
 
@@ -238,7 +239,7 @@ def test_divergence_stops_the_run_with_its_step(make_tokens: MakeTokens, small_s
     assert not (tmp_path / "run" / "record.json").exists()
 
 
-@pytest.mark.parametrize("place", ["dclm.train.checkpoint.write_model", "dclm.train.metrics._write"])
+@pytest.mark.parametrize("place", ["dclm.train.output.checkpoint.write_model", "dclm.train.output.metrics._write"])
 def test_a_full_disk_is_told_and_leaves_no_part_of_a_checkpoint(
     make_tokens: MakeTokens, small_scale: Scale, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -256,7 +257,7 @@ def test_a_disk_too_small_is_refused_before_anything_starts(
 ) -> None:
     from shutil import _ntuple_diskusage as usage  # type: ignore[attr-defined]
 
-    monkeypatch.setattr("dclm.train.checkpoint.shutil.disk_usage", lambda _: usage(10**9, 10**9, 10**5))
+    monkeypatch.setattr("dclm.train.output.checkpoint.shutil.disk_usage", lambda _: usage(10**9, 10**9, 10**5))
     with pytest.raises(DataError, match="GB are free, needed for 3 checkpoints"):
         train(make_tokens(), tmp_path / "run", scale=small_scale, seed=1, options=PLAIN)
     for step in (5, 10):  # those already exist, and one of them is deleted once the next one is complete

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 import rank_faults
 
-from dclm.core import stopping
-from dclm.core.stopping import Stopped
-from dclm.train.launch import launch
+from dclm.core.stages import stopping
+from dclm.core.stages.stopping import Stopped
+from dclm.train.distributed.launch import launch
 from dclm.train.options import TrainOptions
 from dclm.train.run import train
 from dclm.train.scale import SCALES, Scale, checked_standard

@@ -13,8 +13,8 @@ import pytest
 
 from dclm.core.errors import ConfigError
 from dclm.model.weights import TOKENIZER, TOKENIZER_CONFIG
-from dclm.train import trackers
 from dclm.train.options import TrainOptions
+from dclm.train.output import trackers
 from dclm.train.run import train
 from dclm.train.scale import Scale
 

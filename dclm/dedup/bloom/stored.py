@@ -13,7 +13,7 @@ import numpy as np
 
 from dclm.core.errors import ConfigError
 from dclm.core.record import Record, read_record
-from dclm.core.store import join, verified_file
+from dclm.core.stores.store import join, verified_file
 from dclm.dedup.bloom.filter import Size, empty_filter
 from dclm.dedup.columns import U64
 

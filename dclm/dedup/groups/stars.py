@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from dclm.curate.passes import Pass
+from dclm.curate.exchange.passes import Pass
 from dclm.dedup.columns import I64, ints
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numba import njit, uint64
 
 from dclm.core.errors import DataError
-from dclm.core.store import local_file, verified_file
+from dclm.core.stores.store import local_file, verified_file
 from dclm.dedup.columns import I64, U64, hashes, ints
 from dclm.dedup.hashing import mix
 from dclm.text.kernels import lean

@@ -19,7 +19,7 @@ PARTITIONS = 16
 
 
 class Indexed(Step):
-    """A step with a field `against`: addresses of indexes made with the same settings (see `dclm.curate.index`)."""
+    """A step with a field `against`: addresses of indexes made with the same settings (`dclm.curate.indexes.index`)."""
 
     against: tuple[str, ...]
     index_version: ClassVar[int] = 1

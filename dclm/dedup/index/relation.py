@@ -19,7 +19,7 @@ from numba import njit
 from dclm.core.arrow import large_lists
 from dclm.core.errors import DataError
 from dclm.core.record import Record, read_record
-from dclm.core.store import join, verified_file
+from dclm.core.stores.store import join, verified_file
 from dclm.dedup.columns import I64, U64, Bool
 from dclm.dedup.index.blocks import SUFFIX, CheckedTable, checked_tables, mapped, row_sums
 from dclm.dedup.index.indexed import PARTITIONS

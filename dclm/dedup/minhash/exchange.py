@@ -54,7 +54,7 @@ def to_lsh(step: MinHash, ids: Iterable[str], texts: Sequence[str]) -> MinHashLS
 
 def values_of_lean(step: MinHash, signed: Iterable[LeanMinHash]) -> U64:
     """The signatures of datasketch as an array of shape (documents, permutations), for
-    `dclm.curate.index_signatures.index_of_signatures`. Those of empty sets are left out.
+    `dclm.curate.indexes.signatures.index_of_signatures`. Those of empty sets are left out.
 
     Raises: ConfigError if a signature has a different seed, scheme or number of permutations.
     """
@@ -63,7 +63,7 @@ def values_of_lean(step: MinHash, signed: Iterable[LeanMinHash]) -> U64:
 
 
 def lean_of_values(step: MinHash, values: U64) -> list[LeanMinHash]:
-    """datasketch's signatures from those that an index keeps (`dclm.curate.index_signatures.stored_signatures`)."""
+    """datasketch's signatures from those that an index keeps (`dclm.curate.indexes.signatures.stored_signatures`)."""
     from datasketch import LeanMinHash
 
     kind = np.uint64 if step.bits == 64 else np.uint32
@@ -82,7 +82,7 @@ def lsh_of_values(step: MinHash, batches: Iterable[U64]) -> MinHashLSH:
 
 
 def keys_of_lean(step: MinHash, signed: Iterable[LeanMinHash]) -> U64:
-    """The band keys of signatures made by datasketch, for an index (see `dclm.curate.index.index_of_keys`).
+    """The band keys of signatures made by datasketch, for an index (see `dclm.curate.indexes.index.index_of_keys`).
 
     Raises: ConfigError if a signature has a different seed, scheme or number of permutations.
     """

@@ -16,10 +16,10 @@ from dclm.core.storage import sha256_file
 from dclm.eval.run.forward import Scorer
 from dclm.eval.run.generate import Generator
 from dclm.eval.tokenizer import Tokenizer
-from dclm.model.gguf import GGUF, cached_huggingface
+from dclm.model.formats.gguf import GGUF, cached_huggingface
+from dclm.model.formats.names import find_model
 from dclm.model.interface import LanguageModel
 from dclm.model.load import HUGGING_FACE, OPEN_LM, describe_model, find_checkpoint, load_model
-from dclm.model.names import find_model
 from dclm.model.shards import SHARDS
 from dclm.model.weights import CONFIG, MODEL, TOKENIZER, TOKENIZER_CONFIG
 

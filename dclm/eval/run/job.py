@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dclm.core.record import RECORD, Record, fingerprint, read_record
-from dclm.core.store import exists, join
+from dclm.core.stores.store import exists, join
 from dclm.eval.perplexity import TextUnit, spans
 from dclm.eval.run.eval_model import LM_EVAL, load_eval_model, model_fingerprint, outline, resolve_model
 from dclm.eval.run.plan import Plan, Settings, choose_suite, make_plan

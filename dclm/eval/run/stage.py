@@ -19,14 +19,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dclm.core.cache import scratch_directory
 from dclm.core.counts import ScoresCounts
-from dclm.core.engine import Engine, SerialEngine
-from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, describe_files
-from dclm.core.stage import Workspace, publish, run_stage
+from dclm.core.stages.engine import Engine, SerialEngine
+from dclm.core.stages.progress import NullProgress, Progress
+from dclm.core.stages.stage import Workspace, publish, run_stage
 from dclm.core.storage import is_local
-from dclm.core.store import join, local_file, open_store
+from dclm.core.stores.cache import scratch_directory
+from dclm.core.stores.store import join, local_file, open_store
 from dclm.eval.perplexity import DOCUMENTS, TEXTS_FILE, TextUnit, perplexity_json, score_texts
 from dclm.eval.plot import draw_bits, draw_scores
 from dclm.eval.report import scores_json

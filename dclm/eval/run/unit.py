@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import torch
 
 from dclm.core.arrow import schema_of
-from dclm.core.journal import Outcome
-from dclm.core.stage import unit_files
+from dclm.core.stages.journal import Outcome
+from dclm.core.stages.stage import unit_files
 from dclm.eval.data.load import Part, load_parts
 from dclm.eval.data.rows import Row
 from dclm.eval.kinds.kind import Asked

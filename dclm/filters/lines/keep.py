@@ -19,8 +19,8 @@ from dclm.filters.columns import string_array, with_edits
 from dclm.filters.lines.table import Lines, any_to_strip, join_lines, split_lines
 from dclm.filters.rules.length import WordKind
 from dclm.text.buffers import utf8
+from dclm.text.counting.segments import count_chars
 from dclm.text.kernels import lean
-from dclm.text.segments import count_chars
 from dclm.text.swar import count_ones, eight, in_range, not_ascii, skip_letters
 from dclm.text.unicode import DIGIT, SPACE, UPPER, character_before, class_table, decode
 from dclm.text.words import is_separator, is_space, next_word

@@ -19,9 +19,9 @@ from dclm.filters.columns import with_edits
 from dclm.filters.lines.keep import Choose, LineFilter, choose_by
 from dclm.filters.lines.table import Lines
 from dclm.filters.url.places import is_word
+from dclm.text.counting.segments import strip
 from dclm.text.kernels import lean
 from dclm.text.scan import Probe, literal_probe, make_probe, matching_rows
-from dclm.text.segments import strip
 from dclm.text.unicode import DIGIT, character_before, class_table, decode
 
 Bytes = NDArray[np.uint8]

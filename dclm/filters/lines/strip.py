@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import string_array, with_edits
 from dclm.text.buffers import utf8
-from dclm.text.counts import LINE_ENDS
-from dclm.text.segments import strip
+from dclm.text.counting.counts import LINE_ENDS
+from dclm.text.counting.segments import strip
 from dclm.text.unicode import class_table, decode
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.text.counting.segments import strip
 from dclm.text.kernels import lean
-from dclm.text.segments import strip
 from dclm.text.swar import count_byte, find_byte
 
 Bytes = NDArray[np.uint8]

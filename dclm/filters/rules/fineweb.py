@@ -18,8 +18,8 @@ from dclm.filters.lines.table import split_lines
 from dclm.filters.rules.by_language import LimitsByLanguage, check_column, check_limits, limit
 from dclm.filters.rules.length import WORD_FEATURES, WordKind
 from dclm.text.buffers import utf8
+from dclm.text.counting.segments import strip
 from dclm.text.features import counts
-from dclm.text.segments import strip
 from dclm.text.unicode import character_before, class_table, decode
 
 Bytes = NDArray[np.uint8]

@@ -16,7 +16,7 @@ from dclm.curate.step import Context
 from dclm.filters.rules.by_language import LimitsByLanguage, check_column, check_limits, limit
 from dclm.filters.rules.length import WORD_FEATURES, WordKind
 from dclm.filters.rules.stop_words import BY_LANGUAGE, StopWordKind, check_list, count_stop_words
-from dclm.text.counts import SYMBOLS
+from dclm.text.counting.counts import SYMBOLS
 from dclm.text.features import counts
 
 

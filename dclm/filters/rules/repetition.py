@@ -14,8 +14,8 @@ from dclm.core.config import NonNegative
 from dclm.curate.quantity import Rule, at_most, unless, where
 from dclm.curate.step import Bools, RuleFilter
 from dclm.text.buffers import utf8
+from dclm.text.counting.ngrams import SIZES
 from dclm.text.features import counts
-from dclm.text.ngrams import SIZES
 
 TOP_NGRAMS: Mapping[str, float] = {"2": 0.2, "3": 0.18, "4": 0.16}
 REPEATED_NGRAMS: Mapping[str, float] = {"5": 0.15, "6": 0.14, "7": 0.13, "8": 0.12, "9": 0.11, "10": 0.1}

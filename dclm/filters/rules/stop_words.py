@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from dclm.core.arrow import strings, to_list
 from dclm.filters.url.word_trie import build_trie, longest_word
 from dclm.text.buffers import utf8
+from dclm.text.counting.stop_lists import StopList, find_stop_list, shipped_languages
 from dclm.text.fold import fold, fold_word
 from dclm.text.kernels import lean
 from dclm.text.lower import lower
-from dclm.text.stop_lists import StopList, find_stop_list, shipped_languages
 from dclm.text.unicode import SPACE, class_table, decode
 from dclm.text.words import next_word
 

@@ -24,9 +24,9 @@ import pyarrow.parquet as pq
 from dclm.core.arrow import schema_of
 from dclm.core.counts import PoolCounts
 from dclm.core.errors import ConfigError
-from dclm.core.ownership import claim_directory
-from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, describe_files, find_record, fingerprint, provenance, write_record
+from dclm.core.stages.ownership import claim_directory
+from dclm.core.stages.progress import NullProgress, Progress
 from dclm.core.storage import atomic_directory
 from dclm.pool.sample.pages import Page, make_pages
 from dclm.pool.sample.text import Block, article, chatter, plain_text

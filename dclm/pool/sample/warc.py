@@ -8,7 +8,7 @@ import random
 import uuid
 from pathlib import Path
 
-from dclm.pool.archive import Version, record_bytes
+from dclm.pool.archives.archive import Version, record_bytes
 from dclm.pool.sample.pages import Page
 
 _START = datetime.datetime(2024, 3, 1, tzinfo=datetime.UTC)

@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-from dclm.board.rescore import rescore_here
 from dclm.board.result import ITEMS_FILE, Link, Result, link_of
+from dclm.board.serving.rescore import rescore_here
 from dclm.board.validate import validate
 from dclm.core.errors import DclmError
 from dclm.core.record import Record
-from dclm.core.store import exists, join, local_file, read_bytes
+from dclm.core.stores.store import exists, join, local_file, read_bytes
 from dclm.eval.run.stage import SCORES_FILE
 from dclm.recipe.result_scores import (
     read_contamination,
@@ -22,7 +22,7 @@ from dclm.recipe.result_scores import (
     text_scores,
     training_summary,
 )
-from dclm.train.metrics import METRICS, parse_metrics, smoothed_updates
+from dclm.train.output.metrics import METRICS, parse_metrics, smoothed_updates
 
 _TOLERANCE = 1e-9
 CONTAMINATION = "contamination.json"

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from dclm.core.errors import DataError
-from dclm.core.ownership import MARK, OWNER
 from dclm.core.record import RECORD, FileEntry
+from dclm.core.stages.ownership import MARK, OWNER
 from dclm.core.storage import is_local, sha256_file
-from dclm.core.store import join, open_store, split
+from dclm.core.stores.store import join, open_store, split
 from dclm.recipe.verify.findings import Finding
 
 RESULT = "result.json"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from dclm.core.record import Record, fingerprint
 from dclm.core.storage import is_local, sha256_file
-from dclm.core.store import size_of
+from dclm.core.stores.store import size_of
 from dclm.model.load import CHECKPOINTS, STEP
 from dclm.model.weights import CONFIG, MODEL, TOKENIZER, TOKENIZER_CONFIG
 from dclm.pool.files import InputFile, file_identity, is_http, kind_of

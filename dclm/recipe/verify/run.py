@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dclm.core.errors import DclmError
 from dclm.core.record import RECORD, Record, content_hash, read_record
 from dclm.core.storage import is_local
-from dclm.core.store import absolute, join
+from dclm.core.stores.store import absolute, join
 from dclm.pool.recorded import listed_identity
 from dclm.recipe.verify.contents import content_problems, result_problems
 from dclm.recipe.verify.files import Found, compare_files, find_artifacts

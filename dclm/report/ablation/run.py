@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dclm.core.engine import Engine
-from dclm.core.progress import Progress
+from dclm.core.stages.engine import Engine
+from dclm.core.stages.progress import Progress
 from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.step import Filter
 from dclm.pool.files import InputFile

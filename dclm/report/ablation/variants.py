@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import DataError
-from dclm.core.progress import Progress
 from dclm.core.record import fingerprint
+from dclm.core.stages.engine import Engine, SerialEngine
+from dclm.core.stages.progress import Progress
 from dclm.curate.batches import Flow, Opened
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import BoundPipeline

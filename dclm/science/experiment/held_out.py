@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from dclm.core.arrow import strings
 from dclm.core.errors import DataError
 from dclm.core.storage import write_atomic
-from dclm.core.store import verified_file
+from dclm.core.stores.store import verified_file
 from dclm.dedup.decontaminate.item_index import build_index, count_matches
 from dclm.dedup.decontaminate.items import read_items
 from dclm.science.experiment.spec import HeldOut

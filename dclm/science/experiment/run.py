@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dclm.core.counts import CheckpointCounts, TokensCounts, counts_of
-from dclm.core.engine import Engine
-from dclm.core.ownership import claim_folder
-from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import read_record
-from dclm.core.store import absolute
+from dclm.core.stages.engine import Engine
+from dclm.core.stages.ownership import claim_folder
+from dclm.core.stages.progress import NullProgress, Progress
+from dclm.core.stores.store import absolute
 from dclm.recipe.layout import Layout, SharingLayout
 from dclm.recipe.recipe import LoadedRecipe
 from dclm.recipe.run import Run, RunOptions

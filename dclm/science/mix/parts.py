@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dclm.core.arrow import filled, lengths, to_list
-from dclm.core.engine import Engine
 from dclm.core.errors import ConfigError, DataError
-from dclm.core.progress import Progress
 from dclm.core.record import Record, read_record
-from dclm.core.store import join, verified_file
+from dclm.core.stages.engine import Engine
+from dclm.core.stages.progress import Progress
+from dclm.core.stores.store import join, verified_file
 from dclm.curate.options import CurateOptions
 from dclm.curate.pipeline import Pipeline, bind
 from dclm.curate.stage import Origin, curate

@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dclm.core.engine import Engine, SerialEngine
 from dclm.core.errors import ConfigError, DataError
-from dclm.core.ownership import claim_folder
-from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import fingerprint, read_record
+from dclm.core.stages.engine import Engine, SerialEngine
+from dclm.core.stages.ownership import claim_folder
+from dclm.core.stages.progress import NullProgress, Progress
 from dclm.core.storage import write_atomic
-from dclm.core.store import absolute
+from dclm.core.stores.store import absolute
 from dclm.eval.run.stage import evaluate
 from dclm.recipe.layout import Layout, SharingLayout
 from dclm.recipe.recipe import DedupAcross, LoadedRecipe

@@ -12,8 +12,8 @@ import fasttext
 import numpy as np
 
 from dclm.core.errors import DataError
-from dclm.core.progress import NullProgress, Progress
 from dclm.core.record import Record, canonical
+from dclm.core.stages.progress import NullProgress, Progress
 from dclm.select.artifact import make_artifact
 from dclm.select.classifier.examples import Example, Split, read_examples
 from dclm.select.classifier.metrics import summarize, summarize_classes

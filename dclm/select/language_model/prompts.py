@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 from dclm.core.errors import ConfigError, DataError
-from dclm.model.foreign import LOADING_FAULTS, first_line
+from dclm.model.formats.foreign import LOADING_FAULTS, first_line
 from dclm.model.load import HUGGING_FACE, load_model
 from dclm.select.language_model.scorer import batches, kind_of, one_thread
 

@@ -30,7 +30,7 @@ def model_path(model: str, context: Context) -> str:
     """
     path = context.file(model_file(model))
     if model.startswith(GGUF):
-        from dclm.model.gguf import cached_huggingface
+        from dclm.model.formats.gguf import cached_huggingface
 
         return HUGGING_FACE + str(cached_huggingface(path))
     return HUGGING_FACE + str(path) if model.startswith(HUGGING_FACE) else str(path)

@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dclm.core.errors import AssetError
-from dclm.text.interning import EMPTY, first_slot, intern_span, num_slots, value_of_span
+from dclm.text.counting.interning import EMPTY, first_slot, intern_span, num_slots, value_of_span
 from dclm.text.kernels import lean
 
 ABBREVIATION = 1

@@ -14,10 +14,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dclm.text.counting.segments import strip
 from dclm.text.kernels import lean
 from dclm.text.punkt.model import PunktModel
 from dclm.text.punkt.tokens import BEHIND, CLOSER, DASH, END, KINDS, breaks, skip_space
-from dclm.text.segments import strip
 from dclm.text.unicode import SPACE, decode
 
 Bytes = NDArray[np.uint8]

@@ -277,8 +277,8 @@ def _swarm(load, trust):  # type: ignore[no-untyped-def]
 
 
 def test_every_command_that_reads_a_pipeline_has_the_option() -> None:
-    from dclm.cli.hints import active_command, options
     from dclm.cli.main import dclm
+    from dclm.cli.shared.hints import active_command, options
 
     for words in ("curate", "ablate", "run", "plan", "submit", "experiment", "mix swarm"):
         assert "--trust" in options(active_command(dclm, words.split())), words

@@ -1,0 +1,1 @@
+"""Commands about tokens, models and their evaluation."""

@@ -1,0 +1,1 @@
+"""How every stage runs: its units on an engine, its journal, lease and ownership, and what it replaces."""

@@ -1,0 +1,1 @@
+"""Indexes of documents, against which other documents are deduplicated."""

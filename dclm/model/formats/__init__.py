@@ -1,0 +1,1 @@
+"""Models of other formats: Hugging Face's, GGUF and open_lm's."""

@@ -1,0 +1,1 @@
+"""Readers of web archives: WARC, ARC, and what is in their records."""

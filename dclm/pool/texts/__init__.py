@@ -1,0 +1,1 @@
+"""Readers of documents that already are text: JSON lines, CSV, Parquet."""
