@@ -15,15 +15,30 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dclm.assets.catalog import CATALOG
-from dclm.assets.sources import LocalFile, Source, Url, WheelMember
+from dclm.assets.sources import AssetSource, LocalFile, Url, WheelMember
 from dclm.assets.store import Asset, Found, check_asset, fetch_asset, fetch_assets, find_asset
 from dclm.core.config import suggest
 from dclm.core.errors import ConfigError
 from dclm.core.storage import sha256_directory, sha256_file
 
 __all__ = [
-    "CATALOG", "Asset", "Found", "LocalFile", "Resolved", "Source", "Url", "WheelMember", "check", "check_asset",
-    "fetch", "fetch_asset", "fetch_assets", "find_asset", "get_asset", "list_assets", "resolve",
+    "CATALOG",
+    "Asset",
+    "AssetSource",
+    "Found",
+    "LocalFile",
+    "Resolved",
+    "Url",
+    "WheelMember",
+    "check",
+    "check_asset",
+    "fetch",
+    "fetch_asset",
+    "fetch_assets",
+    "find_asset",
+    "get_asset",
+    "list_assets",
+    "resolve",
 ]  # fmt: skip
 
 

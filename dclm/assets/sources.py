@@ -19,7 +19,7 @@ machine."""
 _TIMEOUT_SECONDS = 60.0
 
 
-class Source(Protocol):
+class AssetSource(Protocol):
     """One possible source."""
 
     @property

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from dclm.assets import packages
 from dclm.assets.cache import Unavailable, cache_root, has_content, lock
-from dclm.assets.sources import LocalFile, Source, WheelMember
+from dclm.assets.sources import AssetSource, LocalFile, WheelMember
 from dclm.core.errors import AssetError
 from dclm.core.storage import write_atomic
 
@@ -21,7 +21,7 @@ class Asset:
     """An external file: a name, the hash of its content, and its sources."""
 
     name: str
-    sources: tuple[Source, ...]
+    sources: tuple[AssetSource, ...]
     """Tried in order, after a file of the asset's own name in the folder DCLM_ASSETS."""
     sha256: str | None
     """sha256 of the content, after a source's transform. None: not pinned; any file is accepted, and its hash is
@@ -116,7 +116,7 @@ def _obtain(asset: Asset) -> Found:
     )
 
 
-def _take(asset: Asset, source: Source) -> Found:
+def _take(asset: Asset, source: AssetSource) -> Found:
     """Copy the content of one source to the cache. Raises: Unavailable, also if the content is not the asset's."""
     data = source.read()
     content = data if source.transform is None else source.transform(data)

@@ -13,7 +13,7 @@ from dclm.board.conform import load_json, shorten
 from dclm.board.entry import Broken, Entry, Rescored
 from dclm.board.result import Result, parse_result, read_result
 from dclm.board.serving.rescore import rescore
-from dclm.board.serving.store import Store
+from dclm.board.serving.store import ResultStore
 from dclm.core.errors import ConfigError, DataError, Problem
 from dclm.core.storage import is_local
 
@@ -45,7 +45,7 @@ def fetch_entries(place: str) -> Fetched:
     if place.endswith(_DATABASE):
         if not Path(place).is_file():
             raise DataError(place, "no such database")
-        return Fetched(*Store(Path(place)).entries())
+        return Fetched(*ResultStore(Path(place)).entries())
     return _read_all(place, list_results(place))
 
 

@@ -21,7 +21,7 @@ from dclm.board.pages.listing import rows
 from dclm.board.pages.page import export_site
 from dclm.board.result import parse_result, write_result
 from dclm.board.serving.rescore import rescore
-from dclm.board.serving.store import KEEPER, Store
+from dclm.board.serving.store import KEEPER, ResultStore
 from dclm.board.serving.submitters import MIN_TOKEN_LENGTH, Submitters
 from dclm.board.tracks import rules
 from dclm.board.upload import TOKEN_VARIABLE, items_of
@@ -196,7 +196,7 @@ def remove(identity: str, place: str, reason: str) -> None:
 @database
 def audit(db: Path) -> None:
     """Print the audit log of a board: one line for each entry added, re-scored or removed."""
-    lines = Store(db).audit()
+    lines = ResultStore(db).audit()
     put_result(lines, lambda: "\n".join("\t".join(map(plain, line)) for line in lines) or None)
 
 
@@ -210,7 +210,7 @@ def token() -> None:
 @click.option("--db", required=True, type=LOCAL_PATH, help="SQLite file, created if it does not exist.")
 def add_token(name: str, db: Path) -> None:
     """Print a new token for the submitter NAME. It is shown only once: the board stores its hash."""
-    new = Submitters(Store(db)).create(name)
+    new = Submitters(ResultStore(db)).create(name)
     put_result({"name": name, "token": new}, new)
 
 
@@ -219,7 +219,7 @@ def add_token(name: str, db: Path) -> None:
 @database
 def revoke_token(name: str, db: Path) -> None:
     """Revoke the token of the submitter NAME. Existing entries remain."""
-    Submitters(Store(db)).revoke(name)
+    Submitters(ResultStore(db)).revoke(name)
     put_result({"revoked": name}, f"revoked {name}")
 
 
@@ -227,7 +227,7 @@ def revoke_token(name: str, db: Path) -> None:
 @database
 def list_tokens(db: Path) -> None:
     """Print all submitters, including those with revoked tokens."""
-    known = Submitters(Store(db)).all()
+    known = Submitters(ResultStore(db)).all()
     put_result(known, lambda: "\n".join(map(_submitter, known)) or None)
 
 
@@ -252,7 +252,7 @@ def _fetch(place: str) -> Fetched:
     return fetched
 
 
-def _open(place: str) -> Store:
+def _open(place: str) -> ResultStore:
     if not Path(place).is_file():
         raise ConfigError(place, "no such database", "for a directory, delete the entry's files")
-    return Store(Path(place))
+    return ResultStore(Path(place))

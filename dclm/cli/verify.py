@@ -11,7 +11,7 @@ import click
 from dclm.cli.shared.options import ADDRESS, put, put_result, say
 
 if TYPE_CHECKING:
-    from dclm.recipe.verify.findings import Report
+    from dclm.recipe.verify.findings import VerifyReport
 
 
 @click.command()
@@ -32,7 +32,7 @@ def verify(addresses: tuple[str, ...]) -> None:
     sys.exit(next((code for code in (3, 4) if code in codes), 0))
 
 
-def _print(reports: Sequence[Report]) -> None:
+def _print(reports: Sequence[VerifyReport]) -> None:
     for report in reports:
         for kind, where, what in report.findings:
             put(f"{kind}: {where or report.address}: {what}")

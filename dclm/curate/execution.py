@@ -25,7 +25,7 @@ from dclm.curate.output.tally import READER
 from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.segments import Segment, segments
 from dclm.curate.step import Context, Ordered
-from dclm.curate.worker import KEYS, Job, Shard, Unit, documents_in, run_unit, shard_prints
+from dclm.curate.worker import KEYS, CurateUnit, SegmentJob, Shard, documents_in, run_unit, shard_prints
 from dclm.dedup.memory import check_together
 from dclm.pool.archives.warc_part import Seam
 from dclm.pool.files import InputFile
@@ -127,7 +127,9 @@ class Execution:
                 copy(address, shipped[name])
         return shipped
 
-    def _units(self, segment: Segment, prints: list[str], documents: list[str]) -> tuple[list[Unit], Decided | None]:
+    def _units(
+        self, segment: Segment, prints: list[str], documents: list[str]
+    ) -> tuple[list[CurateUnit], Decided | None]:
         """The segment's units; if its head is Global, its decision is made first."""
         space = self._space(segment)
         root = join(space.work, "units" if space is self.kept else f"segment-{segment.index}")
@@ -153,7 +155,7 @@ class Execution:
         units = [_unit(root, s, fingerprint([identity, exchange.fingerprint, prints[s.index]])) for s in shards]
         return units, decided
 
-    def _input_unit(self, root: str, identity: str, index: int, files: Input) -> Unit:
+    def _input_unit(self, root: str, identity: str, index: int, files: Input) -> CurateUnit:
         limits = tuple(self._limits[file.name] for file in files) if self._limits else ()
         read = [[self.hashes[f.name], f.name, f.part and list(f.part), f.first_line, f.added_columns] for f in files]
         key = fingerprint([identity, self.options.seed, read, list(limits)])
@@ -174,7 +176,7 @@ class Execution:
 
     def _ordered_units(
         self, head: Ordered, root: str, identity: list[str], prints: list[str], documents: list[str]
-    ) -> list[Unit]:
+    ) -> list[CurateUnit]:
         measured = [self.results[-1][i]["measured"] for i in range(len(documents))]
         units = []
         for partition in range(head.partitions):
@@ -183,12 +185,14 @@ class Execution:
             key = fingerprint([*identity, partition, total, [prints[i] for i in members]])
             shards = tuple(Shard(index=i, documents=documents[i]) for i in members)
             directory = f"{root}/{key[:16]}"
-            units.append(Unit(fingerprint=key, directory=directory, shards=shards, partition=partition, total=total))
+            units.append(
+                CurateUnit(fingerprint=key, directory=directory, shards=shards, partition=partition, total=total)
+            )
         return [u for u in units if u.shards]
 
-    def _run_segment(self, segment: Segment, units: Sequence[Unit]) -> Packed[int]:
+    def _run_segment(self, segment: Segment, units: Sequence[CurateUnit]) -> Packed[int]:
         """The outcome of every unit, in order; runs unfinished units."""
-        job = Job(
+        job = SegmentJob(
             segment=segment,
             context=self.context,
             num_partitions=self._num_partitions(segment),
@@ -220,7 +224,7 @@ class Execution:
     def _num_partitions(self, segment: Segment) -> int:
         return partitions_for(segment.tail, len(self.inputs)) if isinstance(segment.tail, Global) else 0
 
-    def _is_decided(self, segment: Segment, units: Sequence[Unit]) -> bool:
+    def _is_decided(self, segment: Segment, units: Sequence[CurateUnit]) -> bool:
         """Whether the decision on the keys of these units is made. If so, their keys are gone, otherwise they are
         needed."""
         exchange = self._exchange(segment.index + 1, segment.last, shard_prints(units), [])
@@ -242,8 +246,8 @@ def _range(segment: Segment) -> str:
     return f"steps {first} to {last}" if last > first else f"step {first}"
 
 
-def _unit(root: str, shard: Shard, key: str) -> Unit:
-    return Unit(fingerprint=key, directory=f"{root}/{key[:16]}", shards=(shard,))
+def _unit(root: str, shard: Shard, key: str) -> CurateUnit:
+    return CurateUnit(fingerprint=key, directory=f"{root}/{key[:16]}", shards=(shard,))
 
 
 def _file(outcome: Outcome, stem: str) -> tuple[int, str]:

@@ -95,7 +95,7 @@ class IterativeReduce:
     """Called with the last rows, all rows of a key in one table, in the process that called `decide`; never pickled."""
 
 
-class Source(NamedTuple):
+class TableSource(NamedTuple):
     """Some of the tables of a `Regroup`."""
 
     tables: Iterable[pa.Table]
@@ -110,7 +110,7 @@ class Regroup:
 
     label: str
     """A word or two for the progress line."""
-    sources: tuple[Source, ...]
+    sources: tuple[TableSource, ...]
     reduce: Callable[[pa.Table], pa.Table]
     """A table for each piece, which contains all rows of some keys, sorted by key, then source. Picklable."""
     finish: Callable[[Tables], Decision]

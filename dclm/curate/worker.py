@@ -77,7 +77,7 @@ class ReadStats:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
+class SegmentJob:
     """Data shared by all units of one segment."""
 
     segment: Segment
@@ -90,7 +90,7 @@ class Job:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Unit:
+class CurateUnit:
     """A unit of work."""
 
     fingerprint: str
@@ -102,19 +102,19 @@ class Unit:
     """After an Ordered step: the sum of its measure over the partition."""
 
 
-def shard_prints(units: Iterable[Unit]) -> list[str]:
+def shard_prints(units: Iterable[CurateUnit]) -> list[str]:
     """For each shard, in order, the fingerprint of the unit that contains it."""
     owner = {shard.index: unit.fingerprint for unit in units for shard in unit.shards}
     return [owner[index] for index in sorted(owner)]
 
 
-def run_unit(job: Job, unit: Unit) -> Outcome:
+def run_unit(job: SegmentJob, unit: CurateUnit) -> Outcome:
     """Run the unit and publish its files."""
     with blamed():
         return _run_unit(job, unit)
 
 
-def _run_unit(job: Job, unit: Unit) -> Outcome:
+def _run_unit(job: SegmentJob, unit: CurateUnit) -> Outcome:
     opened = _opened(job.identity, job)
     head: MapFunction | None = None
     if isinstance(job.segment.head, Ordered):
@@ -143,7 +143,7 @@ def documents_in(outcome: Outcome) -> int:
 _OPEN: dict[str, list[Opened]] = {}
 
 
-def _opened(identity: str, job: Job) -> list[Opened]:
+def _opened(identity: str, job: SegmentJob) -> list[Opened]:
     """Steps are opened once per process; only the latest segment's models stay in memory."""
     if identity not in _OPEN:
         _OPEN.clear()
@@ -152,7 +152,7 @@ def _opened(identity: str, job: Job) -> list[Opened]:
 
 
 def _run_shard(
-    job: Job, shard: Shard, opened: list[Opened], head: MapFunction | None, directory: Path
+    job: SegmentJob, shard: Shard, opened: list[Opened], head: MapFunction | None, directory: Path
 ) -> dict[str, object]:
     flow = Flow(opened, job.context.seed)
     stats = ReadStats()
@@ -194,7 +194,7 @@ def _run_shard(
     }
 
 
-def _key_writer(job: Job, path: Path, shard: int) -> contextlib.AbstractContextManager[KeyWriter | None]:
+def _key_writer(job: SegmentJob, path: Path, shard: int) -> contextlib.AbstractContextManager[KeyWriter | None]:
     tail = job.segment.tail
     return (
         KeyWriter(path, shard, tail.open(job.context), job.num_partitions)

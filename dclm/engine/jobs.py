@@ -149,7 +149,7 @@ def stop_job(job: str, address: str) -> bool:
     return stopped
 
 
-class Job(NamedTuple):
+class ClusterJob(NamedTuple):
     """A job of the cluster. Times are in UTC, ISO 8601; None for events that have not happened."""
 
     id: str
@@ -159,12 +159,13 @@ class Job(NamedTuple):
     command: str
 
 
-def list_jobs(address: str) -> list[Job]:
+def list_jobs(address: str) -> list[ClusterJob]:
     """All jobs that were submitted to the cluster, the newest first. Raises: ConfigError if no cluster answers."""
     found = [job for job in _connect(address).list_jobs() if job.submission_id is not None]
     found.sort(key=lambda job: job.start_time or 0, reverse=True)
     return [
-        Job(str(j.submission_id), j.status.lower(), _time(j.start_time), _time(j.end_time), j.entrypoint) for j in found
+        ClusterJob(str(j.submission_id), j.status.lower(), _time(j.start_time), _time(j.end_time), j.entrypoint)
+        for j in found
     ]
 
 

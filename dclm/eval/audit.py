@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar, cast
 
 from dclm.eval.aggregate import Aggregate, aggregate
-from dclm.eval.data.load import Part, available_parts
+from dclm.eval.data.load import TaskPart, available_parts
 from dclm.eval.kinds.generation import right_answers
 from dclm.eval.kinds.registry import kind_of
 from dclm.eval.run.answers import normalise
@@ -96,7 +96,7 @@ def audit(suite: Suite) -> Audit:
     return Audit(suite=suite.name, tasks=tasks, means=means, missing=missing)
 
 
-def audit_task(task: Task, parts: Sequence[Part]) -> TaskAudit:
+def audit_task(task: Task, parts: Sequence[TaskPart]) -> TaskAudit:
     """Accuracy of constant answers on these rows; with categories, the unweighted mean of theirs."""
     rows = [row for part in parts for row in part.rows]
     weights = [1.0 / (len(parts) * len(part.rows)) for part in parts for _ in part.rows]

@@ -45,7 +45,7 @@ DOCUMENTS = schema_of(
 """One row per document scored."""
 
 
-class Window(NamedTuple):
+class TextWindow(NamedTuple):
     """Some tokens of a document, and the preceding ones that the model sees."""
 
     context: Ids
@@ -71,13 +71,13 @@ class TextUnit:
         return self.texts.text
 
 
-def windows(ids: Ids, start: int, size: int) -> Iterator[Window]:
+def windows(ids: Ids, start: int, size: int) -> Iterator[TextWindow]:
     """Cut a document for a model that reads `size` tokens; `start` is the token before it."""
     whole = (start, *ids)
     for begin in range(0, len(ids), size):
         end = min(begin + size, len(ids))
         first = max(0, end - size) if begin else 0
-        yield Window(context=whole[first : begin + 1], predicted=ids[begin:end])
+        yield TextWindow(context=whole[first : begin + 1], predicted=ids[begin:end])
 
 
 def spans(documents: Sequence[str]) -> list[tuple[int, int]]:

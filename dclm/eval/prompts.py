@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dclm.core.errors import ConfigError, DataError
-from dclm.eval.data.load import Part
+from dclm.eval.data.load import TaskPart
 from dclm.eval.fewshot import FewShotDraw
 from dclm.eval.kinds.generation import max_new_tokens
 from dclm.eval.kinds.registry import kind_of
@@ -73,13 +73,13 @@ class Span(NamedTuple):
     last: int
 
 
-def count_rows(parts: Sequence[Part], limit: int | None) -> int:
+def count_rows(parts: Sequence[TaskPart], limit: int | None) -> int:
     """Number of rows that count when each part is cut to its first `limit`."""
     return sum(_counted(part, limit) for part in parts)
 
 
 def prompt_texts(
-    task: Task, parts: Sequence[Part], prefix_space: bool, limit: int | None = None, span: Span | None = None
+    task: Task, parts: Sequence[TaskPart], prefix_space: bool, limit: int | None = None, span: Span | None = None
 ) -> Iterator[PromptText]:
     """The prompts of a task's rows (the first `limit` of each part; among these, the ones in `span`), in order."""
     first, last = span or (0, sys.maxsize)
@@ -90,11 +90,11 @@ def prompt_texts(
         first, last = first - here, last - here
 
 
-def _counted(part: Part, limit: int | None) -> int:
+def _counted(part: TaskPart, limit: int | None) -> int:
     return len(part.rows) if limit is None else min(limit, len(part.rows))
 
 
-def _part_texts(task: Task, part: Part, prefix_space: bool, first: int, last: int) -> Iterator[PromptText]:
+def _part_texts(task: Task, part: TaskPart, prefix_space: bool, first: int, last: int) -> Iterator[PromptText]:
     draw, kind = FewShotDraw(len(part.rows), task.num_fewshot), kind_of(task)
     for index in range(last):
         others = draw.draw(index)
@@ -119,7 +119,7 @@ def _part_texts(task: Task, part: Part, prefix_space: bool, first: int, last: in
 
 def build_items(
     task: Task,
-    parts: Sequence[Part],
+    parts: Sequence[TaskPart],
     tokenizer: Tokenizer,
     max_seq_len: int,
     limit: int | None = None,
@@ -166,7 +166,7 @@ def _reference(context: Ids, answer: Ids, max_seq_len: int) -> tuple[Ids, Ids] |
     return (context[-room:], answer) if answer and room > 0 and context else None
 
 
-def generation_room(task: Task, parts: Sequence[Part], tokenizer: Tokenizer, max_seq_len: int) -> int:
+def generation_room(task: Task, parts: Sequence[TaskPart], tokenizer: Tokenizer, max_seq_len: int) -> int:
     """Maximum number of tokens of a prompt, so that the longest answer fits into the window after it.
 
     Raises: ConfigError if no room is left for a prompt.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from dclm.assets import Asset, LocalFile, fetch_asset
-from dclm.assets.sources import Source, Transform
+from dclm.assets.sources import AssetSource, Transform
 from dclm.core.config import Positive, build, load_yaml, suggest
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.names import is_name
@@ -107,7 +107,7 @@ def read_documents(texts: TextSet) -> list[str]:
 def _asset(texts: TextSet) -> Asset:
     data = texts.data
     transforms: dict[Form, Transform] = {"jsonl": rows_of_jsonl, "wikitext": rows_of_wikitext}
-    source: Source
+    source: AssetSource
     if data.form == "generated":
         source = Articles(name=texts.text)
     else:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dclm.model.config import ModelConfig
 
 
-class Window(NamedTuple):
+class PassWindow(NamedTuple):
     """Positions of the tokens of one forward pass, and what each of them sees."""
 
     positions: Tensor
@@ -103,13 +103,13 @@ class KVCache:
             start = end
         return KVCache(keys, values, valid, torch.cat([part.lengths for part in parts]), filled)
 
-    def window(self, num_new: int, lengths: Tensor | None) -> Window:
+    def window(self, num_new: int, lengths: Tensor | None) -> PassWindow:
         """Positions and mask of the next `num_new` tokens, of which row b has `lengths[b]` real ones (None: all)."""
         assert self.filled + num_new <= self.capacity, f"a cache for {self.capacity} tokens is full"
         steps = torch.arange(num_new, device=self.lengths.device)
         positions = self.lengths[:, None] + steps
         if self.filled == 0:  # padding is on the right: causal attention never sees it
-            return Window(positions, None)
+            return PassWindow(positions, None)
         causal = steps[:, None] >= steps
         if lengths is None:
             new = causal.expand(len(self.lengths), -1, -1)
@@ -117,7 +117,7 @@ class KVCache:
             itself = steps[:, None] == steps
             new = (causal & (steps < lengths[:, None])[:, None, :]) | itself
         old = self.valid[:, None, : self.filled].expand(-1, num_new, -1)
-        return Window(positions, torch.cat((old, new), dim=2)[:, None])
+        return PassWindow(positions, torch.cat((old, new), dim=2)[:, None])
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store the new tokens' [B, H, T, D] of one layer; returns all keys and values so far, [B, H, filled + T,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from dclm.model.cache import KVCache, Window
+from dclm.model.cache import KVCache, PassWindow
 from dclm.model.config import NORM_EPS, ROTARY_BASE, ModelConfig
 from dclm.model.interface import Batching, Cache
 
@@ -190,7 +190,7 @@ class Transformer(nn.Module):
         """
         assert cache is None or isinstance(cache, KVCache)
         if cache is None:
-            window = Window(torch.arange(tokens.shape[1], device=tokens.device), None)
+            window = PassWindow(torch.arange(tokens.shape[1], device=tokens.device), None)
         else:
             window = cache.window(tokens.shape[1], lengths)
         hidden = self._blocks(tokens, window, cache)
@@ -200,9 +200,9 @@ class Transformer(nn.Module):
 
     def forward_packed(self, tokens: Tensor, positions: Tensor, seen: Tensor) -> Tensor:
         """See `dclm.model.interface.LanguageModel`."""
-        return self._blocks(tokens, Window(positions, seen[:, None]), None)
+        return self._blocks(tokens, PassWindow(positions, seen[:, None]), None)
 
-    def _blocks(self, tokens: Tensor, window: Window, cache: KVCache | None) -> Tensor:
+    def _blocks(self, tokens: Tensor, window: PassWindow, cache: KVCache | None) -> Tensor:
         x = self.tok_embeddings(tokens)
         if self.compute_dtype is not None:
             x = x.to(self.compute_dtype)

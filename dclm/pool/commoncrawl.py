@@ -139,7 +139,7 @@ class CommonCrawl:
         return tuple(sorted(files, key=lambda file: file.name))
 
 
-class Block(NamedTuple):
+class IndexBlock(NamedTuple):
     """A line of cluster.idx: the location of about 3,000 lines of the index, stored as one gzip member."""
 
     key: bytes
@@ -156,12 +156,12 @@ class Capture(NamedTuple):
     length: int
 
 
-def find_blocks(cluster_url: str, pattern: Pattern) -> Iterator[Block]:
+def find_blocks(cluster_url: str, pattern: Pattern) -> Iterator[IndexBlock]:
     """The blocks of a ZipNum index that may contain keys of the pattern, found by bisection with range requests."""
     file = HttpFile(cluster_url)
     try:
         start = _bisect(file, pattern.start)
-        before: Block | None = None
+        before: IndexBlock | None = None
         for line in _lines(file, start):
             block = _block(line, cluster_url)
             if block.key >= pattern.start and before is not None:
@@ -203,15 +203,15 @@ def _lines(file: HttpFile, offset: int) -> Iterator[bytes]:
         yield held
 
 
-def _block(line: bytes, url: str) -> Block:
+def _block(line: bytes, url: str) -> IndexBlock:
     try:
         key, file, offset, length, *_ = line.split(b"\t")
-        return Block(key, file.decode("ascii"), int(offset), int(length))
+        return IndexBlock(key, file.decode("ascii"), int(offset), int(length))
     except ValueError:
         raise DataError(url, f"found the line {line[:100]!r}, allowed: key, file, offset, length, number") from None
 
 
-def _matches(url: str, block: Block, pattern: Pattern) -> Iterator[Capture]:
+def _matches(url: str, block: IndexBlock, pattern: Pattern) -> Iterator[Capture]:
     """The successful captures of a block that match the pattern (robots.txt and error pages are in other files)."""
     packed = fetch(url, block.offset, block.length)
     try:

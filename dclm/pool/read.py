@@ -17,7 +17,7 @@ from dclm.pool.archives.http import parse_response
 from dclm.pool.archives.warc_part import PartReader, Seam
 from dclm.pool.files import ARC, PACKED, InputFile
 from dclm.pool.packing import detect, pieces
-from dclm.pool.rows import Record, Row, RowKind, to_batches
+from dclm.pool.rows import ArchiveRecord, Row, RowKind, to_batches
 from dclm.pool.streams import open_stream, read_range
 from dclm.pool.texts import delimited, jsonl, parquet
 
@@ -135,7 +135,7 @@ def _warc_rows(file: InputFile, tally: Tally) -> Iterator[Row]:
 _ROWS: dict[str, RowKind] = {"response": "page", "resource": "page", "conversion": "document"}
 
 
-def _records(file: InputFile, tally: Tally) -> Iterator[Record]:
+def _records(file: InputFile, tally: Tally) -> Iterator[ArchiveRecord]:
     """The records of the file, of a part of it, or of its ranges, each of which is an archive at an offset."""
     damage = tally.damage
     if file.part is not None:
@@ -160,7 +160,7 @@ def _records(file: InputFile, tally: Tally) -> Iterator[Record]:
         damage.extend(f"bytes {part.offset}+{part.length}: {what}" for what in found)
 
 
-def _row(record: Record, source: str, partial: dict[str, int]) -> Row:
+def _row(record: ArchiveRecord, source: str, partial: dict[str, int]) -> Row:
     name = _ID.sub("", record.id) if record.id else None
     url = record.url.strip("<>") if record.url else None
     kind = _ROWS[record.type]

@@ -40,7 +40,7 @@ class Row(NamedTuple):
     """For a page, the fields of its HTTP header about its use, as lines."""
 
 
-class Record(NamedTuple):
+class ArchiveRecord(NamedTuple):
     """One record of an archive. `block` is None for types that are not read, and if there is a `problem`."""
 
     offset: int

@@ -20,7 +20,7 @@ from dclm.documents.overlaps import COUNTS, Overlaps, count_overlaps, read_overl
 from dclm.pool.files import InputFile, list_files
 from dclm.recipe.layout import Layout
 from dclm.recipe.recipe import DedupAcross, Recipe
-from dclm.tokens.documents import Part
+from dclm.tokens.documents import SourcePart
 
 NAME = "across"
 ROLE = "documents "
@@ -96,7 +96,7 @@ def overlap_lines(overlaps: Overlaps) -> list[str]:
     return lines
 
 
-def training_documents(layout: Layout, names: Sequence[str]) -> list[str | Part]:
+def training_documents(layout: Layout, names: Sequence[str]) -> list[str | SourcePart]:
     """What tokens are made from, for each of the sources: its documents, or what OUT/across kept of them."""
     if layout.loaded.recipe.dedup_across is None:
         return [layout.documents(name) for name in names]
@@ -107,7 +107,7 @@ def training_documents(layout: Layout, names: Sequence[str]) -> list[str | Part]
     parts = {
         name: tuple(itertools.islice(paths, number)) for name, number in zip(found.sources, found.files, strict=True)
     }
-    return [Part(layout.across, name, parts[name]) for name in names]
+    return [SourcePart(layout.across, name, parts[name]) for name in names]
 
 
 def _documents(record: Record) -> list[str]:

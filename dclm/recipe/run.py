@@ -46,7 +46,7 @@ from dclm.recipe.result_scores import (
     training_summary,
     verified_records,
 )
-from dclm.tokens.documents import DocumentSource, Part, files_of_texts
+from dclm.tokens.documents import DocumentSource, SourcePart, files_of_texts
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.train.distributed.launch import launch
 from dclm.train.distributed.launch_ray import cluster_has_gpus, launch_ray
@@ -184,7 +184,9 @@ class Run:
             self.options.say(f"held-out tokens: {counts_of(held_out, TokensCounts).tokens:,}")
         return self.layout.tokens
 
-    def _tokenize(self, inputs: Sequence[str | Part | DocumentSource], out: str, config: TokenizeConfig) -> Record:
+    def _tokenize(
+        self, inputs: Sequence[str | SourcePart | DocumentSource], out: str, config: TokenizeConfig
+    ) -> Record:
         name = self.recipe.tokenizer
         tokenizer = self.layout.path(name) if name.endswith(".json") else name
         return tokenize(

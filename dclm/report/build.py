@@ -32,7 +32,7 @@ _FILE = r"^(?P<file>.*)#[^#]*$"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Table:
+class GroupTable:
     """Groups of records by one key."""
 
     title: str
@@ -52,7 +52,7 @@ class Report:
     alarms: tuple[str, ...]
     cuts: tuple[Measured, ...]
     histograms: tuple[Histogram, ...]
-    tables: tuple[Table, ...]
+    tables: tuple[GroupTable, ...]
     kept: tuple[Sample, ...]
     dropped: Mapping[int, Sequence[Sample]]
     passed: Mapping[int, Sequence[Passed]]
@@ -109,7 +109,7 @@ def _values(rows: Rows, name: str) -> Column:
 _HEADINGS = {"read": "most frequent", "kept": "most kept", "lost": "most lost"}
 
 
-def _table(title: str, groups: Groups, orders: Sequence[str]) -> Table:
+def _table(title: str, groups: Groups, orders: Sequence[str]) -> GroupTable:
     table = groups.table()
     lists = {_HEADINGS[order]: top(table, order, TOP) for order in orders}
-    return Table(title=title, undercount=groups.undercount, distinct=len(table), lists=lists)
+    return GroupTable(title=title, undercount=groups.undercount, distinct=len(table), lists=lists)

@@ -37,7 +37,7 @@ _STEP = 0.05  # step between thresholds
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Threshold:
+class ThresholdEffect:
     """The effect of another threshold."""
 
     threshold: float
@@ -67,7 +67,7 @@ class DuplicateReport:
     sources: Sequence[str]
     overlaps: npt.NDArray[np.int64]
     """[source of the dropped document, source of the kept one]: number of documents."""
-    thresholds: Sequence[Threshold]
+    thresholds: Sequence[ThresholdEffect]
     """Empty if the step kept no pairs (`pairs_from`)."""
 
     def to_json(self) -> dict[str, object]:
@@ -242,7 +242,7 @@ def _first_part(source: str) -> str:
     return folder if slash else folder.partition(".")[0]
 
 
-def _thresholds(path: Path, config: Mapping[str, Any], dropped: int) -> list[Threshold]:
+def _thresholds(path: Path, config: Mapping[str, Any], dropped: int) -> list[ThresholdEffect]:
     """Documents dropped by thresholds from that of the kept pairs upward; exact copies are always dropped."""
     if not path.exists():
         return []
@@ -253,4 +253,4 @@ def _thresholds(path: Path, config: Mapping[str, Any], dropped: int) -> list[Thr
         tables = [pa.Table.from_batches([batch]) for batch in file.iter_batches()]
     counts = dropped_at(tables, levels)
     copies = dropped - counts[levels.index(now)]
-    return [Threshold(threshold=t, dropped=c + copies) for t, c in zip(levels, counts, strict=True)]
+    return [ThresholdEffect(threshold=t, dropped=c + copies) for t, c in zip(levels, counts, strict=True)]

@@ -13,7 +13,7 @@ from dclm.documents.overlaps import read_overlaps
 from dclm.report.duplicates import BINS, DuplicateReport
 from dclm.report.overlaps import render_overlaps
 from dclm.report.page import panel, render, tiles
-from dclm.report.pictures.svg import Part, bar
+from dclm.report.pictures.svg import BarPart, bar
 
 MAX_WORDS = 1000
 """Number of words of each text to compare: the time grows quadratically."""
@@ -63,7 +63,7 @@ def _rows(head: Sequence[str], rows: Sequence[tuple[str, Sequence[str], str]]) -
 def _sizes(report: DuplicateReport) -> str:
     most = max((documents for _, documents in report.sizes.values()), default=0)
     rows = [
-        (size, (f"{clusters:,}", f"{documents:,}"), bar((Part("cut", documents),), most))
+        (size, (f"{clusters:,}", f"{documents:,}"), bar((BarPart("cut", documents),), most))
         for size, (clusters, documents) in report.sizes.items()
     ]
     return _rows(("documents in the cluster", "clusters", "documents"), rows)
@@ -75,7 +75,7 @@ def _similarities(report: DuplicateReport) -> str:
         return _none("The step computed no similarities.")
     first = next(i for i, count in enumerate(report.similarities) if count)
     rows = [
-        (f"{place / BINS:.2f}–{(place + 1) / BINS:.2f}", (f"{count:,}",), bar((Part("cut", count),), most))
+        (f"{place / BINS:.2f}–{(place + 1) / BINS:.2f}", (f"{count:,}",), bar((BarPart("cut", count),), most))
         for place, count in enumerate(report.similarities)
         if place >= first
     ]
@@ -91,7 +91,7 @@ def _thresholds(report: DuplicateReport) -> str:
     rows = []
     for level in report.thresholds:
         now = " (now)" if level.threshold == report.cut else ""
-        rows.append((f"{level.threshold:g}{now}", (f"{level.dropped:,}",), bar((Part("cut", level.dropped),), most)))
+        rows.append((f"{level.threshold:g}{now}", (f"{level.dropped:,}",), bar((BarPart("cut", level.dropped),), most)))
     note = "Documents that other thresholds would drop, based on the pairs compared; candidates stay the same."
     return _none(note) + _rows(("threshold", "dropped"), rows)
 
@@ -112,7 +112,7 @@ def _domains(report: DuplicateReport) -> str:
         return _none("No document was dropped in favor of one from another domain.")
     most = report.domains[0][2]
     rows = [
-        (f"{span(gone)} → {span(stay)}", (f"{count:,}",), bar((Part("cut", count),), most))
+        (f"{span(gone)} → {span(stay)}", (f"{count:,}",), bar((BarPart("cut", count),), most))
         for gone, stay, count in report.domains
     ]
     return _rows(("dropped → kept", "documents"), rows)

@@ -11,13 +11,13 @@ from dclm.documents.artifact import StepRow
 from dclm.documents.overlaps import read_overlaps
 from dclm.documents.samples import Sample
 from dclm.report.alarms import RULES
-from dclm.report.build import Report, Table
+from dclm.report.build import GroupTable, Report
 from dclm.report.cuts import render_cuts
 from dclm.report.groups import Group
 from dclm.report.overlaps import render_overlaps
 from dclm.report.pictures.histogram import LENGTH, Histogram, totals
 from dclm.report.pictures.style import POLICY, STYLE
-from dclm.report.pictures.svg import Part, bar, draw_histogram, short, swatch
+from dclm.report.pictures.svg import BarPart, bar, draw_histogram, short, swatch
 from dclm.report.waterfall import render_waterfall
 
 EXCERPT = 500
@@ -126,7 +126,7 @@ def _figure(histogram: Histogram) -> str:
     return f'<figure><h3>{span(name)}</h3>{draw_histogram(histogram)}<p class="note">{escape(note)}</p></figure>'
 
 
-def _table(table: Table) -> str:
+def _table(table: GroupTable) -> str:
     if not any(table.lists.values()):
         return ""
     note = f"{table.distinct:,} different."
@@ -142,9 +142,9 @@ def _groups(groups: Sequence[Group]) -> str:
     rows = []
     for group in groups:
         parts = (
-            Part("kept", group.kept),
-            Part("cut", group.lost - group.rejected),
-            Part("reject", group.rejected),
+            BarPart("kept", group.kept),
+            BarPart("cut", group.lost - group.rejected),
+            BarPart("reject", group.rejected),
         )
         cells = "".join(f"<td>{number:,}</td>" for number in (group.read, group.kept))
         name = span(group.key if len(group.key) <= 80 else group.key[:79] + "…")

@@ -19,7 +19,7 @@ from dclm.documents.artifact import Artifact, numbers
 from dclm.documents.schema import DOCUMENT
 from dclm.select import trust
 from dclm.select.classifier.metrics import precision_recall, summarize
-from dclm.select.classifier.score import Judgement, read_labelled
+from dclm.select.classifier.score import ClassifierJudgment, read_labelled
 from dclm.select.groups import DOMAIN, SOURCE, group_names
 
 MOST = 200_000
@@ -167,7 +167,9 @@ def judge_column(
     return found
 
 
-def column_curve(root: Path | str, column: str, labels: Sequence[str], lower_is_better: bool = False) -> Judgement:
+def column_curve(
+    root: Path | str, column: str, labels: Sequence[str], lower_is_better: bool = False
+) -> ClassifierJudgment:
     """The curves of a column against labels; without calibration unless it has probabilities.
 
     Raises: like `judge_column`.
@@ -178,7 +180,7 @@ def column_curve(root: Path | str, column: str, labels: Sequence[str], lower_is_
     summary = summarize(scores, positive)
     if not trust.are_probabilities(scores):
         summary = {name: summary[name] for name in ("documents", "positives", "roc_auc", "average_precision")}
-    return Judgement(summary, precision_recall(scores, positive))
+    return ClassifierJudgment(summary, precision_recall(scores, positive))
 
 
 def _labeled(scored: Scored, values: Floats, labels: Sequence[str]) -> tuple[Floats, npt.NDArray[np.bool_]]:

@@ -6,7 +6,7 @@ from dclm.charts.escape import excerpt, span
 from dclm.charts.scroll import scrolled
 from dclm.documents.artifact import StepRow
 from dclm.report.build import Report
-from dclm.report.pictures.svg import Part, bar, short
+from dclm.report.pictures.svg import BarPart, bar, short
 
 _HEADS = (
     ("", ""), ("step", "text"), ("", ""), ("in", ""), ("dropped", ""), ("of these", ""), ("rejected", ""),
@@ -24,7 +24,7 @@ def render_waterfall(report: Report) -> str:
 
 
 def _row(step: StepRow, report: Report) -> str:
-    parts = (Part("kept", step.documents_out), Part("cut", step.dropped), Part("reject", step.rejected))
+    parts = (BarPart("kept", step.documents_out), BarPart("cut", step.dropped), BarPart("reject", step.rejected))
     share = f"{step.dropped / step.documents_in:.1%}" if step.dropped else ""
     tokens = "" if report.tokens is None else short(report.tokens.out[step.index])
     numbers = (

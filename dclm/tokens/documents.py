@@ -77,7 +77,7 @@ class DocumentSource:
     """Digest of the artifact's record; None for plain files, which the fingerprint describes in full."""
 
 
-class Part(NamedTuple):
+class SourcePart(NamedTuple):
     """Some of the files of a documents artifact, as an input of its own: one of several sources in the artifact."""
 
     address: str
@@ -87,12 +87,12 @@ class Part(NamedTuple):
     """Their paths in the artifact's record."""
 
 
-def find_documents(place: str | Path | Part, allow_missing: bool = False) -> DocumentSource:
+def find_documents(place: str | Path | SourcePart, allow_missing: bool = False) -> DocumentSource:
     """A documents artifact, a part of one, or the files of texts that `list_files` finds at a path or URL.
 
     Raises: DataError if there is nothing of this kind; IncompleteError if the artifact lacks parts.
     """
-    if isinstance(place, Part):
+    if isinstance(place, SourcePart):
         whole = find_documents(place.address, allow_missing)
         wanted = {join(place.address, path) for path in place.files}
         files = tuple(file for file in whole.files if file.address in wanted)

@@ -17,7 +17,7 @@ U = TypeVar("U", bound=Unit)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class TokenizeJob:
     """One call of `tokenize`: configuration, inputs and output paths."""
 
     config: TokenizeConfig

@@ -14,7 +14,7 @@ from dclm.core.errors import ConfigError
 from dclm.core.record import fingerprint
 from dclm.core.stages.journal import Outcome
 from dclm.core.stages.stage import unit_files
-from dclm.tokens.runs import GOLDEN, Keys, Run, row_keys, scrambled, write_index
+from dclm.tokens.runs import GOLDEN, Keys, SortedRun, row_keys, scrambled, write_index
 
 
 def shares(
@@ -89,7 +89,7 @@ class CopyUnit:
 
     fingerprint: str
     directory: str
-    run: Run
+    run: SortedRun
     times: int
     extra: int
     purpose: str
@@ -99,7 +99,7 @@ class CopyUnit:
 class Copies(NamedTuple):
     """The rows read of a source."""
 
-    whole: tuple[Run, ...]
+    whole: tuple[SortedRun, ...]
     """Runs that are read once, unchanged."""
     units: tuple[CopyUnit, ...]
     """Runs that are read in several copies or in part."""
@@ -107,7 +107,7 @@ class Copies(NamedTuple):
     """Number of rows that are read at least once."""
 
 
-def plan_copies(runs: Sequence[Run], take: int, *, source: int, seed: int, work: str, identity: str) -> Copies:
+def plan_copies(runs: Sequence[SortedRun], take: int, *, source: int, seed: int, work: str, identity: str) -> Copies:
     """Full passes over a source's runs, then a part of each run, so that exactly `take` rows result.
 
     A run's rows count as often in a pass as its `times` states. work, identity: prefixes of the addresses and
@@ -116,7 +116,7 @@ def plan_copies(runs: Sequence[Run], take: int, *, source: int, seed: int, work:
     available = sum(run.num_rows * run.times for run in runs)
     passes, rest = divmod(take, available) if available else (0, 0)
     parts = apportion([Fraction(run.num_rows * run.times) for run in runs], rest)
-    whole: list[Run] = []
+    whole: list[SortedRun] = []
     units: list[CopyUnit] = []
     distinct = 0
     for index, (run, part) in enumerate(zip(runs, parts, strict=True)):
@@ -168,10 +168,10 @@ def _copy_keys(first: Keys, times: Keys, copy: int) -> Keys:
         return first + np.uint64(copy) * step + jitter
 
 
-def copies_of(unit: CopyUnit) -> list[Run]:
+def copies_of(unit: CopyUnit) -> list[SortedRun]:
     """The runs that a finished unit describes."""
     sizes = [unit.run.num_rows] * unit.times + [unit.extra] * (unit.extra > 0)
     return [
-        Run(path=f"{unit.directory}/{copy}", num_rows=size, of=unit.run.path, of_rows=unit.run.num_rows)
+        SortedRun(path=f"{unit.directory}/{copy}", num_rows=size, of=unit.run.path, of_rows=unit.run.num_rows)
         for copy, size in enumerate(sizes)
     ]

@@ -23,7 +23,7 @@ from dclm.core.stages.stage import unit_files
 from dclm.core.stores.store import local_file
 from dclm.tokens.documents import Column, InputText, read_documents, read_values
 from dclm.tokens.repeats import DocumentRepeats, copies
-from dclm.tokens.runs import Rows, Run, row_keys, write_run
+from dclm.tokens.runs import Rows, SortedRun, row_keys, write_run
 from dclm.tokens.tokenizer import CHECKED_EVERY, Encoded, Encoder, encode, verify
 
 Packing = Literal["stream", "dclm"]
@@ -78,7 +78,7 @@ class Tail:
 class Packed:
     """The outcome of one shard."""
 
-    runs: tuple[Run, ...] = ()
+    runs: tuple[SortedRun, ...] = ()
     tails: tuple[Tail, ...] = ()
     documents: int = 0
     """Documents that are read at least once."""
@@ -104,7 +104,7 @@ def pack_shard(unit: PackUnit) -> Outcome:
 def packed_by(directory: str, outcome: Outcome) -> Packed:
     """The output of a unit, with the addresses of its runs."""
     data = dict(cast(Mapping[str, Any], outcome["packed"]))
-    data["runs"] = tuple(Run(**run | {"path": f"{directory}/{run['path']}"}) for run in data["runs"])
+    data["runs"] = tuple(SortedRun(**run | {"path": f"{directory}/{run['path']}"}) for run in data["runs"])
     data["tails"] = tuple(Tail(**tail | {"path": f"{directory}/{tail['path']}"}) for tail in data["tails"])
     return Packed(**data)
 
@@ -163,7 +163,7 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
             streams[number].append(_framed(chosen, unit.bos_id, unit.eot_id).astype(unit.dtype))
         while sum(stream.writer.held for stream in streams.values()) > max_rows(unit.row_len, unit.dtype):
             max(streams.values(), key=lambda stream: stream.writer.held).writer.flush()
-    runs: list[Run] = []
+    runs: list[SortedRun] = []
     tails: list[Tail] = []
     for number, stream in sorted(streams.items()):
         padding += stream.pad() if unit.packing == "dclm" else 0
@@ -231,7 +231,7 @@ class RunWriter:
         self._blocks: list[Rows] = []
         self.held = 0
         self._written = 0
-        self._runs: list[Run] = []
+        self._runs: list[SortedRun] = []
 
     def append(self, stream: Rows) -> Rows:
         """Take the complete rows at the start of `stream`; returns the rest, shorter than a row."""
@@ -243,7 +243,7 @@ class RunWriter:
             self.held += len(block)
         return stream[whole * self._row_len :].copy()
 
-    def close(self) -> tuple[Run, ...]:
+    def close(self) -> tuple[SortedRun, ...]:
         """Write the held rows; returns all runs, with paths relative to the folder."""
         if self.held:
             self.flush()
@@ -255,7 +255,7 @@ class RunWriter:
         name = f"{self._path.name}-{len(self._runs):04d}"
         keys = row_keys(self._seed, self._purpose, self._written, len(rows))
         write_run(self._path.with_name(name), keys, rows, self._dtype)
-        self._runs.append(Run(path=name, num_rows=len(rows), times=self._times))
+        self._runs.append(SortedRun(path=name, num_rows=len(rows), times=self._times))
         self._written += len(rows)
         self._blocks, self.held = [], 0
 

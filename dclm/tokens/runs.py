@@ -28,7 +28,7 @@ _PIECE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class SortedRun:
     """Rows in the order of their keys: two files, or an index of rows that another run holds."""
 
     path: str
@@ -58,7 +58,7 @@ class Run:
             own: Rows = self.rows(row_len, dtype)[places]
             return own
         order = np.memmap(local_file(f"{self.path}.order"), dtype="<u4", mode="r", shape=(self.num_rows,))
-        chosen: Rows = Run(path=self.of, num_rows=self.of_rows).rows(row_len, dtype)[order[places]]
+        chosen: Rows = SortedRun(path=self.of, num_rows=self.of_rows).rows(row_len, dtype)[order[places]]
         return chosen
 
 
@@ -98,7 +98,7 @@ def write_index(path: Path, keys: Keys, places: npt.NDArray[np.int64]) -> None:
     places[order].astype("<u4").tofile(f"{path}.order")
 
 
-def count_bins(runs: Sequence[Run]) -> npt.NDArray[np.int64]:
+def count_bins(runs: Sequence[SortedRun]) -> npt.NDArray[np.int64]:
     """For each value of the highest 16 bits, the number of keys of all runs."""
     counts = np.zeros(NUM_BINS, dtype=np.int64)
     for run in runs:

@@ -20,7 +20,7 @@ from dclm.core.record import fingerprint
 from dclm.core.stages.journal import Outcome
 from dclm.core.stages.stage import unit_files
 from dclm.tokens.curriculum import Turns, stretches
-from dclm.tokens.runs import Rows, Run, count_bins
+from dclm.tokens.runs import Rows, SortedRun, count_bins
 
 GROUP_BYTES = 128 << 20
 """Bytes of rows that one unit of the merge writes. Does not affect the output."""
@@ -61,7 +61,7 @@ class MergeUnit:
     fingerprint: str
     directory: str
     """Address of the artifact."""
-    sources: tuple[tuple[Run, ...], ...]
+    sources: tuple[tuple[SortedRun, ...], ...]
     stretches: tuple[Stretch, ...]
     first: int
     count: int
@@ -73,7 +73,7 @@ class MergeUnit:
 class _Ranges:
     """Finds rows in a source's order by their number."""
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[SortedRun]) -> None:
         self._counts = count_bins(runs)
         self._ends = np.cumsum(self._counts)
 
@@ -85,7 +85,7 @@ class _Ranges:
 
 
 def plan_merge(
-    sources: Sequence[Sequence[Run]],
+    sources: Sequence[Sequence[SortedRun]],
     phases: Sequence[Sequence[int]],
     *,
     rows_per_shard: int,
@@ -137,7 +137,7 @@ def plan_merge(
 class _Part(NamedTuple):
     """Consecutive rows of a run."""
 
-    run: Run
+    run: SortedRun
     first: int
     places: npt.NDArray[np.int64]
     """Where each of them goes among the unit's rows, increasing."""
@@ -186,7 +186,7 @@ def _parts(unit: MergeUnit) -> list[_Part]:
     return parts
 
 
-def _placed(runs: Sequence[Run], piece: Piece, places: npt.NDArray[np.int64]) -> Iterator[_Part]:
+def _placed(runs: Sequence[SortedRun], piece: Piece, places: npt.NDArray[np.int64]) -> Iterator[_Part]:
     """The rows of a piece, which go to these places: by key, and for equal keys by run and position in it."""
     bounds = []
     for run in runs:

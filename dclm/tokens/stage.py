@@ -19,12 +19,12 @@ from dclm.core.stores.store import join
 from dclm.tokens.account import SourceRows, token_account
 from dclm.tokens.config import TokenizeConfig
 from dclm.tokens.curriculum import phase_rows
-from dclm.tokens.documents import DocumentSource, Part, find_documents
-from dclm.tokens.job import Job
+from dclm.tokens.documents import DocumentSource, SourcePart, find_documents
+from dclm.tokens.job import TokenizeJob
 from dclm.tokens.manifest import write_manifest
 from dclm.tokens.mixture import copies_of, plan_copies, write_copies
 from dclm.tokens.pack import CountUnit, Packed, PackUnit, TailsUnit, count_shard, pack_shard, pack_tails, packed_by
-from dclm.tokens.runs import Run
+from dclm.tokens.runs import SortedRun
 from dclm.tokens.shuffle import merge, plan_merge
 from dclm.tokens.tokenizer import Encoder, choose_encoder, copy_tokenizer, open_tokenizer
 
@@ -34,7 +34,7 @@ VERSION = 3
 
 
 def tokenize(
-    documents: Sequence[Path | str | Part | DocumentSource],
+    documents: Sequence[Path | str | SourcePart | DocumentSource],
     out: Path | str,
     *,
     tokenizer: str = "gpt-neox-20b",
@@ -61,14 +61,14 @@ def tokenize(
         given if isinstance(given, DocumentSource) else find_documents(given, allow_missing) for given in documents
     )
     inputs = {f"source {i}": source.fingerprint for i, source in enumerate(sources)}
-    parts = {f"source {i}": list(part.files) for i, part in enumerate(documents) if isinstance(part, Part)}
+    parts = {f"source {i}": list(part.files) for i, part in enumerate(documents) if isinstance(part, SourcePart)}
     identity = fingerprint(
         {"stage": "tokenize", "version": VERSION, "config": config, "tokenizer": file.sha256, "inputs": inputs}
         | ({"parts": parts} if parts else {})
     )
 
     def make(space: Workspace) -> Record:
-        job = Job(
+        job = TokenizeJob(
             config=config,
             tokenizer=file,
             encoder=choose_encoder(file.path, encoder),
@@ -108,18 +108,18 @@ def tokenize(
     )
 
 
-def _places(given: Path | str | Part | DocumentSource) -> list[Path | str]:
+def _places(given: Path | str | SourcePart | DocumentSource) -> list[Path | str]:
     """The address of an input."""
     if isinstance(given, DocumentSource):
         return [file.address for file in given.files]
-    return [given.address if isinstance(given, Part) else given]
+    return [given.address if isinstance(given, SourcePart) else given]
 
 
 def _cpu_seconds(space: Workspace) -> float:
     return round(sum(float(str(outcome["cpu_seconds"])) for outcome in space.used.values()), 3)
 
 
-def _sums_before(job: Job) -> list[list[int]]:
+def _sums_before(job: TokenizeJob) -> list[list[int]]:
     """For each shard of each source, the sum of the counts of the source's documents before it."""
     repeats = job.config.repeats
     if repeats is None:
@@ -142,7 +142,7 @@ def _sums_before(job: Job) -> list[list[int]]:
     return [[0, *itertools.accumulate(next(sums) for _ in source.files)] for source in job.sources]
 
 
-def _pack_all(job: Job) -> list[list[Packed]]:
+def _pack_all(job: TokenizeJob) -> list[list[Packed]]:
     """Packed shards of each source; with packing `stream` the last entries contain the rows made from the tails."""
     before = _sums_before(job)
     units = [
@@ -195,12 +195,12 @@ def _pack_all(job: Job) -> list[list[Packed]]:
 class _Mixed(NamedTuple):
     """Input of the shuffle."""
 
-    sources: list[list[Run]]
+    sources: list[list[SortedRun]]
     phases: list[tuple[int, ...]]
     account: TokensCounts
 
 
-def _mix(job: Job, packed: list[list[Packed]]) -> _Mixed:
+def _mix(job: TokenizeJob, packed: list[list[Packed]]) -> _Mixed:
     """The runs of each source, the rows of each source in each phase, and the token account."""
     config = job.config
     runs = [[run for p in source for run in p.runs] for source in packed]
@@ -227,7 +227,7 @@ def _mix(job: Job, packed: list[list[Packed]]) -> _Mixed:
     return _Mixed(chosen, phases, account)
 
 
-def _shuffle(job: Job, mixed: _Mixed) -> list[FileEntry]:
+def _shuffle(job: TokenizeJob, mixed: _Mixed) -> list[FileEntry]:
     units = plan_merge(
         mixed.sources,
         mixed.phases,
@@ -249,7 +249,7 @@ def _rows(outcome: Outcome) -> Mapping[str, int]:
     return cast(Mapping[str, int], outcome["rows"])
 
 
-def _describe(job: Job, tokenizer: str) -> dict[str, object]:
+def _describe(job: TokenizeJob, tokenizer: str) -> dict[str, object]:
     file, config = job.tokenizer, job.config
     return {
         "seq_len": config.seq_len,

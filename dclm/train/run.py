@@ -41,7 +41,7 @@ from dclm.train.output.checkpoint import (
 )
 from dclm.train.output.home import Home, open_home, shared_by
 from dclm.train.output.metrics import MetricsWriter, open_metrics
-from dclm.train.output.report import Plan, report
+from dclm.train.output.report import TrainPlan, report
 from dclm.train.output.trackers import open_trackers, require_trackers
 from dclm.train.scale import Scale, checked_standard, find_scale, with_tokens, with_vocabulary, with_weight_decay
 from dclm.train.start import StartWeights, last_moments
@@ -119,7 +119,7 @@ class _Run:
         if options.schedule != "cosine":
             config["schedule"] = options.schedule
         identity = fingerprint({"stage": "train", "version": VERSION, **config, "inputs": inputs})
-        self.plan = Plan(
+        self.plan = TrainPlan(
             scale=scale,
             seed=seed,
             epochs=options.epochs,

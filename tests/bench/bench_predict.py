@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 
 from dclm.science.predict import model
-from dclm.science.predict.records import Run, at_scale, centered, read_table, sampling_variances
+from dclm.science.predict.records import TrainedRun, at_scale, centered, read_table, sampling_variances
 
 SPLITS, NEW = 200, 10
 
@@ -25,7 +25,7 @@ def corpora(shared: Path) -> tuple[np.ndarray, np.ndarray]:
     """Mean task scores [corpora, tasks] and sampling variances [tasks]."""
     published = read_table(shared / "results" / "evals.csv")
     tested = {run.corpus for scale in ("400m", "7b") for run in at_scale(published, scale)}
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, list[TrainedRun]] = {}
     for run in at_scale(read_table(shared / "results" / "dclm_model_database.csv"), "1b"):
         if run.corpus not in tested and run.design.tokens < 3e10:
             groups.setdefault(run.corpus, []).append(run)

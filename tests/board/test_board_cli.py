@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dclm.board.result import Result, read_result, write_result
-from dclm.board.serving.store import Store
+from dclm.board.serving.store import ResultStore
 from dclm.cli.main import main
 
 MakeResult = Callable[..., Result]
@@ -122,7 +122,7 @@ def test_tokens_removal_and_audit(capsys: Capture, tmp_path: Path, make: MakeRes
     assert len(token.strip()) > 30
     assert run(capsys, "board", "token", "add", "ann", "--db", database)[0] == 2
     assert run(capsys, "board", "token", "add", "a b", "--db", database)[0] == 2
-    Store(database).add(make(), "ann")
+    ResultStore(database).add(make(), "ann")
     assert run(capsys, "board", "remove", make().id, "--from", database, "--reason", "a test")[0] == 0
     assert run(capsys, "board", "remove", make().id, "--from", database, "--reason", "a test")[0] == 3
     assert run(capsys, "board", "remove", make().id, "--from", tmp_path, "--reason", "a test")[0] == 2

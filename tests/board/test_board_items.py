@@ -27,7 +27,7 @@ from dclm.board.result import (
 )
 from dclm.board.serving.rescore import rescore, rescore_here
 from dclm.board.serving.server import make_app
-from dclm.board.serving.store import Store
+from dclm.board.serving.store import ResultStore
 from dclm.board.serving.submitters import Submitters
 from dclm.board.upload import upload
 from dclm.board.validate import validate
@@ -164,7 +164,7 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 def test_who_sent_a_result_can_send_its_items_and_nobody_else(
     client: TestClient, tmp_path: Path, result: Result, items: tuple[Path, str]
 ) -> None:
-    submitters = Submitters(Store(tmp_path / "board.db"))
+    submitters = Submitters(ResultStore(tmp_path / "board.db"))
     ann, bob = ({"Authorization": f"Bearer {submitters.create(name)}"} for name in ("ann", "bob"))
     assert client.post("/api/results", content=json.dumps(result.to_json()), headers=ann).status_code == 201
     place, data = f"/api/results/{result.id}/items", items[0].read_bytes()

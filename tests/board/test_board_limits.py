@@ -21,7 +21,7 @@ from dclm.board.result import Result
 from dclm.board.serving import limits
 from dclm.board.serving.limits import GuardedProtocol, configure
 from dclm.board.serving.server import make_app
-from dclm.board.serving.store import FullError, Store
+from dclm.board.serving.store import FullError, ResultStore
 from dclm.board.serving.submitters import Submitters
 
 MakeResult = Callable[..., Result]
@@ -124,7 +124,7 @@ def test_a_server_closes_no_handler_that_the_process_logs_to() -> None:
 def full_board(tmp_path: Path, make: MakeResult) -> Path:
     """A database of 1,000 entries."""
     path = tmp_path / "board.db"
-    Store(path)
+    ResultStore(path)
     model = make(scale="411m_1x")
     with sqlite3.connect(path) as connection:
         for i in range(1000):
@@ -168,7 +168,7 @@ def test_pages_that_there_are_not_are_refused(tmp_path: Path, query: str) -> Non
 
 
 def test_one_broken_entry_hides_no_other_and_can_be_removed(tmp_path: Path, make: MakeResult) -> None:
-    store = Store(tmp_path / "board.db")
+    store = ResultStore(tmp_path / "board.db")
     store.add(make())
     with sqlite3.connect(tmp_path / "board.db") as connection:
         connection.execute("INSERT INTO results (id, body) VALUES ('bad', ?)", ('{"name": "\\ud800"}',))
@@ -192,7 +192,7 @@ def test_a_full_disk_is_507_and_nothing_is_half_there(tmp_path: Path, make: Make
         assert set(codes) == {201, 507}
         assert client.get("/api/results").json()["total"] == codes.count(201)
     with pytest.raises(FullError):
-        Store(tmp_path / "board.db", 120_000).add(make(name="another"))
+        ResultStore(tmp_path / "board.db", 120_000).add(make(name="another"))
 
 
 def test_a_disk_that_is_full_for_everybody_is_507(
@@ -202,13 +202,13 @@ def test_a_disk_that_is_full_for_everybody_is_507(
         raise OSError(28, "No space left on device")
 
     with TestClient(make_app(tmp_path / "board.db", TOKEN)) as client:
-        monkeypatch.setattr(Store, "add", fail)
+        monkeypatch.setattr(ResultStore, "add", fail)
         answer = client.post("/api/results", content=json.dumps(make().to_json()), headers=BEARER)
     assert answer.status_code == 507
 
 
 def test_each_submitter_has_a_token_that_can_be_revoked(tmp_path: Path, make: MakeResult) -> None:
-    submitters = Submitters(Store(tmp_path / "board.db"))
+    submitters = Submitters(ResultStore(tmp_path / "board.db"))
     tokens = {name: submitters.create(name) for name in ("ann", "bob")}
     headers = {name: {"Authorization": f"Bearer {token}"} for name, token in tokens.items()}
     result = make()
@@ -235,7 +235,7 @@ def test_an_early_board_is_brought_up_to_date(tmp_path: Path, make: MakeResult) 
             " received TEXT NOT NULL DEFAULT 'then', body TEXT NOT NULL) STRICT"
         )
         connection.execute("INSERT INTO results (id, body) VALUES (?, ?)", (make().id, json.dumps(make().to_json())))
-    store = Store(tmp_path / "board.db")
+    store = ResultStore(tmp_path / "board.db")
     assert [e.id for e in store.entries()[0]] == [make().id]
     store.add(make(name="another"))
     assert len(store.all()) == 2

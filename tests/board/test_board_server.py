@@ -20,7 +20,7 @@ from dclm.board.fetch import fetch_results
 from dclm.board.result import Result, write_result
 from dclm.board.serving.limits import configure
 from dclm.board.serving.server import make_app
-from dclm.board.serving.store import Store
+from dclm.board.serving.store import ResultStore
 from dclm.board.upload import upload
 from dclm.core.errors import ConfigError, DataError
 
@@ -134,7 +134,7 @@ def test_every_answer_forbids_what_it_does_not_need(client: TestClient) -> None:
 
 
 def test_many_at_once_lose_nothing(tmp_path: Path, make: MakeResult) -> None:
-    store = Store(tmp_path / "board.db")
+    store = ResultStore(tmp_path / "board.db")
     results = [make(name=f"run {i}") for i in range(12)]
     with ThreadPoolExecutor(6) as threads:
         created = [stored.created for stored in threads.map(store.add, results * 2)]
@@ -145,7 +145,7 @@ def test_many_at_once_lose_nothing(tmp_path: Path, make: MakeResult) -> None:
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "board.db").write_text("this is a diary, and quite long enough to be read as one " * 50)
     with pytest.raises(DataError, match="not a board's database"):
-        Store(tmp_path / "board.db")
+        ResultStore(tmp_path / "board.db")
 
 
 def test_upload_over_http_and_back(

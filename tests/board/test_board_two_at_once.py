@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dclm.board.fetch import fetch_results
 from dclm.board.result import read_result, write_result
-from dclm.board.serving.store import Store
+from dclm.board.serving.store import ResultStore
 from dclm.board.upload import upload
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def send(path: str, board: str) -> None:
 
 
 def keep(path: str, database: str) -> None:
-    Store(Path(database)).add(read_result(path))
+    ResultStore(Path(database)).add(read_result(path))
 
 
 def test_uploads_at_once_are_all_there_once(make: MakeResult, tmp_path: Path) -> None:
@@ -36,4 +36,4 @@ def test_uploads_at_once_are_all_there_once(make: MakeResult, tmp_path: Path) ->
         list(pool.map(keep, files * 3, [str(database)] * 12))
     assert sorted(result.name for result in fetch_results(str(board))) == names
     assert sorted(path.suffix for path in board.iterdir()) == [".json"] * 4
-    assert sorted(result.name for result in Store(database).all()) == names
+    assert sorted(result.name for result in ResultStore(database).all()) == names

@@ -184,7 +184,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stubs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand-ins for the network, clusters, servers and hours of training."""
     give: Callable[[Any], Callable[..., Any]] = lambda value: lambda *_, **__: value  # noqa: E731
-    job = jobs.Job("1", "RUNNING", None, None, "dclm run")
+    job = jobs.ClusterJob("1", "RUNNING", None, None, "dclm run")
     point = experiment_run.Point(
         recipe="r", scale="s", seed=1, parameters=2, tokens=3, bits_per_byte=1.5, train_loss=2.5, repeated=0.0,
         fingerprint="f",
@@ -218,7 +218,7 @@ def stubs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (jobs, "job_logs", give("a line\n")),
         (jobs, "stop_job", give(True)),
         (experiment_spec, "load_experiment", give(loaded)),
-        (experiment_run, "run_experiment", give(experiment_run.Outcome(points=(point,), overlaps={}))),
+        (experiment_run, "run_experiment", give(experiment_run.ExperimentOutcome(points=(point,), overlaps={}))),
         (experiment_report, "write_report", give("report.md")),
         (swarm, "load_swarm", give(loaded)),
         (proxies, "train_swarm", give({})),

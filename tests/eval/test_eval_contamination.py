@@ -20,7 +20,7 @@ from dclm.curate.stage import curate
 from dclm.curate.step import Context
 from dclm.dedup.substring.step import Substring
 from dclm.eval.contamination import contamination, item_texts
-from dclm.eval.data.load import Part
+from dclm.eval.data.load import TaskPart
 from dclm.eval.data.rows import Row
 from dclm.eval.run.unit import ITEMS
 from dclm.eval.suite import Suite, suite_of
@@ -39,7 +39,7 @@ ROWS = [long_row(0), long_row(1), long_row(2), {"query": "short", "choices": ["a
 @pytest.fixture
 def suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
     """One task with the rows above as its data."""
-    part = Part("", list(range(len(ROWS))), ROWS, ROWS)
+    part = TaskPart("", list(range(len(ROWS))), ROWS, ROWS)
     monkeypatch.setattr("dclm.eval.data.load.load_parts", lambda task: [part])
     return suite_of(("boolq",))
 

@@ -19,7 +19,7 @@ from dclm.core.stages.engine import SerialEngine
 from dclm.core.storage import sha256_file
 from dclm.recipe.recipe import load_recipe
 from dclm.recipe.run import Run, RunOptions
-from dclm.recipe.verify.findings import Report
+from dclm.recipe.verify.findings import VerifyReport
 from dclm.recipe.verify.run import verify
 
 BYTES = Path(__file__).resolve().parent.parent.parent / "recipes" / "experiments" / "bytes.json"
@@ -95,7 +95,7 @@ def _flip(content: bytes) -> bytes:
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
-def found(report: Report, kind: str) -> list[str]:
+def found(report: VerifyReport, kind: str) -> list[str]:
     return [f"{f.where}: {f.what}" for f in report.findings if f.kind == kind]
 
 

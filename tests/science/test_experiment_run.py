@@ -15,7 +15,7 @@ from dclm.core.stages.engine import SerialEngine
 from dclm.science.experiment.held_out import overlap, write_held_out
 from dclm.science.experiment.repeats import repeated_share
 from dclm.science.experiment.report import write_report
-from dclm.science.experiment.run import Outcome, Point, run_experiment
+from dclm.science.experiment.run import ExperimentOutcome, Point, run_experiment
 from dclm.science.experiment.spec import Cell, Experiment, HeldOut, load_experiment
 from dclm.tokens.stage import TokenizeConfig, tokenize
 from dclm.tokens.tokenizer import decode, encode
@@ -63,7 +63,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path) -> Outcome:
+def run(folder: Path) -> ExperimentOutcome:
     return run_experiment(load_experiment(folder / "e.yaml"), folder / "out", SerialEngine())
 
 
@@ -127,7 +127,7 @@ def test_recipes_are_compared_with_a_baseline_and_with_published_results(tmp_pat
         held_out=HeldOut(path="-", documents=1), published_as="CORE",
         published={"none": 0.28, "good": 0.3, "bad": 0.26},
     )  # fmt: skip
-    report = write_report(experiment, Outcome(points=tuple(points), overlaps={}), tmp_path)
+    report = write_report(experiment, ExperimentOutcome(points=tuple(points), overlaps={}), tmp_path)
     assert "| 95 % from | to | CORE |" in report
     assert report.count("| 0.3000 |\n") == 1
     assert report.count("| – |\n") == 1  # nothing is published about `unsure`

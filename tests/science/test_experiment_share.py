@@ -14,7 +14,7 @@ from dclm.core.errors import ConfigError
 from dclm.core.record import read_record
 from dclm.core.stages.engine import SerialEngine
 from dclm.science.experiment.report import write_report
-from dclm.science.experiment.run import Outcome, Point, run_experiment
+from dclm.science.experiment.run import ExperimentOutcome, Point, run_experiment
 from dclm.science.experiment.share import fit_share
 from dclm.science.experiment.spec import Experiment, HeldOut, load_experiment
 
@@ -87,7 +87,7 @@ def test_without_an_effect_nothing_is_decided_and_without_a_lowest_point_nothing
 
 
 def test_the_report_has_the_fit_and_its_picture(tmp_path: Path) -> None:
-    outcome = Outcome(points=tuple(planted(noise=0.003)), overlaps={})
+    outcome = ExperimentOutcome(points=tuple(planted(noise=0.003)), overlaps={})
     held_out = HeldOut(path="held.jsonl", documents=1)
     experiment = Experiment(name="cuts", recipes={"cut": "r.yaml"}, scales=("tiny",), seeds=(1,), held_out=held_out)
     report = write_report(experiment, outcome, tmp_path)

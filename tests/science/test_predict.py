@@ -18,13 +18,21 @@ from dclm.science.predict.design import design_effects, usual_design
 from dclm.science.predict.draw import draw_calibration
 from dclm.science.predict.forecast import forecast, run_spread
 from dclm.science.predict.model import fit_and_predict
-from dclm.science.predict.records import Design, Run, core_tasks, distinct, find_published, read_result, read_table
+from dclm.science.predict.records import (
+    Design,
+    TrainedRun,
+    core_tasks,
+    distinct,
+    find_published,
+    read_result,
+    read_table,
+)
 from dclm.science.predict.transfer import predict
 
 QUALITIES = [-0.06, -0.045, -0.03, -0.02, -0.01, 0.0, 0.01, 0.02, 0.035, 0.05]
 
 
-def made(path: Path, runs: list[MadeRun], noise: float = 0.02, seed: int = 0) -> list[Run]:
+def made(path: Path, runs: list[MadeRun], noise: float = 0.02, seed: int = 0) -> list[TrainedRun]:
     return read_table(write_table(path / "evals.csv", runs, noise, seed))
 
 

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 
 from dclm.core.errors import ConfigError
 from dclm.tokens.mixture import CopyUnit, apportion, copies_of, plan_copies, shares, write_copies
-from dclm.tokens.runs import Run, row_keys, write_run
+from dclm.tokens.runs import SortedRun, row_keys, write_run
 
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=1, max_size=6)
 
 
-def written(unit: CopyUnit) -> list[Run]:
+def written(unit: CopyUnit) -> list[SortedRun]:
     write_copies(unit)
     return copies_of(unit)
 
 
-def rows_of(run: Run) -> list[int]:
+def rows_of(run: SortedRun) -> list[int]:
     return [int(row[0]) for row in run.select(np.arange(run.num_rows), 1, "uint16")]
 
 
@@ -82,7 +82,7 @@ def test_every_row_is_taken_as_often_as_the_others_or_once_more(tmp_path: Path, 
     for index, (size, times) in enumerate([(60, 1), (7, 3), (33, 2)]):
         rows = np.arange(start, start + size, dtype=np.uint16).reshape(size, 1)
         write_run(tmp_path / f"run{index}", row_keys(0, str(index), 0, size), rows, "uint16")
-        runs.append(Run(path=str(tmp_path / f"run{index}"), num_rows=size, times=times))
+        runs.append(SortedRun(path=str(tmp_path / f"run{index}"), num_rows=size, times=times))
         start += size
     available = 60 + 21 + 66
     plan = plan_copies(runs, take, source=0, seed=5, work=str(tmp_path / "mix"), identity="x")
@@ -103,7 +103,7 @@ def test_copies_of_a_row_are_far_apart_and_in_another_order_each_time(tmp_path: 
     size = 500
     rows = np.arange(size, dtype=np.uint16).reshape(size, 1)
     write_run(tmp_path / "run", row_keys(0, "x", 0, size), rows, "uint16")
-    run = Run(path=str(tmp_path / "run"), num_rows=size)
+    run = SortedRun(path=str(tmp_path / "run"), num_rows=size)
     plan = plan_copies([run], size * times + extra, source=0, seed=5, work=str(tmp_path / "mix"), identity="x")
     copies = [copy for unit in plan.units for copy in written(unit)]
     keys: dict[int, list[float]] = {}

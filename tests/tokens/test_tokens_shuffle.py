@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dclm.tokens import shuffle
-from dclm.tokens.runs import Run, count_bins, row_keys, write_run
+from dclm.tokens.runs import SortedRun, count_bins, row_keys, write_run
 from dclm.tokens.shuffle import merge, plan_merge
 
 
-def make_runs(root: Path, sizes: list[int], seed: int = 0) -> list[Run]:
+def make_runs(root: Path, sizes: list[int], seed: int = 0) -> list[SortedRun]:
     """Runs whose rows of two tokens encode their position in the input: [i mod 2^16, i div 2^16]."""
     root.mkdir(exist_ok=True)
     runs, start = [], 0
@@ -23,12 +23,12 @@ def make_runs(root: Path, sizes: list[int], seed: int = 0) -> list[Run]:
         places = np.arange(start, start + size)
         rows = np.stack([places % 65536, places // 65536], axis=1).astype(np.uint16)
         write_run(root / f"run{index}", row_keys(seed, f"test\0{index}", 0, size), rows, "uint16")
-        runs.append(Run(path=str(root / f"run{index}"), num_rows=size))
+        runs.append(SortedRun(path=str(root / f"run{index}"), num_rows=size))
         start += size
     return runs
 
 
-def order(root: Path, runs: list[Run], rows_per_shard: int) -> Any:
+def order(root: Path, runs: list[SortedRun], rows_per_shard: int) -> Any:
     """Origin of each row of the output."""
     (root / "out" / "tokens").mkdir(parents=True, exist_ok=True)
     plan = plan_merge(
@@ -69,7 +69,7 @@ def test_equal_keys_stay_in_order_and_are_all_kept(tmp_path: Path) -> None:
     write_run(tmp_path / "run", np.full(10, 7, np.uint64), rows, "uint16")
     (tmp_path / "out" / "tokens").mkdir(parents=True)
     plan = plan_merge(
-        [[Run(path=str(tmp_path / "run"), num_rows=10)]],
+        [[SortedRun(path=str(tmp_path / "run"), num_rows=10)]],
         [[10]],
         rows_per_shard=3,
         row_len=2,

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from dclm.board.conform import MAX_RESULT_BYTES
 from dclm.board.known.published import published_title
 from dclm.board.serving.rescore import MAX_ITEMS_BYTES, items_hash, rescore
-from dclm.board.serving.store import DuplicateError, FullError, NotYoursError, Store, Stored
+from dclm.board.serving.store import DuplicateError, FullError, NotYoursError, ResultStore, Stored
 from dclm.board.serving.submitters import Submitters
 from dclm.board.serving.views import Views, answer
 from dclm.board.validate import validate
@@ -37,7 +37,7 @@ def make_app(database: Path, token: str | None, max_bytes: int | None = None) ->
 
     Without any token, the board shows results but accepts none. `max_bytes`: maximum size of the database.
     """
-    store = Store(database, max_bytes)
+    store = ResultStore(database, max_bytes)
     submitters, views = Submitters(store, token), Views(store)
 
     async def submit(request: Request, who: str) -> Response:
@@ -168,7 +168,7 @@ async def _receive(request: Request, limit: int, write: Callable[[bytes], object
         write(chunk)
 
 
-def _keep(store: Store, data: bytes, who: str) -> Stored:
+def _keep(store: ResultStore, data: bytes, who: str) -> Stored:
     result = validate(data, "result")
     known = published_title(result)
     if known is not None:

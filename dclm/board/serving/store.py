@@ -76,7 +76,7 @@ class FullError(DataError):
     """The disk is full, or the board has reached its size limit."""
 
 
-class Store:
+class ResultStore:
     """The results in one SQLite file. Opens a connection for each call, so that threads may share it."""
 
     def __init__(self, path: Path, max_bytes: int | None = None) -> None:

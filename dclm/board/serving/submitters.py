@@ -8,7 +8,7 @@ import secrets
 import sqlite3
 from typing import NamedTuple
 
-from dclm.board.serving.store import KEEPER, Store
+from dclm.board.serving.store import KEEPER, ResultStore
 from dclm.core.errors import ConfigError
 
 MIN_TOKEN_LENGTH = 16
@@ -27,7 +27,7 @@ class Submitters:
     """The submitters of the board in `store`, and the administrator, who holds the server's own token, if it has
     one."""
 
-    def __init__(self, store: Store, keeper_token: str | None = None) -> None:
+    def __init__(self, store: ResultStore, keeper_token: str | None = None) -> None:
         self._store = store
         self._keeper = None if keeper_token is None else _hash(keeper_token)
 

@@ -18,7 +18,7 @@ from dclm.board.pages.detail import render_detail
 from dclm.board.pages.listing import to_csv, to_json
 from dclm.board.pages.page import POLICY, render_page
 from dclm.board.serving.openapi import document
-from dclm.board.serving.store import Store
+from dclm.board.serving.store import ResultStore
 from dclm.core.errors import DataError
 
 _HEADERS = {
@@ -44,7 +44,7 @@ class _Made(NamedTuple):
 class Views:
     """Answers to GET requests. Safe to use from many threads."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: ResultStore) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._version = -1

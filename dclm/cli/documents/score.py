@@ -58,20 +58,20 @@ def score(
         claim_file(picture, [model, *labels], force=force)
     found: Mapping[str, object] | None = None
     if column is None:
-        judgement = judge(model, labels, positive)
-        found = judgement.summary
+        judgment = judge(model, labels, positive)
+        found = judgment.summary
     else:
         if curve or picture is not None:
-            judgement = column_curve(model, column, labels, lower_is_better)
+            judgment = column_curve(model, column, labels, lower_is_better)
         if not curve:
             found = judge_column(model, column, labels, against, lower_is_better)
             for alarm in found["alarms"]:
                 say(f"alarm: {alarm}")
     if picture is not None:
         title = column or model.name
-        write_atomic(picture, draw_curves(judgement.summary, judgement.curve, title).encode("utf-8", "replace"))
+        write_atomic(picture, draw_curves(judgment.summary, judgment.curve, title).encode("utf-8", "replace"))
         say(f"{picture}")
     if curve:
-        put_result(judgement.curve, lambda: "\n".join(map(json.dumps, judgement.curve)))
+        put_result(judgment.curve, lambda: "\n".join(map(json.dumps, judgment.curve)))
     else:
         put_result(found, lambda: json.dumps(found, indent=1, ensure_ascii=False))

@@ -19,14 +19,14 @@ from dclm.core.stages.stage import FILES, Workspace, unit_files
 from dclm.core.stores.store import delete, split
 from dclm.curate.exchange.iterate import IterationUnit, StoredTables, iterate, regroup
 from dclm.curate.exchange.keys import MOST_FILES, partitions_for
-from dclm.curate.exchange.routing import Block, BlockWriter, blocks, run_block, shards_per_block
+from dclm.curate.exchange.routing import BlockWriter, ShardBlock, blocks, run_block, shards_per_block
 from dclm.curate.exchange.units import Emission, Merging, Reduction, run_emission, run_merging, run_reduction
 from dclm.curate.global_step import Decision, Global, IterativeReduce, Regroup, Round
 from dclm.curate.output.files import write_parquet
 from dclm.curate.own.blame import blamed
 from dclm.curate.step import Context
 
-U = TypeVar("U", Merging, Reduction, Emission, IterationUnit, Block)
+U = TypeVar("U", Merging, Reduction, Emission, IterationUnit, ShardBlock)
 T = TypeVar("T", Decision, StoredTables)
 DROPS, EDITS, COLUMNS = "drops.arrow", "edits.arrow", "columns.arrow"
 ROWS = "rows.arrow"
@@ -55,7 +55,7 @@ class Decided:
     """A published decision."""
 
     info: Mapping[str, object]
-    blocks: Sequence[Block]
+    blocks: Sequence[ShardBlock]
     """Files `drops.arrow`, and `edits.arrow` and `columns.arrow` if there are any, each for some shards."""
     tables: Mapping[str, str]
     """Name of each table kept in the artifact → its address."""

@@ -80,7 +80,7 @@ class BlockWriter:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Block:
+class ShardBlock:
     """A unit of work: the tables of all shards of one block."""
 
     fingerprint: str
@@ -98,10 +98,10 @@ class Block:
         return range(self.index * size, min((self.index + 1) * size, self.num_shards))
 
 
-def blocks(directory: str, fingerprint: str, num_shards: int, sources: dict[str, str]) -> list[Block]:
+def blocks(directory: str, fingerprint: str, num_shards: int, sources: dict[str, str]) -> list[ShardBlock]:
     """The units that distribute the written rows to all shards."""
     return [
-        Block(
+        ShardBlock(
             fingerprint=f"{fingerprint}-{index}",
             directory=f"{directory}/block-{index:04d}",
             index=index,
@@ -112,7 +112,7 @@ def blocks(directory: str, fingerprint: str, num_shards: int, sources: dict[str,
     ]
 
 
-def run_block(unit: Block) -> Outcome:
+def run_block(unit: ShardBlock) -> Outcome:
     """Sort one block: table i of each file belongs to the block's shard i."""
     with unit_files(unit.directory) as (directory, outcome), scratch_directory() as near:
         num_blocks = math.ceil(unit.num_shards / shards_per_block(unit.num_shards))

@@ -23,7 +23,7 @@ _PACKED = 3  # bytes of text per byte of a compressed file
 _SORTING = 1.5  # factor for reading, writing and sorting keys, relative to making them
 
 
-class Estimate(NamedTuple):
+class IndexEstimate(NamedTuple):
     """Expected size and cost, in proportion to the files' bytes; within a factor of two for similar files."""
 
     documents: int
@@ -33,12 +33,12 @@ class Estimate(NamedTuple):
     """CPU seconds."""
 
 
-def estimate(step: Indexed, files: Sequence[InputFile], room: int | None = None) -> Estimate:
+def estimate(step: Indexed, files: Sequence[InputFile], room: int | None = None) -> IndexEstimate:
     """The size and cost of the index of these documents."""
     largest = max(files, key=lambda file: file.size)
     batch = next(documents_of_file(largest, Tally()), None)
     if batch is None or batch.num_rows == 0:
-        return Estimate(0, 0, 0.0)
+        return IndexEstimate(0, 0, 0.0)
     sample = batch.slice(0, SAMPLE_ROWS)
     documents = sum(_documents(file, sample) for file in files)
     _keys_of(step, sample)  # compiles
@@ -47,8 +47,8 @@ def estimate(step: Indexed, files: Sequence[InputFile], room: int | None = None)
     seconds = (time.process_time() - started) * _SORTING / sample.num_rows * documents
     if isinstance(step, Bloom):
         ngrams: int = made // sample.num_rows * documents
-        return Estimate(documents, size_for(max(ngrams, room or 0), step.fp_rate).bytes, seconds)
-    return Estimate(documents, made * documents // sample.num_rows, seconds)
+        return IndexEstimate(documents, size_for(max(ngrams, room or 0), step.fp_rate).bytes, seconds)
+    return IndexEstimate(documents, made * documents // sample.num_rows, seconds)
 
 
 def _documents(file: InputFile, sample: pa.RecordBatch) -> int:

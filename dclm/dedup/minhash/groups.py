@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dclm.curate.global_step import Decision, IterativeReduce, Regroup, Round, Source, Tables
+from dclm.curate.global_step import Decision, IterativeReduce, Regroup, Round, Tables, TableSource
 from dclm.dedup.columns import drops_by, drops_table, ints, no_drops, row_of, shard_of
 from dclm.dedup.groups.clusters import ROWS, Members, Parts, edges_table, members_table
 from dclm.dedup.groups.stars import edges_of, large_star, small_star
@@ -63,14 +63,14 @@ class Grouping:
 
         def join(stars: Tables) -> Decision:
             sources = (
-                Source(reduced, partial(of_links, names=self.carried)),
-                Source(stars, partial(of_stars, names=self.carried)),
+                TableSource(reduced, partial(of_links, names=self.carried)),
+                TableSource(stars, partial(of_stars, names=self.carried)),
             )
             reduce = partial(join_rows, names=self.carried)
             return _then(Regroup(label="minhash: join", sources=sources, reduce=reduce, finish=choose))
 
         def choose(joined: Tables) -> Decision:
-            source = Source(joined, partial(keyed, name="root"))
+            source = TableSource(joined, partial(keyed, name="root"))
             reduce = partial(choose_rows, ordered=self.ordered, against=self.against, verified=self.verify is not None)
             return _then(Regroup(label="minhash: choose", sources=(source,), reduce=reduce, finish=self._of_chosen))
 
@@ -84,12 +84,12 @@ class Grouping:
         def follow(verified: Decision) -> Decision:
             drops = verified.drop_tables
             assert isinstance(drops, VerifiedDrops)
-            sources = (Source(drops.tables, of_verified), Source(chosen, of_best))
+            sources = (TableSource(drops.tables, of_verified), TableSource(chosen, of_best))
             finish = partial(gather, verified)
             return _then(Regroup(label="minhash: follow", sources=sources, reduce=follow_rows, finish=finish))
 
         def gather(verified: Decision, followed: Tables) -> Decision:
-            source = Source(followed, partial(keyed, name="kept"))
+            source = TableSource(followed, partial(keyed, name="kept"))
             finish = partial(self._of_kept, chosen, verified)
             return _then(Regroup(label="minhash: gather", sources=(source,), reduce=by_key, finish=finish))
 

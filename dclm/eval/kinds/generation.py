@@ -12,7 +12,7 @@ from dclm.eval.run.interface import Request, name_items
 from dclm.eval.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from dclm.eval.data.load import Part
+    from dclm.eval.data.load import TaskPart
     from dclm.eval.task import Task
 
 COT_BUFFER = 10
@@ -78,12 +78,12 @@ class Generation(ScoringKind):
         return _matches(task, results[0], doc["right"])
 
 
-def max_new_tokens(task: Task, parts: Sequence[Part], tokenizer: Tokenizer) -> int:
+def max_new_tokens(task: Task, parts: Sequence[TaskPart], tokenizer: Tokenizer) -> int:
     """Maximum length of a generated answer, in tokens of `tokenizer`."""
     return longest_answer(task, parts, lambda texts: [len(ids) for ids in tokenizer.encode_all(texts, True)])
 
 
-def longest_answer(task: Task, parts: Sequence[Part], count: Callable[[Sequence[str]], list[int]]) -> int:
+def longest_answer(task: Task, parts: Sequence[TaskPart], count: Callable[[Sequence[str]], list[int]]) -> int:
     """Number of tokens of the longest right answer over all rows, plus a margin if a chain of thought precedes it.
 
     `count` returns the number of tokens of each text.

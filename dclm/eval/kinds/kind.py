@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 
 from dclm.eval.data.rows import Row
-from dclm.eval.run.interface import AnswerScorer, Candidate, Judgement, TokenCounts, name_items
+from dclm.eval.run.interface import AnswerJudgment, AnswerScorer, Candidate, TokenCounts, name_items
 
 if TYPE_CHECKING:
-    from dclm.eval.data.load import Part
+    from dclm.eval.data.load import TaskPart
     from dclm.eval.prompts import Item
     from dclm.eval.task import Task
 
@@ -32,7 +32,7 @@ class Asked:
     """Some rows of a task, and the model that answers them."""
 
     task: Task
-    parts: Sequence[Part]
+    parts: Sequence[TaskPart]
     """All rows of the task."""
     items: Sequence[Item]
     """The rows to score."""
@@ -127,7 +127,7 @@ def delimiter(task: Task, first: bool) -> str:
     return "" if first else task.metadata.example_delimiter
 
 
-def score_pairs(asked: Asked) -> tuple[Sequence[Sequence[Judgement]], dict[str, Sequence[object]], TokenCounts]:
+def score_pairs(asked: Asked) -> tuple[Sequence[Sequence[AnswerJudgment]], dict[str, Sequence[object]], TokenCounts]:
     """The evaluation of every answer of every item, and the columns that all kinds store."""
     scorer: AnswerScorer = asked.model.scorer(asked.batch_tokens)
     with name_items(asked.places):
@@ -140,6 +140,6 @@ def score_pairs(asked: Asked) -> tuple[Sequence[Sequence[Judgement]], dict[str, 
     return scores, kept, scorer.counts
 
 
-def total(answer: Judgement) -> float:
+def total(answer: AnswerJudgment) -> float:
     """Log-probability of a whole answer, in nats."""
     return float(answer.logprobs.sum(dtype=np.float64))

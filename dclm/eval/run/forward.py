@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dclm.eval.run.interface import NotFinite, OutOfVocabulary, TokenCounts
 from dclm.eval.run.pack import Pack, pack
-from dclm.eval.run.tree import Pair, Run, Want, plan
+from dclm.eval.run.tree import Branch, Pair, Want, plan
 from dclm.model.interface import CACHED, Cache, LanguageModel
 
 HEAD_ROWS = 512
@@ -97,7 +97,7 @@ class Scorer:
             for lps, bests, pairs in zip(logprobs, predicted, items, strict=True)
         ]
 
-    def _read_all(self, forest: list[Run]) -> Iterator[list[Found]]:
+    def _read_all(self, forest: list[Branch]) -> Iterator[list[Found]]:
         """The predictions of each batch. A pair's are all in one."""
         packs, forest = pack(forest) if self.packs else ([], forest)
         for span in like_lengths([len(p.tokens) for p in packs], self.batch_tokens, 0):
@@ -121,7 +121,7 @@ class Scorer:
         hidden = self.model.forward_packed(*inputs)
         yield from self._read(hidden, [(index, want) for index, each in enumerate(packs) for want in each.wants])
 
-    def _walk(self, runs: Sequence[Run], cache: Cache | None, rows: list[int], filled: int) -> Iterator[Found]:
+    def _walk(self, runs: Sequence[Branch], cache: Cache | None, rows: list[int], filled: int) -> Iterator[Found]:
         """Read `runs` after `filled` slots of `cache` (row `rows[i]` of it is run i's parent), then their children."""
         lengths = torch.tensor([len(run.tokens) for run in runs], device=self.model.device)
         width = int(lengths.max())

@@ -15,7 +15,7 @@ from dclm.eval.run.tree import Pair
 from dclm.eval.tokenizer import Ids, Tokenizer
 
 
-class Judgement(Protocol):
+class AnswerJudgment(Protocol):
     """The model's score of one answer."""
 
     @property
@@ -57,7 +57,7 @@ class AnswerScorer(Protocol):
 
     counts: TokenCounts
 
-    def score(self, items: Sequence[Sequence[Pair]]) -> Sequence[Sequence[Judgement]]:
+    def score(self, items: Sequence[Sequence[Pair]]) -> Sequence[Sequence[AnswerJudgment]]:
         """The scores of every pair of every item. Raises: NotFinite."""
 
 

@@ -12,8 +12,8 @@ from dclm.core.record import RECORD, Record, fingerprint, read_record
 from dclm.core.stores.store import exists, join
 from dclm.eval.perplexity import TextUnit, spans
 from dclm.eval.run.eval_model import LM_EVAL, load_eval_model, model_fingerprint, outline, resolve_model
-from dclm.eval.run.plan import Plan, Settings, choose_suite, make_plan
-from dclm.eval.run.unit import Setup, Unit
+from dclm.eval.run.plan import EvalPlan, Settings, choose_suite, make_plan
+from dclm.eval.run.unit import EvalUnit, Setup
 from dclm.eval.texts import load_text_set, read_documents
 from dclm.model.load import HUGGING_FACE
 
@@ -28,7 +28,7 @@ VERSION = 11
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
+class EvalJob:
     """The resolved form of a call of `dclm.eval.run.stage.evaluate`."""
 
     model: str
@@ -36,7 +36,7 @@ class Job:
     """Fingerprints of the model's files, and of the artifact that they belong to, if any."""
     input_digests: Mapping[str, str]
     """Digest of that artifact's record."""
-    plan: Plan
+    plan: EvalPlan
     limit: int | None
     settings: Settings
     backend: LmEvalModel | None
@@ -78,10 +78,10 @@ class Job:
             max_seq_len=self.plan.max_seq_len,
         )
 
-    def units(self, work: str) -> list[Unit]:
+    def units(self, work: str) -> list[EvalUnit]:
         """The rows of all tasks, cut into units that are published below `work`."""
         return [
-            Unit(
+            EvalUnit(
                 setup=self.setup,
                 task=task,
                 limit=self.limit,
@@ -132,7 +132,7 @@ def open_job(
     folder: Path,
     include_path: Path | None,
     window: int | None = None,
-) -> Job:
+) -> EvalJob:
     """Find model, tasks and texts, and determine which of them can be scored. Raises: the errors that `evaluate` raises
     before scoring."""
     model = resolve_model(model)
@@ -143,7 +143,7 @@ def open_job(
     texts = [load_text_set(name, folder) for name in dict.fromkeys(perplexity)]
     checkpoint = _checkpoint(model)
     inputs = {} if checkpoint is None else {"checkpoint": checkpoint.fingerprint}
-    return Job(
+    return EvalJob(
         model=model,
         inputs={"model": model_fingerprint(model), **inputs},
         input_digests={"checkpoint": checkpoint.digest} if checkpoint is not None and checkpoint.digest else {},

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dclm.eval.run.tree import Pair, Run, Want, plan
+from dclm.eval.run.tree import Branch, Pair, Want, plan
 
 PACK_TOKENS = 192
 """Maximum number of tokens in a row of texts of several items, most of which see few of the others."""
@@ -32,7 +32,7 @@ class Pack:
         self._before: list[int] = []
         self._slots: dict[tuple[int, int], int] = {}
 
-    def add(self, run: Run, before: int = -1) -> None:
+    def add(self, run: Branch, before: int = -1) -> None:
         """Add a run, after the token in slot `before`, and its descendants."""
         slots = []
         for token in run.tokens:
@@ -46,7 +46,7 @@ class Pack:
         for child in run.children:
             self.add(child, before)
 
-    def missing(self, run: Run, before: int | None = -1) -> int:
+    def missing(self, run: Branch, before: int | None = -1) -> int:
         """Number of tokens by which `add` would lengthen the row, at most: children that share tokens count twice."""
         count = 0
         for token in run.tokens:
@@ -63,7 +63,7 @@ class Pack:
         return seen
 
 
-def pack(forest: Sequence[Run]) -> tuple[list[Pack], list[Run]]:
+def pack(forest: Sequence[Branch]) -> tuple[list[Pack], list[Branch]]:
     """Rows, longest first, and the runs that are too long for one with all below them."""
     packs: list[Pack] = []
     others = []

@@ -25,7 +25,7 @@ COPIES = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
+class EvalPlan:
     """What will be scored, and what cannot be."""
 
     suite: Suite
@@ -63,7 +63,7 @@ def choose_settings(device: str, dtype: str, batch_tokens: int | None, gpus: int
     return Settings(device=device, dtype=dtype, batch_tokens=batch_tokens or suited)
 
 
-def make_plan(model: Outline | Candidate, suite: Suite, limit: int | None, texts: Sequence[TextSet] = ()) -> Plan:
+def make_plan(model: Outline | Candidate, suite: Suite, limit: int | None, texts: Sequence[TextSet] = ()) -> EvalPlan:
     """Which tasks can be scored: those whose data is available, and whose answers fit the model's window; and which
     texts.
 
@@ -92,7 +92,7 @@ def make_plan(model: Outline | Candidate, suite: Suite, limit: int | None, texts
     if missing and not rows and not found:
         label, reason = next(iter(missing.items()))
         raise ConfigError(f"suite {suite.name}", f"none of its tasks can be scored; {label}: {reason}")
-    return Plan(suite=suite, texts=tuple(found), max_seq_len=model.window, rows=rows, missing=missing)
+    return EvalPlan(suite=suite, texts=tuple(found), max_seq_len=model.window, rows=rows, missing=missing)
 
 
 def choose_suite(suite: str | None, tasks: tuple[str, ...], others: bool, folder: Path) -> Suite:

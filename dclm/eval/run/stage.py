@@ -31,9 +31,9 @@ from dclm.eval.perplexity import DOCUMENTS, TEXTS_FILE, TextUnit, perplexity_jso
 from dclm.eval.plot import draw_bits, draw_scores
 from dclm.eval.report import scores_json
 from dclm.eval.run.eval_model import LM_EVAL
-from dclm.eval.run.job import Job, open_job
+from dclm.eval.run.job import EvalJob, open_job
 from dclm.eval.run.plan import choose_settings
-from dclm.eval.run.unit import ITEMS, PART, Unit, UnitCounts, counts_of, score_unit
+from dclm.eval.run.unit import ITEMS, PART, EvalUnit, UnitCounts, counts_of, score_unit
 from dclm.eval.task import SUITE_DIR
 
 ITEMS_FILE = "items.parquet"
@@ -110,7 +110,7 @@ def evaluate(
     )
 
 
-def _make(job: Job, space: Workspace, folder: Path) -> Record:
+def _make(job: EvalJob, space: Workspace, folder: Path) -> Record:
     with scratch_directory(space.out if is_local(space.out) else None) as scratch:
         counts = _score(job, space, scratch)
         report = _report(job, scratch)
@@ -142,7 +142,7 @@ def _make(job: Job, space: Workspace, folder: Path) -> Record:
     )
 
 
-def _score(job: Job, space: Workspace, scratch: Path) -> list[UnitCounts]:
+def _score(job: EvalJob, space: Workspace, scratch: Path) -> list[UnitCounts]:
     """Score every item and document, and add them to the artifact's tables."""
     if job.backend is not None:
         space.engine = SerialEngine()  # the model is in this process
@@ -168,7 +168,7 @@ def _score(job: Job, space: Workspace, scratch: Path) -> list[UnitCounts]:
     return counts
 
 
-def _report(job: Job, out: Path) -> dict[str, object]:
+def _report(job: EvalJob, out: Path) -> dict[str, object]:
     """The content of scores.json. lm-eval's own tasks are run here, and their items written."""
     report = scores_json(
         job.plan.suite,
@@ -189,7 +189,7 @@ def _report(job: Job, out: Path) -> dict[str, object]:
     return {**report, "lm_eval": found.results}
 
 
-def _join(units: Sequence[Unit | TextUnit], schema: pa.Schema, path: Path) -> None:
+def _join(units: Sequence[EvalUnit | TextUnit], schema: pa.Schema, path: Path) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         for unit in units:
             table: pa.Table = pq.read_table(local_file(join(unit.directory, PART)))

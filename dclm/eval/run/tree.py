@@ -31,12 +31,12 @@ class Want:
 
 
 @dataclasses.dataclass(kw_only=True)
-class Run:
+class Branch:
     """Tokens read at once after those of the parent."""
 
     tokens: Ids
     wants: list[Want] = dataclasses.field(default_factory=list)
-    children: list[Run] = dataclasses.field(default_factory=list)
+    children: list[Branch] = dataclasses.field(default_factory=list)
 
     def count(self) -> int:
         """Number of tokens in the run and all its descendants."""
@@ -57,7 +57,7 @@ class _Sequence:
         return len(self.tokens) - len(self.answer)
 
 
-def plan(items: Sequence[Sequence[Pair]], share: bool = True) -> list[Run]:
+def plan(items: Sequence[Sequence[Pair]], share: bool = True) -> list[Branch]:
     """The forest for `items`. Without `share`, each text of an item is a separate run, and no cache is needed."""
     sequences = [
         [_Sequence(context + answer[:-1], i, p, answer) for p, (context, answer) in enumerate(pairs)]
@@ -72,7 +72,7 @@ def plan(items: Sequence[Sequence[Pair]], share: bool = True) -> list[Run]:
             continue
         flat = [sequence for item in group for sequence in item]
         shared = _common(flat)
-        root = Run(tokens=flat[0].tokens[:shared])
+        root = Branch(tokens=flat[0].tokens[:shared])
         root.wants = _wants(flat, 0, shared)
         root.children = [run for item in group for run in _runs(item, shared)]
         forest.append(root)
@@ -92,26 +92,26 @@ def alike(texts: Sequence[Ids]) -> list[tuple[Ids, list[int]]]:
     return groups
 
 
-def _runs(sequences: list[_Sequence], start: int) -> list[Run]:
+def _runs(sequences: list[_Sequence], start: int) -> list[Branch]:
     """One item's run from token `start` on: what its pairs share, and below it the rest of each.
 
     Pairs that share nothing there, such as two contexts with different first words, are separate runs.
     """
     end = _common(sequences)
-    run = Run(tokens=sequences[0].tokens[start:end], wants=_wants(sequences, start, end))
+    run = Branch(tokens=sequences[0].tokens[start:end], wants=_wants(sequences, start, end))
     run.children = _texts([sequence for sequence in sequences if len(sequence.tokens) > end], end)
     return [run] if run.tokens else run.children
 
 
-def _texts(sequences: list[_Sequence], start: int) -> list[Run]:
+def _texts(sequences: list[_Sequence], start: int) -> list[Branch]:
     """A run for each distinct text of an item, from token `start` on; a text that is the beginning of another is read
     with that one."""
-    runs: list[Run] = []
+    runs: list[Branch] = []
     for s in sorted(sequences, key=lambda s: len(s.tokens), reverse=True):
         tail = s.tokens[start:]
         run = next((run for run in runs if run.tokens[: len(tail)] == tail), None)
         if run is None:
-            runs.append(run := Run(tokens=tail))
+            runs.append(run := Branch(tokens=tail))
         run.wants += _wants([s], start, len(s.tokens))
     return runs
 

@@ -18,7 +18,7 @@ import torch
 from dclm.core.arrow import schema_of
 from dclm.core.stages.journal import Outcome
 from dclm.core.stages.stage import unit_files
-from dclm.eval.data.load import Part, load_parts
+from dclm.eval.data.load import TaskPart, load_parts
 from dclm.eval.data.rows import Row
 from dclm.eval.kinds.kind import Asked
 from dclm.eval.kinds.registry import kind_of
@@ -62,7 +62,7 @@ class Setup:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Unit:
+class EvalUnit:
     """The task of a worker."""
 
     setup: Setup
@@ -106,7 +106,7 @@ def counts_of(outcome: Outcome) -> UnitCounts:
 
 
 @lru_cache(maxsize=2)
-def _parts(task: Task) -> list[Part]:
+def _parts(task: Task) -> list[TaskPart]:
     return load_parts(task)
 
 
@@ -130,7 +130,7 @@ def scored_with(setup: Setup, candidate: Candidate | None) -> Iterator[Candidate
         torch.set_num_threads(threads)
 
 
-def score_unit(unit: Unit, candidate: Candidate | None = None) -> Outcome:
+def score_unit(unit: EvalUnit, candidate: Candidate | None = None) -> Outcome:
     """Score the unit's rows and publish them.
 
     If `candidate` is not given, its model is loaded, and kept for the next unit in this process. Raises: DataError
@@ -140,7 +140,7 @@ def score_unit(unit: Unit, candidate: Candidate | None = None) -> Outcome:
         return _score_unit(unit, model)
 
 
-def _score_unit(unit: Unit, model: Candidate) -> Outcome:
+def _score_unit(unit: EvalUnit, model: Candidate) -> Outcome:
     parts = _parts(unit.task)
     items = build_items(
         unit.task, parts, model.tokenizer, unit.setup.max_seq_len, unit.limit, Span(unit.first, unit.last)

@@ -16,7 +16,7 @@ from dclm.eval.statistics.continuous import METRICS, mean_bits
 from dclm.eval.statistics.difference import Difference, difference
 from dclm.eval.statistics.runs import (
     Continuous,
-    Run,
+    ScoredModel,
     continuous_of,
     items_of,
     read_run,
@@ -113,7 +113,7 @@ def compare(a: Sequence[Path], b: Sequence[Path]) -> Comparison:
     )
 
 
-def _texts(groups: Sequence[Sequence[Run]]) -> dict[str, Difference]:
+def _texts(groups: Sequence[Sequence[ScoredModel]]) -> dict[str, Difference]:
     """Differences for the texts that all runs were scored on, in the same version."""
     known = [dict(run.report.get("perplexity", {})) for group in groups for run in group]
     names = sorted(set.intersection(*(set(each) for each in known)))
@@ -125,7 +125,7 @@ def _texts(groups: Sequence[Sequence[Run]]) -> dict[str, Difference]:
     return out
 
 
-def _bits(run: Run, name: str) -> Score:
+def _bits(run: ScoredModel, name: str) -> Score:
     assert run.documents is not None
     return bits_per_byte(run.documents.filter(pc.equal(run.documents["text"], pa.scalar(name))))
 

@@ -53,7 +53,7 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-class Estimate(NamedTuple):
+class ContinuousScore(NamedTuple):
     """A task's continuous score."""
 
     value: float
@@ -111,13 +111,13 @@ def item_values(table: pa.Table) -> dict[str, Values]:
     return out
 
 
-def estimate(items: TaskItems, metric: str) -> Estimate:
+def estimate(items: TaskItems, metric: str) -> ContinuousScore:
     """The task's score with its error."""
     score = task_score(items)
     about, error = METRICS[metric], score.standard_error
     freedom = len(score.influence) - score.strata
     interval = mean_interval(score.value, error, freedom=freedom, least=about.least, most=about.most)
-    return Estimate(score.value, error, interval, len(items.values))
+    return ContinuousScore(score.value, error, interval, len(items.values))
 
 
 def mean_bits(by_task: Mapping[str, Mapping[str, TaskItems]], tasks: Sequence[Task]) -> Score | None:

@@ -28,7 +28,7 @@ from dclm.core.errors import ConfigError, DataError
 from dclm.eval.statistics.compare import same_items
 from dclm.eval.statistics.continuous import METRICS, mean_bits
 from dclm.eval.statistics.difference import difference
-from dclm.eval.statistics.runs import Run, continuous_of, items_of, read_run, refuse_other_items, refuse_repeats
+from dclm.eval.statistics.runs import ScoredModel, continuous_of, items_of, read_run, refuse_other_items, refuse_repeats
 from dclm.eval.statistics.stats import Score, TaskItems, mean_score, task_score
 from dclm.eval.suite import load_suite
 
@@ -117,11 +117,15 @@ def measure_noise(corpora: Mapping[str, Sequence[Path]], checkpoints: Sequence[S
     )
 
 
-Groups = Mapping[str, Sequence[Run]]
+Groups = Mapping[str, Sequence[ScoredModel]]
 
 
 def _of(
-    items: Mapping[int, TaskItems | None], groups: Groups, last: Sequence[Sequence[Run]], most: float, less: bool
+    items: Mapping[int, TaskItems | None],
+    groups: Groups,
+    last: Sequence[Sequence[ScoredModel]],
+    most: float,
+    less: bool,
 ) -> Noise | None:
     """The noise of one score of one task; None if the runs did not score the same items."""
     first = next(iter(items.values()))
@@ -131,7 +135,9 @@ def _of(
     return _over(scores, groups, last, most, less)
 
 
-def _over(scores: Mapping[int, Score], groups: Groups, last: Sequence[Sequence[Run]], most: float, less: bool) -> Noise:
+def _over(
+    scores: Mapping[int, Score], groups: Groups, last: Sequence[Sequence[ScoredModel]], most: float, less: bool
+) -> Noise:
     return noise(
         {name: [scores[id(run)] for run in group] for name, group in groups.items()},
         [[scores[id(run)] for run in group] for group in last],

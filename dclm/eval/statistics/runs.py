@@ -26,7 +26,7 @@ SAME = ("data_sha256", "num_fewshot")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
+class ScoredModel:
     """The scores of one model."""
 
     path: Path
@@ -43,19 +43,19 @@ class Run:
         return found
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> ScoredModel:
     """The scores at `path`, or at `path/scores`. Raises: IncompleteError; ConfigError if it is not a score artifact."""
     root = path / "scores" if not (path / RECORD).exists() and (path / "scores" / RECORD).exists() else path
     record = require_complete(root, "scores")
     table = pq.read_table(root / "items.parquet").sort_by([("task", "ascending"), ("row", "ascending")])
     report = json.loads((root / "scores.json").read_text(encoding="utf-8"))
     documents = pq.read_table(root / TEXTS_FILE) if (root / TEXTS_FILE).exists() else None
-    return Run(path=path, fingerprint=record.fingerprint, report=report, items=table, documents=documents)
+    return ScoredModel(path=path, fingerprint=record.fingerprint, report=report, items=table, documents=documents)
 
 
-def refuse_repeats(group: Sequence[Run]) -> None:
+def refuse_repeats(group: Sequence[ScoredModel]) -> None:
     """Raises: DataError if two runs of one recipe are the same scores."""
-    seen: dict[str, Run] = {}
+    seen: dict[str, ScoredModel] = {}
     for run in group:
         if run.fingerprint in seen:
             what = f"the same scores as {seen[run.fingerprint].path}"
@@ -63,7 +63,7 @@ def refuse_repeats(group: Sequence[Run]) -> None:
         seen[run.fingerprint] = run
 
 
-def refuse_other_items(runs: Sequence[Run], labels: Sequence[str]) -> None:
+def refuse_other_items(runs: Sequence[ScoredModel], labels: Sequence[str]) -> None:
     """Raises: DataError if a task was scored on different rows, data or examples."""
     first = runs[0]
     for label in labels:
@@ -80,16 +80,16 @@ def refuse_other_items(runs: Sequence[Run], labels: Sequence[str]) -> None:
                 raise DataError(f"task {label}", what, "score both with the same --limit")
 
 
-def items_of(run: Run, labels: Sequence[str]) -> dict[str, TaskItems]:
+def items_of(run: ScoredModel, labels: Sequence[str]) -> dict[str, TaskItems]:
     """Task → the score of each of its items: right or wrong."""
     return {label: read_items(run.items.filter(pc.equal(run.items["task"], pa.scalar(label)))) for label in labels}
 
 
-def continuous_of(run: Run, labels: Sequence[str]) -> Continuous:
+def continuous_of(run: ScoredModel, labels: Sequence[str]) -> Continuous:
     """The continuous scores of `run` on the tasks `labels`."""
     return {label: read_continuous(run.items.filter(pc.equal(run.items["task"], pa.scalar(label)))) for label in labels}
 
 
-def _rows(run: Run, label: str) -> pa.Table:
+def _rows(run: ScoredModel, label: str) -> pa.Table:
     mine = run.items.filter(pc.equal(run.items["task"], pa.scalar(label)))
     return mine.select(["row", "category", "cluster"]).combine_chunks()

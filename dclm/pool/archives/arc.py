@@ -10,7 +10,7 @@ from typing import Protocol
 
 from dclm.pool.archives.framing import MAX_VAIN
 from dclm.pool.packing import GZIP
-from dclm.pool.rows import MAX_PAGE_BYTES, Record
+from dclm.pool.rows import MAX_PAGE_BYTES, ArchiveRecord
 from dclm.pool.streams import GuardedStream, find_magic
 
 _HEADER = re.compile(rb"([a-z][a-z0-9+.-]*:.*?) ([0-9A-Fa-f.:]+) (\d{4,18}) (.*) (\S+)$", re.IGNORECASE)
@@ -88,7 +88,7 @@ class _Lines:
         return data
 
 
-def read_records(stream: GuardedStream, damage: list[str]) -> Iterator[Record]:
+def read_records(stream: GuardedStream, damage: list[str]) -> Iterator[ArchiveRecord]:
     """All records in order; the file's own header has the type `warcinfo`, every other one `response`.
 
     `offset` is that of the gzip member, or of the record in a plain file. ARC has no record ids.
@@ -110,7 +110,7 @@ def read_records(stream: GuardedStream, damage: list[str]) -> Iterator[Record]:
         start = find_magic(stream, following, GZIP)
 
 
-def _records(lines: _Lines, member: int | None, damage: list[str]) -> Iterator[Record]:
+def _records(lines: _Lines, member: int | None, damage: list[str]) -> Iterator[ArchiveRecord]:
     while True:
         at = lines.position
         line = lines.line()
@@ -131,7 +131,7 @@ def _records(lines: _Lines, member: int | None, damage: list[str]) -> Iterator[R
         yield _record(header, lines, at if member is None else member)
 
 
-def _record(header: re.Match[bytes], lines: _Lines, offset: int) -> Record:
+def _record(header: re.Match[bytes], lines: _Lines, offset: int) -> ArchiveRecord:
     url, _, date, content_type, size = (group.decode("utf-8", "replace") for group in header.groups())
     length = int(size) if size.isascii() and size.isdigit() else -1
     read = 0 <= length <= MAX_PAGE_BYTES
@@ -146,7 +146,7 @@ def _record(header: re.Match[bytes], lines: _Lines, offset: int) -> Record:
         problem = f"truncated: {len(block)} of {length} bytes"
     if problem is not None or kind == "warcinfo":
         block = None
-    return Record(offset, kind, None, url, _date(date), content_type.split(" ")[0], block, problem)
+    return ArchiveRecord(offset, kind, None, url, _date(date), content_type.split(" ")[0], block, problem)
 
 
 def _date(digits: str) -> str:

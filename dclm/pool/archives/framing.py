@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dclm.pool.archives.evidence import MARKS, VERSION, Header, confirmed, hidden_record, parse_header, plausible_at
 from dclm.pool.archives.window import Window, pass_over
 from dclm.pool.packing import Packing, pieces
-from dclm.pool.rows import MAX_PAGE_BYTES, Record
+from dclm.pool.rows import MAX_PAGE_BYTES, ArchiveRecord
 from dclm.pool.streams import GuardedStream, find_magic
 
 MAX_VAIN = 1000
@@ -28,7 +28,7 @@ _KEEP = MAX_PAGE_BYTES + (1 << 20)
 
 def read_framed(
     stream: GuardedStream, packing: Packing, damage: list[str], start: int = 0, skip: int = 0
-) -> Iterator[Record]:
+) -> Iterator[ArchiveRecord]:
     """The records from the member, frame or (in plain files) record at `start` on, without the first `skip`."""
     reader = _Framed(stream, packing, damage)
     for number, record in enumerate(reader.records(start)):
@@ -53,7 +53,7 @@ class _Framed:
         self._converted = 0
         self._vain = 0
 
-    def records(self, start: int) -> Iterator[Record]:
+    def records(self, start: int) -> Iterator[ArchiveRecord]:
         """The records of every stretch that can be decompressed, from `start` on."""
         following: int | None = start
         lost: tuple[int, str] | None = None
@@ -84,7 +84,7 @@ class _Framed:
             )
             self._damage.append(f"{self._converted} records are {what}")
 
-    def _stretch(self, window: Window) -> Iterator[Record]:
+    def _stretch(self, window: Window) -> Iterator[ArchiveRecord]:
         at = 0
         while True:
             at = pass_over(window, at)
@@ -273,9 +273,9 @@ def _strip_separator(block: bytes) -> bytes:
     return block
 
 
-def _record(header: Header, block: _Block, offset: int) -> Record:
+def _record(header: Header, block: _Block, offset: int) -> ArchiveRecord:
     if header.kind not in _READ:
-        return Record(offset, header.kind, None, None, None, None, None, None)
+        return ArchiveRecord(offset, header.kind, None, None, None, None, None, None)
     get, data = header.text, block.data if block.problem is None else None
     names = (get(b"warc-record-id"), get(b"warc-target-uri"), get(b"warc-date"), get(b"content-type"))
-    return Record(offset, header.kind, *names, data, block.problem)
+    return ArchiveRecord(offset, header.kind, *names, data, block.problem)

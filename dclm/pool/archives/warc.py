@@ -9,7 +9,7 @@ from fastwarc.warc import ArchiveIterator, WarcHeader, WarcRecord
 from dclm.pool.archives.evidence import has_mark, http_payload
 from dclm.pool.archives.framing import read_framed
 from dclm.pool.packing import Packing, detect, stream_bytes
-from dclm.pool.rows import MAX_PAGE_BYTES, Record
+from dclm.pool.rows import MAX_PAGE_BYTES, ArchiveRecord
 from dclm.pool.streams import GuardedStream
 
 _READ = frozenset(["response", "resource", "conversion"])
@@ -18,7 +18,7 @@ _SEPARATOR = b"\r\n\r\n"
 _LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
-def read_records(stream: GuardedStream, damage: list[str], start: int = 0) -> Iterator[Record]:
+def read_records(stream: GuardedStream, damage: list[str], start: int = 0) -> Iterator[ArchiveRecord]:
     """All records from `start` on, where a record begins, in order; unreadable parts are reported in `damage`.
 
     A record is returned once FastWARC has found the next one directly after it, unless another record may be hidden in
@@ -46,10 +46,10 @@ class _Strict:
         """Where another reader must continue, and how many records from there on were already returned; None: all is
         read."""
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[ArchiveRecord]:
         """The records, each once the next one has been found."""
         self._stream.seek(self._start)
-        pending: Record | None = None
+        pending: ArchiveRecord | None = None
         given = 0
         try:
             for raw in ArchiveIterator(self._stream, parse_http=False):
@@ -82,7 +82,7 @@ class _Strict:
         return sum(1 for _ in read_framed(self._stream, self._packing, damage, self._last)) == 1 and not damage
 
 
-def _record(raw: WarcRecord) -> Record | None:
+def _record(raw: WarcRecord) -> ArchiveRecord | None:
     """The record; None if it may be something other than what FastWARC reports."""
     headers = raw.headers
     names = headers.get_bytes_multiple(WarcHeader.WARC_TYPE)
@@ -96,7 +96,7 @@ def _record(raw: WarcRecord) -> Record | None:
     if headers.get_bytes(WarcHeader.CONTENT_LENGTH) != b"%d" % length:  # missing, repeated, or not in the usual case
         return None
     if kind not in _READ:
-        return Record(raw.stream_pos, kind, None, None, None, None, None, None) if _is_plain(raw) else None
+        return ArchiveRecord(raw.stream_pos, kind, None, None, None, None, None, None) if _is_plain(raw) else None
     block: bytes | None = None
     problem: str | None = None
     if length > MAX_PAGE_BYTES:
@@ -107,7 +107,7 @@ def _record(raw: WarcRecord) -> Record | None:
         block = raw.reader.read()
         if len(block) < length or not (_is_covered(block) or _is_bounded(block)):
             return None
-    return Record(
+    return ArchiveRecord(
         raw.stream_pos,
         kind,
         _text(headers.get_bytes(WarcHeader.WARC_RECORD_ID)),

@@ -14,7 +14,7 @@ from dclm.pool.archives.evidence import VERSION, plausible_at
 from dclm.pool.archives.warc import read_records
 from dclm.pool.files import ByteRange
 from dclm.pool.packing import BrokenError, Packing, detect, pieces, stream_bytes
-from dclm.pool.rows import Record
+from dclm.pool.rows import ArchiveRecord
 from dclm.pool.streams import GuardedStream, find_magic
 
 _CUT = ("plain", "gzip", "zstd")
@@ -41,7 +41,7 @@ class PartReader:
         self._stream, self._part, self._damage = stream, part, damage
         self.seam = Seam(None, None)
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[ArchiveRecord]:
         """The records that begin in the part, in order. Files that cannot be divided are read completely with the first
         part."""
         packing = detect(self._stream, self._stream.path)

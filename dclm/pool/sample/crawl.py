@@ -29,7 +29,7 @@ from dclm.core.stages.ownership import claim_directory
 from dclm.core.stages.progress import NullProgress, Progress
 from dclm.core.storage import atomic_directory
 from dclm.pool.sample.pages import Page, make_pages
-from dclm.pool.sample.text import Block, article, chatter, plain_text
+from dclm.pool.sample.text import TextBlock, article, chatter, plain_text
 from dclm.pool.sample.warc import WarcWriter
 
 TRUTH = schema_of(
@@ -133,7 +133,7 @@ def _truth(identity: str, page: Page, file: str) -> dict[str, object]:
 
 def _write_texts(root: Path, config: SampleConfig) -> dict[str, int]:
     """The data sets next to the crawl, with sizes proportional to it."""
-    sets: dict[str, tuple[Callable[[random.Random], list[Block]], int]] = {
+    sets: dict[str, tuple[Callable[[random.Random], list[TextBlock]], int]] = {
         "validation": (article, max(8, config.documents // 20)),
         "quality_positive": (article, max(20, config.documents // 5)),
         "quality_negative": (chatter, max(20, config.documents // 5)),

@@ -6,7 +6,7 @@ import html
 import random
 from collections.abc import Sequence
 
-from dclm.pool.sample.text import Block
+from dclm.pool.sample.text import TextBlock
 
 _MENU = (
     "Home", "About", "Contact", "Archive", "Shop", "News", "Blog", "Events", "Team", "Help", "Careers", "Press", "FAQ",
@@ -34,7 +34,9 @@ _LAYOUTS = (
 )
 
 
-def wrap(rng: random.Random, blocks: Sequence[Block], site: str, language: str = "en", charset: str = "utf-8") -> str:
+def wrap(
+    rng: random.Random, blocks: Sequence[TextBlock], site: str, language: str = "en", charset: str = "utf-8"
+) -> str:
     """A whole HTML page whose main content is `blocks`; the elements around it are drawn from `rng`."""
     lines = [
         "<!DOCTYPE html>",
@@ -61,7 +63,7 @@ def wrap(rng: random.Random, blocks: Sequence[Block], site: str, language: str =
     return "\n".join([*lines, _footer(site), "</body>", "</html>", ""])
 
 
-def _render(blocks: Sequence[Block]) -> str:
+def _render(blocks: Sequence[TextBlock]) -> str:
     """The blocks as HTML; runs of list items become one list."""
     out: list[str] = []
     open_list = False

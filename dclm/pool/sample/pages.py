@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from dclm.pool.sample.html import wrap
 from dclm.pool.sample.junk import BOILERPLATE, SPAM, SPAM_SITES
-from dclm.pool.sample.text import LANGUAGES, Block, article, chatter, foreign_page, plain_text
+from dclm.pool.sample.text import LANGUAGES, TextBlock, article, chatter, foreign_page, plain_text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ def make_pages(rng: random.Random, documents: int) -> list[Page]:
     return _unique_urls(pages)
 
 
-def _english(rng: random.Random, blocks: list[Block], quality: str) -> Page:
+def _english(rng: random.Random, blocks: list[TextBlock], quality: str) -> Page:
     site, url = _address(rng, blocks, "en")
     body = wrap(rng, blocks, site).encode()
     return Page(url=url, body=body, main_text=plain_text(blocks), language="en", quality=quality)
@@ -106,22 +106,22 @@ def _duplicates(rng: random.Random, exact: int, near: int) -> list[Page]:
     return pages
 
 
-def _edited(rng: random.Random, blocks: list[Block]) -> list[Block]:
+def _edited(rng: random.Random, blocks: list[TextBlock]) -> list[TextBlock]:
     """The page as a mirror would have it: the last sentence of a paragraph removed, two words changed, a line added at
     the top."""
     out = list(blocks)
     long = [i for i, block in enumerate(out) if block.kind == "p" and block.text.count(". ") >= 2]
     if long:
         i = rng.choice(long)
-        out[i] = Block("p", out[i].text.rsplit(". ", 1)[0] + ".")
+        out[i] = TextBlock("p", out[i].text.rsplit(". ", 1)[0] + ".")
     for _ in range(2):
         i = rng.choice([i for i, block in enumerate(out) if block.kind == "p"])
         words = out[i].text.split(" ")
         words[rng.randrange(len(words))] = rng.choice(("indeed", "certain", "another", "perhaps"))
-        out[i] = Block("p", " ".join(words))
+        out[i] = TextBlock("p", " ".join(words))
     day = f"{rng.randint(1, 28)} {rng.choice(('March', 'June', 'October'))}"
     stamp = f"Updated on {day} by {rng.choice(_FIRST)} {rng.choice(_SECOND)}."
-    return [out[0], Block("p", stamp), *out[1:]]
+    return [out[0], TextBlock("p", stamp), *out[1:]]
 
 
 def _spam(rng: random.Random) -> Page:
@@ -152,12 +152,12 @@ def _broken(rng: random.Random, fault: str) -> Page:
 
 
 def _pick(
-    rng: random.Random, makers: tuple[Callable[[random.Random], list[Block]], ...]
-) -> Callable[[random.Random], list[Block]]:
+    rng: random.Random, makers: tuple[Callable[[random.Random], list[TextBlock]], ...]
+) -> Callable[[random.Random], list[TextBlock]]:
     return makers[rng.randrange(len(makers))]
 
 
-def _address(rng: random.Random, blocks: list[Block], language: str) -> tuple[str, str]:
+def _address(rng: random.Random, blocks: list[TextBlock], language: str) -> tuple[str, str]:
     """The name of a site and a URL on it."""
     ending = _NATIONAL.get(language, rng.choice(_ENDINGS))
     site = f"{rng.choice(_FIRST)}{rng.choice(_SECOND)}.{ending}"

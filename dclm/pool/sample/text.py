@@ -20,7 +20,7 @@ LANGUAGES = ("de", "es", "fr", "it", "ru", "zh")
 """ISO 639-1 codes of the languages other than English."""
 
 
-class Block(NamedTuple):
+class TextBlock(NamedTuple):
     """One piece of a page's main text."""
 
     kind: str
@@ -42,53 +42,53 @@ def _speaker(rng: random.Random, register: str) -> Speaker:
     return Speaker(rng, {**topic, **words, "subject": (rng.choice(topic["subject"]),)})
 
 
-def article(rng: random.Random, min_words: int = 500, max_words: int = 1300) -> list[Block]:
+def article(rng: random.Random, min_words: int = 500, max_words: int = 1300) -> list[TextBlock]:
     """An informative page: title, sections with headings, paragraphs of several sentences, sometimes a list."""
     speaker = _speaker(rng, "article")
     target = rng.randint(min_words, max_words)
-    blocks = [Block("h1", speaker.say("title")), _paragraph(speaker, "opening", "sentence", "sentence")]
+    blocks = [TextBlock("h1", speaker.say("title")), _paragraph(speaker, "opening", "sentence", "sentence")]
     words = _num_words(blocks)
     while words < target:
-        section = [Block("h2", speaker.say("heading"))]
+        section = [TextBlock("h2", speaker.say("heading"))]
         for _ in range(rng.randint(2, 3)):
             section.append(_paragraph(speaker, *["sentence"] * rng.randint(3, 6)))
         if rng.random() < 0.2:
-            section += [Block("li", speaker.say("item")) for _ in range(rng.randint(3, 5))]
+            section += [TextBlock("li", speaker.say("item")) for _ in range(rng.randint(3, 5))]
         blocks += section
         words += _num_words(section)
     return [*blocks, _paragraph(speaker, "sentence", "closing", "closing")]
 
 
-def chatter(rng: random.Random, min_words: int = 120, max_words: int = 480) -> list[Block]:
+def chatter(rng: random.Random, min_words: int = 120, max_words: int = 480) -> list[TextBlock]:
     """A page with little information: a personal blog or forum post that circles around its topic."""
     speaker = _speaker(rng, "chatter")
     target = rng.randint(min_words, max_words)
-    blocks = [Block("h1", speaker.say("title"))]
+    blocks = [TextBlock("h1", speaker.say("title"))]
     while _num_words(blocks) < target:
         blocks.append(_paragraph(speaker, *["sentence"] * rng.randint(1, 5)))
     return blocks
 
 
-def foreign_page(rng: random.Random, language: str) -> list[Block]:
+def foreign_page(rng: random.Random, language: str) -> list[TextBlock]:
     """A page in one of `LANGUAGES`: a title and some paragraphs."""
     languages = cast(dict[str, Lexicon], _lexicon()["languages"])
     speaker = Speaker(rng, languages[language])
     space = "" if language == "zh" else " "
-    blocks = [Block("h1", speaker.say("title"))]
+    blocks = [TextBlock("h1", speaker.say("title"))]
     for _ in range(rng.randint(4, 9)):
         blocks.append(_paragraph(speaker, *["sentence"] * rng.randint(2, 5), space=space))
     return blocks
 
 
-def _paragraph(speaker: Speaker, *slots: str, space: str = " ") -> Block:
-    return Block("p", space.join(speaker.say(slot) for slot in slots))
+def _paragraph(speaker: Speaker, *slots: str, space: str = " ") -> TextBlock:
+    return TextBlock("p", space.join(speaker.say(slot) for slot in slots))
 
 
-def _num_words(blocks: list[Block]) -> int:
+def _num_words(blocks: list[TextBlock]) -> int:
     return sum(len(block.text.split()) for block in blocks)
 
 
-def plain_text(blocks: list[Block]) -> str:
+def plain_text(blocks: list[TextBlock]) -> str:
     """The main text as a reader would copy it: one line per block, with empty lines between paragraphs."""
     lines: list[str] = []
     for block in blocks:

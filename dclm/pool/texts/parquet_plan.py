@@ -17,7 +17,7 @@ _PAGE_HEADER = re.compile(rb"\x15[\x80-\xff]*[\x00-\x7f]\x15([\x80-\xff]{0,4}[\x
 """Thrift's compact form of the first two fields of a page header, both i32."""
 
 
-class Plan(NamedTuple):
+class ReadPlan(NamedTuple):
     """How a row group is read."""
 
     rows: int
@@ -28,7 +28,7 @@ class Plan(NamedTuple):
 
 def plan_batches(
     stream: GuardedStream, group: pq.RowGroupMetaData, columns: list[str], batch_rows: int, batch_bytes: int
-) -> Plan:
+) -> ReadPlan:
     """As many rows as fit `batch_bytes` at the group's mean row size, and fewer if one row may expand to much more than
     its share: by a dictionary, or by delta encoding (a row that repeats the previous one).
     """
@@ -48,7 +48,7 @@ def plan_batches(
             else:
                 longest = max(longest, page)
         rows = max(1, min(rows, most // max(longest, 1)))
-    return Plan(rows, dictionaries)
+    return ReadPlan(rows, dictionaries)
 
 
 def _dictionary_bytes(stream: GuardedStream, chunk: pq.ColumnChunkMetaData) -> int:

@@ -30,7 +30,7 @@ class Verified:
 
 
 @dataclasses.dataclass(kw_only=True)
-class Report:
+class VerifyReport:
     """The outcome for one address."""
 
     address: str

@@ -13,14 +13,14 @@ from dclm.core.stores.store import absolute, join
 from dclm.pool.recorded import listed_identity
 from dclm.recipe.verify.contents import content_problems, result_problems
 from dclm.recipe.verify.files import Found, compare_files, find_artifacts
-from dclm.recipe.verify.findings import Report, Verified
+from dclm.recipe.verify.findings import Verified, VerifyReport
 from dclm.recipe.verify.links import checkpoint_model, plain_inputs, pool_file_identity
 
 _STAGES = ("documents", "across", "tokens", "validation", "train", "scores", "classifiers", "pool")
 """Folders of a run in which every artifact has a record."""
 
 
-def verify(address: str, say: Callable[[str], None] = lambda line: None) -> Report:
+def verify(address: str, say: Callable[[str], None] = lambda line: None) -> VerifyReport:
     """Check a run, or one artifact, at a local folder or URL: every file is hashed, nothing is changed. Raises:
     DataError if no artifact is found.
     """
@@ -30,14 +30,14 @@ def verify(address: str, say: Callable[[str], None] = lambda line: None) -> Repo
 class _Verification:
     def __init__(self, address: str, say: Callable[[str], None]) -> None:
         self.address, self.say = address, say
-        self.report = Report(address=address)
+        self.report = VerifyReport(address=address)
         self.found: Found = find_artifacts(address)
         self.records: dict[str, Record] = {}
         """Relative address → intact record."""
         self.whole: set[str] = set()
         """Artifacts whose files all match their record."""
 
-    def run(self) -> Report:
+    def run(self) -> VerifyReport:
         """Run all checks."""
         started = time.perf_counter()
         for name in self.found.artifacts:

@@ -8,7 +8,7 @@ from dclm.charts.scroll import scrolled
 from dclm.charts.svg import attributes, shortened, words
 from dclm.report.ablation.run import Ablation, StepEffect
 from dclm.report.page import panel, render, tiles
-from dclm.report.pictures.svg import Part, bar, short, swatch
+from dclm.report.pictures.svg import BarPart, bar, short, swatch
 
 _CELL, _SIDE, _HEAD = 26, 190, 34
 _LABEL = 26  # characters next to a row of the matrix
@@ -52,7 +52,7 @@ def _table(found: Ablation) -> str:
 
 
 def _row(effect: StepEffect, found: Ablation, most: int) -> str:
-    parts = (Part("cut", effect.only_here, "only here"), Part("other", effect.caught_later, "caught later"))
+    parts = (BarPart("cut", effect.only_here, "only here"), BarPart("other", effect.caught_later, "caught later"))
     change = (effect.characters_without - found.characters) / max(1, found.characters)
     counts = (
         effect.dropped, effect.dropped_alone, effect.also_dropped_by_others, effect.only_here, effect.caught_later,

@@ -15,7 +15,7 @@ from dclm.core.stages.progress import Progress
 from dclm.curate.pipeline import BoundPipeline
 from dclm.curate.step import Filter
 from dclm.pool.files import InputFile
-from dclm.report.ablation.variants import Bench, Outcome, Places, extraction, needs, prepare, run_variants
+from dclm.report.ablation.variants import Bench, Places, VariantOutcome, extraction, needs, prepare, run_variants
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,8 +109,8 @@ def _effect(
     bench: Bench,
     place: int,
     gone_with: tuple[int, ...],
-    full: Outcome,
-    without: Outcome,
+    full: VariantOutcome,
+    without: VariantOutcome,
     taken: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
     row: int,
 ) -> StepEffect:

@@ -33,7 +33,7 @@ Places = tuple[int, ...]
 """Indices in the whole pipeline of the steps of a variant, in order."""
 
 
-class Outcome(NamedTuple):
+class VariantOutcome(NamedTuple):
     """The outcome of each document of the sample, in order. A document has the same index in all variants."""
 
     step: npt.NDArray[np.int32]
@@ -84,10 +84,12 @@ def prepare(
     return Bench(bound=bound, files=list_files([str(base)]), options=options, root=root)
 
 
-def run_variants(bench: Bench, variants: Sequence[Places], engine: Engine, progress: Progress) -> dict[Places, Outcome]:
+def run_variants(
+    bench: Bench, variants: Sequence[Places], engine: Engine, progress: Progress
+) -> dict[Places, VariantOutcome]:
     """Run each distinct variant once; the engine's units are whole variants."""
     todo = sorted(set(variants))
-    found: dict[Places, Outcome] = {}
+    found: dict[Places, VariantOutcome] = {}
     progress.start("variants", len(todo), "pipelines")
     for index, outcome in engine.map(partial(_run, bench), todo):
         found[todo[index]] = outcome
@@ -96,7 +98,7 @@ def run_variants(bench: Bench, variants: Sequence[Places], engine: Engine, progr
     return found
 
 
-def _run(bench: Bench, places: Places) -> Outcome:
+def _run(bench: Bench, places: Places) -> VariantOutcome:
     out = bench.root / fingerprint(list(places))[:16]
     curate(_subset(bench.bound, places), bench.files, out, bench.options, SerialEngine())
     step, characters = [], []
@@ -106,7 +108,7 @@ def _run(bench: Bench, places: Places) -> Outcome:
     for rows in Artifact(out).rows("characters"):
         step.append(names[np.where(rows.step == -1, len(places), np.where(rows.kept, len(places) + 1, rows.step))])
         characters.append(np.nan_to_num(numbers(rows.batch, "characters")).astype(np.int64))
-    return Outcome(np.concatenate(step), np.concatenate(characters))
+    return VariantOutcome(np.concatenate(step), np.concatenate(characters))
 
 
 def _subset(bound: BoundPipeline, places: Places) -> BoundPipeline:

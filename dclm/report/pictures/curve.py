@@ -47,7 +47,7 @@ class _Panel(NamedTuple):
 
 
 def draw_curves(summary: Mapping[str, object], curve: Sequence[Mapping[str, float]], title: str) -> str:
-    """The chart of a `dclm.select.classifier.score.Judgement`; the same input gives the same bytes.
+    """The chart of a `dclm.select.classifier.score.ClassifierJudgment`; the same input gives the same bytes.
 
     Without `reliability` in the summary, there is no calibration. Dashed lines show chance level, and for calibration
     the diagonal of perfectly calibrated scores.

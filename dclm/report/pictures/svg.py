@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 480, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 26, 24
 
 
-class Part(NamedTuple):
+class BarPart(NamedTuple):
     """A segment of a bar."""
 
     kind: str
@@ -28,7 +28,7 @@ class Part(NamedTuple):
 _NAMES = {"kept": "kept", "cut": "dropped", "other": "other", "reject": "rejected"}
 
 
-def bar(parts: Sequence[Part], whole: float) -> str:
+def bar(parts: Sequence[BarPart], whole: float) -> str:
     """A bar one line high; its segments are drawn next to each other, and `whole` is its full width."""
     said = ", ".join(f"{part.name or _NAMES[part.kind]} {part.value:,}" for part in parts)
     shapes, at = [], 0.0

@@ -14,7 +14,7 @@ from dclm.charts.figure import figure
 from dclm.charts.palette import LIGHT, SERIES
 from dclm.science.experiment.run import Point
 from dclm.science.experiment.share import ShareFit, base_name
-from dclm.science.experiment.statistics import Difference, Estimate, Mean, PowerLaw, estimate
+from dclm.science.experiment.statistics import Difference, IntervalEstimate, Mean, PowerLaw, estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -162,7 +162,7 @@ def draw_share(path: Path, points: Sequence[Point], fit: ShareFit, title: str) -
 def _error_bars(
     axes: Axes,
     places: Sequence[float],
-    values: Sequence[Estimate],
+    values: Sequence[IntervalEstimate],
     marker: str,
     style: dict[str, Any],
     across: bool = False,

@@ -11,12 +11,12 @@ from dclm.core.storage import write_atomic
 from dclm.science.experiment.held_out import NGRAM, Overlap
 from dclm.science.experiment.plot import draw_gains, draw_order, draw_power_law, draw_rates, draw_share
 from dclm.science.experiment.robustness import Robustness, robustness
-from dclm.science.experiment.run import Outcome
+from dclm.science.experiment.run import ExperimentOutcome
 from dclm.science.experiment.share import ShareFit, fit_share
 from dclm.science.experiment.spec import Experiment
 from dclm.science.experiment.statistics import (
     Difference,
-    Estimate,
+    IntervalEstimate,
     Mean,
     PowerLaw,
     agreement,
@@ -26,7 +26,7 @@ from dclm.science.experiment.statistics import (
 )
 
 
-def write_report(experiment: Experiment, outcome: Outcome, out: Path) -> str:
+def write_report(experiment: Experiment, outcome: ExperimentOutcome, out: Path) -> str:
     """Write all files to `out`; returns the text of report.md."""
     name, baseline = experiment.name, experiment.baseline
     own = [p for p in outcome.points if (p.learning_rate, p.weight_decay) == (1.0, 1.0)] or list(outcome.points)
@@ -156,7 +156,7 @@ def _overlaps(overlaps: Mapping[str, Overlap]) -> Iterator[str]:
         yield f"- {recipe}: {found.shared:,} of {found.documents:,}"
 
 
-def _range(value: Estimate) -> str:
+def _range(value: IntervalEstimate) -> str:
     return f"{value.value:.4f} (95 % {_or_dash(value.low)} to {_or_dash(value.high)})"
 
 

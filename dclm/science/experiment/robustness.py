@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Sequence
 
 from dclm.science.experiment.run import Point
-from dclm.science.experiment.statistics import Estimate, estimate
+from dclm.science.experiment.statistics import IntervalEstimate, estimate
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Gain:
     """Multiple of the scale's own learning rate."""
     weight_decay: float
     """Multiple of the scale's own weight decay."""
-    bits: Estimate
+    bits: IntervalEstimate
     """Difference in bits per byte, seed by seed; above zero, the second is better."""
 
 
@@ -80,7 +80,7 @@ def robustness(points: Sequence[Point]) -> list[Robustness]:
     return found
 
 
-def _sure(bits: Estimate) -> str:
+def _sure(bits: IntervalEstimate) -> str:
     if bits.low is None or bits.high is None or bits.low <= 0 <= bits.high:
         return " (not decided)"
     return ""

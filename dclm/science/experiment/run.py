@@ -50,7 +50,7 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ExperimentOutcome:
     """All measurements of an experiment."""
 
     points: tuple[Point, ...]
@@ -67,7 +67,7 @@ def run_experiment(
     cache: str | None = None,
     make_progress: Callable[[], Progress] = NullProgress,
     say: Callable[[str], None] = lambda line: None,
-) -> Outcome:
+) -> ExperimentOutcome:
     """Run all cells into OUT/RECIPE/SCALE/TOKENS/seed-N; documents are in OUT/RECIPE/documents.
 
     force: replace artifacts that earlier versions of the recipes made. cache: directory or URL for work of curation
@@ -92,7 +92,7 @@ def run_experiment(
         point = _measure(cell, loaded.recipes[cell.recipe], out / cell.recipe, held_out, engine, options)
         say(f"[{number}/{len(cells)}] {cell.recipe} {cell.label}: {point.bits_per_byte:.4f} bits per byte")
         points.append(point)
-    return Outcome(points=tuple(points), overlaps=overlaps)
+    return ExperimentOutcome(points=tuple(points), overlaps=overlaps)
 
 
 def _prefixed(say: Callable[[str], None], name: str) -> Callable[[str], None]:

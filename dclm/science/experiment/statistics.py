@@ -21,7 +21,7 @@ CONFIDENCE = 0.95
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Estimate:
+class IntervalEstimate:
     """A number with its 95 % interval; the interval is None if it cannot be estimated."""
 
     value: float
@@ -39,7 +39,7 @@ class Mean:
     parameters: int
     tokens: int
     seeds: int
-    bits: Estimate
+    bits: IntervalEstimate
     repeated: float
     """Fraction of the training text that the model had read before."""
 
@@ -53,7 +53,7 @@ class Difference:
     scale: str
     tokens: int
     each: tuple[float, ...]
-    bits: Estimate
+    bits: IntervalEstimate
     expected: bool = True
     """Whether `better` is expected to be better, or only compared with a baseline."""
 
@@ -78,8 +78,8 @@ class PowerLaw:
 
     recipe: str
     constant: float
-    size: Estimate
-    data: Estimate
+    size: IntervalEstimate
+    data: IntervalEstimate
     residual: float
     """Standard deviation of ln L about the plane."""
     largest_measured: float
@@ -92,18 +92,18 @@ class PowerLaw:
         return math.exp(self.constant - self.size.value * math.log(parameters) - self.data.value * math.log(tokens))
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[float]) -> IntervalEstimate:
     """The mean of independent values."""
     mean, count = math.fsum(values) / len(values), len(values)
     if count < 2:
-        return Estimate(value=mean, standard_error=None, low=None, high=None)
+        return IntervalEstimate(value=mean, standard_error=None, low=None, high=None)
     variance = math.fsum((v - mean) ** 2 for v in values) / (count - 1)
     return _interval(mean, math.sqrt(variance / count), count - 1)
 
 
-def _interval(value: float, error: float, freedom: int) -> Estimate:
+def _interval(value: float, error: float, freedom: int) -> IntervalEstimate:
     reach = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2)) * error
-    return Estimate(value=value, standard_error=error, low=value - reach, high=value + reach)
+    return IntervalEstimate(value=value, standard_error=error, low=value - reach, high=value + reach)
 
 
 def means(points: Sequence[Point]) -> list[Mean]:

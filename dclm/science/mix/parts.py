@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Part:
+class LabelPart:
     """The documents of a source that have one label."""
 
     name: str
@@ -45,7 +45,7 @@ class Part:
     """Its fraction of the source's text, in bytes."""
 
 
-def find_parts(source: str, address: str, columns: tuple[str, ...], min_share: float) -> tuple[Part, ...]:
+def find_parts(source: str, address: str, columns: tuple[str, ...], min_share: float) -> tuple[LabelPart, ...]:
     """The parts of the documents at `address`, largest first, `other` last. Their shares sum to 1.
 
     Raises: ConfigError if there is no such column, fewer than two parts, or two labels give the same name.
@@ -62,12 +62,12 @@ def find_parts(source: str, address: str, columns: tuple[str, ...], min_share: f
         what += f", next to `{source}.{OTHER}` for the rest" if rest else ""
         raise ConfigError(f"by.{source}", what, "rename the labels")
     parts = [
-        Part(name=names[label], step=Labels(columns=columns, keep=(label,)), share=sizes[label] / total)
+        LabelPart(name=names[label], step=Labels(columns=columns, keep=(label,)), share=sizes[label] / total)
         for label in large
     ]
     if rest and large:
         step = Labels(columns=columns, drop=tuple(large), keep_unlabeled=True)
-        parts.append(Part(name=f"{source}.{OTHER}", step=step, share=rest / total))
+        parts.append(LabelPart(name=f"{source}.{OTHER}", step=step, share=rest / total))
     if len(parts) < 2:
         what = f"found {len(parts)} parts with at least {min_share:.3g} of the text, allowed: two or more"
         raise ConfigError(f"by.{source}", what, "lower `min_label_share`, or mix the source as a whole")
@@ -75,7 +75,7 @@ def find_parts(source: str, address: str, columns: tuple[str, ...], min_share: f
 
 
 def make_parts(
-    parts: Sequence[Part],
+    parts: Sequence[LabelPart],
     source: str,
     place: Callable[[str], str],
     engine: Engine,
@@ -98,7 +98,7 @@ def make_parts(
     say(f"split {source} by {' and '.join(parts[0].step.names)}: {shares}")
 
 
-def proportions(parts: Sequence[Part]) -> Mapping[str, float]:
+def proportions(parts: Sequence[LabelPart]) -> Mapping[str, float]:
     """Name of each part → its share of the source's text."""
     return {part.name: part.share for part in parts}
 

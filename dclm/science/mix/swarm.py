@@ -16,7 +16,7 @@ from dclm.core.names import Name
 from dclm.eval.task import load_task
 from dclm.recipe.recipe import LoadedRecipe, load_recipe, resolve_path
 from dclm.science.experiment.spec import HeldOut
-from dclm.science.mix.table import Table
+from dclm.science.mix.table import NumberTable
 from dclm.tokens.mixture import apportion
 from dclm.train.scale import Scale
 from dclm.train.scale_file import ENDINGS, open_scale
@@ -129,7 +129,7 @@ def load_swarm(path: Path, variables: Collection[str] = (), trust: bool = False)
 
 
 def propose(
-    loaded: LoadedSwarm, earlier: Table | None = None, splits: Splits | None = None
+    loaded: LoadedSwarm, earlier: NumberTable | None = None, splits: Splits | None = None
 ) -> dict[str, dict[str, float]]:
     """Name of each proxy → the share of each source, including shares of 0.
 

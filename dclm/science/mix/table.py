@@ -24,7 +24,7 @@ _ROUNDING = 0.02
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Table:
+class NumberTable:
     """A CSV of numbers whose first column names the rows."""
 
     path: str
@@ -54,7 +54,7 @@ class Proxies:
     """[runs, targets]"""
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> NumberTable:
     """Read a CSV. Raises: DataError for a cell that is not a finite number, or a row name that occurs twice."""
     rows = read_rows(path)
     if len(rows) < 2 or len(rows[0]) < 2:
@@ -70,12 +70,12 @@ def read_table(path: Path) -> Table:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(str(path), f"found two rows named {twice}, allowed: one per run")
-    return Table(
+    return NumberTable(
         path=str(path), first=rows[0][0], names=tuple(names), columns=tuple(rows[0][1:]), values=np.array(values)
     )
 
 
-def read_mixtures(paths: Sequence[Path], splits: Mapping[str, Mapping[str, float]] | None = None) -> Table:
+def read_mixtures(paths: Sequence[Path], splits: Mapping[str, Mapping[str, float]] | None = None) -> NumberTable:
     """The mixtures in several tables. A source that is missing from a table has no share in its runs.
 
     `splits`: source → the shares of the sources that it has since been split into; old runs have read it in these
@@ -97,12 +97,12 @@ def read_mixtures(paths: Sequence[Path], splits: Mapping[str, Mapping[str, float
         if lowest < 0 or abs(sum_ - 1) > _ROUNDING:
             where = f"mixture {name} of {', '.join(map(str, paths))}"
             raise DataError(where, f"found shares that sum to {sum_:.4g}, allowed: none below 0, and a sum of 1")
-    return Table(
+    return NumberTable(
         path=tables[0].path, first=tables[0].first, names=tuple(names), columns=columns, values=values / sums[:, None]
     )
 
 
-def join(mixtures: Table, losses: Sequence[Table], targets: Sequence[str]) -> Proxies:
+def join(mixtures: NumberTable, losses: Sequence[NumberTable], targets: Sequence[str]) -> Proxies:
     """The runs that have both a mixture and losses. Raises: DataError if none exists, ConfigError for a target."""
     found = {name: i for i, name in enumerate(mixtures.names)}
     rows, values = [], []
@@ -119,7 +119,7 @@ def join(mixtures: Table, losses: Sequence[Table], targets: Sequence[str]) -> Pr
     return Proxies(sources=mixtures.columns, weights=mixtures.values[rows], losses=np.array(values))
 
 
-def arrange(table: Table, sources: Sequence[str]) -> Array:
+def arrange(table: NumberTable, sources: Sequence[str]) -> Array:
     """The shares in `table` in the order of `sources` [rows, sources].
 
     Raises: DataError if a source that the proxies have never read has a share.
@@ -144,7 +144,7 @@ def write_table(path: Path, first: str, names: Sequence[str], columns: Mapping[s
     write_atomic(path, text.getvalue().encode())
 
 
-def _split(table: Table, splits: Mapping[str, Mapping[str, float]]) -> Table:
+def _split(table: NumberTable, splits: Mapping[str, Mapping[str, float]]) -> NumberTable:
     """The table without the sources that have been split; a part's share is added to what the runs read of it alone."""
     for source, parts in splits.items():
         if source not in table.columns:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dclm.core.errors import ConfigError
 from dclm.science.predict.design import Designs, group_runs
-from dclm.science.predict.records import Run, at_scale
+from dclm.science.predict.records import TrainedRun, at_scale
 from dclm.science.predict.transfer import MIN_OTHERS, predict
 
 MIN_CORPORA = MIN_OTHERS + 2
@@ -77,7 +77,7 @@ class Backtest:
         return {"pairs": list(plain.pop("pairs")), **plain}
 
 
-def backtest(runs: Sequence[Run], small: str, large: str, designs: Designs = "used") -> Backtest:
+def backtest(runs: Sequence[TrainedRun], small: str, large: str, designs: Designs = "used") -> Backtest:
     """Predict each pair of the corpora that have runs at both scales from all other corpora.
 
     Raises: ConfigError if there are fewer than five such corpora.

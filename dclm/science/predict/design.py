@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from dclm.science.predict.records import Design, Run
+from dclm.science.predict.records import Design, TrainedRun
 
 Designs = Literal["used", "equal", "ignored"]
 """How designs are treated: `used`, scores are predicted for the designs that were run; `equal`, only runs in each
@@ -22,15 +22,15 @@ _PRIOR_RUNS = 0.1
 """Strength of the prior that a design makes no difference, in runs: it matters if no corpus has both designs."""
 
 
-def usual_design(runs: Sequence[Run]) -> Design:
+def usual_design(runs: Sequence[TrainedRun]) -> Design:
     """The design of most runs; the first of them in a tie. Unknown designs only count among themselves."""
     known = [run.design for run in runs if run.design.learning_rate is not None]
     return Counter(known or [run.design for run in runs]).most_common(1)[0][0]
 
 
-def group_runs(runs: Sequence[Run], designs: Designs) -> dict[str, list[Run]]:
+def group_runs(runs: Sequence[TrainedRun], designs: Designs) -> dict[str, list[TrainedRun]]:
     """Corpus → the runs that describe it at a scale."""
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, list[TrainedRun]] = {}
     for run in runs:
         groups.setdefault(run.corpus, []).append(run)
     if designs == "ignored" or not runs:
@@ -39,7 +39,7 @@ def group_runs(runs: Sequence[Run], designs: Designs) -> dict[str, list[Run]]:
     return {corpus: [r for r in group if r.design == usual] or group for corpus, group in groups.items()}
 
 
-def design_effects(runs: Sequence[Run]) -> dict[Design, float]:
+def design_effects(runs: Sequence[TrainedRun]) -> dict[Design, float]:
     """How much CORE in each design differs from the usual one (0), by least squares with an effect per corpus."""
     usual = usual_design(runs)
     corpora = sorted({run.corpus for run in runs})
@@ -53,6 +53,6 @@ def design_effects(runs: Sequence[Run]) -> dict[Design, float]:
     return {usual: 0.0, **dict(zip(others, map(float, solution[len(corpora) :]), strict=True))}
 
 
-def mean_effect(runs: Sequence[Run], effects: Mapping[Design, float]) -> float:
+def mean_effect(runs: Sequence[TrainedRun], effects: Mapping[Design, float]) -> float:
     """The contribution of the designs of `runs` to their mean CORE; an unseen design contributes nothing."""
     return float(np.mean([effects.get(run.design, 0.0) for run in runs]))

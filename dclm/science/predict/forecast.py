@@ -13,7 +13,7 @@ from scipy.special import ndtr, xlogy
 from dclm.core.errors import ConfigError
 from dclm.science.predict.design import group_runs, usual_design
 from dclm.science.predict.model import Array, Prediction
-from dclm.science.predict.records import BANDS, Run, at_scale, sampling_variances
+from dclm.science.predict.records import BANDS, TrainedRun, at_scale, sampling_variances
 from dclm.science.predict.transfer import MIN_OTHERS, predict, transfer_noise, transfer_slope
 
 CONFIDENCE = 0.95
@@ -80,7 +80,7 @@ class Forecast:
     """By expected information per FLOP, best first; empty if there is nothing to decide."""
 
 
-def forecast(runs: Sequence[Run], small: str, large: str, corpora: Sequence[str]) -> Forecast:
+def forecast(runs: Sequence[TrainedRun], small: str, large: str, corpora: Sequence[str]) -> Forecast:
     """Predict `corpora` at the scale `large` from their runs at `small` and from all runs of other corpora.
 
     Raises: ConfigError if the records do not suffice (see `predict`), or for fewer than two corpora.
@@ -114,7 +114,7 @@ def forecast(runs: Sequence[Run], small: str, large: str, corpora: Sequence[str]
     )
 
 
-def run_spread(runs: Sequence[Run]) -> float:
+def run_spread(runs: Sequence[TrainedRun]) -> float:
     """Standard deviation of CORE between runs that differ in nothing known, pooled over corpora.
 
     If no corpus was run twice in one design, only the sampling error of the items: then it is too small.
@@ -156,7 +156,9 @@ def _probability_best(said: Prediction) -> Array:
     return wins / _DRAWS
 
 
-def _next_runs(runs: Sequence[Run], small: str, large: str, names: Sequence[str], said: Prediction) -> list[NextRun]:
+def _next_runs(
+    runs: Sequence[TrainedRun], small: str, large: str, names: Sequence[str], said: Prediction
+) -> list[NextRun]:
     """Every run of one more seed at the small scale, at the large one, and at the scales in between."""
     mean, covariance = _moments(said)
     scales = list(BANDS)
@@ -189,7 +191,7 @@ def _next_runs(runs: Sequence[Run], small: str, large: str, names: Sequence[str]
 
 
 def _observation_noise(
-    runs: Sequence[Run], scales: tuple[str, str, str], names: Sequence[str], variance: float, made: int
+    runs: Sequence[TrainedRun], scales: tuple[str, str, str], names: Sequence[str], variance: float, made: int
 ) -> float | None:
     """Variance with which one more run at the middle scale observes the score at the large one; None: it does not."""
     small, scale, large = scales

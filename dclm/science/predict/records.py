@@ -42,7 +42,7 @@ BANDS: Mapping[str, Band] = {
     "7b-2x": Band(parameters=(6e9, 7.5e9), tokens=(2.7e11, 2.8e11)),
 }
 """Name → scale, cheapest first. DCLM's 7B-1x and 7B-2x are separate scales; for smaller models, the number of tokens is
-part of how they were trained (see `Run.design`)."""
+part of how they were trained (see `TrainedRun.design`)."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Design:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
+class TrainedRun:
     """One trained and evaluated model."""
 
     corpus: str
@@ -90,12 +90,12 @@ def core_tasks() -> tuple[str, ...]:
     return load_suite("core").labels
 
 
-def centered(run: Run) -> list[float]:
+def centered(run: TrainedRun) -> list[float]:
     """The run's centered accuracies (baselines of v2), in the order of `core_tasks`."""
     return [centred(run.accuracies[t.task], t.metadata.baseline.v2) for t in load_suite("core").tasks]
 
 
-def sampling_variances(runs: Sequence[Run]) -> np.ndarray:
+def sampling_variances(runs: Sequence[TrainedRun]) -> np.ndarray:
     """Binomial variance of each task's centered accuracy in one run [tasks], at the mean accuracy of `runs`."""
     variances = []
     for task in load_suite("core").tasks:
@@ -115,7 +115,7 @@ def find_published() -> Path:
     raise ConfigError("published records", f"found no {PUBLISHED} in {', '.join(map(str, local_roots()))}", hint)
 
 
-def read_table(path: Path) -> list[Run]:
+def read_table(path: Path) -> list[TrainedRun]:
     """The runs in a CSV table with the columns of `evals.csv` or of `dclm_model_database.csv`.
 
     Rows without a corpus, a size, or the score of a CORE task are left out. Raises: DataError if a column is missing,
@@ -135,7 +135,7 @@ def read_table(path: Path) -> list[Run]:
         values = {key: _number(row[key], f"{path}, line {number}, column {key}") for key in wanted}
         found = _HYPERPARAMETERS.search(row.get(name) or "")
         runs.append(
-            Run(
+            TrainedRun(
                 corpus=row[corpus],
                 parameters=values["params"],
                 design=Design(
@@ -149,7 +149,7 @@ def read_table(path: Path) -> list[Run]:
     return runs
 
 
-def read_result(path: Path) -> Run:
+def read_result(path: Path) -> TrainedRun:
     """The run in a `result.json`. Its corpus is named after the result.
 
     Raises: DataError if the file is not a result, or lacks its size, its tokens or a task of CORE.
@@ -167,7 +167,7 @@ def read_result(path: Path) -> Run:
         raise DataError(str(path), f"found at most {result.limited} rows per task, allowed: whole tasks")
     assert training.params is not None
     assert training.tokens is not None
-    return Run(
+    return TrainedRun(
         corpus=result.name,
         parameters=training.params,
         design=Design(tokens=_rounded(training.tokens), learning_rate=None, weight_decay=None),
@@ -175,12 +175,12 @@ def read_result(path: Path) -> Run:
     )
 
 
-def distinct(runs: Iterable[Run]) -> list[Run]:
+def distinct(runs: Iterable[TrainedRun]) -> list[TrainedRun]:
     """`runs` without those that another table also contains: equal in corpus, size, and every score to six digits.
 
     Among such runs, the first one with a known learning rate is kept.
     """
-    found: dict[tuple[object, ...], Run] = {}
+    found: dict[tuple[object, ...], TrainedRun] = {}
     for run in runs:
         scores = (round(x, 6) for x in run.accuracies.values())
         key = (run.corpus, run.parameters, run.design.tokens, *scores)
@@ -189,7 +189,7 @@ def distinct(runs: Iterable[Run]) -> list[Run]:
     return list(found.values())
 
 
-def at_scale(runs: Iterable[Run], scale: str) -> list[Run]:
+def at_scale(runs: Iterable[TrainedRun], scale: str) -> list[TrainedRun]:
     """Those of `runs` at the scale with that name."""
     return [run for run in runs if run.scale == scale]
 

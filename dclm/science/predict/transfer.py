@@ -9,13 +9,13 @@ import numpy as np
 from dclm.core.errors import ConfigError
 from dclm.science.predict.design import Designs, design_effects, group_runs, mean_effect
 from dclm.science.predict.model import Array, Prediction, fit_and_predict
-from dclm.science.predict.records import Run, at_scale, centered, sampling_variances
+from dclm.science.predict.records import TrainedRun, at_scale, centered, sampling_variances
 
 MIN_OTHERS = 3
 
 
 def predict(
-    runs: Sequence[Run], small: str, large: str, corpora: Sequence[str], designs: Designs = "used"
+    runs: Sequence[TrainedRun], small: str, large: str, corpora: Sequence[str], designs: Designs = "used"
 ) -> Prediction:
     """CORE of `corpora` at the scale `large`, from their runs at `small` and from all runs of other corpora.
 
@@ -48,25 +48,25 @@ def predict(
     )
 
 
-def _profile(runs: Sequence[Run]) -> list[float]:
+def _profile(runs: Sequence[TrainedRun]) -> list[float]:
     """The mean centered accuracy on each task [tasks]."""
     return [float(x) for x in np.mean([centered(run) for run in runs], axis=0)]
 
 
-def transfer_slope(runs: Sequence[Run], small: str, large: str) -> float:
+def transfer_slope(runs: Sequence[TrainedRun], small: str, large: str) -> float:
     """CORE points at `large` per CORE point at `small`: the slope of a line through all corpora that have both."""
     before, after = _both(runs, small, large)
     return float(np.polyfit(before, after, 1)[0])
 
 
-def transfer_noise(runs: Sequence[Run], small: str, large: str) -> float:
+def transfer_noise(runs: Sequence[TrainedRun], small: str, large: str) -> float:
     """Variance of CORE at `large` around that line."""
     before, after = _both(runs, small, large)
     rest = after - np.polyval(np.polyfit(before, after, 1), before)
     return float(rest @ rest) / max(len(rest) - 2, 1)
 
 
-def _both(runs: Sequence[Run], small: str, large: str) -> tuple[Array, Array]:
+def _both(runs: Sequence[TrainedRun], small: str, large: str) -> tuple[Array, Array]:
     """CORE of each corpus at both scales, [corpora] twice."""
     first, second = (group_runs(at_scale(runs, scale), "equal") for scale in (small, large))
     corpora = sorted(first.keys() & second.keys())

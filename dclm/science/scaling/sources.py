@@ -10,13 +10,13 @@ from pathlib import Path
 from dclm.core.errors import ConfigError, DataError
 from dclm.core.storage import open_input
 from dclm.science.predict.design import usual_design
-from dclm.science.predict.records import Run, centered, core_tasks
+from dclm.science.predict.records import TrainedRun, centered, core_tasks
 from dclm.science.scaling.fit import Observation
 
 CORE = "core"
 
 
-def from_records(runs: Sequence[Run], metric: str = CORE, corpora: Sequence[str] = ()) -> list[Observation]:
+def from_records(runs: Sequence[TrainedRun], metric: str = CORE, corpora: Sequence[str] = ()) -> list[Observation]:
     """CORE, or the centered accuracy on one of its tasks, of every run in the usual design of its size.
 
     Runs whose learning rate or weight decay differs from most of their size and tokens are left out: they would count
@@ -25,7 +25,7 @@ def from_records(runs: Sequence[Run], metric: str = CORE, corpora: Sequence[str]
     """
     if metric != CORE and metric not in core_tasks():
         raise ConfigError(f"--metric {metric}", f"allowed: {CORE}, {', '.join(core_tasks())}")
-    sizes: dict[tuple[str | None, float, float], list[Run]] = {}
+    sizes: dict[tuple[str | None, float, float], list[TrainedRun]] = {}
     for run in runs:
         sizes.setdefault((run.scale, float(f"{run.parameters:.2g}"), float(f"{run.design.tokens:.2g}")), []).append(run)
     kept = []

@@ -23,7 +23,7 @@ class Labelled(NamedTuple):
     positive: bool
 
 
-class Judgement(NamedTuple):
+class ClassifierJudgment(NamedTuple):
     """The performance of a model on labeled documents."""
 
     summary: dict[str, object]
@@ -51,7 +51,7 @@ def read_labelled(path: str) -> Iterator[Labelled]:
             yield Labelled(row["text"], bool(row["label"]))
 
 
-def judge(model: Path, labelled: Sequence[str], positive: str = "__label__hq") -> Judgement:
+def judge(model: Path, labelled: Sequence[str], positive: str = "__label__hq") -> ClassifierJudgment:
     """Score the documents of all files in `labelled` with the model (a file, or a classifier artifact)."""
     path = model / MODEL if model.is_dir() else model
     if not path.exists():
@@ -61,4 +61,4 @@ def judge(model: Path, labelled: Sequence[str], positive: str = "__label__hq") -
     if truth.all() or not truth.any():
         raise DataError(", ".join(labelled), f"found {len(truth)} documents of one class, allowed: both classes")
     scores = score_texts(load_classifier(str(path), positive), [d.text for d in documents], positive)
-    return Judgement(summarize(scores, truth), precision_recall(scores, truth))
+    return ClassifierJudgment(summarize(scores, truth), precision_recall(scores, truth))

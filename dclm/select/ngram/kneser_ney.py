@@ -43,7 +43,7 @@ class Order(NamedTuple):
     """Subtracted from counts of 1, 2 and more."""
 
 
-class Estimate(NamedTuple):
+class NgramModel(NamedTuple):
     """A model."""
 
     words: list[str]
@@ -52,7 +52,7 @@ class Estimate(NamedTuple):
     """Unigrams first."""
 
 
-def estimate(sentences: Iterable[Sequence[str]], order: int) -> Estimate:
+def estimate(sentences: Iterable[Sequence[str]], order: int) -> NgramModel:
     """The model of `order` from sentences of words. `<s>`, `</s>` and `<unk>` among the words are left out.
 
     Raises: DataError if the sentences contain no word.
@@ -79,7 +79,7 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> Estimate:
             orders[-1] = orders[-1]._replace(backoff=backoff)
         orders.append(Order(prefix, word, suffix, probability, np.ones(len(word)), discounts))
         below = probability
-    return Estimate(words, orders)
+    return NgramModel(words, orders)
 
 
 def _encode(sentences: Iterable[Sequence[str]]) -> tuple[list[str], Ints, Ints]:
@@ -152,7 +152,7 @@ def _interpolate(
     return share + backoff[prefix] * below, backoff
 
 
-def write_arpa(model: Estimate, path: Path) -> None:
+def write_arpa(model: NgramModel, path: Path) -> None:
     """The model as an ARPA file: log10 of probabilities and backoffs, with seven significant digits."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write("\\data\\\n")

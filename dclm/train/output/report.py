@@ -22,7 +22,7 @@ LOSS_PICTURE = "loss.svg"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainPlan:
     """The inputs of training: the part of a run that determines its fingerprint."""
 
     scale: Scale
@@ -45,7 +45,7 @@ class Plan:
 
 def report(
     out: Path,
-    plan: Plan,
+    plan: TrainPlan,
     data: TokenDataset,
     validation: TokenDataset | None,
     loss: float | None,
