@@ -122,24 +122,20 @@ def evaluate(
     put_result(scores, lambda: scores_table(scores))
 
 
-METRICS = {
-    "multiple_choice": "accuracy", "schema": "accuracy", "language_modeling": "exact", "generation": "exact",
-}  # fmt: skip
-"""Kind of task → what its score is the fraction of: right choices, or answers that match exactly."""
-
-
 def _names(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def scores_table(scores: dict[str, Any]) -> str:
+    from dclm.eval.kinds.registry import KINDS
+
     heads = f"{'task':33}{'n':>7}{'shots':>6}{'metric':>10}{'raw':>8}{'centered':>9}{'± error':>8}{'bits/byte':>10}"
     lines = [heads]
     for label, task in scores["tasks"].items():
         accuracy, baseline = task["accuracy"], task["baseline"]["v2"]
         bits = (task["continuous"]["bits_per_byte"] or {}).get("value")
         lines.append(
-            f"{label:33}{task['n']:7}{task['num_fewshot']:6}{METRICS[task['kind']]:>10}{accuracy:8.4f}"
+            f"{label:33}{task['n']:7}{task['num_fewshot']:6}{KINDS[task['kind']].metric:>10}{accuracy:8.4f}"
             f"{centred(accuracy, baseline):9.4f}{_number(task['standard_error']):>8}{_number(bits):>10}"
         )
     for name in ("core_v2", "extended_v2"):

@@ -24,6 +24,7 @@ class Generation(ScoringKind):
 
     columns: ClassVar[Mapping[str, type]] = {"context": str, "answer": str}
     generates = True
+    metric = "exact"
     output_type = "generate_until"
 
     def question(self, row: Row) -> str:

@@ -66,6 +66,8 @@ class ScoringKind(abc.ABC):
     """The column with the list of choices, if there is one; `gold` is then the index of the right one."""
     generates: ClassVar[bool] = False
     """Whether text is generated."""
+    metric: ClassVar[str] = "accuracy"
+    """What the score is the fraction of, in tables: `accuracy` for right choices, `exact` for answers that match."""
     output_type: ClassVar[str] = "loglikelihood"
     """lm-eval's name for the request."""
 

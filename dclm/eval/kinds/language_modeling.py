@@ -16,6 +16,7 @@ class LanguageModeling(ScoringKind):
     """Rows of a context and its continuation. An item stores the log-probability of every token."""
 
     columns: ClassVar[Mapping[str, type]] = {"context": str, "continuation": str}
+    metric = "exact"
 
     def question(self, row: Row) -> str:
         return cast(str, row["context"])
