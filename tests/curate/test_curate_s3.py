@@ -14,11 +14,14 @@ from test_engine_curate import FULL, texts
 
 from dclm.core.errors import IncompleteError
 from dclm.core.record import Record, read_record
+from dclm.core.stages import lease
 from dclm.core.stages.engine import Engine, SerialEngine
-from dclm.core.stores.store import open_store, put
+from dclm.core.stores.objects import ObjectStore
+from dclm.core.stores.store import exists, open_store, put
 from dclm.curate.options import CurateOptions
-from dclm.curate.pipeline import BoundPipeline
+from dclm.curate.pipeline import BoundPipeline, Pipeline, bind
 from dclm.curate.stage import curate
+from dclm.dedup.exact import Exact
 from dclm.dedup.minhash.step import MinHash
 from dclm.pool.files import list_files
 
@@ -127,8 +130,6 @@ def test_of_two_runs_one_works_and_the_other_is_told(pools: tuple[str, str], s3:
 
 
 def test_rounds_and_iterations_go_through_the_store(pools: tuple[str, str], s3: str, tmp_path: Path) -> None:
-    from dclm.curate.pipeline import Pipeline, bind
-
     steps = bind(Pipeline(name="fuzzy", steps=(MinHash(ngram=2, bands=4, rows=2, verify=0.5),)))
     assert data_files(run(steps, pools[1], f"{s3}/fuzzy")) == data_files(run(steps, pools[0], tmp_path / "fuzzy"))
 
@@ -136,10 +137,8 @@ def test_rounds_and_iterations_go_through_the_store(pools: tuple[str, str], s3: 
 def test_only_a_partition_is_fetched_of_a_large_file_of_keys(
     pools: tuple[str, str], s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dclm.core.stores.objects import ObjectStore
     from dclm.curate.exchange import decision as exchange
     from dclm.curate.output import files
-    from dclm.curate.pipeline import Pipeline, bind
 
     fetched: list[str] = []
     whole = ObjectStore.local
@@ -151,3 +150,59 @@ def test_only_a_partition_is_fetched_of_a_large_file_of_keys(
     assert data_files(there) == data_files(run(steps, pools[0], tmp_path / "fuzzy"))
     assert not [key for key in fetched if key.endswith(("keys.arrow", "drops.arrow", "rows.arrow"))]
     assert fetched  # documents are
+
+
+class Died(BaseException):
+    """Ends a run as a kill does: nothing that it would still do reaches the store."""
+
+
+class Mortal:
+    """Lets the changes of object stores fail from the one with this number on, before or after it is made."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.changes, self.last, self.before = 0, -1, True
+        for name in ("put", "create", "replace", "delete"):
+            monkeypatch.setattr(ObjectStore, name, self._counted(ObjectStore.__dict__[name]))
+        monkeypatch.setattr(lease.Holder, "is_gone", True)  # this process stands for all that died
+
+    def live_until(self, change: int, before: bool) -> None:
+        """-1: live."""
+        self.changes, self.last, self.before = 0, change, before
+
+    def _counted(self, method: Callable[..., object]) -> Callable[..., object]:
+        def changed(*arguments: object) -> object:
+            number, self.changes = self.changes, self.changes + 1
+            if self.last >= 0 and number >= self.last:
+                if number == self.last and not self.before:
+                    method(*arguments)
+                raise Died
+            return method(*arguments)
+
+        return changed
+
+
+@pytest.mark.slow
+def test_killed_at_every_change_of_the_store_and_resumed(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before every second change, and after the others."""
+    local = write_pool(tmp_path / "pool", texts(2))
+    for path in local.iterdir():
+        put(f"{s3}/pool/{path.name}", path.read_bytes())
+    steps = bind(Pipeline(name="exact", steps=(Exact(),)))
+    calm, mortal = run(steps, str(local), tmp_path / "out"), Mortal(monkeypatch)
+    kills = 0
+    while True:
+        out = f"{s3}/{kills}"
+        mortal.live_until(kills, before=kills % 2 == 0)
+        try:
+            run(steps, f"{s3}/pool", out)
+            break
+        except Died:
+            kills += 1
+        mortal.live_until(-1, before=True)
+        assert not exists(f"{out}/record.json") or data_files(read_record(out)) == data_files(calm)
+        found = run(steps, f"{s3}/pool", out)
+        assert data_files(found) == data_files(calm)
+        assert set(open_store(out).list()) == {*data_files(calm), "record.json"}
+    assert kills > 20
