@@ -184,13 +184,11 @@ class Run:
             self.options.say(f"held-out tokens: {counts_of(held_out, TokensCounts).tokens:,}")
         return self.layout.tokens
 
-    def _tokenize(
-        self, inputs: Sequence[str | SourcePart | DocumentSource], out: str, config: TokenizeConfig
-    ) -> Record:
+    def _tokenize(self, texts: Sequence[str | SourcePart | DocumentSource], out: str, config: TokenizeConfig) -> Record:
         name = self.recipe.tokenizer
         tokenizer = self.layout.path(name) if name.endswith(".json") else name
         return tokenize(
-            inputs,
+            texts,
             out,
             tokenizer=tokenizer,
             config=config,

@@ -35,6 +35,7 @@ def imported(path: Path) -> frozenset[Path]:
         members = _MEMBER.findall(names)
         for place in ("/".join(parts), *("/".join([*parts, member]) for member in members)):
             found |= {file for file in (_PACKAGE / f"{place}.py", _PACKAGE / place / "__init__.py") if file.is_file()}
+    found |= {file.parent / "__init__.py" for file in found}
     folders = [_PACKAGE / folder for folder in KERNEL_FOLDERS]
     return frozenset(file for file in found if any(folder in file.parents for folder in folders))
 

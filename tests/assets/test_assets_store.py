@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dclm.assets import Asset, LocalFile, Source, Url, check_asset, fetch_asset, fetch_assets, find_asset, resolve
+from dclm.assets import Asset, AssetSource, LocalFile, Url, check_asset, fetch_asset, fetch_assets, find_asset, resolve
 from dclm.assets.cache import Unavailable
 from dclm.assets.sources import Transform
 from dclm.assets.transforms import gunzip
@@ -31,7 +31,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DCLM_OFFLINE", raising=False)
 
 
-def make(*sources: Source, sha256: str | None = SHA256) -> Asset:
+def make(*sources: AssetSource, sha256: str | None = SHA256) -> Asset:
     return Asset(name="words", sources=sources, sha256=sha256, licence="MIT", description="some words")
 
 

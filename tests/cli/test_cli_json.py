@@ -207,7 +207,7 @@ def stubs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (dclm.cli.reference.docs, "pages", give({"a.md": "text"})),
         (dclm.report.extraction, "compare_extractors", give([Quality("e", 1, 1.0, 1.0, 1.0, None, None, 5.0, 1.0)])),
         (dclm.cli.board, "make_published", give(b"[]")),
-        (dclm.board.serving.store.Store, "remove", give(None)),
+        (dclm.board.serving.store.ResultStore, "remove", give(None)),
         (uvicorn.Server, "run", lambda self: None),
         (dclm.cli.cluster, "cluster_up", give(SimpleNamespace(address="http://h:1"))),
         (dclm.cli.cluster, "cluster_status", give(SimpleNamespace(address="http://h:1"))),

@@ -24,8 +24,8 @@ FOLDERS = ("filters", "text", "extract", "pool")
 LENGTH = 150_000
 AT_ONE_PLACE = {
     "filters.pii._DOMAIN",
-    "pool.arc._HEADER",
-    "pool.http._CHUNK_SIZE",
+    "pool.archives.arc._HEADER",
+    "pool.archives.http._CHUNK_SIZE",
     "pool.files._DOCUMENT",
     "extract.media._HTML",
     "extract.media._XHTML",
