@@ -1,11 +1,13 @@
 """Workers: two compared with one from WARC to filtered documents, and the peak memory of a worker on hostile shards.
 
-`python -m tests.bench.bench_scaling` prints two Markdown tables. Every row is a separate `dclm curate` with compiled
+`python -m tests.bench.bench_scaling` prints two Markdown tables. With `--copies 60`, the first is about minutes of
+work, in which starting does not matter, and the second is left out. Every row is a separate `dclm curate` with compiled
 kernels; the memory is the largest of the command and its workers, as counted by the kernel (VmHWM).
 """
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import os
 import shutil
@@ -21,6 +23,7 @@ from tests.bench.bench_filters import ROOT, SHARED
 from tests.bench.rows import report
 
 _POLL_SECONDS = 0.05
+COPIES = 6
 _PIPELINE = ROOT / "pipelines" / "dclm_refinedweb_open.yaml"
 _NO_LIMITS = """
 name: memory
@@ -77,16 +80,16 @@ def _peak_bytes(pid: int) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
-def scaling() -> Iterator[str]:
-    """One worker and two, alternating twice; the minimum of each counts. The crawl is repeated six times: with only 7 s
-    of work, the 3 s that each worker takes to start would dominate.
+def scaling(copies: int, runs: int) -> Iterator[str]:
+    """One worker and two in turns; the minimum of each counts. The crawl is repeated: with only 5 s of work, the 3 s
+    that each worker takes to start would dominate.
     """
     files = sorted((SHARED / "web").glob("crawl-*.warc.gz"))
     curate(_PIPELINE, files[:1], 1)
     costs: dict[int, list[Cost]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as folder:
-        pool = [Path(shutil.copy(file, f"{folder}/{copy}-{file.name}")) for copy in range(6) for file in files]
-        for _ in range(2):
+        pool = [Path(shutil.copy(file, f"{folder}/{copy}-{file.name}")) for copy in range(copies) for file in files]
+        for _ in range(runs):
             for workers in costs:
                 costs[workers].append(curate(_PIPELINE, pool, workers))
     best = {workers: min(found) for workers, found in costs.items()}
@@ -139,10 +142,14 @@ def _write(file: IO[bytes], pieces: Iterator[bytes]) -> None:
         file.write(piece)
 
 
-def main() -> None:
-    for line in (*scaling(), "", *memory()):
+def main(copies: int) -> None:
+    """Print the tables."""
+    few = copies <= COPIES
+    for line in (*scaling(copies, 2 if few else 1), "", *(memory() if few else ())):
         print(line, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--copies", type=int, default=COPIES)
+    main(parser.parse_args().copies)
