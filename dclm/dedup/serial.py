@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dclm.core.arrow import column_of
 from dclm.curate.global_step import Decision, Global, IterativeReduce, Regroup, Round
 from dclm.curate.step import Context, Ordered
 from dclm.text.spans import Spans, without_spans
@@ -62,10 +63,26 @@ def regrouped(work: Regroup) -> Listed:
 
 
 def partitions(keys: pa.Table, count: int) -> list[pa.Table]:
-    """Key tables of each partition, sorted as `reduce` expects them."""
-    keys = keys.sort_by([("key", "ascending"), ("shard", "ascending"), ("row", "ascending")])
-    place = keys.column("key").to_numpy() % count
-    return [keys.filter(pa.array(place == partition)) for partition in range(count)]
+    """Key tables of each partition, sorted as `reduce` expects them: by key, shard and row."""
+    keys = keys.combine_chunks()
+    key = keys.column("key").to_numpy()
+    place = (key % count).astype(np.uint16)  # which numpy sorts by radix
+    order = np.argsort(place, kind="stable")
+    edges = [0, *np.cumsum(np.bincount(place, minlength=count)).tolist()]
+    for start, end in itertools.pairwise(edges):
+        part = order[start:end]
+        order[start:end] = part[np.argsort(key[part], kind="stable")]
+    keys = keys.take(column_of(order))
+    return [_in_order(keys.slice(start, end - start)) for start, end in itertools.pairwise(edges)]
+
+
+def _in_order(keys: pa.Table) -> pa.Table:
+    """Rows of equal keys mostly come in the order of shard and row, which a stable sort keeps."""
+    key, shard, row = (keys.column(name).to_numpy() for name in ("key", "shard", "row"))
+    later = (shard[1:] > shard[:-1]) | ((shard[1:] == shard[:-1]) & (row[1:] >= row[:-1]))
+    if np.all(later | (key[1:] != key[:-1])):
+        return keys
+    return keys.sort_by([("key", "ascending"), ("shard", "ascending"), ("row", "ascending")])
 
 
 def drop(decision: Decision, shards: Shards) -> list[list[pa.RecordBatch]]:
@@ -104,8 +121,7 @@ def run_ordered(step: Ordered, shards: Shards, context: Context | None = None) -
 
 
 def _with_shard(keys: pa.RecordBatch, shard: int) -> pa.RecordBatch:
-    column = pa.array([shard], pa.int32()).take(pa.array([0] * keys.num_rows, pa.int32()))
-    return keys.append_column(pa.field("shard", pa.int32()), column)
+    return keys.append_column(pa.field("shard", pa.int32()), pa.repeat(pa.scalar(shard, pa.int32()), keys.num_rows))
 
 
 def _select(rows: pa.Table, shard: int, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit, uint64
 
-from dclm.dedup.columns import I64, U64, documents_of, hashes
+from dclm.dedup.columns import I64, U64, distinct, documents_of, hashes
 from dclm.dedup.groups.components import Links, rows_of_equal_keys, spanning_links
 from dclm.dedup.hashing import mix
 from dclm.dedup.minhash.signatures import Signatures
@@ -48,12 +48,17 @@ def candidate_links(keys: pa.Table) -> pa.Table:
     """
     documents = documents_of(keys)
     equal = rows_of_equal_keys(hashes(keys, "key"), documents)
-    ends = np.concatenate(equal)
-    linked, places = np.unique(documents[ends], return_index=True)
     links = spanning_links(Links(documents[equal.first], documents[equal.second]))
     columns: dict[str, npt.NDArray[np.generic]] = {"first": links.first, "second": links.second}
-    for name in (n for n in keys.column_names if n not in ("key", "shard", "row")):
-        values = keys.column(name).to_numpy()[ends[places]]
+    carried = [name for name in keys.column_names if name not in ("key", "shard", "row")]
+    if carried:
+        linked = distinct(np.concatenate(links))
+        ends = np.concatenate(equal)
+        rows = np.zeros(len(linked), np.int64)
+        rows[np.searchsorted(linked, documents[ends])] = ends  # all rows of a document have the same values
+        places = {end: np.searchsorted(linked, columns[end]) for end in ("first", "second")}
+    for name in carried:
+        values = keys.column(name).to_numpy()[rows]
         for end in ("first", "second"):
-            columns[f"{name}_{end}"] = values[np.searchsorted(linked, columns[end])]
+            columns[f"{name}_{end}"] = values[places[end]]
     return pa.Table.from_pydict(columns)
