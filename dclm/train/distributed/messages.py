@@ -1,4 +1,4 @@
-"""What the driver of a run and its ranks on other machines tell each other; these machines may share no storage."""
+"""Messages between the driver of a run and its ranks on other machines, which may not share any storage."""
 
 from __future__ import annotations
 
