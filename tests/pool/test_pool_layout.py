@@ -8,12 +8,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pool_archives import read_all
 
 from dclm.core.config import build, parse_yaml
 from dclm.core.errors import ConfigError
 from dclm.pool.files import file_identity, list_files
 from dclm.pool.spec import PoolMap, resolve_pool
+from dclm.pool.texts.layout import FieldName, Fields, look_up
 
 URL, DATE, ID = "http://a.example/1", "2022-04-25T00:00:00Z", "7b1c74ae-e2ca-4a35-8d0e-4cc51e4c5a3a"
 
@@ -119,3 +122,28 @@ def test_the_layouts_of_the_report_have_their_fields(shared: Path) -> None:
             assert row["text"]
             assert row["url"] or "rpj" in file.name
             assert row["date"] or not file.name.startswith("dates")
+
+
+FIELDS: tuple[FieldName, ...] = ("text", "url", "id", "date")
+NAMES = sorted({path for field in FIELDS for path in Fields().paths(field)})
+NAMED = st.sampled_from([*NAMES, *{name.partition(".")[0] for name in NAMES}, *(n.rpartition(".")[2] for n in NAMES)])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.dictionaries(NAMED, inner, max_size=4) | st.dictionaries(NAMED, inner, max_size=2).map(json.dumps),
+    max_leaves=8,
+)
+
+
+@given(value=st.dictionaries(NAMED, VALUES, max_size=8), more=st.sampled_from([0, 100]), own=st.none() | NAMED)
+@settings(max_examples=300)
+def test_only_places_that_cannot_hold_a_field_are_passed_over(
+    value: dict[str, object], more: int, own: str | None
+) -> None:
+    value |= {f"other {number}": None for number in range(more)}  # of so many names, all places are tried
+    fields = Fields(url=own)
+    for field, paths in fields.paths_in(value).items():
+        found = [look_up(value, path) for path in fields.paths(field)]
+        kept = [look_up(value, path) for path in paths]
+        assert [each for each in kept if each is not None] == [each for each in found if each is not None]
+        assert set(paths) <= set(fields.paths(field))
+    assert fields.paths_in({"text": "t"})["date"] == ()

@@ -7,6 +7,7 @@ import gzip
 import itertools
 import json
 import random
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from pool_archives import members, put, record, response
 from dclm.pool.archives.warc_part import Seam
 from dclm.pool.files import ByteRange, InputFile, list_files
 from dclm.pool.read import Tally, read_file
+from dclm.pool.streams import open_stream, utf8_text
 from dclm.pool.survey import survey
 from dclm.pool.units import cut, unit_bytes_for, without_bad_seams
 
@@ -147,6 +149,28 @@ def test_parts_of_compressed_json_lines_hold_its_lines(
     assert read_parts(parts) == (rows, [line for line in tally.damage if line != "contains no records"])
 
 
+def test_parts_far_into_a_compressed_file_begin_at_the_right_line(tmp_path: Path) -> None:
+    """Everything before a part is decompressed, but not looked at: edges at, before and after the ends of lines and of
+    the portions in which the content arrives.
+    """
+    draw = random.Random(0)
+    lines = [json.dumps({"text": draw.randbytes(draw.randrange(900)).hex()}).encode() + b"\n" for _ in range(2000)]
+    file = put(tmp_path / "a.jsonl.gz", gzip.compress(b"".join(lines), 1))
+    with closing(open_stream(file.path)) as stream:
+        portions = [len(data) for data in utf8_text(stream, file.path, [])]
+    assert len(portions) > 10
+    rows, _ = rows_of(file)
+    ends = [*itertools.accumulate(map(len, lines[:-1]))]
+    near = [
+        end + by for end in (*draw.sample(ends, 5), *[*itertools.accumulate(portions)][2:-1:4]) for by in (-1, 0, 1)
+    ]
+    bounds = [0, *sorted(set(near)), 1 << 60]
+    parts = [replace(file, part=ByteRange(a, b - a)) for a, b in itertools.pairwise(bounds)]
+    _, before = survey(parts)
+    parts = [replace(part, first_line=n) for part, n in zip(parts, before, strict=True)]
+    assert read_parts(parts) == (rows, [])
+
+
 def test_compressed_objects_on_several_lines_are_read_with_the_first_part(tmp_path: Path) -> None:
     data = json.dumps([{"text": f"t{i}"} for i in range(50)], indent=1).encode()
     file = put(tmp_path / "a.jsonl.gz", gzip.compress(data))
@@ -161,6 +185,13 @@ def test_large_compressed_json_lines_are_cut_into_at_most_sixteen_parts() -> Non
     assert [part and part.offset for part in bounds] == [3 * i << 27 for i in range(8)]
     assert all(a and b and a.offset + a.length == b.offset for a, b in itertools.pairwise(bounds))
     assert len(cut([sized("a.jsonl.gz", 1 << 40)], 128 << 20)) == 16
+
+
+def test_a_small_compressed_file_is_cut_into_fewer_parts_than_a_plain_one() -> None:
+    """By default; the number of bytes in a unit that somebody asked for is kept."""
+    assert [len(cut([sized("a.jsonl.gz", size << 20)])) for size in (15, 16, 31)] == [1, 2, 3]
+    assert [len(cut([sized("a.jsonl", size << 20)])) for size in (15, 16, 31)] == [3, 4, 7]
+    assert len(cut([sized("a.jsonl.gz", 16 << 20)], 2 << 20)) == 8
 
 
 HIDDEN = {
