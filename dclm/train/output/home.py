@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import platform
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -155,7 +156,7 @@ class Mirror(Home):
     def _publish(self, path: Path) -> dict[str, list[Any]]:
         """Upload what this folder has of a checkpoint."""
         copy = self.folder / f".push-{path.name}"
-        shutil.copytree(path, copy)  # publishing may move files
+        shutil.copytree(path, copy, copy_function=os.link)  # publishing may move files
         files = publish(copy, join(self.address, CHECKPOINTS, path.name))
         shutil.rmtree(copy)
         return files
