@@ -15,7 +15,6 @@ from torch import Tensor
 
 CHUNK_ELEMENTS_CPU = 1 << 23  # logits of a chunk: 32 MB, measured best of 1 << 19 … 24 with a 32 MB cache
 CHUNK_ELEMENTS_GPU = 1 << 28  # 4,096 tokens at V = 50,432: large products of 0.4 GB in bfloat16
-_CAST_ELEMENTS_CPU = 1 << 19  # of what is converted at once on a CPU: 2 MB, which stay in a core's cache
 SMALLEST_SHARE = 1e-30  # far above the range where float32 loses digits (1e-38)
 
 
@@ -59,7 +58,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
         cross_entropy = torch.zeros((), dtype=torch.float32, device=weight.device)
         squares = torch.zeros_like(cross_entropy)
-        product = torch.empty_like(cast) if hidden.dtype != torch.float32 else cast
         softmax = _softmax_of(cast, _rows_at_once(len(hidden), weight), compiled)
         for part in _chunks(len(hidden), weight):
             inputs, goals = hidden[part], targets[part]
@@ -68,7 +66,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             squares += logsumexp.square().sum()
             row_scale = scale * (1 + 2 * z_loss * logsumexp)
             grad_hidden[part] = torch.mm(shares, cast) * row_scale - scale * cast[goals]
-            _add_product(grad_weight, shares.T, (inputs * row_scale).to(hidden.dtype), product)
+            _add_product(grad_weight, shares.T, (inputs * row_scale).to(hidden.dtype))
         grad_weight.index_add_(0, targets, hidden.float(), alpha=-scale)
         ctx.save_for_backward(grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
@@ -159,15 +157,12 @@ def _logsumexp(logits: Tensor, at_target: Tensor, share: Tensor) -> Tensor:
     return logits.logsumexp(dim=1, keepdim=True)
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor, product: Tensor) -> None:
-    """total += left @ right, accumulated in float32. product: room for it in the precision of `left` and `right`."""
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """total += left @ right, accumulated in float32."""
     if right.dtype == torch.float32:
         total.addmm_(left, right)
-        return
-    torch.mm(left, right, out=product)
-    step = len(total) if total.is_cuda else max(1, _CAST_ELEMENTS_CPU // total.shape[1])
-    for start in range(0, len(total), step):  # on a CPU, the sum is computed from a copy of `product` in float32
-        total[start : start + step] += product[start : start + step]
+    else:
+        total += torch.mm(left, right)
 
 
 def cross_entropy_sum(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
