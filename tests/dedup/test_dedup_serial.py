@@ -1,0 +1,28 @@
+"""Deduplication in one process: what a reducer gets does not depend on the order in which keys come."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dclm.dedup.serial import partitions
+
+ROWS = st.lists(
+    st.tuples(st.integers(0, 40) | st.integers(0, 2**64 - 1), st.integers(0, 3), st.integers(0, 5)), max_size=60
+)
+
+
+@given(rows=ROWS, in_order=st.booleans(), count=st.sampled_from([1, 3, 64]))
+def test_partitions_are_sorted_by_key_shard_and_row(
+    rows: list[tuple[int, int, int]], in_order: bool, count: int
+) -> None:
+    """Rows of a run come in the order of shard and row, others in any."""
+    if in_order:
+        rows.sort(key=lambda row: row[1:])
+    key, shard, row = zip(*rows, strict=True) if rows else ((), (), ())
+    table = pa.table({"key": pa.array(key, pa.uint64()), "shard": pa.array(shard, pa.int32()), "row": list(row)})
+    found = [part.to_pylist() for part in partitions(table, count)]
+    assert len(found) == count
+    for number, part in enumerate(found):
+        assert [(r["key"], r["shard"], r["row"]) for r in part] == sorted(r for r in rows if r[0] % count == number)
