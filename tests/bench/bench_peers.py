@@ -6,6 +6,7 @@ with one worker after a first small run that compiles; a peer's start (imports) 
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import gzip
 import json
@@ -158,7 +159,7 @@ def show(found: list[Measured], count: int, size: float) -> None:
         report(row.what, "MB/s", size / row.seconds / 1e6, beside=peer.what, theirs=size / peer.seconds / 1e6)
 
 
-def main() -> None:
+def main(only: str | None) -> None:
     """Print the table."""
     texts = load_texts(SHARED)
     size = sum(len(text.encode()) for text in texts)
@@ -166,12 +167,17 @@ def main() -> None:
         work = Path(directory)
         write_documents(work / "all" / "documents" / "all.jsonl.gz", texts)
         write_documents(work / "few" / "documents" / "few.jsonl.gz", texts[:100])
-        show(bloom(work, texts), len(texts), size)
-        show(bloom_paragraphs(work, texts), len(texts), size)
-        show(minhash(work), len(texts), size)
-        found = list_files([str(SHARED / "web" / "crawl-*.warc.gz")])
-        show(crawl(work), 2_299, sum(file.size for file in found))
+        if only in (None, "bloom"):
+            show(bloom(work, texts), len(texts), size)
+            show(bloom_paragraphs(work, texts), len(texts), size)
+        if only in (None, "minhash"):
+            show(minhash(work), len(texts), size)
+        if only in (None, "crawl"):
+            found = list_files([str(SHARED / "web" / "crawl-*.warc.gz")])
+            show(crawl(work), 2_299, sum(file.size for file in found))
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=["bloom", "minhash", "crawl"])
+    main(parser.parse_args().only)
