@@ -29,17 +29,19 @@ from dclm.tokens.stage import tokenize as run
 from dclm.tokens.tokenizer import Encoder
 from dclm.tokens.webdataset import OPEN_LM_VOCAB_SIZE, export_webdataset, import_webdataset
 
-
-@click.command()
-@click.argument("documents", nargs=-1, required=True, type=ADDRESS)
-@click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="Asset name, or a tokenizer.json.")
-@click.option(
+seq_len_option = click.option(
     "--seq-len",
     type=click.IntRange(1),
     default=2048,
     show_default=True,
     help="Context length; rows have one more token.",
 )
+
+
+@click.command()
+@click.argument("documents", nargs=-1, required=True, type=ADDRESS)
+@click.option("--tokenizer", default="gpt-neox-20b", show_default=True, help="Asset name, or a tokenizer.json.")
+@seq_len_option
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--out", type=ADDRESS, required=True)
 @click.option(
@@ -181,13 +183,7 @@ def tokens() -> None:
 @tokens.command("import")
 @click.argument("folder")
 @click.option("--out", type=LOCAL_PATH, required=True)
-@click.option(
-    "--seq-len",
-    type=click.IntRange(1),
-    default=2048,
-    show_default=True,
-    help="Context length; rows have one more token.",
-)
+@seq_len_option
 @click.option(
     "--vocab-size",
     type=click.IntRange(1),
