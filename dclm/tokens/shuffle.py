@@ -27,7 +27,7 @@ GROUP_BYTES = 128 << 20
 _WINDOW_BYTES = 8 << 20
 """Bytes of rows that it holds at a time, if it reads few runs: memory that is used again is not cleared again."""
 _WINDOW_RUNS = 64
-"""For each of so many runs, it holds as much again, because every run is looked at for each window."""
+"""The window grows by `_WINDOW_BYTES` per this number of runs, because each window looks at every run."""
 
 
 @dataclass(frozen=True, kw_only=True)

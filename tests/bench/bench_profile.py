@@ -1,8 +1,8 @@
 """Where the CPU time of curation goes: `python -m tests.bench.bench_profile [--functions 15]`.
 
 One run of dclm_refinedweb_open on real pages in this process, with Python's profiler: milliseconds per page by part of
-the package, and the functions that take most. Compiled kernels count as their caller; so does what a library does. The
-profiler slows down calls, so that parts with many small calls look larger than they are.
+the package, and the functions that take most. Compiled kernels and libraries count as their caller. The profiler slows
+down calls, so that parts with many small calls look larger than they are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Deduplication in one process: what a reducer gets does not depend on the order in which keys come."""
+"""Deduplication in one process: a reducer gets the same keys in whatever order they come."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ VALUES = st.recursive(
 def test_only_places_that_cannot_hold_a_field_are_passed_over(
     value: dict[str, object], more: int, own: str | None
 ) -> None:
-    value |= {f"other {number}": None for number in range(more)}  # of so many names, all places are tried
+    value |= {f"other {number}": None for number in range(more)}  # with this many names, all places are tried
     fields = Fields(url=own)
     for field, paths in fields.paths_in(value).items():
         found = [look_up(value, path) for path in fields.paths(field)]

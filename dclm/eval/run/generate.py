@@ -20,12 +20,12 @@ ROWS = 32
 """A step for this many rows takes little longer than one for a few, even on a CPU; memory allows as many as fit into a
 cache (`cache_tokens`)."""
 CACHES = 2
-"""A batch may fill so many: scoring holds a cache and a copy of its rows, generation one cache most of the time."""
+"""Number of caches that a batch may fill: scoring holds a cache and a copy of its rows, generation mostly one cache."""
 FAMILY = 8
-"""Prompts that begin alike have batches of their own if there are so many; batches of fewer rows cost more than they
-save."""
+"""Minimum number of prompts that begin alike to have batches of their own; smaller batches cost more than they save."""
 STAYING = 0.75
-"""Rows that have ended are removed once at most this part of the batch goes on: removal copies the others' cache."""
+"""Rows that have ended are removed once at most this fraction of the batch continues: removal copies the cache of the
+others."""
 
 
 class Generator:
@@ -123,7 +123,7 @@ class Reader(Protocol):
 
     def advance(self, chosen: Tensor, going: Sequence[int]) -> Tensor:
         """Hidden states [B', d] of the rows `going` after one more token each; `chosen` [B] has those of all rows that
-        went on before."""
+        continued before."""
 
 
 class CachedReader:
