@@ -2,7 +2,8 @@
 
 Seconds are CPU seconds of this process. The encoder alone gets the same texts as lists of strings in the same process,
 in turn with the whole stage; both are warm: one round before the measured ones has loaded the encoders, which remember
-words. Whether their ids are equal: `bench_encoders`.
+words. "New texts": a new process has seen one half of the documents, and gets the other half once: the encoder alone in
+one process, the whole stage in the next. Whether their ids are equal: `bench_encoders`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import multiprocessing
 import os
 import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,13 +47,13 @@ class Row(NamedTuple):
     """MB/s of each run."""
 
 
-def write_documents(shared: Path, folder: Path, every: int) -> Path:
-    """Parquet shards of every `every`-th document of `FILES`."""
+def write_documents(shared: Path, folder: Path, every: int, first: int = 0) -> Path:
+    """Parquet shards of every `every`-th document of `FILES`, from the one with the index `first` on."""
     texts = []
     for name in FILES:
         with gzip.open(shared / "text" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
             texts += [json.loads(line)["text"] for line in lines]
-    texts = texts[::every]
+    texts = texts[first::every]
     folder.mkdir()
     for shard in range(SHARDS):
         part = texts[shard * len(texts) // SHARDS : (shard + 1) * len(texts) // SHARDS]
@@ -111,6 +114,36 @@ def measure(shared: Path, work: Path) -> list[Row]:
     return [Row(what, tuple(speeds[1:])) for what, speeds in found.items()]
 
 
+def measure_new(shared: Path, work: Path) -> list[Row]:
+    """The encoder alone and the whole stage on texts that they have not seen, in turn, each in a process of its own."""
+    path = str(fetch("gpt-neox-20b"))
+    seen, new = write_documents(shared, work / "seen", 2), write_documents(shared, work / "new", 2, first=1)
+    size = megabytes(new)
+    found: dict[str, list[float]] = {"encode: fastokens": [], "whole: dclm tokenize": []}
+    for run in range(RUNS):
+        out = work / f"new-{run}"
+        found["encode: fastokens"].append(size / _in_new_process(encoding_new, seen, new, path))
+        found["whole: dclm tokenize"].append(size / _in_new_process(tokenizing_new, seen, new, str(out)))
+    return [Row(what, tuple(speeds)) for what, speeds in found.items()]
+
+
+def _in_new_process(measured: Callable[[Path, Path, str], float], seen: Path, new: Path, other: str) -> float:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measured, seen, new, other).result()
+
+
+def encoding_new(seen: Path, new: Path, path: str) -> float:
+    """CPU seconds of the encoder alone on `new`, after it has encoded `seen`."""
+    encoding_seconds(seen, path, "fast")
+    return encoding_seconds(new, path, "fast")
+
+
+def tokenizing_new(seen: Path, new: Path, out: str) -> float:
+    """CPU seconds of the whole stage on `new`, after the whole stage on `seen`."""
+    tokenize([seen], f"{out}-seen")
+    return seconds(lambda: tokenize([new], out))
+
+
 def main() -> None:
     """Print the table."""
     for name in ("RAYON_NUM_THREADS", "OMP_NUM_THREADS"):
@@ -130,6 +163,14 @@ def main() -> None:
             theirs=plain_rows.speeds,
             limit=statistics.median(encoder.speeds),
             limit_name="encoder alone",
+        )
+        encoder, ours = measure_new(shared, work)
+        report(
+            "tokenize → pack → shuffle, new texts",
+            "MB/s",
+            ours.speeds,
+            limit=statistics.median(encoder.speeds),
+            limit_name="encoder alone on new texts",
         )
     finally:
         shutil.rmtree(work)
