@@ -135,6 +135,33 @@ def test_batches_are_bounded_whatever_the_row_groups(tmp_path: Path) -> None:
     assert all(rows <= 64 and (size <= 60_000 or rows == 1) for rows, size in sizes)
 
 
+def test_batches_of_text_alone_are_large_where_a_dictionary_makes_small_ones(tmp_path: Path) -> None:
+    texts = [f"{n} " * 400 for n in range(5000)]
+    file = write(tmp_path / "a.parquet", pa.table({"text": texts, "id": list(map(str, range(5000)))}))
+    whole = list(read_file(file, Tally()))
+    alone = list(read_file(file, Tally(), only_text=True))
+    assert max(b.num_rows for b in whole) < 512  # the dictionary's page has 1 MB
+    assert [t for b in alone for t in b.column("text").to_pylist()] == texts
+    assert [r for b in alone for r in b.column("_row").to_pylist()] == list(range(5000))
+    assert all(512 < b.num_rows <= 1024 for b in alone[:-1])
+    small = [b.column("text").nbytes for b in read_file(file, Tally(), batch_bytes=200_000, only_text=True)]
+    assert max(small) < 210_000
+
+
+def test_joined_batches_end_before_a_broken_page(tmp_path: Path) -> None:
+    texts = [f"{n} " * 400 for n in range(3000)]
+    file = write(tmp_path / "a.parquet", pa.table({"text": texts}), compression="none")
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    page = bytes(data).rindex(b"2500 " * 400)
+    data[page - 8 : page] = b"\xff" * 8  # a length in the last page
+    put(tmp_path / "a.parquet", bytes(data))
+    tally = Tally()
+    found = [t for b in read_file(file, tally, only_text=True) for t in b.column("text").to_pylist()]
+    assert 1000 < len(found) < 2500
+    assert found == texts[: len(found)]
+    assert tally.damage[0].startswith(f"row group 0 cannot be read from row {len(found)} on: ")
+
+
 def test_a_broken_or_empty_file_is_damage(tmp_path: Path) -> None:
     table = pa.table({"text": [f"text {n} " * 50 for n in range(3000)]})
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=1000, use_dictionary=False, compression="zstd")

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from dclm.core.arrow import (
     Column,
     column_of,
-    dictionary,
     filled,
     joined,
     lengths,
@@ -30,9 +29,8 @@ from dclm.pool.files import ByteRange, InputFile
 from dclm.pool.rows import KEPT, MAX_FIELD_BYTES, MAX_PAGE_BYTES, identifier
 from dclm.pool.streams import open_stream, parquet_file
 from dclm.pool.texts.layout import FieldName, as_object, kept_value, look_up
+from dclm.pool.texts.parquet_parts import BROKEN, TEXT_TYPES, merged, parts_of, plain_type
 from dclm.pool.texts.parquet_plan import plan_batches
-
-_TEXT_TYPES = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
 
 
 def read_batches(
@@ -66,11 +64,12 @@ def read_batches(
                 if plan.dictionaries != dictionaries:
                     reader = parquet_file(stream, parquet.metadata, plan.dictionaries)
                     dictionaries = plan.dictionaries
-                for batch in reader.iter_batches(plan.rows, row_groups=[group], columns=columns):
-                    for part in _parts(batch, batch_bytes):
-                        yield _documents(file, part, first, only_text)
-                        first += part.num_rows
-            except (pa.ArrowInvalid, pa.ArrowCapacityError, OSError) as error:
+                batches = reader.iter_batches(plan.rows, row_groups=[group], columns=columns)
+                parts = (part for batch in batches for part in parts_of(batch, batch_bytes))
+                for part in merged(parts, batch_rows, batch_bytes) if only_text else parts:
+                    yield _documents(file, part, first, only_text)
+                    first += part.num_rows
+            except BROKEN as error:
                 damage.append(f"row group {group} cannot be read from row {first} on: {error}"[:300])
         if end == 0 and not damage and _is_artifact(file, parquet.schema_arrow):  # a shard of which nothing was kept
             schema = pa.schema([parquet.schema_arrow.field(name) for name in columns])
@@ -90,7 +89,7 @@ def _text_column(file: InputFile, schema: pa.Schema) -> str | None:
     """The first column of strings under one of the names that the text may have."""
     for name in file.fields.paths("text"):
         found = schema.field(name).type if schema.get_field_index(name) >= 0 else None
-        if found is not None and (pa.types.is_null(found) or _plain_type(found) in _TEXT_TYPES):
+        if found is not None and (pa.types.is_null(found) or plain_type(found) in TEXT_TYPES):
             return name
     return None
 
@@ -111,58 +110,11 @@ def _columns(file: InputFile, schema: pa.Schema, only_text: bool) -> list[str]:
     return [name for name in schema.names if name in wanted]
 
 
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type of the values, whether they are in a dictionary or have a special logical type (JSON, UUID)."""
-    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _parts(batch: pa.RecordBatch, batch_bytes: int) -> Iterator[pa.RecordBatch]:
-    """The batch with its dictionaries decoded, in parts of at most `batch_bytes` or one row.
-
-    A dictionary with one text and a thousand rows that refer to it are small, but their values are not: where to cut
-    follows from the lengths of the dictionary's values, before any row is decoded.
-    """
-    total = np.zeros(batch.num_rows, np.int64)
-    for column in batch.columns:
-        if pa.types.is_dictionary(column.type) and _plain_type(column.type) in _TEXT_TYPES:
-            encoded = dictionary(column)
-            sizes = filled(lengths(encoded.dictionary), 0).take(filled(encoded.indices, 0))
-            total += sizes.to_numpy(zero_copy_only=False).astype(np.int64) if len(encoded.dictionary) else 0
-    ends = np.cumsum(total)
-    start = 0
-    while start < batch.num_rows:
-        before = int(ends[start - 1]) if start else 0
-        end = max(start + 1, int(np.searchsorted(ends, before + batch_bytes, side="right")))
-        yield from _split(_plain(batch.slice(start, end - start)), batch_bytes)
-        start = end
-
-
-def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with its dictionaries decoded, so that its size in memory is that of its values."""
-    for index, field in enumerate(batch.schema):
-        if pa.types.is_dictionary(field.type):
-            values = dictionary(batch.column(index)).dictionary_decode()
-            batch = batch.set_column(index, field.with_type(values.type), values)
-    return batch
-
-
 def _is_artifact(file: InputFile, schema: pa.Schema) -> bool:
     """Whether these are documents as written by dclm: from an artifact, with all DOCUMENT columns as strings."""
     return file.artifact and all(
         schema.get_field_index(f.name) >= 0 and schema.field(f.name).type == f.type for f in DOCUMENT
     )
-
-
-def _split(batch: pa.RecordBatch, batch_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Halve until each part has at most `batch_bytes` or one row."""
-    if batch.num_rows <= 1 or batch.get_total_buffer_size() <= batch_bytes or batch.nbytes <= batch_bytes:
-        if batch.num_rows:
-            yield batch
-        return
-    middle = batch.num_rows // 2
-    yield from _split(batch.slice(0, middle), batch_bytes)
-    yield from _split(batch.slice(middle), batch_bytes)
 
 
 def _documents(file: InputFile, batch: pa.RecordBatch, first: int, only_text: bool) -> pa.RecordBatch:
@@ -260,7 +212,7 @@ def _at(batch: pa.RecordBatch, path: str) -> Column | None:
         if not dot or column.type.get_field_index(head) < 0:
             return None
         column = struct_field(column, head)
-    if not (pa.types.is_map(column.type) or _plain_type(column.type) in _TEXT_TYPES):
+    if not (pa.types.is_map(column.type) or plain_type(column.type) in TEXT_TYPES):
         return None
     values = [look_up(as_object(_decoded(value)), rest) for value in column.to_pylist()]
     return pa.array([v if isinstance(v, str) else None if v is None else json.dumps(v) for v in values], pa.string())

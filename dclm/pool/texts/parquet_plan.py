@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from dclm.pool.streams import GuardedStream
 
-_MAX_GROWN = 4
-"""Maximum size of a batch, as a multiple of `batch_bytes`, if every row repeats the whole content of its column."""
+_MAX_BYTES = 256 << 20
+"""Maximum size of a batch if every row repeats the whole content of its column."""
 _FEW_ROWS = 64
 """A column whose dictionary allows no more rows than this per batch is read as a dictionary, which takes longer."""
 _PAGE_HEADER = re.compile(rb"\x15[\x80-\xff]*[\x00-\x7f]\x15([\x80-\xff]{0,4}[\x00-\x7f])", re.DOTALL)
@@ -33,7 +33,6 @@ def plan_batches(
     its share: by a dictionary, or by delta encoding (a row that repeats the previous one).
     """
     rows = int(max(1, min(batch_rows, batch_bytes * group.num_rows / max(group.total_byte_size, 1))))
-    most = _MAX_GROWN * batch_bytes
     dictionaries: list[str] = []
     for index in range(group.num_columns):
         chunk = group.column(index)
@@ -41,13 +40,13 @@ def plan_batches(
         if name.split(".")[0] not in columns or chunk.physical_type != "BYTE_ARRAY":
             continue
         longest = chunk.total_uncompressed_size if "DELTA_BYTE_ARRAY" in chunk.encodings else 0
-        if chunk.has_dictionary_page and rows * chunk.total_uncompressed_size > most:
+        if chunk.has_dictionary_page and rows * chunk.total_uncompressed_size > _MAX_BYTES:
             page = _dictionary_bytes(stream, chunk)
-            if page > most // _FEW_ROWS and name in columns:
+            if page > _MAX_BYTES // _FEW_ROWS and name in columns:
                 dictionaries.append(name)
             else:
                 longest = max(longest, page)
-        rows = max(1, min(rows, most // max(longest, 1)))
+        rows = max(1, min(rows, _MAX_BYTES // max(longest, 1)))
     return ReadPlan(rows, dictionaries)
 
 
