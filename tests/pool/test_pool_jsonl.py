@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pool_archives import put, read_all
 
 from dclm.documents.schema import DOCUMENT
 from dclm.pool.rows import identifier
+from dclm.pool.texts.jsonl import parsed
 
 WARC = {"WARC-Target-URI": "http://a.b/", "WARC-Record-ID": "<urn:uuid:1234>", "WARC-Date": "2020-01-01T00:00:00Z"}
 
@@ -129,3 +130,36 @@ def test_every_line_is_a_row_and_every_text_comes_back(tmp_path_factory, texts: 
     assert tally.records == len(texts)
     if texts:
         assert table["text"].to_pylist() == [t if isinstance(t, str) else None for t in texts]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+LINES = st.builds(
+    lambda value, ascii_only, head, tail: head + json.dumps(value, ensure_ascii=ascii_only).encode() + tail,
+    st.dictionaries(st.text(max_size=3), JSON, max_size=3),
+    st.booleans(),
+    st.sampled_from([b"", b" ", b"\xef\xbb\xbf"]),
+    st.sampled_from([b"", b"\r", b" \t", b"x", b"\x0c", b" {}", b"\xc2\xa0", b"\xff"]),
+)
+ODD = [
+    b'{"a": -0, "b": -0.0, "c": 1e400, "d": 123456789012345678901234567890}', b'{"a": NaN, "b": [-Infinity, Infinity]}',
+    b'{"a": 1, "a": 2}', b'{"\\ud800": "\xed\xa0\x80"}', b'{"a": "\x00"}', b'{"a"', b'{"', b'{"a": 01}', b'{"a": 1.}',
+    b'{"a": ' + b"[" * 100_000, b'{"a": 1' + b"0" * 5000 + b"}", '{"a": "é"}'.encode("utf-16"), b'{"\x00a\x00',
+]  # fmt: skip
+
+
+def outcome(load, line: bytes) -> str:
+    """The value, or the error."""
+    try:
+        return repr(load(line))
+    except (ValueError, RecursionError) as error:
+        return repr(error)
+
+
+@given(line=LINES | st.sampled_from(ODD) | st.binary(max_size=20).map(lambda rest: b'{"' + rest) | st.binary())
+@settings(max_examples=500)
+def test_a_line_is_what_json_says_it_is(line: bytes) -> None:
+    assert outcome(parsed, line) == outcome(json.loads, line)

@@ -16,7 +16,7 @@ from dclm.core.config import build, parse_yaml
 from dclm.core.errors import ConfigError
 from dclm.pool.files import file_identity, list_files
 from dclm.pool.spec import PoolMap, resolve_pool
-from dclm.pool.texts.layout import FieldName, Fields, look_up
+from dclm.pool.texts.layout import FieldFinder, FieldName, Fields, look_up
 
 URL, DATE, ID = "http://a.example/1", "2022-04-25T00:00:00Z", "7b1c74ae-e2ca-4a35-8d0e-4cc51e4c5a3a"
 
@@ -141,9 +141,18 @@ def test_only_places_that_cannot_hold_a_field_are_passed_over(
 ) -> None:
     value |= {f"other {number}": None for number in range(more)}  # with this many names, all places are tried
     fields = Fields(url=own)
-    for field, paths in fields.paths_in(value).items():
-        found = [look_up(value, path) for path in fields.paths(field)]
-        kept = [look_up(value, path) for path in paths]
-        assert [each for each in kept if each is not None] == [each for each in found if each is not None]
-        assert set(paths) <= set(fields.paths(field))
-    assert fields.paths_in({"text": "t"})["date"] == ()
+    finder = FieldFinder(fields)
+    for _ in range(2):  # the second time, the names are known
+        for field, paths in finder.paths_in(value)._asdict().items():
+            found = [look_up(value, path) for path in fields.paths(field)]
+            kept = [look_up(value, path) for path in paths]
+            assert [each for each in kept if each is not None] == [each for each in found if each is not None]
+            assert set(paths) <= set(fields.paths(field))
+    assert finder.paths_in({"text": "t"}).date == ()
+
+
+def test_only_so_many_sets_of_names_are_remembered() -> None:
+    finder = FieldFinder(Fields())
+    for number in range(1000):
+        assert finder.paths_in({"text": "t", f"other {number}": 1, "id": 1}).id == ("id",)
+    assert len(finder._known) == 256

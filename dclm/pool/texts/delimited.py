@@ -13,6 +13,7 @@ from dclm.pool.files import PACKED, InputFile
 from dclm.pool.rows import MAX_PAGE_BYTES, Row
 from dclm.pool.streams import open_stream, utf8_text
 from dclm.pool.texts.jsonl import row_of_object
+from dclm.pool.texts.layout import FieldFinder
 
 
 def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
@@ -27,7 +28,7 @@ def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
         header = next(reader, None)
         if header is None:
             return
-        number = 0
+        number, finder = 0, FieldFinder(file.fields)
         while True:
             try:
                 values = next(reader, None)
@@ -38,7 +39,7 @@ def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
                     return
                 if not values:
                     continue  # a blank line
-                yield _row(file, number, header, values)
+                yield _row(file, number, header, values, finder)
             number += 1
 
 
@@ -56,11 +57,11 @@ def first_records(file: InputFile, count: int) -> list[dict[str, str]]:
             return []  # the reader reports the problem
 
 
-def _row(file: InputFile, number: int, header: list[str], values: list[str]) -> Row:
+def _row(file: InputFile, number: int, header: list[str], values: list[str], finder: FieldFinder) -> Row:
     if len(values) != len(header):
         return _reject(file, number, f"{len(values)} values, but the header has {len(header)}")
     value: dict[str, object] = dict(zip(header, values, strict=True))
-    return row_of_object(value, f"{file.name}#{number}", f"record {number + 1}", file.fields)
+    return row_of_object(value, f"{file.name}#{number}", "record", number + 1, finder)
 
 
 def _reject(file: InputFile, number: int, reason: str) -> Row:

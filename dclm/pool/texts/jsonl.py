@@ -14,10 +14,11 @@ from dclm.pool.files import ByteRange, InputFile, is_packed
 from dclm.pool.packing import detect
 from dclm.pool.rows import MAX_FIELD_BYTES, MAX_PAGE_BYTES, Row
 from dclm.pool.streams import GuardedStream, is_utf16, open_stream, utf8_text
-from dclm.pool.texts.layout import Fields, kept_value, look_up
+from dclm.pool.texts.layout import FieldFinder, kept_value, look_up
 
 _ID_PREFIX = "<urn:uuid:"
 _READ_BYTES = 1 << 18
+_DECODER = json.JSONDecoder()
 _MAX_NUMBER = 10**100  # Python refuses to convert much longer ones to text
 
 
@@ -28,56 +29,67 @@ def read_rows(file: InputFile, damage: list[str]) -> Iterator[Row]:
     Text, URL, id and date are read from the fields that the recipe names, otherwise from those of public corpora
     (`dclm.pool.texts.layout`). `source` counts lines from 0. Of other keys, only those to keep are read.
     """
+    finder = FieldFinder(file.fields)
     for number, line in enumerate(read_objects(file, damage), file.first_line):
         if line is None or line.strip():
-            yield _row(line, f"{file.name}#{number}", number + 1, file.fields)
+            yield _row(line, f"{file.name}#{number}", number + 1, finder)
 
 
-def _row(line: bytes | None, source: str, number: int, fields: Fields) -> Row:
-    def reject(reason: str) -> Row:
-        return Row("document", source, None, None, None, None, None, f"line {number}: {reason}")
-
+def _row(line: bytes | None, source: str, number: int, finder: FieldFinder) -> Row:
     if line is None:
-        return reject(f"longer than {MAX_PAGE_BYTES} bytes")
+        return _reject(source, f"line {number}: longer than {MAX_PAGE_BYTES} bytes")
     try:
-        # `json.loads` first guesses the encoding, which only the beginning of other lines leaves open
-        value = json.loads(line.decode("utf-8", "surrogatepass") if line[:2] == b'{"' else line)
+        value = parsed(line)
     except (ValueError, RecursionError) as error:  # bad JSON, bad UTF-8, absurd numbers or nesting
-        return reject(f"not JSON: {error}"[:200])
+        return _reject(source, f"line {number}: {f'not JSON: {error}'[:200]}")
     if not isinstance(value, dict):
-        return reject(f"found {type(value).__name__}, allowed: an object with `text`")
-    return row_of_object(value, source, f"line {number}", fields)
+        return _reject(source, f"line {number}: found {type(value).__name__}, allowed: an object with `text`")
+    return row_of_object(value, source, "line", number, finder)
 
 
-def row_of_object(value: Mapping[str, object], source: str, place: str, fields: Fields) -> Row:
-    """The document in an object, with fields at the names in `fields`; a reject if it is not a document.
+def parsed(line: bytes) -> object:
+    """What `json.loads` returns or raises, without its guesses at the encoding of lines that begin like most."""
+    if line[:2] != b'{"':  # only the beginning of other lines leaves their encoding open
+        return json.loads(line)
+    text = line.decode("utf-8", "surrogatepass")
+    value, end = _DECODER.raw_decode(text)
+    if end < len(text) and text[end:].strip(" \t\r\n"):
+        return json.loads(text)  # which reports what follows
+    return value
 
-    place: position of the object in its file, for the reason of a reject.
+
+def _reject(source: str, reason: str, url: str | None = None, name: str | None = None, date: str | None = None) -> Row:
+    return Row("document", source, name, url, date, None, None, reason)
+
+
+def row_of_object(value: Mapping[str, object], source: str, kind: str, number: int, finder: FieldFinder) -> Row:
+    """The document in an object, with the fields that `finder` finds; a reject if it is not a document.
+
+    kind, number: what the object is in its file, for the reason of a reject.
     """
-
-    def reject(reason: str, url: str | None = None, name: str | None = None, date: str | None = None) -> Row:
-        return Row("document", source, name, url, date, None, None, f"{place}: {reason}")
-
-    paths = fields.paths_in(value)
-    url = _string(value, paths["url"])
-    name = _string(value, paths["id"])
+    paths = finder.paths_in(value)
+    url = _string(value, paths.url)
+    name = _string(value, paths.id)
     name = name[len(_ID_PREFIX) :].rstrip(">") if name and name.startswith(_ID_PREFIX) else name
-    date = _string(value, paths["date"])
-    long = [value is not None and _is_long(value) for value in (url, name, date)]
-    if any(long):
-        url, name, date = (None if is_long else v for v, is_long in zip((url, name, date), long, strict=True))
-        return reject(f"its id, URL or date is longer than {MAX_FIELD_BYTES} bytes", url, name, date)
-    where = next((path for path in paths["text"] if look_up(value, path) is not None), None)
-    if where is None and "text" not in value:
-        return reject(f"no `{fields.text or 'text'}`", url, name, date)
-    text = None if where is None else look_up(value, where)
+    date = _string(value, paths.date)
+    if any(map(_is_long, (url, name, date))):
+        reason = f"{kind} {number}: its id, URL or date is longer than {MAX_FIELD_BYTES} bytes"
+        return _reject(source, reason, *(None if _is_long(field) else field for field in (url, name, date)))
+    text = None
+    for path in paths.text:
+        text = look_up(value, path)
+        if text is not None:
+            break
     if not isinstance(text, str):
-        return reject(f"`text` is {'null' if text is None else type(text).__name__}", url, name, date)
+        found = "null" if text is None else type(text).__name__
+        reason = f"`text` is {found}" if "text" in value or text is not None else f"no `{finder.fields.text or 'text'}`"
+        return _reject(source, f"{kind} {number}: {reason}", url, name, date)
     try:
         payload = text.encode("utf-8")
     except UnicodeEncodeError:
-        return reject("`text` has lone surrogates", url, name, date)
-    kept = tuple(kept_value(look_up(value, path), kind) for path, kind in fields.keep)
+        return _reject(source, f"{kind} {number}: `text` has lone surrogates", url, name, date)
+    keep = finder.fields.keep
+    kept = tuple([kept_value(look_up(value, path), wanted) for path, wanted in keep]) if keep else ()
     return Row("document", source, name, url, date, None, payload, None, kept)
 
 
@@ -92,8 +104,8 @@ def _string(value: Mapping[str, object], paths: tuple[str, ...]) -> str | None:
     return None
 
 
-def _is_long(value: str) -> bool:
-    return len(value) > MAX_FIELD_BYTES // 4 and len(value.encode()) > MAX_FIELD_BYTES
+def _is_long(value: str | None) -> bool:
+    return value is not None and len(value) > MAX_FIELD_BYTES // 4 and len(value.encode()) > MAX_FIELD_BYTES
 
 
 def read_objects(file: InputFile, damage: list[str]) -> Iterator[bytes | None]:

@@ -6,11 +6,10 @@ and HPLT. `a.b` is the field `b` of `a`, which may be an object, a map, or an ob
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 KeptType = Literal["number", "text"]
 FieldName = Literal["text", "url", "id", "date"]
@@ -48,26 +47,46 @@ class Fields:
         own: str | None = getattr(self, name)
         return _USUAL[name] if own is None else (own,)
 
-    def paths_in(self, value: Mapping[str, object]) -> Mapping[FieldName, tuple[str, ...]]:
-        """Fields to try in this object: those of `paths` whose first name it has."""
+
+class Paths(NamedTuple):
+    """Names of the fields to try for each property of a document, in order."""
+
+    text: tuple[str, ...]
+    url: tuple[str, ...]
+    id: tuple[str, ...]
+    date: tuple[str, ...]
+
+
+class FieldFinder:
+    """Finds which fields to try in the objects of a file.
+
+    Objects of a file mostly have the same names, for which a lookup replaces thirty.
+    """
+
+    def __init__(self, fields: Fields) -> None:
+        self.fields = fields
+        self._known: dict[tuple[str, ...], Paths] = {}
+
+    def paths_in(self, value: Mapping[str, object]) -> Paths:
+        """Fields to try in this object: those of `Fields.paths` whose first name it has."""
         names = tuple(value)
+        return self._known.get(names) or self._find(names)
+
+    def _find(self, names: tuple[str, ...]) -> Paths:
         if len(names) > _MOST_NAMES or sum(map(len, names)) > _MOST_CHARACTERS:
-            return {name: self.paths(name) for name in _USUAL}
-        return _paths_in(self, names)
+            return Paths(**{name: self.fields.paths(name) for name in _USUAL})
+        there = set(names)
+        paths: dict[FieldName, tuple[str, ...]] = {
+            name: tuple(p for p in self.fields.paths(name) if p in there or p.partition(".")[0] in there)
+            for name in _USUAL
+        }
+        if len(self._known) < _MOST_KNOWN:
+            self._known[names] = Paths(**paths)
+        return Paths(**paths)
 
 
-@functools.lru_cache(maxsize=256)
-def _paths_in(fields: Fields, names: tuple[str, ...]) -> Mapping[FieldName, tuple[str, ...]]:
-    """Objects of a file mostly have the same names: a lookup instead of thirty."""
-    there = set(names)
-    return {
-        name: tuple(path for path in fields.paths(name) if path in there or path.partition(".")[0] in there)
-        for name in _USUAL
-    }
-
-
-_MOST_NAMES, _MOST_CHARACTERS = 64, 2000
-"""Of objects whose fields are remembered, which bounds the memory of 256 of them."""
+_MOST_NAMES, _MOST_CHARACTERS, _MOST_KNOWN = 64, 2000, 256
+"""Of the objects whose fields are remembered, which bounds the memory."""
 _USUAL: dict[FieldName, tuple[str, ...]] = {"text": TEXT, "url": URL, "id": ID, "date": DATE}
 
 
