@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -96,6 +97,34 @@ def test_a_writer_that_fails_leaves_nothing(any_store: Store, tmp_path: Path) ->
         store.put("gone", tmp_path / "no such source")
     assert store.read("gone") is None
     assert list(store.list()) == []
+
+
+@pytest.mark.parametrize("renames", [True, False])
+def test_a_file_is_put_on_a_disk_by_renaming_it_where_that_is_possible(
+    renames: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path / "store"))
+    store.put("a/b", b"before")
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    source.chmod(0o600)
+    number = source.stat().st_ino
+    rename = os.replace
+
+    def between_mounts(old: Path, new: Path) -> None:
+        if old == source:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        rename(old, new)
+
+    if not renames:
+        monkeypatch.setattr("os.replace", between_mounts)
+    store.put("a/b", source)
+    found = tmp_path / "store/a/b"
+    assert found.read_bytes() == b"content"
+    assert found.stat().st_mode & 0o777 == 0o644
+    assert (found.stat().st_ino == number) == renames
+    assert source.exists() != renames
+    assert [p.name for p in found.parent.iterdir()] == ["b"]
 
 
 def test_addresses(s3: str, tmp_path: Path) -> None:

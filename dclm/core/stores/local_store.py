@@ -47,8 +47,10 @@ class LocalStore(Store):
 
     def put(self, key: str, source: Path | bytes) -> None:
         target = self._path(key)
-        with self._temporary(target, source) as temporary:
-            os.replace(temporary, target)
+        _made(target.parent)
+        if isinstance(source, bytes) or not _moved(source, target):
+            with self._temporary(target, source) as temporary:
+                os.replace(temporary, target)
         sync_path(target.parent)
 
     def create(self, key: str, data: bytes) -> bool:
@@ -96,7 +98,7 @@ class LocalStore(Store):
             if isinstance(source, bytes):
                 temporary.write_bytes(source)
             else:
-                _move(source, temporary)
+                shutil.copyfile(source, temporary)
             sync_path(temporary)
             temporary.chmod(0o644)
             yield temporary
@@ -121,12 +123,19 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _move(source: Path, target: Path) -> None:
-    """Rename within a filesystem, copy between two."""
+def _moved(source: Path, target: Path) -> bool:
+    """Make a file durable and rename it, which replaces any file of that name; False between two filesystems."""
+    if os.stat(source).st_dev != os.stat(target.parent).st_dev:
+        return False
+    sync_path(source)
+    source.chmod(0o644)
     try:
         os.replace(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # two mounts of one device
+            raise
+        return False
+    return True
 
 
 def link_or_copy(source: Path, target: Path) -> None:
