@@ -7,9 +7,11 @@ uniform permutation that depends only on these: not on workers, batch sizes, or 
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,21 +45,19 @@ class SortedRun:
 
     def keys(self) -> Keys:
         """All keys, mapped."""
-        return np.memmap(local_file(f"{self.path}.keys"), dtype="<u8", mode="r", shape=(self.num_rows,))
+        return _mapped(f"{self.path}.keys", "<u8", self.num_rows)
 
     def rows(self, row_len: int, dtype: str) -> Rows:
         """All rows `[num_rows, row_len]` of a run that holds its rows, mapped."""
         assert self.of is None, f"{self.path} contains no rows"
-        return np.memmap(
-            local_file(f"{self.path}.rows"), dtype=_little(dtype), mode="r", shape=(self.num_rows, row_len)
-        )
+        return _mapped(f"{self.path}.rows", _little(dtype), self.num_rows * row_len).reshape(self.num_rows, row_len)
 
     def select(self, places: npt.NDArray[np.int64] | slice, row_len: int, dtype: str) -> Rows:
         """The rows at these positions in the order of keys; those of a slice are mapped if the run holds them."""
         if self.of is None:
             own: Rows = self.rows(row_len, dtype)[places]
             return own
-        order = np.memmap(local_file(f"{self.path}.order"), dtype="<u4", mode="r", shape=(self.num_rows,))
+        order = _mapped(f"{self.path}.order", "<u4", self.num_rows)
         chosen: Rows = SortedRun(path=self.of, num_rows=self.of_rows).rows(row_len, dtype)[order[places]]
         return chosen
 
@@ -105,6 +105,12 @@ def count_bins(runs: Sequence[SortedRun]) -> npt.NDArray[np.int64]:
         edges = np.searchsorted(run.keys(), np.arange(1, NUM_BINS, dtype=np.uint64) << np.uint64(48))
         counts += np.diff(np.concatenate([[0], edges, [run.num_rows]]))
     return counts
+
+
+def _mapped(address: str, dtype: npt.DTypeLike, count: int) -> npt.NDArray[Any]:
+    """The first values of a file. NumPy's own maps resolve the path, and each slice of them takes as long as a copy."""
+    with open(local_file(address), "rb") as handle:
+        return np.frombuffer(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ), dtype, count)
 
 
 def _little(dtype: str) -> np.dtype[np.unsignedinteger]:

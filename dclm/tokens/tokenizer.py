@@ -79,22 +79,23 @@ def open_tokenizer(name_or_path: str, eot: str | None = None, bos: bool | None =
     """
     path, sha256 = resolve(name_or_path)
     hugging_face = _hugging_face(str(path))
-    vocabulary = hugging_face.get_vocab(with_added_tokens=True)
-    found = next((token for token in ([eot] if eot else _END_OF_TEXT) if token in vocabulary), None)
+    ends = ((token, hugging_face.token_to_id(token)) for token in ([eot] if eot else _END_OF_TEXT))
+    found = next(((token, number) for token, number in ends if number is not None), None)
     if found is None:
+        vocabulary = list(hugging_face.get_vocab(with_added_tokens=True))
         what = f"found no token {eot or ' or '.join(_END_OF_TEXT)} in its vocabulary of {len(vocabulary):,}"
-        raise ConfigError(name_or_path, what, suggest(eot or "", list(vocabulary)) or "choose one with --eot")
-    highest = max(vocabulary, key=vocabulary.__getitem__)
-    if vocabulary[highest] >= MAX_VOCABULARY:
-        what = f"found {highest[:40]!r} with the id {vocabulary[highest]:,}, allowed: below {MAX_VOCABULARY:,}"
+        raise ConfigError(name_or_path, what, suggest(eot or "", vocabulary) or "choose one with --eot")
+    last, highest = _highest(str(path))
+    if highest >= MAX_VOCABULARY:
+        what = f"found {last[:40]!r} with the id {highest:,}, allowed: below {MAX_VOCABULARY:,}"
         raise ConfigError(name_or_path, what, "an embedding has a row for each id, so give the token a smaller id")
     return TokenizerFile(
         path=str(path),
         sha256=sha256,
-        vocab_size=vocabulary[highest] + 1,
+        vocab_size=highest + 1,
         base_vocab_size=hugging_face.get_vocab_size(with_added_tokens=False),
-        eot=found,
-        eot_id=vocabulary[found],
+        eot=found[0],
+        eot_id=found[1],
         bos=choose_beginning(name_or_path, hugging_face, bos),
     )
 
@@ -161,6 +162,13 @@ def decode(path: str, ids: Sequence[int]) -> str:
     text = _hugging_face(path).decode(list(ids), skip_special_tokens=False)
     assert isinstance(text, str)
     return text
+
+
+@functools.cache
+def _highest(path: str) -> tuple[str, int]:
+    """The token with the highest id, and this id. Found once per process: it takes as long as encoding 4 MB of text."""
+    vocabulary: dict[str, int] = _hugging_face(path).get_vocab(with_added_tokens=True)
+    return max(vocabulary.items(), key=lambda item: item[1])
 
 
 @functools.cache

@@ -49,6 +49,18 @@ def test_the_tokenizer_file_is_described(tokenizer_json: str) -> None:
     assert (file.vocab_size, file.base_vocab_size, file.eot_id) == (338, 336, 0)
 
 
+def test_the_end_token_and_the_highest_id_are_those_of_the_whole_vocabulary(tmp_path: Path) -> None:
+    words = Tokenizer(models.WordLevel({"<unk>": 0, "</s>": 700, "river": 2}, unk_token="<unk>"))
+    words.add_special_tokens(["<eos>"])
+    words.save(str(tmp_path / "words.json"))
+    vocabulary = words.get_vocab(with_added_tokens=True)
+    file = open_tokenizer(str(tmp_path / "words.json"))
+    assert (file.eot, file.eot_id) == ("</s>", 700)  # the first of those that end texts, which is no added token
+    assert file.vocab_size == max(vocabulary.values()) + 1
+    assert file.vocab_size > len(vocabulary)
+    assert open_tokenizer(str(tmp_path / "words.json"), eot="<eos>").eot_id == vocabulary["<eos>"]
+
+
 def test_a_missing_end_token_is_named_with_the_nearest(tokenizer_json: str) -> None:
     with pytest.raises(ConfigError, match=r"(?s)found no token <\|endoftxt\|>.*did you mean `<\|endoftext\|>`"):
         open_tokenizer(tokenizer_json, eot="<|endoftxt|>")
