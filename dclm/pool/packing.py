@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, cast
 
 import zstandard
 from fastwarc.stream_io import Lz4Reader
+from zlib_ng import zlib_ng
 
 from dclm.core.errors import DataError
 
@@ -33,6 +33,7 @@ _DICTIONARY_FRAME = b"\x5d\x2a\x4d\x18"
 _MAX_DICTIONARY_BYTES = 64 << 20
 _CHUNK = 1 << 18
 _SLICE = 1 << 14  # fed at once: the rest is copied when a member ends, and members can be 20 bytes long
+_INFLATE_ERROR = cast(type[Exception], zlib_ng.error)
 _ZSTD_SLICE = 1 << 10  # expands to at most about 45 MB
 
 
@@ -177,7 +178,7 @@ def _gunzip(stream: _Source, packing: Packing, start: int) -> Iterator[Piece]:
             continue
         source.give_back(len(data) - zeros)
         member = source.at
-        packed = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        packed = zlib_ng.decompressobj(zlib_ng.MAX_WBITS | 16)
         rest: bytes | memoryview = b""
         while not packed.eof:
             rest = rest or source.take()
@@ -185,7 +186,7 @@ def _gunzip(stream: _Source, packing: Packing, start: int) -> Iterator[Piece]:
                 raise BrokenError(member, source.at, None)
             try:
                 found = packed.decompress(rest, _CHUNK)
-            except zlib.error as error:
+            except _INFLATE_ERROR as error:
                 raise BrokenError(member, source.at, str(error)) from None
             rest = packed.unconsumed_tail
             if found:
