@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from dclm.core.stages.journal import Outcome
 from dclm.core.stages.stage import unit_files
 from dclm.core.stores.store import local_file
 from dclm.tokens.documents import Column, InputText, read_documents, read_values
+from dclm.tokens.framing import chosen_ids, framed
 from dclm.tokens.repeats import DocumentRepeats, copies
 from dclm.tokens.runs import Rows, SortedRun, row_keys, write_run
-from dclm.tokens.tokenizer import CHECKED_EVERY, Encoded, Encoder, encode, verify
+from dclm.tokens.tokenizer import Checked, Encoder, checked, encode, verify
 
 Packing = Literal["stream", "dclm"]
 RUN_BYTES = 128 << 20
 """Approximate number of bytes of rows that a worker holds before it writes a run."""
+_CHECKED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +139,7 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
     streams: dict[int, _Stream] = {}
     documents = unread = reads = text_bytes = text_tokens = padding = 0
     before = unit.before
+    to_check: list[Checked] = []
     tokenizer = str(local_file(unit.tokenizer))
     for texts, sizes, values in read_documents(unit.file, None if unit.repeats is None else _column(unit.repeats)):
         times = np.ones(len(texts), dtype=np.int64)
@@ -150,8 +152,10 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
             sizes, times = sizes[times > 0], times[times > 0]
         encoded = encode(tokenizer, unit.encoder, texts)
         if unit.encoder == "fast":
-            for index in range(-documents % CHECKED_EVERY, len(texts), CHECKED_EVERY):
-                verify(tokenizer, encoded, index, texts[index])
+            to_check += checked(encoded, texts, documents)
+            if len(to_check) >= _CHECKED_AT_ONCE:
+                verify(tokenizer, to_check)
+                to_check = []
         documents += len(texts)
         reads += int(times.sum())
         text_bytes += int(sizes.sum())
@@ -159,10 +163,11 @@ def _pack(unit: PackUnit, folder: Path) -> Packed:
         for number in map(int, np.unique(times)):
             if number not in streams:
                 streams[number] = _Stream(unit, number, folder)
-            chosen = encoded if times.min() == times.max() else _chosen(encoded, times == number)
-            streams[number].append(_framed(chosen, unit.bos_id, unit.eot_id).astype(unit.dtype))
+            chosen = encoded if times.min() == times.max() else chosen_ids(encoded, times == number)
+            streams[number].append(framed(chosen, unit.bos_id, unit.eot_id, unit.dtype))
         while sum(stream.writer.held for stream in streams.values()) > max_rows(unit.row_len, unit.dtype):
             max(streams.values(), key=lambda stream: stream.writer.held).writer.flush()
+    verify(tokenizer, to_check)
     runs: list[SortedRun] = []
     tails: list[Tail] = []
     for number, stream in sorted(streams.items()):
@@ -203,21 +208,6 @@ class _Stream:
 
 def _name(unit: PackUnit, what: str, times: int) -> str:
     return what if unit.repeats is None else f"{what}-x{times}"
-
-
-def _chosen(encoded: Encoded, chosen: npt.NDArray[np.bool_]) -> Encoded:
-    """The ids of some documents."""
-    lengths = np.diff(encoded.offsets)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[chosen])])
-    return Encoded(encoded.ids[np.repeat(chosen, lengths)], offsets)
-
-
-def _framed(encoded: Encoded, bos_id: int | None, eot_id: int) -> npt.NDArray[np.uint32]:
-    """The ids of all documents, each between BOS (if there is one) and EOT."""
-    if bos_id is None:
-        return np.insert(encoded.ids, encoded.offsets[1:], eot_id)
-    places = np.column_stack([encoded.offsets[:-1], encoded.offsets[1:]]).ravel()
-    return np.insert(encoded.ids, places, np.tile([bos_id, eot_id], len(encoded.offsets) - 1))
 
 
 class RunWriter:

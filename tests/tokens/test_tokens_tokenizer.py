@@ -16,7 +16,18 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from dclm.assets import fetch
 from dclm.core.errors import ConfigError, DataError
 from dclm.tokens import tokenizer as module
-from dclm.tokens.tokenizer import BATTERY, Encoded, choose_encoder, decode, encode, open_tokenizer, verify
+from dclm.tokens.framing import framed
+from dclm.tokens.tokenizer import (
+    BATTERY,
+    Checked,
+    Encoded,
+    checked,
+    choose_encoder,
+    decode,
+    encode,
+    open_tokenizer,
+    verify,
+)
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 TRICKY = st.text(
@@ -94,11 +105,40 @@ def test_a_tokenizer_that_the_fast_encoder_does_not_know_is_left_to_hugging_face
 
 
 def test_a_difference_found_on_the_way_ends_the_work(tokenizer_json: str) -> None:
-    encoded = encode(tokenizer_json, "hf", ["a river", "stone"])
-    verify(tokenizer_json, encoded, 1, "stone")
-    tampered = Encoded(encoded.ids + np.uint32(1), encoded.offsets)
-    with pytest.raises(DataError, match="--encoder hf"):
-        verify(tokenizer_json, tampered, 1, "stone")
+    texts = ["a river", "stone"]
+    encoded = encode(tokenizer_json, "hf", texts)
+    documents = [Checked(text, encoded.ids[slice(*encoded.offsets[i : i + 2])]) for i, text in enumerate(texts)]
+    verify(tokenizer_json, documents)
+    verify(tokenizer_json, [])
+    with pytest.raises(DataError, match=r"(?s)starts 'stone'.*--encoder hf"):
+        verify(tokenizer_json, [documents[0], Checked("stone", documents[1].ids + np.uint32(1))])
+    with pytest.raises(DataError, match=r"(?s)starts 'a river'"):
+        verify(tokenizer_json, [Checked("a river", documents[0].ids[:-1]), documents[1]])
+
+
+def test_one_document_in_1024_is_compared_unless_it_is_long(tokenizer_json: str) -> None:
+    texts = [str(n) for n in range(5000)]
+    texts[2048] = "x" * 20_001
+    found = []
+    for start in range(0, 5000, 700):  # as they come, in portions
+        encoded = encode(tokenizer_json, "hf", texts[start : start + 700])
+        found += checked(encoded, texts[start : start + 700], start)
+    assert [document.text for document in found] == ["0", "1024", "3072", "4096"]
+    verify(tokenizer_json, found)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 65_000), max_size=5), max_size=6),
+    st.none() | st.integers(0, 65_000),
+    st.sampled_from(["uint16", "uint32"]),
+)
+def test_each_document_stands_between_its_tokens(documents: list[list[int]], bos: int | None, dtype: str) -> None:
+    offsets = np.cumsum([0, *map(len, documents)], dtype=np.int64)
+    encoded = Encoded(np.array([number for ids in documents for number in ids], np.uint32), offsets)
+    found = framed(encoded, bos, 7, dtype)
+    start = [] if bos is None else [bos]
+    assert found.tolist() == [number for ids in documents for number in [*start, *ids, 7]]
+    assert found.dtype == dtype
 
 
 def shared_texts(shared: Path) -> list[str]:
