@@ -34,9 +34,14 @@ def hashes(table: pa.Table, name: str) -> U64:
 def distinct(values: Numbers) -> Numbers:
     """The sorted distinct values; several times as fast as `np.unique`, which hashes."""
     values = np.sort(values)
-    keep = np.ones(len(values), np.bool_)
-    keep[1:] = values[1:] != values[:-1]
-    return values[keep]
+    return values[run_starts(values)]
+
+
+def run_starts(values: I64 | U64) -> Bool:
+    """Whether each of some sorted values differs from the one before it."""
+    starts = np.ones(len(values), np.bool_)
+    starts[1:] = values[1:] != values[:-1]
+    return starts
 
 
 def documents_of(table: pa.Table, prefix: str = "") -> I64:

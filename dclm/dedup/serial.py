@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from dclm.core.arrow import column_of
 from dclm.curate.global_step import Decision, Global, IterativeReduce, Regroup, Round
 from dclm.curate.step import Context, Ordered
+from dclm.dedup.order import order_by_key, spread
 from dclm.text.spans import Spans, without_spans
 
 Shards = Sequence[Sequence[pa.RecordBatch]]
@@ -22,8 +23,7 @@ def decide(step: Global, shards: Shards, context: Context | None = None) -> Deci
     """The decision of `step` over all `shards`, including further rounds."""
     context = context or Context()
     emit = step.open(context)
-    parts = [_with_shard(emit(batch), shard) for shard, batches in enumerate(shards) for batch in batches]
-    keys = pa.concat_tables([pa.Table.from_batches([part]) for part in parts])
+    keys = (_with_shard(emit(batch), shard) for shard, batches in enumerate(shards) for batch in batches)
     reduced = [step.reduce(part) for part in partitions(keys, step.num_partitions)]
     decision = step.decide(Listed(reduced))
     while (work := decision.then) is not None:
@@ -62,18 +62,19 @@ def regrouped(work: Regroup) -> Listed:
     return Listed([work.reduce(rows.take(order))])
 
 
-def partitions(keys: pa.Table, count: int) -> list[pa.Table]:
-    """Key tables of each partition, sorted as `reduce` expects them: by key, shard and row."""
-    keys = keys.combine_chunks()
-    key = keys.column("key").to_numpy()
-    place = (key % count).astype(np.uint16)  # which numpy sorts by radix
-    order = np.argsort(place, kind="stable")
-    edges = [0, *np.cumsum(np.bincount(place, minlength=count)).tolist()]
-    for start, end in itertools.pairwise(edges):
-        part = order[start:end]
-        order[start:end] = part[np.argsort(key[part], kind="stable")]
+def partitions(keys: Iterable[pa.RecordBatch], count: int) -> Iterator[pa.Table]:
+    """Key tables of each partition, sorted as `reduce` expects them: by key, shard and row. Memory: the keys, and
+    those of one partition twice."""
+    spread_keys = [list(_spread(batch, count)) for batch in keys]
+    for number in range(count):
+        part = pa.Table.from_batches([parts[number] for parts in spread_keys]).combine_chunks()
+        yield _in_order(part.take(column_of(order_by_key(part.column("key").to_numpy()))))
+
+
+def _spread(keys: pa.RecordBatch, count: int) -> Iterator[pa.RecordBatch]:
+    order, edges = spread(keys.column("key").to_numpy(), count)
     keys = keys.take(column_of(order))
-    return [_in_order(keys.slice(start, end - start)) for start, end in itertools.pairwise(edges)]
+    return (keys.slice(start, end - start) for start, end in itertools.pairwise(edges))
 
 
 def _in_order(keys: pa.Table) -> pa.Table:

@@ -36,7 +36,7 @@ def keep_index(step: KeyIndexed, shards: Shards, out: Path) -> Path:
             for shard, batches in enumerate(shards)
             for found in map(emit, batches)
         ]
-        tables = partitions(pa.Table.from_batches(emitted), PARTITIONS)
+        tables = list(partitions(emitted, PARTITIONS))
         tables = tables if emit_sets is not None else list(map(distinct_keys, tables))
         keys[relation] = sum(table.num_rows for table in tables)
         for number, table in enumerate(tables):

@@ -120,12 +120,12 @@ def _keys(step: Exact, documents: list[list[pa.RecordBatch]]) -> list[pa.Table]:
     from dclm.dedup.serial import partitions
 
     emit = step.open(Context())
-    parts = [
-        pa.Table.from_batches([emit(b)]).append_column("shard", pa.array(np.full(emit(b).num_rows, s, np.int32)))
+    keys = (
+        emit(b).append_column("shard", pa.array(np.full(emit(b).num_rows, s, np.int32)))
         for s, batches in enumerate(documents)
         for b in batches
-    ]
-    return partitions(pa.concat_tables(parts), step.num_partitions)
+    )
+    return list(partitions(keys, step.num_partitions))
 
 
 def test_url_normalizer_does_what_the_reference_does() -> None:

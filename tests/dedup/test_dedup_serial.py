@@ -13,16 +13,25 @@ ROWS = st.lists(
 )
 
 
-@given(rows=ROWS, in_order=st.booleans(), count=st.sampled_from([1, 3, 64]))
+def batch_of(rows: list[tuple[int, int, int]]) -> pa.RecordBatch:
+    key, shard, row = zip(*rows, strict=True) if rows else ((), (), ())
+    columns = {
+        "key": pa.array(key, pa.uint64()),
+        "shard": pa.array(shard, pa.int32()),
+        "row": pa.array(row, pa.int64()),
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+@given(rows=ROWS, in_order=st.booleans(), count=st.sampled_from([1, 3, 64]), each=st.sampled_from([1, 7, 100]))
 def test_partitions_are_sorted_by_key_shard_and_row(
-    rows: list[tuple[int, int, int]], in_order: bool, count: int
+    rows: list[tuple[int, int, int]], in_order: bool, count: int, each: int
 ) -> None:
-    """Rows of a run come in the order of shard and row, others in any."""
+    """Rows of a run come in the order of shard and row, others in any; with `each` of them in a batch."""
     if in_order:
         rows.sort(key=lambda row: row[1:])
-    key, shard, row = zip(*rows, strict=True) if rows else ((), (), ())
-    table = pa.table({"key": pa.array(key, pa.uint64()), "shard": pa.array(shard, pa.int32()), "row": list(row)})
-    found = [part.to_pylist() for part in partitions(table, count)]
+    batches = [batch_of(rows[start : start + each]) for start in range(0, max(1, len(rows)), each)]
+    found = [part.to_pylist() for part in partitions(batches, count)]
     assert len(found) == count
     for number, part in enumerate(found):
         assert [(r["key"], r["shard"], r["row"]) for r in part] == sorted(r for r in rows if r[0] % count == number)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from dclm.dedup.columns import I64, U64, distinct
+from dclm.dedup.columns import I64, U64, distinct, run_starts
 from dclm.text.kernels import lean
 
 
@@ -117,9 +117,7 @@ def _merge(found: list[I64]) -> None:
     values = np.concatenate(found)
     found.clear()  # before there is more
     values.sort()
-    new = np.ones(len(values), np.bool_)
-    new[1:] = values[1:] != values[:-1]
-    found.append(values[new])
+    found.append(values[run_starts(values)])
 
 
 def components(links: Iterable[Links], cap: int | None = None) -> Components:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from numba import njit, uint64
 
-from dclm.dedup.columns import I64, U64, distinct, documents_of, hashes
+from dclm.dedup.columns import I64, U64, documents_of, hashes, run_starts
 from dclm.dedup.groups.components import Links, rows_of_equal_keys, spanning_links
 from dclm.dedup.hashing import mix
 from dclm.dedup.minhash.signatures import Signatures
@@ -52,10 +52,10 @@ def candidate_links(keys: pa.Table) -> pa.Table:
     columns: dict[str, npt.NDArray[np.generic]] = {"first": links.first, "second": links.second}
     carried = [name for name in keys.column_names if name not in ("key", "shard", "row")]
     if carried:
-        linked = distinct(np.concatenate(links))
         ends = np.concatenate(equal)
-        rows = np.zeros(len(linked), np.int64)
-        rows[np.searchsorted(linked, documents[ends])] = ends  # all rows of a document have the same values
+        ends = ends[np.argsort(documents[ends])]
+        rows = ends[run_starts(documents[ends])]  # all rows of a document have the same values
+        linked = documents[rows]
         places = {end: np.searchsorted(linked, columns[end]) for end in ("first", "second")}
     for name in carried:
         values = keys.column(name).to_numpy()[rows]
