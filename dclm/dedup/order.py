@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -81,3 +82,12 @@ def spread(keys: U64, num_partitions: int) -> Spread:
     partition = (keys % np.uint64(num_partitions)).astype(np.uint16)  # which numpy sorts by radix
     edges = np.cumsum(np.bincount(partition, minlength=num_partitions))
     return Spread(np.argsort(partition, kind="stable"), [0, *edges.tolist()])
+
+
+def order_by_partition(keys: U64, num_partitions: int) -> Spread:
+    """`spread`, with the keys of each partition in their stable order."""
+    order, edges = spread(keys, num_partitions)
+    for start, end in itertools.pairwise(edges):
+        part = order[start:end]
+        order[start:end] = part[order_by_key(keys[part])]
+    return Spread(order, edges)

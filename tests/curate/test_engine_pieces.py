@@ -74,6 +74,25 @@ def test_rows_of_a_shard_are_sorted_whatever_order_they_came_in() -> None:
     assert odd_even[0]["shard"].to_pylist() == [7]
 
 
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 9) | st.integers(0, 2**64 - 1), st.integers(0, 20)), min_size=1, max_size=60
+    ),
+    in_order=st.booleans(),
+    count=st.sampled_from([1, 3, 16]),
+)
+def test_keys_are_sorted_in_their_partitions(rows: list[tuple[int, int]], in_order: bool, count: int) -> None:
+    if in_order:
+        rows.sort(key=lambda row: row[1])
+    batches = [
+        pa.RecordBatch.from_pydict({"key": pa.array([key], pa.uint64()), "row": pa.array([row], pa.int64())})
+        for key, row in rows
+    ]
+    for number, part in enumerate(partitioned(batches, 7, count)):
+        found = list(zip(part["key"].to_pylist(), part["row"].to_pylist(), strict=True))
+        assert found == sorted(row for row in rows if row[0] % count == number)
+
+
 @pytest.mark.parametrize("cap", [None, 3])
 def test_a_decision_does_not_change_with_pieces_unless_a_cap_makes_order_count(cap: int | None) -> None:
     draw = np.random.default_rng(1)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from dclm.curate.output.files import Mapped
+from dclm.dedup.order import order_by_key
 
 Keys = npt.NDArray[np.uint64]
 
@@ -34,7 +35,7 @@ def pieces(parts: Sequence[Mapped], piece_bytes: int | None = None) -> Iterator[
 
 
 def _by_key(rows: pa.Table) -> pa.Table:
-    return rows.take(np.argsort(rows.column("key").to_numpy(), kind="stable"))
+    return rows.take(order_by_key(rows.column("key").to_numpy()))
 
 
 def _copied(parts: Sequence[Mapped], spans: Sequence[tuple[int, int]]) -> Iterator[pa.Table]:

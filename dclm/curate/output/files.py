@@ -19,6 +19,7 @@ from dclm.core.errors import DataError
 from dclm.core.storage import is_local
 from dclm.core.stores.store import RemoteFile, local_file
 from dclm.curate.step import KEY_FIELDS
+from dclm.dedup.order import order_by_partition
 from dclm.text.features import FEATURES
 
 _FETCH_BYTES = 16 << 20
@@ -205,11 +206,11 @@ def partitioned(keys: Sequence[pa.RecordBatch], shard: int, num_partitions: int)
     """A shard's keys with their `shard` column, spread by `key % num_partitions`, each part sorted by (key, row)."""
     table = pa.Table.from_batches(keys)
     table = table.add_column(1, KEY_FIELDS[1], pa.array(np.full(table.num_rows, shard, np.int32)))
-    key, row = table.column("key").to_numpy(), table.column("row").to_numpy()
-    partition = (key % np.uint64(num_partitions)).astype(np.uint16)
-    order = np.lexsort((row, key, partition))
+    row = table.column("row").to_numpy()
+    if np.any(row[1:] < row[:-1]):
+        table = table.take(np.argsort(row, kind="stable"))
+    order, edges = order_by_partition(table.column("key").to_numpy(), num_partitions)
     table = table.take(order)
-    edges = np.searchsorted(partition[order], np.arange(num_partitions + 1))
     return [table.slice(a, b - a) for a, b in itertools.pairwise(edges)]
 
 
