@@ -15,6 +15,7 @@ from torch import Tensor
 
 CHUNK_ELEMENTS_CPU = 1 << 23  # logits of a chunk: 32 MB, measured best of 1 << 19 … 24 with a 32 MB cache
 CHUNK_ELEMENTS_GPU = 1 << 28  # 4,096 tokens at V = 50,432: large products of 0.4 GB in bfloat16
+BLOCK_ELEMENTS = 1 << 19  # per thread: 2 MB of logits and 2 MB of softmax, which stay in the cache
 SMALLEST_SHARE = 1e-30  # far above the range where float32 loses digits (1e-38)
 
 
@@ -111,26 +112,33 @@ def _compiled_softmax() -> Callable[[Tensor, Tensor], _Softmax]:
 
 class _Buffers:
     """Buffers for one chunk's logits and softmax on a CPU, where new memory for each chunk would cost more than the
-    work."""
+    work. In float32 they hold a whole chunk, and otherwise only as many rows as stay in the processor's cache."""
 
     def __init__(self, num_rows: int, weight: Tensor) -> None:
         self.weight = weight
         self.product = weight.new_empty(num_rows, len(weight))
-        self.logits = self.product.float()
-        self.softmax = torch.empty_like(self.logits)
+        self.block = num_rows
+        if weight.dtype != torch.float32:
+            self.block = min(num_rows, max(1, BLOCK_ELEMENTS // len(weight)) * torch.get_num_threads())
+        self.softmax = torch.empty(self.block, len(weight))
+        self.logits = self.softmax if weight.dtype == torch.float32 else torch.empty_like(self.softmax)
 
     def fill(self, inputs: Tensor, goals: Tensor) -> _Softmax:
         """The softmax of a chunk, valid until the next one."""
-        rows = len(inputs)
-        product, logits, softmax = self.product[:rows], self.logits[:rows], self.softmax[:rows]
+        product = self.product[: len(inputs)]
         torch.mm(inputs, self.weight.T, out=product)
-        apart = product.data_ptr() != logits.data_ptr()
-        if apart:
-            logits.copy_(product)
-        torch.softmax(logits, dim=1, out=softmax)
+        if product.dtype == torch.float32:
+            return self._softmax(product, goals)
+        parts = []
+        for rows, targets in zip(torch.split(product, self.block), torch.split(goals, self.block), strict=True):
+            parts.append(self._softmax(self.logits[: len(rows)].copy_(rows), targets))
+            rows.copy_(parts[-1].shares)
+        return _Softmax(product, torch.cat([p.logsumexp for p in parts]), torch.cat([p.at_target for p in parts]))
+
+    def _softmax(self, logits: Tensor, goals: Tensor) -> _Softmax:
+        softmax = torch.softmax(logits, dim=1, out=self.softmax[: len(logits)])
         at_target = logits.gather(1, goals)
-        logsumexp = _logsumexp(logits, at_target, softmax.gather(1, goals))
-        return _Softmax(product.copy_(softmax) if apart else softmax, logsumexp, at_target)
+        return _Softmax(softmax, _logsumexp(logits, at_target, softmax.gather(1, goals)), at_target)
 
 
 def _rows_at_once(num_rows: int, weight: Tensor) -> int:

@@ -49,6 +49,16 @@ def test_chunks_change_neither_loss_nor_gradients(
     torch.testing.assert_close(cross_entropy_sum(hidden, weight, targets), found.cross_entropy)
 
 
+def test_blocks_of_a_chunk_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, weight, targets = example(torch.bfloat16)
+    found = []
+    for rows in (1, 5, N):
+        monkeypatch.setattr(loss_module, "BLOCK_ELEMENTS", rows * V // torch.get_num_threads())
+        sums = linear_cross_entropy(hidden, weight, targets, z_loss=0.1, scale=1 / N)
+        found.append((*(value.detach() for value in sums), *torch.autograd.grad(sums.loss, (hidden, weight))))
+    assert all(torch.equal(one, other) for some in found[1:] for one, other in zip(found[0], some, strict=True))
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_large_logits_do_not_overflow(monkeypatch: pytest.MonkeyPatch, compiled: bool) -> None:
     monkeypatch.setattr(loss_module, "_compiled_softmax", lambda: loss_module._softmax)
