@@ -98,13 +98,6 @@ def joined(columns: Sequence[C], between: str) -> C:
     return found
 
 
-def enclosed(before: bytes, column: Column, after: bytes) -> Column:
-    """The values of a column of the type `pa.large_binary()`, each between these two."""
-    start, end, nothing = (pa.scalar(value, pa.large_binary()) for value in (before, after, b""))
-    found: Column = pc.binary_join_element_wise(*cast(Any, (start, column, end, nothing)))
-    return found
-
-
 def replaced(column: pa.StringArray, mask: Column, values: Column) -> pa.StringArray:
     """The column with the values instead of those in the mask, in order."""
     found: pa.StringArray = pc.replace_with_mask(column, cast(Any, mask), values)

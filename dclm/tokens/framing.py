@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from dclm.core.arrow import Column, buffer_of, enclosed, from_buffer
 from dclm.tokens.runs import Rows
 from dclm.tokens.tokenizer import Encoded
 
@@ -21,12 +19,15 @@ def chosen_ids(encoded: Encoded, chosen: npt.NDArray[np.bool_]) -> Encoded:
 def framed(encoded: Encoded, bos_id: int | None, eot_id: int, dtype: str) -> Rows:
     """The ids of all documents, each between BOS (if there is one) and EOT, with this type.
 
-    Arrow joins them as strings of bytes: it copies a document at once, whereas numpy.insert looks at every id.
+    One pass that also converts them: numpy.insert and a conversion take half as long again.
     """
-    kind, count = np.dtype(dtype), len(encoded.offsets) - 1
-    ids, ends = buffer_of(encoded.ids.astype(kind)), buffer_of(encoded.offsets * kind.itemsize)
-    documents: Column = pa.Array.from_buffers(pa.large_binary(), count, [None, ends, ids])
-    before, after = (b"" if number is None else kind.type(number).tobytes() for number in (bos_id, eot_id))
-    data = enclosed(before, documents, after).buffers()[2]
-    assert data is not None
-    return from_buffer(data, kind.type, len(encoded.ids) + count * (1 if bos_id is None else 2))
+    count, extra = len(encoded.offsets) - 1, 1 if bos_id is None else 2
+    whole = np.empty(len(encoded.ids) + extra * count, dtype)
+    is_id = np.ones(len(whole), dtype=np.bool_)
+    ends = encoded.offsets[1:] + np.arange(extra - 1, extra * count, extra)
+    whole[ends], is_id[ends] = eot_id, False
+    if bos_id is not None:
+        starts = encoded.offsets[:-1] + np.arange(0, extra * count, extra)
+        whole[starts], is_id[starts] = bos_id, False
+    whole[is_id] = encoded.ids
+    return whole
