@@ -190,9 +190,15 @@ def _highest(path: str) -> tuple[str, int]:
 
 
 @functools.cache
+def _content(path: str) -> str:
+    """The content of a tokenizer.json, which both encoders' caches hold anyway."""
+    return Path(path).read_text(encoding="utf-8")
+
+
+@functools.cache
 def _hugging_face(path: str) -> Tokenizer:
     try:
-        return _hugging_face_of(Path(path).read_text(encoding="utf-8"))
+        return _hugging_face_of(_content(path))
     except Exception as error:  # tokenizers raises a bare Exception for every defect of the file
         raise DataError(path, f"not a tokenizer.json: {error}", "pass an asset's name or a tokenizer.json") from error
 
@@ -207,7 +213,7 @@ def _hugging_face_of(content: str) -> Tokenizer:
 
 @functools.cache
 def _fast(path: str) -> Any:
-    return _fast_of(Path(path).read_text(encoding="utf-8"))
+    return _fast_of(_content(path))
 
 
 @functools.cache
