@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from dclm.text.kernels import lean
 
-_HIGH = np.uint64(0x8080808080808080)
+HIGH = np.uint64(0x8080808080808080)
 _LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
-_ONES = np.uint64(0x0101010101010101)
+ONES = np.uint64(0x0101010101010101)
 _CASE = np.uint64(0x2020202020202020)
 _ZERO = np.uint64(0)
 _FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -108,29 +108,29 @@ def eight(data: NDArray[np.uint8], at: int, end: int) -> np.uint64:
 @njit(inline="always")
 def equal_to(word: np.uint64, byte: int) -> np.uint64:
     """Mask of the bytes that are `byte`."""
-    other = word ^ (np.uint64(byte) * _ONES)
-    return ~(((other & _LOW) + _LOW) | other) & _HIGH
+    other = word ^ (np.uint64(byte) * ONES)
+    return ~(((other & _LOW) + _LOW) | other) & HIGH
 
 
 @njit(inline="always")
 def in_range(word: np.uint64, low: int, high: int) -> np.uint64:
     """Mask of the bytes from `low` to `high`; 0 < `low` ≤ `high` < 128."""
     low_bits = word & _LOW
-    from_low = low_bits + np.uint64(0x80 - low) * _ONES
-    above_high = low_bits + np.uint64(0x7F - high) * _ONES
-    return from_low & ~above_high & ~word & _HIGH
+    from_low = low_bits + np.uint64(0x80 - low) * ONES
+    above_high = low_bits + np.uint64(0x7F - high) * ONES
+    return from_low & ~above_high & ~word & HIGH
 
 
 @njit(inline="always")
 def not_ascii(word: np.uint64) -> np.uint64:
     """Mask of the bytes from 128 on."""
-    return word & _HIGH
+    return word & HIGH
 
 
 @njit(inline="always")
 def trails(word: np.uint64) -> np.uint64:
     """Mask of UTF-8's continuation bytes."""
-    return word & ~(word << np.uint64(1)) & _HIGH
+    return word & ~(word << np.uint64(1)) & HIGH
 
 
 @njit(inline="always")
@@ -140,10 +140,16 @@ def letters(word: np.uint64) -> np.uint64:
 
 
 @njit(inline="always")
+def letters_and_digits(word: np.uint64) -> np.uint64:
+    """Mask of A … Z, a … z and 0 … 9."""
+    return letters(word) | in_range(word, 48, 57)
+
+
+@njit(inline="always")
 def skip_letters(data: NDArray[np.uint8], at: int, end: int) -> int:
     """After the A … Z and a … z that start at `at`: most of most texts, and always one word."""
     while at < end:
-        others = ~letters(eight(data, at, end)) & _HIGH
+        others = ~letters(eight(data, at, end)) & HIGH
         if others != _ZERO:
             return min(at + first_of(others), end)
         at += 8
@@ -154,8 +160,7 @@ def skip_letters(data: NDArray[np.uint8], at: int, end: int) -> int:
 def skip_letters_and_digits(data: NDArray[np.uint8], at: int, end: int) -> int:
     """After the A … Z, a … z and 0 … 9 that start at `at`."""
     while at < end:
-        word = eight(data, at, end)
-        others = ~(letters(word) | in_range(word, 48, 57)) & _HIGH
+        others = ~letters_and_digits(eight(data, at, end)) & HIGH
         if others != _ZERO:
             return min(at + first_of(others), end)
         at += 8
@@ -167,7 +172,7 @@ def skip_above(data: NDArray[np.uint8], at: int, end: int, most: int) -> int:
     """After the bytes above `most` < 127 that start at `at`."""
     while at < end:
         word = eight(data, at, end)
-        others = ~(in_range(word, most + 1, 127) | word) & _HIGH
+        others = ~(in_range(word, most + 1, 127) | word) & HIGH
         if others != _ZERO:
             return min(at + first_of(others), end)
         at += 8

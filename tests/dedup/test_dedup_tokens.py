@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dclm.dedup.bloom.tokens import count_tokens, is_blank, next_token, tokenize, trimmed_end
@@ -57,6 +57,28 @@ def test_every_triple_of_ascii_kinds_and_what_joins_them() -> None:
     kinds = "a1_ \t\r\n\x1c.,'!\u0301é\u00a0\u2003"
     for text in map("".join, itertools.product(kinds, repeat=3)):
         assert tokens(text) == expected(text), repr(text)
+
+
+LONG = st.lists(
+    st.sampled_from([*"ab1_ .,:;'!\t\n\r\0\x1cé\u0301カ漢", "word", "longer words and", "don't", "3.14", "a.b", "  "]),
+    max_size=40,
+).map("".join)
+
+
+@given(before=LONG, text=LONG | st.text(st.characters(max_codepoint=127), max_size=60), after=LONG)
+@settings(max_examples=500)
+def test_tokens_are_counted_wherever_a_text_begins_and_ends(before: str, text: str, after: str) -> None:
+    start, end = len(before.encode()), len((before + text).encode())
+    assert count_tokens(bytes_of(before + text + after), start, end, class_table()) == len(expected(text))
+
+
+def test_every_triple_is_counted_at_every_place_of_eight_bytes() -> None:
+    classes = class_table()
+    for text in map("".join, itertools.product("a1_ \n.'!\u0301é", repeat=3)):
+        for left, right in itertools.product(["", "a", "abc ", "abcdef", "abcdefg"], ["", "a", " abcdefg"]):
+            data = bytes_of(left + text + right)
+            starts = tokenize(data, 0, len(data), classes)[1]
+            assert count_tokens(data, 0, len(data), classes) == len(starts), repr(left + text + right)
 
 
 @given(MIXED)
