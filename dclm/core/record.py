@@ -93,7 +93,7 @@ class Record:
 
 def digest_of(record: Record) -> str:
     """The digest that a record with this content must have: equal for artifacts of equal content."""
-    content = dataclasses.asdict(record)
+    content = _as_json(record)
     del content["provenance"], content["digest"]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -150,12 +150,16 @@ def describe_files(root: Path, rows: Mapping[str, int] | None = None) -> tuple[F
 
 def write_record(root: Path | str, record: Record) -> Record:
     """Write `record.json` and return its content. Call it last: its presence means that everything else is complete."""
-    text = without_passwords(json.dumps(dataclasses.asdict(record), ensure_ascii=False))
+    text = without_passwords(json.dumps(_as_json(record), ensure_ascii=False))
     plain = _build(json.loads(text))
     record = dataclasses.replace(plain, digest=digest_of(plain))
-    text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    text = json.dumps(_as_json(record), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     store.put(store.join(root, RECORD), text.encode())
     return record
+
+
+def _as_json(record: Record) -> dict[str, Any]:
+    return {**vars(record), "files": [vars(entry) for entry in record.files]}
 
 
 def _build(data: dict[str, Any]) -> Record:

@@ -180,7 +180,7 @@ def _run_shard(
         ledger.write(flow.ledger.take())
     pq.write_table(flow.ledger.samples(), prefix.with_suffix(".samples.parquet"), compression="zstd")
     pq.write_table(flow.quantities.table(), prefix.with_suffix(".quantities.parquet"), compression="zstd")
-    counts = [dataclasses.asdict(c) for _, c in sorted(flow.counts.items())]
+    counts = [vars(c) for _, c in sorted(flow.counts.items())]
     return {
         "documents": writer.rows,
         "counts": counts,

@@ -53,18 +53,18 @@ class Guard:
         """CPU seconds of the running child, as of its last page."""
         _GUARDS.add(self)
 
-    def extract(self, html: str) -> str:
-        """The text.
+    def extract(self, page: bytes | memoryview) -> str:
+        """The text of a page in UTF-8.
 
         Raises: ExtractionError if the parser reports an error, KilledError if it dies or takes too long; RuntimeError
         if the process cannot be started, so that no page is blamed for that.
         """
-        data = html.encode("utf-8", "replace")
         process = self._running()
         assert process.stdin is not None
         deadline = time.monotonic() + self._timeout_seconds
         try:
-            process.stdin.write(len(data).to_bytes(LENGTH_BYTES, "little") + data)
+            process.stdin.write(len(page).to_bytes(LENGTH_BYTES, "little"))
+            process.stdin.write(page)
             process.stdin.flush()
             status, self.child_seconds, size = HEAD.unpack(self._receive(process, HEAD.size, deadline))
             reply = self._receive(process, size, deadline).decode("utf-8")

@@ -16,14 +16,12 @@ from dclm.extract.budget import Budget
 from dclm.extract.encoding import decode_detected, decode_utf8
 from dclm.extract.extractors import DISTRIBUTIONS, ExtractorName, load_extractor
 from dclm.extract.guard import ExtractionError, Guard, KilledError
+from dclm.extract.harmless import is_harmless
 from dclm.extract.media import is_binary, is_plain_text, no_page
 from dclm.extract.union import union
 from dclm.extract.wheels import EarlierVersion, unpack, wheel_asset
 
 _MAX_MEMORY_BYTES = 1 << 30  # address space of a child that parses; 16 MiB of HTML need at most about 0.7 GB
-_IN_PROCESS_CHARACTERS = 1 << 19
-_IN_PROCESS_COST = 1_000_000_000  # tags × characters; 4,000 nested <div> around 250,000 characters take 4 s
-_IN_PROCESS_TAG = 1 << 16  # Resiliparse is quadratic in the attributes of a tag: a tag of this length takes 0.5 s
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,7 +96,8 @@ class Extract(Map):
                 raise ExtractionError("not UTF-8")
             if self.plain_text == "keep" and is_plain_text(body, content_type):
                 return html.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-            texts = [extract(html) for extract in extractors]
+            data = body if self.encoding == "utf-8" else html.encode("utf-8", "replace")
+            texts = [extract(html, data) for extract in extractors]
             return texts[0] if len(texts) == 1 else union(texts)
 
         def run(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -118,39 +117,27 @@ def _decode_page(body: memoryview, content_type: str | None) -> str:
 
 def _guarded(
     name: ExtractorName, timeout_seconds: float, budget: Budget, packages: Path | None
-) -> Callable[[str], str]:
-    """The extractor; in a child process unless it is Resiliparse and the page is harmless (88 % of a crawl).
+) -> Callable[[str, bytes | memoryview], str]:
+    """The extractor, a function of a page and its UTF-8; in a child process unless it is Resiliparse and the page is
+    harmless (88 % of a crawl).
 
     Packages in `packages` are always imported there: a process can hold only one version of a library.
     """
     guard = Guard(name, timeout_seconds, _MAX_MEMORY_BYTES, packages)
     direct = load_extractor(name) if name == "resiliparse" and packages is None else None
 
-    def extract(html: str) -> str:
-        if direct is not None and _is_harmless(html):
+    def extract(html: str, data: bytes | memoryview) -> str:
+        if direct is not None and is_harmless(data):
             return _caught(direct, html)
         if reason := budget.exhausted():
             raise ExtractionError(reason)
         try:
-            return guard.extract(html)
+            return guard.extract(data)
         except KilledError:
             budget.charge()
             raise
 
     return extract
-
-
-def _is_harmless(html: str) -> bool:
-    """Whether Resiliparse takes at most a few seconds for the page, by bounds that cost microseconds to check."""
-    if len(html) > _IN_PROCESS_CHARACTERS or len(html) * html.count("<") > _IN_PROCESS_COST:
-        return False
-    at = 0
-    while at + _IN_PROCESS_TAG < len(html):
-        tag = html.rfind("<", at, at + _IN_PROCESS_TAG)  # the last one in reach, so two steps pass it
-        if tag < 0:
-            return False
-        at = tag + 1
-    return True
 
 
 def _caught(extract: Callable[[str], str], html: str) -> str:

@@ -6,6 +6,7 @@ import gzip
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,12 +50,16 @@ def compare_extractors(
         title = f"resiliparse {version}"
         each(title)
         guard = Guard("resiliparse", _TIMEOUT_SECONDS, 1 << 30, unpack(fetch(wheel_asset(version))))
-        guard.extract("")  # the child's start and imports do not count as extraction time
-        found.append(measure(title, guard.extract, pages))
+        guard.extract(b"")  # the child's start and imports do not count as extraction time
+        found.append(measure(title, partial(_in_child, guard), pages))
         guard.close()
     each(UNION)
     found.append(measure(UNION, lambda html: union([extract(html) for extract in extractors.values()]), pages))
     return found
+
+
+def _in_child(guard: Guard, html: str) -> str:
+    return guard.extract(html.encode("utf-8", "replace"))
 
 
 def thinned(pages: Sequence[GoldPage], count: int | None) -> list[GoldPage]:

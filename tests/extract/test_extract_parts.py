@@ -123,10 +123,10 @@ def test_the_guard_gives_what_the_extractor_gives_and_keeps_its_process() -> Non
     guard = Guard("resiliparse", 30, 1 << 30)
     extract = load_extractor("resiliparse")
     for page in ("<p>one</p>", "", "<p>zwei grüße \0", "<p>" + "x" * 3_000_000):
-        assert guard.extract(page) == extract(page)
+        assert guard.extract(page.encode()) == extract(page)
     process = guard._process
     assert process is not None
-    guard.extract("<p>again")
+    guard.extract(b"<p>again")
     assert guard._process is process
     guard.close()
     assert process.returncode is not None
@@ -134,20 +134,20 @@ def test_the_guard_gives_what_the_extractor_gives_and_keeps_its_process() -> Non
 
 def test_a_killed_process_costs_one_page() -> None:
     guard = Guard("resiliparse", 30, 1 << 30)
-    guard.extract("<p>a")
+    guard.extract(b"<p>a")
     assert guard._process is not None
     os.kill(guard._process.pid, signal.SIGKILL)
     guard._process.wait()
     with pytest.raises(ExtractionError, match="parser failed: it died"):
-        guard.extract("<p>b")
-    assert guard.extract("<p>c") == "c"
+        guard.extract(b"<p>b")
+    assert guard.extract(b"<p>c") == "c"
     guard.close()
 
 
 def test_what_the_process_works_is_counted_once_while_it_runs_and_after() -> None:
     before = cpu_seconds() - time.process_time()
     guard = Guard("trafilatura", 30, 1 << 30)
-    guard.extract("<p>one two three</p>" * 1000)
+    guard.extract(b"<p>one two three</p>" * 1000)
     running = cpu_seconds() - time.process_time() - before
     assert running > 0
     assert guard.child_seconds == pytest.approx(running, abs=0.02)
@@ -160,12 +160,12 @@ def test_no_page_is_blamed_when_the_process_cannot_start() -> None:
     guard = Guard("resiliparse", 30, 1 << 30)
     guard._command[2] = "dclm.extract.nothing"
     with pytest.raises(RuntimeError, match="the process does not start"):
-        guard.extract("<p>a")
+        guard.extract(b"<p>a")
 
 
 def test_a_guard_that_is_dropped_takes_its_process_along() -> None:
     guard = Guard("resiliparse", 30, 1 << 30)
-    guard.extract("<p>a")
+    guard.extract(b"<p>a")
     process = guard._process
     assert process is not None
     del guard

@@ -17,9 +17,10 @@ from dclm.core.errors import ConfigError
 from dclm.core.record import fingerprint
 from dclm.curate.step import Context
 from dclm.documents.schema import DOCUMENT, PAGE
-from dclm.extract import step
+from dclm.extract import harmless, step
 from dclm.extract.extractors import NAMES, ExtractorName
 from dclm.extract.guard import Guard
+from dclm.extract.harmless import is_harmless
 from dclm.extract.step import Extract
 from dclm.pool.files import list_files
 from dclm.pool.read import Tally, read_file
@@ -159,16 +160,16 @@ def test_a_page_that_hangs_the_parser_is_a_reject_and_the_next_page_is_read(name
 def test_what_could_take_the_parser_long_is_parsed_in_the_child() -> None:
     names = " ".join(f"a{n}" for n in range(12_000))  # quadratic, in 80,000 characters
     for page in ("<" * 400_000, f"<p {names}>", "x" * 600_000, "<p a='>" * 50_000):
-        assert not step._is_harmless(page)
+        assert not is_harmless(page.encode())
     for page in ("", "x", "<p>" * 10_000, f"<p>{'x' * 60_000}<p>{'y' * 60_000}<p>"):
-        assert step._is_harmless(page)
+        assert is_harmless(page.encode())
 
 
 @given(st.text("<ab", max_size=60))
 def test_a_long_stretch_without_a_tag_is_found_wherever_it_is(html: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(step, "_IN_PROCESS_TAG", 8)
-        found = step._is_harmless(html)
+        patch.setattr(harmless, "_LONGEST_TAG", 8)
+        found = is_harmless(html.encode())
     longest = max(map(len, html.split("<")))
     assert found or longest >= 8
     assert not found or longest <= 8
@@ -178,7 +179,7 @@ def test_a_long_stretch_without_a_tag_is_found_wherever_it_is(html: str) -> None
 def test_every_extractor_is_stopped_at_its_time_and_goes_on(
     name: ExtractorName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step, "_IN_PROCESS_CHARACTERS", 0)
+    monkeypatch.setattr(harmless, "_LARGEST_PAGE", 0)
     slow = HOSTILE["nested"] if name == "resiliparse" else "<p>hello <b>world</b>" * 400_000
     bodies = (ARTICLE.encode(), slow.encode(), ARTICLE.encode())
     found = extract(pages(*bodies), with_=name, timeout_seconds=2.0)
@@ -192,7 +193,7 @@ SMALLEST = {"resiliparse": 300_000, "trafilatura": 60_000}
 def needed_by(name: ExtractorName) -> int:
     """The peak address space of a child that extracted the article; 400 MiB if unknown."""
     guard = Guard(name, 60, 4 << 30)
-    guard.extract(ARTICLE)
+    guard.extract(ARTICLE.encode())
     assert guard._process is not None
     status = Path(f"/proc/{guard._process.pid}/status")
     found = re.search(r"VmPeak:\s+(\d+) kB", status.read_text()) if status.exists() else None
@@ -204,7 +205,7 @@ def needed_by(name: ExtractorName) -> int:
 def test_every_extractor_is_stopped_at_its_memory_and_goes_on(
     name: ExtractorName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(step, "_IN_PROCESS_CHARACTERS", 0)
+    monkeypatch.setattr(harmless, "_LARGEST_PAGE", 0)
     # jusText's parser returns an empty text if memory runs out early, so it gets more and a larger page
     limit, count = (450 << 20, 600_000) if name == "justext" else (needed_by(name) + (64 << 20), SMALLEST[name])
     monkeypatch.setattr(step, "_MAX_MEMORY_BYTES", limit)

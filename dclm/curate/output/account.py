@@ -79,7 +79,7 @@ class Account:
             skipped.update(found["skipped"])
             partial.update(found["partial"])
         seconds = {f"{c.index}:{c.step}": round(c.seconds, 3) for c in counts}
-        steps = [{k: v for k, v in dataclasses.asdict(c).items() if k != "seconds"} for c in counts]
+        steps = [{k: v for k, v in vars(c).items() if k != "seconds"} for c in counts]
         pipeline = self.bound.pipeline
         return Record(
             kind="documents",

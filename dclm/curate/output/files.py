@@ -98,6 +98,12 @@ def read_documents(address: str) -> Iterator[pa.RecordBatch]:
             yield batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
+def read_parquet(address: str) -> pa.Table:
+    """A small Parquet file as one table, in half the time of `pyarrow.parquet.read_table`, which looks for datasets."""
+    with pq.ParquetFile(local_file(address)) as file:
+        return file.read(use_threads=False)
+
+
 def write_tables(path: Path, tables: Iterable[pa.Table]) -> None:
     """Tables of one schema, at least one, as the record batches of one IPC file: number i is batch i."""
     rest = iter(tables)

@@ -17,7 +17,7 @@ from dclm.core.stages.journal import Outcome
 from dclm.core.stages.stage import FILES, Workspace, unit_files
 from dclm.core.stores.store import copy, join, local_file
 from dclm.curate.options import VERSION
-from dclm.curate.output.files import DocumentWriter, read_documents
+from dclm.curate.output.files import DocumentWriter, read_documents, read_parquet
 from dclm.curate.output.places import Places
 from dclm.curate.quantity import sum_quantities
 from dclm.documents.ledger import merge
@@ -105,10 +105,10 @@ def gather_shard(shard: OutputShard) -> Outcome:
             _join_documents(parts, folder / "documents" / name)
         ledgers = [[local_file(f"{stem}.ledger.parquet") for stem in part.stems] for part in parts]
         records = merge(ledgers, folder / "ledger" / name, places.of_kept)
-        samples = [pq.read_table(local_file(f"{stem}.samples.parquet")) for part in parts for stem in part.stems]
+        samples = [read_parquet(f"{stem}.samples.parquet") for part in parts for stem in part.stems]
         pq.write_table(pa.concat_tables(samples), folder / "samples" / name, compression="zstd")
         stems = [stem for part in parts for stem in part.stems]
-        quantities = sum_quantities([pq.read_table(local_file(f"{stem}.quantities.parquet")) for stem in stems])
+        quantities = sum_quantities([read_parquet(f"{stem}.quantities.parquet") for stem in stems])
         pq.write_table(quantities, folder / "quantities" / name, compression="zstd")
         outcome["rows"] = {
             f"documents/{name}": sum(part.rows for part in parts),

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dclm.core.arrow import filled
-from dclm.core.stores.store import local_file
+from dclm.curate.output.files import read_parquet
 
 _NAMES = (("shard", "row"), ("kept_shard", "kept_row"), ("other_shard", "other_row"))
 """Pairs of columns that refer to a record: a shard, and a row of its ledger."""
@@ -40,7 +40,7 @@ class Places:
     @staticmethod
     def read(address: str) -> Places:
         """Read what `write` wrote."""
-        table = pq.read_table(local_file(address))
+        table = read_parquet(address)
         return Places(table.column("shard").to_numpy(), table.column("first").to_numpy())
 
     def write(self, path: Path) -> None:
