@@ -20,8 +20,9 @@ from typing import Any
 from tests.bench.rows import VARIABLE, Row, read, table
 
 NOT_HERE = {
-    "bench_cache", "bench_components", "bench_large_file", "bench_pool", "bench_dedup_extremes", "bench_gpu",
-    "bench_kills", "bench_lost_node", "bench_peers", "bench_profile", "bench_select_check", "bench_tokens_1b",
+    "bench_baseline_fixed", "bench_cache", "bench_components", "bench_dedup_extremes", "bench_gpu", "bench_kills",
+    "bench_large_file", "bench_lost_node", "bench_mix_world", "bench_peers", "bench_pool", "bench_predict",
+    "bench_profile", "bench_select_check", "bench_tokens_1b",
 }  # fmt: skip
 """Benchmarks that need many minutes, memory, disk, a GPU or other environments, or print no rows."""
 

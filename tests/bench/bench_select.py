@@ -1,11 +1,11 @@
 """Steps that select with models, compared with what a user would run instead: documents per CPU second and core.
 
-    python -m tests.bench.bench_select [--documents 24] [--only lm_score]
+    python -m tests.bench.bench_select [--documents 6] [--only lm_score]
 
-Everything runs in one thread. The transformers loop scores the same windows in batches of eight (four of those with
-2,048 tokens), in the order of the documents, padded to the longest of each batch, in float32, as the `perplexity`
-metric of Hugging Face's `evaluate` does. It is compared on SmolLM2 and, on ten times as many documents, on a small
-Llama with random weights, most of whose work is the head.
+Rows of SmolLM2 take many minutes and are printed only if named. Everything runs in one thread. The transformers loop
+scores the same windows in batches of eight (four of those with 2,048 tokens), in the order of the documents, padded to
+the longest of each batch, in float32, as the `perplexity` metric of Hugging Face's `evaluate` does. It is compared on
+SmolLM2 and, with ten times as many documents, on a small Llama with random weights, most of whose work is the head.
 sentence-transformers is compared where it is installed.
 """
 
@@ -33,6 +33,7 @@ from dclm.select.semantic.embed import Embed
 from dclm.select.semantic.kmeans import spherical_kmeans
 from dclm.select.semantic.semdedup import SemDedup
 from dclm.select.semantic.vectors import unit_vectors
+from tests.bench.rows import report
 from tests.bench.select_data import (
     MINILM,
     SMOLLM2,
@@ -46,13 +47,14 @@ from tests.bench.select_data import (
 )
 
 WINDOW = 512
+MINUTES = ("lm_score", "others")
 BATCH = {512: 8, 2048: 4}  # windows of the loop's batches: the logits of four long ones take 1.6 GB
 
 
 def row(what: str, count: int, ours: float, theirs: float | None = None, who: str = "") -> None:
-    """Print a row of the table."""
-    other = "" if theirs is None else f"{who}: {count / theirs:,.1f} ({theirs / ours:.1f}×)"
-    print(f"| {what} | {count / ours:,.1f} | {other} |", flush=True)
+    """Report documents per CPU second."""
+    other = () if theirs is None else count / theirs
+    report(what, "documents/s", count / ours, beside=who or None, theirs=other)
 
 
 def best(function: Callable[[], object]) -> float:
@@ -102,12 +104,16 @@ def small_llama(directory: Path) -> str:
     return f"hf:{directory}"
 
 
-def perplexities(count: int) -> None:
-    """lm_score, with two models and two windows."""
+def small_perplexities(count: int) -> None:
+    """lm_score of a small model, with two windows."""
     with tempfile.TemporaryDirectory() as directory:
         small = small_llama(Path(directory))
         for window in BATCH:
-            losses(small, 10 * count, window, "a Llama of 4 × 128")
+            losses(small, count, window, "a Llama of 4 × 128")
+
+
+def perplexities(count: int) -> None:
+    """lm_score of SmolLM2, with two windows."""
     for window in BATCH:
         losses(SMOLLM2, count, window, "SmolLM2-135M")
 
@@ -181,24 +187,23 @@ def clusters() -> None:
 
 
 def main(count: int, only: str | None) -> None:
-    """Print the table."""
+    """Print the rows."""
     torch.set_num_threads(1)
-    print("| what | documents/s | compared with |\n|---|---|---|")
     parts: dict[str, Callable[[], None]] = {
         "kenlm": n_grams,
         "kmeans": clusters,
         "embed": lambda: embeddings(10 * count),
+        "small": lambda: small_perplexities(10 * count),
         "lm_score": lambda: perplexities(count),
         "others": lambda: language_models(count),
     }
-    for name, part in parts.items():
-        if only in (None, name):
-            part()
+    for name in (only,) if only else [name for name in parts if name not in MINUTES]:
+        parts[name]()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--documents", type=int, default=24)
-    parser.add_argument("--only", choices=("kenlm", "kmeans", "embed", "lm_score", "others"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--documents", type=int, default=6)
+    parser.add_argument("--only", choices=("kenlm", "kmeans", "embed", "small", *MINUTES))
     arguments = parser.parse_args()
     main(arguments.documents, arguments.only)

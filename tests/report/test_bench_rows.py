@@ -99,11 +99,7 @@ def test_make_bench_sums_up_the_rows_of_each_benchmark(
     assert bench.main(["bench_nothing"]) == 2
 
 
-OWN_TABLES = {
-    "bench_baseline_fixed", "bench_predict", "bench_cache", "bench_mix_world", "bench_select", "bench_select_check",
-}  # fmt: skip
-"""Benchmarks of decisions and shares, which have no speed to report, and those that print tables of another kind."""
-MEASURED = sorted(path for path in FOLDER.glob("bench_*.py") if path.stem not in bench.NOT_HERE | OWN_TABLES)
+MEASURED = sorted(path for path in FOLDER.glob("bench_*.py") if path.stem not in bench.NOT_HERE)
 
 
 @pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.stem)
