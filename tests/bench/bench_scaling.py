@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -47,19 +47,23 @@ class Cost(NamedTuple):
     """Peak memory of the largest process."""
 
 
-def curate(pipeline: Path, pool: list[Path], workers: int) -> Cost:
-    """Run `dclm curate` and watch it and its workers."""
+def curate(pipeline: Path, pools: Sequence[list[Path]], workers: int) -> Cost:
+    """Run `dclm curate` on each pool, all at the same time, and watch them and their workers."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "dclm.cli.main", "curate", str(pipeline), "--out", f"{folder}/out"]
-        command += ["--workers", str(workers), "--max-reject-fraction", "1", "--pool", *map(str, pool)]
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        processes = [_start(pipeline, pool, workers, Path(folder) / f"{n}") for n, pool in enumerate(pools)]
         peak = 0
-        while process.poll() is None:
-            peak = max([peak, *map(_peak_bytes, _family(process.pid))])
+        while any(process.poll() is None for process in processes):
+            peak = max([peak, *(_peak_bytes(pid) for process in processes for pid in _family(process.pid))])
             time.sleep(_POLL_SECONDS)
-        assert process.returncode == 0, " ".join(command)
+        assert all(process.returncode == 0 for process in processes), f"dclm curate {pipeline} failed"
         return Cost(time.perf_counter() - started, peak)
+
+
+def _start(pipeline: Path, pool: list[Path], workers: int, out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "dclm.cli.main", "curate", str(pipeline), "--out", str(out)]
+    command += ["--workers", str(workers), "--max-reject-fraction", "1", "--pool", *map(str, pool)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _family(pid: int) -> Iterator[int]:
@@ -81,25 +85,27 @@ def _peak_bytes(pid: int) -> int:
 
 
 def scaling(copies: int, runs: int) -> Iterator[str]:
-    """One worker and two in turns; the minimum of each counts. The crawl is repeated: with only 5 s of work, the 3 s
-    that each worker takes to start would dominate.
+    """One worker, two, and two commands with one worker and half of the pool each, in turns; the minimum of each
+    counts. The crawl is repeated: with only 5 s of work, the 3 s that each worker takes to start would dominate.
+
+    The two commands share nothing but the machine, so that they show how much two cores of it can do at most.
     """
     files = sorted((SHARED / "web").glob("crawl-*.warc.gz"))
-    curate(_PIPELINE, files[:1], 1)
-    costs: dict[int, list[Cost]] = {1: [], 2: []}
+    curate(_PIPELINE, [files[:1]], 1)
+    costs: dict[str, list[Cost]] = {"1": [], "2": [], "1 each, two commands": []}
     with tempfile.TemporaryDirectory() as folder:
         pool = [Path(shutil.copy(file, f"{folder}/{copy}-{file.name}")) for copy in range(copies) for file in files]
         for _ in range(runs):
-            for workers in costs:
-                costs[workers].append(curate(_PIPELINE, pool, workers))
+            costs["1"].append(curate(_PIPELINE, [pool], 1))
+            costs["2"].append(curate(_PIPELINE, [pool], 2))
+            costs["1 each, two commands"].append(curate(_PIPELINE, [pool[::2], pool[1::2]], 1))
     best = {workers: min(found) for workers, found in costs.items()}
-    one, two = ([cost.seconds for cost in costs[workers]] for workers in (1, 2))
-    report(
-        "two workers", "s", two, beside="one worker", theirs=one, limit=min(one) / 2, limit_name="half of one worker's"
-    )
+    one, two, _ = ([cost.seconds for cost in found] for found in costs.values())
+    apart = best["1 each, two commands"].seconds
+    report("two workers", "s", two, beside="one worker", theirs=one, limit=apart, limit_name="two commands")
     yield "| workers | seconds | times one | peak of a process |\n|---|---|---|---|"
     for workers, cost in best.items():
-        ratio = best[1].seconds / cost.seconds
+        ratio = best["1"].seconds / cost.seconds
         yield f"| {workers} | {cost.seconds:.1f} | {ratio:.2f} | {cost.peak_bytes / 2**20:,.0f} MiB |"
     yield f"\n{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; start and end of the command are part of the time"
 
@@ -132,7 +138,7 @@ def memory() -> Iterator[str]:
         path = folder / "shard.jsonl.gz"
         with gzip.open(path, "wb", compresslevel=1) as file:
             _write(file, pieces)
-        cost = curate(folder / "memory.yaml", [path], 1)
+        cost = curate(folder / "memory.yaml", [[path]], 1)
         yield f"| {name} | {cost.peak_bytes / 2**20:,.0f} MiB | {cost.seconds:.1f} |"
     shutil.rmtree(folder)
 
