@@ -13,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dclm.core.errors import ConfigError
+from dclm.dedup.hashing import mix
 from dclm.dedup.minhash import decision as minhash
 from dclm.dedup.minhash.leaders import find_leaders, jaccard_reaches
+from dclm.dedup.minhash.lsh import band_keys
 from dclm.dedup.minhash.shingles import text_shingles
+from dclm.dedup.minhash.signatures import Signatures
 from dclm.dedup.minhash.step import MinHash
 from dclm.dedup.serial import decide, drop
 
@@ -187,11 +190,28 @@ def test_shingle_sets_have_the_reference_jaccard(
         assert jaccard(sets[a], sets[b]) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("bands", [1, 3, 4, 5, 8, 11])
+@pytest.mark.parametrize("kind", [np.uint32, np.uint64])
+def test_a_key_hashes_the_values_of_its_band(bands: int, kind: type[np.unsignedinteger]) -> None:
+    rows, draw = 3, np.random.default_rng(bands)
+    values = draw.integers(0, np.iinfo(kind).max, (5, bands * rows + 1), kind)
+    counts = np.array([2, 0, 1, 0, 7])
+    keys, places = band_keys(Signatures(values, counts, np.zeros(5, np.uint64)), bands, rows)
+    wanted = []
+    for document in (0, 2, 4):
+        for band in range(bands):
+            h = int(mix(np.uint64(band + 1)))
+            for value in values[document, band * rows : (band + 1) * rows].tolist():
+                h = (int(mix(np.uint64(h ^ value))) + 0x9E3779B97F4A7C15) % 2**64
+            wanted.append(h)
+    assert keys.tolist() == wanted
+    assert places.tolist() == np.repeat([0, 2, 4], bands).tolist()
+
+
 @pytest.mark.shared
 def test_recall_follows_the_formula(known_texts: list[str], known_duplicates: dict[str, list[Any]]) -> None:
     """Pairs found by 93 × 15 among those of each Jaccard bin: 1 − (1 − s¹⁵)⁹³ within 4 standard deviations."""
     from dclm.dedup.minhash.alphabet import alphabet
-    from dclm.dedup.minhash.lsh import band_keys
     from dclm.dedup.minhash.signatures import permutations, signatures
     from dclm.text.buffers import utf8
 
