@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dclm.core.errors import AssetError
 from dclm.curate.step import Context
 from dclm.filters.language.fasttext import Language
-from dclm.filters.language.kernel import predict
+from dclm.filters.language.kernel import Memo, predict
 from dclm.filters.language.model import load_lid_model
 from dclm.filters.language.subwords import remainder
 from dclm.text.buffers import utf8
@@ -75,12 +75,13 @@ WORDS = st.sampled_from(ODD) | st.text(max_size=12)
 def test_the_kernel_is_fasttext(models: dict[str, Path], name: str) -> None:
     library, ours = fasttext.load_model(str(models[name])), load_lid_model(models[name])
     assert ours is not None
+    memo = Memo.empty()
 
     @settings(deadline=None, max_examples=60)
     @given(st.lists(st.lists(WORDS, max_size=8).map(" ".join), min_size=1, max_size=4))
     def check(texts: list[str]) -> None:
         texts = [text.replace("\n", "") for text in texts]
-        labels, scores = predict(*utf8(pa.array(texts)), ours.arrays)
+        labels, scores = predict(*utf8(pa.array(texts)), ours.arrays, memo)
         assert ([ours.labels[label] for label in labels], scores.tolist()) == expected(library, texts)
 
     check()
@@ -91,7 +92,7 @@ def test_the_kernel_is_fasttext(models: dict[str, Path], name: str) -> None:
         " ".join(map(str, range(4000))),
         "的 " * 5000 + "</s> b",
     ]
-    labels, scores = predict(*utf8(pa.array(pages)), ours.arrays)
+    labels, scores = predict(*utf8(pa.array(pages)), ours.arrays, memo)
     assert ([ours.labels[label] for label in labels], scores.tolist()) == expected(library, pages)
 
 
@@ -108,6 +109,7 @@ def test_lid_176_gives_the_same_floats_on_long_and_odd_pages(shared: Path) -> No
     path = shared / "models" / "lid.176.ftz"
     library, ours = fasttext.load_model(str(path)), load_lid_model(path)
     assert ours is not None
+    memo = Memo.empty()
     pages = [page.split(" ", 1)[1] for page in made_up_pages(300)]
     pages += [
         "",
@@ -121,7 +123,7 @@ def test_lid_176_gives_the_same_floats_on_long_and_odd_pages(shared: Path) -> No
         "é" * 5000,
         "__label__de x",
     ]
-    labels, scores = predict(*utf8(pa.array(pages)), ours.arrays)
+    labels, scores = predict(*utf8(pa.array(pages)), ours.arrays, memo)
     assert ([ours.labels[label] for label in labels], scores.tolist()) == expected(library, pages)
 
 

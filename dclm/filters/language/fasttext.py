@@ -21,7 +21,7 @@ from dclm.curate.quantity import Cut
 from dclm.curate.step import Context, Map, MapFunction
 from dclm.filters.columns import with_columns
 from dclm.filters.language.invisible import without_invisible
-from dclm.filters.language.kernel import predict
+from dclm.filters.language.kernel import Memo, predict
 from dclm.filters.language.model import load_lid_model
 from dclm.text.buffers import utf8
 
@@ -113,10 +113,10 @@ def _open_model(path: Path) -> Identify:
     model = load_lid_model(path)
     if model is None:
         return _open_library(path)
-    names = pa.array(model.labels, pa.string())
+    names, memo = pa.array(model.labels, pa.string()), Memo.empty()
 
     def identify(lines: pa.StringArray) -> tuple[pa.StringArray, Scores]:
-        labels, scores = predict(*utf8(lines), model.arrays)
+        labels, scores = predict(*utf8(lines), model.arrays, memo)
         return names.take(column_of(labels, labels < 0)), scores
 
     return identify
