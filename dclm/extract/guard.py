@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
 import select
@@ -11,10 +12,12 @@ import sys
 import time
 import weakref
 from pathlib import Path
+from typing import IO
 
 from dclm.extract.child import HEAD, LENGTH_BYTES, READY, TEXT
 from dclm.extract.extractors import ExtractorName
 
+_PIPE_BYTES = 1 << 20
 _START_SECONDS = 120.0  # imports take a second; more on a very busy machine
 
 
@@ -94,6 +97,8 @@ class Guard:
                 self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=self._environment
             )
             self._finalizer = weakref.finalize(self, _kill, self._process)
+            for end in (self._process.stdin, self._process.stdout):
+                _widen(end)
             try:
                 ready = self._receive(self._process, 1, time.monotonic() + _START_SECONDS)
             except (EOFError, TimeoutError):
@@ -128,6 +133,13 @@ def cpu_seconds() -> float:
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     running = sum(guard.child_seconds for guard in _GUARDS)
     return time.process_time() + ended.ru_utime + ended.ru_stime + running
+
+
+def _widen(pipe: IO[bytes] | None) -> None:
+    """Let most pages pass a pipe in one piece, where the system has such pipes and lets this user have another."""
+    if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
