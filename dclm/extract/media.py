@@ -86,11 +86,11 @@ def media_type(start: bytes, declared: str | None) -> str:
 
 def is_plain_text(body: bytes | memoryview, declared: str | None) -> bool:
     """Whether a page is plain text with line breaks to keep: declared so and not HTML, or without type and tags."""
-    start = bytes(body[:_SNIFFED_BYTES])
-    if media_type(start, declared) != "text/plain":
-        return False
     named = (declared or "").partition(";")[0].strip().lower()
-    return named == "text/plain" or (named in _UNTOLD and b"<" not in start)
+    if named != "text/plain" and named not in _UNTOLD:  # most pages: whatever they contain, it is not plain text
+        return False
+    start = bytes(body[:_SNIFFED_BYTES])
+    return media_type(start, declared) == "text/plain" and (named == "text/plain" or b"<" not in start)
 
 
 def no_page(body: bytes | memoryview, declared: str | None) -> str | None:

@@ -193,8 +193,11 @@ def _common(kinds: set[pa.DataType]) -> pa.DataType:
 
 def with_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The ledger with the columns of a common schema."""
+    if table.schema.equals(schema):
+        return table
+    names = frozenset(table.schema.names)
     columns = [
-        table.column(f.name).cast(f.type, safe=False) if f.name in table.schema.names else pa.nulls(len(table), f.type)
+        table.column(f.name).cast(f.type, safe=False) if f.name in names else pa.nulls(len(table), f.type)
         for f in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
