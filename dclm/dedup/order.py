@@ -11,11 +11,11 @@ from numba import uint64
 from dclm.dedup.columns import I64, U64
 from dclm.text.kernels import lean
 
-_MOST_MOVES = 8  # per key; hashes need 0.5
+_MOST_MOVES = 8  # per key; hashes need 0.5 to 1
 
 
 @lean
-def _spread(
+def _place(
     keys: np.ndarray, low: np.uint64, shift: np.uint64, ends: np.ndarray, near: np.ndarray, order: np.ndarray
 ) -> None:
     """Write the keys and their places by their first bits. ends: zeros, one for each value of these and one more."""
@@ -62,9 +62,10 @@ def order_by_key(keys: U64) -> I64:
     bits = max(1, len(keys).bit_length() - 2)
     shift = max(0, int(keys.max() - low).bit_length() - bits)
     near, order = np.empty(len(keys), np.uint64), np.empty(len(keys), np.int64)
-    _spread(keys, low, np.uint64(shift), np.zeros((1 << bits) + 1, np.int32), near, order)
+    _place(keys, low, np.uint64(shift), np.zeros((1 << bits) + 1, np.int32), near, order)
     if _insert(near, order, _MOST_MOVES * len(keys)):
         return order
+    del near, order
     return np.argsort(keys, kind="stable")
 
 

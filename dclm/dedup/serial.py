@@ -65,13 +65,13 @@ def regrouped(work: Regroup) -> Listed:
 def partitions(keys: Iterable[pa.RecordBatch], count: int) -> Iterator[pa.Table]:
     """Key tables of each partition, sorted as `reduce` expects them: by key, shard and row. Memory: the keys, and
     those of one partition twice."""
-    spread_keys = [list(_spread(batch, count)) for batch in keys]
+    spread_keys = [list(_by_partition(batch, count)) for batch in keys]
     for number in range(count):
         part = pa.Table.from_batches([parts[number] for parts in spread_keys]).combine_chunks()
         yield _in_order(part.take(column_of(order_by_key(part.column("key").to_numpy()))))
 
 
-def _spread(keys: pa.RecordBatch, count: int) -> Iterator[pa.RecordBatch]:
+def _by_partition(keys: pa.RecordBatch, count: int) -> Iterator[pa.RecordBatch]:
     order, edges = spread(keys.column("key").to_numpy(), count)
     keys = keys.take(column_of(order))
     return (keys.slice(start, end - start) for start, end in itertools.pairwise(edges))

@@ -17,7 +17,7 @@ from typing import IO
 from dclm.extract.child import HEAD, LENGTH_BYTES, READY, TEXT
 from dclm.extract.extractors import ExtractorName
 
-_PIPE_BYTES = 1 << 20
+_PIPE_BYTES = 1 << 19  # most risky pages; an unprivileged user has 64 MiB for all pipes
 _START_SECONDS = 120.0  # imports take a second; more on a very busy machine
 
 
@@ -97,8 +97,7 @@ class Guard:
                 self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, env=self._environment
             )
             self._finalizer = weakref.finalize(self, _kill, self._process)
-            for end in (self._process.stdin, self._process.stdout):
-                _widen(end)
+            _widen(self._process.stdin)
             try:
                 ready = self._receive(self._process, 1, time.monotonic() + _START_SECONDS)
             except (EOFError, TimeoutError):
@@ -136,7 +135,7 @@ def cpu_seconds() -> float:
 
 
 def _widen(pipe: IO[bytes] | None) -> None:
-    """Let most pages pass a pipe in one piece, where the system has such pipes and lets this user have another."""
+    """Let a page pass a pipe in few pieces, where the system has such pipes and lets this user have another."""
     if pipe is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
         with contextlib.suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)

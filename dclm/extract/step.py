@@ -127,7 +127,7 @@ def _guarded(
     direct = load_extractor(name) if name == "resiliparse" and packages is None else None
 
     def extract(html: str, data: bytes | memoryview) -> str:
-        if direct is not None and is_harmless(data):
+        if direct is not None and is_harmless(html, data):
             return _caught(direct, html)
         if reason := budget.exhausted():
             raise ExtractionError(reason)

@@ -120,7 +120,7 @@ class _Buffers:
         self.block = num_rows
         if weight.dtype != torch.float32:
             self.block = min(num_rows, max(1, BLOCK_ELEMENTS // len(weight)) * torch.get_num_threads())
-        self.softmax = torch.empty(self.block, len(weight))
+        self.softmax = weight.new_empty(self.block, len(weight), dtype=torch.float32)
         self.logits = self.softmax if weight.dtype == torch.float32 else torch.empty_like(self.softmax)
 
     def fill(self, inputs: Tensor, goals: Tensor) -> _Softmax:

@@ -171,8 +171,8 @@ def read_values(text: InputText, column: Column) -> Iterator[list[object]]:
 
 
 def _batches(text: InputText, column: Column | None) -> Iterator[pa.RecordBatch]:
-    """Batches of at most 4,096 documents and about 16 MB (or one document), or of 1,024 documents of an artifact; none
-    lacks its text."""
+    """Batches of documents with texts: of an artifact at most 1,024, of other files at most 4,096 and about 16 MB (or
+    one document)."""
     if text.file is None:
         path = verified_file(text.address, text.sha256)
         first = 0

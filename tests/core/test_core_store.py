@@ -127,6 +127,27 @@ def test_a_file_is_put_on_a_disk_by_renaming_it_where_that_is_possible(
     assert [p.name for p in found.parent.iterdir()] == ["b"]
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(str(tmp_path / "store"))
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    number, calls = source.stat().st_ino, []
+    sync, rename = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        calls.append(("sync", os.fstat(handle).st_ino))
+        sync(handle)
+
+    def renamed(old: Path, new: Path) -> None:
+        calls.append(("rename", number))
+        rename(old, new)
+
+    monkeypatch.setattr("os.fsync", synced)
+    monkeypatch.setattr("os.replace", renamed)
+    store.put("a", source)
+    assert calls == [("sync", number), ("rename", number), ("sync", (tmp_path / "store").stat().st_ino)]
+
+
 def test_addresses(s3: str, tmp_path: Path) -> None:
     address = join(s3, "a", "b.bin")
     assert address == f"{s3}/a/b.bin"

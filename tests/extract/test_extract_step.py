@@ -160,19 +160,21 @@ def test_a_page_that_hangs_the_parser_is_a_reject_and_the_next_page_is_read(name
 def test_what_could_take_the_parser_long_is_parsed_in_the_child() -> None:
     names = " ".join(f"a{n}" for n in range(12_000))  # quadratic, in 80,000 characters
     for page in ("<" * 400_000, f"<p {names}>", "x" * 600_000, "<p a='>" * 50_000):
-        assert not is_harmless(page.encode())
-    for page in ("", "x", "<p>" * 10_000, f"<p>{'x' * 60_000}<p>{'y' * 60_000}<p>"):
-        assert is_harmless(page.encode())
+        assert not is_harmless(page, page.encode())
+    for page in ("", "x", "<p>" * 10_000, f"<p>{'x' * 60_000}<p>{'y' * 60_000}<p>", ("<p>" + "的" * 9_000) * 30):
+        assert is_harmless(page, page.encode())
 
 
-@given(st.text("<ab", max_size=60))
-def test_a_long_stretch_without_a_tag_is_found_wherever_it_is(html: str) -> None:
+@given(st.text("<abж的", max_size=60), st.integers(4, 20), st.integers(1, 60), st.integers(1, 900))
+def test_risky_pages_are_found_by_their_characters(html: str, tag: int, size: int, cost: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harmless, "_LONGEST_TAG", 8)
-        found = is_harmless(html.encode())
-    longest = max(map(len, html.split("<")))
-    assert found or longest >= 8
-    assert not found or longest <= 8
+        patch.setattr(harmless, "_LONGEST_TAG", tag)
+        patch.setattr(harmless, "_LARGEST_PAGE", size)
+        patch.setattr(harmless, "_LARGEST_COST", cost)
+        found = is_harmless(html, html.encode())
+    *inner, last = html.split("<")
+    is_short = all(len(text) < tag for text in inner) and len(last) <= tag
+    assert found == (len(html) <= size and len(html) * html.count("<") <= cost and is_short)
 
 
 @pytest.mark.parametrize("name", EXTRACTORS)

@@ -67,7 +67,11 @@ def expected(model: Any, texts: list[str]) -> tuple[list[str], list[float]]:
     return [label[0].removeprefix("__label__") for label in labels], [float(score[0]) for score in scores]
 
 
-ODD = ["</s>", "__label__en", "__label__zz", "\0", "\t", "\r", "the", "derung", "приого", "не", "的是中", "é", ""]
+ODD = [
+    "</s>", "__label__en", "__label__zz", "\0", "\t", "\r", "the", "derung", "приого", "не", "的是中", "é", "",
+    *("derungen"[:n] + "приого" * 2 for n in range(6)), *("x" * n for n in (7, 8, 9, 15, 16, 17, 23, 24, 25)),
+    "derungenderungen" + "ab", "derungenderungen" + "ac",
+]  # fmt: skip
 WORDS = st.sampled_from(ODD) | st.text(max_size=12)
 
 

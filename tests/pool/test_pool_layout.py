@@ -155,4 +155,4 @@ def test_only_so_many_sets_of_names_are_remembered() -> None:
     finder = FieldFinder(Fields())
     for number in range(1000):
         assert finder.paths_in({"text": "t", f"other {number}": 1, "id": 1}).id == ("id",)
-    assert len(finder._known) == 256
+    assert len(finder._known) <= 256

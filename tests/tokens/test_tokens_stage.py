@@ -267,14 +267,16 @@ def test_one_number_written_in_two_ways_is_one_configuration() -> None:
     )
 
 
+@pytest.mark.parametrize("at_once", [1, 64])
 def test_a_wrong_id_in_a_sampled_document_stops_the_shard(
-    tokenizer_json: str, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at_once: int, tokenizer_json: str, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wrong(path: str, encoder: Encoder, texts: Sequence[str]) -> Encoded:
         ids, offsets = encode(path, encoder, texts)
         return Encoded(ids ^ np.uint32(1), offsets)
 
     monkeypatch.setattr(pack, "encode", wrong)
+    monkeypatch.setattr(pack, "_CHECKED_AT_ONCE", at_once)
     with pytest.raises(DataError, match="the fast encoder's ids are not Hugging Face's"):
         tokenize([documents], tmp_path / "out", tokenizer=tokenizer_json, config=CONFIG)
 

@@ -1,4 +1,4 @@
-"""A directory as a store: renames within one folder, hard links for creation, a lock on the folder for comparison."""
+"""A directory as a store: renames in a filesystem, hard links for creation, a lock on the folder for comparison."""
 
 from __future__ import annotations
 
@@ -47,7 +47,6 @@ class LocalStore(Store):
 
     def put(self, key: str, source: Path | bytes) -> None:
         target = self._path(key)
-        _made(target.parent)
         if isinstance(source, bytes) or not _moved(source, target):
             with self._temporary(target, source) as temporary:
                 os.replace(temporary, target)
@@ -125,7 +124,8 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _moved(source: Path, target: Path) -> bool:
     """Make a file durable and rename it, which replaces any file of that name; False between two filesystems."""
-    if os.stat(source).st_dev != os.stat(target.parent).st_dev:
+    _made(target.parent)
+    if os.stat(source.parent).st_dev != os.stat(target.parent).st_dev:
         return False
     sync_path(source)
     source.chmod(0o644)

@@ -67,9 +67,10 @@ def candidate_links(keys: pa.Table) -> pa.Table:
     carried = [name for name in keys.column_names if name not in ("key", "shard", "row")]
     if carried:
         ends = np.concatenate(equal)
-        ends = ends[np.argsort(documents[ends])]
-        rows = ends[run_starts(documents[ends])]  # all rows of a document have the same values
-        linked = documents[rows]
+        of_ends = documents[ends]
+        order = np.argsort(of_ends)
+        firsts = order[run_starts(of_ends[order])]  # all rows of a document have the same values
+        rows, linked = ends[firsts], of_ends[firsts]
         places = {end: np.searchsorted(linked, columns[end]) for end in ("first", "second")}
     for name in carried:
         values = keys.column(name).to_numpy()[rows]

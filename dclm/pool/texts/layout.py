@@ -80,9 +80,10 @@ class FieldFinder:
             name: tuple(p for p in self.fields.paths(name) if p in there or p.partition(".")[0] in there)
             for name in _USUAL
         }
-        if len(self._known) < _MOST_KNOWN:
-            self._known[names] = Paths(**paths)
-        return Paths(**paths)
+        if len(self._known) == _MOST_KNOWN:
+            self._known.clear()
+        self._known[names] = Paths(**paths)
+        return self._known[names]
 
 
 _MOST_NAMES, _MOST_CHARACTERS, _MOST_KNOWN = 64, 2000, 256
