@@ -53,7 +53,7 @@ def keep_index(step: KeyIndexed, shards: Shards, out: Path) -> Path:
 
 
 def keep_filter(step: Bloom, shards: Shards, out: Path, room: int) -> Path:
-    """Write a filter of the documents in `shards` with room for so many n-grams."""
+    """Write a filter of the documents in `shards` with room for that many n-grams."""
     out.mkdir(parents=True, exist_ok=True)
     size = size_for(room, step.fp_rate)
     words = empty_filter(size)

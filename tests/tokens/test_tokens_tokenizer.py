@@ -66,7 +66,7 @@ def test_the_end_token_and_the_highest_id_are_those_of_the_whole_vocabulary(tmp_
     words.save(str(tmp_path / "words.json"))
     vocabulary = words.get_vocab(with_added_tokens=True)
     file = open_tokenizer(str(tmp_path / "words.json"))
-    assert (file.eot, file.eot_id) == ("</s>", 700)  # the first of those that end texts, which is no added token
+    assert (file.eot, file.eot_id) == ("</s>", 700)  # the first of those that end texts, which is not an added token
     assert file.vocab_size == max(vocabulary.values()) + 1
     assert file.vocab_size > len(vocabulary)
     assert open_tokenizer(str(tmp_path / "words.json"), eot="<eos>").eot_id == vocabulary["<eos>"]
